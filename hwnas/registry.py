@@ -1,0 +1,81 @@
+"""Names of spaces, proxies, costs, strategies and hosts, found without importing them.
+
+A component is one file plus one line here; other packages add theirs through the entry-point
+groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs`` and ``hwnas.strategies``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from hwnas.errors import MissingDependencyError, unknown_name
+
+Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts"]
+
+BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
+    "spaces": {"nasbench201": "hwnas.spaces.nasbench201:NasBench201"},
+    "proxies": {
+        "params": "hwnas.proxies.counts:Params",
+        "flops": "hwnas.proxies.counts:Flops",
+        "layers": "hwnas.proxies.counts:Layers",
+        "synflow": "hwnas.proxies.synflow:SynFlow",
+        "naswot": "hwnas.proxies.naswot:NasWot",
+        "jacob_cov": "hwnas.proxies.jacob_cov:JacobCov",
+        "zico": "hwnas.proxies.zico:ZiCo",
+        "expressivity": "hwnas.proxies.aznas:Expressivity",
+        "progressivity": "hwnas.proxies.aznas:Progressivity",
+        "trainability": "hwnas.proxies.aznas:Trainability",
+        "vkdnw_entropy": "hwnas.proxies.vkdnw:VkdnwEntropy",
+        "vkdnw": "hwnas.proxies.vkdnw:Vkdnw",
+    },
+    "costs": {
+        "count": "hwnas.costs.counters:CounterSource",
+        "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
+        "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
+    },
+    "strategies": {},
+    "hosts": {"optuna": "hwnas_optuna.search:OptunaHost"},
+}
+
+_SINGULAR: Mapping[Kind, str] = {
+    "spaces": "space",
+    "proxies": "proxy",
+    "costs": "cost",
+    "strategies": "strategy",
+    "hosts": "host",
+}
+
+
+@lru_cache(maxsize=None)
+def targets(kind: Kind) -> Mapping[str, str]:
+    """Give ``name -> "module:attribute"`` of a kind, built-in names before other packages'."""
+    found = {point.name: point.value for point in entry_points(group=f"hwnas.{kind}")}
+    return {**found, **BUILT_IN[kind]}
+
+
+def names(kind: Kind) -> list[str]:
+    """List the names of a kind in a fixed order."""
+    return list(targets(kind))
+
+
+def load(kind: Kind, name: str) -> Any:
+    """Import what a name stands for.
+
+    Raises:
+        UnknownNameError: the name is in no table.
+        MissingDependencyError: the module needs a package that is not installed.
+    """
+    table = targets(kind)
+    if name not in table:
+        raise unknown_name(_SINGULAR[kind], name, table)
+    module, _, attribute = table[name].partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not installed."
+        ) from error

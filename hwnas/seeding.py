@@ -1,0 +1,15 @@
+"""Seeds that depend on what is computed, not on when or where."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def derive_seed(*parts: object) -> int:
+    """Derive a 63-bit seed from values such as (user seed, canonical key, purpose).
+
+    Equal parts give equal seeds in every process and on every platform; the texts of the parts
+    are hashed, so `1` and `"1"` are equal.
+    """
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

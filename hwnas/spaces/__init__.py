@@ -1,0 +1,1 @@
+"""Search spaces: one a file, all of the role `hwnas.typing.SearchSpace`."""

@@ -1,0 +1,249 @@
+"""The NAS-Bench-201 search space: 15,625 cells of six edges with five operations each.
+
+Dong and Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search,
+ICLR 2020. Node 0 is the input of a cell and node 3 its output; every node is the sum of its
+incoming edges.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
+from hwnas.graph import INPUT, OUTPUT, ArchGraph
+from hwnas.typing import InShape
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""(source, target) of each edge, in the order of the architecture string."""
+PARAMETERS = {f"edge_{source}_{target}": OPERATIONS for source, target in EDGES}
+
+_EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+_OUTPUT_NODE = 3
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A NAS-Bench-201 cell; `str(cell)` is the official architecture string.
+
+    Attributes:
+        operations: `(6,)` operation names, in the order of `EDGES`.
+    """
+
+    operations: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.operations) != len(EDGES):
+            raise InvalidArchitectureError(
+                f"`operations` must have {len(EDGES)} entries, one an edge, but got "
+                f"{len(self.operations)}."
+            )
+        for (source, target), operation in zip(EDGES, self.operations, strict=True):
+            if operation not in OPERATIONS:
+                error = unknown_name(f"operation on edge {source}>{target}", operation, OPERATIONS)
+                raise InvalidArchitectureError(str(error))
+
+    def __str__(self) -> str:
+        nodes = [[f"{o}~{s}" for (s, t), o in self.edges() if t == node] for node in (1, 2, 3)]
+        return "+".join("|" + "|".join(terms) + "|" for terms in nodes)
+
+    def edges(self) -> Iterator[tuple[tuple[int, int], str]]:
+        """Iterate over ((source, target), operation)."""
+        return zip(EDGES, self.operations, strict=True)
+
+    def live_edges(self) -> frozenset[tuple[int, int]]:
+        """Give the edges that lie on a path of operations from the input to the output."""
+        used = [edge for edge, operation in self.edges() if operation != "none"]
+        reached, leading = {0}, {_OUTPUT_NODE}
+        for _ in range(_OUTPUT_NODE):
+            reached |= {t for s, t in used if s in reached}
+            leading |= {s for s, t in used if t in leading}
+        return frozenset((s, t) for s, t in used if s in reached and t in leading)
+
+    def is_live(self) -> bool:
+        """Tell whether no operation other than `none` is dead or unreachable.
+
+        9,445 cells are live: 9,444 with a path from input to output, and the all-`none` cell.
+        """
+        return len(self.live_edges()) == sum(o != "none" for o in self.operations)
+
+
+def parse_cell(text: str) -> Cell:
+    """Read an official architecture string.
+
+    Args:
+        text: e.g. ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|none~2|``.
+
+    Returns:
+        The cell.
+
+    Raises:
+        InvalidArchitectureError: the text is no such string; names the node, edge or operation.
+    """
+    where = f" in {text!r}; a valid one is {_EXAMPLE!r}."
+    groups = text.strip().split("+")
+    if len(groups) != _OUTPUT_NODE:
+        raise InvalidArchitectureError(
+            f"An architecture string must have 3 nodes joined by '+', but got {len(groups)}{where}"
+        )
+    operations: list[str] = []
+    for target, group in enumerate(groups, start=1):
+        if not re.fullmatch(r"\|.*\|", group):
+            raise InvalidArchitectureError(
+                f"Node {target} must begin and end with '|', but got {group!r}{where}"
+            )
+        terms = group[1:-1].split("|")
+        if len(terms) != target:
+            raise InvalidArchitectureError(
+                f"Node {target} must have {target} edges, but got {len(terms)}{where}"
+            )
+        for source, term in enumerate(terms):
+            operation, _, origin = term.partition("~")
+            if origin != str(source):
+                raise InvalidArchitectureError(
+                    f"Edge {source} of node {target} must be 'operation~{source}', but got "
+                    f"{term!r}{where}"
+                )
+            operations.append(operation)
+    return Cell(tuple(operations))
+
+
+@dataclass(frozen=True)
+class NasBench201:
+    """The search space as a value: equal settings are equal spaces.
+
+    Attributes:
+        channels: channels of the first stage (C of the paper).
+        cells: cells a stage (N of the paper).
+    """
+
+    channels: int = 16
+    cells: int = 5
+    name: str = field(default="nasbench201", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for setting, value in (("channels", self.channels), ("cells", self.cells)):
+            if value < 1:
+                raise InvalidValueError(f"`{setting}` must be at least 1, but got {value}.")
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """Operations of each edge, by ``edge_SOURCE_TARGET``."""
+        return PARAMETERS
+
+    def __len__(self) -> int:
+        return len(OPERATIONS) ** len(EDGES)
+
+    def __iter__(self) -> Iterator[Cell]:
+        """Iterate in lexicographic order of `OPERATIONS`; this is not the official index."""
+        return (Cell(choice) for choice in itertools.product(OPERATIONS, repeat=len(EDGES)))
+
+    def parse(self, text: str) -> Cell:
+        """Read an official architecture string; `InvalidArchitectureError` names what is wrong."""
+        return parse_cell(text)
+
+    def decode(self, parameters: Mapping[str, Any]) -> Cell:
+        """Make the cell with these operations; parameters of other names are left alone."""
+        missing = [name for name in PARAMETERS if name not in parameters]
+        if missing:
+            raise InvalidArchitectureError(
+                f"`parameters` must hold every edge, but {', '.join(missing)} is missing."
+            )
+        return Cell(tuple(str(parameters[name]) for name in PARAMETERS))
+
+    def encode(self, arch: Cell) -> dict[str, str]:
+        """Give the operation of each edge."""
+        return dict(zip(PARAMETERS, arch.operations, strict=True))
+
+    def is_valid(self, arch: Cell) -> bool:
+        """Tell whether a path of operations joins the input and the output."""
+        return bool(arch.live_edges())
+
+    def canonical_key(self, arch: Cell) -> str:
+        """Give the hash of the canonical computation graph: 5,425 different ones.
+
+        Dead operations are removed, `skip_connect` is contracted, sums are multisets, each
+        operation on an edge is an instance of its own, and isomorphic graphs are equal.
+        """
+        return _canonical_key(arch)
+
+    def representative(self, arch: Cell) -> Cell:
+        """Give the first live member of the class in the order of iteration."""
+        return _representatives()[_canonical_key(arch)]
+
+    def neighbours(self, arch: Cell) -> Sequence[Cell]:
+        """List the 24 cells that differ in one operation."""
+        return [
+            Cell((*arch.operations[:i], other, *arch.operations[i + 1 :]))
+            for i, operation in enumerate(arch.operations)
+            for other in OPERATIONS
+            if other != operation
+        ]
+
+    def sample(self, rng: np.random.Generator) -> Cell:
+        """Draw a cell uniformly from the 15,625."""
+        return Cell(tuple(OPERATIONS[i] for i in rng.integers(len(OPERATIONS), size=len(EDGES))))
+
+    def build(self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)) -> nn.Module:
+        """Build exactly this cell's network, dead operations included.
+
+        Args:
+            arch: the cell.
+            num_classes: classes K.
+            in_shape: (C, H, W) of an image; H and W must be multiples of 4.
+
+        Returns:
+            A network that maps `(B, C, H, W)` images to `(B, K)` logits.
+        """
+        from hwnas.spaces.nasbench201_network import CellNetwork
+
+        return CellNetwork(arch, self.channels, self.cells, num_classes, in_shape)
+
+    def to_graph(self, arch: Cell) -> ArchGraph:
+        """Give the canonical computation graph, one node an operation other than a skip."""
+        return cell_graph(arch).canonical()
+
+
+def cell_graph(cell: Cell) -> ArchGraph:
+    """Turn operations on edges into operations on nodes: skips contracted, dead ones removed."""
+    live = cell.live_edges()
+    work = [(edge, o) for edge, o in cell.edges() if edge in live and o != "skip_connect"]
+    labels = (INPUT, *(o for _, o in work), OUTPUT)
+    index = {edge: i for i, (edge, _) in enumerate(work, start=1)}
+    # The value of each cell node as a multiset of graph nodes: one count a graph node.
+    value = np.zeros((_OUTPUT_NODE + 1, len(labels)), dtype=np.int64)
+    value[0, 0] = 1
+    adjacency = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for (source, target), operation in cell.edges():
+        if (source, target) not in live:
+            continue
+        if operation == "skip_connect":
+            value[target] += value[source]
+        else:
+            node = index[source, target]
+            adjacency[:, node] = value[source]
+            value[target, node] += 1
+    adjacency[:, -1] = value[_OUTPUT_NODE]
+    return ArchGraph(labels, adjacency)
+
+
+@lru_cache(maxsize=None)
+def _canonical_key(cell: Cell) -> str:
+    return cell_graph(cell).digest()
+
+
+@lru_cache(maxsize=1)
+def _representatives() -> Mapping[str, Cell]:
+    first: dict[str, Cell] = {}
+    for cell in NasBench201():
+        if cell.is_live():
+            first.setdefault(_canonical_key(cell), cell)
+    return first

@@ -1,0 +1,107 @@
+"""The network of a NAS-Bench-201 cell (Dong and Yang, ICLR 2020, Figure 1)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.nasbench201 import Cell
+from hwnas.typing import InShape
+
+_STAGES = 3
+
+
+def _relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(c_in, c_out, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(c_out),
+    )
+
+
+def _operation(name: str, channels: int) -> nn.Module:
+    match name:
+        case "skip_connect":
+            return nn.Identity()
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        case "nor_conv_1x1":
+            return _relu_conv_bn(channels, channels, 1)
+        case "nor_conv_3x3":
+            return _relu_conv_bn(channels, channels, 3)
+    raise InvalidValueError(f"`name` must be a NAS-Bench-201 operation, but got {name!r}.")
+
+
+class CellBlock(nn.Module):
+    """One cell: every node is the sum of its incoming edges; nothing is built for `none`."""
+
+    def __init__(self, cell: Cell, channels: int) -> None:
+        super().__init__()
+        self.nodes = nn.ModuleList(nn.ModuleDict() for _ in range(3))
+        for (source, target), name in cell.edges():
+            if name != "none":
+                cast(nn.ModuleDict, self.nodes[target - 1])[str(source)] = _operation(name, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, C, H, W)` to the same shape."""
+        values = [x]
+        for node in self.nodes:
+            terms = [op(values[int(s)]) for s, op in cast(nn.ModuleDict, node).items()]
+            values.append(sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(x))
+        return values[-1]
+
+
+class ReductionBlock(nn.Module):
+    """The residual block of stride 2 between stages; its shortcut has no batch norm."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.conv_a = _relu_conv_bn(c_in, c_out, 3, stride=2)
+        self.conv_b = _relu_conv_bn(c_out, c_out, 3)
+        self.downsample = nn.Sequential(
+            nn.AvgPool2d(2, stride=2), nn.Conv2d(c_in, c_out, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, C_in, H, W)` to `(B, C_out, H/2, W/2)`."""
+        residual: Tensor = self.downsample(x)
+        return residual + cast(Tensor, self.conv_b(self.conv_a(x)))
+
+
+class CellNetwork(nn.Module):
+    """Stem, three stages of N cells at C, 2C and 4C channels, and a linear classifier."""
+
+    def __init__(
+        self, cell: Cell, channels: int, cells: int, num_classes: int, in_shape: InShape
+    ) -> None:
+        super().__init__()
+        c_in, height, width = in_shape
+        scale = 2 ** (_STAGES - 1)
+        if c_in < 1 or height < scale or width < scale or height % scale or width % scale:
+            raise InvalidValueError(
+                f"`in_shape` must be (C, H, W) with H and W positive multiples of {scale}, since "
+                f"two blocks halve the image, but got {in_shape}."
+            )
+        if num_classes < 1:
+            raise InvalidValueError(f"`num_classes` must be at least 1, but got {num_classes}.")
+        self.stem = nn.Sequential(
+            nn.Conv2d(c_in, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        blocks: list[nn.Module] = []
+        for stage in range(_STAGES):
+            width_now = channels * 2**stage
+            if stage:
+                blocks.append(ReductionBlock(width_now // 2, width_now))
+            blocks += [CellBlock(cell, width_now) for _ in range(cells)]
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(nn.BatchNorm2d(width_now), nn.ReLU())
+        self.classifier = nn.Linear(width_now, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map `(B, C, H, W)` images to `(B, K)` logits."""
+        features = self.head(self.blocks(self.stem(images)))
+        return cast(Tensor, self.classifier(F.adaptive_avg_pool2d(features, 1).flatten(1)))

@@ -1,0 +1,1 @@
+"""hwnas inside NNI: reserved, this version has no strategy, tuner or profiler yet."""
