@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.seeding import derive_seed
+
+
+@given(st.lists(st.one_of(st.integers(), st.text()), max_size=4))
+def test_seeds_fit_every_generator(parts: list[int | str]) -> None:
+    assert 0 <= derive_seed(*parts) < 2**63
+
+
+def test_each_part_and_its_place_matter() -> None:
+    seeds = {derive_seed(0, "a"), derive_seed(1, "a"), derive_seed("a", 0), derive_seed(0, "a", "")}
+    assert len(seeds) == 4
+    # Joined parts must not collide with their concatenation.
+    assert derive_seed("ab", "c") != derive_seed("a", "bc")
