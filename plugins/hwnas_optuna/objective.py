@@ -1,0 +1,117 @@
+"""An Optuna objective over any space, proxies and costs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any, Generic
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+
+from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.typing import Arch, Direction
+
+ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"
+"""User attributes of a trial: architecture, canonical key, raw values, reasons of failures."""
+OBJECTIVES = "hwnas:objectives"
+"""User attribute of a study: name, unit and direction of each objective."""
+
+
+class HardwareAwareObjective(Generic[Arch]):
+    """The objective of a multi-objective study, for `study.optimize` and stock samplers.
+
+    Constraints that are known from cheap sources are reported through `trial.set_constraint`, and
+    an infeasible trial is pruned before costlier objectives run. A missing value fails the trial
+    with the reason in its user attributes.
+
+    Args:
+        evaluator: objectives, constraints, cache.
+
+    Example:
+        >>> study = optuna.create_study(directions=objective.directions)
+        >>> objective.describe(study)
+        >>> study.optimize(objective, n_trials=100)
+    """
+
+    def __init__(self, evaluator: Evaluator[Arch]) -> None:
+        self.evaluator = evaluator
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Directions for `optuna.create_study`, in the order of the values."""
+        return [objective.direction for objective in self.evaluator.objectives]
+
+    @property
+    def distributions(self) -> dict[str, CategoricalDistribution]:
+        """The space's parameters, for `study.ask`."""
+        return {
+            name: CategoricalDistribution(choices)
+            for name, choices in self.evaluator.space.parameters.items()
+        }
+
+    def describe(self, study: optuna.Study) -> None:
+        """Name the study's metrics, so that a front made of it has names and units."""
+        objectives = self.evaluator.objectives
+        with warnings.catch_warnings():
+            # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objective.name for objective in objectives])
+        study.set_user_attr(
+            OBJECTIVES,
+            [{"name": o.name, "unit": o.unit, "direction": o.direction} for o in objectives],
+        )
+        study.set_user_attr("hwnas:space", repr(self.evaluator.space))
+
+    def arch(self, trial: optuna.Trial) -> Arch:
+        """Suggest the parameters of an architecture and give the representative of its class.
+
+        The representative is the architecture without dead operations: a table knows it by its
+        own entry, and everything else is equal for the whole class.
+        """
+        space = self.evaluator.space
+        parameters = {
+            name: trial.suggest_categorical(name, choices)
+            for name, choices in space.parameters.items()
+        }
+        return space.representative(space.decode(parameters))
+
+    def __call__(self, trial: optuna.Trial) -> tuple[float, ...]:
+        """Evaluate one trial, from cheap to costly.
+
+        Raises:
+            optuna.TrialPruned: a constraint is violated.
+        """
+        arch = self.arch(trial)
+        evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))
+        for _ in self.evaluator.stages([evaluation]):
+            if not evaluation.feasible:
+                break
+        return self.record(trial, evaluation)
+
+    def record(self, trial: optuna.Trial, evaluation: Evaluation[Arch]) -> tuple[float, ...]:
+        """Write an evaluation to its trial and give the values to tell.
+
+        Raises:
+            optuna.TrialPruned: a constraint is violated.
+        """
+        trial.set_user_attr(ARCH, str(evaluation.arch))
+        trial.set_user_attr(KEY, evaluation.key)
+        trial.set_user_attr(RESULTS, _plain(evaluation))
+        if evaluation.errors:
+            trial.set_user_attr(ERRORS, evaluation.errors)
+        for text, violation in evaluation.violations.items():
+            if text not in trial.constraints:
+                trial.set_constraint(text, violation)
+        if not evaluation.feasible:
+            raise optuna.TrialPruned("; ".join(t for t, v in evaluation.violations.items() if v > 0))
+        return tuple(evaluation.values[o.name] for o in self.evaluator.objectives)
+
+
+def _plain(evaluation: Evaluation[Any]) -> Mapping[str, float | None]:
+    """Give raw values as JSON: missing ones are None."""
+    return {
+        column: result.value if math.isfinite(result.value) else None
+        for column, result in evaluation.results.items()
+    }

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hwnas.cache import Result
+from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
+from hwnas.evaluation import Evaluator
+from hwnas.objectives import ValueObjective
+from hwnas.sources import Effort
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import Constraint
+from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
+from hwnas_optuna.samplers import FACTORIES, POPULATION
+from hwnas_optuna.search import open_study, run
+
+SPACE = NasBench201()
+WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing of ours catches it."""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Two conflicting numbers of a cell; raises after `patience` architectures."""
+
+    patience: float = float("inf")
+    fails_on: str = ""
+    seen: list[str] = field(default_factory=list, compare=False)
+
+    label = "toy"
+    effort = Effort.LOOKUP
+    columns = ("gain", "cost")
+
+    def cache_prefix(self, column: str) -> str | None:
+        del column
+        return None
+
+    def compute(self, arch: Cell, columns: Sequence[str]) -> dict[str, Result]:
+        if len(self.seen) >= self.patience:
+            raise Killed
+        self.seen.append(str(arch))
+        if self.fails_on and self.fails_on in arch.operations:
+            raise HwnasError("no luck")
+        weights = [WEIGHTS.get(o, 9.0) for o in arch.operations]
+        values = {"gain": sum(weights[:3]) * max(weights), "cost": sum(weights)}
+        return {column: Result(values[column]) for column in columns}
+
+
+def evaluator(toy: Toy, bound: float | None = None) -> Evaluator[Cell]:
+    gain = ValueObjective("gain", "", "maximize", toy, ("gain",))
+    cost = ValueObjective("cost_ms", "ms", "minimize", toy, ("cost",))
+    constraints = [] if bound is None else [Constraint(cost, "<=", bound)]
+    return Evaluator(SPACE, [gain, cost], constraints)
+
+
+def study_of(
+    made: Evaluator[Cell], path: Path | None, sampler: str = "nsga2", seed: int = 0
+) -> optuna.Study:
+    storage = None if path is None else f"sqlite:///{path}"
+    return open_study(
+        made, storage=storage, name="s", sampler=sampler, seed=seed, settings={"toy": 1}
+    )
+
+
+def trials(study: optuna.Study) -> list[Any]:
+    return [(t.number, t.state, t.params, t.values) for t in study.trials]
+
+
+@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+def test_a_study_that_was_killed_anywhere_ends_like_one_that_was_not(
+    sampler: str, tmp_path: Path
+) -> None:
+    whole = evaluator(Toy())
+    reference = study_of(whole, None, sampler)
+    run(reference, whole, 50)
+    for patience in (0, 7, 23, 40) if sampler == "nsga2" else (23,):
+        path = tmp_path / f"{patience}.db"
+        broken = evaluator(Toy(patience))
+        with pytest.raises(Killed):
+            run(study_of(broken, path, sampler), broken, 50)
+        fresh = evaluator(Toy())
+        study = study_of(fresh, path, sampler)
+        run(study, fresh, 50)
+        assert trials(study) == trials(reference)
+
+
+def test_a_study_killed_while_asking_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluator(Toy())
+    reference = study_of(whole, None)
+    run(reference, whole, 2 * POPULATION)
+    suggest = optuna.Trial.suggest_categorical
+    calls = 0
+
+    def dying(self: optuna.Trial, name: str, choices: Sequence[Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        # In the middle of the 27th trial's six parameters.
+        if calls == 26 * 6 + 3:
+            raise Killed
+        return suggest(self, name, choices)
+
+    path = tmp_path / "s.db"
+    first = evaluator(Toy())
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Trial, "suggest_categorical", dying)
+        with pytest.raises(Killed):
+            run(study_of(first, path), first, 2 * POPULATION)
+    second = evaluator(Toy())
+    study = study_of(second, path)
+    run(study, second, 2 * POPULATION)
+    assert trials(study) == trials(reference)
+
+
+def test_another_seed_is_another_study() -> None:
+    made = evaluator(Toy())
+    one, two = study_of(made, None, seed=0), study_of(made, None, seed=1)
+    run(one, made, 30)
+    run(two, made, 30)
+    assert trials(one) != trials(two)
+
+
+def test_constraints_prune_and_failures_fail() -> None:
+    toy = Toy(fails_on="nor_conv_1x1")
+    made = evaluator(toy, bound=12.0)
+    study = study_of(made, None)
+    run(study, made, 40)
+    front = pareto_set_from_study(study)
+    assert len(front) > 0
+    assert all(member.values[1] <= 12.0 for member in front.members)
+    assert not any("nor_conv_1x1" in member.arch for member in front.members)
+    states = {t.state for t in study.trials}
+    assert states == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert front.provenance["infeasible"] == sum(
+        t.state is TrialState.PRUNED for t in study.trials
+    )
+
+
+def test_a_failure_without_constraints_fails_the_trial_with_its_reason() -> None:
+    made = evaluator(Toy(fails_on="nor_conv_1x1"))
+    study = study_of(made, None)
+    run(study, made, 20)
+    failed = [t for t in study.trials if t.state is TrialState.FAIL]
+    assert failed
+    assert all("no luck" in str(t.user_attrs["hwnas:errors"]) for t in failed)
+    assert pareto_set_from_study(study).provenance["failed"] == len(failed)
+
+
+@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+@pytest.mark.parametrize("bound", [None, 14.0])
+def test_stock_samplers_run_the_objective(sampler: str, bound: float | None) -> None:
+    objective = HardwareAwareObjective(evaluator(Toy(), bound))
+    study = optuna.create_study(directions=objective.directions, sampler=FACTORIES[sampler](0))
+    objective.describe(study)
+    study.optimize(objective, n_trials=45)
+    front = pareto_set_from_study(study)
+    assert front.provenance["evaluated"] == 45
+    assert [str(o) for o in front.objectives] == ["gain ↑", "cost_ms [ms] ↓"]
+    assert study.metric_names == ["gain", "cost_ms"]
+    # Nothing that was evaluated beats a member.
+    found = [t.values for t in study.trials if t.state is TrialState.COMPLETE]
+    for gain, cost in front.values():
+        assert not any(g >= gain and c <= cost and (g > gain or c < cost) for g, c in found)
+
+
+def test_going_on_with_other_settings_is_refused(tmp_path: Path) -> None:
+    made = evaluator(Toy())
+    run(study_of(made, tmp_path / "s.db"), made, 20)
+    with pytest.raises(InvalidValueError, match="seed: 0 there, 5 now"):
+        study_of(made, tmp_path / "s.db", seed=5)
+
+
+def test_a_foreign_study_is_refused(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 's.db'}"
+    foreign = optuna.create_study(storage=storage, study_name="s", directions=["maximize"] * 2)
+    foreign.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)
+    with pytest.raises(InvalidValueError, match="not made by hwnas"):
+        study_of(evaluator(Toy()), tmp_path / "s.db")
+    with pytest.raises(InvalidValueError, match="HardwareAwareObjective"):
+        pareto_set_from_study(foreign)
+
+
+def test_unknown_samplers_and_storages_are_named(tmp_path: Path) -> None:
+    made = evaluator(Toy())
+    with pytest.raises(UnknownNameError, match="nsga2"):
+        study_of(made, tmp_path / "s.db", sampler="nsga3")
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is no data base, however long its text may be. " * 50)
+    for storage in ("nonsense", "nosuchdb://localhost/x", f"sqlite:///{broken}"):
+        with pytest.raises(InvalidValueError, match="storage"):
+            open_study(made, storage=storage, name="s", sampler="tpe", seed=0, settings={})
