@@ -1,0 +1,70 @@
+"""The command line: one file a command, and this one that joins them.
+
+Results go to standard output; progress and messages go to standard error. Exit codes: 0 done,
+2 bad input, 1 anything else, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from hwnas.errors import HwnasError
+
+app = typer.Typer(
+    name="hwnas",
+    help="Hardware-aware, training-free neural architecture search.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _register() -> None:
+    from hwnas.cli import data, doctor, listing, pareto, profile, score, search
+
+    app.command("search")(search.search)
+    app.command("score")(score.score)
+    app.command("profile")(profile.profile)
+    app.add_typer(pareto.app, name="pareto")
+    app.add_typer(data.app, name="data")
+    app.command("spaces")(listing.spaces)
+    app.command("proxies")(listing.proxies)
+    app.command("costs")(listing.costs)
+    app.command("doctor")(doctor.doctor)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+    """
+    _register()
+    sys.exit(_run(app, sys.argv[1:] if argv is None else argv))
+
+
+def _run(command: typer.Typer, argv: list[str]) -> int:
+    try:
+        result: Any = command(args=argv, prog_name="hwnas", standalone_mode=False)
+    except HwnasError as error:
+        return _fail(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; everything finished so far is kept.", 130)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        # Typer's usage errors carry an exit code and a text, whatever class they are.
+        code = getattr(error, "exit_code", None)
+        if code is None or not hasattr(error, "format_message"):
+            raise
+        return _fail(error.format_message(), code)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"hwnas: {text}\n")
+    return code

@@ -1,0 +1,1 @@
+"""Hardware costs: tables, counters and measurements, all of the role `hwnas.typing.CostModel`."""

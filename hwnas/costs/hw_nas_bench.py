@@ -1,0 +1,156 @@
+"""HW-NAS-Bench v1.0: costs of the NAS-Bench-201 cells on six devices, from its published tables.
+
+Li et al., HW-NAS-Bench: Hardware-Aware Neural Architecture Search Benchmark, ICLR 2021. One
+image an inference. Edge GPU is an NVIDIA Jetson TX2; Eyeriss and FPGA are estimated by models.
+Values are looked up by the exact cell, since dead operations were measured too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hwnas.costs.source import CostOption, CostRequest
+from hwnas.data.datasets import get_dataset
+from hwnas.data.hw_nas_bench import read_table
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import DeviceKey, Direction, FloatArray
+
+OPTIONS = (
+    CostOption("edgegpu", "latency", "ms", "minimize"),
+    CostOption("edgegpu", "energy", "mJ", "minimize"),
+    CostOption("raspi4", "latency", "ms", "minimize"),
+    CostOption("edgetpu", "latency", "ms", "minimize"),
+    CostOption("pixel3", "latency", "ms", "minimize"),
+    CostOption("eyeriss", "latency", "ms", "minimize"),
+    CostOption("eyeriss", "energy", "mJ", "minimize"),
+    # The publication gives no unit; operations a byte moved is the term's usual meaning.
+    CostOption("eyeriss", "arithmetic_intensity", "ops/byte", "maximize"),
+    CostOption("fpga", "latency", "ms", "minimize"),
+    CostOption("fpga", "energy", "mJ", "minimize"),
+)
+
+
+def metrics_of(device: str) -> tuple[str, ...]:
+    """List the metrics of a device; `UnknownNameError` if there is no such device."""
+    metrics = tuple(option.metric for option in OPTIONS if option.device == device)
+    if not metrics:
+        raise unknown_name("device", device, {option.device for option in OPTIONS})
+    return metrics
+
+
+class HwNasBench:
+    """One metric on one device for every NAS-Bench-201 cell.
+
+    Args:
+        dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
+        device: ``edgegpu``, ``raspi4``, ``edgetpu``, ``pixel3``, ``eyeriss`` or ``fpga``.
+        metric: ``latency`` (ms), ``energy`` (mJ) or ``arithmetic_intensity`` (operations a byte,
+            to be maximised); `metrics_of` lists those of a device.
+        folder: data folder; None for the default one. The table of the data set is preferred
+            to the official pickle.
+        file: a table or the official pickle itself, instead of a file of the data folder.
+
+    Raises:
+        UnknownNameError: no such data set, device or metric; suggests the closest name.
+        DataNotFoundError: neither the table nor the pickle is there.
+        DataFormatError: the file is damaged or is something else.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "cifar10",
+        device: str = "edgegpu",
+        metric: str = "energy",
+        folder: Path | None = None,
+        file: Path | None = None,
+    ) -> None:
+        """Read the file, once a process."""
+        if metric not in metrics_of(device):
+            raise unknown_name(f"metric of {device}", metric, metrics_of(device))
+        self.dataset = get_dataset(dataset).name
+        self._option = next(o for o in OPTIONS if (o.device, o.metric) == (device, metric))
+        self._table = read_table(self.dataset, folder, file)
+
+    @property
+    def metric(self) -> str:
+        """What is counted."""
+        return self._option.metric
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values."""
+        return self._option.unit
+
+    @property
+    def direction(self) -> Direction:
+        """Which values are better."""
+        return self._option.direction
+
+    @property
+    def device(self) -> DeviceKey:
+        """The published device, whose software and number format differ by device."""
+        return DeviceKey(self._option.device, runtime="HW-NAS-Bench v1.0", precision="as published")
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Give source, file and SHA-256 of the file that the values come from."""
+        return {
+            "source": "HW-NAS-Bench v1.0 (Li et al., ICLR 2021)",
+            "file": str(self._table.path),
+            "sha256": self._table.sha256,
+        }
+
+    def predict(self, archs: Sequence[Cell]) -> FloatArray:
+        """Look the exact cells up.
+
+        Args:
+            archs: `(n,)` cells.
+
+        Returns:
+            `(n,)` costs in `unit`; NaN where the publication has no value (4,699 cells on the
+            Edge TPU).
+
+        Raises:
+            DataNotFoundError: the file does not hold a cell; names it.
+        """
+        return self._table.column(f"{self._option.device}_{self._option.metric}", archs)
+
+    def __repr__(self) -> str:
+        """State every setting, and the file by its checksum."""
+        return (
+            f"HwNasBench(dataset={self.dataset!r}, device={self._option.device!r}, "
+            f"metric={self.metric!r}, sha256={self._table.sha256!r})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare settings and the file's content."""
+        return isinstance(other, HwNasBench) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        """Hash settings and the file's content."""
+        return hash(repr(self))
+
+
+class HwNasBenchSource:
+    """The costs ``hw-nas-bench:DEVICE:METRIC``."""
+
+    def options(self) -> Sequence[CostOption]:
+        """List the ten (device, metric) pairs."""
+        return OPTIONS
+
+    def make(self, request: CostRequest) -> HwNasBench:
+        """Make the look-up.
+
+        Raises:
+            InvalidValueError: the space is not NAS-Bench-201 as published (C = 16, N = 5).
+        """
+        if request.space != NasBench201():
+            raise InvalidValueError(
+                f"`space` must be nasbench201 with C = 16 and N = 5 for hw-nas-bench, which holds "
+                f"no other networks, but got {request.space!r}: choose another cost source."
+            )
+        device = request.device or OPTIONS[0].device
+        metric = request.metric or metrics_of(device)[0]
+        return HwNasBench(request.dataset.name, device, metric, request.data_folder)

@@ -1,0 +1,183 @@
+"""Reading the files of HW-NAS-Bench v1.0: the tables of one data set, or the official pickle.
+
+The tables name cells by NASLib's tuples, the pickle by architecture strings. Both are converted
+by the names of operations and edges, never by the position of a row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data.catalogue import find, require, sha256
+from hwnas.data.safe_pickle import load_pickle
+from hwnas.errors import DataFormatError, DataNotFoundError
+from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
+from hwnas.typing import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IntArray = npt.NDArray[np.intp]
+
+COLUMNS = (
+    "edgegpu_latency",
+    "edgegpu_energy",
+    "raspi4_latency",
+    "edgetpu_latency",
+    "pixel3_latency",
+    "eyeriss_latency",
+    "eyeriss_energy",
+    "eyeriss_arithmetic_intensity",
+    "fpga_latency",
+    "fpga_energy",
+)
+PICKLE = "hw_nas_bench/HW-NAS-Bench-v1_0.pickle"
+
+_NO_VALUE = -1.0
+_CELLS = len(OPERATIONS) ** len(EDGES)
+# NASLib's numbers of the operations and its order of the edges, as the column `net` uses them.
+_NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+_NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+_NET_PATTERN = r"\([0-4](?:, [0-4]){5}\)"
+
+
+@dataclass(frozen=True, eq=False)
+class HwTable:
+    """The values of one file and data set.
+
+    Attributes:
+        path: the file.
+        sha256: its checksum.
+        values: `(n, 10)` values in the order of `COLUMNS`; NaN where there is none.
+        rows: `(15625,)` row of each cell by its code, or -1 where the file lacks it.
+    """
+
+    path: Path
+    sha256: str
+    values: FloatArray
+    rows: IntArray
+
+    def column(self, name: str, cells: Sequence[Cell]) -> FloatArray:
+        """Give the `(n,)` values of a column for `(n,)` cells, looked up exactly.
+
+        Raises:
+            DataNotFoundError: the file does not hold a cell; names it.
+        """
+        rows = self.rows[_codes(cells)]
+        if np.any(rows < 0):
+            cell = cells[int(np.argmax(rows < 0))]
+            raise DataNotFoundError(
+                f"`arch` must be in {self.path}, but {cell} is not: check the file with "
+                f"`hwnas data verify hw-nas-bench`."
+            )
+        values: FloatArray = self.values[rows, COLUMNS.index(name)]
+        return values
+
+
+def read_table(dataset: str, folder: Path | None = None, file: Path | None = None) -> HwTable:
+    """Read the costs of all cells on one data set; once a process while the file is unchanged.
+
+    Args:
+        dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
+        folder: data folder; None for the default one. The table of the data set is preferred
+            to the official pickle.
+        file: a table or the official pickle itself, instead of a file of the data folder.
+
+    Raises:
+        DataNotFoundError: no such file.
+        DataFormatError: the file is damaged or is something else.
+    """
+    path = _locate(dataset, folder, file).absolute()
+    stat = os.stat(path)
+    return _read(path, dataset, stat.st_mtime_ns, stat.st_size)
+
+
+def _codes(cells: Sequence[Cell]) -> IntArray:
+    """Number cells by their operations, `(n,)`."""
+    number = {operation: i for i, operation in enumerate(OPERATIONS)}
+    digits = [[number[operation] for operation in cell.operations] for cell in cells]
+    return _code(np.array(digits, dtype=np.intp).reshape(-1, len(EDGES)))
+
+
+def _code(digits: IntArray) -> IntArray:
+    return digits @ len(OPERATIONS) ** np.arange(len(EDGES))
+
+
+def _locate(dataset: str, folder: Path | None, file: Path | None) -> Path:
+    if file is not None:
+        if not file.is_file():
+            raise DataNotFoundError(f"`file` must exist, but {file} does not.")
+        return file
+    table = f"hw_nas_bench/hw_{dataset}.csv"
+    return find(table, folder) or find(PICKLE, folder) or require(table, folder)
+
+
+@lru_cache(maxsize=6)
+def _read(path: Path, dataset: str, changed: int, size: int) -> HwTable:
+    """Read a file once a process; a changed file is read again."""
+    del changed, size
+    codes, values = _read_csv(path) if path.suffix == ".csv" else _read_pickle(path, dataset)
+    rows = np.full(_CELLS, -1, dtype=np.intp)
+    rows[codes] = np.arange(len(codes))
+    if len(np.unique(codes)) != len(codes):
+        raise _damaged(path, "a cell occurs twice")
+    if np.isnan(values).any():
+        raise _damaged(path, "a value is missing")
+    return HwTable(path, sha256(path), np.where(values == _NO_VALUE, np.nan, values), rows)
+
+
+def _damaged(path: Path, reason: str) -> DataFormatError:
+    return DataFormatError(
+        f"`{path}` must be a complete file of HW-NAS-Bench v1.0, but {reason}: check it with "
+        f"`hwnas data verify hw-nas-bench`."
+    )
+
+
+def _read_csv(path: Path) -> tuple[IntArray, FloatArray]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, np.float64))
+        nets, values = frame["net"], frame[list(COLUMNS)].to_numpy(np.float64)
+    except (ValueError, KeyError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"reading it failed ({error})") from error
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read() != b"\n":
+            raise _damaged(path, "its last line is cut off")
+    return _naslib_codes(path, nets), values
+
+
+def _naslib_codes(path: Path, nets: pd.Series) -> IntArray:
+    """Convert NASLib's tuples, `(n,)` texts, by the names of operations and edges."""
+    if not nets.astype(str).str.fullmatch(_NET_PATTERN).all():
+        raise _damaged(path, "the column `net` holds something else than six operations")
+    letters = np.array(nets.tolist(), dtype="U18").view("U1").reshape(len(nets), 18)
+    naslib = letters[:, 1::3].astype(np.intp)
+    operation = np.array([OPERATIONS.index(name) for name in _NASLIB_OPERATIONS])
+    edge = [_NASLIB_EDGES.index(pair) for pair in EDGES]
+    return _code(operation[naslib][:, edge])
+
+
+def _read_pickle(path: Path, dataset: str) -> tuple[IntArray, FloatArray]:
+    content: Any = load_pickle(path)
+    try:
+        part: Mapping[str, Any] = content["nasbench201"][dataset]
+        config = part["config"]
+        indices = sorted(config) if isinstance(config, Mapping) else range(len(config))
+        cells = [parse_cell(config[i]["arch_str"]) for i in indices]
+        values = np.array([[part[c][i] for i in indices] for c in COLUMNS], dtype=np.float64).T
+        lengths = {len(part[column]) for column in COLUMNS}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(path, f"its layout is another one ({error!r})") from error
+    if lengths != {len(cells)}:
+        raise _damaged(path, f"it has {sorted(lengths)} values for {len(cells)} cells")
+    return _codes(cells), values

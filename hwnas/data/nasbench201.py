@@ -1,0 +1,149 @@
+"""NAS-Bench-201: the official index of its cells, and their published accuracies.
+
+The order of the official API is no formula of the operations, so it is read from a file.
+Dong and Yang, ICLR 2020; values after 200 epochs, mean over the available seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hwnas.data.catalogue import find, require
+from hwnas.data.datasets import get_dataset
+from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
+from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Split = Literal["validation", "test"]
+SIZE = len(OPERATIONS) ** len(EDGES)
+_INDEX_FILE = "help/nasbench201/str_arch2idx.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class OfficialIndex:
+    """The numbering of the official API.
+
+    Attributes:
+        cells: `(15625,)` cells in official order.
+    """
+
+    cells: Sequence[Cell]
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> OfficialIndex:
+        """Read the numbering from published data.
+
+        Args:
+            folder: data folder; None for the default one.
+
+        Raises:
+            DataNotFoundError: neither file that carries it is here.
+            DataFormatError: the file does not number all 15,625 cells.
+        """
+        path = find(_csv("cifar10"), folder) or find(_INDEX_FILE, folder)
+        return _read_index(path or require(_csv("cifar10"), folder))
+
+    def index(self, cell: Cell) -> int:
+        """Give the official index of a cell, 0 to 15,624."""
+        return self._numbers[cell]
+
+    def cell(self, index: int) -> Cell:
+        """Give the cell of an official index.
+
+        Raises:
+            InvalidValueError: the index is not in 0 to 15,624.
+        """
+        if not 0 <= index < len(self.cells):
+            raise InvalidValueError(
+                f"`index` must be in 0 to {len(self.cells) - 1}, but got {index}."
+            )
+        return self.cells[index]
+
+    @cached_property
+    def _numbers(self) -> Mapping[Cell, int]:
+        return {cell: i for i, cell in enumerate(self.cells)}
+
+
+def accuracies(
+    dataset: str, split: Split = "validation", folder: Path | None = None
+) -> dict[str, float]:
+    """Read the accuracies of all 15,625 cells.
+
+    For CIFAR-10 both splits belong to the training on one half of the training images (the
+    benchmark's ``cifar10-valid``): validated on the other half, tested on the official test set.
+
+    Args:
+        dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
+        split: ``validation`` or ``test``.
+        folder: data folder; None for the default one.
+
+    Returns:
+        Accuracy in percent by exact architecture string.
+
+    Raises:
+        UnknownNameError: no such data set or split.
+        DataNotFoundError: the file is absent.
+        DataFormatError: the file is not the published table.
+    """
+    if split not in ("validation", "test"):
+        raise unknown_name("split", split, ("validation", "test"))
+    path = require(_csv(get_dataset(dataset).name), folder)
+    frame = _read_csv(path, ("arch str", f"{split} accuracy"))
+    return dict(zip(frame["arch str"], frame[f"{split} accuracy"].astype(float), strict=True))
+
+
+def _csv(dataset: str) -> str:
+    return f"nasbench201/nasbench201_{dataset}.csv"
+
+
+def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, usecols=list(columns))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataFormatError(
+            f"`{path}` must be a CSV with the columns {', '.join(columns)}, but got: {error}"
+        ) from error
+    if len(frame) != SIZE or frame.isna().to_numpy().any():
+        raise DataFormatError(
+            f"`{path}` must have {SIZE} complete rows, but got {len(frame.dropna())}: check it "
+            f"with `hwnas data verify nasbench201`."
+        )
+    return frame
+
+
+@lru_cache(maxsize=2)
+def _read_index(path: Path) -> OfficialIndex:
+    numbered = _numbered_strings(path)
+    try:
+        cells = tuple(parse_cell(numbered[i]) for i in range(SIZE))
+    except (KeyError, InvalidArchitectureError) as error:
+        raise DataFormatError(
+            f"`{path}` must number all {SIZE} cells from 0, but got {error}."
+        ) from error
+    if len(set(cells)) != SIZE:
+        raise DataFormatError(f"`{path}` must number each cell once, but some occur twice.")
+    return OfficialIndex(cells)
+
+
+def _numbered_strings(path: Path) -> Mapping[int, str]:
+    if path.suffix == ".csv":
+        frame = _read_csv(path, ("file id", "arch str"))
+        return dict(zip(frame["file id"].tolist(), frame["arch str"].tolist(), strict=True))
+    import torch
+
+    try:
+        numbers: Mapping[str, int] = torch.load(path, weights_only=True)
+        return {index: text for text, index in numbers.items()}
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise DataFormatError(
+            f"`{path}` must be a table of architecture strings, but reading it failed: "
+            f"{type(error).__name__}. Check it with `hwnas data verify help`."
+        ) from error

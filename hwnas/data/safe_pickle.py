@@ -1,0 +1,74 @@
+"""Reading published pickles without running what they hold.
+
+A pickle names the functions that rebuild its objects. Only those of plain numpy numbers and
+arrays are admitted here; any other name is refused before it is imported.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import DataFormatError
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Do what `_codecs.encode` is called for in old pickles, and nothing else."""
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"the encoding {encoding!r} is not admitted")
+    return text.encode("latin-1")
+
+
+def _admitted() -> Mapping[tuple[str, str], Any]:
+    multiarray = np._core.multiarray  # type: ignore[attr-defined]
+    table: dict[tuple[str, str], Any] = {
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+        ("_codecs", "encode"): _latin1,
+    }
+    for package in ("numpy.core", "numpy._core"):
+        for name in ("scalar", "_reconstruct"):
+            table[f"{package}.multiarray", name] = getattr(multiarray, name)
+    return table
+
+
+ADMITTED = _admitted()
+"""What a pickle may name: (module, name) -> the object it gets."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """Give an admitted object; every other name is refused."""
+        try:
+            return ADMITTED[module_name, global_name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"it names {module_name}.{global_name}, which is not admitted"
+            ) from None
+
+
+def load_pickle(path: Path) -> Any:
+    """Read a pickle of plain values and numpy numbers.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its object: built-in containers, texts, numbers, numpy scalars and arrays.
+
+    Raises:
+        DataFormatError: the file is empty, cut off or no pickle, or names anything else than
+            numpy's numbers and arrays.
+    """
+    with path.open("rb") as stream:
+        try:
+            return _Unpickler(stream).load()
+        except Exception as error:  # a damaged pickle can raise nearly anything
+            raise DataFormatError(
+                f"`{path}` must be a complete pickle of plain numbers, but reading it failed: "
+                f"{error or type(error).__name__}. Fetch the file again."
+            ) from error

@@ -1,0 +1,36 @@
+"""Fixtures of all tests: isolated folders, one thread, and published data where it is present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before numpy and torch are imported: tests must not fight for cores.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
+
+pytest.register_assert_rewrite("hwnas.testing")
+
+_DATA = os.environ.get("HWNAS_DATA")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's cache and from published data it does not ask for."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("HWNAS_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("HWNAS_DATA", str(folder / "data"))
+
+
+@pytest.fixture
+def data_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder of published data, and make it the default one; skip where it is absent."""
+    if not _DATA:
+        pytest.skip("HWNAS_DATA names no folder of published benchmark data")
+    folder = Path(_DATA).absolute()
+    if not folder.is_dir():
+        pytest.fail(f"HWNAS_DATA names {folder}, which is no folder")
+    monkeypatch.setenv("HWNAS_DATA", str(folder))
+    return folder

@@ -1,0 +1,30 @@
+"""Image data sets by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwnas.data.datasets import DATASETS, get_dataset
+from hwnas.errors import UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "in_shape"),
+    [
+        ("cifar10", 10, (3, 32, 32)),
+        ("cifar100", 100, (3, 32, 32)),
+        ("ImageNet16-120", 120, (3, 16, 16)),
+    ],
+)
+def test_known(name: str, num_classes: int, in_shape: tuple[int, int, int]) -> None:
+    dataset = get_dataset(name)
+    assert (dataset.name, dataset.num_classes, dataset.in_shape) == (name, num_classes, in_shape)
+
+
+def test_there_are_three() -> None:
+    assert len(DATASETS) == 3
+
+
+def test_misspelt_name_is_suggested() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'ImageNet16-120'"):
+        get_dataset("imagenet16-120")

@@ -1,0 +1,115 @@
+"""The shape of the code base: who may import whom, how long a module is, what files are named."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "hwnas": ROOT / "hwnas",
+    "hwnas_predictors": ROOT / "predictors/hwnas_predictors",
+    "hwnas_optuna": ROOT / "plugins/hwnas_optuna",
+    "hwnas_nni": ROOT / "plugins/hwnas_nni",
+}
+OUTER = {"hwnas_predictors", "hwnas_optuna", "hwnas_nni"}
+HOSTS = {"optuna", "nni"}
+# Dependencies point inwards: outer packages import hwnas, and never each other.
+FORBIDDEN = {
+    "hwnas": OUTER | HOSTS,
+    "hwnas_predictors": (OUTER | HOSTS) - {"hwnas_predictors"},
+    "hwnas_optuna": OUTER - {"hwnas_optuna"},
+    "hwnas_nni": OUTER - {"hwnas_nni"},
+}
+LONGEST_MODULE = 500
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+SHADOWING = {"optuna", "nni", "torch", "onnx", "onnxruntime", "numpy", "pandas", "sklearn"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted(PACKAGES[package].rglob("*.py"))
+
+
+ALL = [path for package in PACKAGES for path in modules(package)]
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the top-level packages that a module imports anywhere, by name or by statement."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and node.args:
+            function, first = node.func, node.args[0]
+            name = (
+                function.attr
+                if isinstance(function, ast.Attribute)
+                else getattr(function, "id", "")
+            )
+            literal = isinstance(first, ast.Constant) and isinstance(first.value, str)
+            if name in {"import_module", "__import__"} and literal:
+                assert isinstance(first, ast.Constant)
+                yield str(first.value).partition(".")[0]
+
+
+def test_the_import_finder_finds_every_form() -> None:
+    source = """
+import optuna.samplers as s
+def f():
+    from nni.nas import space
+    import importlib
+    importlib.import_module("torch.nn")
+    __import__("onnx")
+from . import sibling
+"""
+    assert set(imports(source)) == {"optuna", "nni", "importlib", "torch", "onnx"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_dependencies_point_inwards(package: str) -> None:
+    assert modules(package), f"no modules found in {PACKAGES[package]}"
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules(package)
+        for name in imports(path.read_text(encoding="utf-8"))
+        if name in FORBIDDEN[package]
+    }
+    assert not wrong
+
+
+def test_modules_are_short() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in ALL}
+    assert not {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > LONGEST_MODULE}
+
+
+def test_names_say_what_is_inside() -> None:
+    names = [path for path in ALL if {path.stem, *path.parts[len(ROOT.parts) :]} & VAGUE]
+    assert not names
+
+
+def test_names_do_not_shadow_packages() -> None:
+    below = {path.relative_to(ROOT) for path in [*ALL, *(ROOT / "tests").rglob("*.py")]}
+    parts = {part.removesuffix(".py") for path in below for part in path.parts}
+    assert not parts & SHADOWING
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_is_typed_and_every_folder_a_package(package: str) -> None:
+    assert (PACKAGES[package] / "py.typed").is_file()
+    folders = {path.parent for path in modules(package)}
+    assert not [str(f.relative_to(ROOT)) for f in folders if not (f / "__init__.py").is_file()]
+
+
+def test_no_module_level_import_of_heavy_packages_in_the_command_line() -> None:
+    heavy = {"torch", "onnx", "onnxruntime", "pandas", "scipy", "sklearn", "plotly", "moocore"}
+    wrong = set()
+    for path in sorted((ROOT / "hwnas/cli").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found = set(imports(ast.unparse(node))) & heavy
+                wrong |= {f"{path.name} imports {name}" for name in found}
+    assert not wrong
