@@ -1,0 +1,1 @@
+"""Results as files: JSON, CSV, ONNX models and HTML reports."""

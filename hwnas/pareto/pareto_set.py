@@ -1,0 +1,254 @@
+"""The result of a search: members of the Pareto set, all evaluated points and their origin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas import registry
+from hwnas.errors import InvalidValueError
+from hwnas.pareto.metrics import is_non_dominated, normalise, to_losses
+from hwnas.pareto.provenance import plain
+from hwnas.typing import Direction, FloatArray
+
+Status = Literal["complete", "infeasible", "failed"]
+
+
+@dataclass(frozen=True)
+class ObjectiveInfo:
+    """What a column of values means.
+
+    Attributes:
+        name: name with its unit, e.g. ``edgegpu_energy_mj``.
+        unit: unit of the values; empty for a plain number.
+        direction: which values are better.
+    """
+
+    name: str
+    unit: str = ""
+    direction: Direction = "minimize"
+
+    def __post_init__(self) -> None:
+        """Refuse other directions."""
+        if self.direction not in ("minimize", "maximize"):
+            raise InvalidValueError(
+                f"`direction` must be minimize or maximize, but got {self.direction!r}."
+            )
+
+    def __str__(self) -> str:
+        """Give name, unit and an arrow: down for values to minimise."""
+        arrow = "↓" if self.direction == "minimize" else "↑"
+        return f"{self.name}{f' ({self.unit})' if self.unit else ''} {arrow}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An architecture of the Pareto set.
+
+    Attributes:
+        arch: text of the architecture; `space.parse` reads it.
+        key: canonical key.
+        values: `(m,)` finite objective values as the user knows them, not as losses.
+        attributes: anything else worth keeping, JSON values.
+    """
+
+    arch: str
+    key: str
+    values: tuple[float, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """An architecture that the search evaluated, whatever came out.
+
+    Attributes:
+        arch: text of the architecture.
+        key: canonical key.
+        values: `(m,)` objective values; None where there is none.
+        status: `complete`, `infeasible` (a constraint is violated) or `failed` (a value is
+            missing).
+    """
+
+    arch: str
+    key: str
+    values: tuple[float | None, ...]
+    status: Status
+
+
+@dataclass(frozen=True)
+class ParetoSet:
+    """Non-dominated architectures, the best of the first objective first.
+
+    Attributes:
+        space: `repr` of the search space.
+        objectives: `(m,)` meaning of the values.
+        members: the Pareto set, one member a canonical key.
+        provenance: versions, host, seed, data, settings and counts, JSON values.
+        evaluated: all evaluated architectures in their order, or empty if they were not kept.
+    """
+
+    space: str
+    objectives: tuple[ObjectiveInfo, ...]
+    members: tuple[Member, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    evaluated: tuple[Evaluated, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the objectives' names and the width of each row."""
+        names = [objective.name for objective in self.objectives]
+        if not names or len(set(names)) < len(names):
+            raise InvalidValueError(
+                f"`objectives` must be at least one and have different names, but got {names}."
+            )
+        rows: tuple[Member | Evaluated, ...] = (*self.members, *self.evaluated)
+        for row in rows:
+            if len(row.values) != len(names):
+                raise InvalidValueError(
+                    f"`values` must have {len(names)} entries, one an objective, but got "
+                    f"{len(row.values)} for {row.arch!r}."
+                )
+
+    def __len__(self) -> int:
+        """Count the members."""
+        return len(self.members)
+
+    @classmethod
+    def from_values(
+        cls,
+        archs: Sequence[object],
+        keys: Sequence[str],
+        values: npt.ArrayLike,
+        objectives: Sequence[ObjectiveInfo],
+        *,
+        space: object,
+        statuses: Sequence[Status] | None = None,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> ParetoSet:
+        """Keep the non-dominated of the evaluated architectures.
+
+        Infeasible rows and rows with a NaN or an infinity cannot be members. Of several rows
+        with one canonical key the first usable one counts: taking the best of repeated
+        measurements would favour what was measured often. Members with equal values all stay.
+
+        Args:
+            archs: `(n,)` architectures, whose texts are kept.
+            keys: `(n,)` canonical keys.
+            values: `(n, m)` objective values in the users' directions.
+            objectives: `(m,)` meaning of the columns.
+            space: the search space, or its `repr`.
+            statuses: `(n,)` outcomes; by default `failed` where a value is not finite and
+                `complete` elsewhere.
+            attributes: `(n,)` further values of each architecture.
+            provenance: what is known of the origin; it is added to the counts `evaluated`,
+                `failed`, `infeasible` and `repeated` of these rows and overrides them.
+
+        Returns:
+            The Pareto set; without members if no row is usable.
+
+        Raises:
+            InvalidValueError: the lengths differ or an objective's name occurs twice.
+        """
+        n = len(archs)
+        losses = to_losses(values, [objective.direction for objective in objectives])
+        table = np.asarray(values, dtype=np.float64).reshape(losses.shape)
+        details = [{}] * n if attributes is None else attributes
+        given: Sequence[Status] = ["complete"] * n if statuses is None else statuses
+        lengths = {n, len(keys), len(table), len(details), len(given)}
+        if len(lengths) > 1:
+            raise InvalidValueError(
+                f"`archs`, `keys`, `values`, `statuses` and `attributes` must have one row an "
+                f"architecture, but their lengths are {sorted(lengths)}."
+            )
+        complete = [bool(np.isfinite(row).all()) for row in table]
+        evaluated = tuple(
+            Evaluated(str(a), k, tuple(plain(row.tolist())), _status(s, has_all))
+            for a, k, row, s, has_all in zip(archs, keys, table, given, complete, strict=True)
+        )
+        usable = [i for i, e in enumerate(evaluated) if e.status == "complete"]
+        first = list({evaluated[i].key: i for i in reversed(usable)}.values())
+        best = [i for i, flag in zip(first, is_non_dominated(losses[first]), strict=True) if flag]
+        best.sort(key=lambda i: (*losses[i].tolist(), evaluated[i].key))
+        counts = {
+            "evaluated": n,
+            "failed": sum(e.status == "failed" for e in evaluated),
+            "infeasible": sum(e.status == "infeasible" for e in evaluated),
+            "repeated": len(usable) - len(first),
+        }
+        return cls(
+            space=space if isinstance(space, str) else repr(space),
+            objectives=tuple(objectives),
+            members=tuple(
+                Member(str(archs[i]), keys[i], tuple(table[i].tolist()), plain(details[i]))
+                for i in best
+            ),
+            provenance=plain({**counts, **(provenance or {})}),
+            evaluated=evaluated,
+        )
+
+    @classmethod
+    def from_study(cls, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
+        """Make the set of the finished trials of an Optuna study.
+
+        Args:
+            study: an `optuna.Study` that ran a `hwnas_optuna.HardwareAwareObjective`.
+            provenance: what is to be kept beside versions, host and the study's name.
+
+        Raises:
+            InvalidValueError: the study ran another objective.
+        """
+        make = registry.load("hosts", "optuna")().from_study
+        pareto_set: ParetoSet = make(study, provenance)
+        return pareto_set
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """`(m,)` directions of the objectives."""
+        return tuple(objective.direction for objective in self.objectives)
+
+    def values(self) -> FloatArray:
+        """Give the front: `(n, m)` values of the members."""
+        table = np.array([member.values for member in self.members], dtype=np.float64)
+        return table.reshape(len(self), len(self.objectives))
+
+    def losses(self) -> FloatArray:
+        """Give the front as `(n, m)` losses: maximised objectives negated."""
+        return to_losses(self.values(), self.directions)
+
+    def knee(self) -> Member:
+        """Pick a compromise: the member nearest to the ideal point.
+
+        Losses are scaled to [0, 1] over the members, so the pick depends on the extent of the
+        front; the ideal point has the best value of each objective. The first of equals wins.
+
+        Raises:
+            InvalidValueError: the set has no members.
+        """
+        if not self.members:
+            raise InvalidValueError("`members` must not be empty: an empty set has no knee.")
+        losses = self.losses()
+        scaled = normalise(losses, losses.min(axis=0), losses.max(axis=0))
+        return self.members[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the set as JSON; see `hwnas.export.json_csv.write_json`."""
+        from hwnas.export.json_csv import write_json
+
+        write_json(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ParetoSet:
+        """Read a set written by `save`; see `hwnas.export.json_csv.read_json`."""
+        from hwnas.export.json_csv import read_json
+
+        return read_json(path)
+
+
+def _status(given: Status, has_all: bool) -> Status:
+    return "failed" if given == "complete" and not has_all else given

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from hwnas.cli import _run
+from hwnas.cli.pareto import app, open_pareto_set
+from hwnas.pareto import ObjectiveInfo, ParetoSet
+from hwnas.spaces.nasbench201 import NasBench201
+
+SPACE = NasBench201(channels=4, cells=1)
+CELL = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+SMALL = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+INFOS = (ObjectiveInfo("score", "", "maximize"), ObjectiveInfo("latency_ms", "ms", "minimize"))
+
+
+def results(folder: Path, n: int = 2, space: object = SPACE, **provenance: object) -> Path:
+    found = ParetoSet.from_values(
+        [CELL, SMALL][:n],
+        ["k1", "k2"][:n],
+        [[0.75, 4.5], [0.25, 1.5]][:n],
+        INFOS,
+        space=space,
+        provenance=provenance,
+    )
+    folder.mkdir(exist_ok=True)
+    found.save(folder / "front.json")
+    return folder
+
+
+def run(*argv: object) -> int:
+    return _run(app, [str(a) for a in argv])
+
+
+def test_show_prints_names_units_directions_and_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", results(tmp_path)) == 0
+    out, err = capsys.readouterr()
+    for text in ("score ↑", "latency_ms (ms) ↓", "0.75", "4.5", CELL, SMALL):
+        assert text in out
+    assert "2 on the front, 2 evaluated" in err
+
+
+def test_show_json_is_json_lines_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", results(tmp_path) / "front.json", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(r["arch"], r["key"], r["score"], r["latency_ms"]) for r in rows] == [
+        (CELL, "k1", 0.75, 4.5),
+        (SMALL, "k2", 0.25, 1.5),
+    ]
+    assert rows[0]["units"] == {"score": "", "latency_ms": "ms"}
+
+
+def test_an_empty_front_can_be_shown_and_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in", n=0, num_classes=10, in_shape=[3, 8, 8])
+    assert run("show", source) == 0
+    assert "0 on the front" in capsys.readouterr().err
+    assert run("export", source, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_export_writes_everything_by_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in", num_classes=3, in_shape=[3, 8, 8], seed=9)
+    assert run("export", source, "--out", tmp_path / "out", "--json") == 0
+    out = tmp_path / "out"
+    assert open_pareto_set(str(out)) == open_pareto_set(str(source))
+    with (out / "front.csv").open(encoding="utf-8") as file:
+        assert [row["arch"] for row in csv.DictReader(file)] == [CELL, SMALL]
+    assert CELL in (out / "report.html").read_text(encoding="utf-8")
+    assert sorted(p.name for p in (out / "onnx").iterdir()) == [
+        "001-k1.onnx",
+        "002-k2.onnx",
+        "index.csv",
+    ]
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {Path(r["file"]).name for r in rows} == {
+        "front.json",
+        "front.csv",
+        "report.html",
+        "001-k1.onnx",
+        "002-k2.onnx",
+    }
+    networks = [r for r in rows if r["file"].endswith(".onnx")]
+    assert all(r["max_abs_diff"] <= 1e-4 and len(r["sha256"]) == 64 for r in networks)
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--json-file", "front.json"), ("--csv", "front.csv"), ("--report", "report.html")],
+)
+def test_export_writes_only_what_is_chosen(tmp_path: Path, option: str, name: str) -> None:
+    assert run("export", results(tmp_path / "in"), "--out", tmp_path / "out", option) == 0
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_onnx_takes_its_shape_from_options_provenance_or_data_set(tmp_path: Path) -> None:
+    import onnx
+
+    def shapes(folder: Path) -> list[int]:
+        graph = onnx.load(folder / "onnx" / "001-k1.onnx").graph
+        ends = (graph.input[0], graph.output[0])
+        return [d.dim_value for end in ends for d in end.type.tensor_type.shape.dim]
+
+    known = results(tmp_path / "known", settings={"dataset": "ImageNet16-120"})
+    assert run("export", known, "--onnx", "--out", tmp_path / "1") == 0
+    assert shapes(tmp_path / "1") == [1, 3, 16, 16, 1, 120]
+    options = ("--classes", 5, "--input", "1,8,12")
+    assert run("export", known, "--onnx", "--out", tmp_path / "2", *options) == 0
+    assert shapes(tmp_path / "2") == [1, 1, 8, 12, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ((), "`--classes` must be given"),
+        (("--classes", "3"), "`--input` must be given"),
+        (("--classes", "3", "--input", "3x8"), "'3x8'"),
+    ],
+)
+def test_onnx_without_a_shape_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], message: str
+) -> None:
+    assert run("export", results(tmp_path), "--onnx", "--out", tmp_path / "out", *argv) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_report_of_an_unknown_space_goes_without_drawings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in", space="Elsewhere(x=1)")
+    assert run("export", source, "--report", "--out", tmp_path / "out") == 0
+    assert "No drawings in the report" in capsys.readouterr().err
+    assert CELL in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [None, "", '{"format": "hwnas.pareto_set", "sch', "[]"])
+@pytest.mark.parametrize("command", [("show",), ("export", "--out", "x")])
+def test_bad_input_is_one_line_and_code_2(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    command: tuple[str, ...],
+) -> None:
+    if content is not None:
+        (tmp_path / "front.json").write_text(content)
+    assert run(command[0], tmp_path, *command[1:]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("hwnas: `path` must be")
+    assert err.count("\n") == 1
