@@ -106,7 +106,14 @@ class ResultCache:
         """Store results; what another process stored first stays, so that all see one value."""
         now = time.time()
         rows = [
-            (k, None if r.value != r.value else r.value, r.error, r.seconds, json.dumps(r.detail), now)
+            (
+                k,
+                None if r.value != r.value else r.value,
+                r.error,
+                r.seconds,
+                json.dumps(r.detail),
+                now,
+            )
             for k, r in results.items()
         ]
         with self._connection:

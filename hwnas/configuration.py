@@ -195,9 +195,7 @@ def make_constraints(
         name, relation, bound = split_constraint(text)
         objective = match_objective(name, objectives)
         if objective is None:
-            objective = cost_objective(
-                task.space, _named_cost(make_cost, task, name, objectives)
-            )
+            objective = cost_objective(task.space, _named_cost(make_cost, task, name, objectives))
         constraints.append(Constraint(objective, relation, bound))
     return constraints
 

@@ -95,7 +95,7 @@ class Evaluator(Generic[Arch]):
         self.constraints = tuple(constraints)
         self.jobs = jobs
         self._cache = cache if cache is not None else ResultCache(None)
-        self._report = report or (lambda label, finished, total: None)
+        self._report = report or _no_report
         bounded = [_as_value_objective(c) for c in self.constraints]
         self._plan = _plan([*bounded, *self.objectives])
 
@@ -123,7 +123,10 @@ class Evaluator(Generic[Arch]):
         signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.objectives]
         return np.array(
             [
-                [s * e.values.get(o.name, np.nan) for s, o in zip(signs, self.objectives, strict=True)]
+                [
+                    s * e.values.get(o.name, np.nan)
+                    for s, o in zip(signs, self.objectives, strict=True)
+                ]
                 for e in evaluations
             ],
             dtype=np.float64,
@@ -138,9 +141,7 @@ class Evaluator(Generic[Arch]):
         groups: dict[Any, list[Evaluation[Arch]]] = {}
         for evaluation in todo:
             groups.setdefault(evaluation.key if cached else evaluation.arch, []).append(evaluation)
-        known = self._cache.get(
-            f"{prefixes[c]}|{key}" for key in groups if cached for c in columns
-        )
+        known = self._cache.get(f"{prefixes[c]}|{key}" for key in groups if cached for c in columns)
         work: list[tuple[Any, Arch, list[str]]] = []
         for key, members in groups.items():
             found = {c: known.get(f"{prefixes[c]}|{key}") for c in columns}
@@ -188,6 +189,11 @@ class Evaluator(Generic[Arch]):
                 if _available(objective, evaluation):
                     value = objective.value(evaluation.results).value
                     evaluation.violations[str(constraint)] = constraint.violation(value)
+
+
+def _no_report(label: str, finished: int, total: int) -> None:
+    """Take the place of a progress bar where nobody looks."""
+    del label, finished, total
 
 
 def _as_value_objective(constraint: Constraint[Arch]) -> ValueObjective[Arch]:

@@ -85,7 +85,8 @@ def split_constraint(text: str) -> tuple[str, Literal["<=", ">="], float]:
         bound = float(match[3])
     except ValueError:
         raise InvalidValueError(
-            f"`constraint` must be NAME<=NUMBER or NAME>=NUMBER, e.g. 'latency<=5', but got {text!r}."
+            f"`constraint` must be NAME<=NUMBER or NAME>=NUMBER, e.g. 'latency<=5', but got "
+            f"{text!r}."
         ) from None
     return match[1], "<=" if match[2] in ("<=", "≤") else ">=", bound
 
@@ -100,15 +101,14 @@ def match_objective(
     """
     exact = [o for o in objectives if o.name == name]
     short = [
-        o
-        for o in objectives
-        if isinstance(o.source, CostValues) and o.source.cost.metric == name
+        o for o in objectives if isinstance(o.source, CostValues) and o.source.cost.metric == name
     ]
     found = exact or short
     if len(found) > 1:
+        names = ", ".join(o.name for o in found)
         raise InvalidValueError(
-            f"`constraint` {name!r} must name one objective, but {', '.join(o.name for o in found)} "
-            f"all have that metric: write the full name."
+            f"`constraint` {name!r} must name one objective, but {names} all have that metric: "
+            f"write the full name."
         )
     return found[0] if found else None
 

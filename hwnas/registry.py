@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ _SINGULAR: Mapping[Kind, str] = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def targets(kind: Kind) -> Mapping[str, str]:
     """Give ``name -> "module:attribute"`` of a kind, built-in names before other packages'."""
     found = {point.name: point.value for point in entry_points(group=f"hwnas.{kind}")}
@@ -77,5 +77,6 @@ def load(kind: Kind, name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not installed."
+            f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not "
+            f"installed: pip install it."
         ) from error

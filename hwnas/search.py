@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,7 +20,7 @@ from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.sources import CostValues
 
-DEFAULT_SCORE = "jacob_cov+params"
+DEFAULT_SCORE = "vkdnw-agg"
 DEFAULT_COST = "onnxruntime:cpu:latency"
 STUDY_FILE, LOCK_FILE = "study.db", ".lock"
 
@@ -49,7 +50,7 @@ class SearchSettings:
     constraints: tuple[str, ...] = ()
     sampler: str = "nsga2"
     trials: int = 64
-    batch: int = 64
+    batch: int = 16
     seed: int = 0
 
     def identity(self) -> dict[str, Any]:
@@ -100,6 +101,9 @@ class Host(Protocol):
         provenance: dict[str, Any],
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings."""
+
+    def from_study(self, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
+        """Make the Pareto set of the host's study object."""
 
     def load(self, storage: str, study: str) -> ParetoSet:
         """Make the Pareto set of a stored study."""
@@ -192,7 +196,8 @@ def redundancies(front: ParetoSet) -> list[str]:
     rows = {e.key: e.values for e in front.evaluated if e.status == "complete"}
     values = np.array(list(rows.values()), dtype=np.float64).reshape(-1, len(names))
     return [
-        f"{a} and {b} are redundant objectives: Spearman {rho:.3f} over {len(values)} architectures."
+        f"{a} and {b} are redundant objectives: Spearman {rho:.3f} over {len(values)} "
+        f"architectures."
         for a, b, rho in redundant_pairs(names, values)
     ]
 

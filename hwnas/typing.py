@@ -99,7 +99,9 @@ class SearchSpace(Protocol[Arch]):
     def sample(self, rng: np.random.Generator) -> Arch:
         """Draw an architecture uniformly over the parameters."""
 
-    def build(self, arch: Arch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)) -> nn.Module:
+    def build(
+        self, arch: Arch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
+    ) -> nn.Module:
         """Build the network; its output is `(B, K)` logits for `(B, *in_shape)` images."""
 
     def to_graph(self, arch: Arch) -> ArchGraph:
@@ -264,4 +266,3 @@ class Strategy(Protocol[Arch]):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where `state` was taken."""
-

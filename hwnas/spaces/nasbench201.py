@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ class NasBench201:
         return PARAMETERS
 
     def __len__(self) -> int:
-        return len(OPERATIONS) ** len(EDGES)
+        return int(len(OPERATIONS) ** len(EDGES))
 
     def __iter__(self) -> Iterator[Cell]:
         """Iterate in lexicographic order of `OPERATIONS`; this is not the official index."""
@@ -192,7 +192,9 @@ class NasBench201:
         """Draw a cell uniformly from the 15,625."""
         return Cell(tuple(OPERATIONS[i] for i in rng.integers(len(OPERATIONS), size=len(EDGES))))
 
-    def build(self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)) -> nn.Module:
+    def build(
+        self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
+    ) -> nn.Module:
         """Build exactly this cell's network, dead operations included.
 
         Args:
@@ -235,7 +237,7 @@ def cell_graph(cell: Cell) -> ArchGraph:
     return ArchGraph(labels, adjacency)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _canonical_key(cell: Cell) -> str:
     return cell_graph(cell).digest()
 

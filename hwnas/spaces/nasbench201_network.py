@@ -44,7 +44,9 @@ class CellBlock(nn.Module):
         self.nodes = nn.ModuleList(nn.ModuleDict() for _ in range(3))
         for (source, target), name in cell.edges():
             if name != "none":
-                cast(nn.ModuleDict, self.nodes[target - 1])[str(source)] = _operation(name, channels)
+                cast(nn.ModuleDict, self.nodes[target - 1])[str(source)] = _operation(
+                    name, channels
+                )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, C, H, W)` to the same shape."""

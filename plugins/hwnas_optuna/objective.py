@@ -105,7 +105,9 @@ class HardwareAwareObjective(Generic[Arch]):
             if text not in trial.constraints:
                 trial.set_constraint(text, violation)
         if not evaluation.feasible:
-            raise optuna.TrialPruned("; ".join(t for t, v in evaluation.violations.items() if v > 0))
+            raise optuna.TrialPruned(
+                "; ".join(t for t, v in evaluation.violations.items() if v > 0)
+            )
         return tuple(evaluation.values[o.name] for o in self.evaluator.objectives)
 
 

@@ -37,7 +37,9 @@ def pareto_set_from_study(
         InvalidValueError: a finished trial has no architecture, so another objective made it.
     """
     trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-    foreign = [t.number for t in trials if t.state is TrialState.COMPLETE and ARCH not in t.user_attrs]
+    foreign = [
+        t.number for t in trials if t.state is TrialState.COMPLETE and ARCH not in t.user_attrs
+    ]
     if foreign:
         raise InvalidValueError(
             f"`study` must hold trials of a HardwareAwareObjective, but trial {foreign[0]} has no "

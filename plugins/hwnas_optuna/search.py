@@ -72,8 +72,8 @@ def open_study(
         study.set_user_attr(SETTINGS, text)
     elif stored != text:
         raise InvalidValueError(
-            f"Study {name!r} in {storage} was started with other settings ({_difference(stored, text)})"
-            f": use the same ones, or another folder."
+            f"Study {name!r} must be continued with the settings it was started with, but "
+            f"{_difference(stored, text)}: use those, or another folder."
         )
     return study
 
@@ -172,6 +172,12 @@ class OptunaHost:
         run(study, evaluator, settings.trials)
         return pareto_set_from_study(study, {**provenance, "storage": folder.url})
 
+    def from_study(
+        self, study: optuna.Study, provenance: Mapping[str, Any] | None = None
+    ) -> ParetoSet:
+        """Make the Pareto set of a study; see `pareto_set_from_study`."""
+        return pareto_set_from_study(study, provenance)
+
     def load(self, storage: str, study: str) -> ParetoSet:
         """Make the Pareto set of a stored study.
 
@@ -179,10 +185,14 @@ class OptunaHost:
             InvalidValueError: the storage cannot be opened or has no such study.
         """
         try:
-            return pareto_set_from_study(optuna.load_study(storage=storage, study_name=study))
+            loaded = optuna.load_study(storage=storage, study_name=study)
         except KeyError:
             raise InvalidValueError(
                 f"`study` must be in the storage, but {storage} has no study {study!r}."
             ) from None
         except (ValueError, ImportError, SQLAlchemyError) as error:
             raise _storage_error(storage, error) from error
+        settings = json.loads(loaded.user_attrs.get(SETTINGS, "{}"))
+        return pareto_set_from_study(
+            loaded, {"storage": storage, "seed": settings.get("seed", 0), "settings": settings}
+        )

@@ -54,7 +54,7 @@ class Counting:
 @dataclass(frozen=True)
 class Failing(Counting):
     def compute(self, arch: Cell, columns: Sequence[str]) -> dict[str, Result]:
-        raise HwnasError(f"cannot do {columns[0]}")
+        raise HwnasError(f"cannot do {columns[0]} of {arch.operations[0]}")
 
 
 def objective(source: Counting, direction: Direction = "minimize") -> ValueObjective[Cell]:
@@ -112,7 +112,7 @@ def test_a_failure_is_kept_with_its_reason_and_does_not_stop_others() -> None:
     evaluator = Evaluator(SPACE, [objective(Failing("none")), objective(good, "maximize")])
     (evaluation,) = evaluator.evaluate([SKIPS])
     assert evaluation.status == "failed"
-    assert evaluation.errors == {"none": "cannot do none"}
+    assert evaluation.errors == {"none": "cannot do none of skip_connect"}
     assert evaluation.values["skip_connect"] == 6.0
     losses = evaluator.losses([evaluation])
     np.testing.assert_array_equal(losses, [[np.nan, -6.0]])
@@ -126,13 +126,13 @@ def test_processes_do_not_change_the_result(jobs: int) -> None:
 
 
 def test_finished_values_survive_an_interruption(tmp_path: Path) -> None:
-    class Interrupted(Exception):
+    class InterruptionError(Exception):
         pass
 
     def stop(label: str, finished: int, total: int) -> None:
         del label, total
         if finished == 2:
-            raise Interrupted
+            raise InterruptionError
 
     path = tmp_path / "c.sqlite"
     cells = [CONVS, POOLS, SKIPS]
@@ -140,7 +140,7 @@ def test_finished_values_survive_an_interruption(tmp_path: Path) -> None:
         evaluator = Evaluator(
             SPACE, [objective(Counting("nor_conv_3x3"))], cache=cache, report=stop
         )
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptionError):
             evaluator.evaluate(cells)
     with ResultCache(path) as cache:
         source = Counting("nor_conv_3x3")

@@ -141,9 +141,7 @@ def test_constraints_prune_and_failures_fail() -> None:
     assert not any("nor_conv_1x1" in member.arch for member in front.members)
     states = {t.state for t in study.trials}
     assert states == {TrialState.COMPLETE, TrialState.PRUNED}
-    assert front.provenance["infeasible"] == sum(
-        t.state is TrialState.PRUNED for t in study.trials
-    )
+    assert front.provenance["infeasible"] == sum(t.state is TrialState.PRUNED for t in study.trials)
 
 
 def test_a_failure_without_constraints_fails_the_trial_with_its_reason() -> None:
@@ -165,7 +163,7 @@ def test_stock_samplers_run_the_objective(sampler: str, bound: float | None) -> 
     study.optimize(objective, n_trials=45)
     front = pareto_set_from_study(study)
     assert front.provenance["evaluated"] == 45
-    assert [str(o) for o in front.objectives] == ["gain ↑", "cost_ms [ms] ↓"]
+    assert [str(o) for o in front.objectives] == ["gain ↑", "cost_ms (ms) ↓"]
     assert study.metric_names == ["gain", "cost_ms"]
     # Nothing that was evaluated beats a member.
     found = [t.values for t in study.trials if t.state is TrialState.COMPLETE]

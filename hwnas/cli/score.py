@@ -1,0 +1,209 @@
+"""`hwnas score`: zero-cost proxies of architectures, or of any torch network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cache import ResultCache
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import ProgressBar
+from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from hwnas.evaluation import Evaluation
+    from hwnas.typing import Proxy, SearchSpace
+
+Row = dict[str, Any]
+
+
+def score(
+    space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A torch network as module:callable, instead of a space.")
+    ] = None,
+    in_shape: Annotated[
+        str | None, typer.Option("--input", help="Image shape C,H,W of --model.")
+    ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Proxy, or 'all' (default): see `hwnas proxies`.")
+    ] = None,
+    arch: Annotated[list[str] | None, typer.Option(help="Architecture string.")] = None,
+    archs: Annotated[
+        Path | None, typer.Option(help="File with one architecture string a line.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Architectures to draw at random.")] = 0,
+    dataset: Annotated[
+        str, typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120.")
+    ] = "cifar10",
+    batch: Annotated[int, typer.Option(min=2, help="Images of the synthetic input.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a table: .csv, or .parquet with the extra parquet.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Score architectures of a space, or any torch network, without training."""
+    from hwnas.proxies import make_proxies
+
+    _check_output(out)
+    proxies = make_proxies(proxy or ["all"])
+    if model is not None:
+        if space is not None or arch or archs or sample:
+            raise InvalidValueError(
+                "`--model` must be given without --space, --arch, --archs and --sample, but got "
+                "both: choose one."
+            )
+        rows = [_score_model(model, in_shape, proxies, batch, seed)]
+    else:
+        rows = _score_space(
+            space or "nasbench201",
+            proxies,
+            _Wanted(arch or [], archs, sample),
+            dataset,
+            batch,
+            seed,
+            jobs,
+        )
+    _write(rows, proxies, out, as_json)
+
+
+class _Wanted:
+    """The architectures that were asked for: strings, a file of them, or a number to draw."""
+
+    def __init__(self, texts: Sequence[str], file: Path | None, sample: int) -> None:
+        self.texts, self.file, self.sample = list(texts), file, sample
+
+    def read(self, space: SearchSpace[Any], seed: int) -> list[Any]:
+        """Parse or draw the architectures; a bad line is named by its number."""
+        import numpy as np
+
+        from hwnas.errors import InvalidArchitectureError
+
+        found = [space.parse(text) for text in self.texts]
+        if self.file is not None:
+            for number, line in enumerate(_lines(self.file), start=1):
+                if not line.strip() or line.startswith("#"):
+                    continue
+                try:
+                    found.append(space.parse(line))
+                except InvalidArchitectureError as error:
+                    raise InvalidArchitectureError(f"{self.file}, line {number}: {error}") from None
+        rng = np.random.default_rng(seed)
+        found += [space.sample(rng) for _ in range(self.sample)]
+        if not found:
+            raise InvalidValueError(
+                "Architectures must be given with --arch, --archs or --sample, but there is none: "
+                "try --sample 10."
+            )
+        return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValueError(
+            f"`--archs` must be a text file with one architecture a line, but got {str(file)!r} "
+            f"({error})."
+        ) from None
+
+
+def _score_space(
+    name: str,
+    proxies: Sequence[Proxy],
+    wanted: _Wanted,
+    dataset: str,
+    batch: int,
+    seed: int,
+    jobs: int,
+) -> list[Row]:
+    from hwnas.configuration import Task, make_space
+    from hwnas.data.datasets import get_dataset
+    from hwnas.evaluation import Evaluator
+    from hwnas.objectives import proxy_objective
+
+    task = Task(make_space(name), get_dataset(dataset), batch, seed)
+    archs = wanted.read(task.space, seed)
+    source = task.proxies(proxies)
+    with ResultCache.default() as cache, ProgressBar() as bar:
+        evaluator = Evaluator(
+            task.space,
+            [proxy_objective(source, p.name) for p in proxies],
+            cache=cache,
+            jobs=jobs,
+            report=bar,
+        )
+        return [_row(e) for e in evaluator.evaluate(archs)]
+
+
+def _row(evaluation: Evaluation[Any]) -> Row:
+    seconds = sum(result.seconds for result in evaluation.results.values())
+    row: Row = {"arch": str(evaluation.arch), "key": evaluation.key}
+    row |= {name: result.value for name, result in evaluation.results.items()}
+    row["seconds"] = seconds
+    if evaluation.errors:
+        row["errors"] = evaluation.errors
+    return row
+
+
+def _score_model(
+    spec: str, in_shape: str | None, proxies: Sequence[Proxy], batch: int, seed: int
+) -> Row:
+    from hwnas.model_import import load_model, parse_in_shape
+    from hwnas.proxies.engine import score_network
+
+    if in_shape is None:
+        raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")
+    scores = score_network(
+        load_model(spec), parse_in_shape(in_shape), proxies, batch_size=batch, seed=seed
+    )
+    row: Row = {"model": spec, **{name: score.value for name, score in scores.items()}}
+    row["seconds"] = sum(score.seconds for score in scores.values())
+    errors = {name: score.error for name, score in scores.items() if score.error}
+    return row | ({"errors": errors} if errors else {})
+
+
+def _check_output(out: Path | None) -> None:
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        raise InvalidValueError(f"`--out` must end in .csv or .parquet, but got {out.name!r}.")
+
+
+def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json: bool) -> None:
+    for row in rows:
+        for name, reason in row.get("errors", {}).items():
+            note(f"{name} has no value for {row.get('arch', row.get('model'))}: {reason}")
+    if out is not None:
+        _write_table(rows, out)
+        note(f"{len(rows)} rows written to {out}.")
+    if as_json:
+        print_json_lines(rows)
+    elif out is None:
+        arrow = {"maximize": "↑", "minimize": "↓"}
+        first = "model" if "model" in rows[0] else "arch"
+        names = [p.name for p in proxies]
+        columns = [first, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
+        print_table(
+            columns, [[row[first], *(row[n] for n in names), row["seconds"]] for row in rows]
+        )
+
+
+def _write_table(rows: list[Row], out: Path) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame([{k: v for k, v in row.items() if k != "errors"} for row in rows])
+    if out.suffix == ".csv":
+        table.to_csv(out, index=False)
+        return
+    try:
+        table.to_parquet(out, index=False)
+    except ImportError:
+        from hwnas.errors import MissingDependencyError
+
+        raise MissingDependencyError(
+            "`--out` in .parquet needs pyarrow: pip install 'hwnas[parquet]', or write .csv."
+        ) from None

@@ -1,0 +1,86 @@
+"""`hwnas search`: proxies and costs as objectives of an Optuna study, and the Pareto set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import ProgressBar
+from hwnas.errors import InvalidValueError
+
+
+def search(
+    space: Annotated[str, typer.Option(help="Search space: see `hwnas spaces`.")] = "nasbench201",
+    dataset: Annotated[
+        str, typer.Option(help="Classes, image size and tables: cifar10, cifar100, ImageNet16-120.")
+    ] = "cifar10",
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="Proxy or ready-made score, see `hwnas proxies`. [default: vkdnw-agg]"),
+    ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SOURCE:DEVICE:METRIC, see `hwnas costs`. [default: onnxruntime:cpu:latency]"
+        ),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(help="Bound such as 'latency<=5', in the cost's unit.")
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="nsga2, tpe or random.")] = "nsga2",
+    trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna storage URL. [default: a file in --out]")
+    ] = None,
+    study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON lines.")] = False,
+) -> None:
+    """Search for the Pareto set of training-free scores and hardware costs.
+
+    The same command goes on where an interrupted run stopped.
+
+    Example: hwnas search --cost hw-nas-bench:edgegpu:energy --constraint 'params<=1e6' --trials 500
+    """
+    from hwnas.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
+
+    if jobs == 0:
+        raise InvalidValueError("`--jobs` must not be 0: use 1, or -1 for all cores.")
+    settings = SearchSettings(
+        space=space,
+        dataset=dataset,
+        objectives=tuple(objective or [DEFAULT_SCORE]),
+        costs=tuple(cost or [DEFAULT_COST]),
+        constraints=tuple(constraint or []),
+        sampler=sampler,
+        trials=trials,
+        batch=batch,
+        seed=seed,
+    )
+    with ProgressBar() as bar:
+        job = Search(settings, Folder(out, storage, study), data, jobs, bar)
+        front = job.run()
+    for line in job.notices:
+        note(line)
+    counts = front.provenance
+    note(
+        f"{counts['evaluated']} trials ({counts['repeated']} repeated, {counts['infeasible']} "
+        f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
+    )
+    if as_json:
+        from hwnas.export.json_csv import member_rows
+
+        print_json_lines(member_rows(front))
+    else:
+        columns = [*(str(o) for o in front.objectives), "arch"]
+        print_table(columns, [[*m.values, m.arch] for m in front.members])
+    note(f"Results: {out / 'report.html'}, front.json, front.csv; ONNX: hwnas pareto export {out}")

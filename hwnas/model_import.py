@@ -1,0 +1,88 @@
+"""A user's own network by its name on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hwnas.errors import InvalidValueError
+from hwnas.typing import InShape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load_model(spec: str) -> nn.Module:
+    """Import and call what ``module:callable`` names; the current folder can be imported from.
+
+    Args:
+        spec: e.g. ``my_models:build_net``; the callable is called without arguments and gives the
+            network. A class of networks is such a callable.
+
+    Returns:
+        The network, as the callable made it.
+
+    Raises:
+        InvalidValueError: the text has another form, the module or the attribute is missing, or
+            the attribute does not give a network.
+    """
+    from torch import nn
+
+    module_name, colon, attribute = spec.partition(":")
+    if not (module_name and colon and attribute):
+        raise InvalidValueError(
+            f"`model` must be MODULE:CALLABLE, e.g. 'my_models:build_net', but got {spec!r}."
+        )
+    factory = _attribute(module_name, attribute)
+    if not callable(factory) or isinstance(factory, nn.Module):
+        raise InvalidValueError(
+            f"`model` {spec!r} must name a function or class that gives the network when called "
+            f"without arguments, but it is a {type(factory).__name__}."
+        )
+    try:
+        model = factory()
+    except TypeError as error:
+        raise InvalidValueError(
+            f"`model` {spec!r} must be callable without arguments, but the call failed: {error}."
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise InvalidValueError(
+            f"`model` {spec!r} must give a torch.nn.Module, but gave a {type(model).__name__}."
+        )
+    return model
+
+
+def _attribute(module_name: str, attribute: str) -> object:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InvalidValueError(
+            f"`model` must name a module that can be imported from {here}, but importing "
+            f"{module_name!r} failed: there is no module {error.name!r}."
+        ) from error
+    if not hasattr(module, attribute):
+        raise InvalidValueError(
+            f"`model` must name an attribute of module {module_name!r} ({module.__file__}), but it "
+            f"has no {attribute!r}."
+        )
+    return getattr(module, attribute)
+
+
+def parse_in_shape(text: str) -> InShape:
+    """Read the shape of one image, e.g. ``3,32,32``.
+
+    Raises:
+        InvalidValueError: the text is not three positive whole numbers joined by commas.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InvalidValueError(f"`input` must be C,H,W, e.g. '3,32,32', but got {text!r}.")
+    channels, height, width = (int(part) for part in parts)
+    if min(channels, height, width) < 1:
+        raise InvalidValueError(f"`input` must be positive in C, H and W, but got {text!r}.")
+    return channels, height, width

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hwnas.cli import main
+
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+# The same network: the operation on edge 0>2 moves to node 1, relabelled.
+EQUAL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+MODEL = """
+from torch import nn
+
+def net():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+
+not_a_network = 7
+"""
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["score", *arguments])
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_equal_networks_have_equal_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--proxy", "naswot", "--proxy", "params", "--batch", "4", "--json"]
+    assert run(*arguments, "--arch", CELL, "--arch", EQUAL) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["arch"] == CELL
+    assert second["arch"] == EQUAL
+    for name in ("key", "naswot", "params"):
+        assert first[name] == second[name]
+
+
+def test_a_user_network_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    model = ["--model", "my_model:net"]
+    assert run(*model, "--input", "3,8,8", "--proxy", "params", "--batch", "4", "--json") == 0
+    (row,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert row["params"] == (3 * 9 + 1) * 8 + (8 + 1) * 5
+    assert run(*model) == 2
+    assert "--input" in capsys.readouterr().err
+    assert run("--model", "my_model:not_a_network", "--input", "3,8,8") == 2
+    assert "not_a_network" in capsys.readouterr().err
+    assert run(*model, "--input", "3,8,8", "--arch", CELL) == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables_are_written(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"scores{suffix}"
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    arguments = ["--proxy", "params", "--proxy", "layers", "--sample", "3", "--out", str(out)]
+    assert run(*arguments) == 0
+    table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    assert list(table.columns) == ["arch", "key", "params", "layers", "seconds"]
+    assert len(table) == 3
+
+
+def test_a_file_of_architectures_and_its_bad_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "archs.txt"
+    file.write_text(f"# two cells\n{CELL}\n\n{EQUAL}\n")
+    assert run("--archs", str(file), "--proxy", "layers", "--json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    file.write_text(f"{CELL}\n{CELL.replace('nor_conv_3x3', 'conv_3x3')}\n")
+    assert run("--archs", str(file), "--proxy", "layers") == 2
+    message = capsys.readouterr().err
+    assert "line 2" in message
+    assert "nor_conv_3x3" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--sample 10"),
+        (["--arch", "nonsense"], "3 nodes"),
+        (["--archs", "/does/not/exist"], "--archs"),
+        (["--sample", "2", "--out", "scores.xlsx"], ".parquet"),
+        (["--sample", "2", "--proxy", "naswott"], "Did you mean 'naswot'?"),
+        (["--sample", "2", "--dataset", "mnist"], "cifar10"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1

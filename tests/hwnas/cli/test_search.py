@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.cli import main
+from hwnas.pareto import ParetoSet
+
+# Cheap enough for many trials: nothing is run, only counted and looked at.
+CHEAP = ["--objective", "naswot", "--cost", "count:macs", "--batch", "4"]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def members(folder: Path) -> list[tuple[str, tuple[float, ...]]]:
+    return [(m.arch, m.values) for m in ParetoSet.load(folder / "front.json").members]
+
+
+def test_a_search_writes_its_results_and_prints_the_front(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results"
+    assert run("search", *CHEAP, "--trials", "12", "--json", "--out", str(out)) == 0
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    front = ParetoSet.load(out / "front.json")
+    assert [row["arch"] for row in rows] == [member.arch for member in front.members]
+    assert {"naswot", "macs"} <= set(rows[0])
+    assert front.provenance["settings"]["trials"] == 12
+    assert "12 trials" in printed.err
+    assert {p.name for p in out.iterdir()} >= {"front.csv", "report.html", "study.db"}
+
+
+def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
+    found: list[Any] = []
+    for jobs in ("1", "2"):
+        os.environ["HWNAS_CACHE"] = str(tmp_path / f"cache{jobs}")
+        out = tmp_path / jobs
+        assert run("search", *CHEAP, "--trials", "25", "--jobs", jobs, "--out", str(out)) == 0
+        found.append(members(out))
+    assert found[0] == found[1]
+
+
+def test_a_killed_search_goes_on_and_evaluates_nothing_twice(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "60"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+
+    def environment(name: str) -> dict[str, str]:
+        return {**os.environ, "HWNAS_CACHE": str(tmp_path / f"cache-{name}")}
+
+    subprocess.run([*command, "--out", str(whole)], env=environment("whole"), check=True)
+    with subprocess.Popen([*command, "--out", str(broken)], env=environment("broken")) as process:
+        cache = tmp_path / "cache-broken" / "results.sqlite"
+        _wait_for_results(cache, 30, process)
+        process.send_signal(signal.SIGKILL)
+    assert not (broken / "front.json").exists()
+    before = _results(cache)
+    subprocess.run([*command, "--out", str(broken)], env=environment("broken"), check=True)
+    assert members(broken) == members(whole)
+    after = _results(cache)
+    assert before.items() <= after.items()
+    assert set(after) == set(_results(tmp_path / "cache-whole" / "results.sqlite"))
+
+
+def _results(path: Path) -> dict[str, float]:
+    """Give when each value was computed: a repeated computation would have another time."""
+    with sqlite3.connect(path) as connection:
+        return dict(connection.execute("SELECT key, created FROM results").fetchall())
+
+
+def _wait_for_results(path: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the search ended before it could be killed"
+        if path.exists():
+            try:
+                if len(_results(path)) >= count:
+                    return
+            except sqlite3.OperationalError:
+                pass
+        time.sleep(0.02)
+    raise AssertionError("no results in two minutes")
+
+
+def test_constraints_bound_the_front(tmp_path: Path) -> None:
+    bound = ["--constraint", "params<=300000"]
+    assert run("search", *CHEAP, *bound, "--trials", "25", "--out", str(tmp_path)) == 0
+    front = ParetoSet.load(tmp_path / "front.json")
+    assert front.provenance["infeasible"] > 0
+    assert run("search", *CHEAP, "--trials", "25", "--out", str(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "nasbench2O1"], "Did you mean 'nasbench201'?"),
+        (["--dataset", "cifar1O"], "Did you mean 'cifar10'?"),
+        (["--objective", "nasvot"], "Did you mean 'naswot'?"),
+        (["--cost", "hw-nas-bench:edgegpo:energy"], "Did you mean 'edgegpu'?"),
+        (["--cost", "onnxruntime:cpu:energy"], "latency"),
+        (["--sampler", "nsga3"], "nsga2"),
+        (["--constraint", "latency<5"], "NAME<=NUMBER"),
+        (["--constraint", "watts<=5"], "SOURCE:DEVICE:METRIC"),
+        (["--trials", "0"], "trials"),
+        (["--trials", "many"], "trials"),
+        (["--jobs", "0"], "--jobs"),
+        (["--storage", "nonsense"], "storage"),
+        (["--unknown"], "--unknown"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("search", *CHEAP, "--out", str(tmp_path), *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".lock"):
+        code = run("search", *CHEAP, "--trials", "2", "--out", str(tmp_path))
+    assert code == 2
+    assert "in use by another search" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_the_folder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run("search", *CHEAP, "--out", str(tmp_path / "file")) == 2
+    assert "folder that can be written" in capsys.readouterr().err
+
+
+def test_redundant_objectives_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    costs = ["--cost", "count:macs", "--cost", "count:flops"]
+    out = str(tmp_path)
+    assert run("search", "--objective", "layers", *costs, "--trials", "40", "--out", out) == 0
+    assert "macs and flops are redundant objectives: Spearman 1.000" in capsys.readouterr().err

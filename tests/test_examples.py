@@ -1,0 +1,67 @@
+"""The examples and the README's Python run as a user would run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("0*.py"))
+
+
+def run(*command: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_short(script: Path) -> None:
+    assert len(script.read_text().splitlines()) < 80
+
+
+def test_an_optuna_study_with_published_energy(data_folder: Path, tmp_path: Path) -> None:
+    assert os.environ["HWNAS_DATA"] == str(data_folder)
+    printed = run(str(EXAMPLES[0]), "24", folder=tmp_path)
+    assert "edgegpu_energy_mj (mJ) ↓" in printed
+    assert printed.startswith("24 trials")
+
+
+def test_an_optuna_study_without_data_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES[0]), "2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "hwnas data get hw-nas-bench" in done.stderr
+
+
+def test_a_torch_model_is_profiled(tmp_path: Path) -> None:
+    printed = run(str(EXAMPLES[1]), folder=tmp_path)
+    assert "ms" in printed
+
+
+def test_a_pareto_set_is_exported(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(str(EXAMPLES[2]), str(out), folder=tmp_path)
+    assert {"front.json", "front.csv", "report.html"} <= {p.name for p in out.iterdir()}
+    assert list(out.rglob("*.onnx"))
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_the_readme_runs(block: str, tmp_path: Path) -> None:
+    run("-c", block, folder=tmp_path)
