@@ -1,0 +1,174 @@
+"""Counts that need no device: parameters, MACs, FLOPs, peak memory and layers.
+
+They are exact for any torch network, run on `meta` tensors and take milliseconds, so they are the
+constraints that an evaluator checks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.costs.operations import trace_operations
+from hwnas.costs.peak_memory import peak_memory_bytes
+from hwnas.costs.source import CostOption, CostRequest
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.proxies.layers import weight_layers
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
+
+Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+"""What is counted; `Counts` says what each of them means."""
+
+_DEVICE = DeviceKey(device="any", runtime="count")
+_MEMO_LIMIT = 65536
+_memo: dict[tuple[str, str, int, InShape], Counts] = {}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one inference of one image takes.
+
+    Attributes:
+        params: elements of all parameters; one that several modules share counts once.
+        macs: multiply-accumulates of convolutions and matrix products; biases, norms,
+            activations, pools and sums count 0. None if an operator has no formula.
+        peak_memory: bytes of activations alive at once in float32, weights excluded; defined by
+            `hwnas.costs.peak_memory.peak_memory_bytes`.
+        layers: convolutions and linear layers that the network holds.
+        uncounted: operators that were executed and have no formula.
+    """
+
+    params: int
+    macs: int | None
+    peak_memory: int
+    layers: int
+    uncounted: tuple[str, ...] = ()
+
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations, 2 a multiply-accumulate."""
+        return None if self.macs is None else 2 * self.macs
+
+
+def count(model: nn.Module, in_shape: tuple[int, ...]) -> Counts:
+    """Count parameters, MACs, memory and layers of a network in evaluation mode.
+
+    Args:
+        model: any network with one image tensor as its input; it is left as it is.
+        in_shape: shape of one image, (C, H, W).
+
+    Returns:
+        The counts for a batch of one. Operators without a formula are named in `uncounted`, and
+        `macs` is None then: they are never counted as 0.
+
+    Raises:
+        InvalidValueError: the network cannot be run on such an image without its values.
+    """
+    trace = trace_operations(model, in_shape)
+    uncounted = sorted({op.name for op in trace.operations if op.macs is None})
+    macs = sum(op.macs or 0 for op in trace.operations)
+    return Counts(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=None if uncounted else macs,
+        peak_memory=peak_memory_bytes(trace),
+        layers=len(weight_layers(model)),
+        uncounted=tuple(uncounted),
+    )
+
+
+@dataclass(frozen=True)
+class CounterCost(Generic[Arch]):
+    """One count of the network of an architecture's representative, as a cost model.
+
+    Equal architectures have equal counts, and the counts of a class are worked out once a
+    process, for all metrics together.
+
+    Attributes:
+        space: search space.
+        metric: ``params``, ``macs``, ``flops``, ``peak_memory`` (bytes) or ``layers``.
+        num_classes: classes K of the network.
+        in_shape: (C, H, W) of an image.
+
+    Raises:
+        UnknownNameError: there is no such metric.
+    """
+
+    space: SearchSpace[Arch]
+    metric: Metric
+    num_classes: int = 10
+    in_shape: InShape = (3, 32, 32)
+
+    direction: Direction = "minimize"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.metric not in METRICS:
+            raise unknown_name("metric", self.metric, METRICS)
+
+    @property
+    def unit(self) -> str:
+        """``bytes`` for memory, empty for plain numbers."""
+        return "bytes" if self.metric == "peak_memory" else ""
+
+    @property
+    def device(self) -> DeviceKey:
+        """Counts hold for any device."""
+        return _DEVICE
+
+    def predict(self, archs: Sequence[Arch]) -> FloatArray:
+        """Count.
+
+        Args:
+            archs: `(n,)` architectures.
+
+        Returns:
+            `(n,)` counts.
+
+        Raises:
+            InvalidValueError: a network executes an operator without a formula, and `metric` is
+                ``macs`` or ``flops``.
+        """
+        return np.array([self._value(arch) for arch in archs], dtype=np.float64)
+
+    def _value(self, arch: Arch) -> int:
+        counts = self._counts(arch)
+        value: int | None = getattr(counts, self.metric)
+        if value is None:
+            raise InvalidValueError(
+                f"`metric` {self.metric!r} needs a formula for every operator, but there is none "
+                f"for {', '.join(counts.uncounted)} in {arch}: bound params or peak_memory instead."
+            )
+        return value
+
+    def _counts(self, arch: Arch) -> Counts:
+        key = (repr(self.space), self.space.canonical_key(arch), self.num_classes, self.in_shape)
+        if key not in _memo:
+            if len(_memo) >= _MEMO_LIMIT:
+                _memo.clear()
+            with torch.random.fork_rng(devices=[]):
+                model = self.space.build(
+                    self.space.representative(arch), self.num_classes, self.in_shape
+                )
+            _memo[key] = count(model, self.in_shape)
+        return _memo[key]
+
+
+class CounterSource:
+    """The source ``count``: counts of the networks that a search space builds."""
+
+    def options(self) -> list[CostOption]:
+        """List the counts."""
+        units = {"peak_memory": "bytes"}
+        return [CostOption("any", metric, units.get(metric, ""), "minimize") for metric in METRICS]
+
+    def make(self, request: CostRequest) -> CounterCost[Any]:
+        """Make the counter; params where no metric is named."""
+        metric: Any = request.metric or METRICS[0]
+        dataset = request.dataset
+        return CounterCost(request.space, metric, dataset.num_classes, dataset.in_shape)

@@ -1,0 +1,185 @@
+"""ONNX Runtime sessions with everything fixed that changes a latency."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from hwnas.errors import InvalidValueError, unknown_name
+
+Feeds = dict[str, npt.NDArray[Any]]
+
+_SUFFIX = "ExecutionProvider"
+# Azure's provider sends inputs to a server: nothing of it runs here.
+_REMOTE = frozenset({"azure"})
+_DTYPES: Mapping[str, type[np.generic]] = {
+    "float16": np.float16,
+    "float": np.float32,
+    "double": np.float64,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "int16": np.int16,
+    "int32": np.int32,
+    "int64": np.int64,
+    "bool": np.bool_,
+}
+
+
+def available_providers() -> dict[str, str]:
+    """Give the execution providers of this installation: short name to ONNX Runtime's name."""
+    import onnxruntime
+
+    full = onnxruntime.get_available_providers()
+    short = {name.removesuffix(_SUFFIX).lower(): name for name in full}
+    # CPU first: it is the default and always there.
+    return dict(sorted(((s, f) for s, f in short.items() if s not in _REMOTE),
+                       key=lambda item: item[0] != "cpu"))  # fmt: skip
+
+
+def provider_name(provider: str) -> str:
+    """Give ONNX Runtime's name of a provider, from it or its short form.
+
+    Raises:
+        UnknownNameError: this installation does not have it; lists those it has.
+    """
+    known = available_providers()
+    short = provider.removesuffix(_SUFFIX).lower()
+    if short not in known:
+        raise unknown_name("provider", provider, known)
+    return known[short]
+
+
+def load_model_bytes(model: onnx.ModelProto | bytes | str | os.PathLike[str]) -> bytes | str:
+    """Give what a session is made from: bytes, or a path, which may have data files beside it.
+
+    Raises:
+        InvalidValueError: the file cannot be read.
+    """
+    if isinstance(model, bytes):
+        return model
+    if isinstance(model, onnx.ModelProto):
+        return bytes(model.SerializeToString())
+    if not Path(model).is_file():
+        raise InvalidValueError(f"`onnx` must name a file, but there is no file {str(model)!r}.")
+    return os.fspath(model)
+
+
+def open_session(
+    model: bytes | str, provider: str = "cpu", threads: int = 1, spinning: bool = True
+) -> Any:
+    """Open a session: sequential execution, all graph optimisations, fixed threads.
+
+    Args:
+        model: an ONNX model or its path.
+        provider: execution provider, e.g. ``cpu`` or ``cuda``.
+        threads: threads inside an operator; operators run one after another.
+        spinning: idle threads wait actively, which is ONNX Runtime's default.
+
+    Returns:
+        The `onnxruntime.InferenceSession`.
+
+    Raises:
+        UnknownNameError: the provider is not in this installation.
+        InvalidValueError: the model cannot be loaded, or the provider falls back to the CPU.
+    """
+    import onnxruntime
+
+    if threads < 1:
+        raise InvalidValueError(f"`threads` must be at least 1, but got {threads}.")
+    name = provider_name(provider)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=[name])
+    except Exception as error:
+        # ONNX Runtime's errors have no common class other than Exception.
+        raise InvalidValueError(
+            f"`onnx` must be a model that ONNX Runtime {onnxruntime.__version__} can load with "
+            f"{name}, but it says: {str(error).splitlines()[0]}"
+        ) from error
+    if session.get_providers()[0] != name:
+        raise InvalidValueError(
+            f"`provider` {provider!r} must be usable on this host, but ONNX Runtime fell back to "
+            f"{session.get_providers()[0]}: check its driver and libraries."
+        )
+    return session
+
+
+def batch_of(session: Any) -> int | None:
+    """Give the fixed first dimension of the first input, None where it is free."""
+    shape = session.get_inputs()[0].shape
+    return shape[0] if shape and isinstance(shape[0], int) else None
+
+
+def random_feeds(
+    session: Any, batch: int, in_shape: Sequence[int] | None = None, seed: int = 0
+) -> Feeds:
+    """Draw inputs: Gaussian floats, integers and truth values from {0, 1}.
+
+    Args:
+        session: the session.
+        batch: first dimension of the first input, and of others where it is free.
+        in_shape: the other dimensions, in the same way, for inputs of that rank.
+        seed: seed of the draws.
+
+    Returns:
+        An array for each input.
+
+    Raises:
+        InvalidValueError: a shape or type cannot be made, or contradicts the model's.
+    """
+    rng = np.random.default_rng(seed)
+    images, *others = session.get_inputs()
+    shapes = [_shape(images, batch, in_shape, exactly=True)]
+    shapes += [_shape(value, batch, in_shape, exactly=False) for value in others]
+    return {
+        value.name: _draw(value.name, value.type, shape, rng)
+        for value, shape in zip((images, *others), shapes, strict=True)
+    }
+
+
+def _shape(value: Any, batch: int, in_shape: Sequence[int] | None, exactly: bool) -> list[int]:
+    """Fill free dimensions; with `exactly` the others must be what was asked for."""
+    declared = list(value.shape)
+    wanted: list[int | None] = [None] * len(declared)
+    if declared:
+        wanted[0] = batch
+    if in_shape is not None and len(in_shape) == len(declared) - 1:
+        wanted[1:] = in_shape
+    shape: list[int] = []
+    for have, want in zip(declared, wanted, strict=True):
+        if exactly and isinstance(have, int) and want not in (None, have):
+            raise InvalidValueError(
+                f"`batch` and `input` must fit input {value.name!r} of the model, whose shape is "
+                f"{declared}, but got {wanted}."
+            )
+        size = have if isinstance(have, int) else want
+        if size is None:
+            raise InvalidValueError(
+                f"`input` must give the free dimensions of input {value.name!r}, whose shape is "
+                f"{declared}: pass --input C,H,W."
+            )
+        shape.append(size)
+    return shape
+
+
+def _draw(name: str, kind: str, shape: list[int], rng: np.random.Generator) -> npt.NDArray[Any]:
+    dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
+    if dtype is None:
+        raise InvalidValueError(
+            f"`onnx` must have inputs of a type that can be drawn, but input {name!r} is {kind}."
+        )
+    if issubclass(dtype, np.floating):
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(2, size=shape).astype(dtype)

@@ -1,0 +1,130 @@
+"""The command ``hwnas profile``, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from torch import nn
+
+from hwnas.cli import _run
+from hwnas.cli.profile import profile
+from hwnas.export.onnx_export import export_onnx
+from hwnas.spaces.nasbench201 import NasBench201
+
+ARCH = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+MODELS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3, bias=False)
+
+    def forward(self, x):
+        return self.conv(x)
+
+class Orthogonal(Net):
+    def forward(self, x):
+        return torch.linalg.det(x) + self.conv(x).sum()
+"""
+
+app = typer.Typer()
+app.command("profile")(profile)
+
+
+def run(*arguments: str) -> int:
+    return _run(app, [*arguments, "--max-seconds", "0.05"])
+
+
+def json_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (line,) = capsys.readouterr().out.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "profile_models_for_test.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--space", "nasbench201", "--arch", ARCH, "--dataset", "cifar100", "--json") == 0
+    row = json_line(capsys)
+    network = NasBench201().build(NasBench201().parse(ARCH), 100)
+    assert row["params"] == sum(p.numel() for p in network.parameters())
+    assert (row["space"], row["arch"]) == ("nasbench201", ARCH)
+    assert 0 < row["latency_ms"] <= row["p95_ms"]
+    assert row["flops"] == 2 * row["macs"] > 0
+    assert row["peak_memory_bytes"] > 4 * 3 * 32 * 32
+    assert (row["provider"], row["threads"], row["batch"]) == ("cpu", 1, 1)
+    assert {"iqr_ms", "runs", "converged", "device", "versions", "clock"} <= set(row)
+
+
+@pytest.mark.usefixtures("folder")
+def test_own_model_with_an_image_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", "profile_models_for_test:Net", "--input", "1,5,6", "--json"]
+    assert run(*arguments, "--batch", "3", "--threads", "2") == 0
+    row = json_line(capsys)
+    assert row["model"] == "profile_models_for_test:Net"
+    assert (row["params"], row["macs"]) == (18, 9 * 2 * 3 * 4)
+    assert (row["batch"], row["threads"], row["clock"]) == (3, 2, "wall")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_unknown_macs_are_null_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--model", "profile_models_for_test:Orthogonal", "--input", "1,5,5", "--json") == 0
+    captured = capsys.readouterr()
+    row = json.loads(captured.out)
+    assert row["macs"] is None
+    assert row["flops"] is None
+    assert "there is no formula for _linalg_det" in captured.err
+
+
+def test_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.onnx"
+    export_onnx(nn.Conv2d(1, 2, 3), (1, 5, 6), path, batch=4)
+    assert run("--onnx", str(path), "--json") == 0
+    row = json_line(capsys)
+    assert (row["onnx"], row["batch"], row["macs"]) == (str(path), 4, None)
+    export_onnx(nn.Conv2d(1, 2, 3), (1, 5, 6), path, dynamic_batch=True)
+    assert run("--onnx", str(path), "--batch", "2", "--input", "1,5,6") == 0
+    table = capsys.readouterr().out
+    assert "latency_ms" in table
+    assert "onnxruntime" in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "must be given, but got none"),
+        (["--arch", ARCH, "--onnx", "m.onnx"], "but got --arch and --onnx"),
+        (["--space", "nasbench201", "--model", "a:b"], "`--space` must be given with --arch"),
+        (["--arch", "nonsense"], "must have 3 nodes"),
+        (["--space", "nasbench210", "--arch", ARCH], "Did you mean 'nasbench201'"),
+        (["--arch", ARCH, "--dataset", "cifar"], "`dataset` must be one of"),
+        (["--arch", ARCH, "--input", "3,33,33"], "`in_shape` must be"),
+        (["--arch", ARCH, "--input", "3x32x32"], "`input` must be C,H,W"),
+        (["--arch", ARCH, "--provider", "quantum"], "`provider` must be one of"),
+        (["--arch", ARCH, "--clock", "sun"], "`clock` must be auto, wall or cpu"),
+        (["--onnx", "absent.onnx"], "there is no file 'absent.onnx'"),
+        (["--model", "absent_module_for_test:f"], "no module 'absent_module_for_test'"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
