@@ -1,0 +1,104 @@
+"""Sizes of a network: the baselines that every proxy has to beat."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hwnas.proxies.layers import weight_layers
+from hwnas.proxies.signals import OwnSignal, Setting
+from hwnas.proxies.subject import Subject
+from hwnas.typing import Direction, Signal, Signals
+
+
+@dataclass(frozen=True)
+class ParameterShapes(OwnSignal[tuple[tuple[int, ...], ...]]):
+    """Shapes of the parameter tensors, each shared tensor once."""
+
+    runs: ClassVar[bool] = False
+
+    def measure(self, subject: Subject) -> tuple[tuple[int, ...], ...]:
+        """List them in the order of `named_parameters`."""
+        return tuple(tuple(parameter.shape) for parameter in subject.model.parameters())
+
+
+@dataclass(frozen=True)
+class WeightLayerNames(OwnSignal[tuple[str, ...]]):
+    """Names of the convolutions and linear layers."""
+
+    runs: ClassVar[bool] = False
+
+    def measure(self, subject: Subject) -> tuple[str, ...]:
+        """List them in the order in which they were defined."""
+        return tuple(weight_layers(subject.model))
+
+
+@dataclass(frozen=True)
+class FlopCount(OwnSignal[int]):
+    """Floating-point operations of the forward pass of one image."""
+
+    def measure(self, subject: Subject) -> int:
+        """Count them while one image runs through."""
+        setting = Setting("as_built", "eval", 1)
+        network, (images, _) = subject.network(setting), subject.input(setting)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(images)
+        return int(counter.get_total_flops())
+
+
+@dataclass(frozen=True)
+class Params:
+    """Number of parameters, trainable or not; a shared tensor counts once. Larger is better.
+
+    It needs no pass. Buffers, e.g. running statistics, do not count.
+    """
+
+    name: ClassVar[str] = "params"
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ParameterShapes()})
+
+    def score(self, signals: Signals) -> float:
+        """Sum the sizes of the parameter tensors."""
+        return float(sum(math.prod(shape) for shape in signals[ParameterShapes()]))
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs of one image: 2 a multiply-accumulate of convolutions, matrix products, attention.
+
+    Everything else (batch norm, pooling, activations) counts as 0, as usual in the field; many
+    papers call the number of multiply-accumulates, half of this, "FLOPs". It is the complexity of
+    AZ-NAS (Lee and Ham, CVPR 2024), whose code takes it from the benchmark's API. Larger is better.
+    """
+
+    name: ClassVar[str] = "flops"
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({FlopCount()})
+
+    def score(self, signals: Signals) -> float:
+        """Give the count."""
+        return float(signals[FlopCount()])
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Number of trainable layers: convolutions and linear layers. Larger is better.
+
+    Batch norms are not counted. VKDNW (Týbl and Neumann, CVPR 2025) takes the number of parameter
+    tensors for it, which `hwnas.proxies.vkdnw.Vkdnw` does as well.
+    """
+
+    name: ClassVar[str] = "layers"
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({WeightLayerNames()})
+
+    def score(self, signals: Signals) -> float:
+        """Count the layers."""
+        return float(len(signals[WeightLayerNames()]))

@@ -1,0 +1,140 @@
+"""Shortcuts to the derivative by one element of a parameter: which functions have one, and which.
+
+Where the output y of a function depends on element e of a parameter through one channel only,
+``dy[:, channel, ...]/de = factor``, the derivative of a loss of image n by e is the sum over
+positions of ``delta[n, channel, ...] * factor[n, ...]``, delta being the gradient at y. Neither
+weight gradients nor per-image passes are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hwnas.errors import ProxyError
+
+Size = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """The derivative of a function's output (B, C, ...) by one element of a parameter.
+
+    Attributes:
+        channel: the one channel of the output that depends on the element.
+        factor: (B, ...) derivative there, or None where it is 1.
+    """
+
+    channel: int
+    factor: Tensor | None = None
+
+    def __call__(self, delta: Tensor) -> Tensor:
+        """Give the (B,) derivatives of each image's loss, given the gradient (B, C, ...)."""
+        product = delta[:, self.channel]
+        if self.factor is not None:
+            product = product * self.factor
+        return product.reshape(len(delta), -1).sum(dim=1)
+
+
+Taps = list[tuple[Tensor | None, Callable[[int], Tap]]]
+"""For each parameter of a call, what makes the tap of the element with a flat index."""
+
+
+def conv2d_taps(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> Taps:
+    """Weight (C_out, C_in / groups, k, k) meets the input that lies under it; bias has factor 1."""
+    (row_step, column_step), (row_gap, column_gap) = _pair(stride), _pair(dilation)
+    padded = F.pad(input.detach(), _padding(padding, weight, (row_gap, column_gap)))
+    height = (padded.shape[2] - row_gap * (weight.shape[2] - 1) - 1) // row_step + 1
+    width = (padded.shape[3] - column_gap * (weight.shape[3] - 1) - 1) // column_step + 1
+    outputs_a_group = weight.shape[0] // groups
+
+    def weight_tap(index: int) -> Tap:
+        c_out, c_in, row, column = _unravel(index, weight)
+        channel = c_out // outputs_a_group * weight.shape[1] + c_in
+        rows = slice(row * row_gap, row * row_gap + (height - 1) * row_step + 1, row_step)
+        first = column * column_gap
+        columns = slice(first, first + (width - 1) * column_step + 1, column_step)
+        return Tap(c_out, padded[:, channel, rows, columns].clone())
+
+    return [(weight, weight_tap), (bias, Tap)]
+
+
+def linear_taps(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Taps:
+    """Weight (O, I) meets one feature of the input (B, I); bias has factor 1."""
+
+    def weight_tap(index: int) -> Tap:
+        c_out, c_in = _unravel(index, weight)
+        return Tap(c_out, input.detach()[:, c_in].clone())
+
+    return [(weight, weight_tap), (bias, Tap)]
+
+
+def batch_norm_taps(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Taps:
+    """Weight (C,) meets the normalised input, which the buffers determine; bias has factor 1.
+
+    Raises:
+        ProxyError: the batch's statistics are used, so that images depend on each other.
+    """
+    del momentum
+    if training or running_mean is None or running_var is None:
+        raise ProxyError(
+            "Each batch norm must have running statistics, but one normalises by the batch in "
+            "evaluation mode as well: images are not independent."
+        )
+    mean, scale = running_mean, (running_var + eps).rsqrt()
+
+    def weight_tap(index: int) -> Tap:
+        return Tap(index, (input.detach()[:, index] - mean[index]) * scale[index])
+
+    return [(weight, weight_tap), (bias, Tap)]
+
+
+TAPS: Mapping[Any, tuple[Callable[..., Taps], int | None]] = {
+    F.conv2d: (conv2d_taps, 4),
+    F.linear: (linear_taps, 2),
+    F.batch_norm: (batch_norm_taps, None),
+}
+"""Function: its shortcut, and the rank of the input for which dimension 0 counts images."""
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[0]) if len(size) == 1 else (size[0], size[1])
+
+
+def _padding(
+    padding: Size | str, weight: Tensor, gaps: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Give (left, right, top, bottom); ``same`` puts the odd one to the right and the bottom."""
+    if padding == "same":
+        rows, columns = (gap * (k - 1) for gap, k in zip(gaps, weight.shape[2:], strict=True))
+        return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
+    row, column = (0, 0) if isinstance(padding, str) else _pair(padding)
+    return column, column, row, row
+
+
+def _unravel(index: int, weight: Tensor) -> list[int]:
+    return [int(i) for i in torch.unravel_index(torch.tensor(index), weight.shape)]

@@ -1,0 +1,40 @@
+"""The layers with weight matrices, and their initialisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+WeightLayer = _ConvNd | nn.Linear
+
+
+def weight_layers(model: nn.Module) -> dict[str, WeightLayer]:
+    """Give the convolutions and linear layers by name, in the order in which they were defined."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, (_ConvNd, nn.Linear))}
+
+
+def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """Give the batch norms by name, in the order in which they were defined."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
+
+
+@torch.no_grad()
+def kaiming_weights_(model: nn.Module, seed: int) -> None:
+    """Initialise anew: weights N(0, 2 / fan_in), biases 0, batch norms as new.
+
+    He et al., Delving Deep into Rectifiers, ICCV 2015, Eq. 10. Parameters of other kinds of
+    layers (layer norms, embeddings, attention's packed projections) keep their values.
+
+    Args:
+        model: changed in place.
+        seed: seed of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for layer in weight_layers(model).values():
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        if layer.bias is not None:
+            layer.bias.zero_()
+    for norm in batch_norms(model).values():
+        norm.reset_parameters()

@@ -1,0 +1,132 @@
+"""NASWOT: do images fall into different linear regions of an untrained network?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
+from hwnas.proxies.subject import Subject
+from hwnas.typing import Direction, Signal, Signals
+
+_aten = torch.ops.aten
+_RECTIFIERS = (
+    _aten.relu,
+    _aten.relu_,
+    _aten.hardtanh,  # ReLU6
+    _aten.hardtanh_,
+    _aten.leaky_relu,
+    _aten.leaky_relu_,
+)
+# Sums of +-1 in float32 are exact below 2**24.
+_COLUMNS = 2**23
+
+
+@dataclass(frozen=True)
+class ReluKernel(PassSignal[Tensor]):
+    """(B, B) float64: in how many ReLU units, over all layers, two images agree in sign."""
+
+    def collector(self, subject: Subject) -> Collector[Tensor]:
+        """Sum the kernel up while the pass runs: activations are not kept."""
+        del subject
+        return _ReluCollector()
+
+
+class _ReluCollector(Collector[Tensor]):
+    def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
+        del network
+        self.kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
+        self.layers = 0
+        return _BeforeRectifiers(self.add)
+
+    def add(self, inputs: Tensor) -> None:
+        """Count the units of one ReLU, given its input (B, ...)."""
+        if inputs.is_meta or not inputs.is_floating_point():
+            return
+        B = len(self.kernel)
+        if inputs.ndim < 2 or len(inputs) != B:
+            raise ProxyError(
+                f"Each ReLU must work on a (B, ...) tensor with B = {B}, but one got "
+                f"{tuple(inputs.shape)}."
+            )
+        if inputs.ndim == 4:
+            # The order of units is free; this one needs no copy in the channels_last layout.
+            inputs = inputs.permute(0, 2, 3, 1)
+        with self.timed(), torch.no_grad():
+            # Agreements = (units + S S^T) / 2 with signs S of +-1: one product instead of two.
+            for part in torch.split(inputs.flatten(1), _COLUMNS, dim=1):
+                signs = torch.where(part > 0, 1.0, -1.0)
+                self.kernel += (part.shape[1] + (signs @ signs.T).double()) / 2
+            self.layers += 1
+
+    def finish(self, logits: Tensor) -> Tensor:
+        del logits
+        if not self.layers:
+            raise ProxyError("`model` must have a ReLU, ReLU6 or leaky ReLU, but none ran.")
+        return self.kernel
+
+
+class _BeforeRectifiers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Calls back with the input of each ReLU, be it a module, a function or in place."""
+
+    def __init__(self, callback: Callable[[Tensor], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._callback = callback
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func.overloadpacket in _RECTIFIERS:
+            self._callback(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class NasWot:
+    """Log-determinant of the kernel of linear regions. Larger is better.
+
+    ``log |det K|``, where ``K[i, j]`` is the number of ReLU units whose input has one sign for
+    images i and j (Mellor et al., Neural Architecture Search without Training, ICML 2021, Sec. 3).
+
+    It needs one training-mode forward pass, no labels. A ReLU counts as often as it runs, whether
+    module or function; ReLU6 and leaky ReLU count like a ReLU. Two images with equal codes make
+    the kernel singular: NaN, which ranks worst.
+
+    The authors' code keeps the default initialisation (`init="as_built"`), and on NAS-Bench-201
+    counts each ReLU of a cell twice, since its wrapper's class name contains "ReLU" too.
+
+    Attributes:
+        init: weights; ``kaiming`` shares the pass with AZ-NAS, as the later literature does.
+    """
+
+    init: Init = "kaiming"
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """``naswot``, with ``.as_built`` for the unchanged weights."""
+        return "naswot" if self.init == "kaiming" else f"naswot.{self.init}"
+
+    @property
+    def _kernel(self) -> ReluKernel:
+        return ReluKernel(Setting(self.init))
+
+    @property
+    def needs(self) -> frozenset[Signal[Any]]:
+        """The kernel."""
+        return frozenset({self._kernel})
+
+    def score(self, signals: Signals) -> float:
+        """Give the log-determinant, computed in float64."""
+        _, log_determinant = torch.linalg.slogdet(signals[self._kernel])
+        if not log_determinant.isfinite():
+            raise ProxyError("The kernel is singular: two images have the same ReLU signs.")
+        return float(log_determinant)

@@ -1,0 +1,173 @@
+"""The network under test: prepared copies of it, and the images for each pass."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.proxies.batch import Batch, gaussian_batch, random_labels
+from hwnas.proxies.blocks import feature_blocks, record_maps
+from hwnas.proxies.layers import kaiming_weights_
+from hwnas.proxies.signals import Setting
+from hwnas.seeding import derive_seed
+from hwnas.typing import InShape
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What one run tells: classes K, the layout that the network accepts, its feature maps."""
+
+    num_classes: int
+    layout: torch.memory_format
+    maps: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network with its input, from which every pass starts afresh.
+
+    The network itself is never run or changed: passes run on float32 copies on the CPU, in the
+    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`).
+
+    Attributes:
+        model: the user's network.
+        in_shape: (C, H, W) of an image.
+        batch: the user's images, or None for Gaussian ones.
+        batch_size: images B of a Gaussian batch.
+        seed: every draw's seed derives from it and from what is drawn, so that a value does not
+            depend on what else is computed.
+    """
+
+    model: nn.Module
+    in_shape: InShape
+    batch: Batch | None = None
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InvalidValueError(f"`batch_size` must be at least 1, but got {self.batch_size}.")
+        if self.batch is not None and self.batch.images.shape[1:] != self.in_shape:
+            raise InvalidValueError(
+                f"`batch.images` must have shape (B, {', '.join(map(str, self.in_shape))}), but "
+                f"got {tuple(self.batch.images.shape)}."
+            )
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """Make the generator of one purpose's draws."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, *purpose))
+
+    def network(self, setting: Setting) -> nn.Module:
+        """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
+        network: nn.Module = self._copy().to(memory_format=self._layout)  # type: ignore[call-overload]
+        if setting.init == "kaiming":
+            kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
+        network.train(setting.mode == "train")
+        return network.requires_grad_(False)
+
+    def input(self, setting: Setting, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+        """Give the images (B, C, H, W) and labels (B,) of a pass, as copies.
+
+        Args:
+            setting: says how many images.
+            part: index of the wanted batch.
+            parts: batches of the pass: Gaussian ones are drawn one each, the user's images are
+                divided evenly.
+        """
+        batch = self._gaussian(setting, part) if self.batch is None else self._users(part, parts)
+        size = len(batch) if setting.batch_size is None else setting.batch_size
+        if size > len(batch):
+            raise ProxyError(
+                f"`batch` must have at least {size * parts} images for this proxy, but got "
+                f"{len(self.batch or batch)}."
+            )
+        batch = batch.part(0, size)
+        labels = batch.labels
+        if labels is None:
+            labels = random_labels(size, self.num_classes, self.generator("labels", part))
+        elif not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
+            raise InvalidValueError(
+                f"`batch.labels` must be in 0..{self.num_classes - 1}, the classes of the network, "
+                f"but got {int(labels.min())}..{int(labels.max())}."
+            )
+        images = batch.images.detach().to("cpu", torch.float32)
+        return images.clone(memory_format=self._layout), labels.to("cpu", torch.int64)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes K of the network's output.
+
+        Raises:
+            ProxyError: the network rejects such images, or its output is not (B, K) logits.
+        """
+        return self._probe.num_classes
+
+    @cached_property
+    def blocks(self) -> list[str]:
+        """Names of the network's blocks in the order in which they run; see `feature_blocks`."""
+        return feature_blocks(self.model, self._probe.maps)
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        return self._probe.layout
+
+    @cached_property
+    def _probe(self) -> _Probe:
+        """Run two images once."""
+        error: Exception | None = None
+        for layout in (torch.channels_last, torch.contiguous_format):
+            network = self._copy().to(memory_format=layout).eval()  # type: ignore[call-overload]
+            images = torch.randn(2, *self.in_shape, generator=self.generator("probe"))
+            try:
+                with torch.no_grad(), record_maps(network) as maps:
+                    logits = network(images.contiguous(memory_format=layout))
+            except Exception as failure:  # whatever the user's network raises
+                error = error or failure
+                continue
+            return _Probe(_classes(logits), layout, maps)
+        raise ProxyError(
+            f"`model` must accept images of shape (B, {', '.join(map(str, self.in_shape))}), but "
+            f"raised {type(error).__name__}: {error}"
+        ) from error
+
+    def _copy(self) -> nn.Module:
+        try:
+            return copy.deepcopy(self.model).to("cpu", torch.float32)
+        except RuntimeError as error:
+            raise ProxyError(
+                f"`model` must be copyable with copy.deepcopy, but raised {error}"
+            ) from error
+
+    def _gaussian(self, setting: Setting, part: int) -> Batch:
+        size = setting.batch_size or self.batch_size
+        seed = derive_seed(self.seed, "images", part)
+        return gaussian_batch(self.in_shape, size, self.num_classes, seed)
+
+    def _users(self, part: int, parts: int) -> Batch:
+        assert self.batch is not None
+        size = len(self.batch) // parts
+        if not size:
+            raise ProxyError(
+                f"`batch` must have at least {parts} images for this proxy, but got "
+                f"{len(self.batch)}."
+            )
+        return self.batch.part(part * size, (part + 1) * size)
+
+
+def _classes(logits: object) -> int:
+    """Give K of (B, K) logits, or say what else the network returned."""
+    if not isinstance(logits, Tensor):
+        raise ProxyError(
+            f"`model` must return a tensor of (B, K) logits, but got {type(logits).__name__}: wrap "
+            "it in a module that returns the logits only."
+        )
+    if logits.ndim != 2 or len(logits) != 2:
+        raise ProxyError(
+            f"`model` must return (B, K) logits, but got {tuple(logits.shape)} for 2 images."
+        )
+    return logits.shape[1]

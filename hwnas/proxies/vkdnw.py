@@ -1,0 +1,167 @@
+"""VKDNW: is the knowledge about the weights of a network spread evenly?
+
+Týbl and Neumann, Training-free Neural Architecture Search through Variance of Knowledge of Deep
+Network Weights, CVPR 2025.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.proxies.counts import ParameterShapes
+from hwnas.proxies.element_jacobian import ElementJacobian
+from hwnas.proxies.signals import Setting
+from hwnas.proxies.spectra import entropy, singular_values
+from hwnas.typing import Direction, Signal, Signals
+
+# 0.05 as rounded to float16 by the authors' code.
+_SMOOTHING = 0.04998779296875
+_DECILES = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class VkdnwEntropy:
+    """Entropy of the deciles of the Fisher information's spectrum (Eq. 11). Larger is better.
+
+    The Fisher information of P weights, one of each parameter tensor, is (Eqs. 9 and 10)
+    ``F = mean_n J_n^T (diag(p_n) - p_n p_n^T) J_n`` with the (K, P) Jacobian J_n of the logits of
+    image n and its class probabilities p_n, which are mixed with 5 % of the uniform ones. The
+    value is the entropy, in nats, of the deciles 0.1, ..., 0.9 of its eigenvalues, normalised: at
+    most ln 9.
+
+    It needs an evaluation-mode pass on kaiming weights with K - 1 backward passes, no labels. NaN
+    if all deciles are 0. The spectrum comes from the singular values of the stacked factor in
+    float64: squaring it in float32, as the authors' code does, leaves noise of up to 0.02.
+
+    The authors' code multiplies the Jacobian by the lower-triangular factor L of
+    ``diag(p) - p p^T = L L^T`` instead of its transpose, so that it takes the spectrum of
+    ``J^T L^T L J``: `published=True`. The paper leaves batch norms out of the weights, the code
+    does not: nor does this.
+
+    Attributes:
+        published: the authors' product.
+        fim_size: weights P at most; the first ones are taken (`params_grad_len` in the code).
+        elements: weights of each parameter tensor, evenly spaced; element 0 if it is one.
+        batch_size: images, or None for as many as the user gave.
+    """
+
+    published: bool = False
+    fim_size: int = 128
+    elements: int = 1
+    batch_size: int | None = None
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for setting in ("fim_size", "elements", "batch_size"):
+            value = getattr(self, setting)
+            if value is not None and value < 1:
+                raise InvalidValueError(f"`{setting}` must be at least 1, but got {value}.")
+
+    @property
+    def name(self) -> str:
+        """``vkdnw_entropy`` with the settings that are not the default."""
+        return f"vkdnw_entropy{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        """The variant's name with a leading dot; empty for the default."""
+        parts = [
+            "published" if self.published else "",
+            f"fim{self.fim_size}" if self.fim_size != 128 else "",
+            f"elements{self.elements}" if self.elements != 1 else "",
+            f"batch{self.batch_size}" if self.batch_size is not None else "",
+        ]
+        variant = "-".join(part for part in parts if part)
+        return f".{variant}" if variant else ""
+
+    @property
+    def _jacobian(self) -> ElementJacobian:
+        setting = Setting(mode="eval", batch_size=self.batch_size)
+        return ElementJacobian(setting, self.fim_size, self.elements, not self.published)
+
+    @property
+    def needs(self) -> frozenset[Signal[Any]]:
+        """The Jacobian."""
+        return frozenset({self._jacobian})
+
+    def score(self, signals: Signals) -> float:
+        """Compute the entropy from the Jacobian."""
+        jacobian = signals[self._jacobian]
+        smooth = jacobian.logits.double().softmax(dim=1) * (1 - _SMOOTHING)
+        p = smooth + _SMOOTHING / smooth.shape[1]
+        factor = _published_factor if self.published else _factor
+        deciles = torch.quantile(_spectrum(factor(jacobian.rows, p)), _DECILES)
+        value = entropy(deciles)
+        if math.isnan(value):
+            raise ProxyError("The Fisher information is 0 or not finite for this network.")
+        return value
+
+
+@dataclass(frozen=True)
+class Vkdnw:
+    """Size first, entropy second (Eq. 12). Larger is better.
+
+    Number of parameter tensors plus `VkdnwEntropy` divided by its maximum, ln 9, so that the
+    entropy orders networks of equal size only. The paper adds the entropy itself, which it takes to
+    be below 1; on NAS-Bench-201 sizes differ by 3 or more, where the order is the same.
+
+    Attributes:
+        entropy: the entropy and its settings.
+    """
+
+    entropy: VkdnwEntropy = VkdnwEntropy()
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """``vkdnw`` with the entropy's settings that are not the default."""
+        return f"vkdnw{self.entropy.suffix}"
+
+    @property
+    def needs(self) -> frozenset[Signal[Any]]:
+        """The needs of the entropy, and the parameter tensors."""
+        return self.entropy.needs | {ParameterShapes()}
+
+    def score(self, signals: Signals) -> float:
+        """Add the two."""
+        return len(signals[ParameterShapes()]) + self.entropy.score(signals) / math.log(9)
+
+
+def _factor(contrasts: Tensor, p: Tensor) -> Tensor:
+    """Give A with ``F = A^T A``, from (B, K - 1, P) contrasts to the last logit and p (B, K).
+
+    ``J^T (diag(p) - p p^T) J = sum_k p_k (J_k - m)(J_k - m)^T`` with ``m = sum_k p_k J_k``.
+    """
+    rows = torch.cat([contrasts, torch.zeros_like(contrasts[:, :1])], dim=1)
+    centred = rows - torch.einsum("bk,bkp->bp", p, rows)[:, None]
+    return (p.sqrt()[:, :, None] * centred).flatten(0, 1) / math.sqrt(len(p))
+
+
+def _published_factor(rows: Tensor, p: Tensor) -> Tensor:
+    """Give A with ``A^T A = mean_n (L J)^T (L J)``, from the first K - 1 rows of J and p (B, K).
+
+    The last column of L is 0, hence the last row of J does not count; its columns sum to 0.
+    """
+    q = p[:, :-1]
+    covariance = torch.diag_embed(q) - q[:, :, None] * q[:, None, :]
+    if not covariance.isfinite().all():
+        return torch.full_like(rows, torch.nan).flatten(0, 1)
+    lower = torch.linalg.cholesky(covariance)
+    lower = torch.cat([lower, -lower.sum(dim=1, keepdim=True)], dim=1)
+    return (lower @ rows).flatten(0, 1) / math.sqrt(len(p))
+
+
+def _spectrum(factor: Tensor) -> Tensor:
+    """Give the P eigenvalues of A^T A for A of (n, P); those beyond the rank are 0."""
+    values = singular_values(factor) ** 2
+    return torch.cat([values, values.new_zeros(factor.shape[1] - len(values))])

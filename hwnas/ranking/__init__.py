@@ -1,0 +1,1 @@
+"""Joins the scores of several proxies into one by their ranks."""
