@@ -20,7 +20,7 @@ from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.sources import CostValues
 
-DEFAULT_SCORE = "vkdnw-agg"
+DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
 STUDY_FILE, LOCK_FILE = "study.db", ".lock"
 

@@ -19,7 +19,9 @@ def search(
     ] = "cifar10",
     objective: Annotated[
         list[str] | None,
-        typer.Option(help="Proxy or ready-made score, see `hwnas proxies`. [default: vkdnw-agg]"),
+        typer.Option(
+            help="Proxy or ready-made score, see `hwnas proxies`. [default: jacob_cov+params]"
+        ),
     ] = None,
     cost: Annotated[
         list[str] | None,

@@ -57,7 +57,7 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
 
 
 def test_a_killed_search_goes_on_and_evaluates_nothing_twice(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "60"]
+    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "40"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
     def environment(name: str) -> dict[str, str]:
@@ -66,7 +66,7 @@ def test_a_killed_search_goes_on_and_evaluates_nothing_twice(tmp_path: Path) -> 
     subprocess.run([*command, "--out", str(whole)], env=environment("whole"), check=True)
     with subprocess.Popen([*command, "--out", str(broken)], env=environment("broken")) as process:
         cache = tmp_path / "cache-broken" / "results.sqlite"
-        _wait_for_results(cache, 30, process)
+        _wait_for_results(cache, 15, process)
         process.send_signal(signal.SIGKILL)
     assert not (broken / "front.json").exists()
     before = _results(cache)
