@@ -38,6 +38,7 @@ class Evaluation(Generic[Arch]):
         values: objective values by name, of the sources that ran.
         violations: constraint violations by the constraint's text; feasible where <= 0.
         errors: why a value is missing, by objective name.
+        valid: whether the architecture may be evaluated at all.
     """
 
     arch: Arch
@@ -46,11 +47,12 @@ class Evaluation(Generic[Arch]):
     values: dict[str, float] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    valid: bool = True
 
     @property
     def feasible(self) -> bool:
-        """Tell whether no constraint known so far is violated."""
-        return all(violation <= 0 for violation in self.violations.values())
+        """Tell whether the architecture is valid and violates no constraint known so far."""
+        return self.valid and all(violation <= 0 for violation in self.violations.values())
 
     @property
     def status(self) -> Status:
@@ -70,6 +72,7 @@ class Evaluator(Generic[Arch]):
         cache: where results are kept; in memory by default.
         jobs: worker processes for sources other than measurements; joblib's `parallel_config`
             chooses the backend (loky by default, ray or dask for several machines).
+        require_valid: architectures whose output does not depend on their input are infeasible.
         report: called while a source runs, e.g. by a progress bar.
     """
 
@@ -81,6 +84,7 @@ class Evaluator(Generic[Arch]):
         *,
         cache: ResultCache | None = None,
         jobs: int = 1,
+        require_valid: bool = True,
         report: Report | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
@@ -94,6 +98,7 @@ class Evaluator(Generic[Arch]):
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.jobs = jobs
+        self.require_valid = require_valid
         self._cache = cache if cache is not None else ResultCache(None)
         self._report = report or _no_report
         bounded = [_as_value_objective(c) for c in self.constraints]
@@ -112,6 +117,8 @@ class Evaluator(Generic[Arch]):
 
     def stages(self, evaluations: Sequence[Evaluation[Arch]]) -> Iterator[Effort]:
         """Fill evaluations source by source, and yield after each level of effort."""
+        for evaluation in evaluations:
+            evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
         for effort, sources in self._plan.items():
             for source, columns in sources.items():
                 self._run(source, columns, [e for e in evaluations if e.feasible])

@@ -136,6 +136,7 @@ def _score_space(
             [proxy_objective(source, p.name) for p in proxies],
             cache=cache,
             jobs=jobs,
+            require_valid=False,
             report=bar,
         )
         return [_row(e) for e in evaluator.evaluate(archs)]

@@ -23,7 +23,8 @@ class HardwareAwareObjective(Generic[Arch]):
     """The objective of a multi-objective study, for `study.optimize` and stock samplers.
 
     Constraints that are known from cheap sources are reported through `trial.set_constraint`, and
-    an infeasible trial is pruned before costlier objectives run. A missing value fails the trial
+    an infeasible trial is pruned before costlier objectives run; so is a network whose output does
+    not depend on its input. A missing value fails the trial
     with the reason in its user attributes.
 
     Args:
@@ -81,7 +82,7 @@ class HardwareAwareObjective(Generic[Arch]):
         """Evaluate one trial, from cheap to costly.
 
         Raises:
-            optuna.TrialPruned: a constraint is violated.
+            optuna.TrialPruned: a constraint is violated, or the output does not depend on the input.
         """
         arch = self.arch(trial)
         evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))
@@ -105,9 +106,8 @@ class HardwareAwareObjective(Generic[Arch]):
             if text not in trial.constraints:
                 trial.set_constraint(text, violation)
         if not evaluation.feasible:
-            raise optuna.TrialPruned(
-                "; ".join(t for t, v in evaluation.violations.items() if v > 0)
-            )
+            broken = [text for text, violation in evaluation.violations.items() if violation > 0]
+            raise optuna.TrialPruned("; ".join(broken) or "the output does not depend on the input")
         return tuple(evaluation.values[o.name] for o in self.evaluator.objectives)
 
 

@@ -99,6 +99,16 @@ def test_infeasible_architectures_never_reach_a_costlier_source() -> None:
     assert skips.status == "complete"
 
 
+def test_a_network_that_ignores_its_input_is_infeasible_unless_it_is_asked_for() -> None:
+    nothing = Cell(("none",) * 6)
+    source = Counting("none")
+    (refused,) = Evaluator(SPACE, [objective(source)]).evaluate([nothing])
+    assert refused.status == "infeasible"
+    assert source.calls == []
+    (taken,) = Evaluator(SPACE, [objective(source)], require_valid=False).evaluate([nothing])
+    assert taken.values == {"none": 6.0}
+
+
 def test_a_lower_bound_and_a_missing_value_are_violations() -> None:
     source = Counting("avg_pool_3x3")
     lower = Constraint(objective(source), ">=", 1.0)

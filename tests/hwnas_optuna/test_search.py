@@ -141,6 +141,8 @@ def test_constraints_prune_and_failures_fail() -> None:
     assert not any("nor_conv_1x1" in member.arch for member in front.members)
     states = {t.state for t in study.trials}
     assert states == {TrialState.COMPLETE, TrialState.PRUNED}
+    nothing = str(Cell(("none",) * 6))
+    assert nothing not in [member.arch for member in front.members]
     assert front.provenance["infeasible"] == sum(t.state is TrialState.PRUNED for t in study.trials)
 
 
