@@ -7,27 +7,46 @@ Results go to standard output; progress and messages go to standard error. Exit 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
 from hwnas.errors import HwnasError
 
+_INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
+
 app = typer.Typer(
     name="hwnas",
     help="Hardware-aware, training-free neural architecture search.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
 
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from hwnas import __version__
+
+        typer.echo(f"hwnas {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@cache
 def _register() -> None:
-    from hwnas.cli import data, doctor, listing, pareto, profile, score, search
+    from hwnas.cli import data, doctor, listing, pareto, profile, rank, score, search
 
     app.command("search")(search.search)
     app.command("score")(score.score)
+    app.command("rank")(rank.rank)
     app.command("profile")(profile.profile)
     app.add_typer(pareto.app, name="pareto")
     app.add_typer(data.app, name="data")
@@ -53,7 +72,7 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
     except HwnasError as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; everything finished so far is kept.", 130)
+        return _fail(_INTERRUPTED, 130)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -62,7 +81,9 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         if code is None or not hasattr(error, "format_message"):
             raise
         return _fail(error.format_message(), code)
-    return result if isinstance(result, int) else 0
+    code = result if isinstance(result, int) else 0
+    # Typer turns an interruption into this code without a word.
+    return _fail(_INTERRUPTED, code) if code == 130 else code
 
 
 def _fail(text: str, code: int) -> int:

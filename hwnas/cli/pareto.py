@@ -40,7 +40,10 @@ def show(
         bool, typer.Option("--json", help="Print one JSON object a member.")
     ] = False,
 ) -> None:
-    """Print the members with their objectives, units and directions."""
+    """Print the members with their objectives, units and directions.
+
+    Example: hwnas pareto show hwnas-results
+    """
     from hwnas.export.json_csv import member_rows
 
     pareto_set = open_pareto_set(source, study)
@@ -88,7 +91,10 @@ def export(
         bool, typer.Option("--json", help="Print one JSON object a written file.")
     ] = False,
 ) -> None:
-    """Write the chosen files, or all of them if none is chosen."""
+    """Write the chosen files, or all of them if none is chosen.
+
+    Example: hwnas pareto export hwnas-results --onnx --out models
+    """
     from hwnas.export.json_csv import write_csv, write_json
     from hwnas.export.report import write_report
 

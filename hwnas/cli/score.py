@@ -47,7 +47,10 @@ def score(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Score architectures of a space, or any torch network, without training."""
+    """Score architectures of a space, or any torch network, without training.
+
+    Example: hwnas score --sample 10 --proxy naswot --proxy synflow --jobs 2 --out scores.csv
+    """
     from hwnas.proxies import make_proxies
 
     _check_output(out)

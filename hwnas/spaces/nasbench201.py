@@ -118,7 +118,7 @@ def parse_cell(text: str) -> Cell:
 
 @dataclass(frozen=True)
 class NasBench201:
-    """The search space as a value: equal settings are equal spaces.
+    """The cells and networks of NAS-Bench-201; equal settings are equal spaces.
 
     Attributes:
         channels: channels of the first stage (C of the paper).

@@ -82,7 +82,7 @@ class HardwareAwareObjective(Generic[Arch]):
         """Evaluate one trial, from cheap to costly.
 
         Raises:
-            optuna.TrialPruned: a constraint is violated, or the output does not depend on the input.
+            optuna.TrialPruned: a constraint is violated, or the network ignores its input.
         """
         arch = self.arch(trial)
         evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))

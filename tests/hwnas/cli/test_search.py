@@ -83,7 +83,7 @@ def _results(path: Path) -> dict[str, float]:
         return dict(connection.execute("SELECT key, created FROM results").fetchall())
 
 
-def _wait_for_results(path: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_results(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the search ended before it could be killed"
@@ -158,3 +158,26 @@ def test_redundant_objectives_are_told(tmp_path: Path, capsys: pytest.CaptureFix
     out = str(tmp_path)
     assert run("search", "--objective", "layers", *costs, "--trials", "40", "--out", out) == 0
     assert "macs and flops are redundant objectives: Spearman 1.000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_search_ends_cleanly_and_keeps_what_is_finished(
+    jobs: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "40", "--jobs", jobs]
+    environment = {**os.environ, "HWNAS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        _wait_for_results(tmp_path / "cache" / "results.sqlite", 5, process)
+        # A terminal's Ctrl-C reaches the workers too.
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "everything that was finished is kept" in errors
+    assert "Traceback" not in errors
+    assert len(_results(tmp_path / "cache" / "results.sqlite")) >= 5

@@ -1,0 +1,237 @@
+"""`hwnas rank`: how well proxies and ready-made scores rank networks of known accuracy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from hwnas.cache import ResultCache
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import ProgressBar
+from hwnas.errors import InvalidValueError, unknown_name
+
+if TYPE_CHECKING:
+    from hwnas.configuration import Task
+    from hwnas.data.nasbench201 import Split
+    from hwnas.ranking.population import Population
+    from hwnas.spaces.nasbench201 import Cell
+
+_DEFAULT_SAMPLE = 256
+_HEADERS = {
+    "score": "score",
+    "kind": "kind",
+    "failed": "failed",
+    "spearman": "Spearman ρ",
+    "kendall": "Kendall τ",
+    "ndcg": "nDCG@{p}",
+    "spearman_top10": "ρ top 10 %",
+    "kendall_top10": "τ top 10 %",
+    "spearman_top5": "ρ top 5 %",
+    "kendall_top5": "τ top 5 %",
+    "top10_top10": "top 10 %/10 %",
+    "top64_top5": "top 64/5 %",
+    "operation_bias": "bias ↓",
+    "seed_stability": "seeds' ρ",
+}
+
+
+def rank(
+    space: Annotated[str, typer.Option(help="Search space with known accuracies.")] = "nasbench201",
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="cifar10, cifar100, ImageNet16-120. [default: cifar10]"),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Accuracies to rank by: validation or test.")
+    ] = "validation",
+    scores: Annotated[
+        Path | None, typer.Option(help="Table of `hwnas score --out`, instead of scoring a sample.")
+    ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Proxy, ready-made score, or 'all' (default).")
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=2, help=f"Different networks to score. [default: {_DEFAULT_SAMPLE}]"),
+    ] = None,
+    ndcg: Annotated[int, typer.Option(min=1, help="P of nDCG@P.")] = 1000,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Resamples for 95 % intervals; 0 for none.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    second_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Score with this seed too, to see how well the ranks agree."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+    ] = None,
+    markdown: Annotated[bool, typer.Option(help="Print tables in Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Compare proxies and ready-made scores with published accuracies.
+
+    What is scored is kept, so that the same command goes on where an interrupted one stopped.
+
+    Example: hwnas rank --dataset cifar10 --dataset cifar100 --sample 500 --jobs 2 --bootstrap 1000
+    """
+    from hwnas.configuration import Task, make_space
+    from hwnas.data.datasets import get_dataset
+    from hwnas.data.nasbench201 import accuracies
+    from hwnas.ranking.population import scored_sample
+
+    _check(space, jobs, markdown and as_json)
+    if scores is not None and not (sample is None and second_seed is None):
+        raise InvalidValueError(
+            "`--sample` and `--second-seed` must not be given with --scores, but got both: what "
+            "is in the file is ranked."
+        )
+    datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
+    names = _proxies(proxy or ["all"])
+    truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}
+    tasks = [Task(make_space(space), d, batch, seed, data) for d in datasets]
+    if scores is not None:
+        read = _read(scores, tasks[0], names)
+        populations = dict.fromkeys(truths, read)
+    else:
+        with ResultCache.default() as cache, ProgressBar() as bar:
+            populations = {
+                task.dataset.name: scored_sample(
+                    task,
+                    names or ["all"],
+                    _DEFAULT_SAMPLE if sample is None else sample,
+                    second_seed=second_seed,
+                    cache=cache,
+                    jobs=jobs,
+                    report=bar,
+                )
+                for task in tasks
+            }
+    tables = [
+        (population, _rows((name, split), population, truths[name], ndcg, bootstrap, seed))
+        for name, population in populations.items()
+    ]
+    for population, rows in tables:
+        if as_json:
+            print_json_lines(rows)
+        else:
+            _print(rows, population.origin, markdown)
+
+
+def _check(space: str, jobs: int, both: bool) -> None:
+    from hwnas import registry
+
+    if space not in registry.names("spaces"):
+        raise unknown_name("space", space, registry.names("spaces"))
+    if space != "nasbench201":
+        raise InvalidValueError(
+            f"`--space` must have published accuracies, as nasbench201 has, but got {space!r}."
+        )
+    if jobs == 0:
+        raise InvalidValueError("`--jobs` must not be 0: use 1, or -1 for all cores.")
+    if both:
+        raise InvalidValueError(
+            "`--markdown` must not be given with --json, but got both: choose one."
+        )
+
+
+def _proxies(names: Sequence[str]) -> list[str] | None:
+    """Replace ready-made scores by their proxies; None stands for all there are."""
+    from hwnas.proxies import proxy_names
+    from hwnas.ranking.recipes import RECIPES
+
+    known = ["all", *proxy_names(), *RECIPES]
+    for name in names:
+        if name not in known:
+            raise unknown_name("proxy", name, known)
+    if "all" in names:
+        return None
+    return list(
+        dict.fromkeys(p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,)))
+    )
+
+
+def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[Cell]:
+    from hwnas.ranking.population import shuffled
+    from hwnas.ranking.score_table import read_scores
+
+    table = read_scores(file, task.space, names)
+    if table.ignored:
+        note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
+    if table.repeated:
+        note(f"{table.repeated} repeated rows were left out.")
+    return shuffled(table, file, task.seed)
+
+
+def _rows(
+    accuracy: tuple[str, str],
+    population: Population[Cell],
+    truth: Mapping[str, float],
+    p: int,
+    resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    from hwnas.ranking.bias import operation_counts
+    from hwnas.ranking.comparison import candidates, compare
+    from hwnas.ranking.metrics import seed_stability
+    from hwnas.spaces.nasbench201 import NasBench201
+
+    known = [truth[str(arch)] for arch in population.archs]
+    space = NasBench201()
+    _, operations = operation_counts(space, population.archs)
+    about = {
+        "dataset": accuracy[0],
+        "split": accuracy[1],
+        "live": sum(arch.is_live() for arch in population.archs),
+        "networks": len({space.canonical_key(arch) for arch in population.archs}),
+    }
+    again = {c.name: c.scores for c in candidates(population.again)}
+    rows = []
+    for c in candidates(population.columns):
+        row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
+        if c.name in again:
+            row["seed_stability"] = seed_stability(c.scores, again[c.name])
+        rows.append(row)
+    return rows
+
+
+def _print(rows: list[dict[str, Any]], origin: str, markdown: bool) -> None:
+    shown = [name for name in _HEADERS if name in rows[0]]
+    headers = [_HEADERS[name].format(p=rows[0]["ndcg_p"]) for name in shown]
+    body = [[_cell(row, name) for name in shown] for row in rows]
+    title = f"{_describe(rows[0])}; {origin}"
+    if not markdown:
+        print_table(headers, body, title)
+        return
+    lines = [title, "", *(_line(cells) for cells in (headers, ["---"] * len(headers), *body))]
+    sys.stdout.write("\n".join(lines) + "\n\n")
+
+
+def _describe(row: dict[str, Any]) -> str:
+    """State the data set, how many cells there are, and of which kind."""
+    n, live = row["n"], row["live"]
+    whole = {(15_625, 9_445): "all 15,625 cells", (9_445, 9_445): "all live cells"}
+    cells = whole.get((n, live), f"{n:,} cells")
+    return (
+        f"{row['dataset']}, {row['split']} accuracy: {cells}, {live:,} of them live, "
+        f"{row['networks']:,} different networks"
+    )
+
+
+def _cell(row: dict[str, Any], name: str) -> Any:
+    value = row[name]
+    if not isinstance(value, float):
+        return value
+    text = "–" if value != value else f"{value:.1f}" if name == "top64_top5" else f"{value:.3f}"
+    interval = row.get(f"{name}_95")
+    return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

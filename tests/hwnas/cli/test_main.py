@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from hwnas import __version__
+from hwnas.cli import main
+
+COMMANDS = [
+    ["search"],
+    ["score"],
+    ["profile"],
+    ["pareto", "show"],
+    ["pareto", "export"],
+    ["data", "list"],
+    ["data", "get"],
+    ["data", "verify"],
+    ["spaces"],
+    ["proxies"],
+    ["costs"],
+    ["doctor"],
+]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_an_example(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command, "--help") == 0
+    assert f"Example: hwnas {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"hwnas {__version__}\n"
+    assert run() == 0
+    assert "search" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["serch"], ["search", "--nonsense"], ["pareto", "shw"]])
+def test_misspelt_commands_are_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert arguments[-1] in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
+    heavy = "torch,onnx,onnxruntime,optuna,pandas,sklearn,plotly"
+    code = (
+        "import sys\n"
+        "from hwnas.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy!r}.split(',') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas.cli import main
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+
+HEADER = "file id,arch str,cfg name,C,N,train accuracy,validation accuracy,test accuracy"
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["rank", *arguments])
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def convolutions(cell: Cell) -> int:
+    return sum(o.startswith("nor_conv") for o in cell.operations)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables whose validation accuracy is ten points a convolution, and test the contrary."""
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "nasbench201").mkdir()
+    rows = [
+        f"{i},{cell},infer.tiny,16,5,99,{10 * convolutions(cell)},{60 - 10 * convolutions(cell)}"
+        for i, cell in enumerate(NasBench201())
+    ]
+    for dataset in ("cifar10", "cifar100"):
+        path = folder / f"nasbench201/nasbench201_{dataset}.csv"
+        path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return folder
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Scores of 40 cells: layers is right, params the contrary, synflow fails for every second."""
+    cells = list(NasBench201())
+    chosen = [cells[i] for i in np.random.default_rng(0).permutation(len(cells))[:40]]
+    lines = ["arch,key,layers,params,synflow,seconds"]
+    for i, cell in enumerate(chosen):
+        n = convolutions(cell)
+        lines.append(f"{cell},k{i},{n},{-n},{'' if i % 2 else 1e30},0.1")
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def rows(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_scores_of_a_file(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--scores", str(table), "--json", "--ndcg", "7"]
+    assert run(*arguments, "--dataset", "cifar10", "--dataset", "cifar100") == 0
+    found = rows(capsys)
+    assert [(r["dataset"], r["score"]) for r in found] == [
+        (d, s) for d in ("cifar10", "cifar100") for s in ("params", "layers", "synflow")
+    ]
+    by_score = {r["score"]: r for r in found if r["dataset"] == "cifar100"}
+    assert by_score["layers"]["kendall"] == pytest.approx(1)
+    assert by_score["params"]["spearman"] == pytest.approx(-1)
+    assert by_score["layers"]["ndcg"] == pytest.approx(1)
+    assert {r["n"] for r in found} == {40}
+    assert {r["ndcg_p"] for r in found} == {7}
+    assert by_score["synflow"]["failed"] == 20
+    cells = [NasBench201().parse(line.split(",")[0]) for line in table.read_text().split()[1:]]
+    assert {r["live"] for r in found} == {sum(cell.is_live() for cell in cells)}
+    keys = {NasBench201().canonical_key(cell) for cell in cells}
+    assert {r["networks"] for r in found} == {len(keys)}
+
+
+def test_the_order_of_the_file_does_not_break_ties(
+    data: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Sorted by accuracy, a constant score would be perfect if ties kept the order of the file.
+    header, *lines = table.read_text().splitlines()
+    lines.sort(key=lambda line: -int(line.split(",")[2]))
+    table.write_text("\n".join([header, *(f"{line.split(',')[0]},k,,3,," for line in lines)]))
+    arguments = ["--data", str(data), "--scores", str(table), "--json", "--proxy", "params"]
+    assert run(*arguments, "--ndcg", "5") == 0
+    (row,) = rows(capsys)
+    assert row["ndcg"] < 0.9
+    assert row["kendall"] is None
+
+
+def test_split_and_intervals(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--scores", str(table), "--json", "--proxy", "layers"]
+    assert run(*arguments, "--split", "test", "--bootstrap", "20") == 0
+    (row,) = rows(capsys)
+    assert row["split"] == "test"
+    assert row["kendall"] == pytest.approx(-1)
+    np.testing.assert_allclose(row["kendall_95"], [-1, -1])
+
+
+def test_a_table_for_people(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--scores", str(table), "--ndcg", "12"]
+    assert run(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert "cifar10, validation accuracy: 40 cells" in printed
+    assert "different networks; scores of scores.csv" in printed
+    assert "nDCG@12" in printed
+
+
+def test_markdown(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--scores", str(table), "--markdown", "--bootstrap", "9"]
+    assert run(*arguments) == 0
+    title, blank, *lines = capsys.readouterr().out.strip().splitlines()
+    assert "40 cells" in title
+    assert blank == ""
+    assert len(lines) == 5
+    assert len({line.count("|") for line in lines}) == 1
+    layers = next(line for line in lines if line.startswith("| layers |"))
+    assert "| 1.000 [1.000, 1.000] |" in layers
+
+
+def test_a_sample_is_scored_and_kept(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--proxy", "jacob_cov+params", "--proxy", "layers", "--json"]
+    assert run(*arguments, "--sample", "5", "--batch", "4") == 0
+    first = rows(capsys)
+    assert [r["score"] for r in first] == ["jacob_cov", "params", "layers", "jacob_cov+params"]
+    assert {(r["n"], r["live"], r["networks"]) for r in first} == {(5, 5, 5)}
+    assert first[2]["kendall"] == pytest.approx(1)
+
+
+def test_an_interrupted_scoring_goes_on(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.sources import ProxyValues
+
+    arguments = ["--data", str(data), "--proxy", "layers", "--json", "--sample", "4"]
+    assert run(*arguments) == 0
+    finished = capsys.readouterr().out
+    scored: list[object] = []
+    original = ProxyValues.compute
+
+    def counted(self: ProxyValues[Any], arch: Any, columns: Any) -> Any:
+        scored.append(arch)
+        return original(self, arch, columns)
+
+    monkeypatch.setattr(ProxyValues, "compute", counted)
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out == finished
+    assert scored == []
+    assert run(*arguments[:-1], "5") == 0
+    assert len(scored) == 1
+
+
+def test_a_second_seed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--proxy", "jacob_cov", "--proxy", "layers", "--batch", "4"]
+    assert run(*arguments, "--sample", "6", "--second-seed", "0", "--json") == 0
+    assert [r["seed_stability"] for r in rows(capsys)] == [pytest.approx(1)] * 2
+    assert run(*arguments, "--sample", "6", "--second-seed", "5", "--json") == 0
+    changed, constant = (r["seed_stability"] for r in rows(capsys))
+    assert changed < 1
+    assert constant == pytest.approx(1)
+
+
+def test_the_same_command_prints_the_same(
+    data: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--scores", str(table), "--json", "--bootstrap", "5"]
+    assert run(*arguments) == 0
+    first = capsys.readouterr().out
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "nasbench301"], "Did you mean 'nasbench201'?"),
+        (["--dataset", "cifar-10"], "Did you mean 'cifar10'?"),
+        (["--split", "tests"], "Did you mean 'test'?"),
+        (["--proxy", "naswott"], "Did you mean 'naswot'?"),
+        (["--proxy", "all", "--proxy", "naswott"], "Did you mean 'naswot'?"),
+        (["--proxy", "az-naz"], "Did you mean 'az-nas'?"),
+        (["--scores", "absent.csv"], "absent.csv"),
+        (["--scores", "scores.xlsx"], ".parquet"),
+        (["--scores", "scores.csv", "--sample", "5"], "--sample"),
+        (["--scores", "scores.csv", "--second-seed", "1"], "--second-seed"),
+        (["--sample", "1"], "--sample"),
+        (["--ndcg", "0"], "--ndcg"),
+        (["--jobs", "0"], "--jobs"),
+        (["--markdown", "--json"], "choose one"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--data", str(data), *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_absent_accuracies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--data", str(tmp_path)) == 2
+    assert "hwnas data get nasbench201" in capsys.readouterr().err
