@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
@@ -20,7 +22,6 @@ def batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     return {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
 
 
-@torch.no_grad()
 def kaiming_weights_(model: nn.Module, seed: int) -> None:
     """Initialise anew: weights N(0, 2 / fan_in), biases 0, batch norms as new.
 
@@ -32,8 +33,22 @@ def kaiming_weights_(model: nn.Module, seed: int) -> None:
         seed: seed of the draws.
     """
     generator = torch.Generator().manual_seed(seed)
+    _initialise(
+        model,
+        lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu", generator=generator),
+    )
+
+
+def standard_normal_weights_(model: nn.Module, seed: int) -> None:
+    """Initialise anew as `kaiming_weights_` does, but with weights N(0, 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    _initialise(model, lambda w: nn.init.normal_(w, generator=generator))
+
+
+@torch.no_grad()
+def _initialise(model: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
     for layer in weight_layers(model).values():
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        draw(layer.weight)
         if layer.bias is not None:
             layer.bias.zero_()
     for norm in batch_norms(model).values():

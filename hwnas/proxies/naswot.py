@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas.errors import ProxyError
+from hwnas.proxies.rectifiers import NO_RECTIFIERS, RectifierInputs
 from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
 from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
-_aten = torch.ops.aten
-_RECTIFIERS = (
-    _aten.relu,
-    _aten.relu_,
-    _aten.hardtanh,  # ReLU6
-    _aten.hardtanh_,
-    _aten.leaky_relu,
-    _aten.leaky_relu_,
-)
 # Sums of +-1 in float32 are exact below 2**24.
 _COLUMNS = 2**23
 
@@ -44,24 +34,13 @@ class _ReluCollector(Collector[Tensor]):
         del network
         self.kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
         self.layers = 0
-        return _BeforeRectifiers(self.add)
+        return RectifierInputs(len(images), self.add)
 
     def add(self, inputs: Tensor) -> None:
-        """Count the units of one ReLU, given its input (B, ...)."""
-        if inputs.is_meta or not inputs.is_floating_point():
-            return
-        B = len(self.kernel)
-        if inputs.ndim < 2 or len(inputs) != B:
-            raise ProxyError(
-                f"Each ReLU must work on a (B, ...) tensor with B = {B}, but one got "
-                f"{tuple(inputs.shape)}."
-            )
-        if inputs.ndim == 4:
-            # The order of units is free; this one needs no copy in the channels_last layout.
-            inputs = inputs.permute(0, 2, 3, 1)
+        """Count the units of one ReLU, given its input (B, units)."""
         with self.timed(), torch.no_grad():
             # Agreements = (units + S S^T) / 2 with signs S of +-1: one product instead of two.
-            for part in torch.split(inputs.flatten(1), _COLUMNS, dim=1):
+            for part in torch.split(inputs, _COLUMNS, dim=1):
                 signs = torch.where(part > 0, 1.0, -1.0)
                 self.kernel += (part.shape[1] + (signs @ signs.T).double()) / 2
             self.layers += 1
@@ -69,22 +48,8 @@ class _ReluCollector(Collector[Tensor]):
     def finish(self, logits: Tensor) -> Tensor:
         del logits
         if not self.layers:
-            raise ProxyError("`model` must have a ReLU, ReLU6 or leaky ReLU, but none ran.")
+            raise ProxyError(NO_RECTIFIERS)
         return self.kernel
-
-
-class _BeforeRectifiers(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Calls back with the input of each ReLU, be it a module, a function or in place."""
-
-    def __init__(self, callback: Callable[[Tensor], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._callback = callback
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if func.overloadpacket in _RECTIFIERS:
-            self._callback(args[0])
-        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)

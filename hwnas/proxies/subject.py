@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from hwnas.proxies.blocks import feature_blocks, record_maps
 from hwnas.proxies.layers import kaiming_weights_
 from hwnas.proxies.signals import Setting
 from hwnas.seeding import derive_seed
-from hwnas.typing import InShape
+from hwnas.typing import InShape, T
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Subject:
     batch: Batch | None = None
     batch_size: int = 64
     seed: int = 0
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -61,6 +64,16 @@ class Subject:
     def generator(self, *purpose: object) -> torch.Generator:
         """Make the generator of one purpose's draws."""
         return torch.Generator().manual_seed(derive_seed(self.seed, *purpose))
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Give what `compute` returned when it was first called with this key.
+
+        For work that different requests share; it must not depend on which of them came first.
+        """
+        if key not in self._known:
+            self._known[key] = compute()
+        known: T = self._known[key]
+        return known
 
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""

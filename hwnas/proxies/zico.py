@@ -6,50 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.signals import OwnSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.loss_gradients import LossGradients
 from hwnas.typing import Direction, Signal, Signals
-
-_AS_BUILT = Setting("as_built")
-
-
-@dataclass(frozen=True)
-class LossGradients(OwnSignal[dict[str, Tensor]]):
-    """Gradients of the mean cross-entropy by weights, (batches, weights) by layer name.
-
-    Layers are convolutions and linear layers; a weight without gradient has 0.
-
-    Attributes:
-        setting: preparation of the network, and images a batch.
-        batches: number of batches; the user's images are divided evenly among them.
-    """
-
-    setting: Setting = _AS_BUILT
-    batches: int = 2
-
-    def measure(self, subject: Subject) -> dict[str, Tensor]:
-        """Run one forward and backward pass a batch."""
-        network = subject.network(self.setting)
-        weights = {name: layer.weight for name, layer in weight_layers(network).items()}
-        if not weights:
-            raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
-        for weight in weights.values():
-            weight.requires_grad_()
-        rows = []
-        for part in range(self.batches):
-            images, labels = subject.input(self.setting, part, self.batches)
-            loss = F.cross_entropy(network(images), labels)
-            gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
-            rows.append([gradient.flatten() for gradient in gradients])
-        return {
-            name: torch.stack(layer)
-            for name, layer in zip(weights, zip(*rows, strict=True), strict=True)
-        }
 
 
 @dataclass(frozen=True)
@@ -75,7 +36,7 @@ class ZiCo:
     batches: int = 2
 
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.batches < 2:
@@ -87,15 +48,20 @@ class ZiCo:
         return "zico" if self.batches == 2 else f"zico.{self.batches}batches"
 
     @property
+    def _passes(self) -> list[LossGradients]:
+        return [LossGradients(part=part, parts=self.batches) for part in range(self.batches)]
+
+    @property
     def needs(self) -> frozenset[Signal[Any]]:
-        """The gradients."""
-        return frozenset({LossGradients(batches=self.batches)})
+        """The gradients of each batch; the first is shared with `hwnas.proxies.saliency`."""
+        return frozenset(self._passes)
 
     def score(self, signals: Signals) -> float:
         """Compute the score from the gradients, in float64."""
+        batches = [signals[request].gradients for request in self._passes]
         layers = [
-            _layer_ratio(gradients.double())
-            for gradients in signals[LossGradients(batches=self.batches)].values()
+            _layer_ratio(torch.stack([batch[name].flatten() for batch in batches]).double())
+            for name in batches[0]
         ]
         total = torch.stack(layers)
         used = total[total != 0]

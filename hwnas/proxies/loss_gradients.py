@@ -1,0 +1,124 @@
+"""What one backward pass of the loss tells about the weights of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.layers import WeightLayer, weight_layers
+from hwnas.proxies.signals import OwnSignal, Setting
+from hwnas.proxies.subject import Subject
+from hwnas.seeding import derive_seed
+
+AS_BUILT = Setting("as_built")
+"""The weights as the user gave them, training mode: what the proxies of a loss look at."""
+
+
+@dataclass
+class ChannelProducts:
+    """Sums over positions of activation times gradient, of the outputs of layers.
+
+    Attributes:
+        sums: (B, C) by layer name; a layer that has no gradient is absent.
+        misfit: shape of an output that has no row an image, or None.
+    """
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    misfit: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LossPass:
+    """Weights and gradients after one backward pass of the mean cross-entropy.
+
+    Attributes:
+        weights: weight of each convolution and linear layer, by layer name.
+        gradients: gradient of each of them; 0 where the loss does not depend on it.
+        norm: L2 norm of the gradient by all parameters, batch norms and biases included.
+        products: of the same layers.
+    """
+
+    weights: Mapping[str, Tensor]
+    gradients: Mapping[str, Tensor]
+    norm: float
+    products: ChannelProducts
+
+
+@dataclass(frozen=True)
+class LossGradients(OwnSignal[LossPass]):
+    """The gradients of the mean cross-entropy on one batch.
+
+    Attributes:
+        setting: preparation of the network, and images a batch.
+        part: index of the batch.
+        parts: batches that the user's images are divided into; Gaussian ones are drawn one each.
+    """
+
+    setting: Setting = AS_BUILT
+    part: int = 0
+    parts: int = 1
+
+    def measure(self, subject: Subject) -> LossPass:
+        """Run one forward and backward pass, once for all requests of the same images."""
+        parts = 1 if subject.batch is None else self.parts
+        images = LossGradients(self.setting, self.part, parts)
+        return subject.once(images, lambda: self._run(subject, images))
+
+    def _run(self, subject: Subject, images: LossGradients) -> LossPass:
+        network = subject.network(self.setting).requires_grad_()
+        layers = weight_layers(network)
+        if not layers:
+            raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
+        inputs, labels = subject.input(self.setting, self.part, self.parts)
+        torch.default_generator.manual_seed(derive_seed(subject.seed, "loss", images))
+        with _channel_products(layers, len(inputs)) as products:
+            loss = F.cross_entropy(network(inputs), labels)
+            parameters = list(network.parameters())
+            gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
+        return LossPass(
+            {name: layer.weight.detach() for name, layer in layers.items()},
+            {name: of_parameter[id(layer.weight)] for name, layer in layers.items()},
+            float(torch.stack([g.double().square().sum() for g in gradients]).sum().sqrt()),
+            products,
+        )
+
+
+@contextmanager
+def _channel_products(layers: Mapping[str, WeightLayer], B: int) -> Iterator[ChannelProducts]:
+    """Collect the products while a forward and a backward pass run."""
+    products = ChannelProducts()
+
+    def watch(name: str) -> Any:
+        def hook(layer: nn.Module, args: Any, output: Tensor) -> Tensor:
+            del args
+            if output.ndim < 2 or len(output) != B:
+                products.misfit = tuple(output.shape)
+                return output
+            kept = output.detach()
+
+            def add(gradient: Tensor) -> None:
+                product = kept * gradient
+                if not isinstance(layer, nn.Linear):
+                    product = product.movedim(1, -1)
+                sums = product.flatten(1, -2).sum(dim=1) if product.ndim > 2 else product
+                products.sums[name] = products.sums.get(name, 0) + sums
+
+            output.register_hook(add)  # type: ignore[no-untyped-call]
+            return output.clone()  # what follows may change it in place
+
+        return hook
+
+    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        yield products
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,123 @@
+"""MeCo: are the channels of feature maps uncorrelated?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
+from hwnas.proxies.spectra import eigenvalues
+from hwnas.proxies.subject import Subject
+from hwnas.typing import Direction, Signal, Signals
+
+
+@dataclass(frozen=True)
+class LeastEigenvalues(PassSignal[tuple[float, ...]]):
+    """Least eigenvalue of the correlation matrix of the channels, of each module's output.
+
+    The positions of the first image's map are the observations. Modules that pass a tensor on
+    unchanged, e.g. a sequence its last member's, add nothing.
+    """
+
+    def collector(self, subject: Subject) -> Collector[tuple[float, ...]]:
+        """Compute each eigenvalue while the pass runs."""
+        del subject
+        return _EigenvalueCollector()
+
+
+class _EigenvalueCollector(Collector[tuple[float, ...]]):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        # Keeps the tensors alive, so that their ids stay their own.
+        self.seen: dict[tuple[int, int], Tensor] = {}
+
+    @contextmanager
+    def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        self.seen[id(images), images._version] = images
+        handles = [m.register_forward_hook(self.add) for m in network.modules()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def add(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Reduce the (B, C, H, W) output of a module."""
+        del module, args
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return
+        if (id(output), output._version) in self.seen:
+            return
+        with self.timed(), torch.no_grad():
+            self.seen[id(output), output._version] = output
+            self.values.append(_least_eigenvalue(output[0].flatten(1).double()))
+
+    def finish(self, logits: Tensor) -> tuple[float, ...]:
+        del logits
+        self.seen.clear()
+        return tuple(self.values)
+
+
+def _least_eigenvalue(channels: Tensor) -> float:
+    """Give the least eigenvalue of the correlation matrix of (C, H*W); 0 where it is singular."""
+    C, positions = channels.shape
+    if positions <= C:
+        return 0.0  # the rank is H*W - 1 at most
+    centred = channels - channels.mean(dim=1, keepdim=True)
+    norms = centred.norm(dim=1, keepdim=True)
+    if not norms.all():
+        return 0.0  # a constant channel correlates with nothing, itself included
+    centred = centred / norms
+    return float(eigenvalues(centred @ centred.T)[0])
+
+
+@dataclass(frozen=True)
+class MeCo:
+    """Sum of the least eigenvalues of the channels' correlation matrices. Larger is better.
+
+    ``sum_l lambda_min(P_l)``, P_l being the (C, C) Pearson correlation matrix of the channels of
+    feature map l over its positions, for one image (Jiang et al., MeCo: Zero-Shot NAS with One Data
+    and Single Forward Pass via Minimum Eigenvalue of Correlation, NeurIPS 2023). It needs
+    one training-mode forward pass of the first image, no labels.
+
+    Feature maps are the different (B, C, H, W) outputs of all modules, be they layers or blocks. A
+    map with no more positions than channels, or with a constant channel, contributes 0.
+
+    The authors' code counts a map as often as there are modules around the one that made it, up to
+    4 times, and takes real parts of the eigenvalues of a general float32 solver.
+
+    Attributes:
+        init: weights of the network.
+    """
+
+    init: Init = "as_built"
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """``meco``, with ``.kaiming`` for weights drawn anew."""
+        return "meco" if self.init == "as_built" else f"meco.{self.init}"
+
+    @property
+    def _eigenvalues(self) -> LeastEigenvalues:
+        return LeastEigenvalues(Setting(self.init, batch_size=1))
+
+    @property
+    def needs(self) -> frozenset[Signal[Any]]:
+        """The eigenvalues."""
+        return frozenset({self._eigenvalues})
+
+    def score(self, signals: Signals) -> float:
+        """Sum them up."""
+        values = signals[self._eigenvalues]
+        if not values:
+            raise ProxyError("`model` must have a module that gives (B, C, H, W), but has none.")
+        return sum(values)

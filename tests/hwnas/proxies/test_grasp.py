@@ -1,0 +1,67 @@
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.grasp import Grasp
+from hwnas.proxies.loss_gradients import AS_BUILT
+from hwnas.proxies.subject import Subject
+
+SHAPE = (3, 8, 8)
+
+
+def grasp(model: nn.Module) -> ProxyScore:
+    return score_network(model, SHAPE, [Grasp()], batch_size=5, seed=4)["grasp"]
+
+
+def gradient_size(model: nn.Module, scale: float) -> float:
+    """Give ||g||^2 in float64 after all layers' weights were multiplied by `scale`."""
+    subject = Subject(model, SHAPE, batch_size=5, seed=4)
+    network = subject.network(AS_BUILT).double()
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight *= scale
+    weights = [layer.weight.requires_grad_() for layer in layers]
+    images, labels = subject.input(AS_BUILT)
+    loss = F.cross_entropy(network(images.double()), labels)
+    return sum(float(g.square().sum()) for g in torch.autograd.grad(loss, weights))
+
+
+def test_against_the_slope_of_the_gradients_size(resnet: nn.Module) -> None:
+    # d/ds 1/2 ||g(s W)||^2 at s = 1 is g . (H W) = W . (H g).
+    step = 1e-6
+    slope = (gradient_size(resnet, 1 + step) - gradient_size(resnet, 1 - step)) / (4 * step)
+    found = grasp(resnet)
+    assert found.error is None
+    assert math.isclose(found.value, -slope, rel_tol=1e-3)
+
+
+def test_layers_before_a_batch_norm_add_the_size_of_their_gradient() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=1e-9), nn.ReLU()),
+        *(nn.Conv2d(8, 4, 3, bias=False), nn.BatchNorm2d(4, eps=1e-9), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+    assert math.isclose(grasp(model).value, gradient_size(model, 1), rel_tol=1e-3)
+
+
+def test_a_constant_gradient_has_no_curvature() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = 0 * self.fc(x.mean(dim=(2, 3)))
+            return logits
+
+    assert grasp(Idle()).value == 0
+
+
+def test_a_network_without_layers_has_no_score() -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert "must have a convolution" in str(grasp(model).error)

@@ -1,0 +1,105 @@
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hwnas.proxies.batch import Batch
+from hwnas.proxies.engine import score_network
+from hwnas.proxies.meco import MeCo
+from hwnas.proxies.signals import Setting
+from hwnas.proxies.subject import Subject
+
+SHAPE = (3, 8, 8)
+
+
+def meco(model: nn.Module, batch: Batch | None = None) -> float:
+    found = score_network(model, SHAPE, [MeCo()], batch=batch, batch_size=4, seed=3)["meco"]
+    assert found.error is None
+    return found.value
+
+
+def least(maps: Tensor) -> float:
+    return float(np.linalg.eigvalsh(np.corrcoef(maps.flatten(1).numpy()))[0])
+
+
+def test_two_channels_by_hand() -> None:
+    # Correlation r of two channels: eigenvalues 1 - |r| and 1 + |r|.
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 1, bias=False)
+            with torch.no_grad():
+                self.conv.weight.copy_(torch.tensor([1.0, -2.0]).reshape(2, 1, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps: Tensor = self.conv(x[:, :1] - x[:, 1:2])
+            return maps.mean(dim=(2, 3))
+
+    assert abs(meco(Pair())) < 1e-6
+    x = torch.tensor([[[1.0, -1.0, 1.0, -1.0]], [[1.0, 1.0, 0.0, 0.0]], [[1.0, 0.0, 1.0, -2.0]]])
+    model = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with torch.no_grad():
+        model.get_parameter("0.weight").copy_(torch.eye(3)[..., None, None])
+    found = score_network(model, (3, 1, 4), [MeCo()], batch=Batch(x[None]))["meco"]
+    rows = [np.array(r, dtype=float).ravel() for r in x.tolist()]
+    rows = [(r - r.mean()) / np.linalg.norm(r - r.mean()) for r in rows]
+    expected = np.linalg.eigvalsh([[float(a @ b) for a in rows] for b in rows])[0]
+    assert math.isclose(found.value, float(expected), abs_tol=1e-6)
+
+
+def test_against_every_map_of_a_network(resnet: nn.Module) -> None:
+    subject = Subject(resnet, SHAPE, batch_size=4, seed=3)
+    setting = Setting("as_built", batch_size=1)
+    network, x = subject.network(setting).double(), subject.input(setting)[0].double()
+    get = network.get_submodule
+    maps = []
+    with torch.no_grad():
+        maps += [x := get("conv")(x), x := get("bn")(x)]
+        for block in get("layers").children():
+            part = block.get_submodule
+            maps += [
+                x := x.relu(),
+                y := part("conv1")(x),
+                y := part("bn")(y),
+                y := part("conv2")(y.relu()),
+                shortcut := part("shortcut")(x),
+                x := (y + 1).relu() + shortcut,
+            ]
+    assert math.isclose(meco(resnet), sum(least(m[0]) for m in maps), rel_tol=1e-4)
+
+
+def test_containers_and_identities_add_nothing() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3)
+    plain = meco(nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    wrapped = nn.Sequential(
+        nn.Identity(),
+        nn.Sequential(nn.Sequential(conv), nn.Identity()),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    assert meco(wrapped) == plain > 0
+
+
+def test_only_the_first_image_counts() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.randn(3, *SHAPE)
+    assert meco(model, Batch(images)) == meco(model, Batch(images[:1]))
+    assert meco(model, Batch(images)) != meco(model, Batch(images[1:]))
+
+
+def test_maps_without_spread_add_zero() -> None:
+    dead = nn.Conv2d(3, 4, 3)
+    nn.init.zeros_(dead.weight[0])
+    assert meco(nn.Sequential(dead, nn.AdaptiveAvgPool2d(1), nn.Flatten())) == 0
+    wide = nn.Conv2d(3, 36, 3)
+    assert meco(nn.Sequential(wide, nn.AdaptiveAvgPool2d(1), nn.Flatten())) == 0
+
+
+def test_a_network_without_maps_has_no_score() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2))
+    found = score_network(model, SHAPE, [MeCo()])["meco"]
+    assert math.isnan(found.value)
+    assert "must have a module" in str(found.error)
