@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+DEFAULT = (
+    "params",
+    "flops",
+    "layers",
+    "synflow",
+    "naswot",
+    "jacob_cov",
+    "expressivity",
+    "progressivity",
+    "trainability",
+)
+"""Proxies of about two passes together."""
+
 
 def score(
     space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
@@ -29,7 +42,10 @@ def score(
         str | None, typer.Option("--input", help="Image shape C,H,W of --model.")
     ] = None,
     proxy: Annotated[
-        list[str] | None, typer.Option(help="Proxy, or 'all' (default): see `hwnas proxies`.")
+        list[str] | None,
+        typer.Option(
+            help="Proxy, or 'all', which takes 10 s a network. [default: nine cheap ones]"
+        ),
     ] = None,
     arch: Annotated[list[str] | None, typer.Option(help="Architecture string.")] = None,
     archs: Annotated[
@@ -54,7 +70,7 @@ def score(
     from hwnas.proxies import make_proxies
 
     _check_output(out)
-    proxies = make_proxies(proxy or ["all"])
+    proxies = make_proxies(proxy or DEFAULT)
     if model is not None:
         if space is not None or arch or archs or sample:
             raise InvalidValueError(

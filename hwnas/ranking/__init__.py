@@ -1,1 +1,1 @@
-"""Joins the scores of several proxies into one by their ranks."""
+"""Ranks: aggregation of proxies, metrics of a ranking, graph features and learned rankings."""
