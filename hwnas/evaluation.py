@@ -1,8 +1,9 @@
 """The evaluator: objectives and constraints of many architectures, cached and in parallel.
 
 Sources run from cheap to costly. Constraints are checked as soon as their values are known, and
-an infeasible architecture never reaches a costlier source. Every value is stored the moment it
-is finished, so an interrupted run loses only what was in progress.
+neither an infeasible architecture nor one whose cheaper value is missing reaches a costlier
+source. Every value is stored the moment it is finished, so an interrupted run loses only what was
+in progress.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Evaluation(Generic[Arch]):
         """Infeasible before failed: an infeasible one was not evaluated further."""
         if not self.feasible:
             return "infeasible"
-        return "failed" if any(np.isnan(v) for v in self.values.values()) else "complete"
+        return "failed" if self.errors else "complete"
 
 
 class Evaluator(Generic[Arch]):
@@ -121,7 +122,7 @@ class Evaluator(Generic[Arch]):
             evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
         for effort, sources in self._plan.items():
             for source, columns in sources.items():
-                self._run(source, columns, [e for e in evaluations if e.feasible])
+                self._run(source, columns, [e for e in evaluations if e.feasible and not e.errors])
             self._conclude(evaluations)
             yield effort
 

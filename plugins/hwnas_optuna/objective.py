@@ -108,7 +108,9 @@ class HardwareAwareObjective(Generic[Arch]):
         if not evaluation.feasible:
             broken = [text for text, violation in evaluation.violations.items() if violation > 0]
             raise optuna.TrialPruned("; ".join(broken) or "the output does not depend on the input")
-        return tuple(evaluation.values[o.name] for o in self.evaluator.objectives)
+        # A costlier value is absent where a cheaper one is missing: the trial fails either way.
+        names = [objective.name for objective in self.evaluator.objectives]
+        return tuple(evaluation.values.get(name, math.nan) for name in names)
 
 
 def _plain(evaluation: Evaluation[Any]) -> Mapping[str, float | None]:

@@ -128,6 +128,16 @@ def test_a_failure_is_kept_with_its_reason_and_does_not_stop_others() -> None:
     np.testing.assert_array_equal(losses, [[np.nan, -6.0]])
 
 
+def test_a_missing_cheap_value_saves_the_costlier_ones() -> None:
+    cheap = Failing("none", Effort.LOOKUP, cached=False)
+    costly = Counting("skip_connect", Effort.MEASURE)
+    evaluator = Evaluator(SPACE, [objective(costly), objective(cheap)])
+    (evaluation,) = evaluator.evaluate([SKIPS])
+    assert evaluation.status == "failed"
+    assert costly.calls == []
+    np.testing.assert_array_equal(evaluator.losses([evaluation]), [[np.nan, np.nan]])
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_processes_do_not_change_the_result(jobs: int) -> None:
     cells = [CONVS, POOLS, SKIPS, VIA_1]
