@@ -26,7 +26,7 @@ def load_model(spec: str) -> nn.Module:
 
     Raises:
         InvalidValueError: the text has another form, the module or the attribute is missing, or
-            the attribute does not give a network.
+            the attribute does not give a network; the user's own exception is its cause.
     """
     from torch import nn
 
@@ -47,6 +47,10 @@ def load_model(spec: str) -> nn.Module:
         raise InvalidValueError(
             f"`model` {spec!r} must be callable without arguments, but the call failed: {error}."
         ) from error
+    except Exception as error:  # whatever the user's code raises
+        raise InvalidValueError(
+            f"`model` {spec!r} must give a network, but raised {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(model, nn.Module):
         raise InvalidValueError(
             f"`model` {spec!r} must give a torch.nn.Module, but gave a {type(model).__name__}."
@@ -64,6 +68,11 @@ def _attribute(module_name: str, attribute: str) -> object:
         raise InvalidValueError(
             f"`model` must name a module that can be imported from {here}, but importing "
             f"{module_name!r} failed: there is no module {error.name!r}."
+        ) from error
+    except Exception as error:  # whatever the user's code raises
+        raise InvalidValueError(
+            f"`model` must name a module that can be imported, but {module_name!r} raised "
+            f"{type(error).__name__}: {error}"
         ) from error
     if not hasattr(module, attribute):
         raise InvalidValueError(

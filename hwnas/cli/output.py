@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 """Console of progress and messages: standard output stays free for results."""
 
 
@@ -47,7 +47,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         rows: cells; floats are shown with five digits, missing values as a dash.
         title: text above the table.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):

@@ -19,6 +19,9 @@ def net():
         nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
     )
 
+def broken():
+    raise RuntimeError("no such weights")
+
 not_a_network = 7
 """
 
@@ -55,6 +58,34 @@ def test_a_user_network_is_scored(
     assert run("--model", "my_model:not_a_network", "--input", "3,8,8") == 2
     assert "not_a_network" in capsys.readouterr().err
     assert run(*model, "--input", "3,8,8", "--arch", CELL) == 2
+    capsys.readouterr()
+    assert run("--model", "my_model:broken", "--input", "3,8,8") == 2
+    message = capsys.readouterr().err
+    assert "RuntimeError: no such weights" in message
+    assert message.count("\n") == 1
+
+
+def test_a_module_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_broken_model.py").write_text("def net(:\n")
+    monkeypatch.chdir(tmp_path)
+    assert run("--model", "my_broken_model:net", "--input", "3,8,8") == 2
+    message = capsys.readouterr().err
+    assert "SyntaxError" in message
+    assert message.count("\n") == 1
+
+
+def test_names_are_not_turned_into_emoji(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "smiley.py").write_text(MODEL.replace("def net", "def ok"))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--proxy", "progressivity", "--batch", "4"]
+    assert run("--model", "smiley:ok", "--input", "3,8,8", *arguments) == 0
+    printed = capsys.readouterr()
+    assert "progressivity has no value for smiley:ok: " in printed.err
+    assert "smiley:ok" in printed.out
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
