@@ -9,7 +9,6 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +17,7 @@ from torch import nn
 
 from hwnas import __version__
 from hwnas.errors import InvalidValueError
+from hwnas.export.atomic import write_bytes
 from hwnas.export.onnx_fx import write_directly
 from hwnas.export.onnx_graph import OPSET, UnsupportedError
 
@@ -68,7 +68,7 @@ def export_onnx(
     onnx.helper.set_model_props(proto, {EXPORTER_KEY: exporter})
     onnx.checker.check_model(proto, full_check=True)
     if path is not None:
-        _save(proto, Path(path))
+        write_bytes(path, proto.SerializeToString())
     return proto
 
 
@@ -120,21 +120,6 @@ def verify_onnx(
             f"{difference:.3g}: it was made from another network, other weights or another mode."
         )
     return difference
-
-
-def _save(proto: onnx.ModelProto, path: Path) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            scratch.write_bytes(proto.SerializeToString())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise InvalidValueError(
-            f"`path` must be writable, but {str(path)!r} is not: {error.strerror}."
-        ) from error
 
 
 def _export_by_torch(

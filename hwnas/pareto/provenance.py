@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hwnas.host import host, package_versions
 
 _PACKAGES = ("hwnas", "torch", "onnx", "onnxruntime", "optuna", "numpy", "scipy", "moocore")
 
 
 def describe_environment() -> dict[str, Any]:
     """Describe this process: `created` (UTC), `versions` and `host`; nothing names the user."""
+    versions = package_versions(_PACKAGES)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "host": {
-            "platform": platform.platform(),
-            "processor": _processor(),
-            "logical_cpus": os.cpu_count(),
-        },
+        "versions": {name: number for name, number in versions.items() if number},
+        "host": {"platform": platform.platform(), **asdict(host())},
     }
 
 
@@ -48,22 +45,3 @@ def plain(value: Any) -> Any:
             return value
         case _:
             return str(value)
-
-
-def _versions() -> dict[str, str]:
-    """List the installed versions of the packages that can change a number."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    """Name the processor: Linux only tells it in a file."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
