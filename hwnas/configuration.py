@@ -115,8 +115,6 @@ def score_objective(
         report: progress.
         size: architectures in the sample.
     """
-    from hwnas.ranking.aggregation import ReferenceRanking
-
     columns = tuple(recipe.proxies)
     objectives = [proxy_objective(source, name) for name in columns]
     evaluator = Evaluator(source.space, objectives, cache=cache, jobs=jobs, report=report)
@@ -124,7 +122,7 @@ def score_objective(
     scores: FloatArray = np.array(
         [[e.values[c] for c in columns] for e in evaluator.evaluate(sample)], dtype=np.float64
     )
-    ranking = ReferenceRanking(tuple(o.direction for o in objectives)).fit(scores)
+    ranking = recipe.against(scores)
     return ValueObjective(
         recipe.name,
         "",

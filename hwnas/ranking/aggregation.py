@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,49 +14,96 @@ from hwnas.errors import InvalidValueError
 from hwnas.typing import Direction, FloatArray
 
 
-def rank_sum(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:
+Method = Literal["log", "sum", "vote"]
+"""``log``: sum of logarithms of ranks; ``sum``: sum of ranks; ``vote``: majorities won."""
+
+_CHUNK = 2**22
+
+
+def rank_sum(
+    values: npt.ArrayLike,
+    directions: Sequence[Direction],
+    weights: Sequence[float] | None = None,
+) -> FloatArray:
     """Sum the ranks of several scores within a population.
 
     Args:
         values: (n, p) scores; ties share their average rank; NaN ranks worst, with -inf.
         directions: (p,) which values are better.
+        weights: (p,) factors of the ranks; None for 1 each.
 
     Returns:
         (n,) sums of ranks, 1 for the worst and n for the best of a score. Larger is better.
     """
-    return np.asarray(_ranks(values, directions).sum(axis=1), dtype=np.float64)
+    return _ranks(values, directions) @ _weights(weights, len(directions))
 
 
-def log_rank(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:
+def log_rank(
+    values: npt.ArrayLike,
+    directions: Sequence[Direction],
+    weights: Sequence[float] | None = None,
+) -> FloatArray:
     """Join several scores within a population so that a bad rank in one is not made up for.
 
-    ``sum_k log(rank_k / n)`` (Lee and Ham, AZ-NAS, CVPR 2024; as a product of ranks Týbl and
-    Neumann, VKDNW, CVPR 2025, Eq. 15). It depends on the population: a value says nothing alone.
+    ``sum_k w_k log(rank_k / n)`` (Lee and Ham, AZ-NAS, CVPR 2024; as a product of ranks Týbl and
+    Neumann, VKDNW, CVPR 2025, Eq. 15; both with all weights 1). It depends on the population: a
+    value says nothing alone.
 
     Args:
         values: (n, p) scores; ties share their average rank; NaN ranks worst, with -inf.
         directions: (p,) which values are better.
+        weights: (p,) factors of the logarithms; None for 1 each.
 
     Returns:
         (n,) numbers <= 0; 0 is best in every score. Larger is better.
     """
     ranks = _ranks(values, directions)
-    return np.asarray(np.log(ranks / max(len(ranks), 1)).sum(axis=1), dtype=np.float64)
+    return np.log(ranks / max(len(ranks), 1)) @ _weights(weights, len(directions))
+
+
+def vote(
+    values: npt.ArrayLike,
+    directions: Sequence[Direction],
+    weights: Sequence[float] | None = None,
+) -> FloatArray:
+    """Let several scores vote on each pair of a population.
+
+    The mean over all members of +1 where the majority of the scores prefers the row to the member,
+    -1 where it prefers the member, 0 for a draw ("vote" of Abdelfattah et al., Zero-Cost Proxies
+    for Lightweight NAS, ICLR 2021, who compare two architectures; counting the duels won
+    makes a ranking of it).
+
+    Args:
+        values: (n, p) scores; NaN ranks worst, with -inf.
+        directions: (p,) which values are better.
+        weights: (p,) votes of each score; None for 1 each.
+
+    Returns:
+        (n,) numbers in [-1, 1]. Larger is better. Work grows with n squared.
+    """
+    oriented = _oriented(values, directions)
+    return _duels(oriented, oriented, _weights(weights, len(directions)))
 
 
 @dataclass
 class ReferenceRanking:
     """Joins several scores by their ranks in a fixed reference sample.
 
-    ``sum_k log((worse_k + ties_k / 2 + 1/2) / (n + 1))``, where worse_k and ties_k count the
-    reference scores that are worse than and equal to the k-th score. Unlike `log_rank` a value does
-    not change when others are added, so that it can be an objective. Larger is better.
+    The rank of a score is ``u_k = (worse_k + ties_k / 2 + 1/2) / (n + 1)``, where worse_k and
+    ties_k count the reference scores that are worse than and equal to it. The value is
+    ``sum_k w_k log(u_k)``, ``sum_k w_k u_k``, or the mean result of the votes on the row against
+    each reference member. Unlike `log_rank`, `rank_sum` and `vote` it does not change when others
+    are added, so that it can be an objective. Larger is better.
 
     Attributes:
         directions: (p,) which values are better.
+        method: how the ranks are joined.
+        weights: (p,) weights of the scores; None for 1 each.
     """
 
     directions: Sequence[Direction]
+    method: Method = "log"
+    weights: Sequence[float] | None = None
     _reference: FloatArray | None = field(default=None, init=False, repr=False)
 
     def fit(self, reference: npt.ArrayLike) -> ReferenceRanking:
@@ -63,14 +111,14 @@ class ReferenceRanking:
         oriented = _oriented(reference, self.directions)
         if not len(oriented):
             raise InvalidValueError("`reference` must have at least 1 row, but got 0.")
-        self._reference = np.sort(oriented, axis=0)
+        self._reference = oriented
         return self
 
     def score(self, values: npt.ArrayLike) -> FloatArray:
         """Rank (m, p) scores in the reference; NaN counts as worst, together with -inf.
 
         Returns:
-            (m,) numbers < 0.
+            (m,) numbers, below 0 for ``log``.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -79,14 +127,48 @@ class ReferenceRanking:
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("`fit` must be called before `score`: give it reference scores.")
-        n = len(self._reference)
         oriented = _oriented(values, self.directions)
-        total = np.zeros(len(oriented))
-        for column, reference in zip(oriented.T, self._reference.T, strict=True):
-            worse = np.searchsorted(reference, column, side="left")
-            ties = np.searchsorted(reference, column, side="right") - worse
-            total += np.log((worse + ties / 2 + 0.5) / (n + 1))
-        return total
+        weights = _weights(self.weights, len(self.directions))
+        if self.method == "vote":
+            return _duels(oriented, self._reference, weights)
+        ranks = np.column_stack(
+            [
+                _rank_among(column, known)
+                for column, known in zip(oriented.T, self._reference.T, strict=True)
+            ]
+        )
+        return (np.log(ranks) if self.method == "log" else ranks) @ weights
+
+
+def _rank_among(column: FloatArray, known: FloatArray) -> FloatArray:
+    """Give the ranks in (0, 1) of (m,) scores among (n,) known ones."""
+    order = np.sort(known)
+    worse = np.searchsorted(order, column, side="left")
+    ties = np.searchsorted(order, column, side="right") - worse
+    return np.asarray((worse + ties / 2 + 0.5) / (len(order) + 1), dtype=np.float64)
+
+
+def _duels(rows: FloatArray, members: FloatArray, weights: FloatArray) -> FloatArray:
+    """Give the mean outcome, in [-1, 1], of the votes on each of (m, p) rows against (n, p)."""
+    results = np.zeros(len(rows))
+    size = max(1, _CHUNK // max(len(members), 1))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        margin = np.zeros((len(part), len(members)))
+        for mine, theirs, weight in zip(part.T, members.T, weights, strict=True):
+            better = (mine[:, None] > theirs).astype(np.int8)
+            margin += weight * (better - (mine[:, None] < theirs))
+        results[start : start + size] = np.sign(margin).mean(axis=1)
+    return results
+
+
+def _weights(weights: Sequence[float] | None, p: int) -> FloatArray:
+    array = np.ones(p) if weights is None else np.asarray(weights, dtype=np.float64)
+    if array.shape != (p,) or not np.all(array > 0) or not np.isfinite(array).all():
+        raise InvalidValueError(
+            f"`weights` must be {p} positive numbers, one a score, but got {weights}."
+        )
+    return array
 
 
 def _ranks(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:

@@ -1,15 +1,21 @@
-"""Ready-made scores: which proxies are joined by the logarithms of their ranks."""
+"""Ready-made scores: which proxies are joined by their ranks, and how."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy.typing as npt
 
 from hwnas.proxies import make_proxies
-from hwnas.ranking.aggregation import ReferenceRanking, log_rank
+from hwnas.ranking.aggregation import Method, ReferenceRanking, log_rank, rank_sum, vote
 from hwnas.typing import Direction, FloatArray, Proxy
+
+_IN_POPULATION: Mapping[Method, Callable[..., FloatArray]] = {
+    "log": log_rank,
+    "sum": rank_sum,
+    "vote": vote,
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +26,15 @@ class Recipe:
         name: name of the score.
         proxies: (p,) names of the proxies, in the order of the columns below.
         source: where the set comes from.
+        method: how the ranks are joined, see `hwnas.ranking.aggregation`.
+        weights: (p,) weights of the proxies; None for 1 each.
     """
 
     name: str
     proxies: tuple[str, ...]
     source: str
+    method: Method = "log"
+    weights: tuple[float, ...] | None = None
 
     def make(self) -> list[Proxy]:
         """Make the proxies."""
@@ -36,12 +46,12 @@ class Recipe:
         return tuple(proxy.direction for proxy in self.make())
 
     def in_population(self, values: npt.ArrayLike) -> FloatArray:
-        """Join (n, p) values by their ranks within this population: `log_rank`."""
-        return log_rank(values, self.directions)
+        """Join (n, p) values by their ranks within this population."""
+        return _IN_POPULATION[self.method](values, self.directions, self.weights)
 
     def against(self, reference: npt.ArrayLike) -> ReferenceRanking:
         """Fit the score that ranks against the (n, p) values of a reference sample."""
-        return ReferenceRanking(self.directions).fit(reference)
+        return ReferenceRanking(self.directions, self.method, self.weights).fit(reference)
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -56,6 +66,12 @@ RECIPES: Mapping[str, Recipe] = {
             "vkdnw-agg",
             ("vkdnw", "flops", "expressivity", "trainability", "jacob_cov"),
             "Týbl and Neumann, VKDNW, CVPR 2025, Sec. V-A",
+        ),
+        Recipe(
+            "zero-cost-vote",
+            ("synflow", "jacob_cov", "snip"),
+            "Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021",
+            method="vote",
         ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from hwnas.errors import InvalidValueError
-from hwnas.ranking.aggregation import ReferenceRanking, log_rank, rank_sum
+from hwnas.ranking.aggregation import Method, ReferenceRanking, log_rank, rank_sum, vote
 from hwnas.typing import Direction
 
 UP: Direction = "maximize"
@@ -112,3 +112,72 @@ def test_errors() -> None:
         log_rank([[1.0]], ("up",))  # type: ignore[arg-type]
     with pytest.raises(NotFittedError, match="`fit` must be called"):
         ReferenceRanking((UP,)).score([[1.0]])
+
+
+def test_weights_by_hand() -> None:
+    values = [[10, 5], [20, 1], [30, 5]]
+    # Ranks 1, 2, 3 and, smaller being better, 1.5, 3, 1.5.
+    assert rank_sum(values, (UP, DOWN), (2, 1)).tolist() == [3.5, 7.0, 7.5]
+    expected = [2 * math.log(1 / 3) + math.log(0.5), 2 * math.log(2 / 3), math.log(0.5)]
+    np.testing.assert_allclose(log_rank(values, (UP, DOWN), (2, 1)), expected)
+
+
+def test_votes_by_hand() -> None:
+    # Row 0 wins two of three scores against both, row 1 one score against row 2, which wins one.
+    values = [[3.0, 3.0, 0.0], [2.0, 1.0, 1.0], [1.0, 1.0, 2.0]]
+    np.testing.assert_allclose(vote(values, (UP, UP, UP)), [2 / 3, -1 / 3, -1 / 3])
+    # With three votes the last score decides alone.
+    np.testing.assert_allclose(vote(values, (UP, UP, UP), (1, 1, 3)), [-2 / 3, 0, 2 / 3])
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.one_of(st.integers(-3, 3), st.just(math.nan))] * 3), min_size=1, max_size=9
+    ),
+    st.tuples(*[st.sampled_from([1.0, 2.0, 0.5])] * 3),
+)
+def test_votes_agree_with_counting_pairs(
+    rows: list[tuple[float, ...]], weights: tuple[float, ...]
+) -> None:
+    def prefers(a: float, b: float) -> int:
+        a, b = (-math.inf if math.isnan(x) else x for x in (a, b))
+        return (a > b) - (a < b)
+
+    expected = [
+        np.mean(
+            [
+                np.sign(
+                    sum(w * prefers(a, b) for a, b, w in zip(mine, other, weights, strict=True))
+                )
+                for other in rows
+            ]
+        )
+        for mine in rows
+    ]
+    np.testing.assert_allclose(vote(rows, (UP, UP, UP), weights), expected)
+
+
+def test_a_large_population_votes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    whole = vote(values, (UP, UP, DOWN))
+    monkeypatch.setattr("hwnas.ranking.aggregation._CHUNK", 120)
+    np.testing.assert_array_equal(vote(values, (UP, UP, DOWN)), whole)
+
+
+@pytest.mark.parametrize("method", ["log", "sum", "vote"])
+def test_a_reference_orders_its_own_members_as_the_population_does(method: Method) -> None:
+    values = np.random.default_rng(1).normal(size=(40, 3))
+    functions = {"log": log_rank, "sum": rank_sum, "vote": vote}
+    inside = functions[method](values, (UP, DOWN, UP), (1, 2, 1))
+    against = ReferenceRanking((UP, DOWN, UP), method, (1, 2, 1)).fit(values).score(values)
+    assert np.corrcoef(inside, against)[0, 1] > 0.99
+    if method == "sum":
+        np.testing.assert_allclose(against, inside / 41)
+    if method == "vote":
+        np.testing.assert_allclose(against, inside)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, -2.0), (1.0, math.nan)])
+def test_bad_weights(weights: tuple[float, ...]) -> None:
+    with pytest.raises(InvalidValueError, match="`weights` must be 2 positive numbers"):
+        log_rank([[1.0, 2.0]], (UP, UP), weights)
