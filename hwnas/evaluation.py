@@ -153,6 +153,8 @@ class Evaluator(Generic[Arch]):
         work: list[tuple[Any, Arch, list[str]]] = []
         for key, members in groups.items():
             found = {c: known.get(f"{prefixes[c]}|{key}") for c in columns}
+            if cached:
+                found |= {c: source.precomputed(c, key) for c in columns if found[c] is None}
             self._share(members, {c: r for c, r in found.items() if r is not None})
             missing = [c for c in columns if found[c] is None]
             if missing:

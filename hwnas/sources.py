@@ -50,6 +50,9 @@ class ValueSource(Protocol[Arch_contra]):
     def cache_prefix(self, column: str) -> str | None:
         """Give what identifies a column beside the architecture; None if it is not cached."""
 
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Give a value that ships with the package, by canonical key; None if there is none."""
+
     def compute(self, arch: Arch_contra, columns: Sequence[str]) -> dict[str, Result]:
         """Compute the named columns; failures are results with a NaN and an error text."""
 
@@ -76,6 +79,7 @@ class ProxyValues(Generic[Arch]):
         batch_size: images B of the synthetic batch.
         seed: user seed; the seed of an architecture derives from it and the canonical key.
         batch: images of the user, or None for Gaussian ones.
+        fresh: compute also what ships with the package.
     """
 
     space: SearchSpace[Arch]
@@ -85,6 +89,7 @@ class ProxyValues(Generic[Arch]):
     batch_size: int = 64
     seed: int = 0
     batch: Batch | None = None
+    fresh: bool = False
 
     label = "proxy scores"
     effort = Effort.SCORE
@@ -103,6 +108,14 @@ class ProxyValues(Generic[Arch]):
             f"proxy|{proxy!r}|v{version}|{self.space!r}|K={self.num_classes}|"
             f"in={self.in_shape}|{data}|seed={self.seed}"
         )
+
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Look the score up in the tables that ship with the package."""
+        if self.fresh:
+            return None
+        from hwnas.ranking.shipped import shipped_result
+
+        return shipped_result(self.space.name, self.cache_prefix(column), key)
 
     def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
         """Score the network of the architecture's representative on one thread."""
@@ -179,6 +192,11 @@ class CostValues(Generic[Arch]):
         if not isinstance(self.cost, MeasuredCost):
             return None
         return f"cost|{self.cost!r}|{self.cost.fingerprint}"
+
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Give nothing: tables are sources of their own."""
+        del column, key
+        return None
 
     def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
         """Predict or measure one architecture."""

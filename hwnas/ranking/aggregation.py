@@ -13,7 +13,6 @@ from scipy.stats import rankdata
 from hwnas.errors import InvalidValueError
 from hwnas.typing import Direction, FloatArray
 
-
 Method = Literal["log", "sum", "vote"]
 """``log``: sum of logarithms of ranks; ``sum``: sum of ranks; ``vote``: majorities won."""
 

@@ -1,0 +1,10 @@
+"""Scores of every network of a search space, computed by hwnas and shipped with it."""
+
+from hwnas.ranking.shipped.table import (
+    ShippedColumn,
+    ShippedScores,
+    shipped_result,
+    shipped_scores,
+)
+
+__all__ = ["ShippedColumn", "ShippedScores", "shipped_result", "shipped_scores"]

@@ -1,0 +1,173 @@
+"""The file format of shipped scores, and how they are found.
+
+One ``.npz`` a space and data set: architectures, canonical keys, one column a proxy, and a JSON
+text that says where each column comes from. It is read without pickle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.cache import Result
+from hwnas.errors import DataFormatError
+from hwnas.export.atomic import write_bytes
+from hwnas.typing import FloatArray
+
+_FOLDER = Path(__file__).parent
+_FORMAT = 1
+_BITS = 29
+"""Bits of the mantissa that are cut off: 24 remain, as in float32, whose exponent is too short."""
+
+
+@dataclass(frozen=True)
+class ShippedColumn:
+    """Where the scores of one proxy come from.
+
+    Attributes:
+        identity: everything that a score depends on beside the architecture; equal to the cache
+            prefix of the source that would compute it.
+        seconds: CPU-bound wall time a network, median.
+        stability: Spearman's coefficient of the ranks by two seeds, or None if not measured.
+        stability_n: networks that it was measured on.
+        errors: reason of each missing score by row.
+    """
+
+    identity: str
+    seconds: float
+    stability: float | None
+    stability_n: int
+    errors: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class ShippedScores:
+    """Scores of all different networks of a space.
+
+    Attributes:
+        archs: (n,) text of each class's representative.
+        keys: (n,) canonical keys.
+        columns: (n,) raw scores by the name of the proxy; NaN where there is none.
+        about: origin of each column.
+        provenance: versions, host, date and the command that makes the file again.
+    """
+
+    archs: Sequence[str]
+    keys: Sequence[str]
+    columns: Mapping[str, FloatArray]
+    about: Mapping[str, ShippedColumn]
+    provenance: Mapping[str, Any]
+
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """Row of each canonical key."""
+        return {key: row for row, key in enumerate(self.keys)}
+
+    @cached_property
+    def reasons(self) -> Mapping[tuple[str, int], str]:
+        """Why a score is missing, by column and row."""
+        return {
+            (name, row): reason
+            for name, column in self.about.items()
+            for reason, rows in column.errors.items()
+            for row in rows
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the file; numbers keep 24 bits of their mantissa."""
+        names = list(self.columns)
+        meta = {
+            "format": _FORMAT,
+            "columns": {name: asdict(self.about[name]) for name in names},
+            "provenance": dict(self.provenance),
+        }
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            archs=np.array(self.archs),
+            keys=np.array(self.keys),
+            scores=np.stack([_shortened(self.columns[name]) for name in names]),
+            meta=np.array(json.dumps(meta)),
+        )
+        write_bytes(path, stream.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> ShippedScores:
+        """Read a file.
+
+        Raises:
+            DataFormatError: it is damaged, or none of ours.
+        """
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                meta = json.loads(str(file["meta"]))
+                archs, keys, scores = file["archs"], file["keys"], file["scores"]
+            if meta["format"] != _FORMAT:
+                raise ValueError(f"its format is {meta['format']}")
+            about = {name: ShippedColumn(**entry) for name, entry in meta["columns"].items()}
+            columns = dict(zip(about, scores, strict=True))
+            if not len(archs) == len(keys) == scores.shape[1]:
+                raise ValueError("its columns differ in length")
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise DataFormatError(
+                f"`{path.name}` must be a table of shipped scores of format {_FORMAT}, but reading "
+                f"it failed ({error}): install hwnas again."
+            ) from error
+        return cls(archs.tolist(), keys.tolist(), columns, about, meta["provenance"])
+
+
+def _shortened(values: FloatArray) -> FloatArray:
+    """Round to 24 bits of the mantissa, which compress to half."""
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
+    rounded = (bits + np.uint64(1 << (_BITS - 1))) >> np.uint64(_BITS) << np.uint64(_BITS)
+    return np.where(np.isfinite(values), rounded.view(np.float64), values)
+
+
+@lru_cache(maxsize=4)
+def shipped_scores(space: str, dataset: str) -> ShippedScores | None:
+    """Find the scores of a space's networks for a data set's classes and image size.
+
+    Args:
+        space: name of the space.
+        dataset: name of the data set.
+
+    Returns:
+        The scores, or None where none are shipped.
+    """
+    path = _FOLDER / f"{space}-{dataset}.npz"
+    return ShippedScores.read(path) if path.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def shipped_columns(space: str) -> Mapping[str, tuple[ShippedScores, str]]:
+    """Give table and column by identity, over all data sets of a space."""
+    names = sorted(path.stem.removeprefix(f"{space}-") for path in _FOLDER.glob(f"{space}-*.npz"))
+    tables = [table for name in names if (table := shipped_scores(space, name)) is not None]
+    return {
+        column.identity: (table, name) for table in tables for name, column in table.about.items()
+    }
+
+
+def shipped_result(space: str, identity: str, key: str) -> Result | None:
+    """Give the shipped score of one network, or None where there is none.
+
+    Args:
+        space: name of the space.
+        identity: what the score depends on beside the architecture.
+        key: canonical key.
+    """
+    if identity not in (columns := shipped_columns(space)):
+        return None
+    table, name = columns[identity]
+    if (row := table.rows.get(key)) is None:
+        return None
+    seconds, reason = table.about[name].seconds, table.reasons.get((name, row))
+    return Result(float(table.columns[name][row]), reason, seconds, {"shipped": True})

@@ -1,0 +1,108 @@
+"""The tables of scores that ship with the package: format, use, and agreement with the code."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.configuration import Task
+from hwnas.data.datasets import get_dataset
+from hwnas.errors import DataFormatError
+from hwnas.evaluation import Evaluator
+from hwnas.objectives import proxy_objective
+from hwnas.proxies import make_proxies
+from hwnas.ranking.shipped import ShippedColumn, ShippedScores, shipped_scores, table
+from hwnas.sources import ProxyValues
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+
+SPACE = NasBench201()
+
+
+def _source(seed: int = 0, *, fresh: bool = False) -> ProxyValues[Cell]:
+    task = Task(SPACE, get_dataset("cifar10"), 4, seed)
+    source = task.proxies(make_proxies(["params", "layers"]))
+    return ProxyValues(**{**vars(source), "fresh": fresh})
+
+
+def _scores(values: list[float]) -> ShippedScores:
+    cells = list(dict.fromkeys(SPACE.representative(c) for c in SPACE))[: len(values)]
+    missing = [i for i, value in enumerate(values) if math.isnan(value)]
+    about = ShippedColumn(_source().cache_prefix("params"), 0.5, None, 0, {"because": missing})
+    return ShippedScores(
+        [str(c) for c in cells],
+        [SPACE.canonical_key(c) for c in cells],
+        {"params": np.array(values)},
+        {"params": about},
+        {"command": "none"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(table, "_FOLDER", tmp_path)
+    for function in (table.shipped_scores, table.shipped_columns):
+        function.cache_clear()
+    yield tmp_path
+    for function in (table.shipped_scores, table.shipped_columns):
+        function.cache_clear()
+
+
+def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
+    values = [1.0, math.pi * 1e250, -math.inf, math.nan, -0.1, 1 - 2**-53]
+    written = _scores(values)
+    written.write(tmp_path / "t.npz")
+    read = ShippedScores.read(tmp_path / "t.npz")
+    assert (read.archs, read.keys) == (written.archs, written.keys)
+    np.testing.assert_allclose(read.columns["params"], values, rtol=2**-24)
+    assert read.columns["params"][0] == 1
+    assert read.about == written.about
+    assert read.provenance == {"command": "none"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no table"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.npz").write_bytes(content)
+    with pytest.raises(DataFormatError, match=r"`t.npz` must be a table of shipped scores"):
+        ShippedScores.read(tmp_path / "t.npz")
+
+
+def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    _scores([1.0, 2.0]).write(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataFormatError, match="must be a table of shipped scores"):
+        ShippedScores.read(path)
+
+
+def test_evaluations_take_shipped_values_of_the_same_identity(folder: Path) -> None:
+    scores = _scores([7.0, math.nan])
+    scores.write(folder / "nasbench201-cifar10.npz")
+    cells = [SPACE.parse(text) for text in scores.archs]
+
+    def evaluate(source: ProxyValues[Cell]) -> list[float]:
+        objectives = [proxy_objective(source, "params")]
+        found = Evaluator(SPACE, objectives, require_valid=False).evaluate(cells)
+        assert all(e.errors for e in found if math.isnan(e.values["params"]))
+        return [e.values["params"] for e in found]
+
+    shipped = evaluate(_source())
+    assert shipped[0] == 7
+    assert math.isnan(shipped[1])
+    assert evaluate(_source(seed=1))[0] > 7
+    assert evaluate(_source(fresh=True))[0] > 7
+
+
+def test_a_missing_value_keeps_its_reason(folder: Path) -> None:
+    scores = _scores([7.0, math.nan])
+    scores.write(folder / "nasbench201-cifar10.npz")
+    found = table.shipped_result("nasbench201", _source().cache_prefix("params"), scores.keys[1])
+    assert found is not None
+    assert (found.error, found.seconds) == ("because", 0.5)
+
+
+def test_no_table_is_none(folder: Path) -> None:
+    assert folder.is_dir()
+    assert shipped_scores("nasbench201", "cifar10") is None
+    assert table.shipped_result("nasbench201", "x", "y") is None
