@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.cache import Result
 from hwnas.errors import DataFormatError
@@ -35,16 +36,12 @@ class ShippedColumn:
     Attributes:
         identity: everything that a score depends on beside the architecture; equal to the cache
             prefix of the source that would compute it.
-        seconds: CPU-bound wall time a network, median.
-        stability: Spearman's coefficient of the ranks by two seeds, or None if not measured.
-        stability_n: networks that it was measured on.
+        seconds: time a network on one thread, median.
         errors: reason of each missing score by row.
     """
 
     identity: str
     seconds: float
-    stability: float | None
-    stability_n: int
     errors: Mapping[str, Sequence[int]]
 
 
@@ -57,6 +54,8 @@ class ShippedScores:
         keys: (n,) canonical keys.
         columns: (n,) raw scores by the name of the proxy; NaN where there is none.
         about: origin of each column.
+        again_rows: (m,) rows that were scored with a second seed as well.
+        again: (m,) raw scores of the second seed by the name of the proxy.
         provenance: versions, host, date and the command that makes the file again.
     """
 
@@ -64,6 +63,8 @@ class ShippedScores:
     keys: Sequence[str]
     columns: Mapping[str, FloatArray]
     about: Mapping[str, ShippedColumn]
+    again_rows: npt.NDArray[np.intp]
+    again: Mapping[str, FloatArray]
     provenance: Mapping[str, Any]
 
     @cached_property
@@ -95,6 +96,8 @@ class ShippedScores:
             archs=np.array(self.archs),
             keys=np.array(self.keys),
             scores=np.stack([_shortened(self.columns[name]) for name in names]),
+            again_rows=self.again_rows,
+            again=np.stack([_shortened(self.again[name]) for name in names]),
             meta=np.array(json.dumps(meta)),
         )
         write_bytes(path, stream.getvalue())
@@ -110,18 +113,22 @@ class ShippedScores:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 meta = json.loads(str(file["meta"]))
                 archs, keys, scores = file["archs"], file["keys"], file["scores"]
+                rows, again = file["again_rows"], file["again"]
             if meta["format"] != _FORMAT:
                 raise ValueError(f"its format is {meta['format']}")
             about = {name: ShippedColumn(**entry) for name, entry in meta["columns"].items()}
             columns = dict(zip(about, scores, strict=True))
-            if not len(archs) == len(keys) == scores.shape[1]:
+            second = dict(zip(about, again, strict=True))
+            if not len(archs) == len(keys) == scores.shape[1] or len(rows) != again.shape[1]:
                 raise ValueError("its columns differ in length")
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise DataFormatError(
                 f"`{path.name}` must be a table of shipped scores of format {_FORMAT}, but reading "
                 f"it failed ({error}): install hwnas again."
             ) from error
-        return cls(archs.tolist(), keys.tolist(), columns, about, meta["provenance"])
+        return cls(
+            archs.tolist(), keys.tolist(), columns, about, rows, second, meta["provenance"]
+        )
 
 
 def _shortened(values: FloatArray) -> FloatArray:

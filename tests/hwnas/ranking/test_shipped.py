@@ -29,12 +29,14 @@ def _source(seed: int = 0, *, fresh: bool = False) -> ProxyValues[Cell]:
 def _scores(values: list[float]) -> ShippedScores:
     cells = list(dict.fromkeys(SPACE.representative(c) for c in SPACE))[: len(values)]
     missing = [i for i, value in enumerate(values) if math.isnan(value)]
-    about = ShippedColumn(_source().cache_prefix("params"), 0.5, None, 0, {"because": missing})
+    about = ShippedColumn(_source().cache_prefix("params"), 0.5, {"because": missing})
     return ShippedScores(
         [str(c) for c in cells],
         [SPACE.canonical_key(c) for c in cells],
         {"params": np.array(values)},
         {"params": about},
+        np.array([1, 0]),
+        {"params": np.array([2.0, 1.0])},
         {"command": "none"},
     )
 
@@ -58,6 +60,8 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.columns["params"], values, rtol=2**-24)
     assert read.columns["params"][0] == 1
     assert read.about == written.about
+    assert read.again_rows.tolist() == [1, 0]
+    assert read.again["params"].tolist() == [2, 1]
     assert read.provenance == {"command": "none"}
 
 
