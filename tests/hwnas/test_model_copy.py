@@ -43,13 +43,14 @@ def test_nothing_is_shared_with_the_original() -> None:
 
 
 def test_hooks_act_on_the_copy() -> None:
-    def scaled(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
         del args
-        return output * vars(module)["factor"]
+        scaled: Tensor = output * vars(module)["factor"]
+        return scaled
 
     model = nn.Linear(2, 2)
     vars(model)["factor"] = torch.tensor(3.0)
-    model.register_forward_hook(scaled)
+    model.register_forward_hook(hook)
     twin, images = copy_model(model, torch.clone), torch.randn(2, 2)
     assert torch.equal(twin(images), model(images))
     vars(twin)["factor"].zero_()
