@@ -52,7 +52,9 @@ class _Normalised(torch.autograd.Function):
         scale = (_mean(centred.square()) + eps).rsqrt()
         normalised = centred.mul_(scale)
         ctx.save_for_backward(normalised, scale * weight)
-        return _maps(torch.addcmul(bias, normalised, weight), input)
+        maps = torch.empty_like(input)  # no view, so that it may be changed in place
+        torch.addcmul(bias, normalised, weight, out=_rows(maps))
+        return maps
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, None, None, None]:
@@ -60,15 +62,12 @@ class _Normalised(torch.autograd.Function):
         rows = _rows(delta)
         along = _mean(rows * normalised)
         gradient = torch.addcmul(rows - _mean(rows), normalised, along, value=-1).mul_(scale)
-        return _maps(gradient, delta), None, None, None
+        maps = torch.unflatten(gradient, 1, delta.shape[2:]).movedim(-1, 1)
+        return maps, None, None, None
 
 
 def _rows(maps: Tensor) -> Tensor:
     return maps.movedim(1, -1).flatten(1, -2)
-
-
-def _maps(rows: Tensor, like: Tensor) -> Tensor:
-    return torch.unflatten(rows, 1, like.shape[2:]).movedim(-1, 1)
 
 
 def _mean(rows: Tensor) -> Tensor:
