@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from hwnas.model_copy import copy_model, own_tensors
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 """Called with (ATen operator, positional arguments, keyword arguments, result)."""
@@ -18,7 +18,6 @@ Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 _MEMO_LIMIT = 4096
 # The schema of this one hides that its result shares the argument's memory.
 _HIDDEN_VIEWS = frozenset({"aten::_unsafe_view"})
-_IMMUTABLE = frozenset({type(None), bool, int, float, str})
 _memo: dict[tuple[Any, ...], Any] = {}
 
 
@@ -26,51 +25,19 @@ def meta_copy(model: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     """Copy a network's structure in evaluation mode, with `meta` tensors for all of its tensors.
 
     Floating-point tensors become float32, whatever they were. No weight is copied, and `model` is
-    left as it is. It is what `copy.deepcopy` gives, in a fifth of the time.
+    left as it is.
 
     Returns:
         The copy, and its parameters, buffers and tensor attributes.
     """
-    modules = list(model.modules())
-    memo: dict[int, Any] = {}
-    tensors: list[Tensor] = []
-    for module in modules:
-        members = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
-        for tensor in members:
-            if isinstance(tensor, Tensor) and id(tensor) not in memo:
-                memo[id(tensor)] = _without_data(tensor)
-                tensors.append(memo[id(tensor)])
-    plain = [module for module in modules if not _copies_itself(module)]
-    memo |= {id(module): module.__new__(type(module)) for module in plain}
-    for module in plain:
-        vars(memo[id(module)]).update({k: _copied(v, memo) for k, v in vars(module).items()})
-    return cast(nn.Module, _copied(model, memo)).eval(), tensors
-
-
-def _copies_itself(module: nn.Module) -> bool:
-    kind = type(module)
-    return hasattr(kind, "__deepcopy__") or kind.__reduce_ex__ is not object.__reduce_ex__
-
-
-def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    if id(value) in memo:
-        return memo[id(value)]
-    if type(value) in _IMMUTABLE or (
-        type(value) is tuple and _IMMUTABLE.issuperset(map(type, value))
-    ):
-        return value
-    if type(value) is dict:
-        memo[id(value)] = {key: _copied(item, memo) for key, item in value.items()}
-        return memo[id(value)]
-    if type(value) in (OrderedDict, set) and not value:
-        return type(value)()
-    return copy.deepcopy(value, memo)
+    twin = copy_model(model, _without_data).eval().requires_grad_(False)
+    tensors = {id(t): t for module in twin.modules() for t in own_tensors(module)}
+    return twin, list(tensors.values())
 
 
 def _without_data(tensor: Tensor) -> Tensor:
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    empty = torch.empty_like(tensor, device="meta", dtype=dtype, requires_grad=False)
-    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+    return torch.empty_like(tensor, device="meta", dtype=dtype)
 
 
 class MetaShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.element_taps import TAPS, Tap
+from hwnas.proxies.parameter_uses import ParameterUses
 from hwnas.proxies.signals import OwnSignal, Setting
 from hwnas.proxies.subject import Subject
 
@@ -64,7 +63,7 @@ class ElementJacobian(OwnSignal[Jacobian]):
         if subject.num_classes < 2:
             raise ProxyError("`model` must have at least 2 classes, but has 1.")
         elements = _elements(network, self.size, self.elements)
-        taps = _TapMode(elements, len(images))
+        taps = _Taps(elements, len(images))
         with taps:
             logits = network(images)
         functions = self._functions(logits)
@@ -104,59 +103,27 @@ def _elements(network: nn.Module, size: int, count: int) -> list[Element]:
     return elements[:size]
 
 
-class _TapMode(TorchFunctionMode):
-    """Taps the functions that use the parameters, or notes that there is no shortcut (unknown).
-
-    It sees function calls, not modules, so a parameter that is shared or used outside of its
-    module is not missed.
-    """
+class _Taps(ParameterUses[Callable[[int], Tap]]):
+    """Collects the derivatives by elements of parameters whose functions have taps."""
 
     def __init__(self, elements: list[Element], images: int) -> None:
-        super().__init__()
-        self.columns: dict[nn.Parameter, list[tuple[int, int]]] = {}
+        self.columns: dict[Tensor, list[tuple[int, int]]] = {}
         for column, (parameter, index) in enumerate(elements):
             self.columns.setdefault(parameter, []).append((column, index))
-        self.images = images
-        self.unknown: set[nn.Parameter] = set()
-        # What every tapped output depends on: a backward pass to it reaches all of them.
-        self.anchor = torch.zeros((), requires_grad=True)
+        super().__init__(self.columns, images, TAPS)
         self.row = torch.empty(0)
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        used = {
-            leaf
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, nn.Parameter) and leaf in self.columns
-        }
-        if func not in TAPS:
-            # Queries, e.g. of a shape, give no tensor and are no use.
-            if used and any(isinstance(leaf, Tensor) for leaf in tree_leaves(output)):
-                self.unknown |= used
-            return output
-        make, rank = TAPS[func]
-        found = [
-            (p, tap)
-            for p, tap in make(*args, **kwargs)
-            if isinstance(p, nn.Parameter) and p in used
-        ]
-        inputs = args[0] if args else kwargs["input"]
-        if len(inputs) != self.images or rank not in (None, inputs.ndim):
-            self.unknown |= used
-            return output
-        self.unknown |= used - {p for p, _ in found}
-        taps = [(column, tap(index)) for p, tap in found for column, index in self.columns[p]]
-        if not taps:
-            return output
-        output = output if output.requires_grad else output + self.anchor
-        output.register_hook(lambda delta: self._add(delta, taps))
-        return output
+    def receiver(
+        self, parameter: Tensor, shortcut: Callable[[int], Tap]
+    ) -> Callable[[Tensor], None]:
+        """Make the taps now: they keep what they need of the function's input."""
+        taps = [(column, shortcut(index)) for column, index in self.columns[parameter]]
 
-    def _add(self, delta: Tensor, taps: list[tuple[int, Tap]]) -> None:
-        for column, tap in taps:
-            self.row[:, column] += tap(delta)
+        def receive(delta: Tensor) -> None:
+            for column, tap in taps:
+                self.row[:, column] += tap(delta)
+
+        return receive
 
     def fill(self, rows: Tensor, functions: Tensor) -> None:
         """Write the derivatives of (B, F) functions into rows (B, F, P)."""

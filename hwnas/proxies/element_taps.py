@@ -55,8 +55,8 @@ def conv2d_taps(
     groups: int = 1,
 ) -> Taps:
     """Weight (C_out, C_in / groups, k, k) meets the input that lies under it; bias has factor 1."""
-    (row_step, column_step), (row_gap, column_gap) = _pair(stride), _pair(dilation)
-    padded = F.pad(input.detach(), _padding(padding, weight, (row_gap, column_gap)))
+    (row_step, column_step), (row_gap, column_gap) = pair(stride), pair(dilation)
+    padded = F.pad(input.detach(), padding_sides(padding, weight, dilation))
     height = (padded.shape[2] - row_gap * (weight.shape[2] - 1) - 1) // row_step + 1
     width = (padded.shape[3] - column_gap * (weight.shape[3] - 1) - 1) // column_step + 1
     outputs_a_group = weight.shape[0] // groups
@@ -119,20 +119,20 @@ TAPS: Mapping[Any, tuple[Callable[..., Taps], int | None]] = {
 """Function: its shortcut, and the rank of the input for which dimension 0 counts images."""
 
 
-def _pair(size: Size) -> tuple[int, int]:
+def pair(size: Size) -> tuple[int, int]:
+    """Give (rows, columns) of a size."""
     if isinstance(size, int):
         return size, size
     return (size[0], size[0]) if len(size) == 1 else (size[0], size[1])
 
 
-def _padding(
-    padding: Size | str, weight: Tensor, gaps: tuple[int, int]
-) -> tuple[int, int, int, int]:
+def padding_sides(padding: Size | str, weight: Tensor, dilation: Size) -> tuple[int, int, int, int]:
     """Give (left, right, top, bottom); ``same`` puts the odd one to the right and the bottom."""
     if padding == "same":
-        rows, columns = (gap * (k - 1) for gap, k in zip(gaps, weight.shape[2:], strict=True))
+        gaps = zip(pair(dilation), weight.shape[2:], strict=True)
+        rows, columns = (gap * (k - 1) for gap, k in gaps)
         return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
-    row, column = (0, 0) if isinstance(padding, str) else _pair(padding)
+    row, column = (0, 0) if isinstance(padding, str) else pair(padding)
     return column, column, row, row
 
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from hwnas.errors import ProxyError
+from hwnas.proxies.image_gradients import gradients_by_image, image_gradients
 from hwnas.proxies.layers import weight_layers
 from hwnas.proxies.loss_gradients import AS_BUILT
 from hwnas.proxies.signals import OwnSignal
@@ -24,22 +26,28 @@ class SignSums(OwnSignal[tuple[float, int]]):
     """
 
     def measure(self, subject: Subject) -> tuple[float, int]:
-        """Run one forward and backward pass an image; only sums of signs are kept."""
+        """Take the signs of `image_gradients`, layer by layer."""
         network = subject.network(AS_BUILT)
-        weights = [layer.weight.requires_grad_() for layer in weight_layers(network).values()]
+        weights = [layer.weight for layer in weight_layers(network).values()]
         if not weights:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         images, labels = subject.input(AS_BUILT)
-        sums = [torch.zeros_like(w, dtype=torch.int16, requires_grad=False) for w in weights]
-        for image, label in zip(torch.split(images, 1), torch.split(labels, 1), strict=True):
-            loss = F.cross_entropy(network(image), label)
-            if not loss.isfinite():
-                raise ProxyError("The output of the network is not finite.")
-            gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
-            for total, gradient in zip(sums, gradients, strict=True):
-                total += gradient.sign().to(torch.int16)
-        agreement = sum(int(total.abs().sum(dtype=torch.int64)) for total in sums)
-        return float(agreement), sum(w.numel() for w in weights)
+        sums: dict[int, Tensor] = {}
+
+        def add(number: int, gradients: Tensor) -> None:
+            sums[number] = sums.get(number, 0) + gradients.sign_().sum(dim=0)
+
+        left = image_gradients(network, images, labels, weights, _loss, add)
+        slow = [weights[number] for number in left]
+        for gradients in gradients_by_image(network, images, labels, slow, _loss) if left else ():
+            for number, gradient in zip(left, gradients, strict=True):
+                add(number, gradient[None].clone())
+        agreement = sum(float(total.abs().sum(dtype=torch.float64)) for total in sums.values())
+        return agreement, sum(weight.numel() for weight in weights)
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="sum")
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,9 @@ class GradSign:
     ``sum_w |sum_n sign(dL_n/dw)|`` over the weights w of convolutions and linear layers, L_n being
     the loss of image n in a batch of its own, so that a training-mode batch norm sees the positions
     of one image (Zhang and Jia, GradSign: Model Performance Inference with Theoretical Insights,
-    ICLR 2022). It needs a forward and a backward pass an image, on the weights as they are, with
-    labels: random ones stand in where the user gives none. NaN where a batch norm after pooling
-    cannot normalise one image.
+    ICLR 2022). It needs a forward and a backward pass, on the weights as they are, with labels:
+    random ones stand in where the user gives none. NaN where a batch norm after pooling cannot
+    normalise one image.
 
     The paper sums. The authors' scripts, and AZ-NAS and VKDNW after them, average over the weights
     (`mean=True`), which removes the size of the network, and with it most of the correlation.

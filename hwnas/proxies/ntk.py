@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.proxies.image_gradients import gradients_by_image, image_gradients
 from hwnas.proxies.signals import Mode, OwnSignal, Setting
 from hwnas.proxies.spectra import eigenvalues
 from hwnas.proxies.subject import Subject
@@ -32,33 +33,56 @@ class TangentKernel(OwnSignal[Tensor]):
     setting: Setting
 
     def measure(self, subject: Subject) -> Tensor:
-        """Run a backward pass an image; its memory is that of B times the weights."""
-        network, (images, _) = subject.network(self.setting), subject.input(self.setting)
+        """Add up the products weight by weight; in training mode, by a backward pass an image."""
+        network, (images, labels) = subject.network(self.setting), subject.input(self.setting)
         weights = [
-            p.requires_grad_()
-            for name, p in network.named_parameters()
+            p
+            for name, p in dict(network.named_parameters()).items()
             if "weight" in name.rpartition(".")[2]
         ]
         if not weights:
             raise ProxyError("`model` must have a parameter called weight, but has none.")
-        rows = torch.empty(len(images), sum(w.numel() for w in weights))
-        for row, output in zip(rows, self._outputs(network, images), strict=True):
-            gradients = torch.autograd.grad(
-                output, weights, retain_graph=self.setting.mode == "train", materialize_grads=True
-            )
-            torch.cat([gradient.flatten() for gradient in gradients], out=row)
         kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
+
+        def add(number: int, gradients: Tensor) -> None:
+            del number
+            rows = gradients.flatten(1).double()
+            kernel.add_(rows @ rows.T)
+
+        if self.setting.mode == "train":
+            rows = _rows(_batch_gradients(network, images, weights), len(images), weights)
+        else:
+            left = image_gradients(network, images, labels, weights, _sum, add)
+            slow = [weights[number] for number in left]
+            rows = _rows(gradients_by_image(network, images, labels, slow, _sum), len(images), slow)
         for part in torch.split(rows, _COLUMNS, dim=1):
-            kernel += part.double() @ part.double().T
+            add(0, part)
         return kernel
 
-    def _outputs(self, network: nn.Module, images: Tensor) -> Iterator[Tensor]:
-        """Give the sum of the logits of each image."""
-        if self.setting.mode == "train":
-            yield from network(images).sum(dim=1)
-        else:
-            for image in torch.split(images, 1):
-                yield network(image).sum()
+
+def _sum(logits: Tensor, labels: Tensor) -> Tensor:
+    del labels
+    return logits.sum()
+
+
+def _batch_gradients(
+    network: nn.Module, images: Tensor, weights: Sequence[nn.Parameter]
+) -> Iterator[tuple[Tensor, ...]]:
+    """Give the gradients of the summed logits of each image of one batch."""
+    for weight in weights:
+        weight.requires_grad_()
+    for output in network(images).sum(dim=1):
+        yield torch.autograd.grad(output, weights, retain_graph=True, materialize_grads=True)
+
+
+def _rows(
+    gradients: Iterator[tuple[Tensor, ...]], images: int, weights: Sequence[nn.Parameter]
+) -> Tensor:
+    """Collect the gradients of each image as a row."""
+    rows = torch.empty(images, sum(weight.numel() for weight in weights))
+    for row, of_image in zip(rows, gradients if weights else (), strict=False):
+        torch.cat([gradient.flatten() for gradient in of_image], out=row)
+    return rows
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.model_copy import copy_model
 from hwnas.proxies.batch import Batch, gaussian_batch, random_labels
 from hwnas.proxies.blocks import feature_blocks, record_maps
 from hwnas.proxies.layers import kaiming_weights_
-from hwnas.proxies.signals import Setting
+from hwnas.proxies.signals import Init, Setting
 from hwnas.seeding import derive_seed
 from hwnas.typing import InShape, T
 
@@ -77,11 +77,15 @@ class Subject:
 
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
-        network: nn.Module = self._copy().to(memory_format=self._layout)  # type: ignore[call-overload]
-        if setting.init == "kaiming":
+        prototype = self.once(("prototype", setting.init), lambda: self._prototype(setting.init))
+        return copy_model(prototype, torch.clone).train(setting.mode == "train")
+
+    def _prototype(self, init: Init) -> nn.Module:
+        """Give what passes run on copies of."""
+        network = self._copy(self._layout)
+        if init == "kaiming":
             kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
-        network.train(setting.mode == "train")
-        return network.requires_grad_(False)
+        return network
 
     def input(self, setting: Setting, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
         """Give the images (B, C, H, W) and labels (B,) of a pass, as copies.
@@ -133,8 +137,8 @@ class Subject:
     def _probe(self) -> _Probe:
         """Run two images once."""
         error: Exception | None = None
-        for layout in (torch.channels_last, torch.contiguous_format):
-            network = self._copy().to(memory_format=layout).eval()  # type: ignore[call-overload]
+        for layout in _layouts(self.model):
+            network = self._copy(layout).eval()
             images = torch.randn(2, *self.in_shape, generator=self.generator("probe"))
             try:
                 with torch.no_grad(), record_maps(network) as maps:
@@ -148,13 +152,16 @@ class Subject:
             f"raised {type(error).__name__}: {error}"
         ) from error
 
-    def _copy(self) -> nn.Module:
+    def _copy(self, layout: torch.memory_format) -> nn.Module:
+        def convert(tensor: Tensor) -> Tensor:
+            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+            kept = layout if tensor.ndim == 4 else torch.preserve_format
+            return tensor.to("cpu", dtype, copy=True, memory_format=kept)
+
         try:
-            return copy.deepcopy(self.model).to("cpu", torch.float32)
+            return copy_model(self.model, convert).requires_grad_(False)
         except RuntimeError as error:
-            raise ProxyError(
-                f"`model` must be copyable with copy.deepcopy, but raised {error}"
-            ) from error
+            raise ProxyError(f"`model` must be copyable, but raised {error}") from error
 
     def _gaussian(self, setting: Setting, part: int) -> Batch:
         size = setting.batch_size or self.batch_size
@@ -170,6 +177,23 @@ class Subject:
                 f"{len(self.batch)}."
             )
         return self.batch.part(part * size, (part + 1) * size)
+
+
+def _layouts(model: nn.Module) -> list[torch.memory_format]:
+    """Give the layouts to try, the fast one first.
+
+    In `channels_last`, oneDNN's weight gradient of a strided 1x1 convolution writes out of bounds
+    if there are fewer input channels than its block has, 8 or 16: wrong numbers or a crash
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    unsafe = any(
+        isinstance(m, nn.Conv2d)
+        and m.kernel_size == (1, 1)
+        and m.stride != (1, 1)
+        and m.in_channels // m.groups < 16
+        for m in model.modules()
+    )
+    return [torch.contiguous_format] if unsafe else [torch.channels_last, torch.contiguous_format]
 
 
 def _classes(logits: object) -> int:

@@ -17,7 +17,7 @@ class Residual(nn.Module):
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
-        self.shortcut = nn.Conv2d(c_in, c_out, 1, stride=stride)
+        self.shortcut = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(x)

@@ -291,3 +291,24 @@ def test_misspelt_names_and_settings() -> None:
 def test_all_stands_for_every_proxy_once() -> None:
     assert make_proxies(["zico", "all"])[0].name == "zico"
     assert len(make_proxies(["zico", "all"])) == len(proxy_names())
+
+
+def test_strided_pointwise_convolutions_of_few_channels_keep_the_contiguous_layout() -> None:
+    seen: list[bool] = []
+
+    class Watching(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.is_contiguous(memory_format=torch.channels_last))
+            return super().forward(x)
+
+    def score(channels: int, stride: int) -> None:
+        model = nn.Sequential(nn.Conv2d(3, channels, 3), Watching(channels, 8, 1, stride))
+        model.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+        score_network(model, SHAPE, make_proxies(["snip"]), batch_size=6)
+
+    score(8, 2)
+    assert not any(seen)
+    seen.clear()
+    score(16, 2)
+    score(8, 1)
+    assert all(seen)
