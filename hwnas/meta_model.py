@@ -26,25 +26,40 @@ def meta_copy(model: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     """Copy a network's structure in evaluation mode, with `meta` tensors for all of its tensors.
 
     Floating-point tensors become float32, whatever they were. No weight is copied, and `model` is
-    left as it is. It is what `copy.deepcopy` gives, in a fifth of the time.
+    left as it is.
 
     Returns:
         The copy, and its parameters, buffers and tensor attributes.
     """
+    tensors: list[Tensor] = []
+
+    def empty(tensor: Tensor) -> Tensor:
+        tensors.append(_without_data(tensor))
+        return tensors[-1]
+
+    return copy_with(model, empty).eval(), tensors
+
+
+def copy_with(model: nn.Module, replacement: Callable[[Tensor], Tensor]) -> nn.Module:
+    """Copy a network as `copy.deepcopy` does, with other tensors, in a fifth of the time.
+
+    Args:
+        model: it is left as it is.
+        replacement: gives what stands for a parameter, buffer or tensor attribute in the copy; a
+            `nn.Parameter` for a `nn.Parameter`. It is called once for each tensor, shared or not.
+    """
     modules = list(model.modules())
     memo: dict[int, Any] = {}
-    tensors: list[Tensor] = []
     for module in modules:
         members = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
         for tensor in members:
             if isinstance(tensor, Tensor) and id(tensor) not in memo:
-                memo[id(tensor)] = _without_data(tensor)
-                tensors.append(memo[id(tensor)])
+                memo[id(tensor)] = replacement(tensor)
     plain = [module for module in modules if not _copies_itself(module)]
     memo |= {id(module): module.__new__(type(module)) for module in plain}
     for module in plain:
         vars(memo[id(module)]).update({k: _copied(v, memo) for k, v in vars(module).items()})
-    return cast(nn.Module, _copied(model, memo)).eval(), tensors
+    return cast(nn.Module, _copied(model, memo))
 
 
 def _copies_itself(module: nn.Module) -> bool:
