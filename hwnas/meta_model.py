@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from hwnas.dispatch_mode import EagerDispatchMode
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 """Called with (ATen operator, positional arguments, keyword arguments, result)."""
@@ -19,6 +20,7 @@ _MEMO_LIMIT = 4096
 # The schema of this one hides that its result shares the argument's memory.
 _HIDDEN_VIEWS = frozenset({"aten::_unsafe_view"})
 _IMMUTABLE = frozenset({type(None), bool, int, float, str})
+_CONTAINERS = frozenset({OrderedDict, set})
 _memo: dict[tuple[Any, ...], Any] = {}
 
 
@@ -68,17 +70,18 @@ def _copies_itself(module: nn.Module) -> bool:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    kind = type(value)
+    if kind in _IMMUTABLE:
+        return value
+    if kind in _CONTAINERS and not value:
+        return kind()
     if id(value) in memo:
         return memo[id(value)]
-    if type(value) in _IMMUTABLE or (
-        type(value) is tuple and _IMMUTABLE.issuperset(map(type, value))
-    ):
+    if kind is tuple and _IMMUTABLE.issuperset(map(type, value)):
         return value
-    if type(value) is dict:
+    if kind is dict:
         memo[id(value)] = {key: _copied(item, memo) for key, item in value.items()}
         return memo[id(value)]
-    if type(value) in (OrderedDict, set) and not value:
-        return type(value)()
     return copy.deepcopy(value, memo)
 
 
@@ -88,7 +91,7 @@ def _without_data(tensor: Tensor) -> Tensor:
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 
-class MetaShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MetaShapes(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Remember result shapes by operator and argument shapes, for passes over `meta` tensors.
 
     PyTorch works many shapes out in Python, 0.3 to 1 ms an operation; a network repeats few of

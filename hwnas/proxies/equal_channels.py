@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from hwnas.dispatch_mode import EagerDispatchMode
 
 Rule = Callable[[Any, Any, Any], Any]
 """Maps (operator, args, kwargs) to the result; `NotImplemented` where all channels are needed."""
@@ -19,7 +20,7 @@ _aten = torch.ops.aten
 _COPIES = (_aten.clone, _aten._to_copy)
 
 
-class EqualChannels(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class EqualChannels(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Computes one channel where all channels of a (B, C, ...) tensor are equal.
 
     Such a tensor is an expanded one: its stride along dimension 1 is 0. A convolution whose weight
