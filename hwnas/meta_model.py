@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from hwnas.dispatch_mode import EagerDispatchMode
 from hwnas.model_copy import copy_model, own_tensors
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
@@ -40,7 +40,7 @@ def _without_data(tensor: Tensor) -> Tensor:
     return torch.empty_like(tensor, device="meta", dtype=dtype)
 
 
-class MetaShapes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MetaShapes(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Remember result shapes by operator and argument shapes, for passes over `meta` tensors.
 
     PyTorch works many shapes out in Python, 0.3 to 1 ms an operation; a network repeats few of

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, str})
@@ -17,9 +18,9 @@ def copy_model(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Modu
 
     Args:
         model: the network; it is left as it is.
-        convert: gives the new data of a parameter, a buffer or a tensor attribute of a module,
-            which it gets without its history. It is called once for a tensor that several members
-            share. Parameters stay parameters.
+        convert: gives the new data of a parameter, a buffer or a tensor attribute of a module; it
+            is called without gradients, once for a tensor that several members share. Parameters
+            stay parameters.
 
     Returns:
         The copy: modules, hooks, containers and whatever else the modules hold are its own.
@@ -43,11 +44,12 @@ def own_tensors(module: nn.Module) -> list[Tensor]:
     return [member for member in members if isinstance(member, Tensor)]
 
 
+@torch.no_grad()
 def _converted(tensor: Tensor, convert: Callable[[Tensor], Tensor], memo: dict[int, Any]) -> Tensor:
     if type(tensor) is nn.Parameter:
-        return nn.Parameter(convert(tensor.detach()), requires_grad=tensor.requires_grad)
+        return nn.Parameter(convert(tensor), requires_grad=tensor.requires_grad)
     if type(tensor) is Tensor:
-        return convert(tensor.detach()).requires_grad_(tensor.requires_grad and tensor.is_leaf)
+        return convert(tensor).detach().requires_grad_(tensor.requires_grad and tensor.is_leaf)
     return copy.deepcopy(tensor, memo)  # e.g. a parameter that a lazy module has yet to size
 
 

@@ -18,9 +18,20 @@ from hwnas import __version__
 from hwnas.cache import Result
 from hwnas.errors import HwnasError
 from hwnas.seeding import derive_seed
-from hwnas.typing import Arch, Arch_contra, CostModel, InShape, Proxy, SearchSpace
+from hwnas.typing import (
+    Arch,
+    Arch_contra,
+    CostModel,
+    InShape,
+    Proxy,
+    SearchSpace,
+    Surrogate,
+    SurrogateSpace,
+)
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.proxies.batch import Batch
 
 
@@ -118,28 +129,52 @@ class ProxyValues(Generic[Arch]):
         return shipped_result(self.space.name, self.cache_prefix(column), key)
 
     def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
-        """Score the network of the architecture's representative on one thread."""
-        import torch
+        """Score the network of the architecture's representative on one thread.
 
+        Proxies of a surrogate score that one; only the networks that are needed are built.
+        """
+        groups: dict[Surrogate | None, list[Proxy]] = {}
+        for proxy in self.proxies:
+            if proxy.name in set(columns):
+                groups.setdefault(getattr(proxy, "surrogate", None), []).append(proxy)
+        results: dict[str, Result] = {}
+        for surrogate, proxies in groups.items():
+            results |= self._score(arch, surrogate, proxies)
+        return results
+
+    def _score(
+        self, arch: Arch, surrogate: Surrogate | None, proxies: Sequence[Proxy]
+    ) -> dict[str, Result]:
         from hwnas.proxies.engine import score_network
 
-        wanted = [p for p in self.proxies if p.name in set(columns)]
+        if surrogate is not None and not isinstance(self.space, SurrogateSpace):
+            reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
+            return {proxy.name: Result(float("nan"), reason) for proxy in proxies}
+        in_shape = self.in_shape if surrogate is None else surrogate.in_shape or self.in_shape
         seed = derive_seed(self.seed, self.space.canonical_key(arch))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = self.space.build(
-                self.space.representative(arch), self.num_classes, self.in_shape
-            )
         scores = score_network(
-            model,
-            self.in_shape,
-            wanted,
-            batch=self.batch,
+            self._build(arch, surrogate, in_shape, seed),
+            in_shape,
+            proxies,
+            batch=self.batch if in_shape == self.in_shape else None,
             batch_size=self.batch_size,
             seed=seed,
             threads=1,
         )
         return {name: Result(s.value, s.error, s.seconds) for name, s in scores.items()}
+
+    def _build(
+        self, arch: Arch, surrogate: Surrogate | None, in_shape: InShape, seed: int
+    ) -> nn.Module:
+        import torch
+
+        arch = self.space.representative(arch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if surrogate is None:
+                return self.space.build(arch, self.num_classes, in_shape)
+            assert isinstance(self.space, SurrogateSpace)
+            return self.space.build_surrogate(arch, surrogate, self.num_classes, in_shape)
 
 
 def _fingerprint(batch: Batch) -> str:

@@ -119,6 +119,40 @@ class EnumerableSpace(SearchSpace[Arch], Protocol[Arch]):
 
 
 @dataclass(frozen=True)
+class Surrogate:
+    """A smaller network of an architecture's cells, which stands for its full one.
+
+    Attributes:
+        channels: channels of the first module (h of NASGraph(h, c, m), C of TE-NAS).
+        cells: cells a module (c, N).
+        modules: modules, with a reduction between two of them (m).
+        stem: whether the cells begin after a stem; without one they get the image.
+        in_shape: (C, H, W) of an image, or None for that of the full network.
+    """
+
+    channels: int
+    cells: int
+    modules: int = 3
+    stem: bool = True
+    in_shape: InShape | None = None
+
+    def __str__(self) -> str:
+        image = "" if self.in_shape is None else "-" + "x".join(map(str, self.in_shape))
+        stem = "" if self.stem else "-nostem"
+        return f"h{self.channels}-c{self.cells}-m{self.modules}{stem}{image}"
+
+
+@runtime_checkable
+class SurrogateSpace(Protocol[Arch_contra]):
+    """A search space that builds surrogates as well."""
+
+    def build_surrogate(
+        self, arch: Arch_contra, surrogate: Surrogate, num_classes: int, in_shape: InShape
+    ) -> nn.Module:
+        """Build a surrogate of the network that `build` gives; `in_shape` is its image's."""
+
+
+@dataclass(frozen=True)
 class Signal(Generic[T_co]):
     """Something that a proxy asks the engine for, e.g. the gradient of a loss.
 

@@ -2,108 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.model_copy import copy_model
+from hwnas.proxies.equal_channels import EqualChannels
 from hwnas.proxies.signals import OwnSignal, Setting
 from hwnas.proxies.subject import Subject
-from hwnas.typing import Direction, Signal, Signals
+from hwnas.typing import Direction, InShape, Signal, Signals
 
 _RAMP = 32
 Images = Literal["ramp", "batch"]
 """``ramp``: B grey images, image i has the value i / B everywhere; ``batch``: the usual images."""
 
 
+CANDIDATES = tuple(10.0**exponent for exponent in range(-10, 5))
+"""Weights that `choose_weights` tries unless told others: powers of ten, 1e-10 to 1e4."""
+
+
 @dataclass(frozen=True)
-class ConstantWeightOutputs(OwnSignal[tuple[Tensor, Tensor]]):
-    """(B * K,) logits of the network with all weights equal, for each of two weights.
+class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
+    """(B * K,) logits of the network with all weights equal, for each of some weights.
 
     Weights are the parameters called weight, of every layer, batch norms included; those called
     bias are 0. Batch norms are in training mode.
 
     Attributes:
-        weights: the two constants.
+        weights: the constants.
         images: the input.
         batch_size: images B of a ramp.
         double: float64, where a small weight does not underflow.
     """
 
-    weights: tuple[float, float]
+    weights: tuple[float, ...]
     images: Images
     batch_size: int
     double: bool
 
-    def measure(self, subject: Subject) -> tuple[Tensor, Tensor]:
+    runs: ClassVar[bool] = False
+
+    def measure(self, subject: Subject) -> tuple[Tensor, ...]:
         """Run one forward pass a weight."""
         dtype = torch.float64 if self.double else torch.float32
-        images = self._input(subject).to(dtype)
+        images = self._images(subject).to(dtype)
         state = torch.default_generator.get_state()
         outputs = []
         for weight in self.weights:
-            network = subject.network(Setting("as_built")).to(dtype)
-            _fill_(network, weight)
-            torch.default_generator.set_state(state)  # equal dropout in both passes
-            with torch.no_grad(), _ConstantConvolutions(self.double):
-                outputs.append(network(images).flatten().double())
-        return outputs[0], outputs[1]
+            torch.default_generator.set_state(state)  # equal dropout in all passes
+            outputs.append(_logits(subject.model, weight, images).flatten().double())
+        return tuple(outputs)
 
-    def _input(self, subject: Subject) -> Tensor:
+    def _images(self, subject: Subject) -> Tensor:
+        """Give (B, C, H, W) images; those of the ramp are an expanded tensor."""
         if self.images == "batch":
             return subject.input(Setting("as_built"))[0]
-        like = subject.input(Setting("as_built", batch_size=1))[0]
         grey = torch.arange(self.batch_size, dtype=torch.float64) / self.batch_size
-        layout = (
-            torch.channels_last if like.is_contiguous(memory_format=torch.channels_last) else None
-        )
-        ramp = grey[:, None, None, None].expand(-1, *subject.in_shape)
-        return ramp.contiguous(memory_format=layout or torch.contiguous_format)
+        return grey[:, None, None, None].expand(-1, *subject.in_shape)
 
 
 @torch.no_grad()
-def _fill_(network: nn.Module, weight: float) -> None:
-    for name, parameter in network.named_parameters():
-        if "weight" in name.rpartition(".")[2]:
-            parameter.fill_(weight)
-        elif "bias" in name.rpartition(".")[2]:
-            parameter.zero_()
+def _logits(model: nn.Module, weight: float, images: Tensor) -> Tensor:
+    """Run a copy with constant weights, with one channel for all where that is possible."""
+    if images.dtype == torch.float64:
+        mode = EqualChannels()
+        network = _constant_copy(model, weight, images.dtype, mode.expand)
+        try:
+            with mode:
+                return _checked(network(images))
+        except RuntimeError:
+            pass  # it writes to single channels, or fails in the ordinary pass as well
+    network = _constant_copy(model, weight, images.dtype, Tensor.repeat)
+    return _checked(network(images.contiguous()))
 
 
-class _ConstantConvolutions(TorchFunctionMode):
-    """Computes one channel of each 2-D convolution whose weights are equal, and repeats it."""
+def _constant_copy(
+    model: nn.Module, weight: float, dtype: torch.dtype, fill: Callable[..., Tensor]
+) -> nn.Module:
+    """Copy a network in training mode; `fill(number, *shape)` makes its weights and biases."""
+    numbers = {"weight": torch.tensor(weight, dtype=dtype), "bias": torch.tensor(0.0, dtype=dtype)}
+    constants = {
+        id(parameter): numbers[kind]
+        for name, parameter in model.named_parameters()
+        for kind in ("bias", "weight")
+        if kind in name.rpartition(".")[2]
+    }
 
-    def __init__(self, active: bool) -> None:
-        super().__init__()
-        self._active = active
+    def replacement(tensor: Tensor) -> Tensor:
+        if (number := constants.get(id(tensor))) is not None:
+            return fill(number, *tensor.shape)
+        kept = tensor.to("cpu", copy=True)
+        return kept.to(dtype) if kept.is_floating_point() else kept
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if not self._active or func is not F.conv2d:
-            return func(*args, **(kwargs or {}))
-        return _constant_conv2d(*args, **(kwargs or {}))
+    return copy_model(model, replacement).train().requires_grad_(False)
 
 
-def _constant_conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Convolve (B, C, H, W); equal weights make the channels of a group equal: one is computed."""
-    if not bool((weight == weight[0, 0, 0, 0]).all()) or (bias is not None and bool(bias.any())):
-        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    of_group = torch.unflatten(input, 1, (groups, -1)).sum(dim=2)
-    kernel = weight[:1, :1].expand(groups, -1, -1, -1)
-    maps = F.conv2d(of_group, kernel, None, stride, padding, dilation, groups)
-    return maps.repeat_interleave(weight.shape[0] // groups, dim=1)
+def _checked(logits: Any) -> Tensor:
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ProxyError(f"`model` must return (B, K) logits, but got {type(logits).__name__}.")
+    return logits
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,9 @@ class Epsilon:
     published correlation holds for the rest only; networks rank differently where all have a value.
     `published=True` computes as they do, on 256 images; the default ramp has 32.
 
+    The authors choose the weights anew for each space, and find the score the better the more they
+    differ: `choose_weights` gives the lowest and highest that a sample of the space bears.
+
     Attributes:
         weights: the two constants.
         images: the input.
@@ -138,7 +142,7 @@ class Epsilon:
     published: bool = False
 
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if len(self.weights) != 2 or self.weights[0] == self.weights[1]:
@@ -186,3 +190,49 @@ def _scaled(logits: Tensor) -> Tensor:
     """Scale (B * K,) outputs to [0, 1], with NaN for 0."""
     p = (logits - logits.min()) / (logits.max() - logits.min())
     return torch.where(p == 0, torch.nan, p)
+
+
+def choose_weights(
+    networks: Iterable[nn.Module],
+    in_shape: InShape,
+    candidates: Sequence[float] = CANDIDATES,
+    *,
+    published: bool = False,
+) -> tuple[float, float]:
+    """Choose the two constants of `Epsilon` for a search space, from a sample of its networks.
+
+    They are the lowest and the highest candidate for which each network has finite outputs that
+    are not all equal. Networks that no candidate suits, e.g. because their output ignores their
+    input, have no say (Gracheva, Neural Architecture Search via Two Constant Shared Weights
+    Initialisations, 2023, Section 4, where the choice is made by eye).
+
+    Args:
+        networks: some tens of networks of the space.
+        in_shape: (C, H, W) of an image.
+        candidates: positive weights to choose from.
+        published: float32, as in ``Epsilon(published=True)``.
+
+    Returns:
+        The lower and the higher weight.
+
+    Raises:
+        ProxyError: fewer than two candidates suit the networks.
+    """
+    weights = tuple(sorted(candidates))
+    outputs = ConstantWeightOutputs(weights, "ramp", _RAMP, double=not published)
+    suited = [
+        [_separates(logits) for logits in outputs.measure(Subject(network, in_shape))]
+        for network in networks
+    ]
+    informative = [row for row in suited if any(row)]
+    kept = [w for i, w in enumerate(weights) if informative and all(r[i] for r in informative)]
+    if len(kept) < 2:
+        raise ProxyError(
+            f"At least two of `candidates` must give all {len(informative)} networks that react to "
+            f"their input finite outputs that differ, but got {kept}: try others than {weights}."
+        )
+    return kept[0], kept[-1]
+
+
+def _separates(logits: Tensor) -> bool:
+    return bool(logits.isfinite().all() and logits.min() < logits.max())

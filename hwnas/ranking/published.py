@@ -30,7 +30,9 @@ class PublishedFigure:
     source: str
 
 
-def _row(values: tuple[float, float, float], cells: Cells, source: str) -> dict[str, PublishedFigure]:
+def _row(
+    values: tuple[float, float, float], cells: Cells, source: str
+) -> dict[str, PublishedFigure]:
     return {
         dataset: PublishedFigure(value, cells, source)
         for dataset, value in zip(_DATASETS, values, strict=True)

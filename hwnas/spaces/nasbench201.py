@@ -19,7 +19,7 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graph import INPUT, OUTPUT, ArchGraph
-from hwnas.typing import InShape
+from hwnas.typing import InShape, Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -208,6 +208,22 @@ class NasBench201:
         from hwnas.spaces.nasbench201_network import CellNetwork
 
         return CellNetwork(arch, self.channels, self.cells, num_classes, in_shape)
+
+    def build_surrogate(
+        self, arch: Cell, surrogate: Surrogate, num_classes: int, in_shape: InShape
+    ) -> nn.Module:
+        """Build a smaller network of exactly this cell: other channels, cells, modules, stem."""
+        from hwnas.spaces.nasbench201_network import CellNetwork
+
+        return CellNetwork(
+            arch,
+            surrogate.channels,
+            surrogate.cells,
+            num_classes,
+            in_shape,
+            stages=surrogate.modules,
+            stem=surrogate.stem,
+        )
 
     def to_graph(self, arch: Cell) -> ArchGraph:
         """Give the canonical computation graph, one node an operation other than a skip."""

@@ -12,8 +12,6 @@ from hwnas.errors import InvalidValueError
 from hwnas.spaces.nasbench201 import Cell
 from hwnas.typing import InShape
 
-_STAGES = 3
-
 
 def _relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
@@ -75,26 +73,41 @@ class ReductionBlock(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """Stem, three stages of N cells at C, 2C and 4C channels, and a linear classifier."""
+    """Stem, three stages of N cells at C, 2C and 4C channels, and a linear classifier.
+
+    `build_surrogate` has other numbers of stages, and networks without a stem.
+    """
 
     def __init__(
-        self, cell: Cell, channels: int, cells: int, num_classes: int, in_shape: InShape
+        self,
+        cell: Cell,
+        channels: int,
+        cells: int,
+        num_classes: int,
+        in_shape: InShape,
+        *,
+        stages: int = 3,
+        stem: bool = True,
     ) -> None:
         super().__init__()
         c_in, height, width = in_shape
-        scale = 2 ** (_STAGES - 1)
+        scale = 2 ** (stages - 1)
         if c_in < 1 or height < scale or width < scale or height % scale or width % scale:
             raise InvalidValueError(
                 f"`in_shape` must be (C, H, W) with H and W positive multiples of {scale}, since "
-                f"two blocks halve the image, but got {in_shape}."
+                f"{stages - 1} blocks halve the image, but got {in_shape}."
             )
         if num_classes < 1:
             raise InvalidValueError(f"`num_classes` must be at least 1, but got {num_classes}.")
-        self.stem = nn.Sequential(
-            nn.Conv2d(c_in, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
+        if not stem and c_in != channels:
+            raise InvalidValueError(
+                f"`channels` must be those of the image without a stem, but got {channels} for "
+                f"{in_shape}."
+            )
+        layers = (nn.Conv2d(c_in, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.stem = nn.Sequential(*(layers if stem else ()))
         blocks: list[nn.Module] = []
-        for stage in range(_STAGES):
+        for stage in range(stages):
             width_now = channels * 2**stage
             if stage:
                 blocks.append(ReductionBlock(width_now // 2, width_now))

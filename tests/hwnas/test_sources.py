@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from hwnas.proxies import make_proxies
 from hwnas.proxies.batch import Batch
+from hwnas.proxies.engine import score_network
+from hwnas.proxies.nasgraph import NasGraphAverageDegree
+from hwnas.seeding import derive_seed
 from hwnas.sources import CostValues, ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import Surrogate
 
 SPACE = NasBench201(channels=4, cells=1)
 CELL = Cell(("nor_conv_1x1", "none", "none", "none", "nor_conv_3x3", "none"))
@@ -15,7 +22,7 @@ EQUAL = Cell(("none", "nor_conv_1x1", "none", "none", "none", "nor_conv_3x3"))
 def source(**changes: object) -> ProxyValues[Cell]:
     settings: dict[str, object] = {"num_classes": 10, "in_shape": (3, 8, 8), "batch_size": 4}
     space = changes.pop("space", SPACE)
-    proxies = tuple(make_proxies(["naswot"]))
+    proxies = changes.pop("proxies", tuple(make_proxies(["naswot"])))
     return ProxyValues(space, proxies, **(settings | changes))  # type: ignore[arg-type]
 
 
@@ -55,3 +62,34 @@ def test_cost_names_carry_device_and_unit() -> None:
     assert name("count:params") == "params"
     assert name("count:peak_memory") == "peak_memory_bytes"
     assert name("onnxruntime:cpu:latency") == "cpu_latency_ms"
+
+
+def test_a_proxy_of_a_surrogate_scores_that_and_nothing_else_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, whole = (NasGraphAverageDegree(s) for s in (Surrogate(4, 1, 2), None))
+    scored = source(proxies=(small, whole)).compute(CELL, [small.name, whole.name])
+    network = SPACE.build_surrogate(CELL, Surrogate(4, 1, 2), 10, (3, 8, 8))
+    seed = derive_seed(0, SPACE.canonical_key(CELL))
+    expected = score_network(network, (3, 8, 8), [small], seed=seed)[small.name].value
+    assert scored[small.name].value == expected != scored[whole.name].value
+    monkeypatch.delattr(NasBench201, "build")
+    assert source(proxies=(small,)).compute(EQUAL, [small.name])[small.name].value == expected
+
+
+def test_a_surrogate_may_have_images_of_its_own() -> None:
+    proxy = NasGraphAverageDegree(Surrogate(2, 1, 1, stem=False, in_shape=(2, 3, 3)))
+    images = Batch(torch.zeros(4, 3, 8, 8))
+    assert source(proxies=(proxy,), batch=images).compute(CELL, [proxy.name])[proxy.name].value > 0
+
+
+def test_a_space_without_surrogates_says_so() -> None:
+    class Plain:
+        name = "plain"
+        representative = SPACE.representative
+        canonical_key = SPACE.canonical_key
+
+    proxy = NasGraphAverageDegree()
+    result = source(space=Plain(), proxies=(proxy,)).compute(CELL, [proxy.name])[proxy.name]
+    assert math.isnan(result.value)
+    assert "plain builds no surrogates: set `surrogate=None`" in str(result.error)

@@ -126,9 +126,7 @@ class ShippedScores:
                 f"`{path.name}` must be a table of shipped scores of format {_FORMAT}, but reading "
                 f"it failed ({error}): install hwnas again."
             ) from error
-        return cls(
-            archs.tolist(), keys.tolist(), columns, about, rows, second, meta["provenance"]
-        )
+        return cls(archs.tolist(), keys.tolist(), columns, about, rows, second, meta["provenance"])
 
 
 def _shortened(values: FloatArray) -> FloatArray:

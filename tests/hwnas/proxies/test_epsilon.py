@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.batch import Batch
 from hwnas.proxies.engine import ProxyScore, score_network
-from hwnas.proxies.epsilon import Epsilon
+from hwnas.proxies.epsilon import Epsilon, choose_weights
 from hwnas.proxies.signals import Setting
 from hwnas.proxies.subject import Subject
 
@@ -171,3 +171,38 @@ def test_settings() -> None:
     ):
         with pytest.raises(InvalidValueError, match=text):
             Epsilon(**settings)
+
+
+class Power(nn.Module):
+    """For weight a and grey value x: (a x)^n."""
+
+    def __init__(self, exponent: int) -> None:
+        super().__init__()
+        self.conv, self.exponent = nn.Conv2d(1, 1, 1), exponent
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x).mean(dim=(2, 3))
+        return y**self.exponent
+
+
+class Deaf(nn.Module):
+    """Its output ignores its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ones(len(x), 1)
+
+
+def test_the_chosen_weights_are_the_extremes_that_all_networks_bear() -> None:
+    # (a x)^40 is finite in float64 up to 1e308 and above 0 from 5e-324: |log10 a| < 7.7 or 8.1,
+    # x being up to 31/32; (a x)^5 up to |log10 a| of 61; in float32 from 1.4e-45 to 1e38.
+    candidates = [10.0**k for k in range(-12, 13)]
+    networks = [Power(5), Deaf(), Power(40)]
+    assert choose_weights(networks, (1, 4, 4), candidates) == (1e-8, 1e7)
+    assert choose_weights(networks[:2], (1, 4, 4), candidates) == (1e-12, 1e12)
+    assert choose_weights([Power(5)], (1, 4, 4), candidates, published=True) == (1e-9, 1e7)
+
+
+def test_no_two_weights_to_choose_from() -> None:
+    for networks in ([], [Deaf()], [Power(40)]):
+        with pytest.raises(ProxyError, match="`candidates`"):
+            choose_weights(networks, (1, 4, 4), [1e-20, 1.0, 1e20])

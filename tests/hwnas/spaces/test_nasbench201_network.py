@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 from hwnas.spaces.nasbench201_network import CellBlock
+from hwnas.typing import Surrogate
 
 NONE = ("none",) * 6
 INDEX_0 = (
@@ -169,3 +170,17 @@ def test_impossible_networks_are_refused(
 ) -> None:
     with pytest.raises(InvalidValueError, match=re.escape(named)):
         NasBench201().build(Cell(NONE), classes, in_shape)
+
+
+def test_a_surrogate_has_other_channels_cells_modules_and_no_stem() -> None:
+    cell = Cell(("nor_conv_3x3", "none", "none", "skip_connect", "none", "nor_conv_1x1"))
+    network = NasBench201().build_surrogate(cell, Surrogate(8, 2, 2), 5, (3, 10, 10))
+    assert network(torch.zeros(2, 3, 10, 10)).shape == (2, 5)
+    widths = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert sorted(set(widths)) == [8, 16]
+    assert sum(isinstance(m, CellBlock) for m in network.modules()) == 2 * 2
+    bare = NasBench201().build_surrogate(cell, Surrogate(1, 1, 1, stem=False), 5, (1, 3, 3))
+    assert bare(torch.zeros(2, 1, 3, 3)).shape == (2, 5)
+    assert [m.out_channels for m in bare.modules() if isinstance(m, nn.Conv2d)] == [1, 1]
+    with pytest.raises(InvalidValueError, match="`channels`"):
+        NasBench201().build_surrogate(cell, Surrogate(2, 1, 1, stem=False), 5, (1, 3, 3))

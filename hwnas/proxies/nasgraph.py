@@ -1,0 +1,161 @@
+"""NASGraph: measures of the graph of a network's channels.
+
+Huang et al., Graph is all you need? Lightweight data-agnostic neural architecture search without
+training, 2024. The nodes are the channels of blocks: convolutions and linear layers with a ReLU
+after them, pools and `nn.Identity` (the `skip_connect` of cells); the channels of the image are
+nodes too. Blocks are looked at one by one: channel i of the input is 1 everywhere and all others
+are 0, the weights are N(0, 1), normalisations and biases are left out, and an edge leads to each
+output channel that is not 0 everywhere (Eq. 2). A sum of several blocks is read from each of them,
+so edges repeat, and a concatenation side by side (Appendix A.3). Weights of edges are not used.
+
+It needs no images and no pass, not even the network's weights. In a search space the graph is that
+of NASGraph(h, c, m), a surrogate of h channels, c cells a module and m modules; a network that is
+given as it is has the graph of itself.
+
+Where this differs from the authors' code for NAS-Bench-201: the global pool stands for the identity
+that they put at the end, and the pool of a reduction block is a block of its own, not one with the
+convolution behind it. As there, a node without an edge is not in the graph, and a linear layer that
+no block reads, the classifier, is left out.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.channel_graph import Degrees, channel_graph
+from hwnas.proxies.signals import OwnSignal
+from hwnas.proxies.subject import Subject
+from hwnas.typing import Direction, Signal, Signals, Surrogate
+
+SURROGATE = Surrogate(channels=16, cells=1, modules=3)
+"""NASGraph(16, 1, 3), the one of the paper's tables."""
+
+
+@dataclass(frozen=True)
+class ChannelDegrees(OwnSignal[Degrees]):
+    """Degrees of the nodes of the channel graph."""
+
+    runs: ClassVar[bool] = False
+
+    def measure(self, subject: Subject) -> Degrees:
+        """Trace the network once."""
+        degrees = channel_graph(subject.model, subject.in_shape, subject.generator("nasgraph"))
+        if not len(degrees.incoming):
+            raise ProxyError("The channel graph of the network has no edges.")
+        return degrees
+
+
+@dataclass(frozen=True)
+class _GraphMeasure(ABC):
+    """A measure of the channel graph. Larger is better.
+
+    Attributes:
+        surrogate: what is scored in a search space, or None for the full network.
+    """
+
+    surrogate: Surrogate | None = SURROGATE
+
+    measure: ClassVar[str]
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ChannelDegrees()})
+
+    @property
+    def name(self) -> str:
+        """The measure's name, with the surrogate where it is not the default."""
+        if self.surrogate == SURROGATE:
+            return self.measure
+        return f"{self.measure}.{self.surrogate or 'full'}"
+
+    def score(self, signals: Signals) -> float:
+        """Measure the graph."""
+        return self._of(signals[ChannelDegrees()])
+
+    @abstractmethod
+    def _of(self, graph: Degrees) -> float:
+        """Give the measure of the graph."""
+
+
+@dataclass(frozen=True)
+class NasGraphAverageDegree(_GraphMeasure):
+    """Average degree of NASGraph's channel graph, ``2 E / N``. Larger is better.
+
+    N nodes, E edges; the direction of edges is ignored (Huang et al., 2024, Appendix A.7). It is
+    the paper's score. See `hwnas.proxies.nasgraph` for the graph.
+
+    Attributes:
+        surrogate: what is scored in a search space, or None for the full network.
+    """
+
+    measure: ClassVar[str] = "nasgraph_avg_degree"
+
+    def _of(self, graph: Degrees) -> float:
+        return float(graph.total.mean())
+
+
+@dataclass(frozen=True)
+class NasGraphDensity(_GraphMeasure):
+    """Density of NASGraph's channel graph, ``E / (N (N - 1))``. Larger is better.
+
+    N nodes, E edges (Huang et al., 2024, Appendix A.7). See `hwnas.proxies.nasgraph` for the graph.
+
+    Attributes:
+        surrogate: what is scored in a search space, or None for the full network.
+    """
+
+    measure: ClassVar[str] = "nasgraph_density"
+
+    def _of(self, graph: Degrees) -> float:
+        nodes = len(graph.total)
+        return float(graph.incoming.sum() / (nodes * (nodes - 1)))
+
+
+@dataclass(frozen=True)
+class NasGraphResilience(_GraphMeasure):
+    """Resilience of NASGraph's channel graph. Larger is better.
+
+    ``1^T A k_in / 1^T A 1``, the mean over the edges of the incoming degree of the node that an
+    edge starts from (Huang et al., 2024, Appendix A.7, after Gao et al., Universal resilience
+    patterns in complex networks, 2016: ``<k_out k_in> / <k>``). The authors' code has
+    ``<k^2> / <k>`` with k the sum of both degrees instead: `published=True`. See
+    `hwnas.proxies.nasgraph` for the graph.
+
+    Attributes:
+        surrogate: what is scored in a search space, or None for the full network.
+        published: the formula of the code.
+    """
+
+    published: bool = False
+
+    measure: ClassVar[str] = "nasgraph_resilience"
+
+    @property
+    def name(self) -> str:
+        """``nasgraph_resilience`` with the settings that are not the default."""
+        parts = ["published" if self.published else "", super().name.partition(".")[2]]
+        return ".".join(filter(None, [self.measure, "-".join(filter(None, parts))]))
+
+    def _of(self, graph: Degrees) -> float:
+        if self.published:
+            return float((graph.total**2).sum() / graph.total.sum())
+        return float(graph.outgoing @ graph.incoming / graph.incoming.sum())
+
+
+@dataclass(frozen=True)
+class NasGraphWedge(_GraphMeasure):
+    """Wedges of NASGraph's channel graph, ``sum k (k - 1) / 2``. Larger is better.
+
+    A wedge is two edges that meet in a node, their directions ignored; k are the degrees (Huang et
+    al., 2024, Appendix A.7). See `hwnas.proxies.nasgraph` for the graph.
+
+    Attributes:
+        surrogate: what is scored in a search space, or None for the full network.
+    """
+
+    measure: ClassVar[str] = "nasgraph_wedge"
+
+    def _of(self, graph: Degrees) -> float:
+        return float((graph.total * (graph.total - 1)).sum() / 2)
