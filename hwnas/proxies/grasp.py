@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
-from hwnas.errors import ProxyError
 from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.loss_gradients import AS_BUILT
+from hwnas.proxies.loss_gradients import LossGradients
+from hwnas.proxies.second_derivatives import FastSecondDerivatives, scale_free_weights
 from hwnas.proxies.signals import OwnSignal
 from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
@@ -24,22 +25,39 @@ class HessianGradient(OwnSignal[float]):
     """
 
     def measure(self, subject: Subject) -> float:
-        """Run one forward pass, and a backward pass through itself."""
-        network = subject.network(AS_BUILT)
+        """Differentiate twice where it must be.
+
+        With the weights split into those whose scale cannot change the loss, for which
+        ``W . (H g) = -||g||^2``, and the rest R, for which ``W_R . (H g)_R = g . (H W_R)``: the
+        gradient has to be differentiated in the direction of the rest only.
+        """
+        request = LossGradients()
+        gradients = [g.double() for g in request.measure(subject).gradients.values()]
+        network = subject.network(request.setting)
         weights = [layer.weight.requires_grad_() for layer in weight_layers(network).values()]
-        if not weights:
-            raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
-        images, labels = subject.input(AS_BUILT)
-        loss = F.cross_entropy(network(images), labels)
-        gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
-        product = torch.stack([(g * g.detach()).sum() for g in gradients]).sum()
-        if not product.requires_grad:
-            return 0.0
-        of_product = torch.autograd.grad(product, weights, materialize_grads=True)
-        return sum(
-            float((w.detach().double() * h.double()).sum())
-            for w, h in zip(weights, of_product, strict=True)
-        )
+        with FastSecondDerivatives():
+            loss = request.loss(subject, network, request.input(subject))
+        free = scale_free_weights(loss)
+        rest = _hessian_product(loss, weights, [w for w in weights if w not in free])
+        total = 0.0
+        for weight, gradient, product in zip(weights, gradients, rest, strict=True):
+            total += float((gradient * product.double()).sum())
+            total -= float(gradient.square().sum()) if weight in free else 0
+        return total
+
+
+def _hessian_product(
+    loss: Tensor, weights: Sequence[Tensor], direction: Sequence[Tensor]
+) -> Sequence[Tensor]:
+    """Give the Hessian by the weights times the values of some of them."""
+    gradients: Sequence[Tensor] = ()
+    if direction:
+        gradients = torch.autograd.grad(loss, direction, create_graph=True, materialize_grads=True)
+    terms = [(w.detach() * g).sum() for w, g in zip(direction, gradients, strict=True)]
+    along = torch.stack(terms).sum() if terms else loss.detach()
+    if not along.requires_grad:
+        return [torch.zeros_like(weight) for weight in weights]
+    return torch.autograd.grad(along, weights, materialize_grads=True)
 
 
 @dataclass(frozen=True)
@@ -49,9 +67,10 @@ class Grasp:
     ``-W . (H g)`` over the weights of convolutions and linear layers, with the gradient g and the
     Hessian H of the mean cross-entropy of a batch (Wang et al., Picking Winning Tickets Before
     Training by Preserving Gradient Flow, ICLR 2020; as a score: Abdelfattah et al., Zero-Cost
-    Proxies for Lightweight NAS, ICLR 2021, whose sign this is). It needs one training-mode forward
-    pass and a backward pass that is differentiated in turn, about 4 passes, on the weights as they
-    are, with labels: random ones stand in where the user gives none.
+    Proxies for Lightweight NAS, ICLR 2021, whose sign this is). It needs the training-mode forward
+    and backward pass of `hwnas.proxies.saliency`, and one more whose backward pass to the layers
+    that no batch norm follows is differentiated in turn, on the weights as they are, with labels:
+    random ones stand in where the user gives none.
 
     A layer that is followed by a training-mode batch norm contributes ``||g_l||^2`` but for the
     batch norm's epsilon, by Euler's identity: its gradient is homogeneous of degree -1.

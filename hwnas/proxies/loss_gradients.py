@@ -71,15 +71,23 @@ class LossGradients(OwnSignal[LossPass]):
         images = LossGradients(self.setting, self.part, parts)
         return subject.once(images, lambda: self._run(subject, images))
 
+    def input(self, subject: Subject) -> tuple[Tensor, Tensor]:
+        """Give the images (B, C, H, W) and labels (B,)."""
+        return subject.input(self.setting, self.part, self.parts)
+
+    def loss(self, subject: Subject, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Run the forward pass; equal requests draw equal random numbers, e.g. of dropout."""
+        torch.default_generator.manual_seed(derive_seed(subject.seed, "loss", self))
+        return F.cross_entropy(network(batch[0]), batch[1])
+
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:
         network = subject.network(self.setting).requires_grad_()
         layers = weight_layers(network)
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
-        inputs, labels = subject.input(self.setting, self.part, self.parts)
-        torch.default_generator.manual_seed(derive_seed(subject.seed, "loss", images))
-        with _channel_products(layers, len(inputs)) as products:
-            loss = F.cross_entropy(network(inputs), labels)
+        batch = images.input(subject)
+        with _channel_products(layers, len(batch[0])) as products:
+            loss = images.loss(subject, network, batch)
             parameters = list(network.parameters())
             gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
