@@ -34,7 +34,8 @@ class Subject:
     """A network with its input, from which every pass starts afresh.
 
     The network itself is never run or changed: passes run on float32 copies on the CPU, in the
-    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`).
+    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`) or PyTorch
+    would crash in it.
 
     Attributes:
         model: the user's network.
@@ -133,7 +134,7 @@ class Subject:
     def _probe(self) -> _Probe:
         """Run two images once."""
         error: Exception | None = None
-        for layout in (torch.channels_last, torch.contiguous_format):
+        for layout in _layouts(self.model):
             network = self._copy().to(memory_format=layout).eval()  # type: ignore[call-overload]
             images = torch.randn(2, *self.in_shape, generator=self.generator("probe"))
             try:
@@ -170,6 +171,22 @@ class Subject:
                 f"{len(self.batch)}."
             )
         return self.batch.part(part * size, (part + 1) * size)
+
+
+def _layouts(model: nn.Module) -> tuple[torch.memory_format, ...]:
+    """List the layouts that may be tried, the fast one first.
+
+    In `channels_last`, oneDNN's gradients of strided 1x1 convolutions of fewer than 16 channels
+    overwrite foreign memory, and the process crashes (oneDNN issue 6035, in PyTorch 2.13).
+    """
+    crash = any(
+        isinstance(m, nn.Conv2d)
+        and set(m.kernel_size) == {1} != set(m.stride)
+        and m.in_channels // m.groups < 16
+        for m in model.modules()
+    )
+    safe = (torch.contiguous_format,)
+    return safe if crash else (torch.channels_last, *safe)
 
 
 def _classes(logits: object) -> int:

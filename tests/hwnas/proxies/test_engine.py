@@ -291,3 +291,23 @@ def test_misspelt_names_and_settings() -> None:
 def test_all_stands_for_every_proxy_once() -> None:
     assert make_proxies(["zico", "all"])[0].name == "zico"
     assert len(make_proxies(["zico", "all"])) == len(proxy_names())
+
+
+@pytest.mark.parametrize(("stride", "channels_last"), [(2, False), (1, True)])
+def test_the_layout_in_which_gradients_overwrite_memory_is_avoided(
+    stride: int, channels_last: bool
+) -> None:
+    seen: list[bool] = []
+
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1, stride=stride)
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.is_contiguous(memory_format=torch.channels_last))
+            logits: Tensor = self.conv(x).mean(dim=(2, 3))
+            return logits
+
+    values(Strided(), make_proxies(["snip"]))
+    assert set(seen) == {channels_last}
