@@ -40,6 +40,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "gradsign": "hwnas.proxies.gradsign:GradSign",
         "grasp": "hwnas.proxies.grasp:Grasp",
         "ntk_cond": "hwnas.proxies.ntk:NtkCondition",
+        "te_nas_regions": "hwnas.proxies.te_nas:TeNasRegions",
+        "te_nas_ntk": "hwnas.proxies.te_nas:TeNasNtk",
         "expressivity": "hwnas.proxies.aznas:Expressivity",
         "progressivity": "hwnas.proxies.aznas:Progressivity",
         "trainability": "hwnas.proxies.aznas:Trainability",
