@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from hwnas.proxies.kernel_windows import kernel_edges
 from hwnas.typing import InShape
 
 IntArray = npt.NDArray[np.int64]
+Kind = Literal["convolution", "linear", "pool"]
 Term = range | Tensor
 """Nodes that a tensor comes from: one a channel, or one an element in the tensor's shape."""
 Edges = Callable[[Tensor, Tensor], Tensor]
@@ -73,6 +74,20 @@ def channel_graph(model: nn.Module, in_shape: InShape, generator: torch.Generato
     Raises:
         ProxyError: the network has an operator that the graph is not defined for.
     """
+    return _degrees(trace_blocks(model, in_shape, generator))
+
+
+def trace_blocks(model: nn.Module, in_shape: InShape, generator: torch.Generator) -> list[Block]:
+    """List the blocks of a network in the order in which they run.
+
+    Args:
+        model: a network as in `channel_graph`.
+        in_shape: (C, H, W) of an image.
+        generator: draws the N(0, 1) weights.
+
+    Raises:
+        ProxyError: the network has an operator that the graph is not defined for.
+    """
     trace = _Trace(generator)
     twin, _ = meta_copy(model)
     for module in twin.modules():
@@ -82,24 +97,26 @@ def channel_graph(model: nn.Module, in_shape: InShape, generator: torch.Generato
     trace.start(images)
     with torch.no_grad(), torch.device("meta"), MetaShapes(trace.observe):
         twin(images)
-    return trace.degrees()
+    return trace.blocks
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """A block: what it reads, each with the number of edges from there, and its own nodes.
 
     Attributes:
-        reads: nodes, and `(s,)` edges that start from each of them for this block.
-        nodes: its own nodes.
-        incoming: `(c,)` edges that end in each of them.
-        linear: whether it is a linear layer.
+        kind: what it is.
+        nodes: its own nodes, one an output channel; they are numbered through the network.
+        terms: tensors whose sum it reads.
+        reads: nodes of these, and `(s,)` edges from each of them to this block.
+        incoming: `(c,)` edges that end in each of its own nodes.
     """
 
-    reads: list[tuple[Term, Tensor]]
+    kind: Kind
     nodes: range
+    terms: int
+    reads: list[tuple[Term, Tensor]]
     incoming: Tensor
-    linear: bool
 
 
 class _Trace:
@@ -112,7 +129,7 @@ class _Trace:
         self._generator = generator
         self._terms: dict[int, list[Term]] = {}
         self._alive: list[Tensor] = []
-        self._blocks: list[_Block] = []
+        self.blocks: list[Block] = []
         self._nodes = 0
         self._weights: dict[int, Tensor] = {}
         self._in_identity = False
@@ -139,15 +156,15 @@ class _Trace:
             _check_pool(name, args)
             run = partial(_run, lambda masks: func(masks, *args[1:], **kwargs))
             kernel = torch.eye(args[0].shape[1], dtype=torch.bool)
-            self._add_block(args[0], _first(result), kernel, run)
+            self._add_block("pool", args[0], _first(result), kernel, run)
         elif name == "convolution" and len(known) == 1 and known[0] is args[0]:
             weight = self._weight(args[1])
             run = partial(_run, lambda masks: func(masks, weight, None, *args[3:]))
-            self._add_block(args[0], result, _kernel(weight, args), run)
+            self._add_block("convolution", args[0], result, _kernel(weight, args), run)
         elif name in ("addmm", "mm") and len(known) == 1 and known[0] is args[-2]:
             weight = self._weight(args[-1])
             features = partial(_feature_edges, weight)
-            self._add_block(args[-2], result, weight > 0, features, linear=True)
+            self._add_block("linear", args[-2], result, weight > 0, features)
         elif func.is_view or name in _MOVES:
             self._move(func, args, kwargs, result)
         elif _is_left_out(func):
@@ -155,39 +172,18 @@ class _Trace:
         else:
             raise ProxyError(f"NASGraph is not defined for networks with the operator {name}.")
 
-    def degrees(self) -> Degrees:
-        """Count the edges of all blocks but the classifier, a linear layer that no block reads."""
-        incoming, outgoing = torch.zeros(2, self._nodes, dtype=torch.int64)
-        read = torch.zeros(self._nodes, dtype=torch.bool)
-        for block in self._blocks:
-            for nodes, _ in block.reads:
-                read[_index(nodes)] = True
-        for block in self._blocks:
-            if block.linear and not read[_index(block.nodes)].any():
-                continue
-            incoming[_index(block.nodes)] += block.incoming
-            for nodes, edges in block.reads:
-                outgoing[_index(nodes)] += edges
-        joined = (incoming + outgoing) > 0
-        return Degrees(incoming[joined].numpy(), outgoing[joined].numpy())
-
     def _add_block(
-        self,
-        source: Tensor,
-        result: Tensor,
-        kernel: Tensor | None,
-        edges: Edges,
-        linear: bool = False,
+        self, kind: Kind, source: Tensor, result: Tensor, kernel: Tensor | None, edges: Edges
     ) -> None:
         """Add a block of a (1, C, ...) tensor.
 
         Args:
+            kind: what it is.
             source: what it reads.
             result: what it gives; must be (1, c, ...).
             kernel: (C, c) edges where each channel of the input has a source of its own; None if
                 they must be found by `edges`.
             edges: finds them in general.
-            linear: whether it is a linear layer.
         """
         if len(result) != 1 or result.ndim < 2:
             raise ProxyError("NASGraph is defined for layers on (B, C, ...) tensors only.")
@@ -195,7 +191,7 @@ class _Trace:
         nodes = self._new_nodes(result.shape[1])
         if kernel is not None and all(isinstance(term, range) for term in terms):
             out, into = kernel.sum(dim=1), kernel.sum(dim=0) * len(terms)
-            self._blocks.append(_Block([(term, out) for term in terms], nodes, into, linear))
+            reads: list[tuple[Term, Tensor]] = [(term, out) for term in terms]
         else:
             labels = [_labels(term, source.shape) for term in terms]
             sources = torch.unique(torch.cat([torch.unique(term) for term in labels]))
@@ -203,8 +199,8 @@ class _Trace:
             reached = torch.zeros(len(sources), len(nodes), dtype=torch.bool)
             for term in labels:
                 reached |= _channel_edges(kernel, edges, sources, term)
-            reads: list[tuple[Term, Tensor]] = [(sources, reached.sum(dim=1))]
-            self._blocks.append(_Block(reads, nodes, reached.sum(dim=0), linear))
+            reads, into = [(sources, reached.sum(dim=1))], reached.sum(dim=0)
+        self.blocks.append(Block(kind, nodes, len(terms), reads, into))
         self._keep(result, [nodes])
 
     def _new_nodes(self, channels: int) -> range:
@@ -272,6 +268,24 @@ class _Trace:
             if not any(_is_same(term, other) for other in different):
                 different.append(term)
         self._terms[id(tensor)] = different
+
+
+def _degrees(blocks: Sequence[Block]) -> Degrees:
+    """Count the edges of all blocks but the classifier, a linear layer that no block reads."""
+    count = max((block.nodes.stop for block in blocks), default=0)
+    incoming, outgoing = torch.zeros(2, count, dtype=torch.int64)
+    read = torch.zeros(count, dtype=torch.bool)
+    for block in blocks:
+        for nodes, _ in block.reads:
+            read[_index(nodes)] = True
+    for block in blocks:
+        if block.kind == "linear" and not read[_index(block.nodes)].any():
+            continue
+        incoming[_index(block.nodes)] += block.incoming
+        for nodes, edges in block.reads:
+            outgoing[_index(nodes)] += edges
+    joined = (incoming + outgoing) > 0
+    return Degrees(incoming[joined].numpy(), outgoing[joined].numpy())
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
