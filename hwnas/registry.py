@@ -40,6 +40,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "gradsign": "hwnas.proxies.gradsign:GradSign",
         "grasp": "hwnas.proxies.grasp:Grasp",
         "ntk_cond": "hwnas.proxies.ntk:NtkCondition",
+        "nn_mass": "hwnas.proxies.nn_mass:NnMass",
+        "nn_degree": "hwnas.proxies.nn_mass:NnDegree",
         "te_nas_regions": "hwnas.proxies.te_nas:TeNasRegions",
         "te_nas_ntk": "hwnas.proxies.te_nas:TeNasNtk",
         "expressivity": "hwnas.proxies.aznas:Expressivity",

@@ -31,6 +31,7 @@ def test_every_proxy_scores_a_users_network(resnet: nn.Module) -> None:
     # The blocks add 1, which swallows what weights of 1e-7 give.
     assert "are equal" in str(scores.pop("epsilon").error)
     assert "surrogate" in str(scores.pop("te_nas_regions").error)
+    assert "has sums" in str(scores.pop("nn_mass").error)
     assert {name: s.error for name, s in scores.items() if s.error} == {}
     assert all(math.isfinite(s.value) for s in scores.values())
 
