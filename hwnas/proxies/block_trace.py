@@ -263,8 +263,8 @@ def _is_left_out(func: Any) -> bool:
 def _check_pool(name: str, args: Any) -> None:
     if name == "mean" and (len(args) < 2 or min(d % args[0].ndim for d in args[1] or [0]) < 2):
         raise ProxyError(
-            "`model` must take means over positions only, but has one over channels: no channel can "
-            "be followed there."
+            "`model` must take means over positions only, but has one over channels: no channel "
+            "can be followed there."
         )
 
 

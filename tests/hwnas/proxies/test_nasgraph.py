@@ -246,6 +246,7 @@ def test_a_layer_that_runs_twice_has_one_weight() -> None:
             "must not write into views",
         ),
         (lambda net, x: net.a(x).softmax(dim=1), "the operator _softmax"),
+        (lambda net, x: net.a(x).mean(dim=1), "over positions only"),
         (lambda net, x: net.fc(x[:, :, 0, 0]), "no edges"),
     ],
 )
