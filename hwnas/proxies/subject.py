@@ -34,7 +34,8 @@ class Subject:
     """A network with its input, from which every pass starts afresh.
 
     The network itself is never run or changed: passes run on float32 copies on the CPU, in the
-    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`).
+    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`) or PyTorch
+    would crash in it.
 
     Attributes:
         model: the user's network.

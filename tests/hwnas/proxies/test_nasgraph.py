@@ -239,10 +239,14 @@ def test_a_layer_that_runs_twice_has_one_weight() -> None:
     ("run", "text"),
     [
         (lambda net, x: net.a(x).flatten(2) @ x.flatten(2).transpose(1, 2), "the operator bmm"),
-        (lambda net, x: net.fc(x[0, :, 0].T), r"\(B, C, ...\)"),
+        (lambda net, x: net.fc(x[0, :, 0].T), r"\(B, C, ...\) tensors, but one gives"),
         (lambda net, x: x.zero_().copy_(net.a(x)), "the operator"),
-        (lambda net, x: torch.zeros_like(x)[:, :2].add_(net.a(x)[:, :2]), "write into views"),
+        (
+            lambda net, x: torch.zeros_like(x)[:, :2].add_(net.a(x)[:, :2]),
+            "must not write into views",
+        ),
         (lambda net, x: net.a(x).softmax(dim=1), "the operator _softmax"),
+        (lambda net, x: net.a(x).mean(dim=1), "over positions only"),
         (lambda net, x: net.fc(x[:, :, 0, 0]), "no edges"),
     ],
 )
