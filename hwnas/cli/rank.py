@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from hwnas.ranking.population import Population
     from hwnas.spaces.nasbench201 import Cell
 
-_DEFAULT_SAMPLE = 256
+_POPULATIONS = ("live", "all", "networks")
 _HEADERS = {
     "score": "score",
     "kind": "kind",
     "failed": "failed",
     "spearman": "Spearman ρ",
+    "published_spearman": "published ρ",
     "kendall": "Kendall τ",
+    "published_kendall": "published τ",
     "ndcg": "nDCG@{p}",
     "spearman_top10": "ρ top 10 %",
     "kendall_top10": "τ top 10 %",
@@ -49,14 +51,22 @@ def rank(
         str, typer.Option(help="Accuracies to rank by: validation or test.")
     ] = "validation",
     scores: Annotated[
-        Path | None, typer.Option(help="Table of `hwnas score --out`, instead of scoring a sample.")
+        Path | None,
+        typer.Option(help="Table of `hwnas score --out`, instead of the shipped scores."),
     ] = None,
+    population: Annotated[
+        str,
+        typer.Option(
+            help="Of the shipped scores: live (cells without a dead operation), all cells, or "
+            "networks (each different one once)."
+        ),
+    ] = "live",
     proxy: Annotated[
         list[str] | None, typer.Option(help="Proxy, ready-made score, or 'all' (default).")
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=2, help=f"Different networks to score. [default: {_DEFAULT_SAMPLE}]"),
+        typer.Option(min=2, help="Different networks to score now, instead of shipped scores."),
     ] = None,
     ndcg: Annotated[int, typer.Option(min=1, help="P of nDCG@P.")] = 1000,
     bootstrap: Annotated[
@@ -65,7 +75,7 @@ def rank(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     second_seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Score with this seed too, to see how well the ranks agree."),
+        typer.Option(min=0, help="Score the sample with this seed too, to compare the ranks."),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
@@ -77,9 +87,11 @@ def rank(
 ) -> None:
     """Compare proxies and ready-made scores with published accuracies.
 
-    What is scored is kept, so that the same command goes on where an interrupted one stopped.
+    Without --sample or --scores it ranks the whole space by the scores that ship with hwnas, which
+    takes seconds, and prints what papers report for the same population beside it. What --sample
+    scores is kept, so that the same command goes on where an interrupted one stopped.
 
-    Example: hwnas rank --dataset cifar10 --dataset cifar100 --sample 500 --jobs 2 --bootstrap 1000
+    Example: hwnas rank --dataset cifar10 --dataset ImageNet16-120 --bootstrap 100
     """
     from hwnas.configuration import Task, make_space
     from hwnas.data.datasets import get_dataset
@@ -87,25 +99,22 @@ def rank(
     from hwnas.ranking.population import scored_sample
 
     _check(space, jobs, markdown and as_json)
-    if scores is not None and not (sample is None and second_seed is None):
-        raise InvalidValueError(
-            "`--sample` and `--second-seed` must not be given with --scores, but got both: what "
-            "is in the file is ranked."
-        )
+    _check_choice(scores, sample, second_seed, population)
     datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
     truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}
     tasks = [Task(make_space(space), d, batch, seed, data) for d in datasets]
     if scores is not None:
-        read = _read(scores, tasks[0], names)
-        populations = dict.fromkeys(truths, read)
+        populations = dict.fromkeys(truths, _read(scores, tasks[0], names))
+    elif sample is None:
+        populations = dict.fromkeys(truths, _shipped(tasks[0], population, names))
     else:
         with ResultCache.default() as cache, ProgressBar() as bar:
             populations = {
                 task.dataset.name: scored_sample(
                     task,
                     names or ["all"],
-                    _DEFAULT_SAMPLE if sample is None else sample,
+                    sample,
                     second_seed=second_seed,
                     cache=cache,
                     jobs=jobs,
@@ -113,15 +122,12 @@ def rank(
                 )
                 for task in tasks
             }
-    tables = [
-        (population, _rows((name, split), population, truths[name], ndcg, bootstrap, seed))
-        for name, population in populations.items()
-    ]
-    for population, rows in tables:
+    for name, members in populations.items():
+        rows = _rows((name, split), members, truths[name], ndcg, bootstrap, seed)
         if as_json:
             print_json_lines(rows)
         else:
-            _print(rows, population.origin, markdown)
+            _print(rows, members.origin, markdown)
 
 
 def _check(space: str, jobs: int, both: bool) -> None:
@@ -141,6 +147,27 @@ def _check(space: str, jobs: int, both: bool) -> None:
         )
 
 
+def _check_choice(
+    scores: Path | None, sample: int | None, second_seed: int | None, population: str
+) -> None:
+    if population not in _POPULATIONS:
+        raise unknown_name("population", population, _POPULATIONS)
+    if scores is not None and not (sample is None and second_seed is None):
+        raise InvalidValueError(
+            "`--sample` and `--second-seed` must not be given with --scores, but got both: what "
+            "is in the file is ranked."
+        )
+    if population != "live" and not (scores is None and sample is None):
+        raise InvalidValueError(
+            "`--population` must be given without --scores and --sample, but got both: it chooses "
+            "among the shipped scores."
+        )
+    if second_seed is not None and sample is None:
+        raise InvalidValueError(
+            "`--second-seed` must be given with --sample, but got it alone: it scores networks."
+        )
+
+
 def _proxies(names: Sequence[str]) -> list[str] | None:
     """Replace ready-made scores by their proxies; None stands for all there are."""
     from hwnas.proxies import proxy_names
@@ -155,6 +182,26 @@ def _proxies(names: Sequence[str]) -> list[str] | None:
     return list(
         dict.fromkeys(p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,)))
     )
+
+
+def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Population[Cell]:
+    from hwnas.ranking.population import shipped_population
+    from hwnas.ranking.shipped import shipped_scores
+    from hwnas.spaces.nasbench201 import NasBench201
+
+    scores = shipped_scores(task.space.name, "cifar10")
+    if scores is None:
+        raise InvalidValueError(
+            "`--sample` or `--scores` must be given, since no scores of this space are shipped: "
+            "try --sample 256."
+        )
+    space = NasBench201()
+    members = {
+        "live": lambda cell: cell.is_live(),
+        "all": lambda _: True,
+        "networks": lambda cell: space.representative(cell) == cell,
+    }
+    return shipped_population(space, scores, members[which], task.seed, names)
 
 
 def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[Cell]:
@@ -191,14 +238,29 @@ def _rows(
         "live": sum(arch.is_live() for arch in population.archs),
         "networks": len({space.canonical_key(arch) for arch in population.archs}),
     }
+    first = {c.name: c.scores for c in candidates(population.first)}
     again = {c.name: c.scores for c in candidates(population.again)}
     rows = []
     for c in candidates(population.columns):
         row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
         if c.name in again:
-            row["seed_stability"] = seed_stability(c.scores, again[c.name])
-        rows.append(row)
+            row["seed_stability"] = seed_stability(first[c.name], again[c.name])
+        rows.append(row | _published(row))
     return rows
+
+
+def _published(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Give what papers report for the same population; nothing if it has a size of its own."""
+    from hwnas.ranking.published import published
+
+    cells = {(9_445, 9_445): "live", (15_625, 9_445): "all"}.get((row["n"], row["live"]))
+    if cells is None:
+        return {}
+    return {
+        f"published_{metric}": figure.value if figure else None
+        for metric in ("spearman", "kendall")
+        for figure in [published(metric, row["score"], row["dataset"], cells)]
+    }
 
 
 def _print(rows: list[dict[str, Any]], origin: str, markdown: bool) -> None:
@@ -226,6 +288,8 @@ def _describe(row: dict[str, Any]) -> str:
 
 def _cell(row: dict[str, Any], name: str) -> Any:
     value = row[name]
+    if value is None:
+        return "–"
     if not isinstance(value, float):
         return value
     text = "–" if value != value else f"{value:.1f}" if name == "top64_top5" else f"{value:.3f}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from hwnas.cache import ResultCache
 from hwnas.configuration import Task, reference_sample
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation import Evaluator, Report
 from hwnas.objectives import proxy_objective
 from hwnas.proxies import make_proxies
 from hwnas.ranking.score_table import ScoreTable
-from hwnas.typing import Arch, FloatArray
+from hwnas.ranking.shipped import ShippedScores
+from hwnas.typing import Arch, EnumerableSpace, FloatArray
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,60 @@ class Population(Generic[Arch]):
         archs: (n,) architectures.
         columns: (n,) raw scores by the name of the proxy; NaN where there is none.
         origin: where they come from, for people.
-        again: (n,) raw scores of a second seed; empty where there is none.
+        first: (m,) raw scores of the networks that were scored with a second seed as well.
+        again: (m,) raw scores of that seed; both are empty where there is none.
     """
 
     archs: list[Arch]
     columns: dict[str, FloatArray]
     origin: str
-    again: dict[str, FloatArray]
+    first: dict[str, FloatArray] = field(default_factory=dict)
+    again: dict[str, FloatArray] = field(default_factory=dict)
 
 
 def shuffled(table: ScoreTable[Arch], file: Path, seed: int) -> Population[Arch]:
     """Take the architectures of a table in a random order."""
     order = np.random.default_rng(seed).permutation(len(table.archs))
     columns = {name: values[order] for name, values in table.columns.items()}
-    return Population([table.archs[i] for i in order], columns, f"scores of {file.name}", {})
+    return Population([table.archs[i] for i in order], columns, f"scores of {file.name}")
+
+
+def shipped_population(
+    space: EnumerableSpace[Arch],
+    scores: ShippedScores,
+    members: Callable[[Arch], bool],
+    seed: int,
+    proxies: Sequence[str] | None = None,
+) -> Population[Arch]:
+    """Give architectures of a space the scores of their networks that ship with the package.
+
+    Args:
+        space: the space.
+        scores: scores of all of its networks.
+        members: tells which architectures belong to the population.
+        seed: seed of the order.
+        proxies: the columns wanted; None for every one that is there.
+
+    Raises:
+        InvalidValueError: a wanted column is not shipped.
+    """
+    wanted = list(scores.columns) if proxies is None else list(proxies)
+    if absent := [name for name in wanted if name not in scores.columns]:
+        raise InvalidValueError(
+            f"`proxy` must be shipped with the package to be ranked without scoring, but "
+            f"{', '.join(absent)} is not: add --sample 256 to score some networks, or choose among "
+            f"{', '.join(scores.columns)}."
+        )
+    archs = [arch for arch in space if members(arch)]
+    archs = [archs[i] for i in np.random.default_rng(seed).permutation(len(archs))]
+    rows = np.array([scores.rows[space.canonical_key(arch)] for arch in archs])
+    return Population(
+        archs,
+        {name: scores.columns[name][rows] for name in wanted},
+        f"scores shipped with the package ({scores.provenance['input']})",
+        {name: scores.columns[name][scores.again_rows] for name in scores.again if name in wanted},
+        {name: values for name, values in scores.again.items() if name in wanted},
+    )
 
 
 def scored_sample(
@@ -76,5 +118,7 @@ def scored_sample(
         f"networks of uniformly drawn cells, each once, scored with {task.batch_size} Gaussian "
         f"images for {task.dataset.name}, seed {task.seed}"
     )
-    again = {} if second_seed is None else scores(second_seed)
-    return Population(archs, scores(task.seed), origin, again)
+    first = scores(task.seed)
+    if second_seed is None:
+        return Population(archs, first, origin)
+    return Population(archs, first, origin, first, scores(second_seed))
