@@ -85,7 +85,7 @@ class Trainability:
     published: bool = False
 
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({BlockTransfers()})
 
     @property

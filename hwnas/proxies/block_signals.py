@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -126,8 +127,7 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
 
     def transfer(self, inputs: Tensor, output: Tensor) -> BlockTransfer:
         """Pass random signs back through one block."""
-        signs = torch.empty_like(output, requires_grad=False)
-        signs.bernoulli_(0.5, generator=self.generator).mul_(2).sub_(1)
+        signs = random_signs(output, self.generator)
         returned = torch.zeros_like(inputs, requires_grad=False)
         if output.requires_grad:
             (returned,) = torch.autograd.grad(
@@ -135,6 +135,15 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
             )
         same = returned.shape == signs.shape and torch.equal(returned, signs)
         return BlockTransfer(_transfer_matrix(returned, signs), same)
+
+
+def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw +1 and -1 for each element of (B, C, H, W), from the bits of random bytes."""
+    B, C, H, W = maps.shape
+    count = maps.numel()
+    octets = torch.empty(math.ceil(count / 8), dtype=torch.uint8).random_(generator=generator)
+    bits = torch.from_numpy(np.unpackbits(octets.numpy(), count=count))
+    return (2 * bits.to(maps.dtype) - 1).view(B, H, W, C).permute(0, 3, 1, 2)
 
 
 def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def score_network(
     subject = Subject(model, in_shape, batch, batch_size, seed)
     with _isolated(threads):
         answers = _answer(subject, proxies)
-        return {proxy.name: _score(proxy, answers) for proxy in proxies}
+        return {proxy.name: _score(proxy, answers, _work(subject, proxy)) for proxy in proxies}
 
 
 def _checked_shape(in_shape: Sequence[int]) -> InShape:
@@ -121,20 +121,20 @@ class _Answers:
         answer: T = value
         return answer
 
-    def share(self, proxy: Proxy) -> float:
-        """Give the proxy's share of the seconds."""
-        used = _work(proxy)
+    def share(self, used: set[Signal[Any] | Setting | None]) -> float:
+        """Give the share of the seconds of one of those who use these items."""
         return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
 
 
-def _work(proxy: Proxy) -> set[Signal[Any] | Setting | None]:
+def _work(subject: Subject, proxy: Proxy) -> set[Signal[Any] | Setting | None]:
     """Give what a proxy uses: its requests, the passes behind them, the trial run (None)."""
+    passes = {subject.resolved(s.setting) for s in proxy.needs if isinstance(s, PassSignal)}
     trial = {None} if any(getattr(signal, "runs", True) for signal in proxy.needs) else set()
-    return {*trial, *proxy.needs, *(s.setting for s in proxy.needs if isinstance(s, PassSignal))}
+    return {*trial, *proxy.needs, *passes}
 
 
 def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
-    answers = _Answers(users=Counter(item for proxy in proxies for item in _work(proxy)))
+    answers = _Answers(users=Counter(item for proxy in proxies for item in _work(subject, proxy)))
     if None in answers.users:
         with _timed(answers, None):
             _ = subject.num_classes  # fails here, for all proxies, if the network is unusable
@@ -142,7 +142,7 @@ def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
     passes: dict[Setting, list[PassSignal[Any]]] = {}
     for signal in signals:
         if isinstance(signal, PassSignal):
-            passes.setdefault(signal.setting, []).append(signal)
+            passes.setdefault(subject.resolved(signal.setting), []).append(signal)
         elif isinstance(signal, OwnSignal):
             with _timed(answers, signal):
                 answers.values[signal] = _attempt(subject, signal)
@@ -211,7 +211,7 @@ def _timed(answers: _Answers, item: Signal[Any] | Setting | None) -> Iterator[No
         answers.seconds[item] = answers.seconds.get(item, 0.0) + elapsed
 
 
-def _score(proxy: Proxy, answers: _Answers) -> ProxyScore:
+def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | None]) -> ProxyScore:
     start = time.perf_counter()
     try:
         value, error = float(proxy.score(answers)), None
@@ -219,4 +219,4 @@ def _score(proxy: Proxy, answers: _Answers) -> ProxyScore:
             value, error = math.nan, f"{proxy.name} is not finite for this network."
     except ProxyError as failure:
         value, error = math.nan, str(failure)
-    return ProxyScore(value, time.perf_counter() - start + answers.share(proxy), error)
+    return ProxyScore(value, time.perf_counter() - start + answers.share(used), error)

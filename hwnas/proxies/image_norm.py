@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import ProxyError
+from hwnas.proxies.positions import position_rows, sum_positions
 
 
 def batch_norm_by_image(
@@ -47,30 +48,24 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        rows = _rows(input)
+        rows = position_rows(input)
         centred = rows - _mean(rows)
         scale = (_mean(centred.square()) + eps).rsqrt()
         normalised = centred.mul_(scale)
         ctx.save_for_backward(normalised, scale * weight)
         maps = torch.empty_like(input)  # no view, so that it may be changed in place
-        torch.addcmul(bias, normalised, weight, out=_rows(maps))
+        torch.addcmul(bias, normalised, weight, out=position_rows(maps))
         return maps
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, None, None, None]:
         normalised, scale = ctx.saved_tensors
-        rows = _rows(delta)
+        rows = position_rows(delta)
         along = _mean(rows * normalised)
         gradient = torch.addcmul(rows - _mean(rows), normalised, along, value=-1).mul_(scale)
         maps = torch.unflatten(gradient, 1, delta.shape[2:]).movedim(-1, 1)
         return maps, None, None, None
 
 
-def _rows(maps: Tensor) -> Tensor:
-    return maps.movedim(1, -1).flatten(1, -2)
-
-
 def _mean(rows: Tensor) -> Tensor:
-    """Average (B, positions, C) over positions; a product is faster than a reduction."""
-    weights = rows.new_full((1, 1, rows.shape[1]), 1 / rows.shape[1])
-    return torch.bmm(weights.expand(len(rows), -1, -1), rows)
+    return sum_positions(rows) / rows.shape[1]

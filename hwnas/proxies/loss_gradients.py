@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.layers import WeightLayer, weight_layers
+from hwnas.proxies.positions import position_rows, sum_positions
 from hwnas.proxies.signals import OwnSignal, Setting
 from hwnas.proxies.subject import Subject
 from hwnas.seeding import derive_seed
@@ -59,16 +60,18 @@ class LossGradients(OwnSignal[LossPass]):
         setting: preparation of the network, and images a batch.
         part: index of the batch.
         parts: batches that the user's images are divided into; Gaussian ones are drawn one each.
+        products: whether the products are wanted; there are none otherwise.
     """
 
     setting: Setting = AS_BUILT
     part: int = 0
     parts: int = 1
+    products: bool = True
 
     def measure(self, subject: Subject) -> LossPass:
         """Run one forward and backward pass, once for all requests of the same images."""
         parts = 1 if subject.batch is None else self.parts
-        images = LossGradients(self.setting, self.part, parts)
+        images = replace(self, parts=parts)
         return subject.once(images, lambda: self._run(subject, images))
 
     def input(self, subject: Subject) -> tuple[Tensor, Tensor]:
@@ -86,7 +89,8 @@ class LossGradients(OwnSignal[LossPass]):
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         batch = images.input(subject)
-        with _channel_products(layers, len(batch[0])) as products:
+        watched = layers if self.products else {}
+        with _channel_products(watched, len(batch[0])) as products:
             loss = images.loss(subject, network, batch)
             parameters = list(network.parameters())
             gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
@@ -114,10 +118,11 @@ def _channel_products(layers: Mapping[str, WeightLayer], B: int) -> Iterator[Cha
 
             def add(gradient: Tensor) -> None:
                 product = kept * gradient
-                if not isinstance(layer, nn.Linear):
-                    product = product.movedim(1, -1)
-                sums = product.flatten(1, -2).sum(dim=1) if product.ndim > 2 else product
-                products.sums[name] = products.sums.get(name, 0) + sums
+                if product.ndim > 2:
+                    last = isinstance(layer, nn.Linear)
+                    rows = product.flatten(1, -2) if last else position_rows(product)
+                    product = sum_positions(rows)[:, 0]
+                products.sums[name] = products.sums.get(name, 0) + product
 
             output.register_hook(add)  # type: ignore[no-untyped-call]
             return output.clone()  # what follows may change it in place

@@ -15,7 +15,7 @@ from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
 from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
-# Sums of +-1 in float32 are exact below 2**24.
+# Counts in float32 are exact up to 2**24.
 _COLUMNS = 2**23
 
 
@@ -39,10 +39,12 @@ class _ReluCollector(Collector[Tensor]):
     def add(self, inputs: Tensor) -> None:
         """Count the units of one ReLU, given its input (B, units)."""
         with self.timed(), torch.no_grad():
-            # Agreements = (units + S S^T) / 2 with signs S of +-1: one product instead of two.
+            # With A = 1 where active, units agree in A A^T + (1 - A) (1 - A)^T: one product.
             for part in torch.split(inputs, _COLUMNS, dim=1):
-                signs = torch.where(part > 0, 1.0, -1.0)
-                self.kernel += (part.shape[1] + (signs @ signs.T).double()) / 2
+                active = torch.gt(part, 0, out=torch.empty_like(part))
+                numbers = active.sum(dim=1).double()
+                both = (active @ active.T).double()
+                self.kernel += part.shape[1] - numbers[:, None] - numbers + 2 * both
             self.layers += 1
 
     def finish(self, logits: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from hwnas.proxies.positions import position_rows, sum_positions
+
 # A batch norm hides the scale of its input but for its epsilon; how much of the variance that is.
 _HIDDEN = 1e-3
 
@@ -129,7 +131,7 @@ class _NormGradient(torch.autograd.Function):
         by_q, a_sum, p_sum = _gradients(p, x, w, mean, r, ctx.eps)
         n = x.numel() / x.shape[1]
         a, b, p_mean, q_mean = a_sum / n, b_sum / n, p_sum / n, q_sum / n
-        covariance = _channel_sums(p * q) / n - p_mean * q_mean
+        covariance = sum_positions(position_rows(p * q)).sum(dim=(0, 1)) / n - p_mean * q_mean
         k = (covariance - 3 * a * b) * r
         by_x = (p * _maps(b)).addcmul_(q, _maps(a)).addcmul_(x, _maps(k))
         by_x.sub_(_maps(b * p_mean + a * q_mean + k * mean)).mul_(_maps(-w * r * r))
@@ -140,12 +142,6 @@ def _gradients(q: Tensor, x: Tensor, w: Tensor, mean: Tensor, r: Tensor, eps: fl
     """Give the gradient by x, and the sums of q * x^ and of q over each channel."""
     found: Gradients = _backward(q, x, w, None, None, mean, r, True, eps, [True, True, True])
     return found
-
-
-def _channel_sums(maps: Tensor) -> Tensor:
-    """Sum (B, C, H, W) to (C,); a product is faster than a reduction."""
-    rows = maps.permute(0, 2, 3, 1).flatten(0, 2)
-    return rows.new_ones(len(rows)) @ rows
 
 
 def _maps(channels: Tensor) -> Tensor:

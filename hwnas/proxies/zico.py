@@ -49,7 +49,10 @@ class ZiCo:
 
     @property
     def _passes(self) -> list[LossGradients]:
-        return [LossGradients(part=part, parts=self.batches) for part in range(self.batches)]
+        return [
+            LossGradients(part=part, parts=self.batches, products=part == 0)
+            for part in range(self.batches)
+        ]
 
     @property
     def needs(self) -> frozenset[Signal[Any]]:

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.aznas import Expressivity, Progressivity, Trainability
-from hwnas.proxies.block_signals import BlockCovariances, BlockTransfer, BlockTransfers
+from hwnas.proxies.block_signals import (
+    BlockCovariances,
+    BlockTransfer,
+    BlockTransfers,
+    random_signs,
+)
 from hwnas.proxies.engine import score_network
 from hwnas.proxies.signals import Setting
 from hwnas.proxies.subject import Subject
@@ -73,9 +78,7 @@ def test_trainability_against_explicit_jacobians(resnet: nn.Module) -> None:
             return cast(Tensor, block(x.clone()))
 
         output = run(maps)
-        layout = torch.channels_last
-        signs = torch.empty_like(output, dtype=torch.float32, memory_format=layout)
-        signs.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+        signs = random_signs(output, generator)
         jacobian: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
             run, maps
         )
@@ -169,3 +172,16 @@ def test_an_image_without_a_multiple_of_the_stride_is_padded(resnet: nn.Module) 
     score = score_network(resnet, (3, 7, 7), [Trainability()], batch_size=3)["trainability"]
     assert score.error is None
     assert -10 < score.value < 0
+
+
+def test_random_signs_are_fair_and_independent() -> None:
+    like = torch.empty(3, 5, 101, 103)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (random_signs(like, generator) for _ in range(2))
+    assert first.shape == like.shape
+    assert bool((first.abs() == 1).all())
+    # Means of n = 156,045 signs have a standard deviation of 1 / sqrt(n) = 0.0025.
+    assert abs(float(first.mean())) < 0.01
+    assert abs(float((first * second).mean())) < 0.01
+    assert abs(float((first[..., 1:] * first[..., :-1]).mean())) < 0.01
+    assert torch.equal(random_signs(like, torch.Generator().manual_seed(0)), first)

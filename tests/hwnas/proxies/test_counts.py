@@ -40,6 +40,21 @@ def test_flops_are_of_one_image_whatever_the_batch() -> None:
     )
 
 
+def test_flops_of_attention_count() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.layer(x.flatten(2).transpose(1, 2)).mean(dim=1)
+            return logits
+
+    # 5 tokens: projections to 24 and from 8, two products of 5 x 5 over 2 heads of 4, two layers.
+    macs = 5 * 8 * 24 + 5 * 8 * 8 + 2 * 5 * 5 * 8 + 2 * 5 * 8 * 16
+    assert value(Tokens(), Flops(), (8, 1, 5)) == 2 * macs
+
+
 def test_layers() -> None:
     assert value(small(), Layers(), (3, 8, 8)) == 3
 

@@ -44,13 +44,14 @@ class Wired(nn.Module):
         self.run = run
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.run(self.conv, self.norm, x)
+        maps: Tensor = self.run(self.conv, self.norm, x)
         return maps.square().mean(dim=(2, 3))
 
 
 def beside(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    maps = conv(x)
-    return F.relu(norm(maps)) + maps.detach() * maps.mean()
+    maps: Tensor = conv(x)
+    both: Tensor = F.relu(norm(maps)) + maps.detach() * maps.mean()
+    return both
 
 
 @pytest.mark.parametrize(

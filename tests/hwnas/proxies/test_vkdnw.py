@@ -50,7 +50,9 @@ def test_entropy_against_the_explicit_fisher_information(resnet: nn.Module) -> N
     F = np.mean(
         [j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(J, p, strict=True)], axis=0
     )
-    score = score_network(resnet, SHAPE, [VkdnwEntropy()], batch_size=5, seed=3)["vkdnw_entropy"]
+    score = score_network(resnet, SHAPE, [VkdnwEntropy(batch_size=None)], batch_size=5, seed=3)[
+        "vkdnw_entropy.wholebatch"
+    ]
     assert math.isclose(score.value, decile_entropy(F), rel_tol=1e-4)
 
 
@@ -72,18 +74,19 @@ def test_published_variant_against_the_explicit_product(resnet: nn.Module) -> No
     for L, q in zip(factors, p, strict=True):
         np.testing.assert_allclose(L @ L.T, np.diag(q) - np.outer(q, q), atol=1e-12)
     F = np.mean([(L @ j).T @ (L @ j) for L, j in zip(factors, J, strict=True)], axis=0)
-    proxies = [VkdnwEntropy(), VkdnwEntropy(published=True)]
+    proxies = [VkdnwEntropy(published=p, batch_size=None) for p in (True, False)]
     scores = score_network(resnet, SHAPE, proxies, batch_size=5, seed=3)
-    published = scores["vkdnw_entropy.published"].value
+    published = scores["vkdnw_entropy.published-wholebatch"].value
     assert math.isclose(published, decile_entropy(F), rel_tol=1e-4)
-    assert not math.isclose(published, scores["vkdnw_entropy"].value, rel_tol=5e-3)
+    assert not math.isclose(published, scores["vkdnw_entropy.wholebatch"].value, rel_tol=5e-3)
 
 
 def test_score_is_size_plus_a_fraction(resnet: nn.Module) -> None:
-    scores = score_network(resnet, SHAPE, [VkdnwEntropy(), Vkdnw()], batch_size=5)
+    entropy = VkdnwEntropy(batch_size=4)
+    scores = score_network(resnet, SHAPE, [entropy, Vkdnw()], batch_size=5)
     tensors = sum(1 for _ in resnet.parameters())
     assert math.isclose(
-        scores["vkdnw"].value, tensors + scores["vkdnw_entropy"].value / math.log(9), rel_tol=1e-12
+        scores["vkdnw"].value, tensors + scores[entropy.name].value / math.log(9), rel_tol=1e-12
     )
     assert tensors <= scores["vkdnw"].value <= tensors + 1
 
@@ -91,8 +94,8 @@ def test_score_is_size_plus_a_fraction(resnet: nn.Module) -> None:
 def test_the_batch_size_may_be_overridden(resnet: nn.Module) -> None:
     small = VkdnwEntropy(batch_size=5)
     value = score_network(resnet, SHAPE, [small], batch_size=9)[small.name].value
-    plain = score_network(resnet, SHAPE, [VkdnwEntropy()], batch_size=5)["vkdnw_entropy"].value
-    assert value == plain
+    whole = VkdnwEntropy(batch_size=None)
+    assert value == score_network(resnet, SHAPE, [whole], batch_size=5)[whole.name].value
 
 
 def test_a_network_without_information_has_no_score() -> None:
@@ -115,6 +118,9 @@ def test_names_tell_variants_apart() -> None:
     assert VkdnwEntropy().name == "vkdnw_entropy"
     variant = VkdnwEntropy(published=True, fim_size=64, elements=2, batch_size=16)
     assert variant.name == "vkdnw_entropy.published-fim64-elements2-batch16"
+    assert Vkdnw().name == "vkdnw"
+    assert Vkdnw(VkdnwEntropy(batch_size=64)).name == "vkdnw.batch64"
+    assert Vkdnw(VkdnwEntropy()).name == "vkdnw.batch32"
     assert Vkdnw(variant).name == "vkdnw.published-fim64-elements2-batch16"
 
 
