@@ -132,7 +132,10 @@ class _Trace:
         elif func.is_view or name in _MOVES:
             self._move(func, args, kwargs, result)
         elif _is_left_out(func):
-            self._join(known, _first(result))
+            target = _first(result)
+            if target is args[0] and any(source is not target for source in known):
+                self._refuse_views(target)
+            self._join(known, target)
         else:
             raise ProxyError(
                 "`model` must be made of convolutions, linear layers, pools, activations, sums and "
@@ -187,8 +190,6 @@ class _Trace:
 
     def _join(self, tensors: Sequence[Tensor], result: Tensor) -> None:
         """Give a sum, product, ... the terms of all its arguments."""
-        if any(result is not x for x in tensors):
-            self._refuse_views(result)
         terms = [
             term
             if isinstance(term, range) and x.shape[:2] == result.shape[:2] and x.ndim == result.ndim
@@ -198,12 +199,12 @@ class _Trace:
         ]
         self._keep(result, terms)
 
-    def _refuse_views(self, result: Tensor) -> None:
-        """Refuse results in memory that other tensors see: they would have to change as well."""
-        memory = result.untyped_storage()
+    def _refuse_views(self, target: Tensor) -> None:
+        """Refuse to add to memory that other tensors see: their terms would change as well."""
+        memory = target.untyped_storage()
         seen = (t for t in self._alive if t.untyped_storage()._cdata == memory._cdata)
-        part = memory.nbytes() != result.numel() * result.element_size()
-        if part or any(t is not result for t in seen):
+        part = memory.nbytes() != target.numel() * target.element_size()
+        if part or any(t is not target for t in seen):
             raise ProxyError(
                 "`model` must not write into views, but does: no channel can be followed there."
             )

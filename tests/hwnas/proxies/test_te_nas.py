@@ -20,7 +20,7 @@ def score(model: nn.Module, shape: tuple[int, int, int], proxy: Proxy, **setting
     return score_network(model, shape, [proxy], **settings)[proxy.name]
 
 
-@pytest.mark.parametrize("units", [1, 3, 5])
+@pytest.mark.parametrize("units", [1, 3, 12])
 def test_lines_through_the_origin_make_two_regions_each(units: int) -> None:
     # Biases are 0, so each unit divides the plane by a line through the origin.
     model = nn.Sequential(nn.Flatten(), nn.Linear(2, units), nn.ReLU(), nn.Linear(units, 2))
