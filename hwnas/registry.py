@@ -51,7 +51,11 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
-    "strategies": {},
+    "strategies": {
+        "random": "hwnas.strategies.random_search:RandomSearch",
+        "pareto-evolution": "hwnas.strategies.pareto_evolution:ParetoEvolution",
+        "pareto-local-search": "hwnas.strategies.pareto_local_search:ParetoLocalSearch",
+    },
     "hosts": {"optuna": "hwnas_optuna.search:OptunaHost"},
 }
 
