@@ -38,7 +38,10 @@ def search(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL. [default: a file in --out]")
+        str | None,
+        typer.Option(
+            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. [default: file in --out]"
+        ),
     ] = None,
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),

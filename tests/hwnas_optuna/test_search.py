@@ -17,8 +17,9 @@ from hwnas.sources import Effort
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
+from hwnas_optuna.loop import run
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import open_study, run
+from hwnas_optuna.search import open_study
 
 SPACE = NasBench201()
 WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
