@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,7 +74,10 @@ def _open_data_base(text: str, create: bool) -> BaseStorage:
     if url.drivername == "postgresql":
         # What SQLAlchemy takes here depends on its version.
         url = url.set(drivername="postgresql+psycopg")
-    return RDBStorage(url.render_as_string(hide_password=False))
+    storage = RDBStorage(url.render_as_string(hide_password=False))
+    # Optuna leaves the pool's connections to the garbage collector, of which drivers complain.
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
 
 
 def _open_journal(text: str, create: bool) -> BaseStorage:

@@ -64,9 +64,10 @@ def evaluator(toy: Toy, bound: float | None = None) -> Evaluator[Cell]:
 
 
 def study_of(
-    made: Evaluator[Cell], path: Path | None, sampler: str = "nsga2", seed: int = 0
+    made: Evaluator[Cell], storage: Path | str | None, sampler: str = "nsga2", seed: int = 0
 ) -> optuna.Study:
-    storage = None if path is None else f"sqlite:///{path}"
+    if isinstance(storage, Path):
+        storage = f"sqlite:///{storage}"
     return open_study(
         made, storage=storage, name="s", sampler=sampler, seed=seed, settings={"toy": 1}
     )
@@ -76,22 +77,33 @@ def trials(study: optuna.Study) -> list[Any]:
     return [(t.number, t.state, t.params, t.values) for t in study.trials]
 
 
-@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+@pytest.mark.parametrize("patience", [0, 7, 40])
 def test_a_study_that_was_killed_anywhere_ends_like_one_that_was_not(
-    sampler: str, tmp_path: Path
+    patience: int, tmp_path: Path
 ) -> None:
+    killed_and_resumed_ends_like_one_run("nsga2", f"sqlite:///{tmp_path / 's.db'}", patience)
+
+
+@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+def test_every_sampler_resumes_exactly(sampler: str, tmp_path: Path) -> None:
+    killed_and_resumed_ends_like_one_run(sampler, f"journal:{tmp_path / 's.log'}", 23)
+
+
+def test_a_killed_study_resumes_exactly_in_every_storage(storage: str) -> None:
+    killed_and_resumed_ends_like_one_run("nsga2", storage, 23)
+
+
+def killed_and_resumed_ends_like_one_run(sampler: str, storage: str, patience: int) -> None:
     whole = evaluator(Toy())
     reference = study_of(whole, None, sampler)
     run(reference, whole, 50)
-    for patience in (0, 7, 23, 40) if sampler == "nsga2" else (23,):
-        path = tmp_path / f"{patience}.db"
-        broken = evaluator(Toy(patience))
-        with pytest.raises(Killed):
-            run(study_of(broken, path, sampler), broken, 50)
-        fresh = evaluator(Toy())
-        study = study_of(fresh, path, sampler)
-        run(study, fresh, 50)
-        assert trials(study) == trials(reference)
+    broken = evaluator(Toy(patience))
+    with pytest.raises(Killed):
+        run(study_of(broken, storage, sampler), broken, 50)
+    fresh = evaluator(Toy())
+    study = study_of(fresh, storage, sampler)
+    run(study, fresh, 50)
+    assert trials(study) == trials(reference)
 
 
 def test_a_study_killed_while_asking_goes_on_exactly(
