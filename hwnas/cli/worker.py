@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.output import note
+from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
-from hwnas.errors import InvalidValueError
 
 
 def worker(
@@ -17,7 +17,9 @@ def worker(
         str, typer.Option(help="Storage of the search: URL, journal:FILE or grpc://HOST:PORT.")
     ],
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
-    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    jobs: Jobs = 1,
+    backend: Backend = "loky",
+    cluster: Cluster = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
@@ -28,10 +30,9 @@ def worker(
 
     Example: hwnas worker --storage postgresql://user@host/name --study hwnas
     """
+    from hwnas.backends import parallel_backend
     from hwnas.worker import Worker
 
-    if jobs == 0:
-        raise InvalidValueError("`--jobs` must not be 0: use 1, or -1 for all cores.")
-    with ProgressBar() as bar:
+    with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
         ran = Worker(storage, study, data, jobs, bar).run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

@@ -133,7 +133,7 @@ def test_a_worker_refuses_what_it_cannot_join(
     assert "no study 'hwnas'" in refused(capsys, storage)
     assert "started by hwnas search" in refused(capsys, storage, study=foreign.study_name)
     assert start_search(storage, tmp_path, 2) == 0
-    assert "--jobs" in refused(capsys, storage, "--jobs", "0")
+    assert "`jobs`" in refused(capsys, storage, "--jobs", "0")
 
 
 @pytest.mark.parametrize("package", ["hwnas", "torch"])
