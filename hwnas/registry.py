@@ -53,6 +53,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
     "strategies": {
         "random": "hwnas.strategies.random_search:RandomSearch",
+        "predictor-guided": "hwnas.strategies.predictor_guided:PredictorGuided",
         "pareto-evolution": "hwnas.strategies.pareto_evolution:ParetoEvolution",
         "pareto-local-search": "hwnas.strategies.pareto_local_search:ParetoLocalSearch",
     },

@@ -22,15 +22,15 @@ class Knowledge(Generic[Arch]):
     """Cheap knowledge of architectures, for searches whose evaluations are costly.
 
     Attributes:
-        features: gives `(n, f)` inputs of a model: proxies, graph features, counts. Scales do not
-            matter, since models see ranks. NaN is a missing value.
+        features: gives `(n, f)` inputs of a model beside those that the space gives: proxies,
+            counts. Scales do not matter, since a model sees ranks. None if there are none.
         scores: gives `(n, p)` numbers that grow with the expected quality in the unknown
             objectives, e.g. proxies; their ranks are joined (`log_rank`). None if there are none.
         known_losses: objectives whose values a table or a counter gives, by their index among the
             m objectives: gives `(n,)` losses, so maximised ones negated; NaN where there is none.
     """
 
-    features: Measure[Arch]
+    features: Measure[Arch] | None = None
     scores: Measure[Arch] | None = None
     known_losses: Mapping[int, Measure[Arch]] = field(default_factory=dict)
 
@@ -46,12 +46,15 @@ class Problem(Generic[Arch]):
         knowledge: cheap knowledge, or None.
         candidates: the architectures that may be proposed, if not all representatives. Several
             may share a class, of which still only one is proposed. Invalid ones are left out.
+        seed: seed of what is drawn from the space once, such as a pool.
+        seed: seed of what is drawn from the space once, such as a pool.
     """
 
     space: SearchSpace[Arch]
     feasible: Callable[[Sequence[Arch]], BoolArray] | None = None
     knowledge: Knowledge[Arch] | None = None
     candidates: Sequence[Arch] | None = None
+    seed: int = 0
 
     def require_scores(self, purpose: str) -> Measure[Arch]:
         """Give the scores; `InvalidValueError` says what they are needed for if there are none."""
