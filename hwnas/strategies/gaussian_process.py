@@ -56,7 +56,8 @@ class PoolProcess:
 
     def __init__(self, features: FloatArray) -> None:
         self._features = features / math.sqrt(max(features.shape[1], 1))
-        self._settings = (math.nan, math.nan)
+        self._settings = self._chosen = (math.nan, math.nan)
+        self._chosen_from = (b"", b"")
         self._rows: list[int] = []
         self._factor = np.zeros((0, 0))
         self._whitened = np.zeros((0, len(features)))
@@ -91,9 +92,13 @@ class PoolProcess:
             used *= 2
         # Ranks among these alone: the choice stands until their number doubles.
         inputs, targets = self._features[rows[:used]], normal_scores(targets[:used])
-        squares = _squared_distances(inputs, inputs)
-        grid = [(length, noise) for length in LENGTH_SCALES for noise in NOISES]
-        return max(grid, key=lambda settings: _likelihood(squares, targets, *settings))
+        key = (inputs.tobytes(), targets.tobytes())
+        if key != self._chosen_from:
+            squares = _squared_distances(inputs, inputs)
+            grid = [(length, noise) for length in LENGTH_SCALES for noise in NOISES]
+            self._chosen = max(grid, key=lambda settings: _likelihood(squares, targets, *settings))
+            self._chosen_from = key
+        return self._chosen
 
     def _set(self, settings: tuple[float, float]) -> None:
         if settings != self._settings:

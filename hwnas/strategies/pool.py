@@ -27,9 +27,11 @@ class Pool(Generic[Arch]):
     Args:
         problem: space, constraints, knowledge.
         candidates: the candidates of the same problem.
+        seed: seed of the sample.
     """
 
-    def __init__(self, problem: Problem[Arch], candidates: Candidates[Arch]) -> None:
+    def __init__(self, problem: Problem[Arch], candidates: Candidates[Arch], seed: int) -> None:
+        self.seed = seed
         self._problem = problem
         self._candidates = candidates
 
@@ -37,14 +39,8 @@ class Pool(Generic[Arch]):
     def _entries(self) -> Sequence[tuple[str, Arch]]:
         if self._candidates.listed is not None:
             return self._candidates.listed
-        rng = np.random.default_rng(derive_seed(self._problem.seed, "pool"))
-        drawn: dict[str, Arch] = {}
-        while len(drawn) < DRAWN:
-            arch = self._candidates.draw(drawn.keys(), rng)
-            if arch is None:
-                break
-            drawn[self._problem.space.canonical_key(arch)] = arch
-        return list(drawn.items())
+        rng = np.random.default_rng(derive_seed(self.seed, "pool"))
+        return list(self._candidates.draw_many(DRAWN, rng).items())
 
     @cached_property
     def archs(self) -> list[Arch]:

@@ -40,11 +40,14 @@ class PredictorGuided(Generic[Arch]):
         self._problem = problem
         self._initial = initial
         self._candidates = Candidates(problem)
-        self._pool = Pool(problem, self._candidates)
+        self._pool = Pool(problem, self._candidates, seed=0)
         self._processes: dict[int, PoolProcess] = {}
 
     def propose(self, history: History[Arch], rng: np.random.Generator) -> Arch | None:
         """Propose the most promising architecture of the pool."""
+        if history.seed != self._pool.seed:
+            self._pool = Pool(self._problem, self._candidates, history.seed)
+            self._processes.clear()
         archs, losses = history.complete()
         rows = self._pool.rows(archs)
         rows, losses = rows[rows >= 0], losses[rows >= 0]
@@ -77,10 +80,11 @@ class PredictorGuided(Generic[Arch]):
         self, objective: int, rows: IntArray, losses: FloatArray, pending: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Give `(n,)` means and deviations, and the losses of rows and pending ones, as scores."""
-        process = self._processes.setdefault(objective, PoolProcess(self._pool.features))
+        if objective not in self._processes:
+            self._processes[objective] = PoolProcess(self._pool.features)
         learned = losses[:MOST_LABELS]
         scores = normal_scores(learned)
-        mean, deviation = process.posterior(rows[:MOST_LABELS], scores, pending)
+        mean, deviation = self._processes[objective].posterior(rows[:MOST_LABELS], scores, pending)
         order = np.argsort(learned)
         own = np.interp(losses, learned[order], scores[order])
         return mean, deviation, np.concatenate([own, mean[pending]])

@@ -46,15 +46,12 @@ class Problem(Generic[Arch]):
         knowledge: cheap knowledge, or None.
         candidates: the architectures that may be proposed, if not all representatives. Several
             may share a class, of which still only one is proposed. Invalid ones are left out.
-        seed: seed of what is drawn from the space once, such as a pool.
-        seed: seed of what is drawn from the space once, such as a pool.
     """
 
     space: SearchSpace[Arch]
     feasible: Callable[[Sequence[Arch]], BoolArray] | None = None
     knowledge: Knowledge[Arch] | None = None
     candidates: Sequence[Arch] | None = None
-    seed: int = 0
 
     def require_scores(self, purpose: str) -> Measure[Arch]:
         """Give the scores; `InvalidValueError` says what they are needed for if there are none."""
