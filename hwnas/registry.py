@@ -52,7 +52,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
     "strategies": {
-        "random": "hwnas.strategies.random_search:RandomSearch",
+        "random-search": "hwnas.strategies.random_search:RandomSearch",
         "predictor-guided": "hwnas.strategies.predictor_guided:PredictorGuided",
         "pareto-evolution": "hwnas.strategies.pareto_evolution:ParetoEvolution",
         "ageing-evolution": "hwnas.strategies.ageing_evolution:AgeingEvolution",

@@ -15,14 +15,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation import Evaluation, Evaluator
 from hwnas.pareto import ParetoSet
 from hwnas.search import Folder, SearchSettings
 from hwnas.typing import Arch
+from hwnas_optuna.hardware_aware import SpaceExhausted
 from hwnas_optuna.objective import HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
-from hwnas_optuna.samplers import FACTORIES, POPULATION, ReproducibleSampler
+from hwnas_optuna.sampler_names import make_sampler
+from hwnas_optuna.samplers import POPULATION
 
 SETTINGS = "hwnas:settings"
 """User attribute of a study: what it was started with, as JSON text."""
@@ -43,7 +45,7 @@ def open_study(
         evaluator: objectives and space.
         storage: Optuna storage URL, or None for memory.
         name: study name.
-        sampler: one of `hwnas_optuna.samplers.FACTORIES`.
+        sampler: one of `hwnas_optuna.sampler_names.sampler_names`.
         seed: user seed.
         settings: JSON-serialisable settings that must be the same to go on.
 
@@ -51,15 +53,14 @@ def open_study(
         UnknownNameError: no such sampler.
         InvalidValueError: the study exists with other settings, or was not made by hwnas.
     """
-    if sampler not in FACTORIES:
-        raise unknown_name("sampler", sampler, FACTORIES)
+    made = make_sampler(sampler, evaluator, seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = HardwareAwareObjective(evaluator)
     try:
         study = optuna.create_study(
             storage=storage,
             study_name=name,
-            sampler=ReproducibleSampler(FACTORIES[sampler], seed),
+            sampler=made,
             directions=objective.directions,
             load_if_exists=True,
         )
@@ -91,7 +92,8 @@ def run(
     Args:
         study: from `open_study`; no other process may run it at the same time.
         evaluator: objectives, constraints, cache, worker processes.
-        n_trials: trials that the study has in the end, those of earlier runs included.
+        n_trials: trials that the study has in the end, those of earlier runs included; fewer if
+            the space is exhausted before.
         batch: trials asked for before any of them is evaluated.
         after_batch: called with all trials after each batch.
     """
@@ -107,11 +109,28 @@ def run(
         end = len(trials) if complete else max(min(start + batch, n_trials), len(trials))
         asked = [optuna.Trial(study, t._trial_id) for t in unfinished]
         asked += [study.ask() for _ in range(end - len(trials))]
-        archs = [objective.arch(trial) for trial in asked]
-        for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
+        chosen = _choose(study, objective, asked)
+        for trial, evaluation in zip(
+            chosen, evaluator.evaluate(list(chosen.values())), strict=True
+        ):
             _tell(study, objective, trial, evaluation)
         if after_batch is not None:
             after_batch(study.get_trials(deepcopy=False))
+        if len(chosen) < len(asked):
+            return
+
+
+def _choose(
+    study: optuna.Study, objective: HardwareAwareObjective[Arch], trials: Sequence[optuna.Trial]
+) -> dict[optuna.Trial, Arch]:
+    """Suggest architectures; trials for which none is left are pruned."""
+    chosen = {}
+    for trial in trials:
+        try:
+            chosen[trial] = objective.arch(trial)
+        except SpaceExhausted:
+            study.tell(trial, state=TrialState.PRUNED)
+    return chosen
 
 
 def _tell(
