@@ -52,8 +52,11 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
     "strategies": {
-        "random": "hwnas.strategies.random_search:RandomSearch",
+        "random-search": "hwnas.strategies.random_search:RandomSearch",
+        "predictor-guided": "hwnas.strategies.predictor_guided:PredictorGuided",
         "pareto-evolution": "hwnas.strategies.pareto_evolution:ParetoEvolution",
+        "ageing-evolution": "hwnas.strategies.ageing_evolution:AgeingEvolution",
+        "rank-evolution": "hwnas.strategies.rank_evolution:RankEvolution",
         "pareto-local-search": "hwnas.strategies.pareto_local_search:ParetoLocalSearch",
     },
     "hosts": {"optuna": "hwnas_optuna.search:OptunaHost"},

@@ -50,7 +50,7 @@ class SearchSettings:
     objectives: tuple[str, ...] = (DEFAULT_SCORE,)
     costs: tuple[str, ...] = (DEFAULT_COST,)
     constraints: tuple[str, ...] = ()
-    sampler: str = "nsga2"
+    sampler: str = "hardware-aware"
     trials: int = 64
     batch: int = 16
     seed: int = 0

@@ -32,7 +32,13 @@ def search(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound such as 'latency<=5', in the cost's unit.")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="nsga2, tpe or random.")] = "nsga2",
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="hardware-aware, a strategy of hwnas (predictor-guided, pareto-evolution, "
+            "pareto-local-search, random-search, rank-evolution), or Optuna's nsga2, tpe, random."
+        ),
+    ] = "hardware-aware",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,

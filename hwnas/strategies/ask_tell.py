@@ -45,7 +45,7 @@ class AskTell(Generic[Arch]):
         asked: list[Arch] = []
         while len(asked) < n:
             rng = np.random.default_rng(derive_seed(self.seed, self._ledger.proposed))
-            arch = self._proposer.propose(self._ledger.history(), rng)
+            arch = self._proposer.propose(self._ledger.history(self.seed), rng)
             if arch is None:
                 break
             self._ledger.propose(arch)

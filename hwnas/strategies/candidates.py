@@ -62,6 +62,24 @@ class Candidates(Generic[Arch]):
         order = (left[i] for i in _shuffled(len(left), rng))
         return next((arch for arch in order if self.is_feasible(arch)), None)
 
+    def draw_many(self, n: int, rng: np.random.Generator) -> dict[str, Arch]:
+        """Draw up to `n` architectures of different classes, by canonical key."""
+        drawn: dict[str, Arch] = {}
+        if self.listed is not None:
+            order = (self.listed[i] for i in _shuffled(len(self.listed), rng))
+            for key, arch in order:
+                if len(drawn) == n:
+                    break
+                if key not in drawn and self.is_feasible(arch):
+                    drawn[key] = arch
+            return drawn
+        while len(drawn) < n:
+            found = self.draw(drawn.keys(), rng)
+            if found is None:
+                break
+            drawn[self._problem.space.canonical_key(found)] = found
+        return drawn
+
     def new(self, archs: Iterable[Arch], taken: AbstractSet[str]) -> Iterator[Arch]:
         """Give the candidates that stand for these architectures and may be proposed.
 

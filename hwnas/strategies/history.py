@@ -22,12 +22,14 @@ class History(Generic[Arch]):
             was violated. `(0, 0)` before the first one.
         pending: architectures that are being evaluated, oldest first.
         taken: canonical keys that must not be proposed; those of `archs` and `pending` included.
+        seed: user seed, for what is drawn from the space once, such as a pool.
     """
 
     archs: Sequence[Arch]
     losses: FloatArray
     pending: Sequence[Arch]
     taken: AbstractSet[str]
+    seed: int
 
     def complete(self) -> tuple[list[Arch], FloatArray]:
         """Give the `(k,)` architectures with values and their `(k, m)` losses, oldest first."""

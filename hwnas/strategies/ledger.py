@@ -29,12 +29,14 @@ class Ledger(Generic[Arch]):
         self._archs: dict[str, Arch] = {}
         self._rows: list[list[float]] = []
 
-    def history(self) -> History[Arch]:
+    def history(self, seed: int) -> History[Arch]:
         """Give everything that is recorded, in the order in which it was told."""
         width = len(self._rows[0]) if self._rows else 0
         losses = np.array(self._rows, dtype=np.float64).reshape(len(self._rows), width)
         taken = self._archs.keys() | self._pending.keys()
-        return History(list(self._archs.values()), losses, list(self._pending.values()), taken)
+        return History(
+            list(self._archs.values()), losses, list(self._pending.values()), taken, seed
+        )
 
     def propose(self, arch: Arch) -> None:
         """Record a proposal."""

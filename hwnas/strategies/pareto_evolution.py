@@ -9,6 +9,7 @@ import numpy as np
 from hwnas.errors import InvalidValueError
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.history import History
+from hwnas.strategies.mutation import mutate
 from hwnas.strategies.problem import Problem
 from hwnas.strategies.selection import best_first
 from hwnas.typing import Arch
@@ -43,13 +44,8 @@ class ParetoEvolution(Generic[Arch]):
             parents = best_first(losses)[: self._population]
             for _ in range(_PARENTS_TRIED):
                 # Positions are ranks: the smaller one of two wins the tournament.
-                winner = parents[rng.integers(len(parents), size=2).min()]
-                child = self._child(archs[winner], history, rng)
+                winner = int(parents[rng.integers(len(parents), size=2).min()])
+                child = mutate(archs[winner], self._problem.space, self._candidates, history, rng)
                 if child is not None:
                     return child
         return self._candidates.draw(history.taken, rng)
-
-    def _child(self, parent: Arch, history: History[Arch], rng: np.random.Generator) -> Arch | None:
-        neighbours = self._problem.space.neighbours(parent)
-        shuffled = (neighbours[i] for i in rng.permutation(len(neighbours)))
-        return next(self._candidates.new(shuffled, history.taken), None)

@@ -9,6 +9,7 @@ import numpy as np
 from hwnas.errors import InvalidValueError
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.history import History
+from hwnas.strategies.mutation import mutate
 from hwnas.strategies.problem import Problem
 from hwnas.strategies.selection import pareto_ranks
 from hwnas.typing import Arch
@@ -38,10 +39,8 @@ class ParetoLocalSearch(Generic[Arch]):
         archs, losses = history.complete()
         if len(archs) >= self._initial:
             # Layer by layer, in random order within a layer.
-            for i in np.lexsort((rng.random(len(archs)), pareto_ranks(losses))):
-                neighbours = self._problem.space.neighbours(archs[i])
-                shuffled = (neighbours[j] for j in rng.permutation(len(neighbours)))
-                child = next(self._candidates.new(shuffled, history.taken), None)
+            for i in map(int, np.lexsort((rng.random(len(archs)), pareto_ranks(losses)))):
+                child = mutate(archs[i], self._problem.space, self._candidates, history, rng)
                 if child is not None:
                     return child
         return self._candidates.draw(history.taken, rng)

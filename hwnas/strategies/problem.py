@@ -22,15 +22,15 @@ class Knowledge(Generic[Arch]):
     """Cheap knowledge of architectures, for searches whose evaluations are costly.
 
     Attributes:
-        features: gives `(n, f)` inputs of a model: proxies, graph features, counts. Scales do not
-            matter, since models see ranks. NaN is a missing value.
+        features: gives `(n, f)` inputs of a model beside those that the space gives: proxies,
+            counts. Scales do not matter, since a model sees ranks. None if there are none.
         scores: gives `(n, p)` numbers that grow with the expected quality in the unknown
             objectives, e.g. proxies; their ranks are joined (`log_rank`). None if there are none.
         known_losses: objectives whose values a table or a counter gives, by their index among the
             m objectives: gives `(n,)` losses, so maximised ones negated; NaN where there is none.
     """
 
-    features: Measure[Arch]
+    features: Measure[Arch] | None = None
     scores: Measure[Arch] | None = None
     known_losses: Mapping[int, Measure[Arch]] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Generic
 
 import numpy as np
@@ -72,8 +73,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         problem = Problem(space, feasible, knowledge, candidates)
         self._space = space
         self._seed = seed
-        self._proposer = make_proposer(strategy or "random", problem)
         self._candidates = Candidates(problem)
+        listed = self._candidates.listed is not None
+        default = "predictor-guided" if listed else "pareto-evolution"
+        self._proposer = make_proposer(strategy or default, problem)
         self._trials = TrialReader(space)
         self._independent = independent_sampler or ReproducibleSampler(tpe, seed)
         self._distributions: dict[str, BaseDistribution] = {
@@ -141,7 +144,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             if not self._trials.is_taken(self._space.canonical_key(arch), study, trial):
                 return arch
         for attempt in range(_ATTEMPTS):
-            history = self._trials.history(study, trial)
+            history = self._trials.history(study, trial, self._seed)
             arch_or_none = self._proposal(history, trial.number, attempt, fixed)
             if arch_or_none is None:
                 storage.set_trial_system_attr(trial_id, CLAIM, None)
@@ -172,7 +175,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             if arch is None:
                 break
             taken = {*history.taken, self._space.canonical_key(arch)}
-            history = History(history.archs, history.losses, [*history.pending, arch], taken)
+            history = replace(history, pending=[*history.pending, arch], taken=taken)
             arch = self._proposer.propose(history, rng) or arch
         return arch
 

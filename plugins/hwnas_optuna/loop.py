@@ -44,7 +44,7 @@ def run(
         study: from `open_study`; other processes may `work` on it, but not `run` it.
         evaluator: objectives, constraints, cache, worker processes.
         n_trials: trials that the study has in the end, those of earlier runs and of workers
-            included.
+            included; fewer if the space is exhausted before.
         batch: trials asked for before any of them is evaluated.
         after_batch: called with all trials after each batch.
     """

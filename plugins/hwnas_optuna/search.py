@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation import Evaluator
 from hwnas.pareto import ParetoSet
 from hwnas.search import Folder, SearchSettings, requirements
@@ -18,7 +18,7 @@ from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
-from hwnas_optuna.samplers import FACTORIES, ReproducibleSampler
+from hwnas_optuna.sampler_names import make_sampler
 from hwnas_optuna.storage import open_storage, storage_error, without_password
 
 SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
@@ -41,7 +41,7 @@ def open_study(
         evaluator: objectives and space.
         storage: as in `hwnas_optuna.storage.open_storage`; None for memory.
         name: study name.
-        sampler: one of `hwnas_optuna.samplers.FACTORIES`.
+        sampler: one of `hwnas_optuna.sampler_names.sampler_names`.
         seed: user seed.
         settings: JSON-serialisable settings that must be the same to go on.
 
@@ -49,13 +49,14 @@ def open_study(
         UnknownNameError: no such sampler.
         InvalidValueError: the study exists with other settings, or was not made by hwnas.
     """
+    made = make_sampler(sampler, evaluator, seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = HardwareAwareObjective(evaluator)
     try:
         study = optuna.create_study(
             storage=open_storage(storage),
             study_name=name,
-            sampler=make_sampler(sampler, seed),
+            sampler=made,
             directions=objective.directions,
             load_if_exists=True,
         )
@@ -83,17 +84,6 @@ def _difference(stored: str | None, now: str) -> str:
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     )
-
-
-def make_sampler(name: str, seed: int) -> ReproducibleSampler:
-    """Make a sampler by name.
-
-    Raises:
-        UnknownNameError: no such sampler.
-    """
-    if name not in FACTORIES:
-        raise unknown_name("sampler", name, FACTORIES)
-    return ReproducibleSampler(FACTORIES[name], seed)
 
 
 def load_study(storage: str, name: str) -> optuna.Study:
@@ -139,7 +129,9 @@ class JoinedStudy:
 
     def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
         """Run trials until the study has enough of them; see `hwnas_optuna.loop.work`."""
-        self.study.sampler = make_sampler(self.settings["sampler"], self.settings["seed"])
+        self.study.sampler = make_sampler(
+            self.settings["sampler"], evaluator, self.settings["seed"]
+        )
 
         def n_trials() -> int:
             return int(self.study.user_attrs[TRIALS])

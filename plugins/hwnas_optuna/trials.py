@@ -61,7 +61,7 @@ class TrialReader(Generic[Arch]):
         read = ((self.arch(t), t) for t in trials if t.number not in skipped)
         return [(arch, t) for arch, t in read if arch is not None]
 
-    def history(self, study: Study, trial: FrozenTrial) -> History[Arch]:
+    def history(self, study: Study, trial: FrozenTrial, seed: int) -> History[Arch]:
         """Give what a proposal for this trial may depend on, in the order of the trials.
 
         Pruned and failed trials are failed evaluations, and so is a completed one that violates a
@@ -80,6 +80,7 @@ class TrialReader(Generic[Arch]):
             np.array([row for _, row in finished.values()]).reshape(-1, len(study.directions)),
             [arch for key, arch in pending.items() if key not in finished],
             finished.keys() | pending.keys(),
+            seed,
         )
 
     def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,20 +91,27 @@ def test_every_sampler_resumes_exactly(sampler: str, tmp_path: Path) -> None:
 
 
 def test_a_killed_study_resumes_exactly_in_every_storage(storage: str) -> None:
-    killed_and_resumed_ends_like_one_run("nsga2", storage, 23)
+    killed_and_resumed_ends_like_one_run("hardware-aware", storage, 23, 30)
 
 
-def killed_and_resumed_ends_like_one_run(sampler: str, storage: str, patience: int) -> None:
-    whole = evaluator(Toy())
-    reference = study_of(whole, None, sampler)
-    run(reference, whole, 50)
+def killed_and_resumed_ends_like_one_run(
+    sampler: str, storage: str, patience: int, n_trials: int = 50
+) -> None:
     broken = evaluator(Toy(patience))
     with pytest.raises(Killed):
-        run(study_of(broken, storage, sampler), broken, 50)
+        run(study_of(broken, storage, sampler), broken, n_trials)
     fresh = evaluator(Toy())
     study = study_of(fresh, storage, sampler)
-    run(study, fresh, 50)
-    assert trials(study) == trials(reference)
+    run(study, fresh, n_trials)
+    assert trials(study) == uninterrupted(sampler, n_trials)
+
+
+@functools.cache
+def uninterrupted(sampler: str, n_trials: int) -> list[Any]:
+    whole = evaluator(Toy())
+    reference = study_of(whole, None, sampler)
+    run(reference, whole, n_trials)
+    return trials(reference)
 
 
 def test_a_study_killed_while_asking_goes_on_exactly(

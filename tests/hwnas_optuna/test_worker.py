@@ -16,6 +16,7 @@ from hwnas.cli import main
 from hwnas.errors import InvalidValueError
 from hwnas.pareto import ParetoSet
 from hwnas.worker import check_requirements
+from hwnas_optuna.objective import KEY
 from hwnas_optuna.participant import GRACE, OWNER, standing
 from hwnas_optuna.search import REQUIREMENTS, TRIALS
 from hwnas_optuna.storage import open_storage
@@ -75,6 +76,8 @@ def test_workers_of_which_one_is_killed_neither_lose_nor_repeat_a_trial(
     # Two workers that ask at the same moment may both see room for one more.
     assert len(standing(trials)) in (20, 21)
     assert {t.state for t in standing(trials)} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    keys = [t.user_attrs[KEY] for t in standing(trials)]
+    assert len(set(keys)) == len(keys)
     assert [t.params for t in trials if t.system_attrs.get("failed_trial") == 2] == [lost[0].params]
     # The search takes over what the workers did.
     assert start_search(postgresql, tmp_path, 20) == 0

@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graph import ArchGraph
+from hwnas.strategies import Knowledge
 from hwnas.typing import FloatArray, InShape
 
 LETTERS = ("a", "b", "c", "d")
@@ -113,3 +114,9 @@ def unlisted_words() -> Words:
 @pytest.fixture
 def word_losses() -> Callable[[Sequence[Word]], FloatArray]:
     return losses
+
+
+@pytest.fixture
+def knowledge() -> Callable[[], Knowledge[Word]]:
+    """Give a score that grows with the positions of the letters."""
+    return lambda: Knowledge(scores=lambda archs: -losses(archs)[:, :1])
