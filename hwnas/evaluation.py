@@ -26,6 +26,8 @@ from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
 Status = Literal["complete", "infeasible", "failed"]
 Report = Callable[[str, int, int], None]
 """Called with (label, finished, total) while a source runs."""
+_ROUND = 8
+"""Architectures a worker process between two looks at results that come in rounds."""
 
 
 @dataclass
@@ -71,8 +73,8 @@ class Evaluator(Generic[Arch]):
         objectives: the objectives, at least one, with different names.
         constraints: bounds on objectives, which need not be among `objectives`.
         cache: where results are kept; in memory by default.
-        jobs: worker processes for sources other than measurements; joblib's `parallel_config`
-            chooses the backend (loky by default, ray or dask for several machines).
+        jobs: worker processes for sources other than measurements, of the backend that is active
+            (`hwnas.backends.parallel_backend`; loky by default, ray or dask for several machines).
         require_valid: architectures whose output does not depend on their input are infeasible.
         report: called while a source runs, e.g. by a progress bar.
     """
@@ -180,10 +182,9 @@ class Evaluator(Generic[Arch]):
         if not parallel:
             yield from (_compute_one(source, *item) for item in work)
             return
+        calls = [joblib.delayed(_compute_one)(source, *item) for item in work]
         with _quiet_workers():
-            yield from joblib.Parallel(n_jobs=self.jobs, return_as="generator_unordered")(
-                joblib.delayed(_compute_one)(source, *item) for item in work
-            )
+            yield from _in_parallel(calls, self.jobs)
 
     def _conclude(self, evaluations: Sequence[Evaluation[Arch]]) -> None:
         """Turn results into objective values and constraint violations where they are complete."""
@@ -238,6 +239,19 @@ def _compute_one(
         return key, source.compute(arch, columns)
     except HwnasError as error:
         return key, {column: Result(float("nan"), str(error)) for column in columns}
+
+
+def _in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
+    """Give results as they are finished, or in small rounds where the backend waits for all."""
+    backend, _ = joblib.parallel.get_active_backend()
+    if backend.supports_return_generator:
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+        return
+    # Ray's pool. What is finished when a run is interrupted must not be lost.
+    step = _ROUND * joblib.effective_n_jobs(jobs)
+    with joblib.Parallel(n_jobs=jobs) as parallel:
+        for start in range(0, len(calls), step):
+            yield from parallel(calls[start : start + step])
 
 
 @contextmanager

@@ -59,7 +59,14 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
-    "strategies": {},
+    "strategies": {
+        "random-search": "hwnas.strategies.random_search:RandomSearch",
+        "predictor-guided": "hwnas.strategies.predictor_guided:PredictorGuided",
+        "pareto-evolution": "hwnas.strategies.pareto_evolution:ParetoEvolution",
+        "ageing-evolution": "hwnas.strategies.ageing_evolution:AgeingEvolution",
+        "rank-evolution": "hwnas.strategies.rank_evolution:RankEvolution",
+        "pareto-local-search": "hwnas.strategies.pareto_local_search:ParetoLocalSearch",
+    },
     "hosts": {"optuna": "hwnas_optuna.search:OptunaHost"},
 }
 

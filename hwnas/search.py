@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -15,6 +15,7 @@ from hwnas.configuration import Task, make_constraints, make_objectives, make_sp
 from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation import Evaluator, Report
+from hwnas.host import package_versions
 from hwnas.objectives import ValueObjective
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
@@ -23,6 +24,7 @@ from hwnas.sources import CostValues
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
 STUDY_FILE, LOCK_FILE = "study.db", ".lock"
+_DECISIVE = ("hwnas", "torch", "numpy", "optuna")
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,28 @@ class SearchSettings:
     objectives: tuple[str, ...] = (DEFAULT_SCORE,)
     costs: tuple[str, ...] = (DEFAULT_COST,)
     constraints: tuple[str, ...] = ()
-    sampler: str = "nsga2"
+    sampler: str = "hardware-aware"
     trials: int = 64
     batch: int = 16
     seed: int = 0
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
+        """Read what `identity` gave; the number of trials is the default one.
+
+        Raises:
+            InvalidValueError: it is what another version of hwnas gave.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in identity.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError:
+            raise InvalidValueError(
+                f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
+            ) from None
 
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on: everything but the trials."""
@@ -64,7 +84,8 @@ class Folder:
 
     Attributes:
         path: folder; made if absent.
-        storage: Optuna storage URL; a file in the folder if None.
+        storage: Optuna storage: an SQLAlchemy URL, ``journal:FILE`` or ``grpc://HOST:PORT``; an
+            SQLite file in the folder if None.
         study: study name in the storage.
     """
 
@@ -74,7 +95,7 @@ class Folder:
 
     @property
     def url(self) -> str:
-        """The storage's URL."""
+        """The storage, as text."""
         return self.storage or f"sqlite:///{self.path / STUDY_FILE}"
 
     def lock(self) -> FileLock:
@@ -90,6 +111,21 @@ class Folder:
         return FileLock(self.path / LOCK_FILE)
 
 
+class StoredStudy(Protocol):
+    """A study of a host's `search` that workers may join."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """`SearchSettings.identity` of the search."""
+
+    @property
+    def requirements(self) -> dict[str, Any]:
+        """`requirements` of the search."""
+
+    def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
+        """Run trials until the study has enough of them; give how many were run."""
+
+
 class Host(Protocol):
     """What runs a search: Optuna, in this version."""
 
@@ -101,6 +137,9 @@ class Host(Protocol):
         provenance: dict[str, Any],
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings."""
+
+    def join(self, storage: str, study: str) -> StoredStudy:
+        """Join a study of `search`, to run some of its trials."""
 
     def from_study(self, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
         """Make the Pareto set of the host's study object."""
@@ -152,17 +191,8 @@ class Search:
         from hwnas.export.folder import write_results
 
         s = self.settings
-        task = Task(make_space(s.space), get_dataset(s.dataset), s.batch, s.seed, self.data_folder)
-        objectives = make_objectives(
-            task, s.objectives, s.costs, cache=cache, jobs=self.jobs, report=self.report
-        )
-        evaluator = Evaluator(
-            task.space,
-            objectives,
-            make_constraints(task, s.constraints, objectives),
-            cache=cache,
-            jobs=self.jobs,
-            report=self.report,
+        evaluator = make_evaluator(
+            s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
         )
         front = get_host("optuna").search(
             evaluator,
@@ -171,13 +201,55 @@ class Search:
             {
                 "seed": s.seed,
                 "settings": asdict(s),
-                "dataset": asdict(task.dataset),
-                "costs": [_describe(o) for o in objectives if isinstance(o.source, CostValues)],
+                "dataset": asdict(get_dataset(s.dataset)),
+                "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
             },
         )
         self.notices += redundancies(front)
-        write_results(front, self.folder.path, task.space)
+        write_results(front, self.folder.path, evaluator.space)
         return front
+
+
+def make_evaluator(
+    settings: SearchSettings,
+    *,
+    data_folder: Path | None = None,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> Evaluator[Any]:
+    """Make the evaluator that a search's settings describe.
+
+    Args:
+        settings: what is searched for.
+        data_folder: folder of published data; None for the default one.
+        cache: where results are kept; in memory if None.
+        jobs: worker processes for proxies; -1 for all cores.
+        report: progress.
+
+    Raises:
+        HwnasError: a name, a value or the data is not usable.
+    """
+    s = settings
+    task = Task(make_space(s.space), get_dataset(s.dataset), s.batch, s.seed, data_folder)
+    objectives = make_objectives(task, s.objectives, s.costs, cache=cache, jobs=jobs, report=report)
+    constraints = make_constraints(task, s.constraints, objectives)
+    return Evaluator(task.space, objectives, constraints, cache=cache, jobs=jobs, report=report)
+
+
+def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
+    """Give what values depend on beside the settings, as JSON values.
+
+    Returns:
+        `versions` by package, and `costs` by objective: device, unit, and the fingerprint of a
+        measuring host or the checksum of a published table.
+    """
+    bounded = [constraint.objective for constraint in evaluator.constraints]
+    costs = {s.name: _describe(s) for s in _cost_sources([*evaluator.objectives, *bounded])}
+    for cost in costs.values():
+        # Where a table lies is no property of it.
+        cost.get("provenance", {}).pop("file", None)
+    return {"versions": package_versions(_DECISIVE), "costs": plain(costs)}
 
 
 def get_host(name: str) -> Host:
@@ -202,10 +274,15 @@ def redundancies(front: ParetoSet) -> list[str]:
     ]
 
 
-def _describe(objective: ValueObjective[Any]) -> dict[str, Any]:
-    assert isinstance(objective.source, CostValues)
-    cost = objective.source.cost
-    described = {"objective": objective.name, "device": str(cost.device), "unit": cost.unit}
+def _cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:
+    for objective in objectives:
+        if isinstance(objective, ValueObjective) and isinstance(objective.source, CostValues):
+            yield objective.source
+
+
+def _describe(source: CostValues[Any]) -> dict[str, Any]:
+    cost = source.cost
+    described = {"objective": source.name, "device": str(cost.device), "unit": cost.unit}
     for name in ("provenance", "fingerprint"):
         if hasattr(cost, name):
             described[name] = plain(getattr(cost, name))

@@ -42,9 +42,10 @@ def _options(
 
 @cache
 def _register() -> None:
-    from hwnas.cli import data, doctor, listing, pareto, profile, rank, score, search
+    from hwnas.cli import data, doctor, listing, pareto, profile, rank, score, search, worker
 
     app.command("search")(search.search)
+    app.command("worker")(worker.worker)
     app.command("score")(score.score)
     app.command("rank")(rank.rank)
     app.command("profile")(profile.profile)

@@ -25,8 +25,8 @@ app = typer.Typer(
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="DIR|FILE|URL",
-        help="Results folder of `hwnas search`, its JSON, or the URL of an Optuna storage.",
+        metavar="DIR|FILE|STORAGE",
+        help="Results folder of `hwnas search`, its JSON, or an Optuna storage.",
     ),
 ]
 Study = Annotated[str, typer.Option(help="Study name, where the source is a storage.")]
@@ -134,7 +134,7 @@ def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
     """Open a results folder, a JSON file or a study.
 
     Args:
-        source: folder, file, or URL of an Optuna storage.
+        source: folder, file, or Optuna storage: URL, ``journal:FILE`` or ``grpc://HOST:PORT``.
         study: study name in the storage.
 
     Raises:
@@ -144,7 +144,7 @@ def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
     """
     from hwnas.pareto import ParetoSet
 
-    if "://" in source:
+    if "://" in source or source.startswith("journal:"):
         from hwnas.search import get_host
 
         return get_host("optuna").load(source, study)

@@ -10,6 +10,7 @@ import typer
 
 from hwnas.cache import ResultCache
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError
 
@@ -57,7 +58,9 @@ def score(
     ] = "cifar10",
     batch: Annotated[int, typer.Option(min=2, help="Images of the synthetic input.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    jobs: Jobs = 1,
+    backend: Backend = "loky",
+    cluster: Cluster = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a table: .csv, or .parquet with the extra parquet.")
     ] = None,
@@ -67,6 +70,7 @@ def score(
 
     Example: hwnas score --sample 10 --proxy naswot --proxy synflow --jobs 2 --out scores.csv
     """
+    from hwnas.backends import parallel_backend
     from hwnas.proxies import make_proxies
 
     _check_output(out)
@@ -79,15 +83,16 @@ def score(
             )
         rows = [_score_model(model, in_shape, proxies, batch, seed)]
     else:
-        rows = _score_space(
-            space or "nasbench201",
-            proxies,
-            _Wanted(arch or [], archs, sample),
-            dataset,
-            batch,
-            seed,
-            jobs,
-        )
+        with parallel_backend(backend, jobs, cluster):
+            rows = _score_space(
+                space or "nasbench201",
+                proxies,
+                _Wanted(arch or [], archs, sample),
+                dataset,
+                batch,
+                seed,
+                jobs,
+            )
     _write(rows, proxies, out, as_json)
 
 

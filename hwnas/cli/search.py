@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
-from hwnas.errors import InvalidValueError
 
 
 def search(
@@ -32,13 +32,24 @@ def search(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound such as 'latency<=5', in the cost's unit.")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="nsga2, tpe or random.")] = "nsga2",
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="hardware-aware, a strategy of hwnas (predictor-guided, pareto-evolution, "
+            "pareto-local-search, random-search, rank-evolution), or Optuna's nsga2, tpe, random."
+        ),
+    ] = "hardware-aware",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    jobs: Jobs = 1,
+    backend: Backend = "loky",
+    cluster: Cluster = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL. [default: a file in --out]")
+        str | None,
+        typer.Option(
+            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. [default: file in --out]"
+        ),
     ] = None,
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),
@@ -53,10 +64,9 @@ def search(
 
     Example: hwnas search --cost hw-nas-bench:edgegpu:energy --constraint 'params<=1e6' --trials 500
     """
+    from hwnas.backends import parallel_backend
     from hwnas.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
 
-    if jobs == 0:
-        raise InvalidValueError("`--jobs` must not be 0: use 1, or -1 for all cores.")
     settings = SearchSettings(
         space=space,
         dataset=dataset,
@@ -68,7 +78,7 @@ def search(
         batch=batch,
         seed=seed,
     )
-    with ProgressBar() as bar:
+    with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
         job = Search(settings, Folder(out, storage, study), data, jobs, bar)
         front = job.run()
     for line in job.notices:

@@ -19,7 +19,7 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graph import INPUT, OUTPUT, ArchGraph
-from hwnas.typing import InShape, Surrogate
+from hwnas.typing import FloatArray, InShape, Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -228,6 +228,12 @@ class NasBench201:
     def to_graph(self, arch: Cell) -> ArchGraph:
         """Give the canonical computation graph, one node an operation other than a skip."""
         return cell_graph(arch).canonical()
+
+    def features(self, archs: Sequence[Cell]) -> FloatArray:
+        """Give the `(n, 160)` GRAF features of the representatives, for models."""
+        from hwnas.ranking.features import graf_features
+
+        return graf_features([self.representative(arch) for arch in archs])
 
 
 def cell_graph(cell: Cell) -> ArchGraph:

@@ -13,6 +13,7 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.pareto_set import Status
 from hwnas.pareto.provenance import describe_environment
 from hwnas_optuna.objective import ARCH, ERRORS, KEY, OBJECTIVES, RESULTS
+from hwnas_optuna.participant import standing
 
 _STATUS: Mapping[TrialState, Status] = {
     TrialState.COMPLETE: "complete",
@@ -36,7 +37,7 @@ def pareto_set_from_study(
     Raises:
         InvalidValueError: a finished trial has no architecture, so another objective made it.
     """
-    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+    trials = [t for t in standing(study.get_trials(deepcopy=False)) if t.state.is_finished()]
     foreign = [
         t.number for t in trials if t.state is TrialState.COMPLETE and ARCH not in t.user_attrs
     ]

@@ -1,31 +1,29 @@
-"""The loop of `hwnas search`: batches of trials that survive a kill and repeat exactly.
-
-Trials are asked for in batches of fixed size, all of a batch before any of it is evaluated, and
-told in the order of their numbers. What a sampler sees therefore depends neither on the number
-of worker processes nor on when a process was killed.
-"""
+"""Optuna as the host of `hwnas search` and `hwnas worker`: studies that are made and joined."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation import Evaluator
 from hwnas.pareto import ParetoSet
-from hwnas.search import Folder, SearchSettings
+from hwnas.search import Folder, SearchSettings, requirements
 from hwnas.typing import Arch
+from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
-from hwnas_optuna.samplers import FACTORIES, POPULATION, ReproducibleSampler
+from hwnas_optuna.sampler_names import make_sampler
+from hwnas_optuna.storage import open_storage, storage_error, without_password
 
-SETTINGS = "hwnas:settings"
-"""User attribute of a study: what it was started with, as JSON text."""
+SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
+"""User attributes of a study: what it was started with, how many trials it has in the end, and
+what a worker must have; the first and the last as JSON text."""
 
 
 def open_study(
@@ -41,9 +39,9 @@ def open_study(
 
     Args:
         evaluator: objectives and space.
-        storage: Optuna storage URL, or None for memory.
+        storage: as in `hwnas_optuna.storage.open_storage`; None for memory.
         name: study name.
-        sampler: one of `hwnas_optuna.samplers.FACTORIES`.
+        sampler: one of `hwnas_optuna.sampler_names.sampler_names`.
         seed: user seed.
         settings: JSON-serialisable settings that must be the same to go on.
 
@@ -51,20 +49,19 @@ def open_study(
         UnknownNameError: no such sampler.
         InvalidValueError: the study exists with other settings, or was not made by hwnas.
     """
-    if sampler not in FACTORIES:
-        raise unknown_name("sampler", sampler, FACTORIES)
+    made = make_sampler(sampler, evaluator, seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = HardwareAwareObjective(evaluator)
     try:
         study = optuna.create_study(
-            storage=storage,
+            storage=open_storage(storage),
             study_name=name,
-            sampler=ReproducibleSampler(FACTORIES[sampler], seed),
+            sampler=made,
             directions=objective.directions,
             load_if_exists=True,
         )
-    except (ValueError, ImportError, SQLAlchemyError) as error:
-        raise _storage_error(storage, error) from error
+    except (ValueError, OSError, SQLAlchemyError) as error:
+        raise storage_error(str(storage), error) from error
     text = json.dumps({**settings, "sampler": sampler, "seed": seed}, sort_keys=True)
     stored = study.user_attrs.get(SETTINGS)
     if stored is None and not study.trials:
@@ -78,67 +75,6 @@ def open_study(
     return study
 
 
-def run(
-    study: optuna.Study,
-    evaluator: Evaluator[Arch],
-    n_trials: int,
-    *,
-    batch: int = POPULATION,
-    after_batch: Callable[[Sequence[FrozenTrial]], None] | None = None,
-) -> None:
-    """Run trials until the study has `n_trials`, going on with what an earlier run left.
-
-    Args:
-        study: from `open_study`; no other process may run it at the same time.
-        evaluator: objectives, constraints, cache, worker processes.
-        n_trials: trials that the study has in the end, those of earlier runs included.
-        batch: trials asked for before any of them is evaluated.
-        after_batch: called with all trials after each batch.
-    """
-    objective = HardwareAwareObjective(evaluator)
-    while True:
-        trials = study.get_trials(deepcopy=False)
-        unfinished = [t for t in trials if not t.state.is_finished()]
-        start = len(trials) - len(trials) % batch
-        if not unfinished and len(trials) >= n_trials:
-            return
-        # A killed run may have left a batch half asked: ask for the rest before evaluating any.
-        complete = len(trials) % batch == 0 and bool(unfinished)
-        end = len(trials) if complete else max(min(start + batch, n_trials), len(trials))
-        asked = [optuna.Trial(study, t._trial_id) for t in unfinished]
-        asked += [study.ask() for _ in range(end - len(trials))]
-        archs = [objective.arch(trial) for trial in asked]
-        for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
-            _tell(study, objective, trial, evaluation)
-        if after_batch is not None:
-            after_batch(study.get_trials(deepcopy=False))
-
-
-def _tell(
-    study: optuna.Study,
-    objective: HardwareAwareObjective[Arch],
-    trial: optuna.Trial,
-    evaluation: Evaluation[Arch],
-) -> None:
-    try:
-        values = objective.record(trial, evaluation)
-    except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-        return
-    if evaluation.status == "failed":
-        study.tell(trial, state=TrialState.FAIL)
-    else:
-        study.tell(trial, values)
-
-
-def _storage_error(storage: str | None, error: Exception) -> InvalidValueError:
-    reason = str(error).strip().partition("\n")[0]
-    return InvalidValueError(
-        f"`storage` must be an Optuna storage that can be opened, e.g. 'sqlite:///study.db', "
-        f"but got {storage!r} ({reason})."
-    )
-
-
 def _difference(stored: str | None, now: str) -> str:
     if stored is None:
         return "it was not made by hwnas search"
@@ -148,6 +84,59 @@ def _difference(stored: str | None, now: str) -> str:
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     )
+
+
+def load_study(storage: str, name: str) -> optuna.Study:
+    """Load a study that is there.
+
+    Raises:
+        InvalidValueError: the storage cannot be opened or has no such study.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    opened = open_storage(storage, create=False)
+    try:
+        return optuna.load_study(storage=opened, study_name=name)
+    except KeyError:
+        raise InvalidValueError(
+            f"`study` must be in the storage, but {without_password(storage)} has no study "
+            f"{name!r}."
+        ) from None
+    except (ValueError, OSError, SQLAlchemyError) as error:
+        raise storage_error(storage, error) from error
+
+
+@dataclass(frozen=True)
+class JoinedStudy:
+    """A study of `hwnas search` that a worker has joined.
+
+    Attributes:
+        study: the study.
+    """
+
+    study: optuna.Study
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the search was started with."""
+        found: dict[str, Any] = json.loads(self.study.user_attrs[SETTINGS])
+        return found
+
+    @property
+    def requirements(self) -> dict[str, Any]:
+        """What a worker must have, as in `hwnas.search.requirements`."""
+        found: dict[str, Any] = json.loads(self.study.user_attrs[REQUIREMENTS])
+        return found
+
+    def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
+        """Run trials until the study has enough of them; see `hwnas_optuna.loop.work`."""
+        self.study.sampler = make_sampler(
+            self.settings["sampler"], evaluator, self.settings["seed"]
+        )
+
+        def n_trials() -> int:
+            return int(self.study.user_attrs[TRIALS])
+
+        return work(self.study, evaluator, n_trials, name=name, batch=batch)
 
 
 class OptunaHost:
@@ -169,8 +158,25 @@ class OptunaHost:
             seed=settings.seed,
             settings=settings.identity(),
         )
+        study.set_user_attr(REQUIREMENTS, json.dumps(requirements(evaluator)))
+        study.set_user_attr(TRIALS, settings.trials)
         run(study, evaluator, settings.trials)
-        return pareto_set_from_study(study, {**provenance, "storage": folder.url})
+        return pareto_set_from_study(study, {**provenance, "storage": without_password(folder.url)})
+
+    def join(self, storage: str, study: str) -> JoinedStudy:
+        """Join a study that `hwnas search` made.
+
+        Raises:
+            InvalidValueError: the storage cannot be opened, or has no such study of hwnas search.
+        """
+        loaded = load_study(storage, study)
+        missing = {SETTINGS, REQUIREMENTS, TRIALS} - set(loaded.user_attrs)
+        if missing:
+            raise InvalidValueError(
+                f"`study` must have been started by hwnas search, but {study!r} was not: start it "
+                f"with `hwnas search --storage ... --study {study}`."
+            )
+        return JoinedStudy(loaded)
 
     def from_study(
         self, study: optuna.Study, provenance: Mapping[str, Any] | None = None
@@ -184,15 +190,13 @@ class OptunaHost:
         Raises:
             InvalidValueError: the storage cannot be opened or has no such study.
         """
-        try:
-            loaded = optuna.load_study(storage=storage, study_name=study)
-        except KeyError:
-            raise InvalidValueError(
-                f"`study` must be in the storage, but {storage} has no study {study!r}."
-            ) from None
-        except (ValueError, ImportError, SQLAlchemyError) as error:
-            raise _storage_error(storage, error) from error
+        loaded = load_study(storage, study)
         settings = json.loads(loaded.user_attrs.get(SETTINGS, "{}"))
         return pareto_set_from_study(
-            loaded, {"storage": storage, "seed": settings.get("seed", 0), "settings": settings}
+            loaded,
+            {
+                "storage": without_password(storage),
+                "seed": settings.get("seed", 0),
+                "settings": settings,
+            },
         )

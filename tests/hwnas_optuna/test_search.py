@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from hwnas.sources import Effort
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
+from hwnas_optuna.loop import run
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import open_study, run
+from hwnas_optuna.search import open_study
 
 SPACE = NasBench201()
 WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
@@ -63,9 +65,10 @@ def evaluator(toy: Toy, bound: float | None = None) -> Evaluator[Cell]:
 
 
 def study_of(
-    made: Evaluator[Cell], path: Path | None, sampler: str = "nsga2", seed: int = 0
+    made: Evaluator[Cell], storage: Path | str | None, sampler: str = "nsga2", seed: int = 0
 ) -> optuna.Study:
-    storage = None if path is None else f"sqlite:///{path}"
+    if isinstance(storage, Path):
+        storage = f"sqlite:///{storage}"
     return open_study(
         made, storage=storage, name="s", sampler=sampler, seed=seed, settings={"toy": 1}
     )
@@ -75,22 +78,40 @@ def trials(study: optuna.Study) -> list[Any]:
     return [(t.number, t.state, t.params, t.values) for t in study.trials]
 
 
-@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+@pytest.mark.parametrize("patience", [0, 7, 40])
 def test_a_study_that_was_killed_anywhere_ends_like_one_that_was_not(
-    sampler: str, tmp_path: Path
+    patience: int, tmp_path: Path
 ) -> None:
+    killed_and_resumed_ends_like_one_run("nsga2", f"sqlite:///{tmp_path / 's.db'}", patience)
+
+
+@pytest.mark.parametrize("sampler", sorted(FACTORIES))
+def test_every_sampler_resumes_exactly(sampler: str, tmp_path: Path) -> None:
+    killed_and_resumed_ends_like_one_run(sampler, f"journal:{tmp_path / 's.log'}", 23)
+
+
+def test_a_killed_study_resumes_exactly_in_every_storage(storage: str) -> None:
+    killed_and_resumed_ends_like_one_run("hardware-aware", storage, 23, 30)
+
+
+def killed_and_resumed_ends_like_one_run(
+    sampler: str, storage: str, patience: int, n_trials: int = 50
+) -> None:
+    broken = evaluator(Toy(patience))
+    with pytest.raises(Killed):
+        run(study_of(broken, storage, sampler), broken, n_trials)
+    fresh = evaluator(Toy())
+    study = study_of(fresh, storage, sampler)
+    run(study, fresh, n_trials)
+    assert trials(study) == uninterrupted(sampler, n_trials)
+
+
+@functools.cache
+def uninterrupted(sampler: str, n_trials: int) -> list[Any]:
     whole = evaluator(Toy())
     reference = study_of(whole, None, sampler)
-    run(reference, whole, 50)
-    for patience in (0, 7, 23, 40) if sampler == "nsga2" else (23,):
-        path = tmp_path / f"{patience}.db"
-        broken = evaluator(Toy(patience))
-        with pytest.raises(Killed):
-            run(study_of(broken, path, sampler), broken, 50)
-        fresh = evaluator(Toy())
-        study = study_of(fresh, path, sampler)
-        run(study, fresh, 50)
-        assert trials(study) == trials(reference)
+    run(reference, whole, n_trials)
+    return trials(reference)
 
 
 def test_a_study_killed_while_asking_goes_on_exactly(

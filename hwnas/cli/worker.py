@@ -1,0 +1,38 @@
+"""`hwnas worker`: run trials of a search that another process or machine has started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli.output import note
+from hwnas.cli.parallel import Backend, Cluster, Jobs
+from hwnas.cli.progress import ProgressBar
+
+
+def worker(
+    storage: Annotated[
+        str, typer.Option(help="Storage of the search: URL, journal:FILE or grpc://HOST:PORT.")
+    ],
+    study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
+    jobs: Jobs = 1,
+    backend: Backend = "loky",
+    cluster: Cluster = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+    ] = None,
+) -> None:
+    """Join a search until its study has enough trials.
+
+    Any number of workers may join and leave; a trial of one that died is run by another.
+
+    Example: hwnas worker --storage postgresql://user@host/name --study hwnas
+    """
+    from hwnas.backends import parallel_backend
+    from hwnas.worker import Worker
+
+    with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
+        ran = Worker(storage, study, data, jobs, bar).run()
+    note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

@@ -1,0 +1,126 @@
+"""The architectures that may still be proposed: one a class, valid, feasible and not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Generic, cast
+
+import numpy as np
+
+from hwnas.strategies.problem import Problem
+from hwnas.typing import Arch, EnumerableSpace
+
+LARGEST_LISTED = 100_000
+"""Spaces with at most so many architectures are listed instead of drawn from."""
+_ATTEMPTS = 1000
+
+
+class Candidates(Generic[Arch]):
+    """Draws and filters architectures.
+
+    A space that can be listed is known to be exhausted. In a larger one a draw gives up after
+    1,000 architectures in a row that were taken, invalid or infeasible.
+
+    Args:
+        problem: space, constraints, candidates.
+    """
+
+    def __init__(self, problem: Problem[Arch]) -> None:
+        self._problem = problem
+        self._feasible: dict[Arch, bool] = {}
+
+    @cached_property
+    def listed(self) -> Sequence[tuple[str, Arch]] | None:
+        """(canonical key, architecture) of every candidate, in a fixed order; None if too many."""
+        space, given = self._problem.space, self._problem.candidates
+        if given is not None:
+            return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
+        if not hasattr(space, "__len__"):
+            return None
+        members = cast(EnumerableSpace[Arch], space)
+        if len(members) > LARGEST_LISTED:
+            return None
+        classes: dict[str, Arch] = {}
+        for arch in members:
+            if space.is_valid(arch):
+                key = space.canonical_key(arch)
+                if key not in classes:
+                    classes[key] = space.representative(arch)
+        return list(classes.items())
+
+    def draw(self, taken: AbstractSet[str], rng: np.random.Generator) -> Arch | None:
+        """Draw a new architecture, or None if there is none (or none was found).
+
+        Uniform over the classes that are left in a listed space, else over the parameters.
+        """
+        if self.listed is None:
+            drawn = (self._problem.space.sample(rng) for _ in range(_ATTEMPTS))
+            return next(self.new(drawn, taken), None)
+        left = [arch for key, arch in self.listed if key not in taken]
+        order = (left[i] for i in _shuffled(len(left), rng))
+        return next((arch for arch in order if self.is_feasible(arch)), None)
+
+    def draw_many(self, n: int, rng: np.random.Generator) -> dict[str, Arch]:
+        """Draw up to `n` architectures of different classes, by canonical key."""
+        drawn: dict[str, Arch] = {}
+        if self.listed is not None:
+            order = (self.listed[i] for i in _shuffled(len(self.listed), rng))
+            for key, arch in order:
+                if len(drawn) == n:
+                    break
+                if key not in drawn and self.is_feasible(arch):
+                    drawn[key] = arch
+            return drawn
+        while len(drawn) < n:
+            found = self.draw(drawn.keys(), rng)
+            if found is None:
+                break
+            drawn[self._problem.space.canonical_key(found)] = found
+        return drawn
+
+    def new(self, archs: Iterable[Arch], taken: AbstractSet[str]) -> Iterator[Arch]:
+        """Give the candidates that stand for these architectures and may be proposed.
+
+        Args:
+            archs: any architectures, e.g. children of a parent; looked at one after another.
+            taken: canonical keys that must not be proposed.
+        """
+        space = self._problem.space
+        for arch in archs:
+            if not space.is_valid(arch) or space.canonical_key(arch) in taken:
+                continue
+            member = self._member(arch)
+            if member is not None and self.is_feasible(member):
+                yield member
+
+    def is_feasible(self, arch: Arch) -> bool:
+        """Tell whether the cheap bounds are kept; worked out once an architecture."""
+        if self._problem.feasible is None:
+            return True
+        if arch not in self._feasible:
+            self._feasible[arch] = bool(self._problem.feasible([arch])[0])
+        return self._feasible[arch]
+
+    def _member(self, arch: Arch) -> Arch | None:
+        if self._problem.candidates is None:
+            return self._problem.space.representative(arch)
+        members = self._members_of.get(self._problem.space.canonical_key(arch), ())
+        return arch if arch in members else next(iter(members), None)
+
+    @cached_property
+    def _members_of(self) -> dict[str, dict[Arch, None]]:
+        members: dict[str, dict[Arch, None]] = {}
+        for key, arch in self.listed or ():
+            members.setdefault(key, {})[arch] = None
+        return members
+
+
+def _shuffled(n: int, rng: np.random.Generator) -> Iterator[int]:
+    """Give 0 to n - 1 in random order, at the cost of those that are asked for."""
+    moved: dict[int, int] = {}
+    for last in range(n - 1, -1, -1):
+        chosen = int(rng.integers(last + 1))
+        yield moved.get(chosen, chosen)
+        moved[chosen] = moved.get(last, last)

@@ -1,0 +1,72 @@
+"""How much an architecture is expected to improve a front, some of whose losses are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import norm
+
+from hwnas.pareto.metrics import is_non_dominated
+from hwnas.strategies.problem import BoolArray
+from hwnas.strategies.selection import IntArray
+from hwnas.typing import FloatArray
+
+DRAWS = 32
+"""Samples of each architecture where several losses are uncertain."""
+
+
+def expected_improvement(
+    means: FloatArray,
+    deviations: FloatArray,
+    known: FloatArray,
+    rows: IntArray,
+    losses: FloatArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Give the expected improvement of every architecture of a pool.
+
+    Only evaluated architectures that are nowhere worse in the known losses are rivals. With one
+    uncertain loss, an architecture improves by how far it falls below the best of its rivals
+    (expected improvement of Jones et al., 1998, against what is as cheap). With several, it
+    improves by the smallest of its largest gains over each rival (maximin improvement, Bautista
+    2009), estimated from samples. One without a rival is measured against a loss as far behind
+    the worst evaluated one as that is behind the best.
+
+    Args:
+        means: `(n, u)` expected uncertain losses, u >= 1.
+        deviations: `(n, u)` standard deviations.
+        known: `(n, k)` known losses; a NaN is worse than every number.
+        rows: `(e,)` evaluated architectures, e >= 1.
+        losses: `(e, u)` their uncertain losses.
+        rng: generator of the samples.
+
+    Returns:
+        `(n,)` improvements >= 0; larger is better.
+    """
+    reference = 2 * losses.max(axis=0) - losses.min(axis=0)
+    costs = np.where(np.isnan(known), np.inf, known)
+    # Whoever is behind another one in everything is never the rival that decides.
+    leading = is_non_dominated(np.column_stack([costs[rows], losses]))
+    rows, losses = rows[leading], losses[leading]
+    is_rival = _no_worse(costs, costs[rows])
+    if means.shape[1] == 1:
+        best = np.min(np.where(is_rival, losses[:, 0], reference[0]), axis=1)
+        gap = best - means[:, 0]
+        z = gap / deviations[:, 0]
+        return np.asarray(gap * norm.cdf(z) + deviations[:, 0] * norm.pdf(z), dtype=np.float64)
+    total = np.zeros(len(means))
+    for _ in range(DRAWS):
+        drawn = means + deviations * rng.standard_normal(means.shape)
+        improvement = (reference - drawn).max(axis=1)
+        for rival, loss in zip(is_rival.T, losses, strict=True):
+            gain = (loss - drawn).max(axis=1)
+            np.minimum(improvement, gain, out=improvement, where=rival)
+        total += np.maximum(improvement, 0.0)
+    return total / DRAWS
+
+
+def _no_worse(costs: FloatArray, evaluated: FloatArray) -> BoolArray:
+    """Tell for `(n, k)` costs which `(e, k)` evaluated ones are nowhere larger, `(n, e)`."""
+    flags = np.ones((len(costs), len(evaluated)), dtype=np.bool_)
+    for column, others in zip(costs.T, evaluated.T, strict=True):
+        flags &= others <= column[:, None]
+    return flags

@@ -1,0 +1,95 @@
+"""The architectures that a model looks at, with everything that is known of them beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Generic
+
+import numpy as np
+
+from hwnas.seeding import derive_seed
+from hwnas.strategies.candidates import Candidates
+from hwnas.strategies.features import describe
+from hwnas.strategies.gaussian_process import normal_scores, standardised
+from hwnas.strategies.problem import BoolArray, Problem
+from hwnas.strategies.selection import IntArray
+from hwnas.typing import Arch, FloatArray
+
+DRAWN = 5000
+"""Architectures in the pool of a space that is too large to be listed."""
+
+
+class Pool(Generic[Arch]):
+    """All candidates of a space that can be listed, or a random sample of a larger one.
+
+    Args:
+        problem: space, constraints, knowledge.
+        candidates: the candidates of the same problem.
+        seed: seed of the sample.
+    """
+
+    def __init__(self, problem: Problem[Arch], candidates: Candidates[Arch], seed: int) -> None:
+        self.seed = seed
+        self._problem = problem
+        self._candidates = candidates
+
+    @cached_property
+    def _entries(self) -> Sequence[tuple[str, Arch]]:
+        if self._candidates.listed is not None:
+            return self._candidates.listed
+        rng = np.random.default_rng(derive_seed(self.seed, "pool"))
+        return list(self._candidates.draw_many(DRAWN, rng).items())
+
+    @cached_property
+    def archs(self) -> list[Arch]:
+        """(n,) architectures; several may share a class."""
+        return [arch for _, arch in self._entries]
+
+    @cached_property
+    def _row(self) -> dict[Arch, int]:
+        return {arch: row for row, arch in enumerate(self.archs)}
+
+    @cached_property
+    def _rows_of(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, (key, _) in enumerate(self._entries):
+            rows.setdefault(key, []).append(row)
+        return rows
+
+    @cached_property
+    def features(self) -> FloatArray:
+        """(n, f) standardised inputs of a model."""
+        knowledge = self._problem.knowledge
+        columns = [standardised(describe(self._problem.space, self.archs))]
+        if knowledge is not None and knowledge.features is not None:
+            given = np.asarray(knowledge.features(self.archs), dtype=np.float64)
+            columns.append(standardised(np.apply_along_axis(normal_scores, 0, given)))
+        return np.concatenate(columns, axis=1)
+
+    @cached_property
+    def known_losses(self) -> dict[int, FloatArray]:
+        """(n,) losses that are known beforehand, by the index of their objective."""
+        knowledge = self._problem.knowledge
+        known = {} if knowledge is None else knowledge.known_losses
+        return {index: np.asarray(give(self.archs), float) for index, give in known.items()}
+
+    def free(self, taken: AbstractSet[str]) -> BoolArray:
+        """Tell which rows' classes are not taken, `(n,)`."""
+        free = np.ones(len(self.archs), dtype=np.bool_)
+        for key in taken:
+            free[self._rows_of.get(key, [])] = False
+        return free
+
+    def rows(self, archs: Sequence[Arch]) -> IntArray:
+        """Find architectures by class, `(n,)`; -1 where the pool has no member of it.
+
+        Where it has several, the architecture itself is found if it is one of them.
+        """
+        return np.array([self._find(arch) for arch in archs], dtype=np.intp)
+
+    def _find(self, arch: Arch) -> int:
+        if arch in self._row:
+            return self._row[arch]
+        return self._rows_of.get(self._problem.space.canonical_key(arch), [-1])[0]

@@ -1,0 +1,62 @@
+"""What is searched: space, hard constraints, and what is known before anything is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import InvalidValueError
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+BoolArray = npt.NDArray[np.bool_]
+Measure = Callable[[Sequence[Arch]], FloatArray]
+"""Gives `(n,)` numbers or `(n, f)` columns of `(n,)` architectures."""
+
+
+@dataclass(frozen=True)
+class Knowledge(Generic[Arch]):
+    """Cheap knowledge of architectures, for searches whose evaluations are costly.
+
+    Attributes:
+        features: gives `(n, f)` inputs of a model beside those that the space gives: proxies,
+            counts. Scales do not matter, since a model sees ranks. None if there are none.
+        scores: gives `(n, p)` numbers that grow with the expected quality in the unknown
+            objectives, e.g. proxies; their ranks are joined (`log_rank`). None if there are none.
+        known_losses: objectives whose values a table or a counter gives, by their index among the
+            m objectives: gives `(n,)` losses, so maximised ones negated; NaN where there is none.
+    """
+
+    features: Measure[Arch] | None = None
+    scores: Measure[Arch] | None = None
+    known_losses: Mapping[int, Measure[Arch]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Problem(Generic[Arch]):
+    """What every algorithm is made for.
+
+    Attributes:
+        space: search space.
+        feasible: gives `(n,)` flags of `(n,)` architectures, by bounds that are cheap to check;
+            None if there are no bounds. An infeasible architecture is never proposed.
+        knowledge: cheap knowledge, or None.
+        candidates: the architectures that may be proposed, if not all representatives. Several
+            may share a class, of which still only one is proposed. Invalid ones are left out.
+    """
+
+    space: SearchSpace[Arch]
+    feasible: Callable[[Sequence[Arch]], BoolArray] | None = None
+    knowledge: Knowledge[Arch] | None = None
+    candidates: Sequence[Arch] | None = None
+
+    def require_scores(self, purpose: str) -> Measure[Arch]:
+        """Give the scores; `InvalidValueError` says what they are needed for if there are none."""
+        if self.knowledge is None or self.knowledge.scores is None:
+            raise InvalidValueError(
+                f"`knowledge` must have scores for {purpose}, but it has none: give proxies."
+            )
+        return self.knowledge.scores

@@ -1,0 +1,204 @@
+"""The sampler that proposes architectures: each class once, over all workers of a study."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Generic
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from hwnas.errors import HwnasError
+from hwnas.seeding import derive_seed
+from hwnas.strategies import History, Knowledge, Problem, make_proposer
+from hwnas.strategies.candidates import Candidates
+from hwnas.strategies.problem import BoolArray
+from hwnas.typing import Arch, SearchSpace
+from hwnas_optuna.samplers import ReproducibleSampler, tpe
+from hwnas_optuna.trials import CLAIM, TrialReader
+
+_ATTEMPTS = 30
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 1.0
+
+
+class SpaceExhausted(optuna.TrialPruned, HwnasError):  # noqa: N818 - it prunes, as Optuna's own
+    """Every architecture was proposed: the trial is pruned and `study.optimize` stops."""
+
+
+class HardwareAwareSampler(BaseSampler, Generic[Arch]):
+    """Propose architectures of a space in a single- or multi-objective study.
+
+    Each class of equal networks is proposed once, over all workers of a shared storage. A worker
+    writes the class it wants to its own trial and then reads all others: if another has it, both
+    may step back, but never do both keep it. Failed and pruned trials are not proposed again,
+    except by Optuna's own retries, which keep their class. When nothing is left, `study.optimize`
+    stops, and `trial.suggest_categorical` raises `SpaceExhausted` to those who ask and tell.
+
+    A proposal depends on the seed, the trial's number and the other trials alone, so a study that
+    was killed goes on as if nothing had happened. Parameters that are not the space's, such as a
+    learning rate, are sampled one by one by a stock sampler.
+
+    Args:
+        space: search space; its parameters must be suggested under its own names and choices.
+        strategy: algorithm by name; None chooses by what is known and by the size of the space.
+        knowledge: cheap knowledge that guides the search.
+        feasible: bounds that are cheap to check; gives `(n,)` flags of `(n,)` architectures.
+        candidates: architectures that may be proposed, if not all representatives.
+        seed: user seed.
+        independent_sampler: stock sampler of all other parameters; TPE by default.
+
+    Raises:
+        UnknownNameError: no such strategy.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace[Arch],
+        *,
+        strategy: str | None = None,
+        knowledge: Knowledge[Arch] | None = None,
+        feasible: Callable[[Sequence[Arch]], BoolArray] | None = None,
+        candidates: Sequence[Arch] | None = None,
+        seed: int = 0,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        problem = Problem(space, feasible, knowledge, candidates)
+        self._space = space
+        self._seed = seed
+        self._candidates = Candidates(problem)
+        listed = self._candidates.listed is not None
+        default = "predictor-guided" if listed else "pareto-evolution"
+        self._proposer = make_proposer(strategy or default, problem)
+        self._trials = TrialReader(space)
+        self._independent = independent_sampler or ReproducibleSampler(tpe, seed)
+        self._distributions: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(choices) for name, choices in space.parameters.items()
+        }
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Give the space's parameters; see `optuna.samplers.BaseSampler`."""
+        del study, trial
+        return dict(self._distributions)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Give the parameters of a new architecture; see `optuna.samplers.BaseSampler`.
+
+        Raises:
+            SpaceExhausted: every architecture was proposed.
+        """
+        fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        if self._trials.decode(fixed) is not None:
+            return {}
+        arch = self._claim(study, trial, {n: v for n, v in fixed.items() if n in search_space})
+        return {n: v for n, v in self._space.encode(arch).items() if n in search_space}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """See `optuna.samplers.BaseSampler`."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """See `optuna.samplers.BaseSampler`."""
+        self._independent.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Stop `study.optimize` once nothing is left; see `optuna.samplers.BaseSampler`."""
+        self._independent.after_trial(study, trial, state, values)
+        if self._candidates.listed is not None:
+            taken = {self._space.canonical_key(a) for a, _ in self._trials.others(study, trial)}
+            arch = self._trials.arch(trial)
+            if arch is not None:
+                taken.add(self._space.canonical_key(arch))
+            if self._candidates.draw(taken, np.random.default_rng(0)) is None:
+                _stop(study)
+
+    def _claim(self, study: Study, trial: FrozenTrial, fixed: dict[str, Any]) -> Arch:
+        """Take an architecture that no other trial has."""
+        storage, trial_id = study._storage, trial._trial_id
+        kept = trial.system_attrs.get(CLAIM)
+        if kept is not None:
+            arch = self._space.parse(kept)
+            if not self._trials.is_taken(self._space.canonical_key(arch), study, trial):
+                return arch
+        for attempt in range(_ATTEMPTS):
+            history = self._trials.history(study, trial, self._seed)
+            arch_or_none = self._proposal(history, trial.number, attempt, fixed)
+            if arch_or_none is None:
+                storage.set_trial_system_attr(trial_id, CLAIM, None)
+                _stop(study)
+                break
+            storage.set_trial_system_attr(trial_id, CLAIM, str(arch_or_none))
+            key = self._space.canonical_key(arch_or_none)
+            if fixed or not self._trials.is_taken(key, study, trial):
+                return arch_or_none
+            storage.set_trial_system_attr(trial_id, CLAIM, None)
+            _pause(self._seed, trial.number, attempt)
+        raise SpaceExhausted(
+            f"`space` must have an architecture left, but every one of the "
+            f"{len(self._trials.others(study, trial))} that were proposed is taken: the search "
+            f"is complete."
+        )
+
+    def _proposal(
+        self, history: History[Arch], number: int, attempt: int, fixed: dict[str, Any]
+    ) -> Arch | None:
+        """Propose; after a collision one of the next best, lest two workers meet again."""
+        parts = (self._seed, number, attempt) if attempt else (self._seed, number)
+        rng = np.random.default_rng(derive_seed(*parts))
+        if fixed:
+            return self._completion(history, fixed, rng)
+        arch = self._proposer.propose(history, rng)
+        for _ in range(int(rng.integers(2 ** min(attempt, 5)))):
+            if arch is None:
+                break
+            taken = {*history.taken, self._space.canonical_key(arch)}
+            history = replace(history, pending=[*history.pending, arch], taken=taken)
+            arch = self._proposer.propose(history, rng) or arch
+        return arch
+
+    def _completion(
+        self, history: History[Arch], fixed: dict[str, Any], rng: np.random.Generator
+    ) -> Arch:
+        """Complete parameters that a user has fixed in part, by a new class if there is one."""
+        arch = self._space.sample(rng)
+        for _ in range(_ATTEMPTS):
+            arch = self._space.decode({**self._space.encode(self._space.sample(rng)), **fixed})
+            new = self._space.canonical_key(arch) not in history.taken
+            if new and self._space.is_valid(arch) and self._candidates.is_feasible(arch):
+                break
+        return arch
+
+
+def _stop(study: Study) -> None:
+    """Stop `study.optimize`; there is nothing to stop for those who ask and tell."""
+    with contextlib.suppress(RuntimeError):
+        study.stop()
+
+
+def _pause(seed: int, number: int, attempt: int) -> None:
+    """Wait a random time, longer after each collision."""
+    share = np.random.default_rng(derive_seed(seed, number, attempt, "pause")).random()
+    time.sleep(share * min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S))

@@ -1,0 +1,168 @@
+"""The loops of `hwnas search` and `hwnas worker`: trials that survive a kill.
+
+A search asks for trials in batches of fixed size, all of a batch before any of it is evaluated,
+and tells them in the order of their numbers. What a sampler sees therefore depends neither on the
+number of worker processes nor on when the process was killed, and the study repeats exactly.
+
+Workers join in from other processes and machines. They ask when they are free, so what a sampler
+sees depends on timing: with workers, no trial is lost or run twice, but the study does not repeat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.typing import Arch
+from hwnas_optuna.hardware_aware import SpaceExhausted
+from hwnas_optuna.objective import HardwareAwareObjective
+from hwnas_optuna.participant import Participant, standing
+from hwnas_optuna.samplers import POPULATION
+
+SEARCH = "search"
+"""The participant that asks in batches; a study has one."""
+
+
+def run(
+    study: optuna.Study,
+    evaluator: Evaluator[Arch],
+    n_trials: int,
+    *,
+    batch: int = POPULATION,
+    after_batch: Callable[[Sequence[FrozenTrial]], None] | None = None,
+) -> None:
+    """Run trials until the study has `n_trials`, going on with what an earlier run left.
+
+    Args:
+        study: from `open_study`; other processes may `work` on it, but not `run` it.
+        evaluator: objectives, constraints, cache, worker processes.
+        n_trials: trials that the study has in the end, those of earlier runs and of workers
+            included; fewer if the space is exhausted before.
+        batch: trials asked for before any of them is evaluated.
+        after_batch: called with all trials after each batch.
+    """
+    with Participant(study, SEARCH) as me:
+        left = me.running(study.get_trials(deepcopy=False))
+        exhausted = False
+        while not exhausted:
+            trials = study.get_trials(deepcopy=False)
+            # A killed run may have left a batch half asked: ask for the rest before evaluating.
+            asked = len(me.own(trials)) % batch
+            full = bool(left) and not asked
+            missing = 0 if full else max(min(batch - asked, n_trials - _begun(trials)), 0)
+            if not left and not missing:
+                break
+            adopted = (optuna.Trial(study, t._trial_id) for t in left)
+            new = (me.claim() for _ in range(missing))
+            exhausted = evaluate(study, evaluator, itertools.chain(adopted, new))
+            left = []
+            if after_batch is not None:
+                after_batch(study.get_trials(deepcopy=False))
+        # Trials that workers still run may be lost with them.
+        _work(me, evaluator, lambda: n_trials, 1, exhausted)
+
+
+def work(
+    study: optuna.Study,
+    evaluator: Evaluator[Arch],
+    n_trials: Callable[[], int],
+    *,
+    name: str,
+    batch: int = 1,
+) -> int:
+    """Run trials of a study that others work on too, until it has enough of them.
+
+    Args:
+        study: from `open_study` or `optuna.load_study`.
+        evaluator: objectives, constraints, cache, worker processes.
+        n_trials: gives the trials that the study has in the end. Workers that ask at the same
+            moment may run a few more.
+        name: name of this worker, different from that of any other.
+        batch: trials asked for at a time.
+
+    Returns:
+        How many trials this worker ran.
+    """
+    with Participant(study, name) as me:
+        return _work(me, evaluator, n_trials, batch)
+
+
+def _work(
+    me: Participant,
+    evaluator: Evaluator[Arch],
+    n_trials: Callable[[], int],
+    batch: int,
+    exhausted: bool = False,
+) -> int:
+    while True:
+        me.hand_on_lost_trials()
+        trials = me.study.get_trials(deepcopy=False)
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        room = min(batch, waiting if exhausted else n_trials() - _begun(trials))
+        if room > 0:
+            exhausted |= evaluate(me.study, evaluator, (me.claim() for _ in range(room)))
+        elif me.others_running(trials):
+            time.sleep(me.poll_seconds)
+        else:
+            return len(me.own(trials))
+
+
+def _begun(trials: Sequence[FrozenTrial]) -> int:
+    """Count the trials that run or have ended, without those that were handed on."""
+    return sum(trial.state is not TrialState.WAITING for trial in standing(trials))
+
+
+def evaluate(
+    study: optuna.Study, evaluator: Evaluator[Arch], trials: Iterable[optuna.Trial]
+) -> bool:
+    """Evaluate trials together and tell them in the given order.
+
+    Args:
+        study: their study.
+        evaluator: objectives, constraints, cache, worker processes.
+        trials: running trials, asked for one after another.
+
+    Returns:
+        Whether the sampler says that the space is exhausted; no more trials are asked for then.
+    """
+    objective = HardwareAwareObjective(evaluator)
+    asked: list[optuna.Trial] = []
+    archs: list[Arch] = []
+    exhausted = False
+    for trial in trials:
+        try:
+            archs.append(objective.arch(trial))
+            asked.append(trial)
+        except SpaceExhausted:
+            study.tell(trial, state=TrialState.PRUNED)
+            exhausted = True
+            break
+    for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
+        # A process that was silent for too long finds its trial taken over by another one.
+        with contextlib.suppress(UpdateFinishedTrialError):
+            _tell(study, objective, trial, evaluation)
+    return exhausted
+
+
+def _tell(
+    study: optuna.Study,
+    objective: HardwareAwareObjective[Arch],
+    trial: optuna.Trial,
+    evaluation: Evaluation[Arch],
+) -> None:
+    try:
+        values = objective.record(trial, evaluation)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+        return
+    if evaluation.status == "failed":
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, values)

@@ -1,0 +1,133 @@
+"""Optuna storages by text: what `--storage` takes on the command line."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from hwnas.errors import InvalidValueError, MissingDependencyError
+
+JOURNAL, GRPC = "journal:", "grpc://"
+GRPC_TIMEOUT_SECONDS = 10.0
+_EXTRAS = {"psycopg": "postgresql", "grpc": "grpc"}
+
+
+def open_storage(text: str | None, *, create: bool = True) -> BaseStorage:
+    """Open a storage, and make it where it is a file that does not exist.
+
+    Args:
+        text: ``sqlite:///FILE``, ``postgresql://USER@HOST/NAME`` (driver psycopg) or any other
+            SQLAlchemy URL, ``journal:FILE``, ``grpc://HOST:PORT`` of a proxy started with
+            `optuna.storages.run_grpc_proxy_server`, or None for memory.
+        create: whether a file that does not exist is made.
+
+    Raises:
+        InvalidValueError: the text names no storage, or the storage cannot be opened.
+        MissingDependencyError: its driver is not installed.
+    """
+    if text is None:
+        return InMemoryStorage()
+    open_kind: Callable[[str, bool], BaseStorage] = _open_data_base
+    if text.startswith(JOURNAL):
+        open_kind = _open_journal
+    elif text.startswith(GRPC):
+        open_kind = _open_proxy
+    try:
+        return open_kind(text, create)
+    except ImportError as error:
+        raise _missing_driver(text, error) from error
+    except (ValueError, OSError, RuntimeError, SQLAlchemyError) as error:
+        raise storage_error(text, error) from error
+
+
+def without_password(text: str) -> str:
+    """Give a storage's text for people and files: the password is starred out."""
+    try:
+        return make_url(text).render_as_string(hide_password=True)
+    except ArgumentError:
+        return text
+
+
+def storage_error(text: str, error: Exception) -> InvalidValueError:
+    """Say in one line why a storage is not usable."""
+    reason = str(error).strip().partition("\n")[0]
+    return InvalidValueError(
+        f"`storage` must be an Optuna storage that can be opened, e.g. 'sqlite:///study.db', "
+        f"'postgresql://user@host/name', 'journal:study.log' or 'grpc://host:13000', but "
+        f"got {without_password(text)!r} ({reason})."
+    )
+
+
+def _open_data_base(text: str, create: bool) -> BaseStorage:
+    url = make_url(text)
+    if url.get_backend_name() == "sqlite" and url.database and not create:
+        _insist_on_file(Path(url.database))
+    if url.drivername == "postgresql":
+        # What SQLAlchemy takes here depends on its version.
+        url = url.set(drivername="postgresql+psycopg")
+    storage = RDBStorage(url.render_as_string(hide_password=False))
+    # Optuna leaves the pool's connections to the garbage collector, of which drivers complain.
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
+
+
+def _open_journal(text: str, create: bool) -> BaseStorage:
+    path = Path(text.removeprefix(JOURNAL))
+    if not create:
+        _insist_on_file(path)
+    lock = JournalFileSymlinkLock(str(path))
+    backend = JournalFileBackend(str(path), lock)
+    _drop_torn_line(path, lock)
+    return JournalStorage(backend)
+
+
+def _drop_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
+    """Remove a last line that a killed writer left half written: it was never acknowledged.
+
+    Optuna would append the next record to it, and could not read the journal from then on.
+    """
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _open_proxy(text: str, create: bool) -> BaseStorage:
+    del create  # The server's storage exists.
+    host, separator, port = text.removeprefix(GRPC).rpartition(":")
+    if not separator or not host or not port.isdigit():
+        raise ValueError("it must be grpc://HOST:PORT")
+    with warnings.catch_warnings():
+        # Experimental since Optuna 4.2.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = GrpcStorageProxy(host=host, port=int(port))
+    storage.wait_server_ready(timeout=GRPC_TIMEOUT_SECONDS)
+    return storage
+
+
+def _insist_on_file(path: Path) -> None:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file {path}")
+
+
+def _missing_driver(text: str, error: ImportError) -> MissingDependencyError:
+    cause = error if error.name else error.__cause__
+    name = getattr(cause, "name", None) or "its driver"
+    extra = _EXTRAS.get(name)
+    install = f"pip install 'hwnas[{extra}]'" if extra else "install it"
+    return MissingDependencyError(
+        f"`storage` {without_password(text)!r} needs the module {name!r}, which is absent: "
+        f"{install}."
+    )

@@ -1,0 +1,97 @@
+"""What the trials of a study say about architectures: claims, history, repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic
+
+import numpy as np
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from hwnas.errors import InvalidArchitectureError
+from hwnas.strategies import History
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+CLAIM = "hwnas:claim"
+"""System attribute of a trial: the architecture that it has taken, or None if it gave it back."""
+_FIXED, _RETRIES = "fixed_params", "retry_history"
+
+
+class TrialReader(Generic[Arch]):
+    """Reads architectures out of trials.
+
+    Args:
+        space: search space.
+    """
+
+    def __init__(self, space: SearchSpace[Arch]) -> None:
+        self.space = space
+        self._names = tuple(space.parameters)
+        self._decoded: dict[tuple[Any, ...], Arch | None] = {}
+
+    def arch(self, trial: FrozenTrial) -> Arch | None:
+        """Give the architecture of a trial, or None if it has none yet.
+
+        Its parameters say so once all of them are suggested; before that its queued parameters or
+        its claim.
+        """
+        parameters = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
+        found = self.decode(parameters)
+        claim = trial.system_attrs.get(CLAIM)
+        if found is None and claim is not None:
+            return self.space.parse(claim)
+        return found
+
+    def decode(self, parameters: Mapping[str, Any]) -> Arch | None:
+        """Give the architecture of parameters, or None if they do not make one."""
+        values = tuple(parameters.get(name) for name in self._names)
+        if values not in self._decoded:
+            named = {n: v for n, v in zip(self._names, values, strict=True) if v is not None}
+            try:
+                self._decoded[values] = self.space.decode(named)
+            except InvalidArchitectureError:
+                self._decoded[values] = None
+        return self._decoded[values]
+
+    def others(self, study: Study, trial: FrozenTrial) -> list[tuple[Arch, FrozenTrial]]:
+        """Read all other trials from the storage, without those that this one retries."""
+        skipped = {trial.number, *trial.system_attrs.get(_RETRIES, ())}
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        read = ((self.arch(t), t) for t in trials if t.number not in skipped)
+        return [(arch, t) for arch, t in read if arch is not None]
+
+    def history(self, study: Study, trial: FrozenTrial, seed: int) -> History[Arch]:
+        """Give what a proposal for this trial may depend on, in the order of the trials.
+
+        Pruned and failed trials are failed evaluations, and so is a completed one that violates a
+        constraint. Where several trials have one class, a completed one speaks for it.
+        """
+        finished: dict[str, tuple[Arch, FloatArray]] = {}
+        pending: dict[str, Arch] = {}
+        for arch, other in self.others(study, trial):
+            key = self.space.canonical_key(arch)
+            if not other.state.is_finished():
+                pending[key] = arch
+            elif key not in finished or np.isnan(finished[key][1]).any():
+                finished[key] = arch, _losses(other, study.directions)
+        return History(
+            [arch for arch, _ in finished.values()],
+            np.array([row for _, row in finished.values()]).reshape(-1, len(study.directions)),
+            [arch for key, arch in pending.items() if key not in finished],
+            finished.keys() | pending.keys(),
+            seed,
+        )
+
+    def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:
+        """Tell whether another trial has or had this class."""
+        return any(self.space.canonical_key(a) == key for a, _ in self.others(study, trial))
+
+
+def _losses(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> FloatArray:
+    signs = np.array([-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in directions])
+    violated = any(value > 0 for value in trial.constraints.values())
+    if trial.state is not TrialState.COMPLETE or violated or trial.values is None:
+        return np.full(len(signs), np.nan)
+    losses: FloatArray = signs * np.array(trial.values, dtype=np.float64)
+    return losses

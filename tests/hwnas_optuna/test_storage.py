@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas_optuna.storage import open_storage, without_password
+
+
+def finished(storage: str, name: str = "s") -> int:
+    study = optuna.create_study(storage=open_storage(storage), study_name=name, load_if_exists=True)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    return len(optuna.load_study(storage=open_storage(storage), study_name=name).trials)
+
+
+def test_every_kind_of_storage_keeps_trials(storage: str) -> None:
+    assert finished(storage) == 2
+    assert finished(storage) == 4
+
+
+def test_a_torn_last_line_of_a_journal_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "study.log"
+    storage = f"journal:{path}"
+    assert finished(storage) == 2
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"worker_i')
+    assert finished(storage) == 4
+    assert path.read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nonsense", "Could not parse"),
+        ("nosuchdb://localhost/x", "nosuchdb"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "Connection refused"),
+        ("grpc://localhost", "grpc://HOST:PORT"),
+        ("journal:/no/such/folder/x", "No such file"),
+        ("sqlite:////no/such/folder/x.db", "unable to open"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line_without_a_password(text: str, reason: str) -> None:
+    if text.startswith("postgresql"):
+        pytest.importorskip("psycopg", reason="the extra postgresql is not installed")
+    if text.startswith("grpc"):
+        pytest.importorskip("grpc", reason="the extra grpc is not installed")
+    with pytest.raises(InvalidValueError, match="`storage` must be") as caught:
+        open_storage(text)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
+    for text in (f"sqlite:///{tmp_path / 'a.db'}", f"journal:{tmp_path / 'a.log'}"):
+        with pytest.raises(InvalidValueError, match="there is no file"):
+            open_storage(text, create=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [("psycopg", "postgresql://localhost/x"), ("grpc", "grpc://localhost:1")],
+)
+def test_an_absent_driver_names_the_extra(
+    module: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hwnas\[(postgresql|grpc)\]'"):
+        open_storage(text)
+
+
+def test_passwords_are_starred_out() -> None:
+    assert without_password("postgresql://me:secret@host/x") == "postgresql://me:***@host/x"
+    assert without_password("journal:study.log") == "journal:study.log"
