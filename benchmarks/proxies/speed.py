@@ -1,17 +1,20 @@
-"""Seconds a network for each proxy alone and for all together, on one thread.
+"""Time and memory of the proxies on one thread, beside the limits that they must keep.
 
-Ratios are to "one pass": forward and backward of the same batch through the plain network in its
-default memory layout, in the same run. Usage: ``python benchmarks/proxies/speed.py --networks 20``.
+Ratios are to "one pass": forward and backward of a batch of the same size through the plain network
+in its default memory layout, in the same run; seconds are CPU time. The median over the networks
+counts. Usage: ``python benchmarks/proxies/speed.py``; ``--networks 12`` for a quick look, and
+``--alone`` for each proxy alone as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
 import resource
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,23 +22,47 @@ import torch
 from torch import nn
 
 from hwnas.cli.output import note, print_table
-from hwnas.proxies import make_proxies, proxy_names
+from hwnas.configuration import reference_sample
+from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.proxies.batch import gaussian_batch
 from hwnas.proxies.engine import score_network
+from hwnas.proxies.vkdnw import VkdnwEntropy
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import FloatArray, Proxy
 
 IN_SHAPE = (3, 32, 32)
+TOGETHER = [
+    *("naswot", "swap", "meco", "expressivity", "progressivity", "trainability", "jacob_cov"),
+    *("grad_norm", "snip", "plain", "fisher", "zico", "synflow", "l2_norm", "params", "flops"),
+]
+NASGRAPH = [f"nasgraph_{m}" for m in ("avg_degree", "density", "resilience", "wedge")]
+LARGEST_GIB = 1.5
 
 
-def draw_cells(space: NasBench201, networks: int, seed: int) -> list[Cell]:
-    """Draw different representatives of live cells with a path from input to output."""
-    rng = np.random.default_rng(seed)
-    cells: dict[Cell, None] = {}
-    while len(cells) < networks:
-        cell = space.sample(rng)
-        if space.is_valid(cell):
-            cells.setdefault(space.representative(cell))
-    return list(cells)
+@dataclass(frozen=True)
+class Bar:
+    """A limit of the median over the networks, in passes or in CPU seconds."""
+
+    label: str
+    proxies: tuple[Proxy, ...]
+    limit: float
+    unit: str = "passes"
+
+
+def bars() -> list[Bar]:
+    """List the limits of the proxies that exist."""
+    vkdnw64 = make_proxy("vkdnw", entropy=VkdnwEntropy(batch_size=64))
+    found = [
+        Bar("16 proxies together", tuple(make_proxies(TOGETHER)), 3),
+        Bar("vkdnw, 64 images", (vkdnw64,), 3),
+        Bar("vkdnw, default images", (make_proxy("vkdnw"),), 1),
+        Bar("grasp", (make_proxy("grasp"),), 2),
+        Bar("gradsign", (make_proxy("gradsign"),), 1.5),
+        Bar("ntk_cond, evaluation mode", (make_proxy("ntk_cond"),), 2.5),
+    ]
+    if set(NASGRAPH) <= set(proxy_names()):
+        found.append(Bar("nasgraph, 4 measures", tuple(make_proxies(NASGRAPH)), 0.02, "s"))
+    return [*found, Bar("epsilon", (make_proxy("epsilon"),), 0.1, "s")]
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -51,51 +78,88 @@ def one_pass(model: nn.Module, batch_size: int, seed: int) -> None:
     model(images).sum().backward()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+def peak_gib(cell: Cell, batch_size: int) -> float:
+    """Score one network with every proxy; give the largest memory of this process."""
     torch.set_num_threads(1)
+    model = NasBench201().build(cell)
+    score_network(model, IN_SHAPE, make_proxies(["all"]), batch_size=batch_size)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def measure(
+    cells: Sequence[Cell], sets: dict[str, Sequence[Proxy]], batch_size: int, seed: int
+) -> dict[str, FloatArray]:
+    """Give the seconds of one pass and of each set, one a network."""
     space = NasBench201()
-    cells = draw_cells(space, args.networks, args.seed)
-    sets = {name: make_proxies([name]) for name in proxy_names()}
-    sets["all together"] = make_proxies(["all"])
-    times: dict[str, list[float]] = {name: [] for name in ("one pass", *sets)}
-    score_network(space.build(cells[0]), IN_SHAPE, sets["all together"], batch_size=2)  # warm up
+    times: dict[str, list[float]] = {label: [] for label in ("one pass", *sets)}
+    for proxies in sets.values():  # warm up
+        score_network(space.build(cells[0]), IN_SHAPE, proxies, batch_size=2)
     for number, cell in enumerate(cells, start=1):
         note(f"{number}/{len(cells)} {cell}")
-        torch.manual_seed(args.seed)
+        torch.manual_seed(seed)
         model = space.build(cell)
-        times["one pass"].append(seconds(partial(one_pass, model, args.batch, args.seed)))
-        for name, proxies in sets.items():
+        times["one pass"].append(seconds(partial(one_pass, model, batch_size, seed)))
+        for label, proxies in sets.items():
             work = partial(
-                score_network, model, IN_SHAPE, proxies, batch_size=args.batch, seed=args.seed
+                score_network, model, IN_SHAPE, proxies, batch_size=batch_size, seed=seed
             )
-            times[name].append(seconds(work))
-    report(times, args)
+            times[label].append(seconds(work))
+    return {label: np.array(values) for label, values in times.items()}
 
 
-def report(times: dict[str, list[float]], args: argparse.Namespace) -> None:
-    passes = np.array(times["one pass"])
-    rows = [
-        (name, statistics.median(values), float(np.median(np.array(values) / passes)))
-        for name, values in times.items()
-    ]
-    alone = np.sum([times[name] for name in proxy_names()], axis=0)
-    rows.append(("sum of each alone", float(np.median(alone)), float(np.median(alone / passes))))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--alone", action="store_true", help="time each proxy alone as well")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cells = reference_sample(NasBench201(), args.networks, args.seed)
+    limits = bars()
+    sets: dict[str, Sequence[Proxy]] = {bar.label: bar.proxies for bar in limits}
+    sets["all proxies together"] = make_proxies(["all"])
+    if args.alone:
+        sets |= {f"{name} alone": make_proxies([name]) for name in proxy_names()}
+    times = measure(cells, sets, args.batch, args.seed)
+    passes = times["one pass"]
+    rows: list[tuple[object, ...]] = []
+    for label, values in times.items():
+        bar = next((bar for bar in limits if bar.label == label), None)
+        in_seconds, ratio = float(np.median(values)), float(np.median(values / passes))
+        rows.append((label, in_seconds, ratio, *verdict(bar, in_seconds, ratio)))
+    # In a process of its own, which has the memory of one network only.
+    largest = max(cells, key=lambda c: sum(p.numel() for p in NasBench201().build(c).parameters()))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        peak = pool.apply(peak_gib, (largest, args.batch))
+    note(f"largest memory of one network with all proxies: {peak:.2f} GiB ({largest})")
+    rows.append(
+        (
+            f"memory {peak:.2f} GiB",
+            "",
+            "",
+            f"{LARGEST_GIB} GiB",
+            "yes" if peak < LARGEST_GIB else "NO",
+        )
+    )
     print_table(
-        ["proxy", "median CPU seconds", "median ratio to one pass"],
+        ["what", "median CPU seconds", "median passes", "limit", "met"],
         rows,
         f"{args.networks} NAS-Bench-201 networks (live representatives, C=16, N=5), "
         f"batch {args.batch}, seed {args.seed}, 1 thread",
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     note(
         f"{platform.processor() or platform.machine()}, {platform.platform()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}; peak RSS {peak:.2f} GiB"
+        f"Python {platform.python_version()}, torch {torch.__version__}"
     )
+
+
+def verdict(bar: Bar | None, in_seconds: float, ratio: float) -> tuple[str, str]:
+    """Give the limit and whether it is met; empty where there is none."""
+    if bar is None:
+        return "", ""
+    met = (ratio if bar.unit == "passes" else in_seconds) <= bar.limit
+    return f"{bar.limit:g} {bar.unit}", "yes" if met else "NO"
 
 
 if __name__ == "__main__":

@@ -33,6 +33,18 @@ class ChannelProducts:
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     misfit: tuple[int, ...] | None = None
+    _kept: list[tuple[Tensor, int]] = field(default_factory=list, repr=False)
+
+    def keep(self, output: Tensor) -> Tensor:
+        """Keep an output for its product with its gradient."""
+        self._kept.append((output.detach(), output._version))
+        return self._kept[-1][0]
+
+    def overwritten(self) -> bool:
+        """Tell whether the network changed an output in place; outputs are let go of."""
+        changed = any(output._version != version for output, version in self._kept)
+        self._kept.clear()
+        return changed
 
 
 @dataclass(frozen=True)
@@ -90,10 +102,13 @@ class LossGradients(OwnSignal[LossPass]):
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         batch = images.input(subject)
         watched = layers if self.products else {}
-        with _channel_products(watched, len(batch[0])) as products:
-            loss = images.loss(subject, network, batch)
-            parameters = list(network.parameters())
-            gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        parameters = list(network.parameters())
+        for copies in (False, True):
+            with _channel_products(watched, len(batch[0]), copies) as products:
+                loss = images.loss(subject, network, batch)
+            if not products.overwritten():
+                break
+        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
         of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
         return LossPass(
             {name: layer.weight.detach() for name, layer in layers.items()},
@@ -104,8 +119,13 @@ class LossGradients(OwnSignal[LossPass]):
 
 
 @contextmanager
-def _channel_products(layers: Mapping[str, WeightLayer], B: int) -> Iterator[ChannelProducts]:
-    """Collect the products while a forward and a backward pass run."""
+def _channel_products(
+    layers: Mapping[str, WeightLayer], B: int, copies: bool
+) -> Iterator[ChannelProducts]:
+    """Watch a forward pass; its backward pass collects the products.
+
+    Copies of the outputs take memory, but the network may change them in place.
+    """
     products = ChannelProducts()
 
     def watch(name: str) -> Any:
@@ -114,7 +134,7 @@ def _channel_products(layers: Mapping[str, WeightLayer], B: int) -> Iterator[Cha
             if output.ndim < 2 or len(output) != B:
                 products.misfit = tuple(output.shape)
                 return output
-            kept = output.detach()
+            kept = products.keep(output)
 
             def add(gradient: Tensor) -> None:
                 product = kept * gradient
@@ -125,7 +145,7 @@ def _channel_products(layers: Mapping[str, WeightLayer], B: int) -> Iterator[Cha
                 products.sums[name] = products.sums.get(name, 0) + product
 
             output.register_hook(add)  # type: ignore[no-untyped-call]
-            return output.clone()  # what follows may change it in place
+            return output.clone() if copies else output
 
         return hook
 
