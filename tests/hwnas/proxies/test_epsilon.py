@@ -13,8 +13,6 @@ from hwnas.proxies.engine import ProxyScore, score_network
 from hwnas.proxies.epsilon import Epsilon, choose_weights
 from hwnas.proxies.signals import Setting
 from hwnas.proxies.subject import Subject
-from hwnas.testing import ProxyContract
-from hwnas.typing import Proxy
 
 SHAPE = (3, 8, 8)
 
@@ -208,9 +206,3 @@ def test_no_two_weights_to_choose_from() -> None:
     for networks in ([], [Deaf()], [Power(40)]):
         with pytest.raises(ProxyError, match="`candidates`"):
             choose_weights(networks, (1, 4, 4), [1e-20, 1.0, 1e20])
-
-
-class TestEpsilon(ProxyContract):
-    @pytest.fixture
-    def proxy(self) -> Proxy:
-        return Epsilon((0.1, 1.0))

@@ -15,8 +15,7 @@ from hwnas.proxies.channel_graph import Degrees, channel_graph
 from hwnas.proxies.engine import score_network
 from hwnas.proxies.nasgraph import ChannelDegrees, NasGraphAverageDegree, NasGraphResilience
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.testing import ProxyContract
-from hwnas.typing import InShape, Proxy, Surrogate
+from hwnas.typing import InShape, Surrogate
 
 SHAPE = (3, 8, 8)
 NAMES = ["nasgraph_avg_degree", "nasgraph_density", "nasgraph_resilience", "nasgraph_wedge"]
@@ -264,9 +263,3 @@ def test_names_state_the_surrogate() -> None:
     assert NasGraphAverageDegree(small).name == "nasgraph_avg_degree.h8-c1-m3"
     assert NasGraphResilience(published=True).name == "nasgraph_resilience.published"
     assert NasGraphResilience(small, True).name == "nasgraph_resilience.published-h8-c1-m3"
-
-
-class TestNasGraph(ProxyContract):
-    @pytest.fixture(params=NAMES)
-    def proxy(self, request: pytest.FixtureRequest) -> Proxy:
-        return make_proxy(request.param)

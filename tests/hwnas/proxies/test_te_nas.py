@@ -70,9 +70,3 @@ class TestTeNasRegions(ProxyContract):
     @pytest.fixture
     def proxy(self) -> Proxy:
         return TeNasRegions(surrogate=None, samples=30)
-
-
-class TestTeNasNtk(ProxyContract):
-    @pytest.fixture
-    def proxy(self) -> Proxy:
-        return TeNasNtk(batch_size=6)
