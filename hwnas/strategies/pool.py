@@ -85,6 +85,12 @@ class Pool(Generic[Arch]):
         return {index: np.asarray(give(self.archs), float) for index, give in known.items()}
 
     @cached_property
+    def cheapness(self) -> FloatArray:
+        """(n,) sums of the ranks of the known losses, smaller is cheaper; 0 if there are none."""
+        ranks = [rankdata(losses, nan_policy="omit") for losses in self.known_losses.values()]
+        return np.asarray(sum(ranks, np.zeros(len(self.archs))), dtype=np.float64)
+
+    @cached_property
     def promise(self) -> IntArray | None:
         """(n,) Pareto layers of joint scores and known losses, 0 for the best; None without scores.
 

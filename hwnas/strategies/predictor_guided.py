@@ -101,6 +101,7 @@ class PredictorGuided(Generic[Arch]):
         for losses in self._pool.known_losses.values():
             free &= np.isfinite(losses)
         chosen = np.flatnonzero(free)
-        ordered = chosen[np.argsort(-merit[chosen], kind="stable")]
+        # Members of one class tie: the cheapest comes first.
+        ordered = chosen[np.lexsort((self._pool.cheapness[chosen], -merit[chosen]))]
         archs = (self._pool.archs[row] for row in ordered)
         return next((arch for arch in archs if self._candidates.is_feasible(arch)), None)
