@@ -12,6 +12,8 @@ from hwnas.typing import FloatArray
 
 DRAWS = 32
 """Samples of each architecture where several losses are uncertain."""
+SAMPLED = 256
+"""Architectures that are sampled: those that improve most one deviation below their mean."""
 
 
 def expected_improvement(
@@ -40,7 +42,8 @@ def expected_improvement(
         rng: generator of the samples.
 
     Returns:
-        `(n,)` improvements >= 0; larger is better.
+        `(n,)` improvements; larger is better. Negative ones have an order and no other meaning:
+        they belong to architectures that were not worth sampling.
     """
     reference = 2 * losses.max(axis=0) - losses.min(axis=0)
     costs = np.where(np.isnan(known), np.inf, known)
@@ -53,15 +56,28 @@ def expected_improvement(
         gap = best - means[:, 0]
         z = gap / deviations[:, 0]
         return np.asarray(gap * norm.cdf(z) + deviations[:, 0] * norm.pdf(z), dtype=np.float64)
-    total = np.zeros(len(means))
-    for _ in range(DRAWS):
-        drawn = means + deviations * rng.standard_normal(means.shape)
-        improvement = (reference - drawn).max(axis=1)
-        for rival, loss in zip(is_rival.T, losses, strict=True):
-            gain = (loss - drawn).max(axis=1)
-            np.minimum(improvement, gain, out=improvement, where=rival)
-        total += np.maximum(improvement, 0.0)
-    return total / DRAWS
+    optimistic = _maximin_improvement(means - deviations, is_rival, losses, reference)
+    # Behind those worth sampling, in the order of what they could become.
+    expected: FloatArray = optimistic - optimistic.max() - 1.0
+    chosen = np.argsort(-optimistic, kind="stable")[:SAMPLED]
+    draws = means[chosen] + deviations[chosen] * rng.standard_normal((DRAWS, *means[chosen].shape))
+    improvements = [
+        np.maximum(_maximin_improvement(drawn, is_rival[chosen], losses, reference), 0.0)
+        for drawn in draws
+    ]
+    expected[chosen] = np.mean(improvements, axis=0)
+    return expected
+
+
+def _maximin_improvement(
+    candidates: FloatArray, is_rival: BoolArray, losses: FloatArray, reference: FloatArray
+) -> FloatArray:
+    """Give the smallest of the largest gains over the rivals and the reference, `(n,)`."""
+    improvement = np.asarray((reference - candidates).max(axis=1), dtype=np.float64)
+    for rival, loss in zip(is_rival.T, losses, strict=True):
+        gain = (loss - candidates).max(axis=1)
+        np.minimum(improvement, gain, out=improvement, where=rival)
+    return improvement
 
 
 def _no_worse(costs: FloatArray, evaluated: FloatArray) -> BoolArray:

@@ -8,17 +8,25 @@ from functools import cached_property
 from typing import Generic
 
 import numpy as np
+from scipy.stats import rankdata
 
+from hwnas.ranking.aggregation import log_rank
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.features import describe
 from hwnas.strategies.gaussian_process import normal_scores, standardised
 from hwnas.strategies.problem import BoolArray, Problem
-from hwnas.strategies.selection import IntArray
+from hwnas.strategies.selection import IntArray, pareto_ranks
 from hwnas.typing import Arch, FloatArray
 
 DRAWN = 5000
 """Architectures in the pool of a space that is too large to be listed."""
+
+KNOWLEDGE_WEIGHT = 3.0
+"""How far apart a model sees the values of a proxy, as a multiple of a feature of the space.
+
+A space has a hundred features and a user knows a few proxies, each of which says more.
+"""
 
 
 class Pool(Generic[Arch]):
@@ -65,7 +73,8 @@ class Pool(Generic[Arch]):
         columns = [standardised(describe(self._problem.space, self.archs))]
         if knowledge is not None and knowledge.features is not None:
             given = np.asarray(knowledge.features(self.archs), dtype=np.float64)
-            columns.append(standardised(np.apply_along_axis(normal_scores, 0, given)))
+            ranked = standardised(np.apply_along_axis(normal_scores, 0, given))
+            columns.append(KNOWLEDGE_WEIGHT * ranked)
         return np.concatenate(columns, axis=1)
 
     @cached_property
@@ -74,6 +83,26 @@ class Pool(Generic[Arch]):
         knowledge = self._problem.knowledge
         known = {} if knowledge is None else knowledge.known_losses
         return {index: np.asarray(give(self.archs), float) for index, give in known.items()}
+
+    @cached_property
+    def cheapness(self) -> FloatArray:
+        """(n,) sums of the ranks of the known losses, smaller is cheaper; 0 if there are none."""
+        ranks = [rankdata(losses, nan_policy="omit") for losses in self.known_losses.values()]
+        return np.asarray(sum(ranks, np.zeros(len(self.archs))), dtype=np.float64)
+
+    @cached_property
+    def promise(self) -> IntArray | None:
+        """(n,) Pareto layers of joint scores and known losses, 0 for the best; None without scores.
+
+        A missing loss is the worst.
+        """
+        knowledge = self._problem.knowledge
+        if knowledge is None or knowledge.scores is None:
+            return None
+        scores = np.asarray(knowledge.scores(self.archs), dtype=np.float64)
+        joint = log_rank(scores, ["maximize"] * scores.shape[1])
+        losses = np.column_stack([-joint, *self.known_losses.values()])
+        return pareto_ranks(np.apply_along_axis(rankdata, 0, np.nan_to_num(losses, nan=np.inf)))
 
     def free(self, taken: AbstractSet[str]) -> BoolArray:
         """Tell which rows' classes are not taken, `(n,)`."""

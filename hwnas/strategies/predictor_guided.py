@@ -31,7 +31,8 @@ class PredictorGuided(Generic[Arch]):
 
     Args:
         problem: what is searched.
-        initial: evaluations before the model is used.
+        initial: evaluations before the model is used. They are the best by the joint ranks of
+            the scores and by the known losses, or random where there are no scores.
     """
 
     def __init__(self, problem: Problem[Arch], initial: int = 10) -> None:
@@ -59,7 +60,12 @@ class PredictorGuided(Generic[Arch]):
         return self._candidates.draw(history.taken, rng) if best is None else best
 
     def _begin(self, history: History[Arch], rng: np.random.Generator) -> Arch | None:
-        """Propose a random architecture."""
+        """Propose from the best layer of scores and known losses, or at random without scores."""
+        layers = self._pool.promise
+        if layers is not None:
+            best = self._best(rng.random(len(layers)) - layers, history)
+            if best is not None:
+                return best
         return self._candidates.draw(history.taken, rng)
 
     def _merit(
@@ -95,6 +101,7 @@ class PredictorGuided(Generic[Arch]):
         for losses in self._pool.known_losses.values():
             free &= np.isfinite(losses)
         chosen = np.flatnonzero(free)
-        ordered = chosen[np.argsort(-merit[chosen], kind="stable")]
+        # Members of one class tie: the cheapest comes first.
+        ordered = chosen[np.lexsort((self._pool.cheapness[chosen], -merit[chosen]))]
         archs = (self._pool.archs[row] for row in ordered)
         return next((arch for arch in archs if self._candidates.is_feasible(arch)), None)

@@ -31,7 +31,8 @@ MAKE_SINGLE: Mapping[str, Callable[[Problem[Any]], Proposer[Any]]] = {
     "ageing, warm, move": lambda problem: AgeingEvolution(
         problem, population=6, sample=2, warm_up=3, parents="scores"
     ),
-    "predictor-guided": lambda problem: PredictorGuided(problem, initial=4),
+    # Without scores, which would leave nothing to chance.
+    "predictor-guided": lambda problem: PredictorGuided(Problem(problem.space), initial=4),
 }
 
 

@@ -1,0 +1,151 @@
+"""What the study searches: NAS-Bench-201 accuracies against the costs of HW-NAS-Bench.
+
+Every value is looked up by the exact cell. The members of one class have accuracies and costs that
+differ by the noise of training and measurement, so that a search which proposes each class once
+cannot find every cell of the true front: it proposes the cheapest member of a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hwnas.costs.hw_nas_bench import HwNasBench
+from hwnas.data.nasbench201 import accuracies
+from hwnas.pareto.metrics import FrontQuality, front_quality
+from hwnas.ranking.score_table import read_scores
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.strategies import Knowledge, Problem
+from hwnas.strategies.problem import Measure
+from hwnas.typing import FloatArray
+
+Cells = Literal["live", "all"]
+SPACE = NasBench201()
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+COSTS = (
+    ("edgegpu", "latency"),
+    ("edgegpu", "energy"),
+    ("raspi4", "latency"),
+    ("pixel3", "latency"),
+)
+
+
+@dataclass(frozen=True)
+class EveryCell(NasBench201):
+    """The live cells with each cell a class of its own, as tables that know no classes see them."""
+
+    def is_valid(self, arch: Cell) -> bool:
+        """Tell whether the cell is connected and has no dead operation."""
+        return arch.is_live() and super().is_valid(arch)
+
+    def canonical_key(self, arch: Cell) -> str:
+        """Give the architecture string."""
+        return str(arch)
+
+    def representative(self, arch: Cell) -> Cell:
+        """Give the cell itself."""
+        return arch
+
+
+@dataclass(frozen=True)
+class Task:
+    """Two losses of every cell of a population: accuracy negated, and a cost.
+
+    Attributes:
+        dataset: data set of accuracy and cost.
+        device: device of HW-NAS-Bench.
+        metric: ``latency`` or ``energy``.
+        cells: ``live`` or ``all``; cells without a path from input to output are in neither.
+    """
+
+    dataset: str
+    device: str
+    metric: str
+    cells: Cells = "live"
+
+    @cached_property
+    def population(self) -> list[Cell]:
+        """(n,) cells."""
+        every = (cell for cell in SPACE if SPACE.is_valid(cell))
+        return [cell for cell in every if self.cells == "all" or cell.is_live()]
+
+    @cached_property
+    def losses(self) -> FloatArray:
+        """(n, 2) losses: accuracy in percent, negated, and the cost in its unit."""
+        accuracy = accuracies(self.dataset)
+        cost = HwNasBench(self.dataset, self.device, self.metric).predict(self.population)
+        return np.column_stack([[-accuracy[str(cell)] for cell in self.population], cost])
+
+    @cached_property
+    def row(self) -> dict[Cell, int]:
+        """Row of each cell."""
+        return {cell: i for i, cell in enumerate(self.population)}
+
+    def costs(self, cells: Sequence[Cell]) -> FloatArray:
+        """Look the `(n,)` costs of cells up."""
+        return self.losses[[self.row[cell] for cell in cells], 1]
+
+    def problem(self, proxies: Proxies | None = None, space: NasBench201 = SPACE) -> Problem[Cell]:
+        """Pose the problem with the cost known, and with proxies if given."""
+        known = {1: self.costs}
+        knowledge = (
+            Knowledge(known_losses=known)
+            if proxies is None
+            else Knowledge(proxies.features, proxies.scores, known)
+        )
+        return Problem(space, knowledge=knowledge, candidates=self.population)
+
+    def quality(self, found: Sequence[int]) -> FrontQuality:
+        """Rate the rows that were found."""
+        return front_quality(self.losses[list(found)], self.losses)
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """Proxy scores of every class, from a table that ``hwnas score --out`` wrote.
+
+    Attributes:
+        columns: scores by canonical key, by the name of the proxy; larger is better in all.
+    """
+
+    columns: dict[str, dict[str, float]]
+
+    @classmethod
+    def read(cls, path: Path) -> Proxies:
+        """Read the table; the counts of convolution weights stand for params and FLOPs."""
+        table = read_scores(path, SPACE)
+        keys = [SPACE.canonical_key(cell) for cell in table.archs]
+        scores = {
+            name: dict(zip(keys, map(float, c), strict=True)) for name, c in table.columns.items()
+        }
+        weights = {k: conv_weights(cell) for k, cell in zip(keys, table.archs, strict=True)}
+        return cls({**scores, "weights": weights})
+
+    def of(self, names: Sequence[str]) -> Measure[Cell]:
+        """Give a look-up of `(n, p)` scores."""
+
+        def look_up(cells: Sequence[Cell]) -> FloatArray:
+            keys = [SPACE.canonical_key(cell) for cell in cells]
+            return np.array([[self.columns[name][key] for name in names] for key in keys])
+
+        return look_up
+
+    @property
+    def features(self) -> Measure[Cell]:
+        """Every column."""
+        return self.of(list(self.columns))
+
+    @property
+    def scores(self) -> Measure[Cell]:
+        """The pair that begins a search: jacob_cov and the number of weights."""
+        return self.of(["jacob_cov", "weights"])
+
+
+def conv_weights(cell: Cell) -> float:
+    """Count the kernel elements of a cell's convolutions: params and FLOPs grow with it alone."""
+    return float(sum({"nor_conv_1x1": 1, "nor_conv_3x3": 9}.get(o, 0) for o in cell.operations))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas.strategies import Problem
+from hwnas.strategies.candidates import Candidates
+
+RNG = np.random.default_rng
+
+
+@pytest.fixture(params=["listed", "drawn"])
+def space(request: pytest.FixtureRequest, words: Any, unlisted_words: Any) -> Any:
+    return words if request.param == "listed" else unlisted_words
+
+
+def test_draws_are_valid_representatives_that_are_not_taken(space: Any) -> None:
+    taken = {"abcd", "aabb", "aaac"}
+    for seed in range(60):
+        word = Candidates(Problem(space)).draw(taken, RNG(seed))
+        assert word is not None
+        assert word == space.representative(word)
+        assert str(word) not in {*taken, "aaaa"}
+
+
+def test_infeasible_words_are_never_drawn_and_asked_about_once(space: Any) -> None:
+    asked: list[str] = []
+
+    def feasible(words: Any) -> Any:
+        asked.extend(map(str, words))
+        return np.array(["d" not in word.letters for word in words])
+
+    candidates = Candidates(Problem(space, feasible))
+    drawn = {str(candidates.draw(set(), RNG(seed))) for seed in range(50)}
+    assert not any("d" in text for text in drawn)
+    assert len(asked) == len(set(asked))
+    # Words of a, b and c: 15 classes, of which one is invalid.
+    every = candidates.draw_many(100, RNG(0))
+    assert len(every) == 14
+    assert candidates.draw(every.keys(), RNG(0)) is None
+
+
+def test_listed_draws_are_uniform_over_the_classes_left(words: Any) -> None:
+    candidates = Candidates(Problem(words))
+    assert candidates.listed is not None
+    left = {key for key, _ in candidates.listed[:4]}
+    taken = {key for key, _ in candidates.listed[4:]}
+    drawn = [words.canonical_key(candidates.draw(taken, RNG(seed))) for seed in range(400)]
+    counts = [drawn.count(key) for key in left]
+    # Four classes of one quarter each: five standard deviations.
+    assert all(abs(count - 100) < 5 * np.sqrt(400 * 3 / 16) for count in counts)
+
+
+def test_given_candidates_may_share_a_class(words: Any) -> None:
+    given = [words.parse(text) for text in ("abab", "baba", "dcba", "aaaa")]
+    candidates = Candidates(Problem(words, candidates=given))
+    assert candidates.listed == [("aabb", given[0]), ("aabb", given[1]), ("abcd", given[2])]
+    # A neighbour stands for itself where it is one of them, else for its class.
+    new = list(candidates.new(map(words.parse, ("baba", "bbaa", "abcd", "abbb")), set()))
+    assert list(map(str, new)) == ["baba", "abab", "dcba"]
