@@ -9,7 +9,6 @@ import numpy as np
 from nni.common.hpo_utils import (
     ParameterSpec,
     deformat_parameters,
-    format_parameters,
     format_search_space,
 )
 from scipy import stats
@@ -51,6 +50,7 @@ class JsonSpace:
             ) from error
         # What NNI calculates with, e.g. the position of a choice or a logarithm, by dimension.
         self._inner: dict[str, list[float]] = {}
+        self._outer: dict[str, list[Any]] = {}
         dimensions = [self._dimension(key, spec, levels) for key, spec in self._specs.items()]
         self.space = dimension_space("nni", dimensions)
 
@@ -67,17 +67,30 @@ class JsonSpace:
 
     def from_parameters(self, parameters: Mapping[str, Any]) -> Assignment | None:
         """Give the nearest configuration of a trial's parameters; None where there is none."""
+        inner: dict[tuple[Any, ...], float] = {}
+        texts: dict[str, str] = {}
         try:
-            inner = format_parameters(dict(parameters), self._specs)
+            for key, spec in self._specs.items():
+                if spec.is_activated_in(inner):
+                    position = self._nearest(key, spec, parameters)
+                    inner[key] = self._inner[_name(key)][position]
+                    texts[_name(key)] = self._texts[_name(key)][position]
         except (KeyError, TypeError, ValueError):
             return None
-        texts = {}
-        for key, value in inner.items():
-            distances = np.abs(np.array(self._inner[_name(key)]) - value)
-            if self._specs[key].type == "choice" and distances.min() > 0:
-                return None
-            texts[_name(key)] = self._texts[_name(key)][int(distances.argmin())]
         return self.space.decode(texts)
+
+    def _nearest(
+        self, key: tuple[Any, ...], spec: ParameterSpec, parameters: Mapping[str, Any]
+    ) -> int:
+        """Find the position of a parameter's value; a choice must be met exactly."""
+        value: Any = parameters
+        for part in key:
+            if isinstance(part, str):
+                value = value[part]
+        outer = self._outer[_name(key)]
+        if spec.type == "choice":
+            return outer.index(_distinguishable(value))
+        return int(np.abs(np.array(outer) - value).argmin())
 
     @property
     def _texts(self) -> Mapping[str, tuple[str, ...]]:
@@ -92,7 +105,7 @@ class JsonSpace:
         found = _distinct(spec, levels if spec.q is None else _DENSE)
         if len(found) > levels and not spec.categorical:
             found = _distinct(spec, levels)
-        self._inner[_name(key)] = list(found.values())
+        self._inner[_name(key)], self._outer[_name(key)] = list(found.values()), list(found)
         parent = (_name(key[:-2]), key[-2]) if spec.is_nested() else None
         return Dimension(_name(key), tuple(found), parent)
 
@@ -126,7 +139,10 @@ def _levels(spec: ParameterSpec, levels: int) -> list[float]:
 def _outer(spec: ParameterSpec, x: float) -> Any:
     """Give what a trial sees, as something that tells choices apart."""
     alone = spec._replace(key=("x",))
-    value = deformat_parameters({("x",): x}, {("x",): alone})["x"]
+    return _distinguishable(deformat_parameters({("x",): x}, {("x",): alone})["x"])
+
+
+def _distinguishable(value: Any) -> Any:
     if isinstance(value, dict) and "_name" in value:
         return value["_name"]
     return value if isinstance(value, (str, int, float, bool)) else repr(value)
