@@ -67,7 +67,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "rank-evolution": "hwnas.strategies.rank_evolution:RankEvolution",
         "pareto-local-search": "hwnas.strategies.pareto_local_search:ParetoLocalSearch",
     },
-    "hosts": {"optuna": "hwnas_optuna.search:OptunaHost"},
+    "hosts": {
+        "optuna": "hwnas_optuna.search:OptunaHost",
+        "nni": "hwnas_nni.results:NniHost",
+    },
 }
 
 _SINGULAR: Mapping[Kind, str] = {

@@ -207,6 +207,25 @@ class ParetoSet:
         pareto_set: ParetoSet = make(study, provenance)
         return pareto_set
 
+    @classmethod
+    def from_nni(
+        cls, experiment: Any, objectives: Mapping[str, Direction] | None = None
+    ) -> ParetoSet:
+        """Make the set of the trials of an NNI experiment.
+
+        Args:
+            experiment: a `NasExperiment` or another experiment of NNI, or the folder of one that
+                has ended, e.g. ``~/nni-experiments/ab12cd34``.
+            objectives: direction of each metric; known where a `ParetoStrategy` is at hand.
+
+        Raises:
+            InvalidValueError: the objectives are not known.
+            DataNotFoundError: the folder holds no data base.
+        """
+        make = registry.load("hosts", "nni")().from_experiment
+        pareto_set: ParetoSet = make(experiment, objectives)
+        return pareto_set
+
     @property
     def directions(self) -> tuple[Direction, ...]:
         """`(m,)` directions of the objectives."""

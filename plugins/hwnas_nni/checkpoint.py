@@ -1,0 +1,31 @@
+"""The state of a search as a JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import DataFormatError
+from hwnas.export.atomic import write_text
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state; a process killed at any moment leaves the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(state))
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read what `write_state` wrote; `DataFormatError` if it is something else."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataFormatError(f"`checkpoint` must be a JSON file, but {path} is none.") from error
+    if not isinstance(state, dict) or not {"search", "records"} <= set(state):
+        raise DataFormatError(
+            f"`checkpoint` must be what a search of hwnas wrote, but {path} is something else: "
+            f"name another file."
+        )
+    return state

@@ -1,0 +1,190 @@
+"""From NNI's model spaces to search spaces of hwnas, and from architectures to samples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from nni.mutable import Categorical, CategoricalMultiple, LabeledMutable, Mutable, Numerical
+from nni.mutable.annotation import MutableAnnotation
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.nasbench201 import EDGES, Cell, NasBench201
+from hwnas.typing import Arch, SearchSpace
+from hwnas_nni.dimensions import Assignment, Dimension, DimensionSpace, dimension_space
+
+LEVELS = 16
+"""Values that stand for a continuous dimension."""
+_DENSE = 1000
+"""Quantiles that find every value of a quantised dimension that has few."""
+_HUB_201 = ("nni.nas.hub.pytorch.nasbench201", "NasBench201")
+_HUB_201_ARGUMENTS = {"stem_out_channels": "channels", "num_modules_per_stack": "cells"}
+_HUB_NAMES = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
+
+
+class Codec(Protocol[Arch]):
+    """A search space of hwnas and the way between its architectures and NNI's samples."""
+
+    @property
+    def space(self) -> SearchSpace[Arch]:
+        """The search space."""
+
+    def to_sample(self, arch: Arch) -> dict[str, Any]:
+        """Give the sample of an architecture, by label."""
+
+    def from_sample(self, sample: Mapping[str, Any]) -> Arch:
+        """Give the architecture of a sample."""
+
+
+@dataclass(frozen=True)
+class DimensionCodec:
+    """Any model space: every label that `simplify` gives is a dimension.
+
+    Attributes:
+        space: the dimensions.
+    """
+
+    space: DimensionSpace
+
+    def to_sample(self, arch: Assignment) -> dict[str, Any]:
+        """Give the sample of an architecture, by label."""
+        return self.space.values(arch)
+
+    def from_sample(self, sample: Mapping[str, Any]) -> Assignment:
+        """Give the architecture of a sample."""
+        return self.space.assign(sample)
+
+
+@dataclass(frozen=True)
+class NasBench201Codec:
+    """NasBench201 of NNI's hub: cells with equal graphs are equal.
+
+    Attributes:
+        space: NAS-Bench-201.
+        prefix: what comes before ``SOURCE_TARGET`` in the labels.
+    """
+
+    space: NasBench201
+    prefix: str = "cell/"
+
+    def to_sample(self, arch: Cell) -> dict[str, Any]:
+        """Give the hub's operations by edge."""
+        return {
+            f"{self.prefix}{s}_{t}": _HUB_NAMES.get(operation, operation)
+            for (s, t), operation in arch.edges()
+        }
+
+    def from_sample(self, sample: Mapping[str, Any]) -> Cell:
+        """Give the cell of the hub's operations by edge."""
+        names = {hub: ours for ours, hub in _HUB_NAMES.items()}
+        chosen = (str(sample[f"{self.prefix}{s}_{t}"]) for s, t in EDGES)
+        return Cell(tuple(names.get(operation, operation) for operation in chosen))
+
+
+def codec_of(model_space: Mutable, levels: int = LEVELS) -> Codec[Any]:
+    """Read a model space, raw or made executable by an experiment.
+
+    Labels and choices come from `simplify`, so that layers, inputs, repetitions, values and the
+    tunable arguments of an evaluator are all dimensions. NNI does not tell which labels a choice
+    makes meaningless: samples that differ in these alone count as different. The hub's NasBench201
+    is known, and has 5,425 different networks.
+
+    Args:
+        model_space: the space.
+        levels: values that stand for a continuous dimension, at equal steps of its quantiles.
+
+    Raises:
+        InvalidValueError: there is nothing to choose, or a kind of choice is unknown.
+    """
+    mutables = model_space.simplify()
+    known = nasbench201_codec(model_space, mutables)
+    if known is not None:
+        return known
+    dimensions = [
+        Dimension(label, _values(mutable, levels))
+        for label, mutable in mutables.items()
+        if not isinstance(mutable, MutableAnnotation)
+    ]
+    constrained = len(dimensions) < len(mutables)
+    valid = _Contains(model_space) if constrained else None
+    return DimensionCodec(
+        dimension_space(_name(model_space), dimensions, valid, _Builder(model_space))
+    )
+
+
+def nasbench201_codec(model_space: Any, labels: Iterable[str]) -> NasBench201Codec | None:
+    """Read the hub's NasBench201, also a frozen one; None for any other space.
+
+    Args:
+        model_space: the space, raw or made executable.
+        labels: labels of its choices.
+    """
+    symbol, args, kwargs = _origin(model_space)
+    if (symbol.__module__, symbol.__name__) != _HUB_201:
+        return None
+    given = dict(zip(_HUB_201_ARGUMENTS, args, strict=False)) | dict(kwargs)
+    settings = {ours: given[hub] for hub, ours in _HUB_201_ARGUMENTS.items() if hub in given}
+    prefix = next(iter(labels)).removesuffix("0_1")
+    return NasBench201Codec(NasBench201(**settings), prefix)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    model_space: Any
+
+    def __call__(self, values: Mapping[str, Any]) -> nn.Module:
+        frozen = self.model_space.freeze(dict(values))
+        network = frozen.executable_model() if hasattr(frozen, "executable_model") else frozen
+        assert isinstance(network, nn.Module)
+        return network
+
+
+@dataclass(frozen=True)
+class _Contains:
+    model_space: Mutable
+
+    def __call__(self, values: Mapping[str, Any]) -> bool:
+        return bool(self.model_space.contains(dict(values)))
+
+
+def _values(mutable: LabeledMutable, levels: int) -> tuple[Any, ...]:
+    if isinstance(mutable, Categorical):
+        return tuple(dict.fromkeys(mutable.values))
+    if isinstance(mutable, CategoricalMultiple):
+        counts = range(len(mutable.values) + 1) if mutable.n_chosen is None else [mutable.n_chosen]
+        sets = (itertools.combinations(mutable.values, n) for n in counts)
+        return tuple(list(chosen) for chosen in itertools.chain.from_iterable(sets))
+    if isinstance(mutable, Numerical):
+        few = _points(mutable, _DENSE) if mutable.quantize is not None else ()
+        return few if 0 < len(few) <= levels else _points(mutable, levels)
+    raise InvalidValueError(
+        f"`model_space` must have choices of a known kind, but {mutable.label!r} is a "
+        f"{type(mutable).__name__}."
+    )
+
+
+def _points(mutable: Numerical, levels: int) -> tuple[float, ...]:
+    quantiles = (np.arange(levels) + 0.5) / levels
+    return tuple(
+        dict.fromkeys(mutable.qclip(float(p)) for p in mutable.distribution.ppf(quantiles))
+    )
+
+
+def _name(model_space: Any) -> str:
+    """Tell spaces of one class but different arguments apart."""
+    symbol, args, kwargs = _origin(model_space)
+    arguments = [*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())]
+    return f"{symbol.__module__}.{symbol.__qualname__}({', '.join(arguments)})"
+
+
+def _origin(model_space: Any) -> tuple[type, Sequence[Any], Mapping[str, Any]]:
+    """Find the user's class and its arguments behind NNI's wrappers."""
+    inner = getattr(model_space, "model", None) or getattr(model_space, "model_space", model_space)
+    symbol = getattr(inner, "trace_symbol", None)
+    if not isinstance(symbol, type):
+        return type(inner), (), {}
+    return symbol, inner.trace_args, inner.trace_kwargs

@@ -1,0 +1,161 @@
+"""Evaluators of NNI that train nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nni
+from nni.nas.evaluator import Evaluator
+from torch import nn
+
+from hwnas.cache import ResultCache
+from hwnas.errors import InvalidValueError
+from hwnas.proxies import make_proxies
+from hwnas.proxies.engine import score_network
+from hwnas.search import SearchSettings, make_evaluator
+from hwnas.seeding import derive_seed
+from hwnas.typing import Direction, InShape
+from hwnas_nni.codec import nasbench201_codec
+from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default
+
+
+def report_metrics(metrics: Mapping[str, float], default: str | None = None) -> dict[str, float]:
+    """Report several metrics as a trial's final result, e.g. at the end of a training function.
+
+    Args:
+        metrics: numbers by name; leave out what could not be computed.
+        default: the metric that NNI's own page shows and its own algorithms maximise; the first
+            one if None.
+
+    Returns:
+        What was reported: the metrics with the key `default`, which NNI insists on.
+
+    Example:
+        >>> def evaluate(model):
+        ...     report_metrics({"accuracy": train(model), "latency_ms": measure(model)})
+        >>> evaluator = nni.nas.evaluator.FunctionalEvaluator(evaluate)
+    """
+    reported = with_default(metrics, default)
+    nni.report_final_result(reported)
+    return reported
+
+
+@nni.trace
+class ProxyEvaluator(Evaluator):
+    """Score a frozen model of any space with zero-cost proxies.
+
+    Args:
+        proxies: proxies by name, at least one; the first is NNI's `default`.
+        in_shape: (C, H, W) of an image.
+        batch_size: images B of the synthetic batch.
+        seed: user seed; a model's seed derives from it and its sample.
+    """
+
+    def __init__(
+        self,
+        proxies: Sequence[str] = ("naswot",),
+        in_shape: InShape = (3, 32, 32),
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        self.proxies = list(proxies)
+        self.in_shape = tuple(in_shape)
+        self.batch_size = batch_size
+        self.seed = seed
+        make_proxies(self.proxies)
+
+    @property
+    def objectives(self) -> dict[str, Direction]:
+        """Directions of the proxies, for a `ParetoStrategy`."""
+        return {proxy.name: proxy.direction for proxy in make_proxies(self.proxies)}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Score a network and report every proxy that is defined for it.
+
+        Returns:
+            What was reported.
+        """
+        sample = getattr(nni.get_current_parameter(), "sample", None)
+        scores = score_network(
+            model,
+            (self.in_shape[0], self.in_shape[1], self.in_shape[2]),
+            make_proxies(self.proxies),
+            batch_size=self.batch_size,
+            seed=derive_seed(self.seed, sorted((sample or {}).items(), key=str)),
+        )
+        found = {name: s.value for name, s in scores.items() if math.isfinite(s.value)}
+        if not found:
+            raise InvalidValueError(f"no proxy is defined: {[s.error for s in scores.values()]}")
+        return report_metrics(found)
+
+
+@nni.trace
+class ObjectivesEvaluator(Evaluator):
+    """Evaluate objectives of hwnas by name: published tables, proxies, counters, measurements.
+
+    For the spaces that hwnas knows: NasBench201 of NNI's hub. No network of NNI is built.
+
+    Args:
+        objectives: proxies and ready-made scores by name.
+        costs: ``SOURCE:DEVICE:METRIC``.
+        constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
+        dataset: classes, image size and published tables.
+        batch: images of the proxies' synthetic input.
+        seed: user seed.
+        data_folder: folder of published data; None for the default one.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[str] = (),
+        costs: Sequence[str] = (),
+        constraints: Sequence[str] = (),
+        dataset: str = "cifar10",
+        batch: int = 16,
+        seed: int = 0,
+        data_folder: str | None = None,
+    ) -> None:
+        self.settings = SearchSettings(
+            objectives=tuple(objectives),
+            costs=tuple(costs),
+            constraints=tuple(constraints),
+            dataset=dataset,
+            batch=batch,
+            seed=seed,
+        )
+        self.data_folder = data_folder
+
+    @property
+    def objectives(self) -> dict[str, Direction]:
+        """Directions of the objectives, for a `ParetoStrategy`."""
+        made = _evaluator(self.settings, self.data_folder).objectives
+        return {objective.name: objective.direction for objective in made}
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Refuse a bare network: objectives belong to architectures."""
+        raise InvalidValueError(
+            f"`model` must be run by NNI, which knows its sample, but got a {type(model).__name__}."
+        )
+
+    def _execute(self, model: Any) -> dict[str, float]:
+        codec = nasbench201_codec(model, model.sample)
+        if codec is None:
+            raise InvalidValueError(
+                "`model_space` must be NasBench201 of nni.nas.hub.pytorch: use ProxyEvaluator for "
+                "any other."
+            )
+        evaluation = _evaluator(self.settings, self.data_folder)(codec.from_sample(model.sample))
+        if not evaluation.feasible:
+            return report_metrics({DEFAULT: 0.0, INFEASIBLE: 1.0})
+        found = {n: v for n, v in evaluation.values.items() if math.isfinite(v)}
+        return report_metrics(found or {DEFAULT: 0.0})
+
+
+@lru_cache(maxsize=8)
+def _evaluator(settings: SearchSettings, data_folder: str | None) -> Any:
+    folder = None if data_folder is None else Path(data_folder)
+    return make_evaluator(settings, data_folder=folder, cache=ResultCache.default())

@@ -1,0 +1,176 @@
+"""From NNI experiments to Pareto sets: while they are at hand, and from their data base."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.pareto import ObjectiveInfo, ParetoSet
+from hwnas.pareto.provenance import describe_environment, plain
+from hwnas.typing import Direction, SearchSpace
+from hwnas_nni.metrics import DEFAULT, check_directions, status_of, values_of
+
+DATABASE = Path("db/nni.sqlite")
+"""The data base within an experiment's folder."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial that has ended.
+
+    Attributes:
+        arch: its architecture.
+        metrics: what it reported: a number or a dict; None if nothing.
+    """
+
+    arch: Any
+    metrics: Any
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give JSON values."""
+        return {"arch": str(self.arch), "metrics": plain(self.metrics)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], parse: Callable[[str], Any]) -> Record:
+        """Read what `as_dict` gave."""
+        return cls(parse(record["arch"]), record["metrics"])
+
+
+def pareto_set_of(
+    records: Sequence[Record],
+    objectives: Mapping[str, Direction],
+    space: SearchSpace[Any],
+    provenance: Mapping[str, Any] | None = None,
+) -> ParetoSet:
+    """Make the Pareto set of trials that have ended."""
+    return ParetoSet.from_values(
+        [record.arch for record in records],
+        [space.canonical_key(record.arch) for record in records],
+        [values_of(record.metrics, objectives) for record in records]
+        or [[math.nan] * len(objectives)][:0],
+        [ObjectiveInfo(name, "", direction) for name, direction in objectives.items()],
+        space=space,
+        statuses=[status_of(record.metrics, objectives) for record in records],
+        attributes=[_attributes(record.metrics, objectives) for record in records],
+        provenance={**describe_environment(), **(provenance or {})},
+    )
+
+
+def pareto_set_from_experiment(
+    experiment: Any, objectives: Mapping[str, Direction] | None = None
+) -> ParetoSet:
+    """Make the Pareto set of an NNI experiment, running or ended.
+
+    Args:
+        experiment: a `NasExperiment`, or an `nni.experiment.Experiment`.
+        objectives: direction of each metric; known where a `ParetoStrategy` ran.
+
+    Raises:
+        InvalidValueError: the objectives are not known.
+    """
+    strategy = getattr(experiment, "strategy", None)
+    if objectives is None and strategy is not None and hasattr(strategy, "pareto_set"):
+        found: ParetoSet = strategy.pareto_set()
+        return found
+    if objectives is None:
+        raise InvalidValueError(
+            "`objectives` must be given where no ParetoStrategy ran, e.g. "
+            "{'accuracy': 'maximize', 'latency_ms': 'minimize'}."
+        )
+    folder = Path(experiment.config.canonical_copy().experiment_working_directory) / experiment.id
+    return pareto_set_from_database(folder, objectives)
+
+
+def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direction]) -> ParetoSet:
+    """Make the Pareto set of an experiment that has ended, from its data base.
+
+    Args:
+        folder: the experiment's folder, e.g. ``~/nni-experiments/ab12cd34``, or its data base.
+        objectives: direction of each metric that is an objective.
+
+    Returns:
+        The set; an architecture is the JSON text of its parameters, or of the sample of a model.
+
+    Raises:
+        DataNotFoundError: there is no data base.
+        DataFormatError: it is not one of NNI.
+    """
+    path = Path(folder).expanduser()
+    path = path / DATABASE if path.is_dir() else path
+    if not path.is_file():
+        raise DataNotFoundError(f"`folder` must be an experiment's, but there is no {path}.")
+    trials = _read(path)
+    directions = check_directions(objectives)
+    archs = [json.dumps(parameters, sort_keys=True) for parameters, _ in trials]
+    return ParetoSet.from_values(
+        archs,
+        archs,
+        [values_of(metrics, directions) for _, metrics in trials]
+        or [[math.nan] * len(directions)][:0],
+        [ObjectiveInfo(name, "", direction) for name, direction in directions.items()],
+        space="parameters of an NNI experiment",
+        statuses=[status_of(metrics, directions) for _, metrics in trials],
+        attributes=[_attributes(metrics, directions) for _, metrics in trials],
+        provenance={**describe_environment(), "experiment": path.parent.parent.name},
+    )
+
+
+def _read(path: Path) -> list[tuple[Any, Any]]:
+    """Give (parameters, final metrics or None) of every trial that ran, in their order."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            events = connection.execute(
+                "SELECT trialJobId, data FROM TrialJobEvent WHERE data IS NOT NULL "
+                "AND event = 'WAITING' ORDER BY sequenceId, timestamp"
+            ).fetchall()
+            finals = connection.execute(
+                "SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
+            ).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise DataFormatError(
+            f"`folder` must hold a data base of NNI, but reading {path} failed: {error}."
+        ) from error
+    metrics = {trial: _decoded(data) for trial, data in finals}
+    return [(_parameters(data), metrics.get(trial)) for trial, data in dict(events).items()]
+
+
+def _parameters(data: str) -> Any:
+    parameters = json.loads(data)["parameters"]
+    return parameters.get("sample", parameters) if isinstance(parameters, Mapping) else parameters
+
+
+def _decoded(data: Any) -> Any:
+    """Undo NNI's encoding: numbers and dicts are packed into JSON texts, once or twice."""
+    while isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            return None
+    return data
+
+
+def _attributes(metrics: Any, objectives: Mapping[str, Direction]) -> dict[str, Any]:
+    if not isinstance(metrics, Mapping):
+        return {}
+    return {k: v for k, v in metrics.items() if k not in objectives and k != DEFAULT}
+
+
+class NniHost:
+    """NNI as a host of results, for `hwnas.pareto.ParetoSet.from_nni`."""
+
+    def from_experiment(
+        self, experiment: Any, objectives: Mapping[str, Direction] | None = None
+    ) -> ParetoSet:
+        """Make the Pareto set of an experiment or of an experiment's folder."""
+        if isinstance(experiment, (str, Path)):
+            if objectives is None:
+                raise InvalidValueError("`objectives` must be given where a folder is read.")
+            return pareto_set_from_database(experiment, objectives)
+        return pareto_set_from_experiment(experiment, objectives)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+nni = pytest.importorskip("nni", reason="the extra nni is not installed")
+
+from hwnas.errors import InvalidValueError  # noqa: E402
+from hwnas_nni import HwnasTuner  # noqa: E402
+from hwnas_nni.search_space import JsonSpace  # noqa: E402
+
+SPACE = {
+    "batch": {"_type": "choice", "_value": [16, 32]},
+    "layers": {"_type": "randint", "_value": [1, 4]},
+    "optimizer": {
+        "_type": "choice",
+        "_value": [
+            {"_name": "adam"},
+            {"_name": "sgd", "momentum": {"_type": "choice", "_value": [0.0, 0.9]}},
+        ],
+    },
+}
+OBJECTIVES: Any = {"gain": "maximize", "cost": "minimize"}
+
+
+def measure(parameters: dict[str, Any]) -> dict[str, float]:
+    momentum = parameters["optimizer"].get("momentum", 0.5)
+    gain = parameters["layers"] * parameters["batch"] + momentum
+    return {"default": gain, "gain": gain, "cost": parameters["layers"] + parameters["batch"]}
+
+
+def drive(tuner: HwnasTuner, n: int, first: int = 0) -> list[dict[str, Any]]:
+    """Do what NNI's dispatcher does."""
+    proposed = []
+    for i in range(first, first + n):
+        try:
+            parameters = tuner.generate_parameters(i)
+        except nni.NoMoreTrialError:
+            break
+        proposed.append(parameters)
+        tuner.receive_trial_result(i, parameters, measure(parameters))
+        tuner.trial_end(i, True)
+    return proposed
+
+
+def started(**arguments: Any) -> HwnasTuner:
+    tuner = HwnasTuner(OBJECTIVES, **arguments)
+    tuner.update_search_space(SPACE)
+    return tuner
+
+
+def test_the_whole_space_is_proposed_once_and_then_no_more() -> None:
+    proposed = drive(started(), 100)
+    assert len({str(p) for p in proposed}) == len(proposed) == 2 * 3 * (1 + 2)
+    assert all(
+        ("momentum" in p["optimizer"]) == (p["optimizer"]["_name"] == "sgd") for p in proposed
+    )
+
+
+def test_proposals_depend_on_the_seed_only() -> None:
+    assert drive(started(seed=1), 10) == drive(started(seed=1), 10) != drive(started(seed=2), 10)
+
+
+def test_failed_trials_are_not_repeated() -> None:
+    tuner = started()
+    parameters = [tuner.generate_parameters(i) for i in range(3)]
+    for i in range(3):
+        tuner.trial_end(i, False)
+    assert not [p for p in drive(tuner, 100, 3) if p in parameters]
+
+
+def test_a_resumed_experiment_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = drive(started(), 18)
+    monkeypatch.setenv("NNI_CHECKPOINT_DIRECTORY", str(tmp_path))
+    half = drive(started(), 9)
+    again = HwnasTuner(OBJECTIVES)
+    again.load_checkpoint()
+    again.update_search_space(SPACE)
+    # NNI hands over what it knows, in part what the checkpoint has.
+    again.import_data([{"parameter": p, "value": measure(p)} for p in half])
+    assert half + drive(again, 18, 9) == whole
+
+
+def test_imported_trials_are_not_proposed() -> None:
+    known = drive(started(seed=5), 6)
+    tuner = started()
+    foreign = {**known[0], "batch": 1024}
+    tuner.import_data(
+        [{"parameter": p, "value": measure(p)} for p in known]
+        + [{"parameter": foreign, "value": {}}]
+    )
+    proposed = drive(tuner, 100)
+    assert len(proposed) == 12
+    assert not [p for p in proposed if p in known]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("uniform", [0, 1], [0.125, 0.375, 0.625, 0.875]),
+        ("quniform", [0, 6, 2], [0, 2, 4, 6]),
+        ("loguniform", [1e-4, 1], [10**-3.5, 10**-2.5, 10**-1.5, 10**-0.5]),
+        ("qloguniform", [1, 16, 5], [1, 5, 10, 15]),
+        ("randint", [3, 6], [3, 4, 5]),
+        ("randint", [0, 301], [0, 100, 200, 300]),
+        # Quantiles 1/8 and 3/8 of the normal distribution.
+        ("normal", [0, 1], [-1.15034938, -0.31863936, 0.31863936, 1.15034938]),
+        ("qnormal", [0, 10, 4], [-12, -4, 4, 12]),
+        (
+            "lognormal",
+            [0, 1],
+            [math.exp(x) for x in (-1.15034938, -0.31863936, 0.31863936, 1.15034938)],
+        ),
+    ],
+)
+def test_every_type_has_levels(kind: str, value: list[float], expected: list[float]) -> None:
+    space = JsonSpace({"x": {"_type": kind, "_value": value}}, levels=4)
+    found = sorted(space.to_parameters(arch)["x"] for arch in space.space)  # type: ignore[attr-defined]
+    assert found == pytest.approx(expected)
+    for arch in space.space:  # type: ignore[attr-defined]
+        assert space.from_parameters(space.to_parameters(arch)) == arch
+
+
+def test_bad_settings_and_spaces_are_refused() -> None:
+    arguments: Any
+    for arguments in ({}, {"objectives": OBJECTIVES, "optimize_mode": "maximize"}):
+        with pytest.raises(InvalidValueError, match="not both"):
+            HwnasTuner(**arguments)
+    with pytest.raises(InvalidValueError, match="minimize or maximize"):
+        HwnasTuner({"gain": "max"})
+    for space in (
+        {"x": 3},
+        {"x": {"_type": "uniform"}},
+        {"x": {"_type": "beta", "_value": [1, 2]}},
+        {},
+    ):
+        with pytest.raises(InvalidValueError):
+            JsonSpace(space)
+    assert HwnasTuner(optimize_mode="maximize").objectives == {"default": "maximize"}
