@@ -12,6 +12,9 @@ from hwnas.cli.output import print_json_lines, print_table
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
+_JOINED = {"log": "log ranks", "sum": "ranks", "vote": "votes"}
+
+
 def spaces(as_json: AsJson = False) -> None:
     """List the search spaces. Example: hwnas spaces."""
     rows = []
@@ -39,7 +42,7 @@ def proxies(as_json: AsJson = False) -> None:
             "name": name,
             "kind": "score",
             "direction": "maximize",
-            "description": "log ranks of " + ", ".join(recipe.proxies),
+            "description": f"{_JOINED[recipe.method]} of {', '.join(recipe.proxies)}",
         }
         for name, recipe in RECIPES.items()
     ]

@@ -68,6 +68,18 @@ RECIPES: Mapping[str, Recipe] = {
             "Týbl and Neumann, VKDNW, CVPR 2025, Sec. V-A",
         ),
         Recipe(
+            "te-nas",
+            ("te_nas_regions", "te_nas_ntk"),
+            "Chen et al., Neural Architecture Search on ImageNet in Four GPU Hours, ICLR 2021",
+            method="sum",
+        ),
+        Recipe(
+            "nasgraph+jacob_cov",
+            ("nasgraph_avg_degree", "jacob_cov"),
+            "Huang et al., NASGraph, 2024, Sec. 4.3",
+            method="sum",
+        ),
+        Recipe(
             "zero-cost-vote",
             ("synflow", "jacob_cov", "snip"),
             "Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021",

@@ -1,0 +1,137 @@
+"""Score every network of NAS-Bench-201 and write the table that ships with the package.
+
+5,425 different networks, one seed; some of them with a second seed, to see how stable the ranks
+are. Scores go through the cache (HWNAS_CACHE), so an interrupted run goes on. The batch of each
+group of proxies is the smallest whose ranks were found to agree with 64 images, see
+docs/measurements.md.
+
+    python benchmarks/ranking/score_space.py --jobs 2
+    python benchmarks/ranking/score_space.py --group counts --out counts.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import hwnas.ranking.shipped
+from hwnas.cache import ResultCache
+from hwnas.cli.progress import ProgressBar
+from hwnas.configuration import Task, reference_sample
+from hwnas.data.datasets import get_dataset
+from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.objectives import proxy_objective
+from hwnas.pareto.provenance import describe_environment
+from hwnas.proxies import make_proxies
+from hwnas.ranking.shipped import ShippedColumn, ShippedScores
+from hwnas.sources import ProxyValues
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+
+DATASET = "cifar10"
+OUT = Path(hwnas.ranking.shipped.__file__).parent / f"nasbench201-{DATASET}.npz"
+GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "counts": (16, ("params", "flops", "layers", "l2_norm")),
+    "graphs": (
+        16,
+        ("nasgraph_avg_degree", "nasgraph_density", "nasgraph_resilience", "nasgraph_wedge"),
+    ),
+    "pass": (
+        32,
+        (
+            "naswot",
+            "linear_regions",
+            "jacob_cov",
+            "epe_nas",
+            "expressivity",
+            "progressivity",
+            "trainability",
+        ),
+    ),
+    "fisher-information": (16, ("vkdnw",)),
+}
+"""Images and proxies by group."""
+
+
+def source(space: NasBench201, group: str, seed: int) -> ProxyValues[Cell]:
+    batch, names = GROUPS[group]
+    task = Task(space, get_dataset(DATASET), batch, seed)
+    return ProxyValues(
+        task.space,
+        tuple(make_proxies(names)),
+        task.dataset.num_classes,
+        task.dataset.in_shape,
+        batch,
+        seed,
+        fresh=True,
+    )
+
+
+def score(
+    scores: ProxyValues[Cell], archs: Sequence[Cell], cache: ResultCache, jobs: int
+) -> list[Evaluation[Cell]]:
+    with ProgressBar() as bar:
+        evaluator = Evaluator(
+            scores.space,
+            [proxy_objective(scores, name) for name in scores.columns],
+            cache=cache,
+            jobs=jobs,
+            require_valid=False,
+            report=bar,
+        )
+        return evaluator.evaluate(archs)
+
+
+def column(scores: ProxyValues[Cell], name: str, found: list[Evaluation[Cell]]) -> ShippedColumn:
+    errors: dict[str, list[int]] = {}
+    for row, evaluation in enumerate(found):
+        if (error := evaluation.results[name].error) is not None:
+            errors.setdefault(error, []).append(row)
+    seconds = float(np.median([e.results[name].seconds for e in found]))
+    return ShippedColumn(scores.cache_prefix(name), seconds, errors)
+
+
+def main() -> None:
+    arguments = _arguments()
+    space = NasBench201()
+    archs = list(dict.fromkeys(space.representative(cell) for cell in space))
+    keys = [space.canonical_key(arch) for arch in archs]
+    sample = reference_sample(space, arguments.second, arguments.seed)
+    columns, about, again = {}, {}, {}
+    with ResultCache.default() as cache:
+        for group in arguments.group or list(GROUPS):
+            scores = source(space, group, arguments.seed)
+            found = score(scores, archs, cache, arguments.jobs)
+            second = score(source(space, group, arguments.seed + 1), sample, cache, arguments.jobs)
+            for name in scores.columns:
+                columns[name] = np.array([e.results[name].value for e in found])
+                about[name] = column(scores, name, found)
+                again[name] = np.array([e.results[name].value for e in second])
+    images = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in GROUPS.values())
+    provenance = {
+        **describe_environment(),
+        "input": f"networks for {DATASET}, Gaussian images, seed {arguments.seed}",
+        "images": images,
+        "command": "python benchmarks/ranking/score_space.py",
+    }
+    order = {key: row for row, key in enumerate(keys)}
+    rows = np.array([order[space.canonical_key(arch)] for arch in sample])
+    table = ShippedScores([str(a) for a in archs], keys, columns, about, rows, again, provenance)
+    table.write(arguments.out)
+    print(f"{arguments.out}: {len(keys)} networks, {len(columns)} proxies")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--group", action="append", choices=list(GROUPS))
+    parser.add_argument("--second", type=int, default=150, help="networks with a second seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=OUT)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
