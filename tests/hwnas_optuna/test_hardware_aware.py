@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import BaseSampler
+from optuna.storages import JournalStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend
+from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase
+from optuna.trial import TrialState
+
+from hwnas.errors import UnknownNameError
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
+from hwnas.typing import Direction, FloatArray
+from hwnas_optuna import HardwareAwareSampler, SpaceExhausted
+
+SPACE = NasBench201()
+EDGES: dict[str, optuna.distributions.BaseDistribution] = {
+    name: optuna.distributions.CategoricalDistribution(choices)
+    for name, choices in SPACE.parameters.items()
+}
+DIRECTIONS: list[Direction] = ["maximize", "minimize"]
+
+
+def few(n: int) -> list[Cell]:
+    """Give the first `n` representatives that are connected."""
+    found: list[Cell] = []
+    for cell in SPACE:
+        if SPACE.is_valid(cell) and SPACE.representative(cell) == cell:
+            found.append(cell)
+        if len(found) == n:
+            break
+    return found
+
+
+def values(cells: Sequence[Cell]) -> FloatArray:
+    """Give `(n, 2)` gains and costs."""
+    gains = {"nor_conv_3x3": 5.0, "nor_conv_1x1": 3.0, "avg_pool_3x3": 1.0, "skip_connect": 0.5}
+    return np.array(
+        [
+            [
+                sum((i + 3) * gains.get(o, 0.0) for i, o in enumerate(cell.operations)),
+                sum(gains.get(o, 0.0) ** 2 for o in cell.operations),
+            ]
+            for cell in cells
+        ]
+    )
+
+
+def suggest(trial: optuna.Trial) -> Cell:
+    return SPACE.decode({n: trial.suggest_categorical(n, c) for n, c in SPACE.parameters.items()})
+
+
+def objective(trial: optuna.Trial) -> tuple[float, ...]:
+    return tuple(values([suggest(trial)])[0].tolist())
+
+
+def study_of(sampler: BaseSampler, storage: Any = None) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        storage=storage,
+        study_name="s",
+        directions=DIRECTIONS,
+        sampler=sampler,
+        load_if_exists=True,
+    )
+
+
+def keys(study: optuna.Study) -> list[str]:
+    return [SPACE.canonical_key(SPACE.decode(t.params)) for t in study.trials if t.params]
+
+
+class _Sampler:
+    @pytest.fixture(params=["predictor-guided", "pareto-evolution"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        cells = few(300)
+        return lambda: HardwareAwareSampler(SPACE, strategy=request.param, candidates=cells)
+
+
+class TestBasic(_Sampler, BasicSamplerTestCase):
+    """Optuna's own contract of a sampler."""
+
+
+class TestMultiObjective(_Sampler, MultiObjectiveSamplerTestCase):
+    """Optuna's own contract of a sampler in multi-objective studies."""
+
+
+@pytest.mark.parametrize("name", ["random-search", "pareto-evolution", "predictor-guided"])
+def test_the_sampler_proposes_what_the_bare_strategy_proposes(name: str) -> None:
+    knowledge = Knowledge[Cell](known_losses={1: lambda cells: values(cells)[:, 1]})
+    study = study_of(HardwareAwareSampler(SPACE, strategy=name, knowledge=knowledge, seed=7))
+    study.optimize(objective, n_trials=30)
+    problem = Problem(SPACE, knowledge=knowledge)
+    strategy = AskTell(make_proposer(name, problem), SPACE, seed=7)
+    bare = []
+    for _ in range(30):
+        asked = strategy.ask(1)
+        strategy.tell(asked, values(asked) * [-1, 1])
+        bare += asked
+    assert [SPACE.decode(t.params) for t in study.trials] == bare
+
+
+def test_a_restarted_study_goes_on_as_one_that_was_not(tmp_path: Path) -> None:
+    def sampler() -> BaseSampler:
+        return HardwareAwareSampler(SPACE, candidates=few(200), seed=1)
+
+    whole = study_of(sampler())
+    whole.optimize(objective, n_trials=24)
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    for n in (3, 9, 12):
+        study_of(sampler(), url).optimize(objective, n_trials=n)
+    assert [t.params for t in study_of(sampler(), url).trials] == [t.params for t in whole.trials]
+
+
+def test_a_killed_trial_keeps_its_architecture(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(50)), url)
+    trial = study.ask()
+    first = trial.suggest_categorical("edge_0_1", SPACE.parameters["edge_0_1"])
+    # Another process goes on with the trial, of which one parameter is written.
+    again = study_of(HardwareAwareSampler(SPACE, candidates=few(50)), url)
+    resumed = optuna.Trial(again, trial._trial_id)
+    cell = suggest(resumed)
+    assert cell.operations[0] == first
+    assert cell == suggest(trial)
+
+
+def test_optimize_stops_when_every_class_was_proposed_once() -> None:
+    cells = few(23)
+    study = study_of(HardwareAwareSampler(SPACE, strategy="random-search", candidates=cells))
+    study.optimize(objective, n_trials=100)
+    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, cells))
+
+
+def test_those_who_ask_and_tell_are_told_that_the_space_is_exhausted() -> None:
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(12)))
+    for _ in range(12):
+        study.tell(study.ask(EDGES), [1.0, 1.0])
+    with pytest.raises(SpaceExhausted, match="every one of the 12 that were proposed is taken"):
+        study.ask(EDGES)
+    assert len(set(keys(study))) == 12
+
+
+def test_failed_and_pruned_trials_are_not_proposed_again() -> None:
+    cells = few(15)
+
+    def failing(trial: optuna.Trial) -> tuple[float, ...]:
+        cell = suggest(trial)
+        if trial.number % 3 == 0:
+            raise RuntimeError("no luck")
+        if trial.number % 3 == 1:
+            raise optuna.TrialPruned
+        return tuple(values([cell])[0].tolist())
+
+    study = study_of(HardwareAwareSampler(SPACE, candidates=cells))
+    study.optimize(failing, n_trials=60, catch=RuntimeError)
+    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, cells))
+    assert {t.state for t in study.trials} == {
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.PRUNED,
+    }
+
+
+def test_queued_trials_are_run_as_they_are_and_not_proposed_again() -> None:
+    cells = few(10)
+    study = study_of(HardwareAwareSampler(SPACE, strategy="random-search", candidates=cells))
+    study.enqueue_trial(SPACE.encode(cells[4]))
+    waiting = study.ask()
+    study.enqueue_trial(SPACE.encode(cells[7]))
+    assert suggest(waiting) == cells[4]
+    study.tell(waiting, [1.0, 1.0])
+    study.optimize(objective, n_trials=50)
+    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, cells))
+    assert SPACE.decode(study.trials[1].params) == cells[7]
+
+
+def test_queued_parameters_are_completed_to_a_new_class() -> None:
+    study = study_of(HardwareAwareSampler(SPACE))
+    for _ in range(8):
+        study.enqueue_trial({"edge_0_1": "nor_conv_3x3", "edge_2_3": "avg_pool_3x3"})
+    study.optimize(objective, n_trials=8)
+    assert all(t.params["edge_0_1"] == "nor_conv_3x3" for t in study.trials)
+    assert all(t.params["edge_2_3"] == "avg_pool_3x3" for t in study.trials)
+    assert len(set(keys(study))) == 8
+
+
+def test_a_retried_trial_keeps_its_class() -> None:
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(6)))
+    retry = RetryHeartbeatStaleTrialCallback()
+    full, part = study.ask(), study.ask()
+    cells = [suggest(full)]
+    part.suggest_categorical("edge_0_1", SPACE.parameters["edge_0_1"])
+    for trial in (full, part):
+        study.tell(trial, state=TrialState.FAIL)
+        retry(study, study.trials[trial.number])
+    study.optimize(objective, n_trials=20)
+    # Two retries and the four others.
+    assert len(study.trials) == 2 + 6
+    retried = [SPACE.decode(t.params) for t in study.trials[2:4]]
+    assert retried[0] == cells[0]
+    assert retried[1].operations[0] == study.trials[1].params["edge_0_1"]
+    done = [t.params for t in study.trials if t.state is TrialState.COMPLETE]
+    assert len({SPACE.canonical_key(SPACE.decode(p)) for p in done}) == 6
+
+
+def test_other_parameters_are_sampled_by_a_stock_sampler() -> None:
+    def joint(trial: optuna.Trial) -> tuple[float, ...]:
+        gain, cost = values([suggest(trial)])[0].tolist()
+        rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+        if trial.suggest_categorical("optimiser", ["sgd", "adam"]) == "sgd":
+            gain += trial.suggest_float("momentum", 0, 1)
+        return gain - rate, cost
+
+    def run() -> list[Any]:
+        study = study_of(HardwareAwareSampler(SPACE, candidates=few(100), seed=3))
+        study.optimize(joint, n_trials=20)
+        assert len(set(keys(study))) == 20
+        return [t.params for t in study.trials]
+
+    first = run()
+    assert run() == first
+    assert len({p["rate"] for p in first}) == 20
+    assert any("momentum" in p for p in first)
+    assert any("momentum" not in p for p in first)
+
+
+def test_infeasible_architectures_are_never_proposed() -> None:
+    def feasible(cells: Sequence[Cell]) -> Any:
+        return np.array(["none" not in cell.operations for cell in cells])
+
+    study = study_of(HardwareAwareSampler(SPACE, feasible=feasible))
+    study.optimize(objective, n_trials=20)
+    assert all("none" not in t.params.values() for t in study.trials)
+
+
+def test_a_collision_is_seen_and_avoided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading and writing, another worker takes the same class."""
+    study = study_of(HardwareAwareSampler(SPACE, strategy="random-search", seed=5))
+    rival = study_of(HardwareAwareSampler(SPACE, strategy="random-search", seed=5))
+    wanted = SPACE.encode(suggest(rival.ask()))
+    write = study._storage.set_trial_system_attr
+    calls = 0
+
+    def write_after_the_rival(trial_id: int, name: str, value: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            study.add_trial(
+                optuna.create_trial(state=TrialState.RUNNING, params=wanted, distributions=EDGES)
+            )
+        write(trial_id, name, value)
+
+    monkeypatch.setattr(study._storage, "set_trial_system_attr", write_after_the_rival)
+    cell = suggest(study.ask())
+    assert SPACE.canonical_key(cell) != SPACE.canonical_key(SPACE.decode(wanted))
+    assert calls == 3
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_hardware_aware import *
+from hwnas_optuna import HardwareAwareSampler
+storage = JournalStorage(JournalFileBackend(sys.argv[1]))
+sampler = HardwareAwareSampler(SPACE, strategy="random-search", candidates=few(60))
+study_of(sampler, storage).optimize(objective, n_trials=200)
+"""
+
+
+def test_workers_propose_every_class_once_between_them(tmp_path: Path) -> None:
+    journal = str(tmp_path / "journal")
+    storage = JournalStorage(JournalFileBackend(journal))
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(60)), storage)
+    code = WORKER.format(folder=str(Path(__file__).parent))
+    workers = [subprocess.Popen([sys.executable, "-c", code, journal]) for _ in range(4)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0] * 4
+    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, few(60)))
+
+
+def test_misspelt_strategies_are_corrected() -> None:
+    with pytest.raises(UnknownNameError, match="random-search"):
+        HardwareAwareSampler(SPACE, strategy="random-serch")
