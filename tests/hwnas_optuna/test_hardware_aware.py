@@ -192,6 +192,7 @@ def test_queued_parameters_are_completed_to_a_new_class() -> None:
     assert len(set(keys(study))) == 8
 
 
+@pytest.mark.filterwarnings("ignore:RetryHeartbeatStaleTrialCallback is experimental")
 def test_a_retried_trial_keeps_its_class() -> None:
     study = study_of(HardwareAwareSampler(SPACE, candidates=few(6)))
     retry = RetryHeartbeatStaleTrialCallback()
