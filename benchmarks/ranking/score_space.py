@@ -47,10 +47,8 @@ GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
             "epe_nas",
             "expressivity",
             "progressivity",
-            "trainability",
         ),
     ),
-    "fisher-information": (16, ("vkdnw",)),
 }
 """Images and proxies by group."""
 

@@ -85,6 +85,12 @@ RECIPES: Mapping[str, Recipe] = {
             "Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021",
             method="vote",
         ),
+        Recipe(
+            "hwnas-agg",
+            ("jacob_cov", "params", "expressivity", "trainability"),
+            "weights chosen by CIFAR-10 accuracy on half of a sample of networks: docs",
+            weights=(2.0, 2.0, 1.0, 1.0),
+        ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
     )
 }

@@ -136,7 +136,8 @@ def test_an_interrupted_scoring_goes_on(
 ) -> None:
     from hwnas.sources import ProxyValues
 
-    arguments = ["--data", str(data), "--proxy", "layers", "--json", "--sample", "4"]
+    # Another seed than that of the shipped scores, which need no scoring.
+    arguments = ["--data", str(data), "--proxy", "layers", "--json", "--seed", "3", "--sample", "4"]
     assert run(*arguments) == 0
     finished = capsys.readouterr().out
     scored: list[object] = []
@@ -188,6 +189,10 @@ def test_the_same_command_prints_the_same(
         (["--scores", "scores.csv", "--sample", "5"], "--sample"),
         (["--scores", "scores.csv", "--second-seed", "1"], "--second-seed"),
         (["--sample", "1"], "--sample"),
+        (["--second-seed", "1"], "must be given with --sample"),
+        (["--population", "lives"], "Did you mean 'live'?"),
+        (["--population", "all", "--sample", "5"], "without --scores and --sample"),
+        (["--proxy", "grasp"], "add --sample 256"),
         (["--ndcg", "0"], "--ndcg"),
         (["--jobs", "0"], "--jobs"),
         (["--markdown", "--json"], "choose one"),
@@ -206,3 +211,20 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_absent_accuracies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--data", str(tmp_path)) == 2
     assert "hwnas data get nasbench201" in capsys.readouterr().err
+
+
+def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--proxy", "layers", "--proxy", "naswot", "--json"]
+    sizes = {"live": (9_445, 9_445), "all": (15_625, 9_445), "networks": (5_425, 5_425)}
+    for population, (n, live) in sizes.items():
+        assert run(*arguments, "--population", population) == 0
+        layers, naswot = rows(capsys)
+        assert (layers["n"], layers["live"], layers["networks"]) == (n, live, 5_425)
+        # Dead convolutions are no layers, but count for the accuracies of this test's table.
+        assert layers["kendall"] > (0.6 if population == "all" else 0.999)
+        assert naswot["failed"] == (1 if population != "all" else naswot["failed"])
+        if population == "live":
+            assert layers["published_kendall"] == 0.626
+            assert naswot["seed_stability"] > 0.9
+        elif population == "networks":
+            assert "published_kendall" not in layers

@@ -110,3 +110,42 @@ def test_no_table_is_none(folder: Path) -> None:
     assert folder.is_dir()
     assert shipped_scores("nasbench201", "cifar10") is None
     assert table.shipped_result("nasbench201", "x", "y") is None
+
+
+def _shipped() -> ShippedScores:
+    found = shipped_scores("nasbench201", "cifar10")
+    assert found is not None
+    return found
+
+
+def test_the_shipped_file_covers_the_space_and_is_small() -> None:
+    found = _shipped()
+    assert set(found.keys) == {SPACE.canonical_key(cell) for cell in SPACE}
+    assert len(found.keys) == len(set(found.keys)) == 5_425
+    for text, key in zip(found.archs[::50], found.keys[::50], strict=True):
+        cell = SPACE.parse(text)
+        assert (SPACE.canonical_key(cell), SPACE.representative(cell)) == (key, cell)
+    path = Path(table.__file__).parent / "nasbench201-cifar10.npz"
+    assert path.stat().st_size < 3e6
+
+
+@pytest.mark.parametrize("batch", [16, 32])
+def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
+    # A proxy whose version or settings change must be scored again: its identity differs.
+    found = _shipped()
+    names = [n for n, c in found.about.items() if f"|gaussian B={batch}|" in c.identity]
+    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(make_proxies(names))
+    assert [source.cache_prefix(n) for n in names] == [found.about[n].identity for n in names]
+    fresh = ProxyValues(**{**vars(source), "fresh": True})
+    row = 1234
+    computed = fresh.compute(SPACE.parse(found.archs[row]), names)
+    for name in names:
+        expected = found.columns[name][row]
+        np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
+
+
+def test_a_missing_shipped_score_has_a_reason() -> None:
+    found = _shipped()
+    for name, values in found.columns.items():
+        missing = np.flatnonzero(np.isnan(values))
+        assert all(found.reasons[name, int(row)] for row in missing), name
