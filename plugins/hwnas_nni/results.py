@@ -146,14 +146,16 @@ def _read(path: Path) -> list[tuple[Any, Any]]:
                 (json.dumps(_ENDED),),
             ).fetchall()
             finals = connection.execute(
-                "SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
+                "SELECT parameterId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
             ).fetchall()
     except sqlite3.DatabaseError as error:
         raise DataFormatError(
             f"`folder` must hold a data base of NNI, but reading {path} failed: {error}."
         ) from error
-    metrics = {trial: _decoded(data) for trial, data in finals}
-    return [(json.loads(data)["parameters"], metrics.get(trial)) for trial, _, data in trials]
+    # Not by trial: of two trials that start together, each may run the other's parameters.
+    metrics = {str(parameter): _decoded(data) for parameter, data in finals}
+    parameters = [json.loads(data) for _, _, data in trials]
+    return [(p["parameters"], metrics.get(str(p["parameter_id"]))) for p in parameters]
 
 
 def _decoded(data: Any) -> Any:

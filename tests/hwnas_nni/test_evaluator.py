@@ -66,7 +66,7 @@ def test_objectives_of_tables_under_a_constraint(data_folder: Path) -> None:
     evaluator = ObjectivesEvaluator(
         objectives=["layers"],
         costs=["hw-nas-bench:edgegpu:energy"],
-        constraints=["hw-nas-bench:edgegpu:latency<=3"],
+        constraints=["hw-nas-bench:edgegpu:latency<=5"],
         data_folder=str(data_folder),
     )
     strategy = ParetoStrategy(evaluator.objectives, strategy="random-search")
@@ -79,7 +79,7 @@ def test_objectives_of_tables_under_a_constraint(data_folder: Path) -> None:
     codec = codec_of(SimplifiedModelSpace.from_model(hub.NasBench201()))
     for member in front.members:
         sample = codec.to_sample(codec.space.parse(member.arch))
-        assert table.profile(sample) <= 3
+        assert table.profile(sample) <= 5
 
 
 def test_only_known_spaces_have_objectives_by_name() -> None:

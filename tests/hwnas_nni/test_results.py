@@ -69,6 +69,16 @@ def test_the_front_of_an_experiment_that_has_ended(tmp_path: Path) -> None:
     assert ParetoSet.load(tmp_path / "front.json").members == front.members
 
 
+def test_metrics_belong_to_parameters_whichever_trial_ran_them(tmp_path: Path) -> None:
+    trials = [({"x": i}, "SUCCEEDED", {"default": i, "gain": i, "cost": 5}) for i in range(2)]
+    folder = experiment(tmp_path / "e", trials)
+    # As NNI does it: trial 0 is on record with parameters 0, and reports for parameters 1.
+    with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as db, db:
+        db.execute("UPDATE MetricData SET trialJobId = 't' || (1 - parameterId)")
+    (member,) = ParetoSet.from_nni(folder, OBJECTIVES).members
+    assert (member.arch, member.values) == ('{"x": 1}', (1.0, 5.0))
+
+
 def test_a_single_number_is_the_objective_default(tmp_path: Path) -> None:
     trials = [({"x": i}, "SUCCEEDED", float(i)) for i in range(3)]
     front = ParetoSet.from_nni(experiment(tmp_path / "e", trials), {"default": "maximize"})
