@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.pareto import ParetoSet
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("0*.py"))
 
@@ -57,6 +59,19 @@ def test_a_pareto_set_is_exported(tmp_path: Path) -> None:
     run(str(EXAMPLES[2]), str(out), folder=tmp_path)
     assert {"front.json", "front.csv", "report.html"} <= {p.name for p in out.iterdir()}
     assert list(out.rglob("*.onnx"))
+
+
+def test_nni_searches_the_hubs_nasbench201(tmp_path: Path) -> None:
+    pytest.importorskip("nni", reason="the extra nni is not installed")
+    (script,) = (path for path in EXAMPLES if path.name.startswith("05"))
+    run("-W", "ignore", str(script), "4", folder=tmp_path)
+    assert ParetoSet.load(tmp_path / "front.json").provenance["evaluated"] == 4
+
+
+def test_a_trial_of_the_nni_tuner_runs_alone(tmp_path: Path) -> None:
+    pytest.importorskip("nni", reason="the extra nni is not installed")
+    script = ROOT / "examples/06_nni_tuner/trial.py"
+    assert "'naswot'" in run("-W", "ignore", str(script), folder=tmp_path)
 
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)

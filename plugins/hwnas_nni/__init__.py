@@ -16,6 +16,7 @@ _HOMES = {
     "ProxyEvaluator": "hwnas_nni.evaluator",
     "report_metrics": "hwnas_nni.evaluator",
     "CostProfiler": "hwnas_nni.profiler",
+    "run_experiment": "hwnas_nni.launch",
     "CostFilter": "hwnas_nni.profiler",
     "HwnasTuner": "hwnas_nni.tuner",
     "codec_of": "hwnas_nni.codec",

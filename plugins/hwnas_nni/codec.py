@@ -13,17 +13,14 @@ from nni.mutable.annotation import MutableAnnotation
 from torch import nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.spaces.nasbench201 import EDGES, Cell, NasBench201
 from hwnas.typing import Arch, SearchSpace
 from hwnas_nni.dimensions import Assignment, Dimension, DimensionSpace, dimension_space
+from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 
 LEVELS = 16
 """Values that stand for a continuous dimension."""
 _DENSE = 1000
 """Quantiles that find every value of a quantised dimension that has few."""
-_HUB_201 = ("nni.nas.hub.pytorch.nasbench201", "NasBench201")
-_HUB_201_ARGUMENTS = {"stem_out_channels": "channels", "num_modules_per_stack": "cells"}
-_HUB_NAMES = {"nor_conv_1x1": "conv_1x1", "nor_conv_3x3": "conv_3x3"}
 
 
 class Codec(Protocol[Arch]):
@@ -57,32 +54,6 @@ class DimensionCodec:
     def from_sample(self, sample: Mapping[str, Any]) -> Assignment:
         """Give the architecture of a sample."""
         return self.space.assign(sample)
-
-
-@dataclass(frozen=True)
-class NasBench201Codec:
-    """NasBench201 of NNI's hub: cells with equal graphs are equal.
-
-    Attributes:
-        space: NAS-Bench-201.
-        prefix: what comes before ``SOURCE_TARGET`` in the labels.
-    """
-
-    space: NasBench201
-    prefix: str = "cell/"
-
-    def to_sample(self, arch: Cell) -> dict[str, Any]:
-        """Give the hub's operations by edge."""
-        return {
-            f"{self.prefix}{s}_{t}": _HUB_NAMES.get(operation, operation)
-            for (s, t), operation in arch.edges()
-        }
-
-    def from_sample(self, sample: Mapping[str, Any]) -> Cell:
-        """Give the cell of the hub's operations by edge."""
-        names = {hub: ours for ours, hub in _HUB_NAMES.items()}
-        chosen = (str(sample[f"{self.prefix}{s}_{t}"]) for s, t in EDGES)
-        return Cell(tuple(names.get(operation, operation) for operation in chosen))
 
 
 def codec_of(model_space: Mutable, levels: int = LEVELS) -> Codec[Any]:
@@ -124,12 +95,8 @@ def nasbench201_codec(model_space: Any, labels: Iterable[str]) -> NasBench201Cod
         labels: labels of its choices.
     """
     symbol, args, kwargs = _origin(model_space)
-    if (symbol.__module__, symbol.__name__) != _HUB_201:
-        return None
-    given = dict(zip(_HUB_201_ARGUMENTS, args, strict=False)) | dict(kwargs)
-    settings = {ours: given[hub] for hub, ours in _HUB_201_ARGUMENTS.items() if hub in given}
-    prefix = next(iter(labels)).removesuffix("0_1")
-    return NasBench201Codec(NasBench201(**settings), prefix)
+    known = f"{symbol.__module__}.{symbol.__qualname__}" == NASBENCH201
+    return NasBench201Codec.of(args, kwargs, labels) if known else None
 
 
 @dataclass(frozen=True)

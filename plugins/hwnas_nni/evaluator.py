@@ -151,7 +151,8 @@ class ObjectivesEvaluator(Evaluator):
         evaluation = _evaluator(self.settings, self.data_folder)(codec.from_sample(model.sample))
         if not evaluation.feasible:
             return report_metrics({DEFAULT: 0.0, INFEASIBLE: 1.0})
-        found = {n: v for n, v in evaluation.values.items() if math.isfinite(v)}
+        values = {name: evaluation.values.get(name, math.nan) for name in self.objectives}
+        found = {name: value for name, value in values.items() if math.isfinite(value)}
         return report_metrics(found or {DEFAULT: 0.0})
 
 

@@ -53,7 +53,8 @@ class CostFilter:
     """A threshold on a profiler.
 
     Takes a sample (`accepts`, for `ParetoStrategy`) or a frozen model, so that it guards NNI's
-    own strategies as well: ``Chain(RegularizedEvolution(), Filter(CostFilter(profiler, 5.0)))``.
+    own strategies as well: ``Chain(RegularizedEvolution(), Filter(CostFilter(profiler, 5.0)))``,
+    with `Chain` and `Filter` of `nni.nas.strategy.middleware`.
 
     Args:
         profiler: any profiler of NNI.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -15,10 +14,14 @@ from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.provenance import describe_environment, plain
 from hwnas.typing import Direction, SearchSpace
+from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.metrics import DEFAULT, check_directions, status_of, values_of
 
 DATABASE = Path("db/nni.sqlite")
 """The data base within an experiment's folder."""
+JSON_SPACE = "parameters of an NNI experiment"
+"""What stands for the space of an experiment whose parameters are all that is known."""
+_ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ class Record:
 def pareto_set_of(
     records: Sequence[Record],
     objectives: Mapping[str, Direction],
-    space: SearchSpace[Any],
+    space: SearchSpace[Any] | str,
     provenance: Mapping[str, Any] | None = None,
 ) -> ParetoSet:
-    """Make the Pareto set of trials that have ended."""
+    """Make the Pareto set of trials that have ended; without a space texts are their own keys."""
+    archs = [record.arch for record in records]
     return ParetoSet.from_values(
-        [record.arch for record in records],
-        [space.canonical_key(record.arch) for record in records],
-        [values_of(record.metrics, objectives) for record in records]
-        or [[math.nan] * len(objectives)][:0],
+        archs,
+        [str(a) if isinstance(space, str) else space.canonical_key(a) for a in archs],
+        [values_of(record.metrics, objectives) for record in records],
         [ObjectiveInfo(name, "", direction) for name, direction in objectives.items()],
         space=space,
         statuses=[status_of(record.metrics, objectives) for record in records],
@@ -96,7 +99,8 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
         objectives: direction of each metric that is an objective.
 
     Returns:
-        The set; an architecture is the JSON text of its parameters, or of the sample of a model.
+        The set. Models of the hub's NasBench201 are cells, which can be exported; any other
+        architecture is the JSON text of its parameters, or of the sample of its model.
 
     Raises:
         DataNotFoundError: there is no data base.
@@ -106,44 +110,52 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
     path = path / DATABASE if path.is_dir() else path
     if not path.is_file():
         raise DataNotFoundError(f"`folder` must be an experiment's, but there is no {path}.")
-    trials = _read(path)
     directions = check_directions(objectives)
-    archs = [json.dumps(parameters, sort_keys=True) for parameters, _ in trials]
-    return ParetoSet.from_values(
-        archs,
-        archs,
-        [values_of(metrics, directions) for _, metrics in trials]
-        or [[math.nan] * len(directions)][:0],
-        [ObjectiveInfo(name, "", direction) for name, direction in directions.items()],
-        space="parameters of an NNI experiment",
-        statuses=[status_of(metrics, directions) for _, metrics in trials],
-        attributes=[_attributes(metrics, directions) for _, metrics in trials],
-        provenance={**describe_environment(), "experiment": path.parent.parent.name},
-    )
+    trials = _read(path)
+    codec = _codec([parameters for parameters, _ in trials])
+    records = [Record(_arch(parameters, codec), metrics) for parameters, metrics in trials]
+    space = JSON_SPACE if codec is None else codec.space
+    return pareto_set_of(records, directions, space, {"experiment": path.parent.parent.name})
+
+
+def _codec(parameters: Sequence[Any]) -> NasBench201Codec | None:
+    """Find the one space of the hub that all models come from; None for any other."""
+    found = set()
+    for model in parameters:
+        symbol = model.get("model_symbol") if isinstance(model, Mapping) else None
+        if not isinstance(symbol, Mapping) or symbol.get("__nni_type__") != f"path:{NASBENCH201}":
+            return None
+        found.add(NasBench201Codec.of(model["model_args"], model["model_kwargs"], model["sample"]))
+    return found.pop() if len(found) == 1 else None
+
+
+def _arch(parameters: Any, codec: NasBench201Codec | None) -> Any:
+    sample = parameters.get("sample", parameters) if isinstance(parameters, Mapping) else parameters
+    return json.dumps(sample, sort_keys=True) if codec is None else codec.from_sample(sample)
 
 
 def _read(path: Path) -> list[tuple[Any, Any]]:
     """Give (parameters, final metrics or None) of every trial that ran, in their order."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            events = connection.execute(
-                "SELECT trialJobId, data FROM TrialJobEvent WHERE data IS NOT NULL "
-                "AND event = 'WAITING' ORDER BY sequenceId, timestamp"
+            trials = connection.execute(
+                "SELECT trialJobId, MIN(sequenceId), MAX(data) FROM TrialJobEvent "
+                "GROUP BY trialJobId "
+                "HAVING MAX(event IN (SELECT value FROM json_each(?))) AND MAX(data) IS NOT NULL "
+                "ORDER BY MIN(sequenceId)",
+                (json.dumps(_ENDED),),
             ).fetchall()
             finals = connection.execute(
-                "SELECT trialJobId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
+                "SELECT parameterId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
             ).fetchall()
     except sqlite3.DatabaseError as error:
         raise DataFormatError(
             f"`folder` must hold a data base of NNI, but reading {path} failed: {error}."
         ) from error
-    metrics = {trial: _decoded(data) for trial, data in finals}
-    return [(_parameters(data), metrics.get(trial)) for trial, data in dict(events).items()]
-
-
-def _parameters(data: str) -> Any:
-    parameters = json.loads(data)["parameters"]
-    return parameters.get("sample", parameters) if isinstance(parameters, Mapping) else parameters
+    # Not by trial: of two trials that start together, each may run the other's parameters.
+    metrics = {str(parameter): _decoded(data) for parameter, data in finals}
+    parameters = [json.loads(data) for _, _, data in trials]
+    return [(p["parameters"], metrics.get(str(p["parameter_id"]))) for p in parameters]
 
 
 def _decoded(data: Any) -> Any:

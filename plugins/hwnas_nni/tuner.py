@@ -46,6 +46,7 @@ class HwnasTuner(Tuner):
         In `config.yml`::
 
             tuner:
+              codeDirectory: .
               className: hwnas_nni.tuner.HwnasTuner
               classArgs:
                 objectives: {accuracy: maximize, latency_ms: minimize}

@@ -1,0 +1,127 @@
+"""Results are read without NNI: an experiment's data base is SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.pareto import ParetoSet
+
+OBJECTIVES: Any = {"gain": "maximize", "cost": "minimize"}
+# As NNI 3.0 makes them.
+TABLES = """
+CREATE TABLE TrialJobEvent (timestamp integer, trialJobId text, event text, data text,
+    logPath text, sequenceId integer, message text, environmentId text);
+CREATE TABLE MetricData (timestamp integer, trialJobId text, parameterId text, type text,
+    sequence integer, data text);
+"""
+
+
+def experiment(folder: Path, trials: list[tuple[Any, str, Any]]) -> Path:
+    """Write (parameters, last event, metrics) as NNI does: packed twice."""
+    (folder / "db").mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as db, db:
+        db.executescript(TABLES)
+        for i, (parameters, event, metrics) in enumerate(trials):
+            data = json.dumps({"parameter_id": i, "parameters": parameters})
+            rows = [(i, f"t{i}", "RUNNING", data), (i + 50, f"t{i}", event, None)]
+            for time, trial, what, content in rows[: 1 if event == "RUNNING" else 2]:
+                db.execute(
+                    "INSERT INTO TrialJobEvent VALUES (?, ?, ?, ?, '', ?, NULL, '')",
+                    (time, trial, what, content, i),
+                )
+            if metrics is not None:
+                db.execute(
+                    "INSERT INTO MetricData VALUES (?, ?, ?, 'FINAL', 0, ?)",
+                    (i, f"t{i}", str(i), json.dumps(json.dumps(metrics))),
+                )
+    return folder
+
+
+def test_the_front_of_an_experiment_that_has_ended(tmp_path: Path) -> None:
+    folder = experiment(
+        tmp_path / "ab12",
+        [
+            ({"x": 1}, "SUCCEEDED", {"default": 3, "gain": 3, "cost": 2, "time": 7}),
+            ({"x": 2}, "SUCCEEDED", {"default": 2, "gain": 2, "cost": 2}),
+            ({"x": 3}, "SUCCEEDED", {"default": 1, "gain": 1, "cost": 1}),
+            ({"x": 4}, "FAILED", None),
+            ({"x": 5}, "SUCCEEDED", {"default": 9, "infeasible": 1}),
+            ({"x": 6}, "RUNNING", None),
+        ],
+    )
+    front = ParetoSet.from_nni(folder, OBJECTIVES)
+    assert [(m.arch, tuple(m.values)) for m in front.members] == [
+        ('{"x": 1}', (3.0, 2.0)),
+        ('{"x": 3}', (1.0, 1.0)),
+    ]
+    counts = {name: front.provenance[name] for name in ("evaluated", "failed", "infeasible")}
+    assert counts == {"evaluated": 5, "failed": 1, "infeasible": 1}
+    assert front.members[0].attributes["time"] == 7
+    assert front.provenance["experiment"] == "ab12"
+    front.save(tmp_path / "front.json")
+    assert ParetoSet.load(tmp_path / "front.json").members == front.members
+
+
+def test_metrics_belong_to_parameters_whichever_trial_ran_them(tmp_path: Path) -> None:
+    trials = [({"x": i}, "SUCCEEDED", {"default": i, "gain": i, "cost": 5}) for i in range(2)]
+    folder = experiment(tmp_path / "e", trials)
+    # As NNI does it: trial 0 is on record with parameters 0, and reports for parameters 1.
+    with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as db, db:
+        db.execute("UPDATE MetricData SET trialJobId = 't' || (1 - parameterId)")
+    (member,) = ParetoSet.from_nni(folder, OBJECTIVES).members
+    assert (member.arch, member.values) == ('{"x": 1}', (1.0, 5.0))
+
+
+def test_a_single_number_is_the_objective_default(tmp_path: Path) -> None:
+    trials = [({"x": i}, "SUCCEEDED", float(i)) for i in range(3)]
+    front = ParetoSet.from_nni(experiment(tmp_path / "e", trials), {"default": "maximize"})
+    assert [m.values for m in front.members] == [(2.0,)]
+
+
+def model(*args: Any, operation: str = "conv_3x3", **kwargs: Any) -> dict[str, Any]:
+    sample = {f"cell/{s}_{t}": operation for t in (1, 2, 3) for s in range(t)}
+    symbol = {"__nni_type__": "path:nni.nas.hub.pytorch.nasbench201.NasBench201"}
+    return {
+        "model_symbol": symbol,
+        "model_args": list(args),
+        "model_kwargs": kwargs,
+        "sample": sample,
+    }
+
+
+def test_models_of_the_hubs_nasbench201_are_cells(tmp_path: Path) -> None:
+    metrics = {"default": 1, "gain": 1, "cost": 1}
+    one = experiment(tmp_path / "one", [(model(8, num_modules_per_stack=2), "SUCCEEDED", metrics)])
+    front = ParetoSet.from_nni(one, OBJECTIVES)
+    assert str(front.space) == "NasBench201(channels=8, cells=2)"
+    assert front.members[0].arch == (
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
+        "|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    )
+    # Two networks of different width are no cells of one space.
+    two = [(model(8), "SUCCEEDED", metrics), (model(16), "SUCCEEDED", metrics)]
+    front = ParetoSet.from_nni(experiment(tmp_path / "two", two), OBJECTIVES)
+    assert json.loads(front.members[0].arch)["cell/0_1"] == "conv_3x3"
+
+
+def test_what_is_no_experiment_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="there is no"):
+        ParetoSet.from_nni(tmp_path / "nowhere", OBJECTIVES)
+    (tmp_path / "text").write_text("no data base at all, whatever is written here. " * 100)
+    with pytest.raises(DataFormatError, match="data base of NNI"):
+        ParetoSet.from_nni(tmp_path / "text", OBJECTIVES)
+    with closing(sqlite3.connect(tmp_path / "empty")) as db:
+        db.execute("CREATE TABLE other (x)")
+    with pytest.raises(DataFormatError, match="no such table"):
+        ParetoSet.from_nni(tmp_path / "empty", OBJECTIVES)
+    with pytest.raises(InvalidValueError, match="`objectives` must be given"):
+        ParetoSet.from_nni(tmp_path / "text")
+    with pytest.raises(InvalidValueError, match="no ParetoStrategy"):
+        ParetoSet.from_nni(object())
