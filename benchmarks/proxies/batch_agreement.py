@@ -12,16 +12,26 @@ import torch
 from scipy.stats import spearmanr
 
 from hwnas.cli.output import note, print_table
-from hwnas.configuration import reference_sample
 from hwnas.proxies.engine import score_network
 from hwnas.proxies.vkdnw import Vkdnw, VkdnwEntropy
 from hwnas.seeding import derive_seed
-from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Proxy
 
 IN_SHAPE = (3, 32, 32)
 SIZES = (4, 8, 16, 32)
 REFERENCE = 64
+
+
+def draw_cells(space: NasBench201, networks: int, seed: int) -> list[Cell]:
+    """Draw different representatives of cells with a path from input to output."""
+    rng = np.random.default_rng(seed)
+    cells: dict[Cell, None] = {}
+    while len(cells) < networks:
+        cell = space.sample(rng)
+        if space.is_valid(cell):
+            cells.setdefault(space.representative(cell))
+    return list(cells)
 
 
 def main() -> None:
@@ -37,7 +47,7 @@ def main() -> None:
         "vkdnw_entropy": list(entropies),
     }
     values: dict[str, list[list[float]]] = {name: [] for name in families}
-    cells = reference_sample(space, args.networks, args.seed)
+    cells = draw_cells(space, args.networks, args.seed)
     for number, cell in enumerate(cells, start=1):
         note(f"{number}/{len(cells)} {cell}")
         seed = derive_seed(0, space.canonical_key(cell))
