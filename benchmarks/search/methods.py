@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import optuna
 
-from benchmarks.search.tasks import SPACE, EveryCell, Proxies, Task, conv_weights
+from benchmarks.search.tasks import SPACE, EveryCell, Proxies, Task
 from hwnas.ranking.aggregation import log_rank
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import AskTell, make_proposer
@@ -46,11 +46,9 @@ def layers(*names: str) -> Method:
 
     def run(task: Task, scores: Proxies, seed: int, evaluations: int) -> Iterator[Found]:
         cells = task.population
-        given = [name for name in names if name != "weights"]
-        columns = [[conv_weights(cell) for cell in cells]] if "weights" in names else []
-        if given:
-            columns.extend(scores.of(given)(cells).T.tolist())
-        table = np.array(columns).T
+        give = scores.knowledge(begin_with=names).scores
+        assert give is not None
+        table = give(cells)
         joint = log_rank(table, ["maximize"] * table.shape[1])
         layer = pareto_ranks(np.column_stack([-joint, task.losses[:, 1]]))
         order = np.lexsort((np.random.default_rng(seed).random(len(cells)), layer))
@@ -94,9 +92,9 @@ METHODS: Mapping[str, Method] = {
     "pareto-evolution": strategy("pareto-evolution"),
     "pareto-local-search": strategy("pareto-local-search"),
     "random-search": strategy("random-search"),
-    "FLOPs + table": layers("weights"),
-    "jacob_cov, params + table": layers("weights", "jacob_cov"),
-    "FLOPs, naswot, jacob_cov + table": layers("weights", "naswot", "jacob_cov"),
+    "FLOPs + table": layers("params"),
+    "jacob_cov, params + table": layers("params", "jacob_cov"),
+    "FLOPs, naswot, jacob_cov + table": layers("params", "naswot", "jacob_cov"),
     "Optuna random": stock(lambda seed: optuna.samplers.RandomSampler(seed=seed)),
     "Optuna TPE": stock(lambda seed: optuna.samplers.TPESampler(seed=seed)),
     "Optuna NSGA-II": stock(

@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.search.tasks import DATASETS, SPACE, Proxies
 from hwnas.data.nasbench201 import accuracies
 from hwnas.spaces.nasbench201 import Cell
-from hwnas.strategies import AskTell, Knowledge, Problem, Proposer
+from hwnas.strategies import AskTell, Problem, Proposer
 from hwnas.strategies.ageing_evolution import AgeingEvolution
 from hwnas.strategies.predictor_guided import PredictorGuided
 from hwnas.strategies.random_search import RandomSearch
@@ -45,8 +45,7 @@ SEARCHES: Mapping[str, Callable[[Problem[Cell]], Proposer[Cell]]] = {
 def main() -> None:
     arguments = _arguments()
     proxies = Proxies.read(arguments.scores)
-    knowledge = Knowledge(proxies.features, proxies.of(arguments.proxy))
-    problem = Problem(SPACE, knowledge=knowledge)
+    problem = Problem(SPACE, knowledge=proxies.knowledge(begin_with=arguments.proxy))
     print("| data set | search | " + " | ".join(f"N = {n}" for n in STEPS) + " |")
     print("| --- " * (2 + len(STEPS)) + "|")
     for dataset in arguments.dataset:

@@ -7,7 +7,7 @@ cannot find every cell of the true front: it proposes the cheapest member of a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from hwnas.ranking.score_table import read_scores
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
+from hwnas.strategies.score_knowledge import BEGIN_WITH, score_knowledge
 from hwnas.typing import FloatArray
 
 Cells = Literal["live", "all"]
@@ -92,12 +93,8 @@ class Task:
 
     def problem(self, proxies: Proxies | None = None, space: NasBench201 = SPACE) -> Problem[Cell]:
         """Pose the problem with the cost known, and with proxies if given."""
-        known = {1: self.costs}
-        knowledge = (
-            Knowledge(known_losses=known)
-            if proxies is None
-            else Knowledge(proxies.features, proxies.scores, known)
-        )
+        known: Mapping[int, Measure[Cell]] = {1: self.costs}
+        knowledge = Knowledge(known_losses=known) if proxies is None else proxies.knowledge(known)
         return Problem(space, knowledge=knowledge, candidates=self.population)
 
     def quality(self, found: Sequence[int]) -> FrontQuality:
@@ -110,40 +107,28 @@ class Proxies:
     """Proxy scores of every class, from a table that ``hwnas score --out`` wrote.
 
     Attributes:
-        columns: scores by canonical key, by the name of the proxy; larger is better in all.
+        keys: (n,) canonical keys.
+        columns: (n,) raw scores by the name of the proxy.
     """
 
-    columns: dict[str, dict[str, float]]
+    keys: Sequence[str]
+    columns: Mapping[str, FloatArray]
 
     @classmethod
     def read(cls, path: Path) -> Proxies:
-        """Read the table; the counts of convolution weights stand for params and FLOPs."""
+        """Read the table; a table without params gets the count that orders cells the same way."""
         table = read_scores(path, SPACE)
+        params = np.array([conv_weights(cell) for cell in table.archs])
         keys = [SPACE.canonical_key(cell) for cell in table.archs]
-        scores = {
-            name: dict(zip(keys, map(float, c), strict=True)) for name, c in table.columns.items()
-        }
-        weights = {k: conv_weights(cell) for k, cell in zip(keys, table.archs, strict=True)}
-        return cls({**scores, "weights": weights})
+        return cls(keys, {"params": params, **table.columns})
 
-    def of(self, names: Sequence[str]) -> Measure[Cell]:
-        """Give a look-up of `(n, p)` scores."""
-
-        def look_up(cells: Sequence[Cell]) -> FloatArray:
-            keys = [SPACE.canonical_key(cell) for cell in cells]
-            return np.array([[self.columns[name][key] for name in names] for key in keys])
-
-        return look_up
-
-    @property
-    def features(self) -> Measure[Cell]:
-        """Every column."""
-        return self.of(list(self.columns))
-
-    @property
-    def scores(self) -> Measure[Cell]:
-        """The pair that begins a search: jacob_cov and the number of weights."""
-        return self.of(["jacob_cov", "weights"])
+    def knowledge(
+        self,
+        known_losses: Mapping[int, Measure[Cell]] | None = None,
+        begin_with: Sequence[str] = BEGIN_WITH,
+    ) -> Knowledge[Cell]:
+        """Make knowledge of all columns."""
+        return score_knowledge(SPACE, self.keys, self.columns, known_losses, begin_with)
 
 
 def conv_weights(cell: Cell) -> float:

@@ -24,13 +24,14 @@ _FIRST_FIT = 10
 
 
 def normal_scores(values: npt.ArrayLike) -> FloatArray:
-    """Replace `(n,)` values by the normal quantiles of their ranks; ties share one.
+    """Replace `(n,)` values by the normal quantiles of their ranks; ties share one, NaN stays.
 
     A model of them sees no scale, so that neither a few hopeless architectures nor a crowd of
     nearly equal ones decides what it learns.
     """
-    ranks = rankdata(np.asarray(values, dtype=np.float64))
-    return np.asarray(norm.ppf((ranks - 0.5) / max(len(ranks), 1)), dtype=np.float64)
+    ranks = rankdata(np.asarray(values, dtype=np.float64), nan_policy="omit")
+    there = max(int(np.count_nonzero(~np.isnan(ranks))), 1)
+    return np.asarray(norm.ppf((ranks - 0.5) / there), dtype=np.float64)
 
 
 def standardised(features: FloatArray) -> FloatArray:

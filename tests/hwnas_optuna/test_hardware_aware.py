@@ -271,7 +271,7 @@ sys.path.insert(0, {folder!r})
 from test_hardware_aware import *
 from hwnas_optuna import HardwareAwareSampler
 storage = JournalStorage(JournalFileBackend(sys.argv[1]))
-sampler = HardwareAwareSampler(SPACE, strategy="random-search", candidates=few(60))
+sampler = HardwareAwareSampler(SPACE, strategy="random-search", candidates=few(40))
 study_of(sampler, storage).optimize(objective, n_trials=200)
 """
 
@@ -279,11 +279,11 @@ study_of(sampler, storage).optimize(objective, n_trials=200)
 def test_workers_propose_every_class_once_between_them(tmp_path: Path) -> None:
     journal = str(tmp_path / "journal")
     storage = JournalStorage(JournalFileBackend(journal))
-    study = study_of(HardwareAwareSampler(SPACE, candidates=few(60)), storage)
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(40)), storage)
     code = WORKER.format(folder=str(Path(__file__).parent))
     workers = [subprocess.Popen([sys.executable, "-c", code, journal]) for _ in range(4)]
     assert [worker.wait(timeout=120) for worker in workers] == [0] * 4
-    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, few(60)))
+    assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, few(40)))
 
 
 def test_misspelt_strategies_are_corrected() -> None:

@@ -91,6 +91,9 @@ def test_normal_scores_are_quantiles_of_ranks() -> None:
     scores = normal_scores([30.0, 10.0, 20.0, 20.0])
     assert scores == pytest.approx(norm.ppf([7 / 8, 1 / 8, 1 / 2, 1 / 2]))
     assert len(normal_scores([])) == 0
+    gap = normal_scores([np.nan, 2.0, 1.0])
+    assert np.isnan(gap[0])
+    assert gap[1:] == pytest.approx(norm.ppf([3 / 4, 1 / 4]))
 
 
 def test_standardised_drops_constants_and_fills_gaps() -> None:

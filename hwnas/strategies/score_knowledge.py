@@ -1,0 +1,58 @@
+"""Proxy scores of a space's networks, worked out beforehand, as cheap knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import unknown_name
+from hwnas.proxies import make_proxies
+from hwnas.strategies.problem import Knowledge, Measure
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+BEGIN_WITH = ("jacob_cov", "params")
+"""Proxies whose joint ranks choose the first evaluations: one pass and one count."""
+
+
+def score_knowledge(
+    space: SearchSpace[Arch],
+    keys: Sequence[str],
+    columns: Mapping[str, npt.ArrayLike],
+    known_losses: Mapping[int, Measure[Arch]] | None = None,
+    begin_with: Sequence[str] = BEGIN_WITH,
+) -> Knowledge[Arch]:
+    """Make knowledge of a table of proxy scores, e.g. one that `hwnas score --out` wrote.
+
+    Args:
+        space: search space.
+        keys: `(n,)` canonical keys of the rows.
+        columns: `(n,)` raw scores by the name of the proxy; NaN where there is none. All of them
+            are inputs of the model.
+        known_losses: see `Knowledge`.
+        begin_with: the proxies that choose the first evaluations.
+
+    Returns:
+        The knowledge; an architecture that is in no row has NaN scores.
+
+    Raises:
+        UnknownNameError: `begin_with` names a proxy that is no column.
+    """
+    for name in begin_with:
+        if name not in columns:
+            raise unknown_name("begin_with", name, columns)
+    row = {key: i for i, key in enumerate(keys)}
+    table = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in columns])
+    table = np.vstack([table, np.full(table.shape[1], np.nan)])
+    signs = [1.0 if p.direction == "maximize" else -1.0 for p in make_proxies(begin_with)]
+    chosen = [list(columns).index(name) for name in begin_with]
+
+    def features(archs: Sequence[Arch]) -> FloatArray:
+        rows = [row.get(space.canonical_key(arch), len(row)) for arch in archs]
+        return np.asarray(table[rows], dtype=np.float64)
+
+    def scores(archs: Sequence[Arch]) -> FloatArray:
+        return np.asarray(features(archs)[:, chosen] * signs, dtype=np.float64)
+
+    return Knowledge(features, scores, known_losses or {})

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas.errors import UnknownNameError
+from hwnas.strategies import AskTell, Problem
+from hwnas.strategies.predictor_guided import PredictorGuided
+from hwnas.strategies.score_knowledge import score_knowledge
+
+
+def test_rows_are_found_by_class_and_scores_grow_with_quality(words: Any) -> None:
+    # The condition number of the tangent kernel is to be minimised, naswot to be maximised.
+    columns = {"naswot": [1.0, 2.0], "ntk_cond": [10.0, 20.0]}
+    knowledge = score_knowledge(words, ["abcd", "bbbb"], columns, begin_with=("ntk_cond", "naswot"))
+    archs = [words.parse(text) for text in ("bbbb", "dcba", "aaad")]
+    assert knowledge.features is not None
+    assert knowledge.scores is not None
+    nan = float("nan")
+    features = [[2.0, 20.0], [1.0, 10.0], [nan, nan]]
+    assert np.array_equal(knowledge.features(archs), features, equal_nan=True)
+    scores = [[-20.0, 2.0], [-10.0, 1.0], [nan, nan]]
+    assert np.array_equal(knowledge.scores(archs), scores, equal_nan=True)
+
+
+def test_a_search_with_missing_scores_learns_from_the_others(words: Any, word_losses: Any) -> None:
+    listed = [arch for arch in words if words.is_valid(arch)]
+    scores = -word_losses(listed)[:, 0]
+    scores[[arch.letters[0] == "b" for arch in listed]] = np.nan
+    keys = [words.canonical_key(arch) for arch in listed]
+    knowledge = score_knowledge(words, keys, {"naswot": scores}, begin_with=["naswot"])
+    guided = PredictorGuided(Problem(words, knowledge=knowledge), initial=2)
+    # Known ones come first, the best of all among them; the features keep what is known.
+    assert str(AskTell(guided, words).ask(1)[0]) == "dddd"
+    with_scores = guided._pool.features.shape[1]
+    without = PredictorGuided(Problem(words))._pool.features.shape[1]
+    assert with_scores == without + 1
+
+
+def test_proxies_that_are_no_column_are_named(words: Any) -> None:
+    with pytest.raises(UnknownNameError, match="`begin_with` must be one of naswot"):
+        score_knowledge(words, ["abcd"], {"naswot": [1.0]}, begin_with=["nasewot"])
