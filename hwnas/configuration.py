@@ -30,10 +30,13 @@ from hwnas.typing import Arch, Constraint, FloatArray, Proxy, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.data.datasets import Dataset
+    from hwnas.proxies.batch import Batch
     from hwnas.ranking.recipes import Recipe
 
 REFERENCE_SIZE = 256
 """Architectures that a calibrated score is ranked against."""
+IMAGES = ("gaussian", "cifar10-sample")
+"""Images that proxies can see."""
 _ATTEMPTS = 100
 
 
@@ -47,6 +50,7 @@ class Task(Generic[Arch]):
         batch_size: images of the synthetic batch that proxies see.
         seed: user seed.
         data_folder: folder of published data, or None for the default one.
+        images: what proxies see: ``gaussian`` or ``cifar10-sample`` (1,000 published images).
     """
 
     space: SearchSpace[Arch]
@@ -54,6 +58,25 @@ class Task(Generic[Arch]):
     batch_size: int = 64
     seed: int = 0
     data_folder: Path | None = None
+    images: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        if self.images not in IMAGES:
+            raise unknown_name("images", self.images, IMAGES)
+
+    @property
+    def batch(self) -> Batch | None:
+        """The real images, or None for Gaussian ones.
+
+        Raises:
+            DataNotFoundError: the published images are absent.
+            InvalidValueError: there are none of this number or shape.
+        """
+        if self.images == "gaussian":
+            return None
+        from hwnas.data.cifar10_sample import cifar10_sample
+
+        return cifar10_sample(self.batch_size, self.dataset.in_shape, self.data_folder)
 
     def proxies(self, proxies: Sequence[Proxy]) -> ProxyValues[Arch]:
         """Make the source of these proxies' scores."""
@@ -64,6 +87,7 @@ class Task(Generic[Arch]):
             self.dataset.in_shape,
             self.batch_size,
             self.seed,
+            self.batch,
         )
 
 

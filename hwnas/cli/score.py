@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,15 @@ from hwnas.cache import ResultCache
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, unknown_name
 
 if TYPE_CHECKING:
     from hwnas.evaluation import Evaluation
     from hwnas.typing import Proxy, SearchSpace
 
 Row = dict[str, Any]
+SECONDS = "_seconds"
+"""Ends the names of columns that say how long a proxy took."""
 
 DEFAULT = (
     "params",
@@ -53,10 +56,19 @@ def score(
         Path | None, typer.Option(help="File with one architecture string a line.")
     ] = None,
     sample: Annotated[int, typer.Option(min=0, help="Architectures to draw at random.")] = 0,
+    whole_space: Annotated[
+        bool, typer.Option("--whole-space", help="Every different network of the space, once.")
+    ] = False,
     dataset: Annotated[
         str, typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120.")
     ] = "cifar10",
-    batch: Annotated[int, typer.Option(min=2, help="Images of the synthetic input.")] = 64,
+    batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
+    images: Annotated[
+        str, typer.Option(help="gaussian, or cifar10-sample: published images, see `hwnas data`.")
+    ] = "gaussian",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
     jobs: Jobs = 1,
     backend: Backend = "loky",
@@ -68,6 +80,8 @@ def score(
 ) -> None:
     """Score architectures of a space, or any torch network, without training.
 
+    What is finished is kept: the same command goes on where an interrupted one stopped.
+
     Example: hwnas score --sample 10 --proxy naswot --proxy synflow --jobs 2 --out scores.csv
     """
     from hwnas.backends import parallel_backend
@@ -76,31 +90,43 @@ def score(
     _check_output(out)
     proxies = make_proxies(proxy or DEFAULT)
     if model is not None:
-        if space is not None or arch or archs or sample:
+        if space is not None or arch or archs or sample or whole_space:
             raise InvalidValueError(
-                "`--model` must be given without --space, --arch, --archs and --sample, but got "
-                "both: choose one."
+                "`--model` must be given without --space, --arch, --archs, --sample and "
+                "--whole-space, but got both: choose one."
             )
-        rows = [_score_model(model, in_shape, proxies, batch, seed)]
+        rows = [_score_model(model, in_shape, proxies, _Input(batch, images, data), seed)]
     else:
         with parallel_backend(backend, jobs, cluster):
             rows = _score_space(
                 space or "nasbench201",
                 proxies,
-                _Wanted(arch or [], archs, sample),
+                _Wanted(arch or [], archs, sample, whole_space),
                 dataset,
-                batch,
+                _Input(batch, images, data),
                 seed,
                 jobs,
             )
     _write(rows, proxies, out, as_json)
 
 
-class _Wanted:
-    """The architectures that were asked for: strings, a file of them, or a number to draw."""
+@dataclass(frozen=True)
+class _Input:
+    """The images that proxies see: how many, which, and the folder of published ones."""
 
-    def __init__(self, texts: Sequence[str], file: Path | None, sample: int) -> None:
-        self.texts, self.file, self.sample = list(texts), file, sample
+    batch: int
+    images: str
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The architectures that were asked for: strings, a file, a number to draw, or all."""
+
+    texts: Sequence[str]
+    file: Path | None
+    sample: int
+    whole_space: bool
 
     def read(self, space: SearchSpace[Any], seed: int) -> list[Any]:
         """Parse or draw the architectures; a bad line is named by its number."""
@@ -119,10 +145,17 @@ class _Wanted:
                     raise InvalidArchitectureError(f"{self.file}, line {number}: {error}") from None
         rng = np.random.default_rng(seed)
         found += [space.sample(rng) for _ in range(self.sample)]
+        if self.whole_space:
+            if not hasattr(space, "__iter__"):
+                raise InvalidValueError(
+                    f"`--whole-space` must be given for a space that can be listed, but "
+                    f"{space.name} cannot: try --sample 1000."
+                )
+            found += dict.fromkeys(space.representative(arch) for arch in space)
         if not found:
             raise InvalidValueError(
-                "Architectures must be given with --arch, --archs or --sample, but there is none: "
-                "try --sample 10."
+                "Architectures must be given with --arch, --archs, --sample or --whole-space, but "
+                "there is none: try --sample 10."
             )
         return found
 
@@ -142,7 +175,7 @@ def _score_space(
     proxies: Sequence[Proxy],
     wanted: _Wanted,
     dataset: str,
-    batch: int,
+    given: _Input,
     seed: int,
     jobs: int,
 ) -> list[Row]:
@@ -151,7 +184,7 @@ def _score_space(
     from hwnas.evaluation import Evaluator
     from hwnas.objectives import proxy_objective
 
-    task = Task(make_space(name), get_dataset(dataset), batch, seed)
+    task = Task(make_space(name), get_dataset(dataset), given.batch, seed, given.data, given.images)
     archs = wanted.read(task.space, seed)
     source = task.proxies(proxies)
     with ResultCache.default() as cache, ProgressBar() as bar:
@@ -170,6 +203,7 @@ def _row(evaluation: Evaluation[Any]) -> Row:
     seconds = sum(result.seconds for result in evaluation.results.values())
     row: Row = {"arch": str(evaluation.arch), "key": evaluation.key}
     row |= {name: result.value for name, result in evaluation.results.items()}
+    row |= {f"{name}{SECONDS}": result.seconds for name, result in evaluation.results.items()}
     row["seconds"] = seconds
     if evaluation.errors:
         row["errors"] = evaluation.errors
@@ -177,17 +211,24 @@ def _row(evaluation: Evaluation[Any]) -> Row:
 
 
 def _score_model(
-    spec: str, in_shape: str | None, proxies: Sequence[Proxy], batch: int, seed: int
+    spec: str, in_shape: str | None, proxies: Sequence[Proxy], given: _Input, seed: int
 ) -> Row:
+    from hwnas.configuration import IMAGES
+    from hwnas.data.cifar10_sample import cifar10_sample
     from hwnas.model_import import load_model, parse_in_shape
     from hwnas.proxies.engine import score_network
 
     if in_shape is None:
         raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")
+    shape = parse_in_shape(in_shape)
+    if given.images not in IMAGES:
+        raise unknown_name("images", given.images, IMAGES)
+    real = None if given.images == "gaussian" else cifar10_sample(given.batch, shape, given.data)
     scores = score_network(
-        load_model(spec), parse_in_shape(in_shape), proxies, batch_size=batch, seed=seed
+        load_model(spec), shape, proxies, batch=real, batch_size=given.batch, seed=seed
     )
     row: Row = {"model": spec, **{name: score.value for name, score in scores.items()}}
+    row |= {f"{name}{SECONDS}": score.seconds for name, score in scores.items()}
     row["seconds"] = sum(score.seconds for score in scores.values())
     errors = {name: score.error for name, score in scores.items() if score.error}
     return row | ({"errors": errors} if errors else {})
@@ -211,6 +252,8 @@ def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json:
         arrow = {"maximize": "↑", "minimize": "↓"}
         first = "model" if "model" in rows[0] else "arch"
         names = [p.name for p in proxies]
+        means = {n: sum(row[n + SECONDS] for row in rows) / len(rows) for n in names}
+        note("Seconds a network: " + ", ".join(f"{n} {mean:.3g}" for n, mean in means.items()))
         columns = [first, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
         print_table(
             columns, [[row[first], *(row[n] for n in names), row["seconds"]] for row in rows]

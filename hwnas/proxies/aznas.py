@@ -50,6 +50,9 @@ class Progressivity:
 
     ``min_i (H_i+1 - H_i)`` over the entropies H_i of consecutive blocks, as in `Expressivity`,
     with the same needs. NaN if a block gives a constant or there is only one.
+
+    Unstable: with 32 images the ranks of two seeds agree with a Spearman coefficient of .86 (60
+    networks of NAS-Bench-201).
     """
 
     name: ClassVar[str] = "progressivity"

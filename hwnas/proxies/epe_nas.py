@@ -48,6 +48,9 @@ class EpeNas:
     random ones stand in where the user gives none. NaN if a gradient is constant, or there is no
     class with enough images.
 
+    Unstable: with 32 Gaussian images and random labels the ranks of two seeds agree with a Spearman
+    coefficient of .68 only (60 networks of NAS-Bench-201). Give it labelled images.
+
     Published code keeps the default initialisation (`init="as_built"`) and computes in float32.
 
     Attributes:

@@ -65,7 +65,11 @@ def read_scores(
             f"{', '.join(missing) or 'any proxy'} is missing: there are "
             f"{', '.join(map(str, frame.columns))}."
         )
-    ignored = [str(c) for c in frame.columns if c not in {*wanted, *_OTHER_COLUMNS}]
+    ignored = [
+        str(c)
+        for c in frame.columns
+        if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
+    ]
     frame = frame[["arch", *wanted]].assign(
         **{name: _numbers(frame, name, path) for name in wanted}
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -96,8 +97,41 @@ def test_tables_are_written(suffix: str, tmp_path: Path) -> None:
     arguments = ["--proxy", "params", "--proxy", "layers", "--sample", "3", "--out", str(out)]
     assert run(*arguments) == 0
     table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
-    assert list(table.columns) == ["arch", "key", "params", "layers", "seconds"]
+    times = ["params_seconds", "layers_seconds", "seconds"]
+    assert list(table.columns) == ["arch", "key", "params", "layers", *times]
     assert len(table) == 3
+    np.testing.assert_allclose(table["params_seconds"] + table["layers_seconds"], table["seconds"])
+
+
+def test_the_whole_space_is_every_network_once(tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    # These scores are shipped for this batch and seed, so that nothing is computed.
+    assert run("--whole-space", "--proxy", "layers", "--batch", "16", "--out", str(out)) == 0
+    table = pd.read_csv(out)
+    assert len(table) == table["key"].nunique() == 5_425
+
+
+def test_real_images_give_other_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hwnas.data.cifar10_sample import FILE
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    (tmp_path / FILE).parent.mkdir()
+    np.savez(tmp_path / FILE, images=pixels, labels=np.arange(20) % 10)
+    (tmp_path / "my_net.py").write_text(MODEL.replace("(8, 5)", "(8, 10)"))
+    monkeypatch.chdir(tmp_path)
+
+    def scores(*arguments: str) -> tuple[float, float]:
+        assert run(*arguments, "--proxy", "naswot", "--proxy", "params", "--batch", "8") == 0
+        row = json.loads(capsys.readouterr().out)
+        return row["naswot"], row["params"]
+
+    for subject in (["--arch", CELL], ["--model", "my_net:net", "--input", "3,8,8"]):
+        gaussian = scores(*subject, "--json")
+        real = scores(*subject, "--json", "--images", "cifar10-sample", "--data", str(tmp_path))
+        assert gaussian[0] != real[0]
+        assert gaussian[1] == real[1]
 
 
 def test_a_file_of_architectures_and_its_bad_line(
@@ -123,6 +157,8 @@ def test_a_file_of_architectures_and_its_bad_line(
         (["--sample", "2", "--out", "scores.xlsx"], ".parquet"),
         (["--sample", "2", "--proxy", "naswott"], "Did you mean 'naswot'?"),
         (["--sample", "2", "--dataset", "mnist"], "cifar10"),
+        (["--sample", "2", "--images", "cifar10"], "Did you mean 'cifar10-sample'?"),
+        (["--sample", "2", "--images", "cifar10-sample"], "must be in the data folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
