@@ -170,7 +170,8 @@ def make_objectives(
 
     Args:
         task: space, data set, seed.
-        names: proxies (``naswot``) and ready-made scores (``az-nas``).
+        names: proxies, as `make_proxies` reads them (``naswot``), and ready-made scores
+            (``az-nas``).
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
         cache: where values are kept.
         jobs: worker processes for a score's reference sample.
@@ -185,7 +186,7 @@ def make_objectives(
 
     known = proxy_names()
     for name in names:
-        if name not in known and name not in RECIPES:
+        if name.partition(":")[0] not in known and name not in RECIPES:
             raise unknown_name("objective", name, [*known, *RECIPES])
     needed = [p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,))]
     source = task.proxies(make_proxies(list(dict.fromkeys(needed))))
@@ -193,7 +194,7 @@ def make_objectives(
     scores = [
         score_objective(source, RECIPES[n], cache=cache, jobs=jobs, report=report)
         if n in RECIPES
-        else proxy_objective(source, n)
+        else proxy_objective(source, make_proxies([n])[0].name)
         for n in names
     ]
     return [*scores, *(cost_objective(task.space, cost) for cost in cost_models)]

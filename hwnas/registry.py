@@ -53,6 +53,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "nasgraph_wedge": "hwnas.proxies.nasgraph:NasGraphWedge",
         "vkdnw_entropy": "hwnas.proxies.vkdnw:VkdnwEntropy",
         "vkdnw": "hwnas.proxies.vkdnw:Vkdnw",
+        "fim_decile": "hwnas.proxies.vkdnw:FimDecile",
     },
     "costs": {
         "count": "hwnas.costs.counters:CounterSource",

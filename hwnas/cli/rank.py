@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import numpy as np
 import typer
 
 from hwnas.cache import ResultCache
@@ -68,6 +69,13 @@ def rank(
         int | None,
         typer.Option(min=2, help="Different networks to score now, instead of shipped scores."),
     ] = None,
+    labels: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Learn from this many cells as well, and rank the others; several give a curve.",
+        ),
+    ] = None,
     ndcg: Annotated[int, typer.Option(min=1, help="P of nDCG@P.")] = 1000,
     bootstrap: Annotated[
         int, typer.Option(min=0, help="Resamples for 95 % intervals; 0 for none.")
@@ -124,6 +132,8 @@ def rank(
             }
     for name, members in populations.items():
         rows = _rows((name, split), members, truths[name], ndcg, bootstrap, seed)
+        for number in dict.fromkeys(labels or []):
+            rows += _learned_rows((name, split), members, truths[name], ndcg, number, seed)
         if as_json:
             print_json_lines(rows)
         else:
@@ -171,17 +181,25 @@ def _check_choice(
 def _proxies(names: Sequence[str]) -> list[str] | None:
     """Replace ready-made scores by their proxies; None stands for all there are."""
     from hwnas.proxies import proxy_names
+    from hwnas.ranking.model_recipes import MODEL_RECIPES
     from hwnas.ranking.recipes import RECIPES
 
-    known = ["all", *proxy_names(), *RECIPES]
+    parts = {name: recipe.proxies for name, recipe in RECIPES.items()}
+    parts |= {name: model.proxies for name, model in MODEL_RECIPES.items()}
+    known = ["all", *proxy_names(), *parts]
     for name in names:
-        if name not in known:
+        if name.partition(":")[0] not in known:
             raise unknown_name("proxy", name, known)
     if "all" in names:
         return None
-    return list(
-        dict.fromkeys(p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,)))
-    )
+    # A learned ranking of graphs alone needs no proxy: then all there are do no harm.
+    return list(dict.fromkeys(p for n in names for p in parts.get(n, (n,)))) or None
+
+
+def _columns(names: Sequence[str] | None) -> list[str] | None:
+    from hwnas.proxies import make_proxies
+
+    return None if names is None else [proxy.name for proxy in make_proxies(names)]
 
 
 def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Population[Cell]:
@@ -201,14 +219,14 @@ def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Populatio
         "all": lambda _: True,
         "networks": lambda cell: space.representative(cell) == cell,
     }
-    return shipped_population(space, scores, members[which], task.seed, names)
+    return shipped_population(space, scores, members[which], task.seed, _columns(names))
 
 
 def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[Cell]:
     from hwnas.ranking.population import shuffled
     from hwnas.ranking.score_table import read_scores
 
-    table = read_scores(file, task.space, names)
+    table = read_scores(file, task.space, _columns(names))
     if table.ignored:
         note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
     if table.repeated:
@@ -246,6 +264,34 @@ def _rows(
         if c.name in again:
             row["seed_stability"] = seed_stability(first[c.name], again[c.name])
         rows.append(row | _published(row))
+    return rows
+
+
+def _learned_rows(
+    accuracy: tuple[str, str],
+    population: Population[Cell],
+    truth: Mapping[str, float],
+    p: int,
+    labels: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    from hwnas.ranking.bias import operation_counts
+    from hwnas.ranking.comparison import compare, learned
+    from hwnas.ranking.published import published
+    from hwnas.spaces.nasbench201 import NasBench201
+
+    known = np.array([truth[str(arch)] for arch in population.archs])
+    found, rest = learned(population, known, labels, seed)
+    _, operations = operation_counts(NasBench201(), [population.archs[i] for i in rest])
+    about = {"dataset": accuracy[0], "split": accuracy[1], "labels": labels}
+    rows = []
+    for c in found:
+        row = about | compare(c, known[rest], operations, p=p)
+        live = all(arch.is_live() for arch in population.archs) and len(known) == 9_445
+        figure = published("kendall", c.name, accuracy[0], "live")
+        # The papers' figures are those of 1,024 labels.
+        row["published_kendall"] = figure.value if figure and live and labels == 1024 else None
+        rows.append(row)
     return rows
 
 
@@ -287,7 +333,7 @@ def _describe(row: dict[str, Any]) -> str:
 
 
 def _cell(row: dict[str, Any], name: str) -> Any:
-    value = row[name]
+    value = row.get(name)
     if value is None:
         return "–"
     if not isinstance(value, float):

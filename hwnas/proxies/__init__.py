@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
 from hwnas.errors import InvalidValueError
 from hwnas.registry import load, names
-from hwnas.typing import Proxy
+from hwnas.typing import Direction, Proxy
 
 
 def proxy_names() -> list[str]:
@@ -37,6 +38,46 @@ def make_proxy(name: str, **settings: Any) -> Proxy:
 
 
 def make_proxies(names: Sequence[str]) -> list[Proxy]:
-    """Make proxies with their default settings; each once, ``all`` stands for all of them."""
+    """Make proxies from texts; each once.
+
+    Args:
+        names: names with settings after a colon where they are not the default, e.g. ``naswot``,
+            ``vkdnw_entropy:batch_size=64,elements=2`` or ``epsilon:weights=(1e-6,1)``; ``all``
+            stands for every proxy.
+
+    Raises:
+        UnknownNameError: there is no such proxy.
+        InvalidValueError: a setting cannot be read, or the proxy has none of that name.
+    """
     expanded = [n for name in names for n in (proxy_names() if name == "all" else [name])]
-    return [make_proxy(name) for name in dict.fromkeys(expanded)]
+    made = [_from_text(text) for text in dict.fromkeys(expanded)]
+    return list({proxy.name: proxy for proxy in made}.values())
+
+
+def proxy_direction(column: str) -> Direction:
+    """Give the direction of a proxy by its name, with or without a variant's after a dot."""
+    return make_proxy(column.partition(".")[0]).direction
+
+
+def _from_text(text: str) -> Proxy:
+    name, _, settings = text.partition(":")
+    return make_proxy(name, **_settings(settings, text))
+
+
+def _settings(settings: str, text: str) -> dict[str, Any]:
+    """Read ``key=value,key=value``; a bare word is a text."""
+    try:
+        call = ast.parse(f"f({settings})", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("its brackets do not match")
+        if call.args or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError("a setting has no name")
+        return {
+            str(k.arg): k.value.id if isinstance(k.value, ast.Name) else ast.literal_eval(k.value)
+            for k in call.keywords
+        }
+    except (SyntaxError, ValueError) as error:
+        raise InvalidValueError(
+            f"`proxy` must be NAME or NAME:SETTING=VALUE,…, e.g. vkdnw_entropy:batch_size=64, but "
+            f"got {text!r} ({str(error).splitlines()[0]})."
+        ) from None

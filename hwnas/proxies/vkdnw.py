@@ -94,14 +94,17 @@ class VkdnwEntropy:
         """The Jacobian."""
         return frozenset({self._jacobian})
 
-    def score(self, signals: Signals) -> float:
-        """Compute the entropy from the Jacobian."""
+    def deciles(self, signals: Signals) -> Tensor:
+        """Give the (9,) deciles of the spectrum."""
         jacobian = signals[self._jacobian]
         smooth = jacobian.logits.double().softmax(dim=1) * (1 - _SMOOTHING)
         p = smooth + _SMOOTHING / smooth.shape[1]
         factor = _published_factor if self.published else _factor
-        deciles = torch.quantile(_spectrum(factor(jacobian.rows, p)), _DECILES)
-        value = entropy(deciles)
+        return torch.quantile(_spectrum(factor(jacobian.rows, p)), _DECILES)
+
+    def score(self, signals: Signals) -> float:
+        """Compute the entropy of the deciles."""
+        value = entropy(self.deciles(signals))
         if math.isnan(value):
             raise ProxyError("The Fisher information is 0 or not finite for this network.")
         return value
@@ -142,6 +145,47 @@ class Vkdnw:
     def score(self, signals: Signals) -> float:
         """Add the two."""
         return len(signals[ParameterShapes()]) + self.entropy.score(signals) / math.log(9)
+
+
+@dataclass(frozen=True)
+class FimDecile:
+    """Decile of the Fisher information's spectrum: an input of learned rankings. Larger is better.
+
+    The spectrum is that of `VkdnwEntropy`, whose pass all deciles share. Alone it is hardly a
+    proxy; "the eigenvalues of the FIM as features" of VKDNW, Sec. V-A, are its nine deciles here,
+    since networks differ in the number of weights.
+
+    Attributes:
+        decile: 1 to 9.
+        entropy: settings of the spectrum.
+    """
+
+    decile: int = 5
+    entropy: VkdnwEntropy = VkdnwEntropy()
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.decile not in range(1, 10):
+            raise InvalidValueError(f"`decile` must be in 1 to 9, but got {self.decile}.")
+
+    @property
+    def name(self) -> str:
+        """``fim_decile`` with decile and settings of the spectrum that are not the default."""
+        settings = self.entropy.suffix(VkdnwEntropy.batch_size).removeprefix(".")
+        parts = [str(self.decile) if self.decile != FimDecile.decile else "", settings]
+        variant = "-".join(part for part in parts if part)
+        return f"fim_decile.{variant}" if variant else "fim_decile"
+
+    @property
+    def needs(self) -> frozenset[Signal[Any]]:
+        """The needs of the entropy."""
+        return self.entropy.needs
+
+    def score(self, signals: Signals) -> float:
+        """Take one decile."""
+        return float(self.entropy.deciles(signals)[self.decile - 1])
 
 
 def _factor(contrasts: Tensor, p: Tensor) -> Tensor:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.proxies import make_proxy
+from hwnas.errors import InvalidValueError
+from hwnas.proxies import proxy_direction
 from hwnas.ranking.bias import operation_bias
 from hwnas.ranking.bootstrap import bootstrap_interval
 from hwnas.ranking.metrics import DEFAULT_P, kendall, ndcg, rank_metrics, spearman
+from hwnas.ranking.model_recipes import MODEL_RECIPES
+from hwnas.ranking.population import Population
 from hwnas.ranking.recipes import RECIPES
+from hwnas.spaces.nasbench201 import Cell
 from hwnas.typing import FloatArray
 
 
@@ -24,9 +28,10 @@ class Candidate:
 
     Attributes:
         name: name of the proxy or the ready-made score.
-        kind: ``proxy`` or ``ready-made``.
+        kind: ``proxy``, ``ready-made``, or the number of labels that it has learned from.
         scores: (n,) scores, larger is better.
-        failed: architectures without a value; a ready-made score misses one where a proxy does.
+        failed: architectures without a value; a ready-made score misses one where a proxy does, a
+            learned one has none and counts the inputs with missing values.
     """
 
     name: str
@@ -48,7 +53,7 @@ def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
     raw = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
     found = []
     for name, values in raw.items():
-        sign = 1 if make_proxy(name).direction == "maximize" else -1
+        sign = 1 if proxy_direction(name) == "maximize" else -1
         found.append(Candidate(name, "proxy", sign * values, int(np.isnan(values).sum())))
     for recipe in RECIPES.values():
         if set(recipe.proxies) <= set(raw):
@@ -57,6 +62,42 @@ def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
             scores = recipe.in_population(table)
             found.append(Candidate(recipe.name, "ready-made", scores, failed))
     return found
+
+
+def learned(
+    population: Population[Cell], accuracies: npt.ArrayLike, labels: int, seed: int
+) -> tuple[list[Candidate], npt.NDArray[np.intp]]:
+    """Learn each ranking of `MODEL_RECIPES` whose inputs are there from some random cells.
+
+    Args:
+        population: cells with their raw scores.
+        accuracies: (n,) accuracies.
+        labels: cells to learn from, fewer than there are.
+        seed: seed of the choice and of the regressors.
+
+    Returns:
+        The rankings of the other cells, and the (n - labels,) indices of these.
+
+    Raises:
+        InvalidValueError: no cell would be left.
+    """
+    truth = np.asarray(accuracies, dtype=np.float64)
+    if labels >= len(truth):
+        raise InvalidValueError(
+            f"`labels` must be below the {len(truth)} architectures, but got {labels}: the rest "
+            "is what is ranked."
+        )
+    order = np.random.default_rng(seed).permutation(len(truth))
+    chosen, rest = order[:labels], np.sort(order[labels:])
+    found = []
+    for recipe in MODEL_RECIPES.values():
+        names = recipe.columns(list(population.columns))
+        if names is not None:
+            columns = {name: population.columns[name] for name in names}
+            scores = recipe.predict(columns, population.archs, chosen, truth[chosen], seed)
+            failed = sum(bool(np.isnan(values[rest]).any()) for values in columns.values())
+            found.append(Candidate(recipe.name, f"{labels:,} labels", scores[rest], failed))
+    return found, rest
 
 
 def compare(

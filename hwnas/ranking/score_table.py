@@ -57,7 +57,7 @@ def read_scores(
         MissingDependencyError: a Parquet file needs the extra ``parquet``.
     """
     frame = _read(path)
-    wanted = [name for name in proxy_names() if name in frame] if proxies is None else list(proxies)
+    wanted = _proxy_columns(frame) if proxies is None else list(proxies)
     missing = [name for name in ("arch", *wanted) if name not in frame]
     if missing or not wanted:
         raise InvalidValueError(
@@ -84,6 +84,14 @@ def read_scores(
     columns = {name: different[name].to_numpy(dtype="float64") for name in wanted}
     archs = [parsed[i] for i in different.index]
     return ScoreTable(archs, columns, len(frame) - len(different), ignored)
+
+
+def _proxy_columns(frame: pd.DataFrame) -> list[str]:
+    """List the columns of proxies in the order of the table of proxies, variants among them."""
+    order = {name: i for i, name in enumerate(proxy_names())}
+    found = [str(c) for c in frame.columns if str(c).partition(".")[0] in order]
+    found = [c for c in found if not c.endswith("_seconds")]
+    return sorted(found, key=lambda c: order[c.partition(".")[0]])
 
 
 def _read(path: Path) -> pd.DataFrame:

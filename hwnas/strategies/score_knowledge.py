@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import unknown_name
-from hwnas.proxies import make_proxies
+from hwnas.proxies import proxy_direction
 from hwnas.strategies.problem import Knowledge, Measure
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
@@ -45,7 +45,7 @@ def score_knowledge(
     row = {key: i for i, key in enumerate(keys)}
     table = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in columns])
     table = np.vstack([table, np.full(table.shape[1], np.nan)])
-    signs = [1.0 if p.direction == "maximize" else -1.0 for p in make_proxies(begin_with)]
+    signs = [1.0 if proxy_direction(name) == "maximize" else -1.0 for name in begin_with]
     chosen = [list(columns).index(name) for name in begin_with]
 
     def features(archs: Sequence[Arch]) -> FloatArray:

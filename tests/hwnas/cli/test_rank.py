@@ -228,3 +228,25 @@ def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFix
             assert naswot["seed_stability"] > 0.9
         elif population == "networks":
             assert "published_kendall" not in layers
+
+
+def test_learned_rankings_are_measured_on_the_other_cells(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--proxy", "params", "--population", "networks", "--json"]
+    assert run(*arguments, "--labels", "40", "--labels", "60") == 0
+    found = [row for row in rows(capsys) if "labels" in row]
+    assert [(r["score"], r["labels"], r["n"]) for r in found] == [
+        (name, labels, 5_425 - labels)
+        for labels in (40, 60)
+        for name in ("graf-model", "hwnas-model")
+    ]
+    # This test's accuracy is the number of convolutions, which GRAF features hold.
+    assert all(r["spearman"] > 0.9 for r in found)
+
+
+def test_labels_must_leave_something_to_rank(
+    data: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--data", str(data), "--scores", str(table), "--labels", "40", "--json") == 2
+    assert "`labels` must be below the 40 architectures" in capsys.readouterr().err

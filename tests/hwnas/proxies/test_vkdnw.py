@@ -10,7 +10,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.proxies.engine import score_network
 from hwnas.proxies.signals import Setting
 from hwnas.proxies.subject import Subject
-from hwnas.proxies.vkdnw import Vkdnw, VkdnwEntropy
+from hwnas.proxies.vkdnw import FimDecile, Vkdnw, VkdnwEntropy
 from hwnas.typing import FloatArray
 
 SHAPE = (3, 8, 8)
@@ -128,3 +128,17 @@ def test_names_tell_variants_apart() -> None:
 def test_settings_must_be_positive(setting: str) -> None:
     with pytest.raises(InvalidValueError, match=f"`{setting}` must be at least 1"):
         VkdnwEntropy(**{setting: 0})  # type: ignore[arg-type]
+
+
+def test_deciles_against_the_explicit_fisher_information(resnet: nn.Module) -> None:
+    J, p = jacobians(resnet)
+    F = np.mean(
+        [j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(J, p, strict=True)], axis=0
+    )
+    expected = np.quantile(np.clip(np.linalg.eigvalsh(F), 0, None), np.arange(1, 10) / 10)
+    entropy = VkdnwEntropy(batch_size=None)
+    proxies = [FimDecile(decile, entropy) for decile in range(1, 10)]
+    scores = score_network(resnet, SHAPE, proxies, batch_size=5, seed=3)
+    assert list(scores)[3:5] == ["fim_decile.4-wholebatch", "fim_decile.wholebatch"]
+    values = [score.value for score in scores.values()]
+    np.testing.assert_allclose(values, expected, rtol=1e-3, atol=expected.max() * 1e-9)

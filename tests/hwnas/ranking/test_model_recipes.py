@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from hwnas.proxies import make_proxies
+from hwnas.ranking.ensemble import ensemble
+from hwnas.ranking.features import graf_features
+from hwnas.ranking.model_driven import ModelRanking
+from hwnas.ranking.model_recipes import MODEL_RECIPES
+from hwnas.spaces.nasbench201 import NasBench201
+
+FIM = [proxy.name for proxy in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]
+
+
+@pytest.mark.parametrize("name", list(MODEL_RECIPES))
+def test_recipes_use_known_proxies(name: str) -> None:
+    recipe = MODEL_RECIPES[name]
+    assert recipe.name == name
+    needed = [proxy.name for proxy in make_proxies(recipe.proxies)]
+    assert len(needed) == len(recipe.proxies)
+    assert recipe.columns([*needed, "naswot"]) is not None
+
+
+def test_inputs_are_chosen_among_the_columns() -> None:
+    given = [*FIM, "layers", "flops", "naswot"]
+    assert MODEL_RECIPES["vkdnw-model"].columns(given) == given[:-1]
+    assert MODEL_RECIPES["vkdnw-zcs-graf-model"].columns(given) == given
+    assert MODEL_RECIPES["graf-model"].columns(given) == []
+    assert MODEL_RECIPES["hwnas-model"].columns(["naswot"]) == ["naswot"]
+    assert MODEL_RECIPES["vkdnw-model"].columns(given[1:]) is None
+
+
+def test_only_labelled_accuracies_are_learned_from() -> None:
+    cells = list(NasBench201())[:400]
+    score = np.arange(400.0)
+    labelled = np.arange(0, 400, 4)
+    recipe = MODEL_RECIPES["vkdnw-model"]
+    columns = dict.fromkeys(("fim_decile.1", "layers"), score)
+    predicted = recipe.predict(columns, cells, labelled, -score[labelled], 0)
+    assert np.corrcoef(predicted, -score)[0, 1] > 0.99
+    again = recipe.predict(columns, cells, labelled, -score[labelled], 0)
+    np.testing.assert_array_equal(predicted, again)
+
+
+def test_the_graph_is_an_input_where_a_recipe_says_so() -> None:
+    cells = list(NasBench201())[::20]
+    truth = graf_features(cells)[:, :3] @ [1.0, 5.0, 25.0]
+    labelled = np.arange(0, len(cells), 2)
+    rest = np.arange(1, len(cells), 2)
+    predicted = MODEL_RECIPES["graf-model"].predict({}, cells, labelled, truth[labelled], 0)
+    assert np.corrcoef(predicted[rest], truth[rest])[0, 1] > 0.95
+
+
+def test_the_ensemble_sees_ranks_of_accuracies() -> None:
+    # A monotone change of the accuracies changes no order.
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(120, 4))
+    truth = table @ [1.0, 2.0, 0.5, 0.0]
+    first, second = (
+        np.argsort(ModelRanking(ensemble(0, 80)).fit(table[:80], labels).predict(table[80:]))
+        for labels in (truth[:80], np.exp(truth[:80]))
+    )
+    np.testing.assert_array_equal(first, second)
