@@ -1,15 +1,11 @@
-r"""How good the front is after some true evaluations: our samplers, stock samplers, baselines.
+"""How good the front is after some true evaluations: our samplers, stock samplers, baselines.
 
 NAS-Bench-201 accuracies against HW-NAS-Bench costs, both looked up by the exact cell; metrics as
 in `hwnas.pareto.metrics.front_quality`, over the population that is named. Each finished run is
-appended to a CSV file at once, and a run that is there is not repeated. Needs HWNAS_DATA and the
-proxy scores of every class::
+appended to a CSV file at once, and a run that is there is not repeated. Needs HWNAS_DATA; proxy
+scores are those that ship with hwnas, or a table of ``hwnas score --whole-space --out``::
 
-    python -c "from hwnas.spaces.nasbench201 import *; s = NasBench201(); print(*dict.fromkeys(
-        str(s.representative(c)) for c in s if s.is_valid(c)), sep='\n')" > classes.txt
-    hwnas score --archs classes.txt --batch 32 --proxy naswot --proxy jacob_cov --proxy epe_nas \
-        --proxy expressivity --proxy progressivity --proxy trainability --out scores.csv
-    python -m benchmarks.search.fronts --scores scores.csv --method hardware-aware --seeds 20
+    python -m benchmarks.search.fronts --method hardware-aware --seeds 20
 """
 
 from __future__ import annotations
@@ -57,7 +53,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     costs = [f"{device}:{metric}" for device, metric in COSTS]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scores", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, help="table of scores [default: shipped ones]")
     parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--dataset", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--cost", nargs="+", choices=costs, default=costs)

@@ -63,7 +63,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scores", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, help="table of scores [default: shipped ones]")
     parser.add_argument("--proxy", nargs="+", required=True, help="warm-up and move go by these")
     parser.add_argument("--dataset", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--rounds", type=int, default=100)

@@ -19,6 +19,7 @@ from hwnas.costs.hw_nas_bench import HwNasBench
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto.metrics import FrontQuality, front_quality
 from hwnas.ranking.score_table import read_scores
+from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
@@ -104,7 +105,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Proxies:
-    """Proxy scores of every class, from a table that ``hwnas score --out`` wrote.
+    """Proxy scores of every class: those that ship with hwnas, or `hwnas score --out`'s.
 
     Attributes:
         keys: (n,) canonical keys.
@@ -115,8 +116,15 @@ class Proxies:
     columns: Mapping[str, FloatArray]
 
     @classmethod
-    def read(cls, path: Path) -> Proxies:
-        """Read the table; a table without params gets the count that orders cells the same way."""
+    def read(cls, path: Path | None = None) -> Proxies:
+        """Read a table, or the shipped scores.
+
+        A table without params gets the count that orders cells the same way.
+        """
+        if path is None:
+            shipped = shipped_scores(SPACE.name, "cifar10")
+            assert shipped is not None
+            return cls(shipped.keys, shipped.columns)
         table = read_scores(path, SPACE)
         params = np.array([conv_weights(cell) for cell in table.archs])
         keys = [SPACE.canonical_key(cell) for cell in table.archs]
