@@ -47,8 +47,10 @@ GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
             "epe_nas",
             "expressivity",
             "progressivity",
+            "trainability",
         ),
     ),
+    "few-images": (16, ("meco", "swap", "synflow", "vkdnw")),
 }
 """Images and proxies by group."""
 

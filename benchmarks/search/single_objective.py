@@ -4,10 +4,10 @@ As Figure 3 and Table 2 of Gracheva, Neural Architecture Search via Two Constant
 Initialisations (arXiv 2302.04406): a search sees validation accuracies, and the test accuracy of
 the network that it trained with the best validation accuracy is reported. Warm-up takes the 64 best
 of 3,000 random networks by the proxy; a move takes parents by it. A class is trained once, as its
-representative; the best possible network is the best of all classes. Needs HWNAS_DATA and a table
-of proxy scores as `benchmarks.search.fronts` does::
+representative; the best possible network is the best of all classes. Needs HWNAS_DATA; proxy scores
+are those that ship with hwnas, or a table of `hwnas score --whole-space --out`::
 
-    python -m benchmarks.search.single_objective --scores scores.csv --proxy epsilon --rounds 100
+    python -m benchmarks.search.single_objective --rounds 100
 """
 
 from __future__ import annotations
