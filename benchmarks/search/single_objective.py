@@ -7,7 +7,7 @@ of 3,000 random networks by the proxy; a move takes parents by it. A class is tr
 representative; the best possible network is the best of all classes. Needs HWNAS_DATA; proxy scores
 are those that ship with hwnas, or a table of `hwnas score --whole-space --out`::
 
-    python -m benchmarks.search.single_objective --rounds 100
+    python -m benchmarks.search.single_objective --proxy naswot --rounds 100
 """
 
 from __future__ import annotations
