@@ -2,9 +2,9 @@
 
 The candidates are the proxies that ship with the package. Half of the classes of NAS-Bench-201 (by
 the parity of their key) and the CIFAR-10 validation accuracies are all that the choice sees.
-Proxies are added one at a time, one of them again counting as a larger weight, while Kendall's tau of the
-weighted log ranks grows by more than a thousandth. It is reported on the other half and, over all
-live cells, on each data set and split. Needs HWNAS_DATA.
+Proxies are added one at a time, one of them again counting as a larger weight, while Kendall's tau
+of the weighted log ranks grows by more than a thousandth. It is reported on the other half and,
+over all live cells, on each data set and split. Needs HWNAS_DATA.
 
     python benchmarks/ranking/choose_aggregate.py
 """
