@@ -90,6 +90,10 @@ def rank(
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Write a self-contained page with the metrics as bars: .html."),
+    ] = None,
     markdown: Annotated[bool, typer.Option(help="Print tables in Markdown.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -107,6 +111,8 @@ def rank(
     from hwnas.ranking.population import scored_sample
 
     _check(space, jobs, markdown and as_json)
+    if plot is not None and plot.suffix != ".html":
+        raise InvalidValueError(f"`--plot` must end in .html, but got {plot.name!r}.")
     _check_choice(scores, sample, second_seed, population)
     datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
@@ -130,14 +136,21 @@ def rank(
                 )
                 for task in tasks
             }
+    every: list[dict[str, Any]] = []
     for name, members in populations.items():
         rows = _rows((name, split), members, truths[name], ndcg, bootstrap, seed)
         for number in dict.fromkeys(labels or []):
             rows += _learned_rows((name, split), members, truths[name], ndcg, number, seed)
+        every += rows
         if as_json:
             print_json_lines(rows)
         else:
             _print(rows, members.origin, markdown)
+    if plot is not None:
+        from hwnas.export.rank_plot import write_rank_plot
+
+        write_rank_plot(every, plot)
+        note(f"Plot: {plot}")
 
 
 def _check(space: str, jobs: int, both: bool) -> None:

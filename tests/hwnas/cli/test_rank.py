@@ -194,6 +194,7 @@ def test_the_same_command_prints_the_same(
         (["--population", "all", "--sample", "5"], "without --scores and --sample"),
         (["--proxy", "grasp"], "add --sample 256"),
         (["--ndcg", "0"], "--ndcg"),
+        (["--plot", "ranks.png"], "must end in .html"),
         (["--jobs", "0"], "--jobs"),
         (["--markdown", "--json"], "choose one"),
     ],
@@ -250,3 +251,16 @@ def test_labels_must_leave_something_to_rank(
 ) -> None:
     assert run("--data", str(data), "--scores", str(table), "--labels", "40", "--json") == 2
     assert "`labels` must be below the 40 architectures" in capsys.readouterr().err
+
+
+def test_a_plot(
+    data: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "folder" / "ranks.html"
+    arguments = ["--data", str(data), "--scores", str(table), "--bootstrap", "9", "--json"]
+    assert run(*arguments, "--plot", str(page), "--dataset", "cifar100") == 0
+    assert str(page) in capsys.readouterr().err
+    text = page.read_text()
+    assert "Kendall" in text
+    assert "synflow" in text
+    assert 'src="http' not in text
