@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hwnas.spaces.nasbench201 import Cell
 
 _POPULATIONS = ("live", "all", "networks")
+STABLE = 0.9
+"""Spearman of two seeds' ranks below which a score is called unstable."""
 _HEADERS = {
     "score": "score",
     "kind": "kind",
@@ -49,7 +51,11 @@ def rank(
         typer.Option(help="cifar10, cifar100, ImageNet16-120. [default: cifar10]"),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Accuracies to rank by: validation or test.")
+        str,
+        typer.Option(
+            help="Accuracies to rank by: validation, test, or full-test (networks trained on all "
+            "images, as in the papers' tables)."
+        ),
     ] = "validation",
     scores: Annotated[
         Path | None,
@@ -109,6 +115,7 @@ def rank(
     from hwnas.data.datasets import get_dataset
     from hwnas.data.nasbench201 import accuracies
     from hwnas.ranking.population import scored_sample
+    from hwnas.ranking.published import TEST_ACCURACIES
 
     _check(space, jobs, markdown and as_json)
     if plot is not None and plot.suffix != ".html":
@@ -146,6 +153,8 @@ def rank(
             print_json_lines(rows)
         else:
             _print(rows, members.origin, markdown)
+    if split != "full-test" and any(row.get("published_kendall") is not None for row in every):
+        note(TEST_ACCURACIES)
     if plot is not None:
         from hwnas.export.rank_plot import write_rank_plot
 
@@ -352,6 +361,8 @@ def _cell(row: dict[str, Any], name: str) -> Any:
     if not isinstance(value, float):
         return value
     text = "–" if value != value else f"{value:.1f}" if name == "top64_top5" else f"{value:.3f}"
+    if name == "seed_stability" and value < STABLE:
+        text += " unstable"
     interval = row.get(f"{name}_95")
     return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
 

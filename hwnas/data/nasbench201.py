@@ -10,19 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from hwnas.data.catalogue import find, require
 from hwnas.data.datasets import get_dataset
+from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Split = Literal["validation", "test"]
+Split = Literal["validation", "test", "full-test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 SIZE = len(OPERATIONS) ** len(EDGES)
 _INDEX_FILE = "help/nasbench201/str_arch2idx.pt"
+_FULL_TEST_FILE = "nasbench201/nb2_cf10_test_accuracy.p"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +78,14 @@ def accuracies(
 ) -> dict[str, float]:
     """Read the accuracies of all 15,625 cells.
 
-    For CIFAR-10 both splits belong to the training on one half of the training images (the
-    benchmark's ``cifar10-valid``): validated on the other half, tested on the official test set.
+    For CIFAR-10 ``validation`` and ``test`` belong to the training on one half of the training
+    images (the benchmark's ``cifar10-valid``): validated on the other half, tested on the official
+    test set. ``full-test`` is the test accuracy after training on all images (``cifar10``). The
+    networks of the other data sets always saw all of theirs, so there it is ``test``.
 
     Args:
         dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
-        split: ``validation`` or ``test``.
+        split: ``validation``, ``test`` or ``full-test``.
         folder: data folder; None for the default one.
 
     Returns:
@@ -91,11 +96,26 @@ def accuracies(
         DataNotFoundError: the file is absent.
         DataFormatError: the file is not the published table.
     """
-    if split not in ("validation", "test"):
-        raise unknown_name("split", split, ("validation", "test"))
-    path = require(_csv(get_dataset(dataset).name), folder)
-    frame = _read_csv(path, ("arch str", f"{split} accuracy"))
-    return dict(zip(frame["arch str"], frame[f"{split} accuracy"].astype(float), strict=True))
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    name = get_dataset(dataset).name
+    if split == "full-test" and name == "cifar10":
+        return _full_test(folder)
+    column = "validation accuracy" if split == "validation" else "test accuracy"
+    frame = _read_csv(require(_csv(name), folder), ("arch str", column))
+    return dict(zip(frame["arch str"], frame[column].astype(float), strict=True))
+
+
+def _full_test(folder: Path | None) -> dict[str, float]:
+    path = require(_FULL_TEST_FILE, folder)
+    values = load_pickle(path)
+    if not (isinstance(values, list) and len(values) == SIZE):
+        raise DataFormatError(
+            f"`{path}` must be a list of {SIZE} accuracies: check it with `hwnas data verify "
+            f"nasbench201-robot`."
+        )
+    cells = OfficialIndex.load(folder).cells
+    return {str(cell): float(value) for cell, value in zip(cells, values, strict=True)}
 
 
 def _csv(dataset: str) -> str:

@@ -61,7 +61,15 @@ KENDALL: Mapping[str, Mapping[str, PublishedFigure]] = {
         "vkdnw-zcs-graf-model": (0.859, 0.847, 0.842),
     }.items()
 }
-"""Kendall's tau-b by score and data set."""
+"""Kendall's tau-b by score and data set.
+
+The table does not say which accuracies it ranks by. Its rows for FLOPs and layers, which depend on
+no seed or input, are those of ``full-test``, see `hwnas.data.nasbench201.accuracies`.
+"""
+TEST_ACCURACIES = (
+    "The published Kendall figures fit the test accuracies of networks trained on all images: "
+    "--split full-test compares like with like."
+)
 
 SPEARMAN: Mapping[str, Mapping[str, PublishedFigure]] = {
     "nasgraph_avg_degree": _row((0.78, 0.80, 0.77), "all", _NASGRAPH),

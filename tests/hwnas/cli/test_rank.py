@@ -219,7 +219,9 @@ def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFix
     sizes = {"live": (9_445, 9_445), "all": (15_625, 9_445), "networks": (5_425, 5_425)}
     for population, (n, live) in sizes.items():
         assert run(*arguments, "--population", population) == 0
-        layers, naswot = rows(capsys)
+        printed = capsys.readouterr()
+        layers, naswot = [json.loads(line) for line in printed.out.splitlines()]
+        assert ("--split full-test" in printed.err) == (population == "live")
         assert (layers["n"], layers["live"], layers["networks"]) == (n, live, 5_425)
         # Dead convolutions are no layers, but count for the accuracies of this test's table.
         assert layers["kendall"] > (0.6 if population == "all" else 0.999)
@@ -229,6 +231,14 @@ def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFix
             assert naswot["seed_stability"] > 0.9
         elif population == "networks":
             assert "published_kendall" not in layers
+
+
+def test_unstable_scores_are_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--proxy", "naswot", "--proxy", "epe_nas", "--markdown"]
+    assert run(*arguments) == 0
+    naswot, epe_nas = capsys.readouterr().out.splitlines()[4:6]
+    assert "unstable" not in naswot
+    assert epe_nas.endswith("unstable |")
 
 
 def test_learned_rankings_are_measured_on_the_other_cells(

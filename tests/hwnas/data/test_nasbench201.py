@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from hwnas.data.nasbench201 import OfficialIndex, accuracies
 from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.ranking.metrics import kendall
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 
 HEADER = "file id,arch str,cfg name,C,N,train accuracy,validation accuracy,test accuracy"
@@ -93,6 +95,32 @@ def test_accuracies_by_exact_string(order: list[Cell], tmp_path: Path) -> None:
     assert len(validation) == len(test) == 15_625
     assert validation[str(order[5000])] == 5.0
     assert test[str(order[5000])] == 2.5
+
+
+def test_full_test_accuracies_are_those_after_training_on_all_images(
+    order: list[Cell], tmp_path: Path
+) -> None:
+    write(tmp_path, rows(order))
+    write(tmp_path, rows(order), "cifar100")
+    file = tmp_path / "nasbench201/nb2_cf10_test_accuracy.p"
+    file.write_bytes(pickle.dumps([np.float64(90 + i / 10_000) for i in range(15_625)]))
+    found = accuracies("cifar10", "full-test", tmp_path)
+    assert len(found) == 15_625
+    assert found[str(order[700])] == 90.07
+    assert accuracies("cifar100", "full-test", tmp_path) == accuracies("cifar100", "test", tmp_path)
+    file.write_bytes(pickle.dumps([90.0] * 7))
+    with pytest.raises(DataFormatError, match="must be a list of 15625 accuracies"):
+        accuracies("cifar10", "full-test", tmp_path)
+
+
+def test_published_layers_are_of_the_full_test_accuracies(data_folder: Path) -> None:
+    """VKDNW's Table I, whose rows for layers and FLOPs depend on no seed."""
+    live = [cell for cell in NasBench201() if cell.is_live()]
+    layers = [sum(o.startswith("nor_conv") for o in cell.operations) for cell in live]
+    for dataset, figures in {"cifar10": 0.626, "cifar100": 0.646, "ImageNet16-120": 0.623}.items():
+        truth = accuracies(dataset, "full-test", data_folder)
+        found = kendall(layers, [truth[str(cell)] for cell in live])
+        assert found == pytest.approx(figures, abs=0.003)
 
 
 def test_accuracies_of_unknown_names(tmp_path: Path) -> None:
