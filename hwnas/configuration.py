@@ -6,6 +6,7 @@ name give the objectives of an evaluator.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from hwnas import registry
 from hwnas.cache import ResultCache
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.evaluation import Evaluator, Report
+from hwnas.evaluation import Evaluation, Evaluator, Report
 from hwnas.objectives import (
     ValueObjective,
     cost_objective,
@@ -26,7 +27,7 @@ from hwnas.objectives import (
 )
 from hwnas.seeding import derive_seed
 from hwnas.sources import ProxyValues
-from hwnas.typing import Arch, Constraint, FloatArray, Proxy, SearchSpace
+from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.data.datasets import Dataset
@@ -129,7 +130,8 @@ def score_objective(
 
     The ranks of an architecture's raw proxy values are taken within a fixed, seeded sample of the
     space, so that its score does not change while a study grows. The sample is scored once and
-    kept in the cache.
+    kept in the cache. A proxy that has no value in the whole sample, e.g. one that counts
+    rectifiers where there are none, is left out with a warning.
 
     Args:
         source: source of the proxies; must hold those of the recipe.
@@ -138,15 +140,17 @@ def score_objective(
         jobs: worker processes for the sample.
         report: progress.
         size: architectures in the sample.
+
+    Raises:
+        InvalidValueError: no proxy has a value in this space.
     """
-    columns = tuple(recipe.proxies)
-    objectives = [proxy_objective(source, name) for name in columns]
+    objectives = [proxy_objective(source, name) for name in recipe.proxies]
     evaluator = Evaluator(source.space, objectives, cache=cache, jobs=jobs, report=report)
     sample = reference_sample(source.space, size, source.seed)
-    scores: FloatArray = np.array(
-        [[e.values[c] for c in columns] for e in evaluator.evaluate(sample)], dtype=np.float64
-    )
-    ranking = recipe.against(scores)
+    found = evaluator.evaluate(sample)
+    recipe = _applicable(recipe, found)
+    columns = recipe.proxies
+    ranking = recipe.against([[e.values[c] for c in columns] for e in found])
     return ValueObjective(
         recipe.name,
         "",
@@ -155,6 +159,20 @@ def score_objective(
         columns,
         lambda raw: float(ranking.score(np.array([[raw[c] for c in columns]]))[0]),
     )
+
+
+def _applicable(recipe: Recipe, found: Sequence[Evaluation[Any]]) -> Recipe:
+    """Leave out what has no value anywhere; the first reason is named."""
+    absent = {p for p in recipe.proxies if all(np.isnan(e.values[p]) for e in found)}
+    if absent:
+        reasons = "; ".join(f"{p}: {found[0].errors.get(p, 'NaN')}" for p in sorted(absent))
+        if len(absent) == len(recipe.proxies):
+            raise InvalidValueError(f"`{recipe.name}` has no value in this space: {reasons}")
+        warnings.warn(
+            f"{recipe.name} goes without {', '.join(sorted(absent))} in this space ({reasons})",
+            stacklevel=3,
+        )
+    return recipe.restricted_to(set(recipe.proxies) - absent)
 
 
 def make_objectives(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy.typing as npt
 
@@ -44,6 +44,15 @@ class Recipe:
     def directions(self) -> tuple[Direction, ...]:
         """(p,) directions of the proxies."""
         return tuple(proxy.direction for proxy in self.make())
+
+    def restricted_to(self, names: Collection[str]) -> Recipe:
+        """Leave out the proxies that are not named, e.g. those without a value in a space."""
+        kept = [i for i, name in enumerate(self.proxies) if name in names]
+        return replace(
+            self,
+            proxies=tuple(self.proxies[i] for i in kept),
+            weights=None if self.weights is None else tuple(self.weights[i] for i in kept),
+        )
 
     def in_population(self, values: npt.ArrayLike) -> FloatArray:
         """Join (n, p) values by their ranks within this population."""
