@@ -51,7 +51,8 @@ GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
         ),
     ),
     "few-images": (16, ("meco", "swap", "synflow", "vkdnw")),
-    "losses": (16, ("grad_norm", "snip", "plain", "fisher", "zico", "zen", "epsilon")),
+    "constants": (16, ("epsilon",)),
+    "losses": (16, ("grad_norm", "snip", "plain", "fisher", "zico", "zen")),
     "kernels": (16, ("gradsign", "ntk_cond", "te_nas_regions", "te_nas_ntk")),
     "entropies": (32, tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))),
     "curvature": (16, ("grasp",)),
@@ -113,7 +114,8 @@ def main() -> None:
                 columns[name] = np.array([e.results[name].value for e in found])
                 about[name] = column(scores, name, found)
                 again[name] = np.array([e.results[name].value for e in second])
-    images = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in GROUPS.values())
+    groups = [GROUPS[group] for group in arguments.group or GROUPS]
+    images = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in groups)
     provenance = {
         **describe_environment(),
         "input": f"networks for {DATASET}, Gaussian images, seed {arguments.seed}",

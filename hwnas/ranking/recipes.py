@@ -96,9 +96,9 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe(
             "hwnas-agg",
-            ("jacob_cov", "params", "expressivity", "trainability"),
-            "weights chosen by CIFAR-10 accuracy on half of a sample of networks: docs",
-            weights=(2.0, 2.0, 1.0, 1.0),
+            ("meco", "expressivity", "jacob_cov", "trainability", "epsilon"),
+            "benchmarks/ranking/choose_aggregate.py, by CIFAR-10 accuracy on half of the classes",
+            weights=(3.0, 2.0, 1.0, 1.0, 1.0),
         ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
     )
