@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cholesky, solve_triangular
-from scipy.stats import norm, rankdata
 
+from hwnas.ranking.aggregation import normal_scores
 from hwnas.strategies.selection import IntArray
 from hwnas.typing import FloatArray
 
@@ -21,17 +20,6 @@ LENGTH_SCALES = (0.5, 1.0, 2.0, 4.0)
 NOISES = (0.01, 0.05, 0.2)
 """What is tried for the kernel: length scale in units of sqrt(f), variance of the noise."""
 _FIRST_FIT = 10
-
-
-def normal_scores(values: npt.ArrayLike) -> FloatArray:
-    """Replace `(n,)` values by the normal quantiles of their ranks; ties share one, NaN stays.
-
-    A model of them sees no scale, so that neither a few hopeless architectures nor a crowd of
-    nearly equal ones decides what it learns.
-    """
-    ranks = rankdata(np.asarray(values, dtype=np.float64), nan_policy="omit")
-    there = max(int(np.count_nonzero(~np.isnan(ranks))), 1)
-    return np.asarray(norm.ppf((ranks - 0.5) / there), dtype=np.float64)
 
 
 def standardised(features: FloatArray) -> FloatArray:

@@ -10,11 +10,11 @@ from typing import Generic
 import numpy as np
 from scipy.stats import rankdata
 
-from hwnas.ranking.aggregation import log_rank
+from hwnas.ranking.aggregation import log_rank, normal_scores
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.features import describe
-from hwnas.strategies.gaussian_process import normal_scores, standardised
+from hwnas.strategies.gaussian_process import standardised
 from hwnas.strategies.problem import BoolArray, Problem
 from hwnas.strategies.selection import IntArray, pareto_ranks
 from hwnas.typing import Arch, FloatArray

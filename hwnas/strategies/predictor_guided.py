@@ -7,8 +7,9 @@ from typing import Generic
 import numpy as np
 
 from hwnas.errors import InvalidValueError
+from hwnas.ranking.aggregation import normal_scores
 from hwnas.strategies.candidates import Candidates
-from hwnas.strategies.gaussian_process import PoolProcess, normal_scores
+from hwnas.strategies.gaussian_process import PoolProcess
 from hwnas.strategies.history import History
 from hwnas.strategies.improvement import expected_improvement
 from hwnas.strategies.pool import Pool

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hwnas.proxies import make_proxies
 from hwnas.ranking.ensemble import ensemble
 from hwnas.ranking.features import graf_features
+from hwnas.ranking.metrics import spearman
 from hwnas.ranking.model_driven import ModelRanking
 from hwnas.ranking.model_recipes import MODEL_RECIPES
+from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
 
 FIM = [proxy.name for proxy in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]
@@ -60,3 +64,28 @@ def test_the_ensemble_sees_ranks_of_accuracies() -> None:
         for labels in (truth[:80], np.exp(truth[:80]))
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_ready_made_score_decides_where_labels_are_few() -> None:
+    rng = np.random.default_rng(0)
+    cells = list(NasBench201())[:300]
+    proxies = RECIPES["hwnas-agg"].proxies
+    columns = {name: rng.normal(size=300) for name in proxies}
+    score = RECIPES["hwnas-agg"].in_population(np.column_stack(list(columns.values())))
+    # Accuracies that contradict the score: four labels do not outweigh it, two hundred do.
+    recipe = replace(MODEL_RECIPES["hwnas-model"], graph=False)
+    few, many = np.arange(4), np.arange(200)
+    rest = np.arange(200, 300)
+    assert spearman(recipe.predict(columns, cells, few, -score[few], 0)[rest], score[rest]) > 0.9
+    found = recipe.predict(columns, cells, many, -score[many], 0)
+    assert spearman(found[rest], score[rest]) < -0.8
+
+
+def test_without_the_proxies_of_the_prior_there_is_none() -> None:
+    cells = list(NasBench201())[:60]
+    columns = {"naswot": np.arange(60.0)}
+    labelled = np.arange(0, 60, 2)
+    recipe = MODEL_RECIPES["hwnas-model"]
+    expected = replace(recipe, prior=None).predict(columns, cells, labelled, labelled * 1.0, 0)
+    found = recipe.predict(columns, cells, labelled, labelled * 1.0, 0)
+    np.testing.assert_array_equal(found, expected)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from hwnas.ranking.aggregation import normal_scores
 from hwnas.strategies.gaussian_process import (
     LENGTH_SCALES,
     NOISES,
     PoolProcess,
-    normal_scores,
     standardised,
 )
 from hwnas.typing import FloatArray
