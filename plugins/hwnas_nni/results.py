@@ -76,7 +76,7 @@ def pareto_set_from_experiment(
         objectives: direction of each metric; known where a `ParetoStrategy` ran.
 
     Raises:
-        InvalidValueError: the objectives are not known.
+        InvalidValueError: the objectives are not known, or the trials are not kept.
     """
     strategy = getattr(experiment, "strategy", None)
     if objectives is None and strategy is not None and hasattr(strategy, "pareto_set"):
@@ -87,8 +87,21 @@ def pareto_set_from_experiment(
             "`objectives` must be given where no ParetoStrategy ran, e.g. "
             "{'accuracy': 'maximize', 'latency_ms': 'minimize'}."
         )
-    folder = Path(experiment.config.canonical_copy().experiment_working_directory) / experiment.id
-    return pareto_set_from_database(folder, objectives)
+    return pareto_set_from_database(_folder(experiment), objectives)
+
+
+def _folder(experiment: Any) -> Path:
+    """Find the folder of an experiment, also of one that was connected to by its port."""
+    needs_manager = getattr(experiment, "_nni_manager_required", None)
+    if needs_manager is not None and not needs_manager():
+        raise InvalidValueError(
+            "`experiment` must run a ParetoStrategy, or on a training service: NNI keeps no "
+            "database of the trials that its own strategies run in this process."
+        )
+    if experiment.config is None:
+        return Path(experiment.get_experiment_profile()["logDir"])
+    config = experiment.config.canonical_copy()
+    return Path(config.experiment_working_directory) / str(experiment.id)
 
 
 def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direction]) -> ParetoSet:
