@@ -8,16 +8,18 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graph import ArchGraph
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import LARGEST_LISTED
 from hwnas.typing import InShape
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)

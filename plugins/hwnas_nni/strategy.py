@@ -19,10 +19,10 @@ from hwnas.errors import InvalidValueError
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
 from hwnas.strategies.problem import BoolArray
 from hwnas.typing import Direction
-from hwnas_nni.checkpoint import read_state, write_state
+from hwnas_nni.checkpoint import Record, read_state, write_state
 from hwnas_nni.codec import Codec, Key, codec_of
 from hwnas_nni.metrics import check_directions, complaint, has_default, losses_of
-from hwnas_nni.results import Record, pareto_set_of
+from hwnas_nni.results import pareto_set_of
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet

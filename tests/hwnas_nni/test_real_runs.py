@@ -69,15 +69,34 @@ def run(home: dict[str, str], command: list[str]) -> subprocess.CompletedProcess
     )
 
 
-def create(home: dict[str, str], config: Path) -> tuple[str, int]:
-    """Create an experiment; NNI gives up after four seconds, so try again."""
+def start(home: dict[str, str], *arguments: str) -> int:
+    """Create or resume an experiment.
+
+    NNI gives up if its manager is not up after four seconds, or the tuner after ten: try again.
+    """
     for _ in range(STARTS):
         port = free_port()
-        done = nnictl(home, "create", "--config", str(config), "--port", str(port))
-        found = re.search(r"nnictl stop (\w+)", done.stdout + done.stderr)
-        if done.returncode == 0 and found:
-            return found[1], port
+        done = nnictl(home, *arguments, "--port", str(port))
+        if done.returncode == 0 and makes_progress(port):
+            return port
+        nnictl(home, "stop", "--all")
     raise AssertionError(done.stdout + done.stderr)
+
+
+def makes_progress(port: int) -> bool:
+    """Wait for the first trial that succeeds from now on."""
+    before, deadline = succeeded(port), time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if ask(port, "check-status")["status"] == "ERROR":
+            return False
+        if succeeded(port) > before:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def succeeded(port: int) -> int:
+    return sum(trial["status"] == "SUCCEEDED" for trial in ask(port, "trial-jobs"))
 
 
 def ask(port: int, what: str) -> Any:
@@ -85,12 +104,21 @@ def ask(port: int, what: str) -> Any:
         return json.load(answer)
 
 
-def test_the_tuner_example_runs_under_nnictl(home: dict[str, str], tmp_path: Path) -> None:
+def test_the_tuner_example_is_killed_and_resumed_under_nnictl(
+    home: dict[str, str], tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(ROOT / "examples/06_nni_tuner", tmp_path / "tuner"))
     config = folder / "config.yml"
     config.write_text(config.read_text().replace("maxTrialNumber: 24", "maxTrialNumber: 8"))
-    experiment, port = create(home, config)
+    port = start(home, "create", "--config", str(config))
+    experiment = ask(port, "experiment")["id"]
     deadline = time.monotonic() + SECONDS
+    while succeeded(port) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    manifest = json.loads((tmp_path / "nni-experiments" / ".experiment").read_text())
+    _kill(manifest[experiment]["pid"])
+    port = start(home, "resume", experiment)
     while (status := ask(port, "check-status"))["status"] not in ("DONE", "ERROR"):
         assert time.monotonic() < deadline, status
         time.sleep(1)
@@ -99,7 +127,7 @@ def test_the_tuner_example_runs_under_nnictl(home: dict[str, str], tmp_path: Pat
     assert {trial["status"] for trial in trials} == {"SUCCEEDED"}
     parameters = [json.loads(trial["hyperParameters"][0])["parameters"] for trial in trials]
     assert len({str(p) for p in parameters}) == len(trials) == 8
-    reported = [json.loads(json.loads(t["finalMetricData"][0]["data"])) for t in trials]
+    reported = [json.loads(json.loads(t["finalMetricData"][-1]["data"])) for t in trials]
     connected = ParetoSet.from_nni(Experiment.connect(port), OBJECTIVES)
     nnictl(home, "stop", experiment)
     with pytest.raises(OSError, match="refused"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,10 @@ def test_a_bad_parameter_is_named_in_one_line(parameter: Any, text: str) -> None
 def test_a_space_without_parameters_is_refused(space: Any) -> None:
     with pytest.raises(InvalidValueError, match="parameters by name"):
         JsonSpace(space)
+
+
+def test_the_tuner_is_imported_without_torch() -> None:
+    """NNI's manager gives its process ten seconds to answer, which a slow machine needs for NNI."""
+    script = "import sys, hwnas_nni.tuner; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
