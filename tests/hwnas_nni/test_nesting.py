@@ -21,7 +21,7 @@ from hwnas_nni.nesting import Nesting  # noqa: E402
 
 @nni.trace
 class Nested(ModelSpace):
-    """A layer whose one candidate has a choice, and blocks of which each has one.
+    """A layer whose one candidate has choices on two levels, and blocks of which each has one.
 
     `shared` occurs in the candidate and in the last layer, so that it always matters.
     """
@@ -29,7 +29,8 @@ class Nested(ModelSpace):
     def __init__(self) -> None:
         super().__init__()
         shared = nni.choice("shared", [True, False])
-        inner = LayerChoice([nn.ReLU(), nn.Tanh(), MutableLinear(4, 4, bias=shared)], label="inner")
+        deep = MutableLinear(4, 4, bias=nni.choice("deep", [True, False]))
+        inner = LayerChoice([nn.ReLU(), deep, MutableLinear(4, 4, bias=shared)], label="inner")
         self.outer = LayerChoice({"plain": nn.Linear(4, 4), "nested": inner}, label="outer")
         self.body = Repeat(
             lambda i: LayerChoice([nn.Linear(4, 4), nn.Identity()], label=f"block{i}"),
@@ -47,21 +48,23 @@ def test_unused_choices_are_told() -> None:
     sample: Mapping[str, Any] = {
         "outer": "plain",
         "inner": 1,
+        "deep": False,
         "depth": 1,
         "block0": 0,
         "block1": 1,
         "shared": True,
     }
-    assert set(nesting.unused(sample)) == {"inner", "block1"}
+    assert set(nesting.unused(sample)) == {"inner", "deep", "block1"}
     assert set(nesting.unused({**sample, "outer": "nested", "depth": 2})) == set()
-    assert set(nesting.unused({**sample, "depth": 0})) == {"inner", "block0", "block1"}
+    assert set(nesting.unused({**sample, "outer": "nested", "inner": 0})) == {"deep", "block1"}
+    assert set(nesting.unused({**sample, "depth": 0})) == {"inner", "deep", "block0", "block1"}
 
 
 def test_equal_networks_are_one_class() -> None:
     space: Any = codec_of(SimplifiedModelSpace.from_model(Nested())).space
-    assert len(space) == 2 * 3 * 3 * 2 * 2 * 2
-    # (1 plain + 3 nested) × (1 + 2 + 4 bodies) × 2 biases.
-    assert len({space.canonical_key(arch) for arch in space}) == 4 * 7 * 2
+    assert len(space) == 2 * 3 * 2 * 3 * 2 * 2 * 2
+    # (1 plain + 1 + 2 + 1 nested) × (1 + 2 + 4 bodies) × 2 biases.
+    assert len({space.canonical_key(arch) for arch in space}) == 5 * 7 * 2
     for arch in space:
         member = space.representative(arch)
         assert space.representative(member) == member
