@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import DataFormatError
 from hwnas.export.atomic import write_text
+from hwnas.pareto.provenance import plain
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial that has ended.
+
+    Attributes:
+        arch: its architecture.
+        metrics: what it reported: a number or a dict; None if nothing.
+    """
+
+    arch: Any
+    metrics: Any
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give JSON values."""
+        return {"arch": str(self.arch), "metrics": plain(self.metrics)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], parse: Callable[[str], Any]) -> Record:
+        """Read what `as_dict` gave."""
+        return cls(parse(record["arch"]), record["metrics"])
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

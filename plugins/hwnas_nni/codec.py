@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from nni.mutable import Categorical, CategoricalMultiple, LabeledMutable, Mutable, Numerical
 from nni.mutable.annotation import MutableAnnotation
+from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace
 from torch import nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.typing import Arch, SearchSpace
 from hwnas_nni.dimensions import Assignment, Dimension, DimensionSpace, dimension_space
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
+from hwnas_nni.nesting import Nesting
+
+Key = Callable[[Mapping[str, Any]], str]
+"""Gives a text of a sample; samples with equal texts are taken for one network."""
 
 LEVELS = 16
 """Values that stand for a continuous dimension."""
@@ -56,24 +62,26 @@ class DimensionCodec:
         return self.space.assign(sample)
 
 
-def codec_of(model_space: Mutable, levels: int = LEVELS) -> Codec[Any]:
+def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None) -> Codec[Any]:
     """Read a model space, raw or made executable by an experiment.
 
     Labels and choices come from `simplify`, so that layers, inputs, repetitions, values and the
-    tunable arguments of an evaluator are all dimensions. NNI does not tell which labels a choice
-    makes meaningless: samples that differ in these alone count as different. The hub's NasBench201
-    is known, and has 5,425 different networks.
+    tunable arguments of an evaluator are all dimensions. Samples are equal if their choices are,
+    apart from choices within a candidate that is not taken or a block beyond the depth
+    (`hwnas_nni.nesting`). The hub's NasBench201 is known, and has 5,425 different networks. Of any
+    other space the user may know more, and give a `key`.
 
     Args:
         model_space: the space.
         levels: values that stand for a continuous dimension, at equal steps of its quantiles.
+        key: gives a text that is equal for samples whose networks are equal.
 
     Raises:
         InvalidValueError: there is nothing to choose, or a kind of choice is unknown.
     """
     mutables = model_space.simplify()
     known = nasbench201_codec(model_space, mutables)
-    if known is not None:
+    if known is not None and key is None:
         return known
     dimensions = [
         Dimension(label, _values(mutable, levels))
@@ -83,7 +91,9 @@ def codec_of(model_space: Mutable, levels: int = LEVELS) -> Codec[Any]:
     constrained = len(dimensions) < len(mutables)
     valid = _Contains(model_space) if constrained else None
     return DimensionCodec(
-        dimension_space(_name(model_space), dimensions, valid, _Builder(model_space))
+        dimension_space(
+            _name(model_space), dimensions, valid, _Builder(model_space), _unused(model_space), key
+        )
     )
 
 
@@ -97,6 +107,19 @@ def nasbench201_codec(model_space: Any, labels: Iterable[str]) -> NasBench201Cod
     symbol, args, kwargs = _origin(model_space)
     known = f"{symbol.__module__}.{symbol.__qualname__}" == NASBENCH201
     return NasBench201Codec.of(args, kwargs, labels) if known else None
+
+
+def _unused(model_space: Any) -> Callable[[Mapping[str, Any]], Collection[str]] | None:
+    """Tell which labels do not matter, if some may not."""
+    modules = model_space
+    if isinstance(model_space, RawFormatModelSpace):
+        modules = model_space.model_space
+    elif isinstance(model_space, SimplifiedModelSpace):
+        # It has kept no modules, only how to make them.
+        with torch.random.fork_rng(devices=[]):
+            modules = model_space.model.trace_copy().get(traceable=False)
+    nesting = Nesting.of(modules) if isinstance(modules, nn.Module) else Nesting({})
+    return nesting.unused if nesting.places else None
 
 
 @dataclass(frozen=True)
@@ -120,7 +143,7 @@ class _Contains:
 
 def _values(mutable: LabeledMutable, levels: int) -> tuple[Any, ...]:
     if isinstance(mutable, Categorical):
-        return tuple(dict.fromkeys(mutable.values))
+        return tuple(mutable.values)
     if isinstance(mutable, CategoricalMultiple):
         counts = range(len(mutable.values) + 1) if mutable.n_chosen is None else [mutable.n_chosen]
         sets = (itertools.combinations(mutable.values, n) for n in counts)
@@ -150,7 +173,11 @@ def _name(model_space: Any) -> str:
 
 def _origin(model_space: Any) -> tuple[type, Sequence[Any], Mapping[str, Any]]:
     """Find the user's class and its arguments behind NNI's wrappers."""
-    inner = getattr(model_space, "model", None) or getattr(model_space, "model_space", model_space)
+    inner = model_space
+    if isinstance(model_space, SimplifiedModelSpace):
+        inner = model_space.model
+    elif isinstance(model_space, RawFormatModelSpace):
+        inner = model_space.model_space
     symbol = getattr(inner, "trace_symbol", None)
     if not isinstance(symbol, type):
         return type(inner), (), {}

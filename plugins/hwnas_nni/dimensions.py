@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graph import ArchGraph
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import LARGEST_LISTED
 from hwnas.typing import InShape
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,34 @@ class Dimension:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The values as text; strings as they are."""
-        return tuple(v if isinstance(v, str) else _text(v) for v in self.values)
+        """The values as text, the same in every process.
+
+        Strings are as they are and JSON values are JSON. Of anything else, such as a class, it is
+        the position and the name, since a `repr` may hold an address.
+        """
+        return tuple(_text(v) or f"{i}: {_called(v)}" for i, v in enumerate(self.values))
+
+    def text_of(self, value: Any) -> str:
+        """Give the text of a value in its own type; that of its own if it is none of the values."""
+        text = _text(value)
+        if text is not None:
+            return text
+        found = (text for text, v in zip(self.texts, self.values, strict=True) if v == value)
+        return next(found, _called(value))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
     try:
         return json.dumps(value, sort_keys=True)
     except TypeError:
-        return repr(value)
+        return None
+
+
+def _called(value: Any) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 @dataclass(frozen=True, order=True)
@@ -68,14 +89,16 @@ class Assignment:
 class DimensionSpace:
     """All assignments of dimensions; see `hwnas.typing.SearchSpace`.
 
-    Equal assignments are equal architectures, and no others: what a model builder makes of them is
-    unknown here.
+    Equal assignments are equal architectures, and so are those that `unused` or `key` tell; what a
+    model builder makes of them is unknown here.
 
     Args:
         name: name of the space.
         dimensions: the dimensions; a parent comes before those below it.
         valid: tells which values by name make an architecture; all do if None.
         builder: makes the network of values by name; there are none if None.
+        unused: names the dimensions that do not matter for values by name; none if None.
+        key: gives a text that is equal for values by name whose networks are equal.
     """
 
     def __init__(
@@ -84,11 +107,15 @@ class DimensionSpace:
         dimensions: Sequence[Dimension],
         valid: Callable[[Mapping[str, Any]], bool] | None = None,
         builder: Callable[[Mapping[str, Any]], nn.Module] | None = None,
+        unused: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
+        key: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
         self.name = name
         self._builder = builder
         self._dimensions = {dimension.name: dimension for dimension in dimensions}
         self._valid = valid
+        self._unused = unused
+        self._key = key
         if len(self._dimensions) < len(dimensions) or not dimensions:
             raise InvalidValueError(
                 f"`dimensions` must have different names, and there must be one, but got "
@@ -110,11 +137,8 @@ class DimensionSpace:
 
     def assign(self, values: Mapping[str, Any]) -> Assignment:
         """Make the architecture of values in their own types; the inverse of `values`."""
-        texts = {
-            name: value if isinstance(value, str) else _text(value)
-            for name, value in values.items()
-        }
-        return self.decode(texts)
+        known = self._dimensions.items()
+        return self.decode({n: d.text_of(values[n]) for n, d in known if n in values})
 
     def parse(self, text: str) -> Assignment:
         """Read an architecture from its text; `InvalidArchitectureError` if it is not one."""
@@ -141,12 +165,17 @@ class DimensionSpace:
         return self._valid is None or self._valid(self.values(arch))
 
     def canonical_key(self, arch: Assignment) -> str:
-        """Give the text of the architecture."""
-        return str(arch)
+        """Give the user's key, or the text of the representative."""
+        member = self.representative(arch)
+        return str(member) if self._key is None else str(self._key(self.values(member)))
 
     def representative(self, arch: Assignment) -> Assignment:
-        """Give the architecture itself: it has no equals."""
-        return arch
+        """Give the architecture with the first choice wherever it does not matter."""
+        unused = set() if self._unused is None else set(self._unused(self.values(arch)))
+        if not unused:
+            return arch
+        first = ((n, self._dimensions[n].texts[0] if n in unused else t) for n, t in arch.chosen)
+        return Assignment(tuple(first))
 
     def neighbours(self, arch: Assignment) -> Sequence[Assignment]:
         """List the architectures with one other choice; below it the first choices are taken."""
@@ -224,8 +253,10 @@ def dimension_space(
     dimensions: Sequence[Dimension],
     valid: Callable[[Mapping[str, Any]], bool] | None = None,
     builder: Callable[[Mapping[str, Any]], nn.Module] | None = None,
+    unused: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
+    key: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> DimensionSpace:
     """Make a space of dimensions, one that can be listed where it is small enough."""
     size = math.prod(len(dimension.values) for dimension in dimensions)
     kind = ListedDimensionSpace if size <= LARGEST_LISTED else DimensionSpace
-    return kind(name, dimensions, valid, builder)
+    return kind(name, dimensions, valid, builder, unused, key)

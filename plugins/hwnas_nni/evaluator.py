@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import nni
 from nni.nas.evaluator import Evaluator
@@ -23,16 +23,22 @@ from hwnas_nni.codec import nasbench201_codec
 from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default
 
 
-def report_metrics(metrics: Mapping[str, float], default: str | None = None) -> dict[str, float]:
+def report_metrics(
+    metrics: Mapping[str, SupportsFloat], default: str | None = None
+) -> dict[str, float]:
     """Report several metrics as a trial's final result, e.g. at the end of a training function.
 
     Args:
-        metrics: numbers by name; leave out what could not be computed.
+        metrics: numbers by name; what is not finite is left out, and an objective that is missing
+            makes the trial a failed one.
         default: the metric that NNI's own page shows and its own algorithms maximise; the first
             one if None.
 
     Returns:
         What was reported: the metrics with the key `default`, which NNI insists on.
+
+    Raises:
+        InvalidValueError: a value is no number, there is no finite one, or `default` names none.
 
     Example:
         >>> def evaluate(model):

@@ -44,7 +44,7 @@ def run_experiment(
         try:
             made.run(free_port(), wait_completion=wait_completion)
         except Exception:
-            started = getattr(made, "port", None) is not None
+            started = made.port is not None or not _needs_manager(made)
             with contextlib.suppress(Exception):
                 made.stop()
             if started or attempt == attempts:
@@ -56,3 +56,9 @@ def run_experiment(
         break
     experiment: Experiment = made
     return experiment
+
+
+def _needs_manager(experiment: Any) -> bool:
+    """Tell whether NNI starts a manager: not for NAS in this process."""
+    needs = getattr(experiment, "_nni_manager_required", None)
+    return needs is None or bool(needs())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from numbers import Real
+from typing import Any, SupportsFloat
 
 from hwnas.errors import InvalidValueError
 from hwnas.pareto.pareto_set import Status
@@ -27,20 +29,53 @@ def check_directions(objectives: Mapping[str, Direction]) -> dict[str, Direction
     return dict(objectives)
 
 
-def with_default(metrics: Mapping[str, float], default: str | None = None) -> dict[str, float]:
-    """Add the key that NNI insists on, unless it is there.
+def with_default(
+    metrics: Mapping[str, SupportsFloat], default: str | None = None
+) -> dict[str, float]:
+    """Leave out what is no finite number, which JSON does not know, and add the key of NNI.
 
     Args:
-        metrics: numbers by name, at least one.
-        default: the metric that NNI shows; the first one if None.
+        metrics: numbers by name; scalars of numpy and torch are numbers.
+        default: the metric that NNI shows; the first one if None. A metric `default` stays.
 
     Raises:
-        InvalidValueError: no metrics, or none of that name.
+        InvalidValueError: a value is no number, there is no finite one, or none of that name.
     """
-    name = next(iter(metrics), "") if default is None else default
-    if name not in metrics:
-        raise InvalidValueError(f"`default` must be one of {list(metrics)}, but got {name!r}.")
-    return {DEFAULT: float(metrics.get(DEFAULT, metrics[name])), **metrics}
+    numbers = {name: _float(name, value) for name, value in metrics.items()}
+    finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+    if not finite:
+        raise InvalidValueError(f"`metrics` must have a finite number, but got {numbers}.")
+    name = next(iter(finite)) if default is None else default
+    if name not in finite:
+        raise InvalidValueError(f"`default` must be one of {list(finite)}, but got {name!r}.")
+    return {DEFAULT: finite.get(DEFAULT, finite[name]), **finite}
+
+
+def _float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(f"`metrics` must be numbers, but `{name}` is {value!r}.") from error
+
+
+def has_default(metrics: Any) -> bool:
+    """Tell whether a trial reported the number that NNI insists on."""
+    reported = metrics.get(DEFAULT) if isinstance(metrics, Mapping) else metrics
+    return isinstance(reported, (int, float))
+
+
+def complaint(metrics: Any, objectives: Mapping[str, Direction]) -> str | None:
+    """Say in one line why a trial that reported something counts as failed; None if it does not."""
+    if metrics is None or status_of(metrics, objectives) != "failed":
+        return None
+    reported = metrics if isinstance(metrics, Mapping) else {DEFAULT: metrics}
+    lacking = [n for n in objectives if math.isnan(_number(reported.get(n)))]
+    close = difflib.get_close_matches(lacking[0], map(str, reported), n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close and lacking[0] not in reported else ""
+    return (
+        f"A trial must report a finite number for each of `objectives` ({', '.join(objectives)}), "
+        f"but {', '.join(lacking)} is missing or none in {metrics}: it counts as failed.{hint}"
+    )
 
 
 def values_of(metrics: Any, objectives: Mapping[str, Direction]) -> list[float]:
@@ -72,6 +107,6 @@ def status_of(metrics: Any, objectives: Mapping[str, Direction]) -> Status:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     return float(value) if math.isfinite(value) else math.nan

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
-from hwnas.pareto.provenance import describe_environment, plain
+from hwnas.pareto.provenance import describe_environment
 from hwnas.typing import Direction, SearchSpace
+from hwnas_nni.checkpoint import Record
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.metrics import DEFAULT, check_directions, status_of, values_of
 
@@ -22,28 +22,6 @@ DATABASE = Path("db/nni.sqlite")
 JSON_SPACE = "parameters of an NNI experiment"
 """What stands for the space of an experiment whose parameters are all that is known."""
 _ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
-
-
-@dataclass(frozen=True)
-class Record:
-    """A trial that has ended.
-
-    Attributes:
-        arch: its architecture.
-        metrics: what it reported: a number or a dict; None if nothing.
-    """
-
-    arch: Any
-    metrics: Any
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give JSON values."""
-        return {"arch": str(self.arch), "metrics": plain(self.metrics)}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any], parse: Callable[[str], Any]) -> Record:
-        """Read what `as_dict` gave."""
-        return cls(parse(record["arch"]), record["metrics"])
 
 
 def pareto_set_of(
@@ -76,7 +54,7 @@ def pareto_set_from_experiment(
         objectives: direction of each metric; known where a `ParetoStrategy` ran.
 
     Raises:
-        InvalidValueError: the objectives are not known.
+        InvalidValueError: the objectives are not known, or the trials are not kept.
     """
     strategy = getattr(experiment, "strategy", None)
     if objectives is None and strategy is not None and hasattr(strategy, "pareto_set"):
@@ -87,8 +65,21 @@ def pareto_set_from_experiment(
             "`objectives` must be given where no ParetoStrategy ran, e.g. "
             "{'accuracy': 'maximize', 'latency_ms': 'minimize'}."
         )
-    folder = Path(experiment.config.canonical_copy().experiment_working_directory) / experiment.id
-    return pareto_set_from_database(folder, objectives)
+    return pareto_set_from_database(_folder(experiment), objectives)
+
+
+def _folder(experiment: Any) -> Path:
+    """Find the folder of an experiment, also of one that was connected to by its port."""
+    needs_manager = getattr(experiment, "_nni_manager_required", None)
+    if needs_manager is not None and not needs_manager():
+        raise InvalidValueError(
+            "`experiment` must run a ParetoStrategy, or on a training service: NNI keeps no "
+            "database of the trials that its own strategies run in this process."
+        )
+    if experiment.config is None:
+        return Path(experiment.get_experiment_profile()["logDir"])
+    config = experiment.config.canonical_copy()
+    return Path(config.experiment_working_directory) / str(experiment.id)
 
 
 def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direction]) -> ParetoSet:
@@ -139,23 +130,31 @@ def _read(path: Path) -> list[tuple[Any, Any]]:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             trials = connection.execute(
-                "SELECT trialJobId, MIN(sequenceId), MAX(data) FROM TrialJobEvent "
-                "GROUP BY trialJobId "
+                "SELECT MIN(timestamp), MAX(data) FROM TrialJobEvent GROUP BY trialJobId "
                 "HAVING MAX(event IN (SELECT value FROM json_each(?))) AND MAX(data) IS NOT NULL "
-                "ORDER BY MIN(sequenceId)",
+                "ORDER BY MIN(timestamp), MIN(sequenceId)",
                 (json.dumps(_ENDED),),
             ).fetchall()
             finals = connection.execute(
-                "SELECT parameterId, data FROM MetricData WHERE type = 'FINAL' ORDER BY timestamp"
+                "SELECT timestamp, parameterId, data FROM MetricData WHERE type = 'FINAL' "
+                "ORDER BY timestamp"
             ).fetchall()
     except sqlite3.DatabaseError as error:
         raise DataFormatError(
             f"`folder` must hold a data base of NNI, but reading {path} failed: {error}."
         ) from error
-    # Not by trial: of two trials that start together, each may run the other's parameters.
-    metrics = {str(parameter): _decoded(data) for parameter, data in finals}
-    parameters = [json.loads(data) for _, _, data in trials]
-    return [(p["parameters"], metrics.get(str(p["parameter_id"]))) for p in parameters]
+    # Not by trial: of two trials that start together, each may run the other's parameters. A
+    # resumed manager may count parameters anew: the latest that began before counts.
+    read = [(began, json.loads(data)) for began, data in trials]
+    metrics: dict[int, Any] = {}
+    for time, parameter, data in finals:
+        began_before = (
+            i
+            for i, (began, p) in enumerate(read)
+            if str(p["parameter_id"]) == str(parameter) and began <= time
+        )
+        metrics[max(began_before, default=-1)] = _decoded(data)
+    return [(p["parameters"], metrics.get(i)) for i, (_, p) in enumerate(read)]
 
 
 def _decoded(data: Any) -> Any:

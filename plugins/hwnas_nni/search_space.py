@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,13 +42,7 @@ class JsonSpace:
     def __init__(self, search_space: Mapping[str, Any], levels: int = LEVELS) -> None:
         if levels < 1:
             raise InvalidValueError(f"`levels` must be at least 1, but got {levels}.")
-        try:
-            self._specs = format_search_space(dict(search_space))
-        except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise InvalidValueError(
-                f"`searchSpace` must give `_type` and `_value` of each parameter, but got "
-                f"{search_space!r} ({type(error).__name__}: {error})."
-            ) from error
+        self._specs = _specs(search_space)
         # What NNI calculates with, e.g. the position of a choice or a logarithm, by dimension.
         self._inner: dict[str, list[float]] = {}
         self._outer: dict[str, list[Any]] = {}
@@ -97,17 +92,57 @@ class JsonSpace:
         return self.space.parameters
 
     def _dimension(self, key: tuple[Any, ...], spec: ParameterSpec, levels: int) -> Dimension:
-        if spec.type not in _TYPES:
-            raise InvalidValueError(
-                f"`_type` of {_name(key)} must be one of {', '.join(_TYPES)}, but got "
-                f"{spec.type!r}."
-            )
         found = _distinct(spec, levels if spec.q is None else _DENSE)
         if len(found) > levels and not spec.categorical:
             found = _distinct(spec, levels)
         self._inner[_name(key)], self._outer[_name(key)] = list(found.values()), list(found)
         parent = (_name(key[:-2]), key[-2]) if spec.is_nested() else None
         return Dimension(_name(key), tuple(found), parent)
+
+
+def _specs(search_space: Mapping[str, Any]) -> dict[tuple[Any, ...], ParameterSpec]:
+    """Read the parameters one by one, so that an error names the one that is wrong."""
+    if not isinstance(search_space, Mapping) or not search_space:
+        raise InvalidValueError(
+            f"`searchSpace` must give parameters by name, but got {search_space!r}."
+        )
+    found: dict[tuple[Any, ...], ParameterSpec] = {}
+    for name, parameter in search_space.items():
+        try:
+            read = format_search_space({name: parameter})
+            for key, spec in read.items():
+                _check(key, spec)
+            found |= read
+        except InvalidValueError:
+            raise
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            text = str(error).partition("\n")[0]
+            raise InvalidValueError(
+                f"`{name}` of `searchSpace` must have a `_type` and the `_value` that belongs to "
+                f"it, but got {parameter!r} ({type(error).__name__}{text and f': {text}'})."
+            ) from error
+    return found
+
+
+def _check(key: tuple[Any, ...], spec: ParameterSpec) -> None:
+    """Refuse what NNI reads and no trial could be given."""
+    if spec.type not in _TYPES:
+        raise InvalidValueError(
+            f"`_type` of {_name(key)} must be one of {', '.join(_TYPES)}, but got {spec.type!r}."
+        )
+    if spec.categorical and spec.size < 1:
+        raise InvalidValueError(f"`{_name(key)}` must have a value, but it has none to choose.")
+    numbers = [spec.mu, spec.sigma] if spec.normal_distributed else [spec.low, spec.high]
+    if not spec.categorical and not all(math.isfinite(number) for number in numbers):
+        raise InvalidValueError(f"`{_name(key)}` must have finite bounds, but got {numbers}.")
+    if not spec.categorical and not spec.normal_distributed and not spec.low < spec.high:
+        raise InvalidValueError(
+            f"`_value` of {_name(key)} must be bounds, the lower first, but got {numbers}."
+        )
+    if spec.normal_distributed and spec.sigma <= 0:
+        raise InvalidValueError(f"`sigma` of {_name(key)} must be positive, but got {spec.sigma}.")
+    if spec.q is not None and spec.q <= 0:
+        raise InvalidValueError(f"`q` of {_name(key)} must be positive, but got {spec.q}.")
 
 
 def _name(key: tuple[Any, ...]) -> str:

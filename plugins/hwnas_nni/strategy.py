@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nni.nas.execution import ExecutionEngine
+from nni.nas.execution import ExecutionEngine, TrainingServiceExecutionEngine
 from nni.nas.execution.event import FinalMetricEvent, ModelEventType, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy import Strategy
 
+from hwnas import registry
+from hwnas.errors import InvalidValueError
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
 from hwnas.strategies.problem import BoolArray
 from hwnas.typing import Direction
-from hwnas_nni.checkpoint import read_state, write_state
-from hwnas_nni.codec import Codec, codec_of
-from hwnas_nni.metrics import check_directions, losses_of
-from hwnas_nni.results import Record, pareto_set_of
+from hwnas_nni.checkpoint import Record, read_state, write_state
+from hwnas_nni.codec import Codec, Key, codec_of
+from hwnas_nni.metrics import check_directions, complaint, has_default, losses_of
+from hwnas_nni.results import pareto_set_of
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -42,15 +44,18 @@ class ParetoStrategy(Strategy):
         strategy: algorithm by name, as in `hwnas.registry`.
         filters: thresholds that are checked before a model is submitted.
         knowledge: cheap knowledge that guides the search.
+        key: gives a text that is equal for samples whose networks are equal, where the user knows
+            more of the space than `hwnas_nni.codec_of` does.
         seed: equal seeds and results give equal proposals.
         max_trials: trials in the end, those before a resumption included; None leaves the budget
             to the experiment, which counts killed trials too.
         checkpoint: JSON file that is written after every result and read when an experiment
-            starts: also one that was killed goes on exactly. NNI itself saves a strategy's state
-            only when an experiment stops in good order.
+            starts: a search that was killed goes on exactly, in a new experiment or in a resumed
+            one. NNI itself saves a strategy's state only when an experiment stops in good order.
 
     Raises:
         InvalidValueError: no objectives, or a direction is misspelt.
+        UnknownNameError: no such algorithm.
 
     Example:
         >>> strategy = ParetoStrategy({"accuracy": "maximize", "latency_ms": "minimize"})
@@ -66,6 +71,7 @@ class ParetoStrategy(Strategy):
         strategy: str = "pareto-evolution",
         filters: Sequence[CostFilter] = (),
         knowledge: Knowledge[Any] | None = None,
+        key: Key | None = None,
         seed: int = 0,
         max_trials: int | None = None,
         checkpoint: str | Path | None = None,
@@ -76,7 +82,9 @@ class ParetoStrategy(Strategy):
         self.filters = tuple(filters)
         self.seed = seed
         self.max_trials = max_trials
+        registry.load("strategies", strategy)
         self._knowledge = knowledge
+        self._key = key
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._codec: Codec[Any] | None = None
         self._search: AskTell[Any] | None = None
@@ -85,6 +93,7 @@ class ParetoStrategy(Strategy):
         self._running: dict[int, tuple[ExecutableModelSpace, Any]] = {}
         self._reported: dict[int, Any] = {}
         self._records: list[Record] = []
+        self._complaints: set[str] = set()
 
     def extra_repr(self) -> str:
         """State the settings; see `nni.nas.strategy.Strategy`."""
@@ -109,7 +118,19 @@ class ParetoStrategy(Strategy):
         """Go on where `state_dict` was taken; trials that ran then are run again.
 
         A state that is older than the checkpoint file's is left alone.
+
+        Raises:
+            InvalidValueError: NNI resumes an experiment on a training service, which it cannot.
         """
+        if isinstance(self.engine, TrainingServiceExecutionEngine):
+            # Its listener ends at the first command of a resumed manager, which it does not know.
+            raise InvalidValueError(
+                "`resume` must not be used on a training service: the engine of NNI 3.0 would wait "
+                "for ever. Run a new experiment, whose ParetoStrategy has the same `checkpoint`."
+            )
+        self._restore(state_dict)
+
+    def _restore(self, state_dict: Mapping[str, Any]) -> None:
         assert self._search is not None, "the strategy has not been initialized"
         assert self._codec is not None
         with self._lock:
@@ -122,12 +143,12 @@ class ParetoStrategy(Strategy):
     def _initialize(
         self, model_space: ExecutableModelSpace, engine: ExecutionEngine
     ) -> ExecutableModelSpace:
-        self._codec = codec_of(model_space)
+        self._codec = codec_of(model_space, key=self._key)
         space = self._codec.space
         problem = Problem(space, self._feasible if self.filters else None, self._knowledge)
         self._search = AskTell(make_proposer(self.strategy, problem), space, self.seed)
         if self._checkpoint is not None and self._checkpoint.exists():
-            self.load_state_dict(read_state(self._checkpoint))
+            self._restore(read_state(self._checkpoint))
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
         return model_space
@@ -140,7 +161,7 @@ class ParetoStrategy(Strategy):
             with self._lock:
                 archs = [interrupted.pop(0)] if interrupted else self._search.ask(1)
             if not archs:
-                _logger.info("Every architecture was proposed: the search is complete.")
+                self._end_early()
                 break
             self._submit(archs[0])
         self.engine.wait_models()
@@ -149,6 +170,14 @@ class ParetoStrategy(Strategy):
         with self._lock:
             begun = len(self._records) + len(self._running)
             return self.max_trials is None or begun < self.max_trials
+
+    def _end_early(self) -> None:
+        if not self._records and not self._running:
+            raise InvalidValueError(
+                "`filters` must leave a model to be submitted, but no valid one that keeps them "
+                "was found: raise the bounds."
+            )
+        _logger.info("Every architecture was proposed: the search is complete.")
 
     def _cleanup(self) -> None:
         self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
@@ -163,7 +192,10 @@ class ParetoStrategy(Strategy):
         self.engine.submit_models(model)
 
     def _on_metric(self, event: FinalMetricEvent) -> None:
-        # A model keeps the key `default` alone.
+        # A model keeps the key `default` alone. Where there is none NNI would raise in the thread
+        # that hears from the trials, and the experiment would wait for ever.
+        if not has_default(event.metric):
+            event.prevent_default()
         with self._lock:
             self._reported[id(event.model)] = event.metric
 
@@ -175,12 +207,21 @@ class ParetoStrategy(Strategy):
             if event.status is ModelStatus.Interrupted:
                 return  # Run again after a resumption.
             _, arch = self._running.pop(id(event.model))
-            trained = event.status is ModelStatus.Trained
-            metrics = self._reported.pop(id(event.model), None) if trained else None
+            reported = self._reported.pop(id(event.model), None)
+            metrics = reported if event.status is ModelStatus.Trained else None
             losses = losses_of(metrics, self.objectives)
+            self._complain(metrics)
             self._search.tell([arch], [losses])
             self._records.append(Record(arch, metrics))
             self._save()
+
+    def _complain(self, metrics: Any) -> None:
+        """Warn once of each set of names that is not what the objectives are called."""
+        text = complaint(metrics, self.objectives)
+        names = str(sorted(map(str, metrics)) if isinstance(metrics, Mapping) else ())
+        if text is not None and names not in self._complaints:
+            self._complaints.add(names)
+            _logger.warning(text)
 
     def _save(self) -> None:
         if self._checkpoint is not None:

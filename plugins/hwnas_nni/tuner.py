@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +10,13 @@ from typing import Any, Literal
 import nni
 from nni.tuner import Tuner
 
+from hwnas import registry
 from hwnas.errors import InvalidValueError
 from hwnas.strategies import AskTell, Problem, make_proposer
 from hwnas.typing import Direction
-from hwnas_nni.checkpoint import read_state, write_state
+from hwnas_nni.checkpoint import Record, read_state, write_state
 from hwnas_nni.dimensions import Assignment
-from hwnas_nni.metrics import DEFAULT, check_directions, losses_of
-from hwnas_nni.results import Record
+from hwnas_nni.metrics import DEFAULT, check_directions, complaint, losses_of
 from hwnas_nni.search_space import LEVELS, JsonSpace
 
 _logger = logging.getLogger(__name__)
@@ -41,6 +40,7 @@ class HwnasTuner(Tuner):
     Raises:
         InvalidValueError: neither or both of `objectives` and `optimize_mode` are given, or a
             direction is misspelt.
+        UnknownNameError: no such algorithm.
 
     Example:
         In `config.yml`::
@@ -69,6 +69,7 @@ class HwnasTuner(Tuner):
         self.objectives = check_directions(
             {DEFAULT: optimize_mode} if optimize_mode is not None else objectives or {}
         )
+        registry.load("strategies", strategy)
         self.strategy = strategy
         self.seed = seed
         self.levels = levels
@@ -147,9 +148,10 @@ class HwnasTuner(Tuner):
 
     def _tell(self, arch: Assignment, value: Any) -> None:
         search, _ = self._ready()
+        text = complaint(value, self.objectives)
+        if text is not None:
+            _logger.warning(text)
         losses = losses_of(value, self.objectives)
-        if value is not None and any(map(math.isnan, losses)):
-            _logger.warning("A trial reported %s, which lacks an objective.", value)
         search.tell([arch], [losses])
         self._records.append(Record(arch, value))
         self._save()

@@ -16,7 +16,7 @@ from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
 from hwnas_nni.codec import codec_of  # noqa: E402
 
 HUB: dict[str, Callable[[], Any]] = {
-    "NasBench101": hub.NasBench101,
+    "NasBench101": lambda: hub.NasBench101(16, num_stacks=1, num_modules_per_stack=1),
     "NasBench201": hub.NasBench201,
     "DARTS": lambda: hub.DARTS(16, 8, "cifar"),
     "NASNet": lambda: hub.NASNet(16, 8, "cifar"),
@@ -42,7 +42,7 @@ def test_every_hub_space_is_read_and_its_samples_are_valid(name: str) -> None:
 
 
 def test_invalid_samples_are_told() -> None:
-    executable = SimplifiedModelSpace.from_model(hub.NasBench101())
+    executable = SimplifiedModelSpace.from_model(HUB["NasBench101"]())
     codec = codec_of(executable)
     rng = np.random.default_rng(0)
     archs = [codec.space.sample(rng) for _ in range(60)]

@@ -10,9 +10,10 @@ nni = pytest.importorskip("nni", reason="the extra nni is not installed")
 
 import nni.nas.hub.pytorch as hub  # noqa: E402
 from nni.nas.execution import SequentialExecutionEngine  # noqa: E402
+from nni.nas.nn.pytorch import LayerChoice, ModelSpace  # noqa: E402
 from nni.nas.profiler import Profiler  # noqa: E402
 from nni.nas.space import SimplifiedModelSpace  # noqa: E402
-from nni.nas.strategy import Random  # noqa: E402
+from nni.nas.strategy import Random, RegularizedEvolution  # noqa: E402
 from nni.nas.strategy.middleware import Chain, Filter  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -30,6 +31,18 @@ from hwnas_nni import (  # noqa: E402
 )
 
 SMALL = Dataset("small", 10, (3, 32, 32))
+
+
+@nni.trace
+class Tiny(ModelSpace):
+    """One convolution: an export to ONNX takes seconds of any larger network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = LayerChoice([nn.Conv2d(3, 10, 3), nn.Conv2d(3, 10, 1)], label="layer")
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x).mean((2, 3))
 
 
 def run(strategy: Any, space: Any, evaluator: Any, n: int) -> Any:
@@ -100,14 +113,22 @@ def test_a_profiler_counts_what_the_model_has() -> None:
     assert profiler.profile(sample) == sum(p.numel() for p in network.parameters())
 
 
-def test_thresholds_hold_for_our_strategies_and_for_those_of_nni() -> None:
+@pytest.mark.parametrize(
+    "nni_strategy",
+    [
+        lambda: Random(seed=0),
+        lambda: RegularizedEvolution(population_size=3, sample_size=2, seed=0),
+    ],
+    ids=["Random", "RegularizedEvolution"],
+)
+def test_thresholds_hold_for_our_strategies_and_for_those_of_nni(nni_strategy: Any) -> None:
     space = hub.NasBench201(4, 1)
     profiler = CostProfiler(space, "count:params", SMALL)
     bound = CostFilter(profiler, upper=12_000)
     evaluator = ProxyEvaluator(["layers"], batch_size=2)
     ours = ParetoStrategy(evaluator.objectives, filters=[bound])
     ours_engine = run(ours, hub.NasBench201(4, 1), evaluator, 8)
-    theirs = Chain(Random(seed=0), Filter(bound))
+    theirs = Chain(nni_strategy(), Filter(bound))
     theirs_engine = run(theirs, hub.NasBench201(4, 1), ProxyEvaluator(["layers"], batch_size=2), 8)
     for engine in (ours_engine, theirs_engine):
         models = list(engine.list_models())
@@ -117,6 +138,22 @@ def test_thresholds_hold_for_our_strategies_and_for_those_of_nni() -> None:
     cells = [codec_of(space).space.sample(np.random.default_rng(i)) for i in range(40)]
     costs = [profiler.profile(codec_of(space).to_sample(cell)) for cell in cells]
     assert min(costs) < 12_000 < max(costs)
+
+
+@pytest.mark.parametrize(
+    ("cost", "unit"),
+    [("count:macs", ""), ("count:any:peak_memory", "bytes"), ("onnxruntime:cpu:latency", "ms")],
+)
+def test_costs_of_a_space_that_is_only_known_to_nni(cost: str, unit: str) -> None:
+    space = Tiny()
+    profiler = CostProfiler(space, cost, SMALL)
+    codec = codec_of(space)
+    sample = codec.to_sample(codec.space.sample(np.random.default_rng(0)))
+    value = profiler.profile(sample)
+    assert profiler.cost.unit == unit
+    assert value > 0
+    assert CostFilter(profiler, upper=1e12).accepts(sample)
+    assert not CostFilter(profiler, upper=0.0).accepts(sample)
 
 
 def test_bad_settings_are_refused(tmp_path: Path) -> None:

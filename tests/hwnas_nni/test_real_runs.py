@@ -22,6 +22,9 @@ from hwnas_nni.launch import free_port
 
 pytest.importorskip("nni", reason="the extra nni is not installed")
 
+from nni.experiment import Experiment
+
+OBJECTIVES: Any = {"naswot": "maximize", "params": "minimize"}
 ROOT = Path(__file__).parents[2]
 STARTS = 5
 SECONDS = 300
@@ -66,15 +69,34 @@ def run(home: dict[str, str], command: list[str]) -> subprocess.CompletedProcess
     )
 
 
-def create(home: dict[str, str], config: Path) -> tuple[str, int]:
-    """Create an experiment; NNI gives up after four seconds, so try again."""
+def start(home: dict[str, str], *arguments: str) -> int:
+    """Create or resume an experiment.
+
+    NNI gives up if its manager is not up after four seconds, or the tuner after ten: try again.
+    """
     for _ in range(STARTS):
         port = free_port()
-        done = nnictl(home, "create", "--config", str(config), "--port", str(port))
-        found = re.search(r"nnictl stop (\w+)", done.stdout + done.stderr)
-        if done.returncode == 0 and found:
-            return found[1], port
+        done = nnictl(home, *arguments, "--port", str(port))
+        if done.returncode == 0 and makes_progress(port):
+            return port
+        nnictl(home, "stop", "--all")
     raise AssertionError(done.stdout + done.stderr)
+
+
+def makes_progress(port: int) -> bool:
+    """Wait for the first trial that succeeds from now on."""
+    before, deadline = succeeded(port), time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if ask(port, "check-status")["status"] == "ERROR":
+            return False
+        if succeeded(port) > before:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def succeeded(port: int) -> int:
+    return sum(trial["status"] == "SUCCEEDED" for trial in ask(port, "trial-jobs"))
 
 
 def ask(port: int, what: str) -> Any:
@@ -82,12 +104,21 @@ def ask(port: int, what: str) -> Any:
         return json.load(answer)
 
 
-def test_the_tuner_example_runs_under_nnictl(home: dict[str, str], tmp_path: Path) -> None:
+def test_the_tuner_example_is_killed_and_resumed_under_nnictl(
+    home: dict[str, str], tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(ROOT / "examples/06_nni_tuner", tmp_path / "tuner"))
     config = folder / "config.yml"
     config.write_text(config.read_text().replace("maxTrialNumber: 24", "maxTrialNumber: 8"))
-    experiment, port = create(home, config)
+    port = start(home, "create", "--config", str(config))
+    experiment = ask(port, "experiment")["id"]
     deadline = time.monotonic() + SECONDS
+    while succeeded(port) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    manifest = json.loads((tmp_path / "nni-experiments" / ".experiment").read_text())
+    _kill(manifest[experiment]["pid"])
+    port = start(home, "resume", experiment)
     while (status := ask(port, "check-status"))["status"] not in ("DONE", "ERROR"):
         assert time.monotonic() < deadline, status
         time.sleep(1)
@@ -96,13 +127,13 @@ def test_the_tuner_example_runs_under_nnictl(home: dict[str, str], tmp_path: Pat
     assert {trial["status"] for trial in trials} == {"SUCCEEDED"}
     parameters = [json.loads(trial["hyperParameters"][0])["parameters"] for trial in trials]
     assert len({str(p) for p in parameters}) == len(trials) == 8
-    reported = [json.loads(json.loads(t["finalMetricData"][0]["data"])) for t in trials]
+    reported = [json.loads(json.loads(t["finalMetricData"][-1]["data"])) for t in trials]
+    connected = ParetoSet.from_nni(Experiment.connect(port), OBJECTIVES)
     nnictl(home, "stop", experiment)
     with pytest.raises(OSError, match="refused"):
         ask(port, "check-status")
-    front = ParetoSet.from_nni(
-        tmp_path / "nni-experiments" / experiment, {"naswot": "maximize", "params": "minimize"}
-    )
+    front = ParetoSet.from_nni(tmp_path / "nni-experiments" / experiment, OBJECTIVES)
+    assert connected.members == front.members
     assert front.provenance["evaluated"] == 8
     values = {(row["naswot"], row["params"]) for row in reported}
     assert {tuple(m.values) for m in front.members} == {
@@ -130,39 +161,118 @@ from nni.nas.hub.pytorch import NasBench201
 from hwnas.pareto import ParetoSet
 from hwnas_nni import ObjectivesEvaluator, ParetoStrategy, run_experiment
 
+engine, folder, checkpoint, front = sys.argv[1:]
+
 
 def make():
     evaluator = ObjectivesEvaluator(objectives=["layers"], costs=["count:macs"])
-    config = NasExperimentConfig("ts", "simplified", "local")
-    config.trial_concurrency = 2
-    config.max_trial_number = 3
-    config.experiment_working_directory = sys.argv[1]
-    config.training_service.use_active_gpu = False
-    strategy = ParetoStrategy(evaluator.objectives, seed=0)
+    config = NasExperimentConfig(engine, "simplified", "local")
+    if engine == "ts":
+        config.trial_concurrency = 2
+        config.training_service.use_active_gpu = False
+    config.experiment_working_directory = folder
+    strategy = ParetoStrategy(
+        evaluator.objectives, strategy="random-search", max_trials=5, checkpoint=checkpoint
+    )
     return NasExperiment(NasBench201(), evaluator, strategy, config)
 
 
 experiment = run_experiment(make)
 try:
-    ParetoSet.from_nni(experiment).save(sys.argv[2])
+    ParetoSet.from_nni(experiment).save(front)
 finally:
     experiment.stop()
 """
 
 
-def test_the_strategy_runs_through_the_training_service(
+def test_a_search_on_the_training_service_is_killed_and_ends_with_the_same_front(
     home: dict[str, str], tmp_path: Path
 ) -> None:
-    front = tmp_path / "front.json"
-    command = [sys.executable, "-c", STRATEGY, str(tmp_path / "experiments"), str(front)]
-    done = run(home, command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    during = ParetoSet.load(front)
-    assert during.provenance["evaluated"] == 3
-    assert during.provenance["failed"] == 0
-    (folder,) = (p for p in (tmp_path / "experiments").iterdir() if p.name != "_latest")
-    after = ParetoSet.from_nni(folder, {"layers": "maximize", "macs": "minimize"})
-    assert after.provenance["evaluated"] == 3
+    """The architectures of a random search do not depend on which of two trials ends first."""
+
+    def command(engine: str, name: str) -> list[str]:
+        paths = [str(tmp_path / f"{name}{kind}") for kind in ("-experiments", ".search", ".json")]
+        return [sys.executable, "-c", STRATEGY, engine, *paths]
+
+    done = run(home, command("sequential", "whole"))
+    assert done.returncode == 0, done.stderr
+    killed = subprocess.Popen(
+        command("ts", "killed"),
+        env=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    path, deadline = tmp_path / "killed.search", time.monotonic() + SECONDS
+    while not path.exists() or len(json.loads(path.read_text())["records"]) < 2:
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    nnictl(home, "stop", "--all")
+    again = run(home, command("ts", "killed"))
+    assert again.returncode == 0, again.stdout + again.stderr
+    whole, after = (ParetoSet.load(tmp_path / f"{name}.json") for name in ("whole", "killed"))
+    assert after.provenance["evaluated"] == whole.provenance["evaluated"] == 5
+    assert after.provenance["failed"] == 0
+    assert {e.arch for e in after.evaluated} == {e.arch for e in whole.evaluated}
     assert {(m.arch, m.values) for m in after.members} == {
-        (m.arch, m.values) for m in during.members
+        (m.arch, m.values) for m in whole.members
     }
+    folders = [p for p in (tmp_path / "killed-experiments").iterdir() if p.name != "_latest"]
+    read = [ParetoSet.from_nni(f, {"layers": "maximize", "macs": "minimize"}) for f in folders]
+    assert {e.arch for one in read for e in one.evaluated} == {e.arch for e in whole.evaluated}
+
+
+RESUME = """
+import sys
+from nni.nas.experiment import NasExperiment
+from nni.nas.experiment.config import NasExperimentConfig
+from nni.nas.hub.pytorch import NasBench201
+from hwnas_nni import ObjectivesEvaluator, ParetoStrategy, run_experiment
+
+engine, folder = sys.argv[1:]
+evaluator = ObjectivesEvaluator(objectives=["layers"], costs=["count:macs"])
+config = NasExperimentConfig(engine, "simplified", "local")
+config.experiment_working_directory = folder
+if engine == "ts":
+    config.trial_concurrency = 1
+    config.training_service.use_active_gpu = False
+
+
+def make(n):
+    strategy = ParetoStrategy(evaluator.objectives, max_trials=n)
+    return NasExperiment(NasBench201(), evaluator, strategy, config, id="mine")
+
+
+run_experiment(lambda: make(1)).stop()
+resumed = make(3)
+resumed.resume(int(sys.argv[2].rsplit("-", 1)[1]))
+print("EVALUATED", resumed.strategy.pareto_set().provenance["evaluated"])
+"""
+
+
+@pytest.mark.parametrize("engine", ["sequential", "ts"])
+def test_the_resumption_of_nni(engine: str, home: dict[str, str], tmp_path: Path) -> None:
+    """It works in this process; on a training service NNI 3.0 would wait for ever."""
+    folder = tmp_path / f"experiments-{free_port()}"
+    done = run(home, [sys.executable, "-c", RESUME, engine, str(folder)])
+    if engine == "sequential":
+        assert done.returncode == 0, done.stderr
+        assert "EVALUATED 3" in done.stdout
+    else:
+        assert done.returncode == 1
+        assert "`resume` must not be used on a training service" in done.stderr
+
+
+def test_the_port_is_freed_when_a_script_fails(home: dict[str, str], tmp_path: Path) -> None:
+    script = STRATEGY.replace("ParetoSet.from_nni(experiment).save(front)", "1 / 0")
+    script = script.replace("max_trials=5", "max_trials=1")
+    paths = [str(tmp_path / name) for name in ("experiments", "search", "front")]
+    done = run(home, [sys.executable, "-c", script, "ts", *paths])
+    assert "ZeroDivisionError" in done.stderr
+    (port,) = {int(p) for p in re.findall(r"http://127.0.0.1:(\d+)", done.stdout + done.stderr)}
+    with pytest.raises(OSError, match="refused"):
+        ask(port, "check-status")

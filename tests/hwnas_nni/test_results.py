@@ -79,6 +79,24 @@ def test_metrics_belong_to_parameters_whichever_trial_ran_them(tmp_path: Path) -
     assert (member.arch, member.values) == ('{"x": 1}', (1.0, 5.0))
 
 
+def test_parameters_that_are_counted_anew_keep_their_metrics(tmp_path: Path) -> None:
+    trials = [({"x": i}, "SUCCEEDED", {"default": i, "gain": i, "cost": i}) for i in range(4)]
+    folder = experiment(tmp_path / "e", trials)
+    # A resumed manager may begin again: trials 2 and 3 have the numbers of 0 and 1.
+    with closing(sqlite3.connect(folder / "db" / "nni.sqlite")) as db, db:
+        db.execute("UPDATE MetricData SET parameterId = parameterId % 2")
+        for i in (2, 3):
+            data = json.dumps({"parameter_id": i % 2, "parameters": {"x": i}})
+            db.execute(
+                "UPDATE TrialJobEvent SET data = ? WHERE trialJobId = ? AND data IS NOT NULL",
+                (data, f"t{i}"),
+            )
+    front = ParetoSet.from_nni(folder, OBJECTIVES)
+    assert {(e.arch, e.values) for e in front.evaluated} == {
+        (json.dumps({"x": i}), (float(i), float(i))) for i in range(4)
+    }
+
+
 def test_a_single_number_is_the_objective_default(tmp_path: Path) -> None:
     trials = [({"x": i}, "SUCCEEDED", float(i)) for i in range(3)]
     front = ParetoSet.from_nni(experiment(tmp_path / "e", trials), {"default": "maximize"})

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import signal
 import subprocess
 import sys
@@ -15,16 +17,28 @@ nni = pytest.importorskip("nni", reason="the extra nni is not installed")
 from nni.mutable import Categorical  # noqa: E402
 from nni.nas.evaluator import FunctionalEvaluator  # noqa: E402
 from nni.nas.execution import SequentialExecutionEngine  # noqa: E402
+from nni.nas.experiment import NasExperiment  # noqa: E402
+from nni.nas.experiment.config import NasExperimentConfig  # noqa: E402
 from nni.nas.hub.pytorch import NasBench201 as HubNasBench201  # noqa: E402
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat  # noqa: E402
 from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace  # noqa: E402
 from torch import nn  # noqa: E402
 
-from hwnas.errors import DataFormatError, InvalidValueError  # noqa: E402
-from hwnas.search import SearchSettings, make_evaluator  # noqa: E402
+from hwnas import registry  # noqa: E402
+from hwnas.costs.source import make_cost  # noqa: E402
+from hwnas.data.datasets import get_dataset  # noqa: E402
+from hwnas.data.nasbench201 import accuracies  # noqa: E402
+from hwnas.errors import DataFormatError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
-from hwnas_nni import ObjectivesEvaluator, ParetoStrategy, report_metrics  # noqa: E402
-from hwnas_optuna import HardwareAwareObjective, HardwareAwareSampler  # noqa: E402
+from hwnas.typing import Direction  # noqa: E402
+from hwnas_nni import (  # noqa: E402
+    CostFilter,
+    ParetoStrategy,
+    codec_of,
+    report_metrics,
+    run_experiment,
+)
+from hwnas_optuna import HardwareAwareSampler  # noqa: E402
 
 DIRECTIONS: Any = {"gain": "maximize", "cost": "minimize"}
 
@@ -173,26 +187,156 @@ def test_bad_settings_and_checkpoints_are_refused(tmp_path: Path) -> None:
             experiment(ParetoStrategy(DIRECTIONS, checkpoint=path), 2)
 
 
-@pytest.mark.parametrize("name", ["pareto-evolution", "random-search"])
+# As many trials as it takes to leave the random ones behind; one objective for ageing evolution.
+ALGORITHMS: dict[str, tuple[int, int]] = {
+    "random-search": (2, 30),
+    "pareto-evolution": (2, 60),
+    "pareto-local-search": (2, 60),
+    "rank-evolution": (2, 30),
+    "predictor-guided": (2, 16),
+    "ageing-evolution": (1, 80),
+}
+
+
+def test_every_algorithm_is_compared_with_optuna() -> None:
+    assert set(ALGORITHMS) == set(registry.names("strategies"))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_nni_and_optuna_propose_the_same_in_the_same_order(name: str, data_folder: Path) -> None:
-    settings = SearchSettings(
-        objectives=("layers",), costs=("hw-nas-bench:edgegpu:energy",), dataset="cifar10"
-    )
-    evaluator = ObjectivesEvaluator(
-        objectives=settings.objectives, costs=settings.costs, data_folder=str(data_folder)
-    )
-    strategy = ParetoStrategy(evaluator.objectives, strategy=name, seed=3)
-    space = SimplifiedModelSpace.from_model(HubNasBench201(), evaluator)
-    strategy(space, SequentialExecutionEngine(max_model_count=40))
-    ours = make_evaluator(settings, data_folder=data_folder)
-    objective = HardwareAwareObjective(ours)
+    m, n = ALGORITHMS[name]
+    space = NasBench201()
+    accuracy = accuracies("cifar10", folder=data_folder)
+    energy = make_cost("hw-nas-bench:edgegpu:energy", space, get_dataset("cifar10"), data_folder)
+    directions: dict[str, Direction] = {"accuracy": "maximize", "energy_mj": "minimize"}
+    directions = dict(list(directions.items())[:m])
+
+    def measure(cell: Any) -> dict[str, float]:
+        values = {"accuracy": accuracy[str(cell)], "energy_mj": float(energy.predict([cell])[0])}
+        return {name: values[name] for name in directions}
+
+    def evaluate(model: Any) -> None:
+        del model
+        report_metrics(measure(codec.from_sample(nni.get_current_parameter().sample)))
+
+    model_space = SimplifiedModelSpace.from_model(HubNasBench201(), FunctionalEvaluator(evaluate))
+    codec = codec_of(model_space)
+    strategy = ParetoStrategy(directions, strategy=name, seed=3, max_trials=n)
+    strategy(model_space, SequentialExecutionEngine())
+
     study = optuna.create_study(
-        directions=objective.directions,
-        sampler=HardwareAwareSampler(NasBench201(), strategy=name, seed=3),
+        directions=list(directions.values()),
+        sampler=HardwareAwareSampler(space, strategy=name, seed=3),
     )
-    study.optimize(objective, n_trials=40)
-    assert proposals(strategy) == [t.user_attrs["hwnas:arch"] for t in study.trials]
-    values = [
-        [record.metrics[name] for name in evaluator.objectives] for record in strategy._records
-    ]
-    assert values == [t.values for t in study.trials]
+    cells = []
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        chosen = {p: trial.suggest_categorical(p, c) for p, c in space.parameters.items()}
+        cells.append(space.decode(chosen))
+        return list(measure(cells[-1]).values())
+
+    study.optimize(objective, n_trials=n)
+    assert proposals(strategy) == [str(cell) for cell in cells]
+    assert len(set(map(space.canonical_key, cells))) == n
+    values = [list(measure(space.parse(cell)).values()) for cell in proposals(strategy)]
+    assert values == [trial.values for trial in study.trials]
+
+
+def test_a_misspelt_metric_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    wrong: Any = {"gian": "maximize", "cost": "minimize"}
+    # Set up by NNI so that nothing reaches the handler of pytest.
+    logging.getLogger("hwnas_nni").propagate = True
+    with caplog.at_level(logging.WARNING, logger="hwnas_nni"):
+        strategy = experiment(ParetoStrategy(wrong), 5)
+    (warning,) = [r.getMessage() for r in caplog.records if r.name == "hwnas_nni.strategy"]
+    assert "gian is missing" in warning
+    assert "Did you mean 'gain'?" in warning
+    assert strategy.pareto_set().provenance["failed"] == 5
+
+
+def without_default(model: Any) -> None:
+    del model
+    nni.report_final_result({"gain": 1.0, "cost": 2.0})
+
+
+def nan_and_none(model: Any) -> None:
+    del model
+    nni.report_final_result({"default": math.nan, "gain": math.nan, "cost": None})
+
+
+@pytest.mark.parametrize(("function", "failed"), [(without_default, 0), (nan_and_none, 3)])
+def test_what_trials_report_themselves_is_borne(function: Any, failed: int) -> None:
+    strategy = ParetoStrategy(DIRECTIONS, max_trials=3)
+    space = SimplifiedModelSpace.from_model(Small(), FunctionalEvaluator(function))
+    strategy(space, SequentialExecutionEngine())
+    front = strategy.pareto_set()
+    assert (front.provenance["evaluated"], front.provenance["failed"]) == (3, failed)
+
+
+def reports_then_fails(model: Any) -> None:
+    gain_and_cost(model)
+    raise RuntimeError("no luck")
+
+
+def test_a_trial_that_reports_and_then_fails_has_failed() -> None:
+    strategy = ParetoStrategy(DIRECTIONS, max_trials=4)
+    space = SimplifiedModelSpace.from_model(Small(), FunctionalEvaluator(reports_then_fails))
+    strategy(space, SequentialExecutionEngine(continue_on_failure=True))
+    assert strategy.pareto_set().provenance["failed"] == 4
+    assert not strategy._reported
+
+
+def test_thresholds_that_nothing_keeps_are_told() -> None:
+    nothing = ParetoStrategy(DIRECTIONS, filters=[Nothing()])
+    with pytest.raises(InvalidValueError, match="`filters` must leave a model"):
+        experiment(nothing, 2)
+
+
+class Nothing(CostFilter):
+    def __init__(self) -> None:
+        super().__init__(None, upper=0.0)
+
+    def accepts(self, sample: Any) -> bool:
+        del sample
+        return False
+
+
+def test_an_unknown_algorithm_is_refused_at_once() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'pareto-evolution'"):
+        ParetoStrategy(DIRECTIONS, strategy="pareto-evolutoin")
+
+
+def test_a_users_key_is_searched_once() -> None:
+    def key(sample: Any) -> str:
+        return str((sample["depth"], sample["width"]))
+
+    found = proposals(experiment(ParetoStrategy(DIRECTIONS, key=key), 100))
+    assert len(found) == 3 * 3
+
+
+class EvaluatorError(Exception):
+    pass
+
+
+def raises(model: Any) -> None:
+    del model
+    raise EvaluatorError
+
+
+def test_an_error_of_the_evaluator_is_not_taken_for_a_slow_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nni.tools.nnictl.config_utils.NNI_HOME_DIR", str(tmp_path))
+    made = []
+
+    def make() -> Any:
+        config = NasExperimentConfig("sequential", "simplified", "local")
+        config.experiment_working_directory = str(tmp_path)
+        made.append(0)
+        return NasExperiment(
+            Small(), FunctionalEvaluator(raises), ParetoStrategy(DIRECTIONS), config
+        )
+
+    with pytest.raises(EvaluatorError):
+        run_experiment(make)
+    assert len(made) == 1
