@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class DevicePool(Generic[Arch]):
         return self.names.index(name)
 
 
-def device_pool(space: str, folder: Path | None = None) -> DevicePool[object]:
+def device_pool(space: str, folder: Path | None = None) -> DevicePool[Any]:
     """Read all devices of HELP for a search space.
 
     Args:

@@ -122,7 +122,12 @@ def test_splits_name_devices_once(space: str) -> None:
 
 
 def test_dead_layers_are_dropped(tmp_path: Path) -> None:
-    entry = {"ks": [3] * 20, "e": [6] * 20, "d": [2, 3, 4, 2, 2], "r": np.int64(160)}
+    entry: dict[str, Any] = {
+        "ks": [3] * 20,
+        "e": [6] * 20,
+        "d": [2, 3, 4, 2, 2],
+        "r": np.int64(160),
+    }
     entry["ks"][2] = 7  # the third of two layers
     entry["ks"][10] = 5  # the third layer of the third stage
     write(tmp_path, "help/ofa/ofa_archs.pt", {"arch": [entry]})
@@ -157,4 +162,4 @@ def test_nasbench201_is_in_official_order(data_folder: Path) -> None:
     assert pool.archs == tuple(OfficialIndex.load(data_folder).cells)
     for device in ("raspi4", "pixel3", "eyeriss", "fpga"):
         table = HwNasBench("cifar10", device, "latency", data_folder)
-        np.testing.assert_array_equal(pool.cost_of(device), table.predict(pool.archs[:]))
+        np.testing.assert_array_equal(pool.cost_of(device), table.predict(pool.archs))
