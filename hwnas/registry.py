@@ -62,6 +62,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "costs": {
         "count": "hwnas.costs.counters:CounterSource",
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
+        "help": "hwnas.costs.help:HelpSource",
+        "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
     "strategies": {

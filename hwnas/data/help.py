@@ -69,16 +69,22 @@ SPLITS: Mapping[str, DeviceSplit] = {
 
 @dataclass(frozen=True)
 class _Part:
-    """One search space of the data: its folder, and how its architectures are read."""
+    """One search space of the data: folder, networks, data set, reader of architectures."""
 
     folder: str
     space: SearchSpace[Any]
+    dataset: str
     archs: Callable[[Path | None], Sequence[Any]]
 
 
 def help_space(space: str) -> SearchSpace[Any]:
     """Give the search space whose networks were measured, with the settings they had."""
     return _part(space).space
+
+
+def help_dataset(space: str) -> str:
+    """Give the data set that the measured networks of a search space are for."""
+    return _part(space).dataset
 
 
 def help_devices(space: str) -> tuple[str, ...]:
@@ -148,9 +154,9 @@ def help_latencies(space: str, device: str, folder: Path | None = None) -> Float
 
 def help_device_key(device: str) -> DeviceKey:
     """Give the key of a device by its name; a GPU's name ends in the batch size."""
-    found = re.fullmatch(r"(.*(?:ti|titan.*|v100))_(\d+)", device)
-    name, batch = (found[1], int(found[2])) if found else (device, 1)
-    return DeviceKey(name, runtime="HELP", precision="as published", batch=batch)
+    found = re.fullmatch(r".*(?:ti|titan.*|v100)_(\d+)", device)
+    batch = int(found[1]) if found else 1
+    return DeviceKey(device, runtime="HELP", precision="as published", batch=batch)
 
 
 def _cells(folder: Path | None) -> Sequence[Any]:
@@ -184,9 +190,9 @@ def _ofa_arch(entry: Mapping[str, Any]) -> MobileNetV3Arch:
 
 
 _PARTS: Mapping[str, _Part] = {
-    "nasbench201": _Part("nasbench201", NasBench201(), _cells),
-    "fbnet": _Part("fbnet", FBNet(), _fbnet),
-    "mobilenetv3": _Part("ofa", MobileNetV3(width=1.2), _mobilenetv3),
+    "nasbench201": _Part("nasbench201", NasBench201(), "cifar10", _cells),
+    "fbnet": _Part("fbnet", FBNet(), "cifar100", _fbnet),
+    "mobilenetv3": _Part("ofa", MobileNetV3(width=1.2), "ImageNet", _mobilenetv3),
 }
 HELP_SPACES = tuple(_PARTS)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Split = Literal["validation", "test"]
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+"""The data sets that the cells were trained on."""
 SIZE = len(OPERATIONS) ** len(EDGES)
 _INDEX_FILE = "help/nasbench201/str_arch2idx.pt"
 
@@ -93,7 +95,9 @@ def accuracies(
     """
     if split not in ("validation", "test"):
         raise unknown_name("split", split, ("validation", "test"))
-    path = require(_csv(get_dataset(dataset).name), folder)
+    if get_dataset(dataset).name not in DATASETS:
+        raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
+    path = require(_csv(dataset), folder)
     frame = _read_csv(path, ("arch str", f"{split} accuracy"))
     return dict(zip(frame["arch str"], frame[f"{split} accuracy"].astype(float), strict=True))
 

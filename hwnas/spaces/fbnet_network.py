@@ -15,25 +15,12 @@ from hwnas.typing import InShape
 _BLOCK = re.compile(r"k(\d)_e(\d)(?:_g(\d))?")
 
 
-class ChannelShuffle(nn.Module):
-    """Deal the channels of each group out to all groups (Zhang et al., ShuffleNet, 2018)."""
-
-    def __init__(self, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, H, W)` to the same shape."""
-        batch, channels, height, width = x.shape
-        dealt = x.view(batch, self.groups, channels // self.groups, height, width)
-        return dealt.transpose(1, 2).reshape(batch, channels, height, width)
-
-
 class InvertedResidual(nn.Module):
     """1x1 convolution, depthwise convolution, 1x1 convolution without an activation.
 
     The first one is there without an expansion too. With groups, both 1x1 convolutions are
-    grouped and the channels are shuffled between the first one and the depthwise one.
+    grouped and the channels are shuffled between the first one and the depthwise one (Zhang et
+    al., ShuffleNet, 2018).
     """
 
     def __init__(
@@ -42,7 +29,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         middle = c_in * expansion
         self.residual = c_in == c_out and stride == 1
-        shuffle = (ChannelShuffle(groups),) if groups > 1 else ()
+        shuffle = (nn.ChannelShuffle(groups),) if groups > 1 else ()
         self.layers = nn.Sequential(
             *conv_bn(c_in, middle, 1, groups=groups), nn.ReLU(), *shuffle,
             *conv_bn(middle, middle, kernel, stride, groups=middle), nn.ReLU(),
