@@ -10,9 +10,12 @@ from typing import Any, Generic
 
 import numpy as np
 
+from hwnas.data import brp_nas
 from hwnas.data import help as help_data
 from hwnas.data.catalogue import require, sha256
+from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, unknown_name
+from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Arch, DeviceKey, FloatArray, SearchSpace
 
 
@@ -100,6 +103,33 @@ def device_pool(space: str, folder: Path | None = None) -> DevicePool[Any]:
         ),
         split=help_data.SPLITS[space],
         references=help_data.help_references(space, folder),
+    )
+
+
+def brp_nas_pool(folder: Path | None = None) -> DevicePool[Cell]:
+    """Read the 14 devices of BRP-NAS, on all cells of NAS-Bench-201 in official order.
+
+    The costs of the 341 cells without a path from input to output are missing on every device,
+    those of up to 482 further cells on some.
+
+    Args:
+        folder: data folder; None for the default one.
+
+    Raises:
+        DataNotFoundError: a file is absent; says how it is fetched.
+        DataFormatError: a file holds something else.
+    """
+    cells, names = tuple(OfficialIndex.load(folder).cells), brp_nas.brp_nas_devices()
+    tables = [brp_nas.brp_nas_latencies(name, folder) for name in names]
+    return DevicePool(
+        space=NasBench201(),
+        archs=cells,
+        names=names,
+        devices=tuple(map(brp_nas.brp_nas_device_key, names)),
+        costs=np.array([[table.get(cell, np.nan) for cell in cells] for table in tables]),
+        metric="latency",
+        unit="ms",
+        fingerprint=fingerprint([brp_nas.brp_nas_file(name) for name in names], folder),
     )
 
 

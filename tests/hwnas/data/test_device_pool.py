@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hwnas.data import help as help_data
-from hwnas.data.device_pool import device_pool
+from hwnas.data.brp_nas import brp_nas_devices
+from hwnas.data.device_pool import brp_nas_pool, device_pool
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, DataNotFoundError, UnknownNameError
 from hwnas.spaces.fbnet import FBNet
@@ -153,6 +154,20 @@ def test_published_pools(name: str, space: Any, devices: int, n: int, data_folde
     assert len(set(map(str, pool.devices))) == devices
     assert len(pool.references) == 10
     assert max(pool.references) < n
+
+
+@pytest.mark.data
+def test_published_brp_nas_pool(data_folder: Path) -> None:
+    pool = brp_nas_pool(data_folder)
+    assert pool.names == brp_nas_devices()
+    assert pool.costs.shape == (14, 15_625)
+    there = ~np.isnan(pool.costs)
+    # Counts and extremes that the data's description states; extremes in seconds there.
+    assert np.count_nonzero(there.all(axis=0)) == 14_749
+    assert np.count_nonzero(~there.any(axis=0)) == 341
+    i7 = pool.cost_of("desktop-cpu-core-i7-7820x-fp32")
+    assert (np.nanmin(i7), np.nanmax(i7)) == pytest.approx((1.021, 9.513), abs=1e-3)
+    assert pool.split is None
 
 
 @pytest.mark.data
