@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,12 @@ class ArchGraph:
                 depth[j] = max((depth[i] + 1 for i, count in enumerate(column) if count), default=1)
         depth[-1] = len(self)
         return _ranks(list(zip(depth, self.operations, strict=True)))
+
+
+def chain_graph(operations: Iterable[str]) -> ArchGraph:
+    """Give the graph of operations that follow each other; it is canonical as it is."""
+    labels = (INPUT, *operations, OUTPUT)
+    return ArchGraph(labels, np.eye(len(labels), k=1, dtype=np.int64))
 
 
 def _reach(adjacency: IntArray) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,11 @@ from hwnas.errors import MissingDependencyError, unknown_name
 Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
-    "spaces": {"nasbench201": "hwnas.spaces.nasbench201:NasBench201"},
+    "spaces": {
+        "nasbench201": "hwnas.spaces.nasbench201:NasBench201",
+        "fbnet": "hwnas.spaces.fbnet:FBNet",
+        "mobilenetv3": "hwnas.spaces.mobilenetv3:MobileNetV3",
+    },
     "proxies": {
         "params": "hwnas.proxies.counts:Params",
         "flops": "hwnas.proxies.counts:Flops",
@@ -58,6 +62,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "costs": {
         "count": "hwnas.costs.counters:CounterSource",
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
+        "help": "hwnas.costs.help:HelpSource",
+        "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
     },
     "strategies": {

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas.data.datasets import DATASETS
-from hwnas.data.nasbench201 import SPLITS, Split, accuracies
+from hwnas.data.nasbench201 import DATASETS, SPLITS, Split, accuracies
 from hwnas.proxies import proxy_direction
 from hwnas.ranking.aggregation import log_rank
 from hwnas.ranking.metrics import kendall

@@ -21,8 +21,8 @@ from hwnas import __version__
 from hwnas.cache import ResultCache
 from hwnas.cli.progress import ProgressBar
 from hwnas.configuration import Task, reference_sample
-from hwnas.data.datasets import DATASETS, get_dataset
-from hwnas.data.nasbench201 import accuracies
+from hwnas.data.datasets import get_dataset
+from hwnas.data.nasbench201 import DATASETS, accuracies
 from hwnas.evaluation import Evaluator
 from hwnas.host import host
 from hwnas.objectives import proxy_objective

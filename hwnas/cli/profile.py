@@ -44,7 +44,8 @@ def profile(
         typer.Option("--input", help="Image shape C,H,W; that of --dataset by default."),
     ] = None,
     dataset: Annotated[
-        str, typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120.")
+        str,
+        typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
     ] = "cifar10",
     provider: Annotated[str, typer.Option(help="ONNX Runtime's execution provider.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,

@@ -60,7 +60,8 @@ def score(
         bool, typer.Option("--whole-space", help="Every different network of the space, once.")
     ] = False,
     dataset: Annotated[
-        str, typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120.")
+        str,
+        typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
     ] = "cifar10",
     batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
     images: Annotated[

@@ -15,7 +15,10 @@ from hwnas.cli.progress import ProgressBar
 def search(
     space: Annotated[str, typer.Option(help="Search space: see `hwnas spaces`.")] = "nasbench201",
     dataset: Annotated[
-        str, typer.Option(help="Classes, image size and tables: cifar10, cifar100, ImageNet16-120.")
+        str,
+        typer.Option(
+            help="Classes, image size and tables: cifar10, cifar100, ImageNet16-120, ImageNet."
+        ),
     ] = "cifar10",
     objective: Annotated[
         list[str] | None,

@@ -1,8 +1,9 @@
-"""HW-NAS-Bench v1.0: costs of the NAS-Bench-201 cells on six devices, from its published tables.
+"""HW-NAS-Bench v1.0: costs of NAS-Bench-201 and FBNet on six devices, from its published tables.
 
 Li et al., HW-NAS-Bench: Hardware-Aware Neural Architecture Search Benchmark, ICLR 2021. One
 image an inference. Edge GPU is an NVIDIA Jetson TX2; Eyeriss and FPGA are estimated by models.
-Values are looked up by the exact cell, since dead operations were measured too.
+Cells of NAS-Bench-201 are looked up exactly, since dead operations were measured too; the cost of
+an FBNet network is a sum over its layers.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hwnas.costs.published import PublishedCost
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data.datasets import get_dataset
-from hwnas.data.hw_nas_bench import read_table
+from hwnas.data.hw_nas_bench import HwTable, read_table
+from hwnas.data.hw_nas_bench_fbnet import FBNetTable, read_fbnet_table
+from hwnas.data.nasbench201 import DATASETS
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.spaces.fbnet import FBNet, FBNetArch
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import DeviceKey, Direction, FloatArray
 
@@ -38,6 +43,25 @@ def metrics_of(device: str) -> tuple[str, ...]:
     if not metrics:
         raise unknown_name("device", device, {option.device for option in OPTIONS})
     return metrics
+
+
+def _option(device: str, metric: str) -> CostOption:
+    for option in OPTIONS:
+        if (option.device, option.metric) == (device, metric):
+            return option
+    raise unknown_name(f"metric of {device}", metric, metrics_of(device))
+
+
+def _device_key(device: str) -> DeviceKey:
+    return DeviceKey(device, runtime="HW-NAS-Bench v1.0", precision="as published")
+
+
+def _provenance(table: HwTable | FBNetTable) -> dict[str, str]:
+    return {
+        "source": "HW-NAS-Bench v1.0 (Li et al., ICLR 2021)",
+        "file": str(table.path),
+        "sha256": table.sha256,
+    }
 
 
 class HwNasBench:
@@ -67,10 +91,10 @@ class HwNasBench:
         file: Path | None = None,
     ) -> None:
         """Read the file, once a process."""
-        if metric not in metrics_of(device):
-            raise unknown_name(f"metric of {device}", metric, metrics_of(device))
-        self.dataset = get_dataset(dataset).name
-        self._option = next(o for o in OPTIONS if (o.device, o.metric) == (device, metric))
+        self._option = _option(device, metric)
+        if get_dataset(dataset).name not in DATASETS:
+            raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
+        self.dataset = dataset
         self._table = read_table(self.dataset, folder, file)
 
     @property
@@ -91,16 +115,12 @@ class HwNasBench:
     @property
     def device(self) -> DeviceKey:
         """The published device, whose software and number format differ by device."""
-        return DeviceKey(self._option.device, runtime="HW-NAS-Bench v1.0", precision="as published")
+        return _device_key(self._option.device)
 
     @property
     def provenance(self) -> dict[str, str]:
         """Give source, file and SHA-256 of the file that the values come from."""
-        return {
-            "source": "HW-NAS-Bench v1.0 (Li et al., ICLR 2021)",
-            "file": str(self._table.path),
-            "sha256": self._table.sha256,
-        }
+        return _provenance(self._table)
 
     def predict(self, archs: Sequence[Cell]) -> FloatArray:
         """Look the exact cells up.
@@ -133,6 +153,31 @@ class HwNasBench:
         return hash(repr(self))
 
 
+def fbnet_cost(
+    dataset: str, device: str, metric: str, folder: Path | None = None
+) -> PublishedCost[FBNetArch]:
+    """Make the sum over layers of FBNet networks.
+
+    Args:
+        dataset: ``cifar100`` or ``ImageNet``.
+        device: ``edgegpu``, ``raspi4``, ``pixel3``, ``eyeriss`` or ``fpga``.
+        metric: ``latency`` (ms) or ``energy`` (mJ).
+        folder: data folder; None for the default one. The official file has everything; without
+            it there are latencies for CIFAR-100 on all devices but the Edge GPU, from HELP's files.
+
+    Raises:
+        UnknownNameError: no such device or metric.
+        InvalidValueError: the publication has no such values.
+        DataNotFoundError: the files are absent.
+        DataFormatError: a file is damaged or is something else.
+    """
+    option = _option(device, metric)
+    table = read_fbnet_table(dataset, device, metric, folder)
+    return PublishedCost(
+        metric, option.unit, _device_key(device), dataset, _provenance(table), table
+    )
+
+
 class HwNasBenchSource:
     """The costs ``hw-nas-bench:DEVICE:METRIC``."""
 
@@ -140,17 +185,21 @@ class HwNasBenchSource:
         """List the ten (device, metric) pairs."""
         return OPTIONS
 
-    def make(self, request: CostRequest) -> HwNasBench:
+    def make(self, request: CostRequest) -> HwNasBench | PublishedCost[FBNetArch]:
         """Make the look-up.
 
         Raises:
-            InvalidValueError: the space is not NAS-Bench-201 as published (C = 16, N = 5).
+            InvalidValueError: the space is neither NAS-Bench-201 as published (C = 16, N = 5) nor
+                FBNet, or the publication has no such values of it.
         """
-        if request.space != NasBench201():
-            raise InvalidValueError(
-                f"`space` must be nasbench201 with C = 16 and N = 5 for hw-nas-bench, which holds "
-                f"no other networks, but got {request.space!r}: choose another cost source."
-            )
         device = request.device or OPTIONS[0].device
         metric = request.metric or metrics_of(device)[0]
+        if request.space == FBNet():
+            return fbnet_cost(request.dataset.name, device, metric, request.data_folder)
+        if request.space != NasBench201():
+            raise InvalidValueError(
+                f"`space` must be fbnet, or nasbench201 with C = 16 and N = 5, for hw-nas-bench, "
+                f"which holds no other networks, but got {request.space!r}: choose another cost "
+                f"source."
+            )
         return HwNasBench(request.dataset.name, device, metric, request.data_folder)

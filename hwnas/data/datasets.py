@@ -29,6 +29,7 @@ DATASETS = {
         Dataset("cifar10", 10, (3, 32, 32)),
         Dataset("cifar100", 100, (3, 32, 32)),
         Dataset("ImageNet16-120", 120, (3, 16, 16)),
+        Dataset("ImageNet", 1000, (3, 224, 224)),
     )
 }
 

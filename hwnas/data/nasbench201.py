@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Split = Literal["validation", "test", "full-test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+"""The data sets that the cells were trained on."""
 SIZE = len(OPERATIONS) ** len(EDGES)
 _INDEX_FILE = "help/nasbench201/str_arch2idx.pt"
 _FULL_TEST_FILE = "nasbench201/nb2_cf10_test_accuracy.p"
@@ -99,6 +101,8 @@ def accuracies(
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
     name = get_dataset(dataset).name
+    if name not in DATASETS:
+        raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
     if split == "full-test" and name == "cifar10":
         return _full_test(folder)
     column = "validation accuracy" if split == "validation" else "test accuracy"

@@ -1,7 +1,8 @@
-"""Reading published pickles without running what they hold.
+"""Reading published pickles and PyTorch files without running what they hold.
 
 A pickle names the functions that rebuild its objects. Only those of plain numpy numbers and
-arrays are admitted here; any other name is refused before it is imported.
+arrays are admitted here, and in a PyTorch file those of tensors; any other name is refused before
+it is imported.
 """
 
 from __future__ import annotations
@@ -72,3 +73,30 @@ def load_pickle(path: Path) -> Any:
                 f"`{path}` must be a complete pickle of plain numbers, but reading it failed: "
                 f"{error or type(error).__name__}. Fetch the file again."
             ) from error
+
+
+def load_torch(path: Path) -> Any:
+    """Read a PyTorch file of plain values, numpy numbers and tensors.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its object, as `load_pickle` gives it, with tensors on the CPU.
+
+    Raises:
+        DataFormatError: the file is empty, cut off or no such file, or names anything else.
+    """
+    import torch
+
+    kinds = {type(np.dtype(kind)) for kind in (np.int64, np.float64)}
+    named = [(value, f"{module}.{name}") for (module, name), value in ADMITTED.items()]
+    try:
+        with torch.serialization.safe_globals([*named, *kinds]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise nearly anything
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        raise DataFormatError(
+            f"`{path}` must be a complete PyTorch file of plain numbers, but reading it failed: "
+            f"{reason} Fetch the file again."
+        ) from error

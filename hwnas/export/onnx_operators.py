@@ -210,6 +210,25 @@ def _cat(w: GraphWriter, out: Value, tensors: Sequence[Value], dim: int = 0) -> 
     return w.add("Concat", *(tensor.name for tensor in tensors), axis=dim)
 
 
+def _channel_shuffle(w: GraphWriter, out: Value, input: Value, groups: int) -> str:
+    _, channels, *sides = out.shape
+    split = w.add("Reshape", input.name, w.constant(0, groups, channels // groups, *sides))
+    order = (0, 2, 1, *range(3, len(out.shape) + 1))
+    return w.add("Reshape", w.add("Transpose", split, perm=order), w.constant(0, *out.shape[1:]))
+
+
+def _upsample(
+    w: GraphWriter, out: Value, input: Value, mode: str, align_corners: bool | None, scale: Any
+) -> str:
+    # A factor is not what the sizes' ratio is where the size is rounded.
+    _require(mode == "bilinear" and not align_corners and scale is None, f"upsampling by {mode}")
+    return w.add(
+        "Resize",
+        input.name, "", "", w.constant(*out.shape[2:]),
+        axes=[2, 3], mode="linear", coordinate_transformation_mode="pytorch_half_pixel",
+    )  # fmt: skip
+
+
 def _zeros_like(w: GraphWriter, out: Value, input: Value) -> str:
     del input
     return w.add("ConstantOfShape", w.shape(out))
@@ -367,6 +386,14 @@ MODULES: Mapping[type[nn.Module], tuple[Function, tuple[str, ...], Arguments]] =
     ),
     nn.AdaptiveAvgPool2d: (
         _adaptive_avg_pool2d, (), lambda m: {"output_size": m.output_size}
+    ),
+    nn.ChannelShuffle: (_channel_shuffle, (), lambda m: {"groups": m.groups}),
+    nn.Upsample: (
+        _upsample,
+        (),
+        lambda m: {
+            "mode": m.mode, "align_corners": m.align_corners, "scale": m.scale_factor,
+        },
     ),
     nn.LeakyReLU: (_leaky_relu, (), lambda m: {"negative_slope": m.negative_slope}),
     nn.GELU: (_gelu, (), lambda m: {"approximate": m.approximate}),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hwnas.data.nasbench201 import DATASETS
+
 Cells = Literal["live", "all", "networks"]
 """``live``: the 9,445 cells without a dead operation; ``all``: 15,625; ``networks``: 5,425."""
 
-_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Table I"
 _NASGRAPH = "Huang et al., NASGraph, 2024, Tables 1 and 4"
 _EPSILON = "Gracheva, arXiv 2302.04406, Table 1 (cells with a value)"
@@ -35,7 +36,7 @@ def _row(
 ) -> dict[str, PublishedFigure]:
     return {
         dataset: PublishedFigure(value, cells, source)
-        for dataset, value in zip(_DATASETS, values, strict=True)
+        for dataset, value in zip(DATASETS, values, strict=True)
     }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
-from hwnas.graph import INPUT, OUTPUT, ArchGraph
+from hwnas.graph import INPUT, OUTPUT, ArchGraph, IntArray
 from hwnas.typing import FloatArray, InShape, Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -225,9 +225,14 @@ class NasBench201:
             stem=surrogate.stem,
         )
 
+    @property
+    def graph_labels(self) -> tuple[str, ...]:
+        """Every label in `to_graph` and `operation_graph`."""
+        return OPERATIONS
+
     def to_graph(self, arch: Cell) -> ArchGraph:
         """Give the canonical computation graph, one node an operation other than a skip."""
-        return cell_graph(arch).canonical()
+        return _canonical_graph(arch)
 
     def features(self, archs: Sequence[Cell]) -> FloatArray:
         """Give the `(n, 160)` GRAF features of the representatives, for models."""
@@ -259,9 +264,37 @@ def cell_graph(cell: Cell) -> ArchGraph:
     return ArchGraph(labels, adjacency)
 
 
+def operation_graph(cell: Cell) -> ArchGraph:
+    """Give the exact cell with a node for the operation of each edge, `none` and skips included.
+
+    The adjacency is the same for all cells: an operation feeds those that leave its target. Models
+    of measured cells see dead operations this way (Dudziak et al., BRP-NAS, 2020, Figure 2).
+    """
+    return ArchGraph((INPUT, *cell.operations, OUTPUT), _OPERATION_ADJACENCY)
+
+
+def _operation_adjacency() -> IntArray:
+    # The input leaves node 0, as if it came from an edge into it, and the output enters it last.
+    ends = [(-1, 0), *EDGES, (_OUTPUT_NODE, _OUTPUT_NODE + 1)]
+    follows = [[target == source for source, _ in ends] for _, target in ends]
+    adjacency = np.array(follows, dtype=np.int64)
+    adjacency.flags.writeable = False
+    return adjacency
+
+
+_OPERATION_ADJACENCY = _operation_adjacency()
+
+
+@cache
+def _canonical_graph(cell: Cell) -> ArchGraph:
+    graph = cell_graph(cell).canonical()
+    graph.adjacency.flags.writeable = False
+    return graph
+
+
 @cache
 def _canonical_key(cell: Cell) -> str:
-    return cell_graph(cell).digest()
+    return _canonical_graph(cell).digest()
 
 
 @lru_cache(maxsize=1)

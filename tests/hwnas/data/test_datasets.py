@@ -14,6 +14,7 @@ from hwnas.errors import UnknownNameError
         ("cifar10", 10, (3, 32, 32)),
         ("cifar100", 100, (3, 32, 32)),
         ("ImageNet16-120", 120, (3, 16, 16)),
+        ("ImageNet", 1000, (3, 224, 224)),
     ],
 )
 def test_known(name: str, num_classes: int, in_shape: tuple[int, int, int]) -> None:
@@ -21,8 +22,8 @@ def test_known(name: str, num_classes: int, in_shape: tuple[int, int, int]) -> N
     assert (dataset.name, dataset.num_classes, dataset.in_shape) == (name, num_classes, in_shape)
 
 
-def test_there_are_three() -> None:
-    assert len(DATASETS) == 3
+def test_there_are_four() -> None:
+    assert len(DATASETS) == 4
 
 
 def test_misspelt_name_is_suggested() -> None:

@@ -1,0 +1,122 @@
+"""Published measurements as cost models: tables by architecture, and sums over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol
+
+import numpy as np
+
+from hwnas.costs.source import CostRequest
+from hwnas.data.catalogue import sha256
+from hwnas.errors import InvalidValueError
+from hwnas.typing import Arch, Arch_contra, DeviceKey, Direction, FloatArray, SearchSpace
+
+
+class CostTable(Protocol[Arch_contra]):
+    """Published values."""
+
+    def values(self, archs: Sequence[Arch_contra]) -> FloatArray:
+        """Give `(n,)` values; NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTable(Generic[Arch]):
+    """Values of the architectures that were measured.
+
+    Attributes:
+        by_key: value by architecture, or by canonical key where there is a space.
+        space: space whose equal architectures share a value; None to look up exactly, where
+            networks of one class were measured apart from each other.
+    """
+
+    by_key: Mapping[Any, float]
+    space: SearchSpace[Arch] | None = None
+
+    def values(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` values; NaN where an architecture was not measured."""
+        keys = archs if self.space is None else map(self.space.canonical_key, archs)
+        return np.array([self.by_key.get(key, np.nan) for key in keys], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedCost(Generic[Arch]):
+    """A published metric on one device; equal contents and settings are equal cost models.
+
+    Attributes:
+        metric: what was measured.
+        unit: unit of the values.
+        device: device and publication.
+        dataset: data set that the networks are for.
+        provenance: source, file and SHA-256 of the file.
+        table: the values.
+    """
+
+    metric: str
+    unit: str
+    device: DeviceKey
+    dataset: str
+    provenance: Mapping[str, str]
+    table: CostTable[Arch]
+
+    direction: Direction = "minimize"
+
+    def predict(self, archs: Sequence[Arch]) -> FloatArray:
+        """Look architectures up.
+
+        Args:
+            archs: `(n,)` architectures.
+
+        Returns:
+            `(n,)` values in `unit`; NaN where the publication has none.
+        """
+        return self.table.values(archs)
+
+    def __repr__(self) -> str:
+        """State every setting, and the file by its checksum."""
+        return (
+            f"PublishedCost(dataset={self.dataset!r}, device={str(self.device)!r}, "
+            f"metric={self.metric!r}, sha256={self.provenance['sha256']!r})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare settings and the file's content."""
+        return isinstance(other, PublishedCost) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        """Hash settings and the file's content."""
+        return hash(repr(self))
+
+
+def provenance_of(source: str, path: Path) -> dict[str, str]:
+    """Give source, file and SHA-256 of the file that values come from."""
+    return {"source": source, "file": str(path), "sha256": sha256(path)}
+
+
+def require_networks(
+    request: CostRequest, source: str, spaces: Mapping[str, tuple[SearchSpace[Any], str]]
+) -> None:
+    """Check that a request is for the networks that a publication measured.
+
+    Args:
+        request: what a cost is asked for.
+        source: name of the source.
+        spaces: by name, the space with the settings it was measured with, and the data set.
+
+    Raises:
+        InvalidValueError: the networks are others; says which ones there are.
+    """
+    name = request.space.name
+    if name not in spaces:
+        raise InvalidValueError(
+            f"`space` must be {' or '.join(spaces)} for {source}, which holds no other networks, "
+            f"but got {name}: choose another cost source."
+        )
+    space, dataset = spaces[name]
+    if request.space != space or request.dataset.name != dataset:
+        raise InvalidValueError(
+            f"`space` and `dataset` must be {space!r} and {dataset} for {source}, whose networks "
+            f"are these, but got {request.space!r} and {request.dataset.name}."
+        )

@@ -1,0 +1,255 @@
+"""The once-for-all MobileNetV3 search space: kernels, expansions, depths and the resolution.
+
+Cai et al., Once for All: Train One Network and Specialize it for Efficient Deployment, ICLR 2020.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.graph import ArchGraph, chain_graph
+from hwnas.typing import InShape
+
+KERNELS = (3, 5, 7)
+EXPANSIONS = (3, 4, 6)
+DEPTHS = (2, 3, 4)
+RESOLUTIONS = tuple(range(128, 225, 4))
+WIDTHS = (1.0, 1.2)
+STAGES = 5
+
+_EXAMPLE = "r224|k3e3,k3e3|k5e4,k5e4|k3e6,k7e6|k3e3,k3e3,k3e3|k5e6,k5e6"
+
+
+class Layer(NamedTuple):
+    """The choices of one inverted residual block.
+
+    Attributes:
+        kernel: side of the depthwise kernel.
+        expansion: how many times the channels before it the block has inside.
+    """
+
+    kernel: int
+    expansion: int
+
+    def __str__(self) -> str:
+        return f"k{self.kernel}e{self.expansion}"
+
+
+@dataclass(frozen=True, order=True)
+class MobileNetV3Arch:
+    """An architecture; layers beyond the depth of a stage are not part of it.
+
+    The text is the resolution and the layers of each stage, e.g. ``r224|k3e3,k3e3|...``.
+
+    Attributes:
+        resolution: side of the image that the first convolution sees.
+        stages: layers of each of the five stages, 2 to 4 of them.
+    """
+
+    resolution: int
+    stages: tuple[tuple[Layer, ...], ...]
+
+    def __post_init__(self) -> None:
+        _check("resolution", self.resolution, RESOLUTIONS)
+        if len(self.stages) != STAGES:
+            raise InvalidArchitectureError(
+                f"`stages` must be {STAGES}, but got {len(self.stages)}; a valid architecture is "
+                f"{_EXAMPLE!r}."
+            )
+        for number, layers in enumerate(self.stages, start=1):
+            _check(f"depth of stage {number}", len(layers), DEPTHS)
+            for layer in layers:
+                _check(f"kernel in stage {number}", layer.kernel, KERNELS)
+                _check(f"expansion in stage {number}", layer.expansion, EXPANSIONS)
+
+    def __str__(self) -> str:
+        return "|".join([f"r{self.resolution}", *(",".join(map(str, s)) for s in self.stages)])
+
+
+def _check(what: str, value: int, allowed: Sequence[int]) -> None:
+    if value not in allowed:
+        raise InvalidArchitectureError(
+            f"`{what}` must be one of {', '.join(map(str, allowed))}, but got {value}."
+        )
+
+
+def _layer_names(stage: int, layer: int) -> tuple[str, str]:
+    return f"kernel_{stage + 1}_{layer + 1}", f"expansion_{stage + 1}_{layer + 1}"
+
+
+def _parameters() -> dict[str, tuple[str, ...]]:
+    named: dict[str, Sequence[int]] = {"resolution": RESOLUTIONS}
+    for stage in range(STAGES):
+        named[f"depth_{stage + 1}"] = DEPTHS
+        for layer in range(max(DEPTHS)):
+            named.update(zip(_layer_names(stage, layer), (KERNELS, EXPANSIONS), strict=True))
+    return {name: tuple(map(str, choices)) for name, choices in named.items()}
+
+
+PARAMETERS = _parameters()
+
+
+@dataclass(frozen=True)
+class MobileNetV3:
+    """Once-for-all MobileNetV3: five stages of 2 to 4 blocks, kernels, expansions, resolution.
+
+    Attributes:
+        width: multiplier of all channels: 1.2 as in the networks that HELP measured, or 1.0.
+    """
+
+    width: float = 1.2
+    name: str = field(default="mobilenetv3", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.width not in WIDTHS:
+            raise InvalidValueError(
+                f"`width` must be one of {', '.join(map(str, WIDTHS))}, as published, but got "
+                f"{self.width}."
+            )
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """``resolution``, ``depth_S``, and ``kernel_S_L`` and ``expansion_S_L`` of each layer."""
+        return PARAMETERS
+
+    @property
+    def graph_labels(self) -> tuple[str, ...]:
+        """Every part, between colons, of the labels in `to_graph`."""
+        sides = (f"resize{r}" for r in RESOLUTIONS)
+        choices = (*(f"k{k}" for k in KERNELS), *(f"e{e}" for e in EXPANSIONS))
+        return (*sides, *choices, *(f"stage{s + 1}" for s in range(STAGES)), "first")
+
+    def parse(self, text: str) -> MobileNetV3Arch:
+        """Read the text; `InvalidArchitectureError` names what is wrong."""
+        resolution, *stages = text.strip().split("|")
+        try:
+            return MobileNetV3Arch(
+                int(_match(r"r(\d{1,4})", resolution)[0]),
+                tuple(tuple(map(_parse_layer, stage.split(","))) for stage in stages),
+            )
+        except InvalidArchitectureError as error:
+            raise InvalidArchitectureError(f"{error} The text was {text!r}.") from None
+
+    def decode(self, parameters: Mapping[str, Any]) -> MobileNetV3Arch:
+        """Make the architecture; parameters beyond the depths and of other names are left alone."""
+        wanted = {name: _choice(name, parameters) for name in ("resolution", *_DEPTH_NAMES)}
+        stages = []
+        for stage, depth_name in enumerate(_DEPTH_NAMES):
+            names = [_layer_names(stage, layer) for layer in range(wanted[depth_name])]
+            stages.append(tuple(Layer(*(_choice(n, parameters) for n in pair)) for pair in names))
+        return MobileNetV3Arch(wanted["resolution"], tuple(stages))
+
+    def encode(self, arch: MobileNetV3Arch) -> dict[str, str]:
+        """Give the parameters that count: none of layers beyond the depth."""
+        values: dict[str, int] = {"resolution": arch.resolution}
+        for stage, layers in enumerate(arch.stages):
+            values[_DEPTH_NAMES[stage]] = len(layers)
+            for number, layer in enumerate(layers):
+                values.update(zip(_layer_names(stage, number), layer, strict=True))
+        return {name: str(value) for name, value in values.items()}
+
+    def is_valid(self, arch: MobileNetV3Arch) -> bool:
+        """Tell that the output depends on the input, as it always does in a chain."""
+        del arch
+        return True
+
+    def canonical_key(self, arch: MobileNetV3Arch) -> str:
+        """Give the text: architectures hold nothing but what their network has."""
+        return str(arch)
+
+    def representative(self, arch: MobileNetV3Arch) -> MobileNetV3Arch:
+        """Give the architecture itself."""
+        return arch
+
+    def neighbours(self, arch: MobileNetV3Arch) -> Sequence[MobileNetV3Arch]:
+        """List the architectures with another resolution, layer choice, or one layer more or less.
+
+        The last layer of a stage is what comes and goes, with any choice.
+        """
+        found = [replace(arch, resolution=r) for r in RESOLUTIONS if r != arch.resolution]
+        for number, layers in enumerate(arch.stages):
+            for other in _other_stages(layers):
+                stages = (*arch.stages[:number], other, *arch.stages[number + 1 :])
+                found.append(replace(arch, stages=stages))
+        return found
+
+    def sample(self, rng: np.random.Generator) -> MobileNetV3Arch:
+        """Draw every parameter uniformly."""
+        return self.decode(
+            {name: choices[rng.integers(len(choices))] for name, choices in PARAMETERS.items()}
+        )
+
+    def build(
+        self, arch: MobileNetV3Arch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
+    ) -> nn.Module:
+        """Build the network of the architecture as a plain one, without weights of a supernet.
+
+        Args:
+            arch: the architecture.
+            num_classes: classes K.
+            in_shape: (C, H, W) of an image. One of another size than the architecture's
+                resolution is resized first, bilinearly.
+
+        Returns:
+            A network that maps `(B, C, H, W)` images to `(B, K)` logits.
+        """
+        from hwnas.spaces.mobilenetv3_network import MobileNetV3Network
+
+        return MobileNetV3Network(arch, self.width, num_classes, in_shape)
+
+    def to_graph(self, arch: MobileNetV3Arch) -> ArchGraph:
+        """Give the chain of blocks after the resolution, labelled e.g. ``k5:e3:stage2:first``."""
+        blocks = [
+            f"k{layer.kernel}:e{layer.expansion}:stage{stage}{'' if number else ':first'}"
+            for stage, layers in enumerate(arch.stages, start=1)
+            for number, layer in enumerate(layers)
+        ]
+        return chain_graph([f"resize{arch.resolution}", *blocks])
+
+
+_DEPTH_NAMES = tuple(f"depth_{stage + 1}" for stage in range(STAGES))
+_ALL_LAYERS = tuple(Layer(k, e) for k in KERNELS for e in EXPANSIONS)
+
+
+def _other_stages(layers: tuple[Layer, ...]) -> list[tuple[Layer, ...]]:
+    """Give the stages with one choice changed, one layer added or one taken away."""
+    changed = [
+        (*layers[:i], other, *layers[i + 1 :])
+        for i, layer in enumerate(layers)
+        for other in _ALL_LAYERS
+        if (other.kernel == layer.kernel) != (other.expansion == layer.expansion)
+    ]
+    longer = [(*layers, more) for more in _ALL_LAYERS] if len(layers) < max(DEPTHS) else []
+    shorter = [layers[:-1]] if len(layers) > min(DEPTHS) else []
+    return [*changed, *longer, *shorter]
+
+
+def _choice(name: str, parameters: Mapping[str, Any]) -> int:
+    if name not in parameters:
+        raise InvalidArchitectureError(f"`parameters` must hold {name}, but it is missing.")
+    if str(parameters[name]) not in PARAMETERS[name]:
+        raise InvalidArchitectureError(
+            f"`{name}` must be one of {', '.join(PARAMETERS[name])}, but got {parameters[name]!r}."
+        )
+    return int(parameters[name])
+
+
+def _match(pattern: str, text: str) -> tuple[str, ...]:
+    found = re.fullmatch(pattern, text.strip())
+    if found is None:
+        raise InvalidArchitectureError(
+            f"{text!r} must have the form {pattern!r}; a valid architecture is {_EXAMPLE!r}."
+        )
+    return found.groups()
+
+
+def _parse_layer(text: str) -> Layer:
+    kernel, expansion = _match(r"k(\d)e(\d)", text)
+    return Layer(int(kernel), int(expansion))

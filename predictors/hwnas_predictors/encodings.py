@@ -1,0 +1,119 @@
+"""Architectures as vectors: one flag a choice, and columns of scores and counts.
+
+Every encoding describes the architectures that it is given. Models of tables that were measured
+cell by cell take them as they are; models of networks take `space.representative` of each first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hwnas.costs.counters import METRICS, CounterCost, Metric
+from hwnas.data.datasets import Dataset
+from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+
+def one_hot_names(space: SearchSpace[Arch]) -> tuple[str, ...]:
+    """Name the columns of `one_hot`, e.g. ``edge_0_1=none``."""
+    parameters = space.parameters.items()
+    return tuple(f"{name}={choice}" for name, choices in parameters for choice in choices)
+
+
+def one_hot(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
+    """Give one flag for each choice of each parameter.
+
+    Args:
+        space: any search space.
+        archs: `(n,)` architectures.
+
+    Returns:
+        `(n, f)` zeros and ones in the order of `one_hot_names`. A parameter that an architecture
+        does not have, such as the kernel of a layer beyond the depth, has no flag.
+    """
+    column = {
+        pair: i
+        for i, pair in enumerate(
+            (name, choice) for name, choices in space.parameters.items() for choice in choices
+        )
+    }
+    flags = np.zeros((len(archs), len(column)))
+    for row, arch in enumerate(archs):
+        flags[row, [column[pair] for pair in space.encode(arch).items()]] = 1.0
+    return flags
+
+
+def counter_columns(
+    space: SearchSpace[Arch],
+    archs: Sequence[Arch],
+    dataset: Dataset,
+    metrics: Sequence[Metric] = ("params", "macs"),
+) -> FloatArray:
+    """Count parameters, MACs and the like of the networks.
+
+    Networks are built to be counted, which takes tens of milliseconds for a class of equal
+    architectures, once a process.
+
+    Args:
+        space: search space.
+        archs: `(n,)` architectures.
+        dataset: number of classes and image shape.
+        metrics: what is counted: ``params``, ``macs``, ``flops``, ``peak_memory`` or ``layers``.
+
+    Returns:
+        `(n, m)` natural logarithms of the counts, which differ by orders of magnitude.
+
+    Raises:
+        UnknownNameError: no such metric.
+    """
+    columns = []
+    for metric in metrics:
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
+        cost = CounterCost(space, metric, dataset.num_classes, dataset.in_shape)
+        columns.append(np.log(cost.predict(archs)))
+    return np.array(columns).T.reshape(len(archs), len(metrics))
+
+
+def score_columns(
+    space: SearchSpace[Arch], archs: Sequence[Arch], scores: Mapping[str, Mapping[str, float]]
+) -> FloatArray:
+    """Look zero-cost scores up that are known already.
+
+    Args:
+        space: search space.
+        archs: `(n,)` architectures.
+        scores: by name of the proxy, the score by canonical key.
+
+    Returns:
+        `(n, p)` scores; NaN where a proxy has no value for a network.
+
+    Raises:
+        DataNotFoundError: an architecture has no entry; names it.
+    """
+    keys = [space.canonical_key(arch) for arch in archs]
+    for name, known in scores.items():
+        absent = next((a for a, key in zip(archs, keys, strict=True) if key not in known), None)
+        if absent is not None:
+            raise DataNotFoundError(
+                f"`scores` must hold {name} of every architecture, but {absent} is missing: score "
+                f"it with `hwnas score`."
+            )
+    columns = [[known[key] for key in keys] for known in scores.values()]
+    return np.array(columns, dtype=np.float64).T.reshape(len(archs), len(scores))
+
+
+def join_columns(*parts: FloatArray) -> FloatArray:
+    """Put encodings of the same `(n,)` architectures side by side, `(n, f)` in all.
+
+    Raises:
+        InvalidValueError: the parts are of different numbers of architectures.
+    """
+    sizes = {len(part) for part in parts}
+    if len(sizes) != 1:
+        raise InvalidValueError(
+            f"`parts` must describe the same architectures, but have {sorted(sizes)} rows."
+        )
+    return np.concatenate(parts, axis=1)

@@ -1,0 +1,136 @@
+"""Computation graphs of many architectures as arrays of one size, for graph networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import InvalidValueError
+from hwnas.graph import INPUT, OUTPUT, ArchGraph
+from hwnas.typing import Arch, SearchSpace
+
+FloatBatch = npt.NDArray[np.float32]
+
+_SEPARATOR = ":"
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Graphs, padded at the end to the same number of nodes.
+
+    Attributes:
+        adjacency: `(n, v, v)` how often the value of node `i` is an addend of node `j`'s input.
+        features: `(n, v, f)` flags of the parts of a node's label; the first two are input and
+            output.
+        mask: `(n, v)` which nodes there are.
+    """
+
+    adjacency: FloatBatch
+    features: FloatBatch
+    mask: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+
+@runtime_checkable
+class LabelledSpace(Protocol):
+    """A search space that lists what stands in the labels of its graphs."""
+
+    @property
+    def graph_labels(self) -> tuple[str, ...]:
+        """Every part, between colons, of the labels in `to_graph`."""
+
+
+def graph_labels(space: SearchSpace[Arch]) -> tuple[str, ...]:
+    """Give the parts of node labels that a space lists.
+
+    Raises:
+        InvalidValueError: the space does not list them.
+    """
+    if not isinstance(space, LabelledSpace):
+        raise InvalidValueError(
+            f"`space` must have `graph_labels` for graph batches, but {space.name} has none: give "
+            f"`labels`, e.g. `labels_in` of many graphs."
+        )
+    return space.graph_labels
+
+
+def labels_in(graphs: Iterable[ArchGraph]) -> tuple[str, ...]:
+    """Give the parts of node labels that occur in graphs, sorted."""
+    parts = {part for g in graphs for label in g.operations[1:-1] for part in _parts(label)}
+    return tuple(sorted(parts))
+
+
+def graph_batch(
+    space: SearchSpace[Arch],
+    archs: Sequence[Arch],
+    labels: Sequence[str] | None = None,
+    nodes: int | None = None,
+    to_graph: Callable[[Arch], ArchGraph] | None = None,
+) -> GraphBatch:
+    """Encode architectures as a batch of graphs.
+
+    Args:
+        space: search space.
+        archs: `(n,)` architectures.
+        labels: parts of node labels that have a feature; those that the space lists if None. A
+            label such as ``k3_e6:16>24`` has the parts between its colons.
+        nodes: number of nodes v; that of the largest graph if None.
+        to_graph: gives the graph of an architecture; None for the space's canonical one, e.g.
+            `hwnas.spaces.nasbench201.operation_graph` for exact cells.
+
+    Returns:
+        The batch, with `len(labels) + 2` features.
+
+    Raises:
+        InvalidValueError: the space lists no labels, a label has a part that has no feature, or a
+            graph has more than `nodes` nodes.
+    """
+    names = (INPUT, OUTPUT, *(graph_labels(space) if labels is None else labels))
+    graphs = [(to_graph or space.to_graph)(arch) for arch in archs]
+    largest = max(map(len, graphs), default=0)
+    v = largest if nodes is None else nodes
+    if largest > v:
+        raise InvalidValueError(f"`nodes` must be at least {largest}, but got {v}.")
+    number = {name: i for i, name in enumerate(names)}
+    rows = _Rows(number)
+    batch = GraphBatch(
+        np.zeros((len(graphs), v, v), dtype=np.float32),
+        np.zeros((len(graphs), v, len(names)), dtype=np.float32),
+        np.zeros((len(graphs), v), dtype=np.bool_),
+    )
+    for i, graph in enumerate(graphs):
+        size = len(graph)
+        batch.adjacency[i, :size, :size] = graph.adjacency
+        batch.features[i, :size] = [rows[label] for label in graph.operations]
+        batch.mask[i, :size] = True
+    return batch
+
+
+class _Rows(dict[str, FloatBatch]):
+    """The features of a label, worked out once."""
+
+    def __init__(self, number: dict[str, int]) -> None:
+        super().__init__()
+        self._number = number
+
+    def __missing__(self, label: str) -> FloatBatch:
+        row = np.zeros(len(self._number), dtype=np.float32)
+        for part in _parts(label):
+            if part not in self._number:
+                raise InvalidValueError(
+                    f"`labels` must hold every part of a node's label, but {part!r} of {label!r} "
+                    f"is missing."
+                )
+            row[self._number[part]] = 1.0
+        self[label] = row
+        return row
+
+
+def _parts(label: str) -> list[str]:
+    return label.split(_SEPARATOR)
