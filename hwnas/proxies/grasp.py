@@ -78,7 +78,7 @@ class Grasp:
 
     name: ClassVar[str] = "grasp"
     direction: ClassVar[Direction] = "maximize"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({HessianGradient()})
 
     def score(self, signals: Signals) -> float:
