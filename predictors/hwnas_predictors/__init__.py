@@ -1,1 +1,1 @@
-"""Learned predictors of latency, energy and accuracy: reserved, this version has none yet."""
+"""Learned predictors of latency, energy and accuracy."""
