@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hwnas.errors import MissingDependencyError, unknown_name
 
-Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts"]
+Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts", "predictors"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "spaces": {"nasbench201": "hwnas.spaces.nasbench201:NasBench201"},
@@ -59,6 +59,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "count": "hwnas.costs.counters:CounterSource",
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
+        "predictor": "hwnas.costs.predictor_source:PredictorSource",
     },
     "strategies": {
         "random-search": "hwnas.strategies.random_search:RandomSearch",
@@ -72,6 +73,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "optuna": "hwnas_optuna.search:OptunaHost",
         "nni": "hwnas_nni.results:NniHost",
     },
+    "predictors": {"transfer": "hwnas_predictors.transfer:TransferPredictor"},
 }
 
 _SINGULAR: Mapping[Kind, str] = {
@@ -80,6 +82,7 @@ _SINGULAR: Mapping[Kind, str] = {
     "costs": "cost",
     "strategies": "strategy",
     "hosts": "host",
+    "predictors": "predictor",
 }
 
 

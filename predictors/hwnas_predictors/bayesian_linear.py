@@ -63,7 +63,8 @@ class NormalMixture:
             middle = (low + high) / 2
             below = self.weights @ ndtr((middle - self.means) / self.stds) < probability
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return (low + high) / 2
+        quantile: FloatArray = (low + high) / 2
+        return quantile
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,14 @@ import numpy as np
 from scipy import optimize
 
 from hwnas.typing import FloatArray
-from hwnas_predictors.bayesian_linear import LogNormal
+from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
 
 OFFSET_VARIANCE = 10.0
 """Prior variance of a device's mean target: practically free."""
 _RIDGE = 1.0
 _DRAWS = 2
+# Without a bound, targets without noise would make the covariance singular.
+_NOISE_BOUNDS = (float(np.log(NOISE_GRID[0])), float(np.log(NOISE_GRID[-1])))
 _NARROWEST_NOISE_PRIOR = 0.3
 
 
@@ -79,7 +81,9 @@ def learn_prior(
     variances, log_noises = _maximise_evidence(tasks, len(targets))
     spread = max(float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
     noise = LogNormal(float(np.mean(log_noises)), spread)
-    return DevicePrior(means, smoothed @ _axes(fits, components), variances, noise)
+    # A single device's own fit is no knowledge from other devices.
+    kept = components if len(targets) > 1 else 0
+    return DevicePrior(means, smoothed @ _axes(fits, kept), variances, noise)
 
 
 def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
@@ -131,7 +135,8 @@ def _maximise_evidence(tasks: Sequence[_Task], devices: int) -> tuple[FloatArray
         return value, slope
 
     start = np.concatenate([[0.0], np.full(blocks - 1, -4.0), np.full(devices, -2.5)])
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B")
+    bounds = [(None, None)] * blocks + [_NOISE_BOUNDS] * devices
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return np.exp(found.x[:blocks]), found.x[blocks:]
 
 

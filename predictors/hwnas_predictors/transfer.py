@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
 from hwnas.errors import InvalidValueError
 from hwnas.pareto.space_text import read_space
 from hwnas.seeding import derive_seed
@@ -24,7 +25,6 @@ from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
 from hwnas_predictors.features import ArchFeatures
-from hwnas_predictors.predictor_file import Facts, PredictorFile, read_predictor_file
 
 ANY_DEVICE = DeviceKey("any")
 CANDIDATES = 1500
@@ -211,6 +211,17 @@ class TransferPredictor(Generic[Arch]):
     def load(cls, path: str | os.PathLike[str]) -> TransferPredictor[Arch]:
         """Read a file written by `save`; `DataFormatError` if it is not one."""
         return cls.from_file(read_predictor_file(path, cls.kind))
+
+    @classmethod
+    def shipped(cls, space: SearchSpace[Any]) -> TransferPredictor[Any]:
+        """Load the pool that comes with the package for a search space.
+
+        Raises:
+            DataNotFoundError: there is none for this space with these settings.
+        """
+        from hwnas_predictors.shipped import shipped_pool
+
+        return cls.from_file(shipped_pool(space))
 
     @classmethod
     def from_file(cls, file: PredictorFile) -> TransferPredictor[Arch]:

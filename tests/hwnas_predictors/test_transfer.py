@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import PredictorContract
 from hwnas.typing import DeviceKey, Predictor
-from hwnas_predictors.predictor_file import PredictorFile, read_predictor_file
 from hwnas_predictors.transfer import TransferPredictor
 from tests.hwnas_predictors.conftest import SyntheticDevices
 
@@ -192,3 +192,14 @@ def test_a_pool_alone_predicts_nothing(
 ) -> None:
     with pytest.raises(InvalidValueError, match="`adapt` must be called"):
         pool.predict(devices.archs)
+
+
+# Logarithms, power 0, would not add up as these costs do.
+@pytest.mark.parametrize("power", [0.75, 1.0])
+def test_a_single_device_without_noise_is_learned(
+    space: NasBench201, devices: SyntheticDevices, power: float
+) -> None:
+    cost = devices.true[0]
+    predictor = TransferPredictor(space, power=power).fit(devices.archs[:150], cost[:150])
+    found = predictor.predict(devices.archs[150:])
+    assert np.abs(found / cost[150:] - 1).max() < 0.1
