@@ -14,7 +14,7 @@ SPACE = NasBench201()
 OBJECTIVES = [ObjectiveInfo("score", "", "maximize"), ObjectiveInfo("mine_latency_ms", "ms")]
 
 
-class Sure(CounterCost):
+class Sure(CounterCost[Cell]):
     """A cost whose standard deviation is 0.5 for every architecture."""
 
     def predict_std(self, archs: Sequence[Cell]) -> FloatArray:
