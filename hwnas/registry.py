@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hwnas.errors import MissingDependencyError, unknown_name
 
-Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts"]
+Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts", "predictors"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "spaces": {
@@ -65,6 +65,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "help": "hwnas.costs.help:HelpSource",
         "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
         "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
+        "predictor": "hwnas.costs.predictor_source:PredictorSource",
     },
     "strategies": {
         "random-search": "hwnas.strategies.random_search:RandomSearch",
@@ -78,6 +79,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "optuna": "hwnas_optuna.search:OptunaHost",
         "nni": "hwnas_nni.results:NniHost",
     },
+    "predictors": {"transfer": "hwnas_predictors.transfer:TransferPredictor"},
 }
 
 _SINGULAR: Mapping[Kind, str] = {
@@ -86,6 +88,7 @@ _SINGULAR: Mapping[Kind, str] = {
     "costs": "cost",
     "strategies": "strategy",
     "hosts": "host",
+    "predictors": "predictor",
 }
 
 

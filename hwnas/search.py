@@ -19,7 +19,9 @@ from hwnas.host import package_versions
 from hwnas.objectives import ValueObjective
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
+from hwnas.pareto.uncertainty import notices, with_uncertainty
 from hwnas.sources import CostValues
+from hwnas.typing import UncertainCostModel
 
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
@@ -205,7 +207,8 @@ class Search:
                 "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
             },
         )
-        self.notices += redundancies(front)
+        front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
+        self.notices += [*redundancies(front), *notices(front)]
         write_results(front, self.folder.path, evaluator.space)
         return front
 
@@ -278,6 +281,15 @@ def _cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:
     for objective in objectives:
         if isinstance(objective, ValueObjective) and isinstance(objective.source, CostValues):
             yield objective.source
+
+
+def uncertain_costs(objectives: Iterable[Any]) -> dict[str, UncertainCostModel[Any]]:
+    """Find the costs that know how sure they are, by name of their objective."""
+    return {
+        source.name: cast(UncertainCostModel[Any], source.cost)
+        for source in _cost_sources(objectives)
+        if hasattr(source.cost, "predict_std")
+    }
 
 
 def _describe(source: CostValues[Any]) -> dict[str, Any]:

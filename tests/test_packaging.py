@@ -45,9 +45,13 @@ def test_catalogue_and_contract_tests_are_installed(installed: list[str]) -> Non
 
 def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:
     code = [name for name in installed if ".dist-info/" not in name]
-    # The one table is computed by hwnas itself; published data is never installed.
+    # Scores and predictors are computed by hwnas itself; published data is never installed.
     scores = [name for name in code if name.endswith(".npz")]
-    assert scores == ["hwnas/ranking/shipped/nasbench201-cifar10.npz"]
+    spaces = ("fbnet", "mobilenetv3", "nasbench201")
+    assert sorted(scores) == [
+        "hwnas/ranking/shipped/nasbench201-cifar10.npz",
+        *(f"hwnas_predictors/shipped/{space}.npz" for space in spaces),
+    ]
     assert not [n for n in code if n not in scores and Path(n).suffix not in KINDS]
     assert [name for name in code if name.endswith(".json")] == ["hwnas/data/catalogue.json"]
     assert not [name for name in code if "tests/" in name or Path(name).name.startswith("test_")]

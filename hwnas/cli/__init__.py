@@ -42,7 +42,18 @@ def _options(
 
 @cache
 def _register() -> None:
-    from hwnas.cli import data, doctor, listing, pareto, profile, rank, score, search, worker
+    from hwnas.cli import (
+        data,
+        doctor,
+        listing,
+        pareto,
+        predict,
+        profile,
+        rank,
+        score,
+        search,
+        worker,
+    )  # fmt: skip
 
     app.command("search")(search.search)
     app.command("worker")(worker.worker)
@@ -50,6 +61,7 @@ def _register() -> None:
     app.command("rank")(rank.rank)
     app.command("profile")(profile.profile)
     app.add_typer(pareto.app, name="pareto")
+    app.add_typer(predict.app, name="predict")
     app.add_typer(data.app, name="data")
     app.command("spaces")(listing.spaces)
     app.command("proxies")(listing.proxies)

@@ -51,9 +51,15 @@ def proxies(as_json: AsJson = False) -> None:
 
 def costs(as_json: AsJson = False) -> None:
     """List the costs as SOURCE:DEVICE:METRIC. Example: hwnas costs."""
+    from hwnas.costs.source import FileCostSource
+
     rows = []
     for name in registry.names("costs"):
-        for option in registry.load("costs", name)().options():
+        source = registry.load("costs", name)()
+        if isinstance(source, FileCostSource):
+            rows.append({"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"})
+            continue
+        for option in source.options():
             rows.append(
                 {
                     "cost": f"{name}:{option.device}:{option.metric}",

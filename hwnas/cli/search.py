@@ -29,7 +29,8 @@ def search(
     cost: Annotated[
         list[str] | None,
         typer.Option(
-            help="SOURCE:DEVICE:METRIC, see `hwnas costs`. [default: onnxruntime:cpu:latency]"
+            help="SOURCE:DEVICE:METRIC or predictor:FILE, see `hwnas costs`. "
+            "[default: onnxruntime:cpu:latency]"
         ),
     ] = None,
     constraint: Annotated[

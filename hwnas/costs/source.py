@@ -5,7 +5,8 @@ arguments. How known sources are spelled in these terms:
 
 - ``hw-nas-bench:edgegpu:energy`` is a table with ten (device, metric) pairs;
 - ``count:macs`` is a counter, whose only device is ``any``;
-- ``onnxruntime:cpu:latency`` is a measurement on this host.
+- ``onnxruntime:cpu:latency`` is a measurement on this host;
+- ``predictor:mine.npz`` is a predictor that `hwnas predict` wrote: a `FileCostSource`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from hwnas import registry
 from hwnas.data.datasets import Dataset
@@ -64,6 +65,14 @@ class CostSource(Protocol):
 
     def make(self, request: CostRequest) -> CostModel[Any]:
         """Make the cost model; `HwnasError` if it cannot serve the request."""
+
+
+@runtime_checkable
+class FileCostSource(Protocol):
+    """A maker of cost models from files: a user writes ``SOURCE:FILE``."""
+
+    def open(self, file: Path, space: SearchSpace[Any]) -> CostModel[Any]:
+        """Make the cost model of a file; `HwnasError` if it is not for the space."""
 
 
 class CostSpec(NamedTuple):
@@ -139,7 +148,7 @@ def make_cost(
     """Make the cost model that a user's text describes.
 
     Args:
-        spec: ``SOURCE[:DEVICE][:METRIC]``.
+        spec: ``SOURCE[:DEVICE][:METRIC]``, or ``SOURCE:FILE`` where the source reads files.
         space: search space of the architectures.
         dataset: data set that the networks are built for.
         data_folder: folder of published data; None for the default one.
@@ -149,5 +158,10 @@ def make_cost(
         UnknownNameError: no such source, device or metric.
         DataNotFoundError: the source needs published data that is absent.
     """
+    name, _, file = spec.partition(":")
+    if name and isinstance(by_file := get_source(name), FileCostSource):
+        if not file:
+            raise InvalidValueError(f"`cost` must be {name}:FILE, but got {spec!r}.")
+        return by_file.open(Path(file), space)
     source, device, metric = parse_cost_spec(spec)
     return get_source(source).make(CostRequest(space, device, metric, dataset, data_folder))

@@ -1,0 +1,43 @@
+"""Make the pools of devices that come with hwnas: one file a search space.
+
+Usage: python benchmarks/predictors/ship.py [SPACE ...]
+
+Learns from HELP's published latencies (all devices of a space; MIT licence) and writes
+``predictors/hwnas_predictors/shipped/SPACE.npz``. The file states the checksum of the data.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hwnas.data.device_pool import device_pool
+from hwnas.data.help import HELP_SPACES
+from hwnas_predictors.transfer import TransferPredictor
+
+FOLDER = Path(__file__).parents[2] / "predictors/hwnas_predictors/shipped"
+SEED = 0
+# Costs of this space are products with the resolution, so their logarithms add up.
+POWERS = {"mobilenetv3": 0.0}
+POWER = 0.75
+
+
+def main() -> None:
+    for name in sys.argv[1:] or HELP_SPACES:
+        pool = device_pool(name)
+        predictor = TransferPredictor(
+            pool.space,
+            pool.metric,
+            pool.unit,
+            power=POWERS.get(name, POWER),
+            seed=SEED,
+            data=f"HELP {name} {pool.fingerprint}",
+        )
+        predictor.fit(pool.archs, pool.costs)
+        predictor.save(FOLDER / f"{name}.npz")
+        size = (FOLDER / f"{name}.npz").stat().st_size
+        print(f"{name}: {len(pool.names)} devices, {len(pool.archs)} architectures, {size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""`hwnas predict`: from a few measurements to the cost of every architecture on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.output import note, print_json_lines, print_table
+
+if TYPE_CHECKING:
+    from hwnas.typing import SearchSpace
+
+app = typer.Typer(
+    help="Predict the latency or energy of every architecture from a few measurements.",
+    no_args_is_help=True,
+)
+
+Space = Annotated[str, typer.Option(help="Search space, by name or repr: see `hwnas spaces`.")]
+Pool = Annotated[
+    Path | None,
+    typer.Option("--model", help="Pool written by `train`. [default: the one of the package]"),
+]
+Csv = Annotated[
+    Path, typer.Option("--measurements", help="CSV with the columns arch and e.g. latency_ms.")
+]
+Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
+Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+@app.command()
+def support(
+    space: Space = "nasbench201",
+    n: Annotated[int, typer.Option("-n", min=2, help="Architectures to measure.")] = 10,
+    seed: Seed = 0,
+    model: Pool = None,
+) -> None:
+    """Print the architectures to measure, as a CSV file to be filled in.
+
+    They are chosen so that their measurements say the most about all others.
+
+    Example: hwnas predict support -n 10 > mine.csv
+    """
+    from hwnas.cli.measurements import column_name
+
+    pool = _pool(space, model)
+    typer.echo(f"arch,{column_name(pool.metric, pool.unit)}")
+    for arch in pool.choose_support(n, seed):
+        typer.echo(f"{_quoted(str(arch))},")
+
+
+@app.command()
+def adapt(
+    measurements: Csv,
+    out: Out,
+    space: Space = "nasbench201",
+    model: Pool = None,
+    device: Annotated[str, typer.Option(help="Name of the device.")] = "mine",
+    runtime: Annotated[str, typer.Option(help="Software that ran the networks.")] = "unknown",
+    precision: Annotated[str, typer.Option(help="Number format.")] = "float32",
+    batch: Annotated[int, typer.Option(min=1, help="Images a run.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Make the predictor of a device from a few measured architectures.
+
+    Example: hwnas predict adapt --space nasbench201 --measurements mine.csv --out mine.npz
+    """
+    from hwnas.cli.measurements import read_measurements
+    from hwnas.typing import DeviceKey
+
+    pool = _pool(space, model)
+    table = read_measurements(measurements, pool.space)
+    key = DeviceKey(device, runtime, precision, batch, threads)
+    adapted = pool.adapt(table.archs, table.of(pool.metric, pool.unit), key)
+    adapted.save(out)
+    note(f"{out}: {pool.metric} in {pool.unit} on {key}; search with --cost predictor:{out}")
+
+
+@app.command()
+def train(
+    measurements: Annotated[
+        Path, typer.Option(help="CSV with arch and one column a device, or one column alone.")
+    ],
+    out: Out,
+    space: Space = "nasbench201",
+    metric: Annotated[str, typer.Option(help="What was measured.")] = "latency",
+    unit: Annotated[str, typer.Option(help="Unit of every column.")] = "ms",
+    seed: Seed = 0,
+) -> None:
+    """Learn a pool of devices, or a single device where there is one column of costs.
+
+    Example: hwnas predict train --measurements lab.csv --out lab.npz
+    """
+    from hwnas import registry
+    from hwnas.cli.measurements import read_measurements
+    from hwnas.data.catalogue import sha256
+    from hwnas.pareto.space_text import read_space
+    from hwnas.typing import DeviceKey
+
+    table = read_measurements(measurements, read_space(space))
+    costs = list(table.columns.values())
+    predictor = registry.load("predictors", "transfer")(
+        read_space(space), metric, unit, seed=seed, data=sha256(measurements)
+    )
+    predictor.fit(table.archs, costs[0] if len(costs) == 1 else costs)
+    if len(costs) == 1:
+        predictor.device = DeviceKey(next(iter(table.columns)))
+    predictor.save(out)
+    note(f"{out}: {metric} in {unit} of {', '.join(table.columns)}")
+
+
+@app.command()
+def evaluate(
+    file: Predictor,
+    measurements: Csv,
+    as_json: AsJson = False,
+) -> None:
+    """Compare predictions with measurements that were not used.
+
+    Example: hwnas predict evaluate mine.npz --measurements more.csv
+    """
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from hwnas.cli.measurements import read_measurements
+
+    predictor = _predictor(file)
+    table = read_measurements(measurements, predictor.space)
+    costs = table.of(predictor.metric, predictor.unit)
+    known = np.isfinite(costs)
+    archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
+    predicted = predictor.predict(archs)
+    low, high = predictor.predict_interval(archs, 0.9).T
+    row = {
+        "n": len(costs),
+        "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
+        "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
+        "coverage_90": float(np.mean((low <= costs) & (costs <= high))),
+        "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),
+        "unit": predictor.unit,
+        "device": str(predictor.device),
+    }
+    _show([row], as_json)
+
+
+@app.command()
+def export(
+    file: Predictor,
+    arch: Annotated[
+        list[str] | None, typer.Option(help="Architecture. [default: the whole space]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the predicted cost of architectures with its standard deviation.
+
+    Example: hwnas predict export mine.npz --json > predictions.jsonl
+    """
+    from hwnas.cli.measurements import column_name
+    from hwnas.errors import InvalidValueError
+
+    predictor = _predictor(file)
+    space = predictor.space
+    if arch is None and not hasattr(space, "__iter__"):
+        raise InvalidValueError(f"`--arch` must be given: {space.name} cannot be listed.")
+    archs = list(space) if arch is None else [space.parse(text) for text in arch]
+    costs, stds = predictor.predict(archs, return_std=True)
+    name = column_name(predictor.metric, predictor.unit)
+    rows = [
+        {"arch": str(a), name: float(c), f"{name}_std": float(s)}
+        for a, c, s in zip(archs, costs, stds, strict=True)
+    ]
+    _show(rows, as_json)
+
+
+def _pool(space: str, model: Path | None) -> Any:
+    """Load a pool for a space: the user's, or the one that comes with the package."""
+    from hwnas import registry
+    from hwnas.pareto.space_text import read_space
+
+    made: SearchSpace[Any] = read_space(space)
+    if model is None:
+        return registry.load("predictors", "transfer").shipped(made)
+    from hwnas.costs.predictor_file import read_predictor_file
+
+    content = read_predictor_file(model, "transfer")
+    content.require(space=repr(made))
+    return registry.load("predictors", "transfer").from_file(content)
+
+
+def _predictor(file: Path) -> Any:
+    from hwnas.costs.predictor_file import read_predictor_file
+    from hwnas.costs.predictor_source import make_predictor
+
+    return make_predictor(read_predictor_file(file))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "," in text else text
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json_lines(rows)
+    else:
+        print_table(list(rows[0]), [list(row.values()) for row in rows])

@@ -1,0 +1,46 @@
+"""The costs ``predictor:FILE``: predictors that `hwnas predict` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from hwnas import registry
+from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
+from hwnas.costs.source import CostOption
+from hwnas.errors import InvalidValueError
+from hwnas.typing import CostModel, Predictor, SearchSpace
+
+
+def make_predictor(file: PredictorFile) -> Predictor[Any]:
+    """Make the predictor of a file's content; `UnknownNameError` if its kind is not known."""
+    return cast(Predictor[Any], registry.load("predictors", file.kind).from_file(file))
+
+
+class PredictorSource:
+    """Predictor files as costs: a `FileCostSource`."""
+
+    def options(self) -> list[CostOption]:
+        """List nothing: what there is stands in the files."""
+        return []
+
+    def make(self, request: object) -> CostModel[Any]:
+        """Refuse: a file must be named."""
+        raise InvalidValueError(f"`cost` must be predictor:FILE, but got {request!r}.")
+
+    def open(self, file: Path, space: SearchSpace[Any]) -> CostModel[Any]:
+        """Read a predictor.
+
+        Raises:
+            DataNotFoundError: there is no such file.
+            DataFormatError: the file is something else.
+            InvalidValueError: the predictor is for another space, or for no device yet.
+        """
+        content = read_predictor_file(file)
+        content.require(space=repr(space))
+        if content.facts.device.device == "any":
+            raise InvalidValueError(
+                f"`cost` must be a predictor of one device, but {str(file)!r} holds a pool: adapt "
+                f"it with `hwnas predict adapt --model {file}`."
+            )
+        return make_predictor(content)

@@ -1,0 +1,69 @@
+"""How sure the values of predicted costs are, told with the members of a Pareto set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hwnas.pareto.pareto_set import ParetoSet
+from hwnas.typing import FloatArray, SearchSpace, UncertainCostModel
+
+LEVEL_95 = 1.96
+"""Standard deviations on either side that hold 95 % of a normal distribution."""
+
+
+def with_uncertainty(
+    front: ParetoSet, space: SearchSpace[Any], costs: Mapping[str, UncertainCostModel[Any]]
+) -> ParetoSet:
+    """Add standard deviations of predicted costs to the members' attributes.
+
+    Args:
+        front: the Pareto set.
+        space: its search space.
+        costs: cost models by name of the objective that they predict.
+
+    Returns:
+        The set with the attributes ``NAME_std``, in the objective's unit, and
+        ``NAME_not_distinguishable``: the positions, from 1, of the members whose cost does not
+        differ from this one's at 95 %.
+    """
+    attributes = [dict(member.attributes) for member in front.members]
+    names = [objective.name for objective in front.objectives]
+    archs = [space.parse(member.arch) for member in front.members]
+    for name, cost in costs.items():
+        stds = cost.predict_std(archs)
+        alike = indistinguishable(front.values()[:, names.index(name)], stds)
+        for entry, std, row in zip(attributes, stds, alike, strict=True):
+            entry[f"{name}_std"] = float(std)
+            entry[f"{name}_not_distinguishable"] = (np.flatnonzero(row) + 1).tolist()
+    members = zip(front.members, attributes, strict=True)
+    return replace(front, members=tuple(replace(m, attributes=a) for m, a in members))
+
+
+def indistinguishable(values: FloatArray, stds: FloatArray) -> np.ndarray:
+    """Tell which pairs of values do not differ at 95 %, `(n, n)` with a false diagonal.
+
+    Errors count as independent. Those of alike architectures are not, so pairs may be told apart
+    a little better than this says.
+    """
+    difference = np.abs(values[:, None] - values)
+    alike = difference <= LEVEL_95 * np.hypot(stds[:, None], stds)
+    np.fill_diagonal(alike, False)
+    return alike
+
+
+def notices(front: ParetoSet) -> list[str]:
+    """Say how many members are not told apart by each predicted cost."""
+    lines = []
+    for objective in front.objectives:
+        attribute = f"{objective.name}_not_distinguishable"
+        alike = sum(bool(member.attributes.get(attribute)) for member in front.members)
+        if alike:
+            lines.append(
+                f"{objective.name} is predicted: {alike} of {len(front)} members are not "
+                f"distinguishable at 95 % from another member."
+            )
+    return lines

@@ -1,0 +1,147 @@
+"""Bayesian linear regression whose noise level is integrated out over a grid.
+
+Weights have independent standard normal priors: the prior of a group of features is their scale.
+With `A = U S V'` the posterior of the weights at noise s has the mean `V (S / (S² + s²)) U' t` and
+the covariance `I - V (S² / (S² + s²)) V'` (Bishop, Pattern Recognition and Machine Learning,
+2006, section 3.3), and the predictive distribution is a mixture of normals over the noise levels,
+each with the weight of its evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from hwnas.typing import FloatArray
+
+NOISE_GRID = np.exp(np.linspace(-6.0, 0.0, 13))
+"""Standard deviations of the noise, in units of the target."""
+_NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """Prior of the noise level: the mean and the spread of its logarithm."""
+
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class NormalMixture:
+    """Predictive distribution of `n` targets: `q` normals with common weights.
+
+    Attributes:
+        weights: `(q,)`, with sum 1.
+        means: `(q, n)`.
+        stds: `(q, n)`, noise of one measurement included.
+    """
+
+    weights: FloatArray
+    means: FloatArray
+    stds: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """`(n,)` mean."""
+        return self.weights @ self.means
+
+    @property
+    def std(self) -> FloatArray:
+        """`(n,)` standard deviation: within the normals and between them."""
+        spread = self.stds**2 + (self.means - self.mean) ** 2
+        std: FloatArray = np.sqrt(self.weights @ spread)
+        return std
+
+    def quantile(self, probability: float) -> FloatArray:
+        """Give `(n,)` quantiles, by bisection to 1e-6 of the bracket."""
+        low = (self.means - 12 * self.stds).min(axis=0)
+        high = (self.means + 12 * self.stds).max(axis=0)
+        for _ in range(20):
+            middle = (low + high) / 2
+            below = self.weights @ ndtr((middle - self.means) / self.stds) < probability
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        quantile: FloatArray = (low + high) / 2
+        return quantile
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Weights of the features given some targets.
+
+    Attributes:
+        basis: `(p, r)` directions V of the feature space that the targets inform about.
+        singular: `(r,)` singular values S.
+        coordinates: `(r,)` targets in the other basis, `U' t`.
+        noises: `(q,)` noise levels that matter.
+        weights: `(q,)` their probabilities.
+    """
+
+    basis: FloatArray
+    singular: FloatArray
+    coordinates: FloatArray
+    noises: FloatArray
+    weights: FloatArray
+
+    @classmethod
+    def of(cls, features: FloatArray, targets: FloatArray, prior: LogNormal) -> Posterior:
+        """Learn from `(s, p)` features and `(s,)` targets."""
+        left, singular, right = np.linalg.svd(features, full_matrices=False)
+        coordinates = left.T @ targets
+        rest = max(targets @ targets - coordinates @ coordinates, 0.0)
+        free = len(targets) - len(singular)
+        evidence = np.empty(len(NOISE_GRID))
+        for q, noise in enumerate(NOISE_GRID):
+            variances = singular**2 + noise**2
+            misfit = np.sum(coordinates**2 / variances) + rest / noise**2
+            volume = np.sum(np.log(variances)) + 2 * free * np.log(noise)
+            surprise = ((np.log(noise) - prior.mean) / prior.spread) ** 2
+            evidence[q] = -0.5 * (misfit + volume + surprise)
+        weights = np.exp(evidence - evidence.max())
+        weights /= weights.sum()
+        keep = weights > _NEGLIGIBLE
+        kept = weights[keep] / weights[keep].sum()
+        return cls(right.T, singular, coordinates, NOISE_GRID[keep], kept)
+
+    def predict(self, features: FloatArray) -> NormalMixture:
+        """Give the distribution of the targets of `(n, p)` features."""
+        rotated = features @ self.basis
+        prior = np.sum(features**2, axis=1)
+        shrink = self.singular**2 / (self.singular**2 + self.noises[:, None] ** 2)
+        gain = self.singular / (self.singular**2 + self.noises[:, None] ** 2) * self.coordinates
+        known = shrink @ (rotated**2).T
+        variances = np.maximum(prior - known, 0.0) + self.noises[:, None] ** 2
+        return NormalMixture(self.weights, gain @ rotated.T, np.sqrt(variances))
+
+
+def most_informative(
+    candidates: FloatArray, population: FloatArray, n: int, noise: float
+) -> list[int]:
+    """Choose rows one after another so that the population's mean variance falls the most.
+
+    Greedy minimisation of the integrated posterior variance (A-optimal design); no target is
+    looked at.
+
+    Args:
+        candidates: `(c, p)` features to choose from.
+        population: `(n, p)` features of what is to be predicted.
+        n: rows to choose, each at most once.
+        noise: standard deviation of a target.
+
+    Returns:
+        Row numbers in the order of choice.
+    """
+    covariance = np.eye(candidates.shape[1])
+    moment = population.T @ population / len(population)
+    chosen: list[int] = []
+    for _ in range(n):
+        spread = candidates @ covariance
+        variance = np.sum(spread * candidates, axis=1) + noise**2
+        gain = np.sum((spread @ moment) * spread, axis=1) / variance
+        gain[chosen] = -1.0
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        covariance -= np.outer(spread[best], spread[best]) / variance[best]
+    return chosen

@@ -1,0 +1,165 @@
+"""What a pool of devices says about a device that is not in it.
+
+The targets of a device, as a function of the architecture, are a weighted sum of features whose
+weights are normal with mean 0: the principal components of the pool's devices, counts of
+operations, and all features. The variance of each block's weights and the noise of each device
+maximise the evidence (type II maximum likelihood) of every device of the pool in turn, with the
+components of the *others* as features: what is learned is how well an unseen device is described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from hwnas.typing import FloatArray
+from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
+
+OFFSET_VARIANCE = 10.0
+"""Prior variance of a device's mean target: practically free."""
+_RIDGE = 1.0
+_DRAWS = 2
+# Without a bound, targets without noise would make the covariance singular.
+_NOISE_BOUNDS = (float(np.log(NOISE_GRID[0])), float(np.log(NOISE_GRID[-1])))
+_NARROWEST_NOISE_PRIOR = 0.3
+
+
+@dataclass(frozen=True)
+class DevicePrior:
+    """Scales that turn features into ones with standard normal weights.
+
+    Attributes:
+        means: mean of each block's features over the pool.
+        components: `(p, k)` weights of the last block's features in the components.
+        variances: `(1 + blocks,)` prior variances of the weights: components, then blocks.
+        noise: prior of the noise level.
+    """
+
+    means: tuple[FloatArray, ...]
+    components: FloatArray
+    variances: FloatArray
+    noise: LogNormal
+
+    def scale(self, blocks: Sequence[FloatArray]) -> FloatArray:
+        """Give `(n, k + p + 1)` features with standard normal weights; the last is constant."""
+        centred = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
+        parts = [centred[-1] @ self.components, *centred]
+        scaled = [np.sqrt(v) * part for v, part in zip(self.variances, parts, strict=True)]
+        offset = np.full((len(centred[-1]), 1), np.sqrt(OFFSET_VARIANCE))
+        return np.concatenate([*scaled, offset], axis=1)
+
+
+def learn_prior(
+    blocks: Sequence[FloatArray], targets: FloatArray, components: int, sample: int, seed: int
+) -> DevicePrior:
+    """Learn from the targets of a pool.
+
+    Args:
+        blocks: `(n, p_b)` features of each block; the last holds all features.
+        targets: `(d, n)` targets, NaN where there is no value.
+        components: principal components k; fewer if there are fewer devices.
+        sample: architectures of a device that the evidence is computed on, twice.
+        seed: seed of these samples.
+    """
+    means = tuple(block.mean(axis=0) for block in blocks)
+    centred = [block - mean for block, mean in zip(blocks, means, strict=True)]
+    smoothed = _ridge(centred[-1], targets)
+    fits = centred[-1] @ smoothed
+    rng = np.random.default_rng(seed)
+    tasks: list[_Task] = []
+    for device, row in enumerate(targets):
+        others = np.delete(np.arange(len(targets)), device)
+        parts = [fits[:, others] @ _axes(fits[:, others], components), *centred]
+        known = np.flatnonzero(np.isfinite(row))
+        for _ in range(_DRAWS):
+            drawn = rng.choice(known, min(sample, len(known)), replace=False)
+            kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])
+            tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
+    variances, log_noises = _maximise_evidence(tasks, len(targets))
+    spread = max(float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
+    noise = LogNormal(float(np.mean(log_noises)), spread)
+    # A single device's own fit is no knowledge from other devices.
+    kept = components if len(targets) > 1 else 0
+    return DevicePrior(means, smoothed @ _axes(fits, kept), variances, noise)
+
+
+def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
+    """Fit each device's targets, `(p, d)` weights of the centred features."""
+    weights = np.empty((features.shape[1], len(targets)))
+    eye = _RIDGE * np.eye(features.shape[1])
+    whole = features.T @ features + eye
+    for device, row in enumerate(targets):
+        known = np.isfinite(row)
+        rows, values = features[known], row[known] - row[known].mean()
+        gram = whole if known.all() else rows.T @ rows + eye
+        weights[:, device] = np.linalg.solve(gram, rows.T @ values)
+    return weights
+
+
+def _axes(fits: FloatArray, components: int) -> FloatArray:
+    """Give `(d, k)` principal axes of `(n, d)` fits: a component is the fits' product with it."""
+    devices = fits.shape[1]
+    _, axes = np.linalg.eigh(fits.T @ fits)
+    first: FloatArray = axes[:, ::-1][:, :components] / np.sqrt(max(devices, 1))
+    return first
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A device's targets and the kernel of each block, `(1 + blocks, s, s)`."""
+
+    device: int
+    kernels: FloatArray
+    targets: FloatArray
+
+
+def _maximise_evidence(tasks: Sequence[_Task], devices: int) -> tuple[FloatArray, FloatArray]:
+    """Find the blocks' prior variances and the devices' log noise levels."""
+    blocks = len(tasks[0].kernels)
+
+    def loss(point: FloatArray) -> tuple[float, FloatArray]:
+        # A weak pull to 0 keeps variances of useless blocks finite.
+        value, slope = 0.5e-4 * float(point @ point), 1e-4 * point
+        for task in tasks:
+            log_noise = point[blocks + task.device]
+            part, by_variance, by_noise = negative_evidence(
+                task.kernels, task.targets, point[:blocks], log_noise
+            )
+            share = 1 / (len(tasks) * len(task.targets))
+            value += part * share
+            slope[:blocks] += by_variance * share
+            slope[blocks + task.device] += by_noise * share
+        return value, slope
+
+    start = np.concatenate([[0.0], np.full(blocks - 1, -4.0), np.full(devices, -2.5)])
+    bounds = [(None, None)] * blocks + [_NOISE_BOUNDS] * devices
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.exp(found.x[:blocks]), found.x[blocks:]
+
+
+def negative_evidence(
+    kernels: FloatArray, targets: FloatArray, log_variances: FloatArray, log_noise: float
+) -> tuple[float, FloatArray, float]:
+    """Give the negative log evidence without its constant, and its derivatives.
+
+    Args:
+        kernels: `(b, s, s)` kernel of each block.
+        targets: `(s,)` targets.
+        log_variances: `(b,)` log prior variances.
+        log_noise: log standard deviation of the noise.
+
+    Returns:
+        The value, its `(b,)` derivatives by `log_variances`, and that by `log_noise`.
+    """
+    variances, noise = np.exp(log_variances), np.exp(2 * log_noise)
+    covariance = np.tensordot(variances, kernels, axes=1) + OFFSET_VARIANCE
+    covariance[np.diag_indices(len(targets))] += noise
+    inverse = np.linalg.inv(covariance)
+    solved = inverse @ targets
+    value = 0.5 * float(targets @ solved + np.linalg.slogdet(covariance)[1])
+    change = inverse - np.outer(solved, solved)
+    by_variance = 0.5 * variances * np.tensordot(kernels, change, axes=2)
+    return value, by_variance, float(noise * np.trace(change))

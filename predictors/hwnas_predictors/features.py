@@ -1,0 +1,108 @@
+"""What an architecture is to a linear model: its choices, its graph, and their pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hwnas.graph import ArchGraph
+from hwnas.typing import FloatArray, SearchSpace
+from hwnas_predictors.encodings import one_hot
+
+LARGEST_WITH_PAIRS = 60
+"""Choices of all parameters up to which pairs of them are features as well."""
+
+
+class ArchFeatures:
+    """Turns architectures into blocks of numbers whose weighted sums are costs.
+
+    - `choices`: one-hot parameters. A parameter that an architecture does not have is all zero.
+    - `counts`: how often each choice's text is chosen, whatever the parameter.
+    - `graph`: how often each operation occurs in the canonical computation graph, and the longest
+      path through it: what is left to run for a runtime that drops dead operations.
+    - `pairs`: products of two of the choices, and of two of the graph's numbers.
+
+    `graph` and `pairs` are there in spaces with few choices, such as cells. Where there are many,
+    as in chains of layers, costs add up over the layers and a sum of choices says it all.
+
+    Args:
+        space: search space.
+        operations: operations of the graphs; found by sampling the space if None.
+    """
+
+    def __init__(self, space: SearchSpace[Any], operations: Sequence[str] | None = None) -> None:
+        self.space = space
+        # The columns of `one_hot`, in its order.
+        self._column = [
+            (name, choice) for name, choices in space.parameters.items() for choice in choices
+        ]
+        self._texts = sorted({choice for _, choice in self._column})
+        self.with_pairs = len(self._column) <= LARGEST_WITH_PAIRS
+        if operations is None:
+            operations = self._sample_operations() if self.with_pairs else ()
+        self.operations = tuple(operations)
+        self._graph_rows: dict[str, FloatArray] = {}
+
+    def _sample_operations(self) -> list[str]:
+        rng = np.random.default_rng(0)
+        graphs = (self.space.to_graph(self.space.sample(rng)) for _ in range(500))
+        return sorted({operation for graph in graphs for operation in graph.operations})
+
+    def blocks(self, archs: Sequence[Any]) -> list[FloatArray]:
+        """Give `(n, p_b)` features of each block: counts, graph, and all features together."""
+        choices = one_hot(self.space, archs)
+        counts = choices @ self._text_of_choice
+        if not self.with_pairs:
+            return [counts, choices]
+        graph = self._graph(archs)
+        every = [choices, graph, choices[:, self._i] * choices[:, self._j]]
+        rows, columns = np.triu_indices(graph.shape[1])
+        every.append(graph[:, rows] * graph[:, columns])
+        return [counts, graph, np.concatenate(every, axis=1)]
+
+    @cached_property
+    def _text_of_choice(self) -> FloatArray:
+        return np.array([[float(c == t) for t in self._texts] for _, c in self._column])
+
+    @cached_property
+    def _pairs(self) -> tuple[list[int], list[int]]:
+        """Pairs of choices of two different parameters."""
+        names = [name for name, _ in self._column]
+        columns = range(len(names))
+        pairs = [(i, j) for i in columns for j in columns if i < j and names[i] != names[j]]
+        return [i for i, _ in pairs], [j for _, j in pairs]
+
+    @property
+    def _i(self) -> list[int]:
+        return self._pairs[0]
+
+    @property
+    def _j(self) -> list[int]:
+        return self._pairs[1]
+
+    def _graph(self, archs: Sequence[Any]) -> FloatArray:
+        """Count once a class of equal graphs, `(n, operations + 1)`."""
+        rows = np.zeros((len(archs), len(self.operations) + 1))
+        for row, arch in zip(rows, archs, strict=True):
+            key = self.space.canonical_key(arch)
+            if key not in self._graph_rows:
+                self._graph_rows[key] = self._count(self.space.to_graph(arch))
+            row[:] = self._graph_rows[key]
+        return rows
+
+    def _count(self, graph: ArchGraph) -> FloatArray:
+        counts = Counter(graph.operations)
+        return np.array([*(counts[name] for name in self.operations), longest_path(graph)], float)
+
+
+def longest_path(graph: ArchGraph) -> int:
+    """Count the edges of the longest path from input to output; 0 if there is none."""
+    lengths = [0] + [-1] * (len(graph) - 1)
+    for source, target in zip(*np.nonzero(graph.adjacency), strict=True):
+        if lengths[source] >= 0:
+            lengths[target] = max(lengths[target], lengths[source] + 1)
+    return max(lengths[-1], 0)

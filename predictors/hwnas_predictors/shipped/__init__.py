@@ -1,0 +1,36 @@
+"""Pools of devices that come with the package, one file a search space.
+
+`benchmarks/predictors/ship.py` makes the files from HELP's published latencies (Lee et al.,
+NeurIPS 2021; MIT licence). A file holds the prior alone: principal components of the devices and
+the scales of features, from which no published latency can be read.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
+from hwnas.errors import DataNotFoundError
+from hwnas.typing import SearchSpace
+
+
+def shipped_pool(space: SearchSpace[Any]) -> PredictorFile:
+    """Read the pool of a search space.
+
+    Raises:
+        DataNotFoundError: there is none.
+        InvalidValueError: the pool's networks had other settings, e.g. other channels.
+    """
+    folder = resources.files(__name__)
+    names = sorted(f.name.removesuffix(".npz") for f in folder.iterdir() if f.name.endswith("npz"))
+    if space.name not in names:
+        raise DataNotFoundError(
+            f"`space` must be one of {', '.join(names)}, for which a pool of devices comes with "
+            f"hwnas, but got {space.name!r}: train one with `hwnas predict train` and give it with "
+            f"--model."
+        )
+    with resources.as_file(folder / f"{space.name}.npz") as path:
+        file = read_predictor_file(path)
+    file.require(space=repr(space))
+    return file

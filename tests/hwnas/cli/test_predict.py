@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.cli import main
+from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+
+SPACE = NasBench201()
+_MS = {"none": 0.1, "skip_connect": 0.2, "nor_conv_1x1": 0.9, "nor_conv_3x3": 2.0}
+
+
+def run(*argv: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *argv])
+    return int(end.value.code or 0)
+
+
+def latency(text: str) -> float:
+    """Give the latency of a made-up device in ms."""
+    return 1.0 + sum(_MS.get(operation, 0.6) for operation in parse_cell(text).operations)
+
+
+def write(path: Path, archs: list[str], column: str = "latency_ms") -> Path:
+    path.write_text("\n".join([f"arch,{column}", *(f"{a},{latency(a)}" for a in archs)]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The predictor of the made-up device, from the ten cells that the pool asks for."""
+    from hwnas_predictors.transfer import TransferPredictor
+
+    folder = tmp_path_factory.mktemp("predict")
+    chosen = [str(a) for a in TransferPredictor.shipped(SPACE).choose_support(10, 0)]
+    measured = write(folder / "mine.csv", chosen)
+    out = folder / "mine.npz"
+    assert run("adapt", "--measurements", str(measured), "--out", str(out), "--runtime", "ort") == 0
+    return out
+
+
+def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("support", "-n", "6") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["latency_ms"] for row in rows] == [""] * 6
+    assert len({SPACE.parse(row["arch"]) for row in rows}) == 6
+
+
+def test_the_shipped_pool_predicts_a_new_device(
+    adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(7)
+    new = write(tmp_path / "new.csv", [str(SPACE.sample(rng)) for _ in range(100)])
+    assert run("evaluate", str(adapted), "--measurements", str(new), "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["n"] == 100
+    assert row["spearman"] > 0.95
+    assert row["device"] == "mine/ort/float32/b1"
+
+
+def test_export_gives_costs_and_deviations(
+    adapted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch = str(SPACE.sample(np.random.default_rng(0)))
+    assert run("export", str(adapted), "--arch", arch, "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["arch"] == arch
+    assert row["latency_ms"] == pytest.approx(latency(arch), rel=0.3)
+    assert row["latency_ms_std"] > 0
+
+
+def test_train_learns_a_single_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    archs = [str(SPACE.sample(rng)) for _ in range(90)]
+    seen, out = write(tmp_path / "seen.csv", archs[:60]), tmp_path / "own.npz"
+    assert run("train", "--measurements", str(seen), "--out", str(out)) == 0
+    new = write(tmp_path / "new.csv", archs[60:])
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["within_10_percent"] > 0.95
+    assert row["mean_absolute_error"] < 0.1
+
+
+def test_a_predictor_is_a_cost_of_a_search(
+    adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["search", "--objective", "params", "--cost", f"predictor:{adapted}", "--trials", "4"]
+    with pytest.raises(SystemExit) as end:
+        main([*argv, "--out", str(tmp_path / "out"), "--json"])
+    assert end.value.code == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows
+    assert all(row["mine_latency_ms"] > 0 for row in rows)
+    assert all(row["attributes"]["mine_latency_ms_std"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("latency_s", "must have a column 'latency_ms' in ms"), ("energy_mj", "has energy_mj")],
+)
+def test_other_units_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, text: str
+) -> None:
+    archs = [str(SPACE.sample(np.random.default_rng(i))) for i in range(5)]
+    measured = write(tmp_path / "m.csv", archs, column)
+    code = run("adapt", "--measurements", str(measured), "--out", str(tmp_path / "x.npz"))
+    assert code == 2
+    message = capsys.readouterr().err
+    assert text in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("arch,latency_ms\nnonsense,1\n", "Line 2 of"),
+        ("cell,latency_ms\na,1\n", "must have a column 'arch'"),
+        ("", "must have a column 'arch'"),
+        (None, "must be a file"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, text: str
+) -> None:
+    path = tmp_path / "m.csv"
+    if content is not None:
+        path.write_text(content)
+    assert run("adapt", "--measurements", str(path), "--out", str(tmp_path / "x.npz")) == 2
+    message = capsys.readouterr().err
+    assert text in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_pool_is_no_cost_and_another_space_is_refused(
+    tmp_path: Path, adapted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hwnas.costs.source import make_cost
+    from hwnas.data.datasets import get_dataset
+    from hwnas.errors import InvalidValueError
+    from hwnas_predictors.transfer import TransferPredictor
+
+    TransferPredictor.shipped(SPACE).save(tmp_path / "pool.npz")
+    cifar10 = get_dataset("cifar10")
+    with pytest.raises(InvalidValueError, match="holds a pool"):
+        make_cost(f"predictor:{tmp_path / 'pool.npz'}", SPACE, cifar10)
+    with pytest.raises(InvalidValueError, match="`space` must be"):
+        make_cost(f"predictor:{adapted}", NasBench201(cells=1), cifar10)
+    with pytest.raises(InvalidValueError, match="predictor:FILE"):
+        make_cost("predictor", SPACE, cifar10)
+    measured = write(tmp_path / "m.csv", [str(SPACE.sample(np.random.default_rng(0)))] * 3)
+    argv = ["--space", "NasBench201(cells=1)", "--measurements", str(measured)]
+    assert run("adapt", *argv, "--out", str(tmp_path / "x.npz")) == 2
+    assert "`space` must be" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""The posterior against the textbook's Gaussian process in the space of functions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hwnas.typing import FloatArray
+from hwnas_predictors.bayesian_linear import (
+    NOISE_GRID,
+    LogNormal,
+    NormalMixture,
+    Posterior,
+    most_informative,
+)
+
+PRIOR = LogNormal(-2.0, 0.8)
+
+
+@pytest.fixture(params=[(4, 9), (12, 5)], ids=["more features", "more targets"])
+def data(request: pytest.FixtureRequest) -> tuple[FloatArray, FloatArray, FloatArray]:
+    s, p = request.param
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(s, p))
+    targets = features @ rng.normal(size=p) + 0.1 * rng.normal(size=s)
+    return features, targets, rng.normal(size=(7, p))
+
+
+def by_kernel(
+    features: FloatArray, targets: FloatArray, new: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Condition a Gaussian process at every noise level; weights by its marginal likelihood."""
+    weights, means, variances = [], [], []
+    for noise in NOISE_GRID:
+        covariance = features @ features.T + noise**2 * np.eye(len(targets))
+        evidence = stats.multivariate_normal(cov=covariance).logpdf(targets)
+        weights.append(np.exp(evidence + stats.norm(*vars(PRIOR).values()).logpdf(np.log(noise))))
+        cross = new @ features.T
+        means.append(cross @ np.linalg.solve(covariance, targets))
+        known = np.einsum("ns,sn->n", cross, np.linalg.solve(covariance, cross.T))
+        variances.append(np.sum(new**2, axis=1) - known + noise**2)
+    share = np.array(weights) / np.sum(weights)
+    return share, np.array(means), np.array(variances)
+
+
+def test_posterior_is_that_of_the_gaussian_process(
+    data: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    features, targets, new = data
+    share, means, variances = by_kernel(features, targets, new)
+    found = Posterior.of(features, targets, PRIOR).predict(new)
+    mean = share @ means
+    std = np.sqrt(share @ (variances + means**2) - mean**2)
+    np.testing.assert_allclose(found.mean, mean, rtol=5e-3, atol=1e-3)
+    np.testing.assert_allclose(found.std, std, rtol=5e-3)
+
+
+def test_components_are_exact(data: tuple[FloatArray, FloatArray, FloatArray]) -> None:
+    features, targets, new = data
+    share, means, variances = by_kernel(features, targets, new)
+    posterior = Posterior.of(features, targets, PRIOR)
+    kept = np.isin(NOISE_GRID, posterior.noises)
+    np.testing.assert_allclose(posterior.weights, share[kept] / share[kept].sum(), rtol=1e-8)
+    found = posterior.predict(new)
+    np.testing.assert_allclose(found.means, means[kept], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.stds**2, variances[kept], rtol=1e-6)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.5, 0.95])
+def test_quantile_of_one_normal_and_of_two(probability: float) -> None:
+    one = NormalMixture(np.ones(1), np.array([[2.0, -1.0]]), np.array([[0.5, 3.0]]))
+    expected = stats.norm([2.0, -1.0], [0.5, 3.0]).ppf(probability)
+    np.testing.assert_allclose(one.quantile(probability), expected, atol=1e-4)
+    two = NormalMixture(np.array([0.3, 0.7]), np.array([[0.0], [4.0]]), np.array([[1.0], [2.0]]))
+    at = two.quantile(probability)[0]
+    mass = 0.3 * stats.norm(0, 1).cdf(at) + 0.7 * stats.norm(4, 2).cdf(at)
+    assert mass == pytest.approx(probability, abs=1e-4)
+
+
+def test_design_lowers_the_mean_variance_the_most() -> None:
+    rng = np.random.default_rng(3)
+    candidates, population, noise = rng.normal(size=(9, 4)), rng.normal(size=(50, 4)), 0.3
+
+    def mean_variance(rows: list[int]) -> float:
+        chosen = candidates[rows]
+        precision = np.eye(4) + chosen.T @ chosen / noise**2
+        return float(
+            np.einsum("np,pq,nq->n", population, np.linalg.inv(precision), population).mean()
+        )
+
+    found: list[int] = []
+    for _ in range(5):
+        rest = [row for row in range(9) if row not in found]
+        found.append(min(rest, key=lambda row: mean_variance([*found, row])))
+    assert most_informative(candidates, population, 5, noise) == found

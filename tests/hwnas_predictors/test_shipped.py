@@ -1,0 +1,51 @@
+"""The pools that come with the package hold what was learned, and nothing that was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwnas_predictors.shipped as shipped
+from hwnas.costs.predictor_file import read_predictor_file
+from hwnas.errors import DataNotFoundError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas_predictors.shipped import shipped_pool
+
+FILES = sorted(Path(shipped.__file__).parent.glob("*.npz"))
+COMPONENTS = 6
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_pool_has_no_table_of_latencies(path: Path) -> None:
+    assert path.stat().st_size < 50_000
+    file = read_predictor_file(path, "transfer")
+    # Device by device there is nothing: at most six components of all features, a mean of each
+    # block of features, five numbers of scales and noise, and no device that was adapted to.
+    features, components = file.arrays["components"].shape
+    assert components <= COMPONENTS
+    numbers = sum(array.size for array in file.arrays.values())
+    assert numbers <= features * (COMPONENTS + 2) + 100
+    assert not any(name.startswith("posterior") for name in file.arrays)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_pool_says_what_it_is(path: Path) -> None:
+    facts = read_predictor_file(path).facts
+    assert (facts.metric, facts.unit, facts.device.device) == ("latency", "ms", "any")
+    source, space, checksum = facts.data.split()
+    assert (source, space) == ("HELP", path.stem)
+    assert len(checksum) == 64
+    assert np.isfinite(read_predictor_file(path).arrays["components"]).all()
+
+
+def test_a_space_without_a_pool_is_refused() -> None:
+    class Other(NasBench201):
+        name = "other"
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "name", "other")
+
+    with pytest.raises(DataNotFoundError, match="train one with `hwnas predict train`"):
+        shipped_pool(Other())

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import PredictorContract
+from hwnas.typing import DeviceKey, Predictor
+from hwnas_predictors.transfer import TransferPredictor
+from tests.hwnas_predictors.conftest import SyntheticDevices
+
+POOL = slice(0, 10)
+NEW = range(10, 14)
+
+
+class TestContract(PredictorContract):
+    @pytest.fixture
+    def make_predictor(self, space: NasBench201) -> Callable[[], Predictor[Any]]:
+        return lambda: TransferPredictor(space)
+
+
+@pytest.fixture(scope="module")
+def pool(space: NasBench201, devices: SyntheticDevices) -> TransferPredictor[Any]:
+    return TransferPredictor(space, sample=80).fit(devices.archs, devices.costs[POOL])
+
+
+@pytest.fixture(scope="module")
+def support(pool: TransferPredictor[Any], devices: SyntheticDevices) -> list[int]:
+    chosen = pool.choose_support(10, archs=devices.archs)
+    return [devices.archs.index(arch) for arch in chosen]
+
+
+def adapted(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, device: int, support: list[int]
+) -> TransferPredictor[Any]:
+    return pool.adapt([devices.archs[i] for i in support], devices.costs[device, support])
+
+
+def test_ten_samples_of_a_new_device_rank_all(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    for device in NEW:
+        found = adapted(pool, devices, device, support).predict(devices.archs)
+        assert spearmanr(found, devices.true[device]).statistic > 0.97
+
+
+def test_the_pool_helps(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    archs = [devices.archs[i] for i in support]
+    for device in NEW:
+        alone = TransferPredictor(pool.space).fit(archs, devices.costs[device, support])
+        errors = [
+            np.mean((p.predict(devices.archs) - devices.true[device]) ** 2)
+            for p in (adapted(pool, devices, device, support), alone)
+        ]
+        assert errors[0] < errors[1]
+
+
+def test_90_percent_intervals_cover_90_percent(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    covered, within = [], []
+    rng = np.random.default_rng(0)
+    for device in NEW:
+        for _ in range(5):
+            chosen = rng.choice(len(devices.archs), 15, replace=False).tolist()
+            model = adapted(pool, devices, device, chosen)
+            low, high = model.predict_interval(devices.archs).T
+            cost = devices.costs[device]
+            covered.append(np.mean((low <= cost) & (cost <= high)))
+            mean, std = model.predict(devices.archs, return_std=True)
+            within.append(np.mean(np.abs(cost - mean) <= 1.645 * std))
+    assert 0.85 <= np.mean(covered) <= 0.95
+    assert 0.85 <= np.mean(within) <= 0.97
+
+
+def test_scale_of_a_device_is_the_scale_of_its_predictions(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    archs, costs = [devices.archs[i] for i in support], devices.costs[11, support]
+    one, thousand = pool.adapt(archs, costs), pool.adapt(archs, 1000 * costs)
+    for a, b in zip(
+        one.predict(devices.archs, return_std=True),
+        thousand.predict(devices.archs, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(1000 * a, b, rtol=1e-9)
+
+
+def test_more_samples_more_certainty(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    stds = [adapted(pool, devices, 12, list(range(s))).predict_std(devices.archs) for s in (6, 100)]
+    assert stds[1].mean() < stds[0].mean()
+
+
+def test_support_is_chosen_before_any_measurement_and_repeats(
+    pool: TransferPredictor[Any],
+) -> None:
+    first = pool.choose_support(8, seed=3)
+    assert first == pool.choose_support(8, seed=3)
+    assert first != pool.choose_support(8, seed=4)
+    assert first[:5] == pool.choose_support(5, seed=3)
+    assert len(set(first)) == 8
+    assert all(pool.space.is_valid(arch) for arch in first)
+
+
+def test_chosen_support_beats_random_support(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    rng = np.random.default_rng(5)
+    chance = [rng.choice(len(devices.archs), 10, replace=False).tolist() for _ in range(5)]
+    assert adapted(pool, devices, 13, support).predict_std(devices.archs).mean() < np.mean(
+        [adapted(pool, devices, 13, s).predict_std(devices.archs).mean() for s in chance]
+    )
+
+
+def test_missing_costs_are_left_out(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    archs, costs = devices.archs[:12], devices.costs[10, :12].copy()
+    costs[[2, 7]] = np.nan
+    kept = [i for i in range(12) if i not in (2, 7)]
+    expected = pool.adapt([archs[i] for i in kept], costs[kept]).predict(devices.archs)
+    np.testing.assert_allclose(pool.adapt(archs, costs).predict(devices.archs), expected)
+
+
+def test_file_keeps_pool_and_device(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int], tmp_path: Path
+) -> None:
+    key = DeviceKey("mine", "tflite-2.21", "int8", 1, 4)
+    archs = [devices.archs[i] for i in support]
+    model = pool.adapt(archs, devices.costs[10, support], key)
+    model.save(tmp_path / "mine.npz")
+    loaded: TransferPredictor[Any] = TransferPredictor.load(tmp_path / "mine.npz")
+    assert loaded.device == key
+    np.testing.assert_array_equal(loaded.predict_std(archs), model.predict_std(archs))
+    again = loaded.adapt(archs, devices.costs[11, support]).predict(archs)
+    np.testing.assert_allclose(again, pool.adapt(archs, devices.costs[11, support]).predict(archs))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"space": "NasBench201(channels=32, cells=5)"}, "`space` must be 'NasBench201("),
+        ({"unit": "mJ"}, "`unit` must be 'ms'"),
+        ({"runtime": "tflite"}, "`runtime` must be 'unknown'"),
+    ],
+)
+def test_file_refuses_what_it_is_not_for(
+    pool: TransferPredictor[Any], tmp_path: Path, given: dict[str, str], text: str
+) -> None:
+    pool.save(tmp_path / "pool.npz")
+    file = read_predictor_file(tmp_path / "pool.npz")
+    file.require(space=repr(pool.space), unit="ms")
+    with pytest.raises(InvalidValueError, match=re.escape(text)):
+        file.require(**given)
+
+
+def test_file_of_another_kind_or_with_objects_is_refused(
+    pool: TransferPredictor[Any], tmp_path: Path
+) -> None:
+    pool.save(tmp_path / "pool.npz")
+    content = read_predictor_file(tmp_path / "pool.npz")
+    PredictorFile("gcn", content.facts, {}, {}).write(tmp_path / "gcn.npz")
+    with pytest.raises(DataFormatError, match="kind 'transfer', but holds 'gcn'"):
+        TransferPredictor.load(tmp_path / "gcn.npz")
+    np.savez(tmp_path / "objects.npz", header=np.array([{}], dtype=object))
+    with pytest.raises(DataFormatError, match="damaged or something else"):
+        TransferPredictor.load(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize("costs", [[1.0], [1.0, -2.0, 3.0], [1.0, np.nan, np.nan], [np.inf, 1, 2]])
+def test_useless_measurements_are_refused(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, costs: list[float]
+) -> None:
+    with pytest.raises(InvalidValueError, match="`costs` must"):
+        pool.adapt(devices.archs[: len(costs)], costs)
+
+
+def test_a_pool_alone_predicts_nothing(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    with pytest.raises(InvalidValueError, match="`adapt` must be called"):
+        pool.predict(devices.archs)
+
+
+# Logarithms, power 0, would not add up as these costs do.
+@pytest.mark.parametrize("power", [0.75, 1.0])
+def test_a_single_device_without_noise_is_learned(
+    space: NasBench201, devices: SyntheticDevices, power: float
+) -> None:
+    cost = devices.true[0]
+    predictor = TransferPredictor(space, power=power).fit(devices.archs[:150], cost[:150])
+    found = predictor.predict(devices.archs[150:])
+    assert np.abs(found / cost[150:] - 1).max() < 0.1
