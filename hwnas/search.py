@@ -54,7 +54,7 @@ class SearchSettings:
     constraints: tuple[str, ...] = ()
     sampler: str = "hardware-aware"
     trials: int = 64
-    batch: int = 16
+    batch: int = 32
     seed: int = 0
 
     @classmethod

@@ -114,7 +114,10 @@ class ProxyValues(Generic[Arch]):
         """State everything that the score depends on."""
         proxy = next(p for p in self.proxies if p.name == column)
         version = getattr(proxy, "version", __version__)
-        data = f"gaussian B={self.batch_size}" if self.batch is None else _fingerprint(self.batch)
+        # A proxy that sees Gaussian images of its own number, or none, is the same for every batch.
+        own = getattr(proxy, "own_images", None)
+        size = self.batch_size if own is None else own
+        data = f"gaussian B={size}" if self.batch is None else _fingerprint(self.batch)
         return (
             f"proxy|{proxy!r}|v{version}|{self.space!r}|K={self.num_classes}|"
             f"in={self.in_shape}|{data}|seed={self.seed}"

@@ -170,7 +170,11 @@ class Signals(Protocol):
 
 @runtime_checkable
 class Proxy(Protocol):
-    """A zero-cost proxy: a number from at most a few passes through an untrained network."""
+    """A zero-cost proxy: a number from at most a few passes through an untrained network.
+
+    One that sees a number of Gaussian images of its own, whatever the batch, says so by an
+    attribute `own_images`, 0 if it sees none; `version` changes when its values do.
+    """
 
     @property
     def name(self) -> str:

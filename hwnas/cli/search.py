@@ -44,7 +44,7 @@ def search(
         ),
     ] = "hardware-aware",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
-    batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 32,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: Jobs = 1,
     backend: Backend = "loky",

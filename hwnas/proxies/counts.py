@@ -94,6 +94,7 @@ class Params:
     name: ClassVar[str] = "params"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ParameterShapes()})
 
     def score(self, signals: Signals) -> float:
@@ -113,6 +114,7 @@ class Flops:
     name: ClassVar[str] = "flops"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
+    own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({FlopCount()})
 
     def score(self, signals: Signals) -> float:
@@ -131,6 +133,7 @@ class Layers:
     name: ClassVar[str] = "layers"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({WeightLayerNames()})
 
     def score(self, signals: Signals) -> float:

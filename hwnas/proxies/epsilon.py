@@ -168,6 +168,11 @@ class Epsilon:
         return f"epsilon.{variant}" if variant else "epsilon"
 
     @property
+    def own_images(self) -> int | None:
+        """None of the batch's images where the ramp takes their place."""
+        return 0 if self.images == "ramp" else None
+
+    @property
     def _outputs(self) -> ConstantWeightOutputs:
         size = self.batch_size or (256 if self.published else _RAMP)
         return ConstantWeightOutputs(self.weights, self.images, size, not self.published)

@@ -108,6 +108,11 @@ class Swap:
         return f"swap{(regularised + batch).replace('-', '.', 1)}"
 
     @property
+    def own_images(self) -> int:
+        """The images of the setting."""
+        return self.batch_size
+
+    @property
     def _patterns(self) -> UnitPatterns:
         return UnitPatterns(Setting(batch_size=self.batch_size))
 

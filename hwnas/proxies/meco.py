@@ -100,6 +100,7 @@ class MeCo:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 1
 
     @property
     def name(self) -> str:

@@ -61,6 +61,7 @@ class _GraphMeasure(ABC):
     measure: ClassVar[str]
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ChannelDegrees()})
 
     @property

@@ -156,6 +156,7 @@ class L2Norm:
     name: ClassVar[str] = "l2_norm"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[Any]]] = frozenset({WeightNorms()})
 
     def score(self, signals: Signals) -> float:

@@ -85,6 +85,7 @@ class SynFlow:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 0
 
     @property
     def name(self) -> str:

@@ -85,6 +85,11 @@ class VkdnwEntropy:
         return f".{variant}" if variant else ""
 
     @property
+    def own_images(self) -> int | None:
+        """The images of the setting; None for the whole batch."""
+        return self.batch_size
+
+    @property
     def _jacobian(self) -> ElementJacobian:
         setting = Setting(mode="eval", batch_size=self.batch_size)
         return ElementJacobian(setting, self.fim_size, self.elements, not self.published)
@@ -138,6 +143,11 @@ class Vkdnw:
         return f"vkdnw{self.entropy.suffix(Vkdnw.entropy.batch_size)}"
 
     @property
+    def own_images(self) -> int | None:
+        """Those of the entropy."""
+        return self.entropy.own_images
+
+    @property
     def needs(self) -> frozenset[Signal[Any]]:
         """The needs of the entropy, and the parameter tensors."""
         return self.entropy.needs | {ParameterShapes()}
@@ -177,6 +187,11 @@ class FimDecile:
         parts = [str(self.decile) if self.decile != FimDecile.decile else "", settings]
         variant = "-".join(part for part in parts if part)
         return f"fim_decile.{variant}" if variant else "fim_decile"
+
+    @property
+    def own_images(self) -> int | None:
+        """Those of the entropy."""
+        return self.entropy.own_images
 
     @property
     def needs(self) -> frozenset[Signal[Any]]:

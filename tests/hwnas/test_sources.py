@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,21 @@ def test_everything_that_changes_a_score_is_in_its_cache_key() -> None:
     keys = [variant.cache_prefix("naswot") for variant in variants]
     assert len(set(keys)) == len(keys)
     assert source(batch=Batch(images)).cache_prefix("naswot") == keys[7]
+
+
+def test_a_proxy_with_images_of_its_own_is_the_same_for_every_batch() -> None:
+    proxies = [p for p in make_proxies(["all"]) if getattr(p, "surrogate", None) is None]
+    small, large = (source(proxies=tuple(proxies), batch_size=size) for size in (40, 44))
+    names = [p.name for p in proxies]
+    first, second = small.compute(CELL, names), large.compute(CELL, names)
+    same = {n for n in names if small.cache_prefix(n) == large.cache_prefix(n)}
+    assert same == {p.name for p in proxies if getattr(p, "own_images", None) is not None}
+    assert {"params", "synflow", "meco", "swap", "vkdnw", "epsilon"} <= same
+    for name in same:
+        values = [first[name].value, second[name].value]
+        assert values[0] == values[1] or np.isnan(values).all(), name
+    changed = {n for n in names if first[n].value != second[n].value and n not in same}
+    assert {"naswot", "jacob_cov", "snip", "zico", "gradsign"} <= changed
 
 
 def test_equal_networks_have_equal_scores_and_seeds_matter() -> None:
