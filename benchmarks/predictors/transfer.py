@@ -1,89 +1,173 @@
-"""How well a new device is predicted from few measurements, by HELP's split of devices.
+"""How well a new device is predicted from few measurements, and what front a search finds with it.
 
-Usage: python benchmarks/predictors/transfer.py [--space nasbench201] [--repeats 20]
-           [--samples 5 10 20 50 100]
+For each unseen device, number of samples and method: Spearman's correlation over all
+architectures, the share of predictions within 10 %, the share of measurements within the 90 %
+intervals (1,000 architectures), and the CPU seconds of adapting and predicting once the features of
+all architectures are known. In NAS-Bench-201 also the front of published CIFAR-10 validation
+accuracies and *predicted* costs over all live cells, rated by its true costs against the true
+front: tight hypervolume, recall, and its number of members, which is what measuring the whole front
+would cost. Needs HWNAS_DATA::
 
-Learns the meta-training devices of a space, adapts to each test device with a chosen and with a
-random support set, and prints Spearman's correlation over all architectures, the share of
-predictions within 10 %, the coverage of the 90 % intervals (over 1,000 architectures) and the CPU
-seconds of adapting and predicting everything. `alone` is the same model without a pool.
+    python -m benchmarks.predictors.transfer --samples 10 20
+    python -m benchmarks.predictors.transfer --leave-one-out --pool brp-nas --samples 10
+
+Unseen devices are those of HELP's split, or with ``--leave-one-out`` each device of the pool in
+turn, learned from all others but the same hardware with other batch sizes. ``chosen`` and
+``random`` are the transfer model with a designed and with a random support set; the baselines see
+the same random ones. ``alone`` is the same model without a pool (slow), ``ridge`` ridge regression
+of one-hot choices, ``pca-ridge`` of six principal components of the pool.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from hwnas.data.device_pool import DevicePool, device_pool
+from benchmarks.predictors.methods import Method, Rows, interval_rows, make_methods
+from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
+from hwnas.data.nasbench201 import accuracies
+from hwnas.pareto.metrics import front_quality, is_non_dominated
 from hwnas.typing import FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
-INTERVALS = 1000
+METHODS = ("chosen", "random", "pca-ridge", "ridge", "flops", "params")
+COLUMNS = ("Spearman", "<=10 %", "coverage", "tight HV", "recall", "members", "CPU s")
+Split = tuple[list[str], list[str]]
 
 
-def judge(model: TransferPredictor[Any], archs: list[Any], cost: FloatArray) -> list[float]:
-    """Give Spearman, share within 10 %, and coverage."""
-    found = model.predict(archs)
-    some = np.random.default_rng(0).choice(len(archs), INTERVALS, replace=False)
-    low, high = model.predict_interval([archs[i] for i in some]).T
-    covered = (low <= cost[some]) & (cost[some] <= high)
-    within = np.abs(found / cost - 1) <= 0.1
-    return [float(spearmanr(found, cost).statistic), float(within.mean()), float(covered.mean())]
+@dataclass(frozen=True)
+class Accuracies:
+    """Live cells of NAS-Bench-201, by their number, and how wrong they are.
+
+    Attributes:
+        rows: `(c,)` numbers of the live cells with a path from input to output.
+        losses: `(c,)` published accuracies in percent, negated.
+    """
+
+    rows: npt.NDArray[np.intp]
+    losses: FloatArray
+
+    @classmethod
+    def read(cls, pool: DevicePool[Any]) -> Accuracies:
+        """Read the published accuracies of the pool's cells."""
+        live = [i for i, c in enumerate(pool.archs) if c.is_live() and pool.space.is_valid(c)]
+        table = accuracies("cifar10")
+        return cls(np.array(live), np.array([-table[str(pool.archs[i])] for i in live]))
+
+    def front(self, predicted: FloatArray, cost: FloatArray) -> list[float]:
+        """Give tight hypervolume, recall and members of the front that predictions lead to."""
+        true = np.column_stack([self.losses, cost[self.rows]])
+        guess = np.column_stack([self.losses, predicted[self.rows]])
+        known = np.isfinite(true).all(axis=1)
+        true, found = true[known], is_non_dominated(guess[known])
+        quality = front_quality(true[found], true)
+        return [quality.tight_hypervolume, quality.recall, float(found.sum())]
+
+
+def judge(predicted: FloatArray, interval: FloatArray | None, cost: FloatArray) -> list[float]:
+    """Give Spearman, the share within 10 %, and coverage (NaN without intervals)."""
+    known = np.isfinite(cost)
+    correlation = float(spearmanr(predicted[known], cost[known]).statistic)
+    within = float((np.abs(predicted / cost - 1) <= 0.1)[known].mean())
+    if interval is None:
+        return [correlation, within, float("nan")]
+    some = cost[interval_rows(len(cost))]
+    inside = (interval[:, 0] <= some) & (some <= interval[:, 1])
+    return [correlation, within, float(inside[np.isfinite(some)].mean())]
 
 
 def supports(
-    method: str, pool: TransferPredictor[Any], archs: list[Any], n: int, repeats: int
-) -> list[list[int]]:
-    """Give `repeats` support sets as numbers of architectures."""
+    method: str, pool: TransferPredictor[Any], archs: list[Any], common: Rows, n: int, repeats: int
+) -> list[Rows]:
+    """Give `repeats` support sets of architectures that every device has a cost of."""
     if method == "chosen":
         number = {arch: i for i, arch in enumerate(archs)}
-        return [[number[a] for a in pool.choose_support(n, r, archs)] for r in range(repeats)]
+        known = [archs[i] for i in common]
+        return [[number[a] for a in pool.choose_support(n, r, known)] for r in range(repeats)]
     draws = (np.random.default_rng([r, n]) for r in range(repeats))
-    return [rng.choice(len(archs), n, replace=False).tolist() for rng in draws]
+    return [rng.choice(common, n, replace=False).tolist() for rng in draws]
 
 
-def study(pool: DevicePool[Any], samples: list[int], repeats: int) -> None:
-    assert pool.split is not None
-    archs, train = list(pool.archs), pool.select(pool.split.train)
-    predictor = TransferPredictor[Any](pool.space).fit(archs, train.costs)
-    print(f"{'support':8} {'n':>4} {'device':16} Spearman  <=10 %  coverage  CPU s")
-    for n in samples:
-        for method in ("chosen", "random", "alone"):
-            sets = supports(method, predictor, archs, n, repeats)
-            rows = []
-            for device in pool.split.test:
-                cost = pool.cost_of(device)
-                results = []
-                start = time.process_time()
-                for chosen in sets:
-                    measured = [archs[i] for i in chosen]
-                    if method == "alone":
-                        model = TransferPredictor[Any](pool.space).fit(measured, cost[chosen])
-                    else:
-                        model = predictor.adapt(measured, cost[chosen])
-                    results.append(judge(model, archs, cost))
-                seconds = (time.process_time() - start) / repeats
-                rows.append([*np.mean(results, axis=0), seconds])
-                report(method, n, device, rows[-1])
-            report(method, n, "mean", np.mean(rows, axis=0).tolist())
+def measure(
+    method: Method, sets: list[Rows], cost: FloatArray, known: Accuracies | None
+) -> list[float]:
+    """Give the means of all figures over the support sets."""
+    results = []
+    for rows in sets:
+        start = time.process_time()
+        predicted, interval = method(rows, cost[rows])
+        seconds = time.process_time() - start
+        front = [float("nan")] * 3 if known is None else known.front(predicted, cost)
+        results.append([*judge(predicted, interval, cost), *front, seconds])
+    means: list[float] = np.mean(results, axis=0).tolist()
+    return means
 
 
-def report(method: str, n: int, device: str, row: list[float]) -> None:
-    text = f"{row[0]:8.4f}  {row[1]:6.3f}  {row[2]:8.3f}  {row[3]:5.2f}"
-    print(f"{method:8} {n:4} {device:16} {text}", flush=True)
+def splits(pool: DevicePool[Any], leave_one_out: bool) -> Iterator[Split]:
+    """Give the devices to learn from and those to judge on."""
+    if not leave_one_out:
+        assert pool.split is not None, "this pool has no published split: use --leave-one-out"
+        yield list(pool.split.train), list(pool.split.test)
+        return
+    hardware = {
+        name: name.removesuffix(f"_{key.batch}")
+        for name, key in zip(pool.names, pool.devices, strict=True)
+    }
+    for test in pool.names:
+        yield [name for name in pool.names if hardware[name] != hardware[test]], [test]
+
+
+def study(
+    pool: DevicePool[Any], arguments: argparse.Namespace
+) -> Mapping[tuple[str, int], list[list[float]]]:
+    """Print a line for each device, and give the lines by method and number of samples."""
+    archs = list(pool.archs)
+    common = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
+    known = Accuracies.read(pool) if pool.space.name == "nasbench201" else None
+    lines: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
+    for train, tests in splits(pool, arguments.leave_one_out):
+        learned = pool.select(train)
+        predictor = TransferPredictor[Any](pool.space).fit(archs, learned.costs)
+        methods = make_methods(pool, learned, predictor)
+        for n in arguments.samples:
+            for name in arguments.methods:
+                sets = supports(name, predictor, archs, common, n, arguments.repeats)
+                for device in tests:
+                    line = measure(methods[name], sets, pool.cost_of(device), known)
+                    lines[name, n].append(line)
+                    report(name, n, device, line)
+    return lines
+
+
+def report(method: str, n: int, device: str, line: list[float]) -> None:
+    texts = [
+        f"{value:>8.{places}f}" for value, places in zip(line, (4, 3, 3, 3, 3, 1, 2), strict=True)
+    ]
+    print(f"{method:10} {n:4} {device:48} {' '.join(texts)}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--space", default="nasbench201")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--space", default="nasbench201", help="HELP's: nasbench201, fbnet, ...")
+    parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
+    parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--samples", type=int, nargs="+", default=[5, 10, 20, 50, 100])
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "alone"], default=METHODS)
     arguments = parser.parse_args()
-    study(device_pool(arguments.space), arguments.samples, arguments.repeats)
+    pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
+    print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")
+    lines = study(pool, arguments)
+    for (method, n), rows in lines.items():
+        report(method, n, f"mean of {len(rows)}", np.mean(rows, axis=0).tolist())
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def _register() -> None:
         rank,
         score,
         search,
+        verify,
         worker,
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ def _register() -> None:
     app.command("score")(score.score)
     app.command("rank")(rank.rank)
     app.command("profile")(profile.profile)
+    pareto.app.command("verify")(verify.verify)
     app.add_typer(pareto.app, name="pareto")
     app.add_typer(predict.app, name="predict")
     app.add_typer(data.app, name="data")

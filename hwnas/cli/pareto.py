@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(
-    help="Show a Pareto set or export it as JSON, CSV, ONNX and an HTML report.",
+    help="Show, export and verify a Pareto set.",
     no_args_is_help=True,
 )
 
@@ -99,7 +99,7 @@ def export(
     from hwnas.export.report import write_report
 
     pareto_set = open_pareto_set(source, study)
-    out = _folder(source, out)
+    out = results_folder(source, out)
     everything = not (json_file or csv or onnx or report)
     written: list[dict[str, Any]] = []
     if json_file or everything:
@@ -119,7 +119,7 @@ def export(
         _print_files(written)
 
 
-def _folder(source: str, out: Path | None) -> Path:
+def results_folder(source: str, out: Path | None) -> Path:
     """Give the folder to write: that of the results, unless another is named."""
     if out is not None:
         return out

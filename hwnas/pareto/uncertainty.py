@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,16 +31,37 @@ def with_uncertainty(
         differ from this one's at 95 %.
     """
     attributes = [dict(member.attributes) for member in front.members]
-    names = [objective.name for objective in front.objectives]
     archs = [space.parse(member.arch) for member in front.members]
     for name, cost in costs.items():
-        stds = cost.predict_std(archs)
-        alike = indistinguishable(front.values()[:, names.index(name)], stds)
-        for entry, std, row in zip(attributes, stds, alike, strict=True):
+        for entry, std in zip(attributes, cost.predict_std(archs), strict=True):
             entry[f"{name}_std"] = float(std)
+    members = zip(front.members, attributes, strict=True)
+    known = replace(front, members=tuple(replace(m, attributes=a) for m, a in members))
+    return with_neighbours(known, list(costs))
+
+
+def with_neighbours(front: ParetoSet, names: Sequence[str]) -> ParetoSet:
+    """Work ``NAME_not_distinguishable`` out from the members' ``NAME_std``.
+
+    Args:
+        front: the Pareto set, whose members have the standard deviations.
+        names: names of the predicted objectives.
+    """
+    attributes = [dict(member.attributes) for member in front.members]
+    columns = [objective.name for objective in front.objectives]
+    for name in names:
+        stds = np.array([entry[f"{name}_std"] for entry in attributes], dtype=np.float64)
+        alike = indistinguishable(front.values()[:, columns.index(name)], stds)
+        for entry, row in zip(attributes, alike, strict=True):
             entry[f"{name}_not_distinguishable"] = (np.flatnonzero(row) + 1).tolist()
     members = zip(front.members, attributes, strict=True)
     return replace(front, members=tuple(replace(m, attributes=a) for m, a in members))
+
+
+def predicted_objectives(front: ParetoSet) -> list[str]:
+    """List the objectives that were predicted, told by the members' ``NAME_std``."""
+    known = {name for member in front.members for name in member.attributes}
+    return [o.name for o in front.objectives if f"{o.name}_std" in known]
 
 
 def indistinguishable(values: FloatArray, stds: FloatArray) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""`hwnas pareto verify`: measure the members of a predicted front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.measurements import column_name, read_measurements
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.pareto import Source, Study, open_pareto_set, results_folder
+from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from hwnas.data.datasets import Dataset
+    from hwnas.pareto import ParetoSet
+    from hwnas.pareto.verification import Check, Verification
+    from hwnas.typing import CostModel, FloatArray, SearchSpace
+
+
+def verify(
+    source: Source,
+    cost: Annotated[
+        str | None, typer.Option(help="What measures, e.g. onnxruntime:cpu:latency.")
+    ] = None,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(help="CSV of measurements made elsewhere: arch and e.g. latency_ms."),
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Objective to verify. [default: the predicted one]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write. [default: the results folder]")
+    ] = None,
+    study: Study = "hwnas",
+    dataset: Annotated[
+        str | None, typer.Option(help="Classes and image size; the search's if absent.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a member.")
+    ] = False,
+) -> None:
+    """Replace predicted costs by measured ones, and keep what is still non-dominated.
+
+    Writes front.json, front.csv and report.html. Several rows of one network count as their
+    median. The same command goes on where an interrupted run stopped.
+
+    Example: hwnas pareto verify hwnas-results --cost onnxruntime:cpu:latency
+    """
+    from hwnas.export.folder import write_results
+    from hwnas.pareto.space_text import read_space
+    from hwnas.pareto.verification import objective_to_verify
+    from hwnas.pareto.verification import verify as replace_predictions
+
+    if (cost is None) == (measurements is None):
+        got = "neither" if cost is None else "both"
+        raise InvalidValueError(f"`--cost` or `--measurements` must be given, but got {got}.")
+    front = open_pareto_set(source, study)
+    folder = results_folder(source, out)
+    space = read_space(front.space)
+    front = _with_deviations(front, space, data)
+    if measurements is not None:
+        table = read_measurements(measurements, space)
+        name = objective_to_verify(front, list(table.columns), objective)
+        measured, origin = _from_file(front, space, table, name)
+    else:
+        assert cost is not None
+        model = _measured_cost(cost, space, _dataset(front, dataset), data)
+        column = column_name(model.metric, model.unit)
+        name = objective_to_verify(front, [column], objective)
+        measured, origin = _measure(front, space, model, cost)
+    found = replace_predictions(front, name, measured, origin)
+    write_results(found.front, folder, space)
+    _show(found, name, as_json)
+    note(f"Results: {folder / 'report.html'}, front.json, front.csv.")
+
+
+def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | None) -> ParetoSet:
+    """Give a front that comes from a storage the deviations that a results folder states."""
+    from hwnas.costs.source import make_cost
+    from hwnas.data.datasets import get_dataset
+    from hwnas.objectives import cost_objective
+    from hwnas.pareto.uncertainty import predicted_objectives, with_uncertainty
+    from hwnas.search import uncertain_costs
+
+    settings = front.provenance.get("settings")
+    if predicted_objectives(front) or not isinstance(settings, Mapping):
+        return front
+    specs = [spec for spec in settings.get("costs", ()) if spec.startswith("predictor:")]
+    costs = [make_cost(s, space, get_dataset(settings["dataset"]), data) for s in specs]
+    return with_uncertainty(
+        front, space, uncertain_costs(cost_objective(space, cost) for cost in costs)
+    )
+
+
+def _dataset(front: ParetoSet, name: str | None) -> Dataset:
+    from hwnas.data.datasets import get_dataset
+
+    settings = front.provenance.get("settings")
+    known = settings.get("dataset") if isinstance(settings, Mapping) else None
+    chosen = known if name is None else name
+    if chosen is None:
+        raise InvalidValueError(
+            "`--dataset` must be given: the Pareto set does not say what it was made for."
+        )
+    return get_dataset(chosen)
+
+
+def _measured_cost(
+    spec: str, space: SearchSpace[Any], dataset: Dataset, data: Path | None
+) -> CostModel[Any]:
+    from hwnas.costs.source import make_cost
+
+    model = make_cost(spec, space, dataset, data)
+    if hasattr(model, "predict_std"):
+        raise InvalidValueError(f"`--cost` must measure, but got the predictor {spec!r}.")
+    return model
+
+
+def _from_file(
+    front: ParetoSet, space: SearchSpace[Any], table: Any, name: str
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Look the members up by canonical key; `InvalidValueError` if one has no measurement."""
+    import numpy as np
+
+    from hwnas.data.catalogue import sha256
+    from hwnas.pareto.verification import matches
+
+    column = next(c for c in table.columns if matches(name, c))
+    rows: dict[str, list[float]] = {}
+    for arch, value in zip(table.archs, table.columns[column], strict=True):
+        if value == value:
+            rows.setdefault(space.canonical_key(arch), []).append(value)
+    absent = [m.arch for m in front.members if m.key not in rows]
+    if absent:
+        raise InvalidValueError(
+            f"`measurements` must have a value of every member, but {len(absent)} of {len(front)} "
+            f"have none in {column!r} of {str(table.path)!r}: measure {absent[0]} first."
+        )
+    measured = np.array([np.median(rows[m.key]) for m in front.members], dtype=np.float64)
+    return measured, {"measurements": table.path.name, "sha256": sha256(table.path)}
+
+
+def _measure(
+    front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Measure the members one after another; what is finished is kept in the user's cache."""
+    import numpy as np
+
+    from hwnas.cache import ResultCache
+    from hwnas.cli.progress import ProgressBar
+    from hwnas.evaluation import Evaluator
+    from hwnas.objectives import cost_objective
+
+    wanted = cost_objective(space, model)
+    archs = [space.parse(member.arch) for member in front.members]
+    with ResultCache.default() as cache, ProgressBar() as bar:
+        evaluator = Evaluator(space, [wanted], cache=cache, require_valid=False, report=bar)
+        found = evaluator.evaluate(archs)
+    for evaluation in found:
+        for error in evaluation.errors.values():
+            note(f"No measurement of {evaluation.arch}: {error}")
+    measured = np.array([e.values.get(wanted.name, np.nan) for e in found], dtype=np.float64)
+    return measured, {"cost": spec, "device": str(model.device), "unit": model.unit}
+
+
+def _show(found: Verification, name: str, as_json: bool) -> None:
+    """Print predicted beside measured, and what came out."""
+    rows = [_row(check) for check in found.checks]
+    if as_json:
+        print_json_lines(rows)
+    else:
+        columns = ["predicted", "std", "measured", "deviation", "in 95 %", "outcome", "arch"]
+        title = f"{name}: predicted and measured"
+        body = [[row[key] for key in _FIELDS] for row in rows]
+        print_table(columns, [_readable(line) for line in body], title=title)
+    known = [check.inside for check in found.checks if check.inside is not None]
+    deviations = [abs(c.deviation) for c in found.checks if c.deviation == c.deviation]
+    typical = f"{100 * sorted(deviations)[len(deviations) // 2]:.1f} %" if deviations else "none"
+    note(
+        f"{len(found.front)} of {len(found.checks)} members stay; {sum(known)} of {len(known)} "
+        f"measurements lie in the predicted 95 % interval; median deviation {typical}."
+    )
+
+
+_FIELDS = ("predicted", "std", "measured", "deviation", "inside_95", "outcome", "arch")
+
+
+def _row(check: Check) -> dict[str, Any]:
+    return {
+        "arch": check.arch,
+        "key": check.key,
+        "predicted": check.predicted,
+        "std": check.std,
+        "measured": check.measured,
+        "deviation": check.deviation,
+        "inside_95": check.inside,
+        "outcome": check.outcome,
+    }
+
+
+def _readable(line: list[Any]) -> list[Any]:
+    """Show the deviation in percent and the flag as a word."""
+    words = {True: "yes", False: "no", None: "–"}
+    deviation = "–" if line[3] != line[3] else f"{100 * line[3]:+.1f} %"
+    return [*line[:3], deviation, words[line[4]], *line[5:]]

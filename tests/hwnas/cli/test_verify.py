@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hwnas.cli import main
+from hwnas.pareto import ObjectiveInfo, ParetoSet
+from hwnas.pareto.uncertainty import with_neighbours
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import DeviceKey
+
+SPACE = NasBench201(channels=4, cells=1)
+NAME = "mine_latency_ms"
+CELLS = [
+    Cell(("nor_conv_3x3",) * 6),
+    Cell(("nor_conv_1x1",) * 6),
+    Cell(("skip_connect", *("none",) * 4, "nor_conv_1x1")),
+]
+
+
+def results(folder: Path, **provenance: object) -> Path:
+    """Write a predicted front of three members: 9, 6 and 2 ms, each with the deviation 0.5."""
+    front = ParetoSet.from_values(
+        CELLS,
+        [SPACE.canonical_key(cell) for cell in CELLS],
+        [[3.0, 9.0], [2.0, 6.0], [1.0, 2.0]],
+        [ObjectiveInfo("score", "", "maximize"), ObjectiveInfo(NAME, "ms")],
+        space=SPACE,
+        attributes=[{f"{NAME}_std": 0.5}] * 3,
+        provenance=provenance,
+    )
+    folder.mkdir(exist_ok=True)
+    with_neighbours(front, [NAME]).save(folder / "front.json")
+    return folder
+
+
+def measurements(
+    path: Path, rows: list[tuple[Cell, float | str]], column: str = "latency_ms"
+) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("arch", column), *rows])
+    return path
+
+
+def run(*argv: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["pareto", "verify", *map(str, argv)])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_a_file_of_measurements_replaces_the_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in")
+    # Repeated rows count as their median; rows of other cells do not matter.
+    rows = [(CELLS[0], 5.0), (CELLS[1], 6.5), (CELLS[2], 1.0), (CELLS[2], 2.5), (CELLS[2], 9.0)]
+    given = measurements(tmp_path / "m.csv", [*rows, (Cell(("avg_pool_3x3",) * 6), 1.0)])
+    assert run(source, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [
+        (r["predicted"], r["std"], r["measured"], r["inside_95"], r["outcome"]) for r in lines
+    ] == [
+        (9.0, 0.5, 5.0, False, "front"),
+        (6.0, 0.5, 6.5, True, "dominated"),
+        (2.0, 0.5, 2.5, True, "front"),
+    ]
+    assert lines[2]["deviation"] == pytest.approx(0.25)
+    assert "2 of 3 members stay; 2 of 3 measurements lie in the predicted 95 % interval" in err
+    found = ParetoSet.load(tmp_path / "out/front.json")
+    assert [(m.arch, m.values[1], m.attributes[f"{NAME}_predicted"]) for m in found.members] == [
+        (str(CELLS[0]), 5.0, 9.0),
+        (str(CELLS[2]), 2.5, 2.0),
+    ]
+    assert found.provenance["verification"]["measurements"] == "m.csv"
+    with (tmp_path / "out/front.csv").open(encoding="utf-8") as file:
+        assert [row[f"{NAME}_predicted"] for row in csv.DictReader(file)] == ["9.0", "2.0"]
+    assert f"{NAME}_predicted" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert len(ParetoSet.load(source / "front.json")) == 3
+
+
+def test_the_results_folder_is_written_by_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in")
+    given = measurements(tmp_path / "m.csv", [(CELLS[0], 9.0), (CELLS[1], 6.0), (CELLS[2], 3.0)])
+    assert run(source, "--measurements", given) == 0
+    out = capsys.readouterr().out
+    for text in ("predicted", "measured", "deviation", "+50.0 %", "yes", "no", str(CELLS[0])):
+        assert text in out
+    assert [m.values[1] for m in ParetoSet.load(source / "front.json").members] == [9.0, 6.0, 3.0]
+
+
+def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.costs.onnxruntime_latency import OnnxRuntimeLatency
+
+    measured: list[str] = []
+    genuine: Callable[..., object] = OnnxRuntimeLatency.measure
+
+    def measure(self: OnnxRuntimeLatency[Cell], arch: Cell) -> object:
+        if len(measured) == 2 and "again" not in measured:
+            raise KeyboardInterrupt
+        measured.append(str(arch))
+        # The defaults measure for a second.
+        object.__setattr__(self, "max_seconds", 0.05)
+        found = genuine(self, arch)
+        object.__setattr__(self, "max_seconds", 1.0)
+        return found
+
+    monkeypatch.setattr(OnnxRuntimeLatency, "measure", measure)
+    source = results(tmp_path / "in", settings={"dataset": "cifar10"})
+    before = (source / "front.json").read_bytes()
+    assert run(source, "--cost", "onnxruntime:cpu:latency") == 130
+    assert (source / "front.json").read_bytes() == before
+    measured.append("again")
+    capsys.readouterr()
+    assert run(source, "--cost", "onnxruntime:cpu:latency", "--json") == 0
+    assert measured == [str(CELLS[0]), str(CELLS[1]), "again", str(CELLS[2])]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(line["measured"] > 0 for line in lines)
+    found = ParetoSet.load(source / "front.json")
+    by_key = {line["key"]: line["measured"] for line in lines}
+    assert [m.values[1] for m in found.members] == [by_key[m.key] for m in found.members]
+    assert found.provenance["verification"]["device"].startswith("cpu/onnxruntime-")
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        ((), "`--cost` or `--measurements` must be given, but got neither"),
+        (("--cost", "count:macs", "--measurements", "m.csv"), "but got both"),
+        (("--cost", "count:macs"), "measure the same metric"),
+        (("--cost", "nonsense"), "nonsense"),
+        (("--cost", "onnxruntime", "--objective", "speed"), "'speed'"),
+        (("--measurements", "absent.csv"), "must be a file"),
+        (("--measurements", "m.csv"), "1 of 3 have none in 'latency_ms'"),
+        (("--measurements", "s.csv"), "convert the unit"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[tuple[Cell, float | str]] = [(CELLS[0], 9.0), (CELLS[1], ""), (CELLS[2], 3.0)]
+    measurements(tmp_path / "m.csv", rows)
+    measurements(tmp_path / "s.csv", rows, "latency_s")
+    source = results(tmp_path / "in", settings={"dataset": "cifar10"})
+    before = (source / "front.json").read_bytes()
+    assert run(source, *argv) == 2
+    message = capsys.readouterr().err
+    assert text in message
+    assert len(message.splitlines()) == 1
+    assert [p.name for p in source.iterdir()] == ["front.json"]
+    assert (source / "front.json").read_bytes() == before
+
+
+def test_a_data_set_or_a_folder_that_is_not_known_must_be_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in")
+    assert run(source, "--cost", "onnxruntime") == 2
+    assert "`--dataset` must be given" in capsys.readouterr().err
+    assert run(source / "front.json", "--cost", "onnxruntime") == 2
+    assert "`--out` must name a folder" in capsys.readouterr().err
+
+
+def test_a_stored_study_of_a_predictor_is_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hwnas_predictors.transfer import TransferPredictor
+
+    pool = TransferPredictor.shipped(NasBench201())
+    archs = pool.choose_support(10)
+    latency_ms = [1.0 + sum(len(o) for o in arch.operations) / 10 for arch in archs]
+    predictor = pool.adapt(archs, latency_ms, DeviceKey("mine"))
+    predictor.save(tmp_path / "mine.npz")
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    cost = f"predictor:{tmp_path / 'mine.npz'}"
+    argv = ["--objective", "params", "--cost", cost, "--trials", "4", "--storage", storage]
+    with pytest.raises(SystemExit):
+        main(["search", *argv, "--out", str(tmp_path / "in"), "--json"])
+    cells = [json.loads(line)["arch"] for line in capsys.readouterr().out.splitlines()]
+    assert cells
+    given = measurements(tmp_path / "m.csv", [(predictor.space.parse(c), 4.5) for c in cells])
+    assert run(storage, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["arch"] for line in lines] == cells
+    predicted, std = predictor.predict([predictor.space.parse(c) for c in cells], return_std=True)
+    assert [line["predicted"] for line in lines] == pytest.approx(predicted.tolist())
+    assert [line["std"] for line in lines] == pytest.approx(std.tolist())
+    # All are equally fast, so only the first objective's best stay.
+    best = {m.values[0] for m in ParetoSet.load(tmp_path / "out/front.json").members}
+    assert len(best) == 1
