@@ -172,7 +172,7 @@ def make():
         config.training_service.use_active_gpu = False
     config.experiment_working_directory = folder
     strategy = ParetoStrategy(
-        evaluator.objectives, strategy="random-search", max_trials=5, checkpoint=checkpoint
+        evaluator.objectives, strategy="random-search", max_trials=8, checkpoint=checkpoint
     )
     return NasExperiment(NasBench201(), evaluator, strategy, config)
 
@@ -215,7 +215,7 @@ def test_a_search_on_the_training_service_is_killed_and_ends_with_the_same_front
     again = run(home, command("ts", "killed"))
     assert again.returncode == 0, again.stdout + again.stderr
     whole, after = (ParetoSet.load(tmp_path / f"{name}.json") for name in ("whole", "killed"))
-    assert after.provenance["evaluated"] == whole.provenance["evaluated"] == 5
+    assert after.provenance["evaluated"] == whole.provenance["evaluated"] == 8
     assert after.provenance["failed"] == 0
     assert {e.arch for e in after.evaluated} == {e.arch for e in whole.evaluated}
     assert {(m.arch, m.values) for m in after.members} == {
