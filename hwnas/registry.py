@@ -84,6 +84,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "brp-nas": "hwnas_predictors.brp_nas:GcnPredictor",
         "mlp": "hwnas_predictors.brp_nas:MlpPredictor",
         "brp-nas-relation": "hwnas_predictors.binary_relation:BinaryRelationPredictor",
+        "help": "hwnas_predictors.help:HelpPredictor",
     },
 }
 
