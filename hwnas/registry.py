@@ -79,7 +79,13 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "optuna": "hwnas_optuna.search:OptunaHost",
         "nni": "hwnas_nni.results:NniHost",
     },
-    "predictors": {"transfer": "hwnas_predictors.transfer:TransferPredictor"},
+    "predictors": {
+        "transfer": "hwnas_predictors.transfer:TransferPredictor",
+        "brp-nas": "hwnas_predictors.brp_nas:GcnPredictor",
+        "mlp": "hwnas_predictors.brp_nas:MlpPredictor",
+        "brp-nas-relation": "hwnas_predictors.binary_relation:BinaryRelationPredictor",
+        "help": "hwnas_predictors.help:HelpPredictor",
+    },
 }
 
 _SINGULAR: Mapping[Kind, str] = {

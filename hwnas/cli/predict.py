@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hwnas.cli.output import note, print_json_lines, print_table
 
 if TYPE_CHECKING:
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import FloatArray, SearchSpace
 
 app = typer.Typer(
     help="Predict the latency or energy of every architecture from a few measurements.",
@@ -88,6 +88,10 @@ def train(
     space: Space = "nasbench201",
     metric: Annotated[str, typer.Option(help="What was measured.")] = "latency",
     unit: Annotated[str, typer.Option(help="Unit of every column.")] = "ms",
+    method: Annotated[
+        Literal["transfer", "brp-nas", "mlp"],
+        typer.Option(help="Model; brp-nas and mlp learn one device from hundreds of costs."),
+    ] = "transfer",
     seed: Seed = 0,
 ) -> None:
     """Learn a pool of devices, or a single device where there is one column of costs.
@@ -97,12 +101,18 @@ def train(
     from hwnas import registry
     from hwnas.cli.measurements import read_measurements
     from hwnas.data.catalogue import sha256
+    from hwnas.errors import InvalidValueError
     from hwnas.pareto.space_text import read_space
     from hwnas.typing import DeviceKey
 
     table = read_measurements(measurements, read_space(space))
     costs = list(table.columns.values())
-    predictor = registry.load("predictors", "transfer")(
+    if method != "transfer" and len(costs) != 1:
+        raise InvalidValueError(
+            f"`measurements` must have one column of costs for {method}, but got "
+            f"{', '.join(table.columns)}: train on one device at a time."
+        )
+    predictor = registry.load("predictors", method)(
         read_space(space), metric, unit, seed=seed, data=sha256(measurements)
     )
     predictor.fit(table.archs, costs[0] if len(costs) == 1 else costs)
@@ -133,12 +143,11 @@ def evaluate(
     known = np.isfinite(costs)
     archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
     predicted = predictor.predict(archs)
-    low, high = predictor.predict_interval(archs, 0.9).T
     row = {
         "n": len(costs),
         "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
         "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
-        "coverage_90": float(np.mean((low <= costs) & (costs <= high))),
+        "coverage_90": _coverage(predictor, archs, costs),
         "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),
         "unit": predictor.unit,
         "device": str(predictor.device),
@@ -154,7 +163,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the predicted cost of architectures with its standard deviation.
+    """Print the predicted cost of architectures, with its standard deviation if it is known.
 
     Example: hwnas predict export mine.npz --json > predictions.jsonl
     """
@@ -166,11 +175,13 @@ def export(
     if arch is None and not hasattr(space, "__iter__"):
         raise InvalidValueError(f"`--arch` must be given: {space.name} cannot be listed.")
     archs = list(space) if arch is None else [space.parse(text) for text in arch]
-    costs, stds = predictor.predict(archs, return_std=True)
     name = column_name(predictor.metric, predictor.unit)
+    columns = {name: predictor.predict(archs)}
+    if hasattr(predictor, "predict_std"):
+        columns[f"{name}_std"] = predictor.predict_std(archs)
     rows = [
-        {"arch": str(a), name: float(c), f"{name}_std": float(s)}
-        for a, c, s in zip(archs, costs, stds, strict=True)
+        {"arch": str(arch), **{n: float(values[i]) for n, values in columns.items()}}
+        for i, arch in enumerate(archs)
     ]
     _show(rows, as_json)
 
@@ -195,6 +206,14 @@ def _predictor(file: Path) -> Any:
     from hwnas.costs.predictor_source import make_predictor
 
     return make_predictor(read_predictor_file(file))
+
+
+def _coverage(predictor: Any, archs: list[Any], costs: FloatArray) -> float | None:
+    """Give the share of costs in the 90 % intervals; None if the predictor gives no intervals."""
+    if not hasattr(predictor, "predict_interval"):
+        return None
+    low, high = predictor.predict_interval(archs, 0.9).T
+    return float(((low <= costs) & (costs <= high)).mean())
 
 
 def _quoted(text: str) -> str:

@@ -86,6 +86,31 @@ def test_train_learns_a_single_device(tmp_path: Path, capsys: pytest.CaptureFixt
     assert row["mean_absolute_error"] < 0.1
 
 
+@pytest.mark.parametrize("method", ["brp-nas", "mlp"])
+def test_train_learns_a_network(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(3)
+    cells = list(dict.fromkeys(str(SPACE.sample(rng)) for _ in range(60)))
+    seen, out = write(tmp_path / "seen.csv", cells[:50]), tmp_path / "network.npz"
+    command = ("train", "--measurements", str(seen), "--out", str(out), "--method", method)
+    assert run(*command) == 0
+    assert run("evaluate", str(out), "--measurements", str(seen), "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["spearman"] > 0.9
+    assert row["coverage_90"] is None
+    assert run("export", str(out), "--arch", cells[50], "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"arch", "latency_ms"}
+
+
+def test_networks_learn_one_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "two.csv"
+    table.write_text(f"arch,a,b\n{next(iter(SPACE))},1,2\n")
+    command = ("train", "--measurements", str(table), "--out", str(tmp_path / "o.npz"))
+    assert run(*command, "--method", "mlp") == 2
+    assert "`measurements` must have one column of costs for mlp" in capsys.readouterr().err
+
+
 def test_a_predictor_is_a_cost_of_a_search(
     adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,218 @@
+"""The latency predictors of BRP-NAS (Dudziak et al., NeurIPS 2020): a GCN and an MLP.
+
+Both learn the logarithm of a device's costs, standardised, with a squared loss, so errors are
+relative; the paper learns costs over their maximum.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Generic, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.errors import InvalidValueError
+from hwnas.pareto.space_text import read_space
+from hwnas.spaces.nasbench201 import NasBench201, operation_graph
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.encodings import one_hot, one_hot_names
+from hwnas_predictors.gcn import GraphRegression
+from hwnas_predictors.graph_batches import graph_batch, graph_labels
+from hwnas_predictors.network_training import (
+    known_costs,
+    minimise,
+    outputs,
+    seeded,
+    set_weights,
+    weights_of,
+)
+
+
+class NetworkPredictor(ABC, Generic[Arch]):
+    """Predicts a positive cost on one device with a network.
+
+    Args:
+        space: search space.
+        metric: what is counted.
+        unit: unit of the costs.
+        direction: which costs are better.
+        hidden: width of a layer; 600 in the paper.
+        layers: layers before the last one; 4 in the paper.
+        epochs: passes over the measurements.
+        batch: measurements a step.
+        rate: first learning rate.
+        seed: seed of weights and order.
+        data: text that tells the data, kept in files.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        space: SearchSpace[Arch],
+        metric: str = "latency",
+        unit: str = "ms",
+        direction: Direction = "minimize",
+        *,
+        hidden: int = 128,
+        layers: int = 4,
+        epochs: int = 150,
+        batch: int = 32,
+        rate: float = 2e-3,
+        seed: int = 0,
+        data: str = "",
+    ) -> None:
+        self.space, self.metric, self.unit, self.data = space, metric, unit, data
+        self.direction: Direction = direction
+        self.hidden, self.layers, self.epochs = hidden, layers, epochs
+        self.batch, self.rate, self.seed = batch, rate, seed
+        self.device = DeviceKey("any")
+        self._network: nn.Module | None = None
+        self._centre, self._scale = 0.0, 1.0
+
+    @abstractmethod
+    def make_network(self) -> nn.Module:
+        """Make the untrained network."""
+
+    @abstractmethod
+    def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
+        """Give the network's inputs, `n` rows each."""
+
+    def fit(self, archs: Sequence[Arch], costs: npt.ArrayLike) -> Self:
+        """Learn from `(n,)` positive costs in `unit`, NaN where there is no value.
+
+        Raises:
+            InvalidValueError: shapes do not match, or there are fewer than two costs.
+        """
+        values, known = known_costs(costs, len(archs))
+        logs = np.log(values[known])
+        centre, scale = float(logs.mean()), float(logs.std()) or 1.0
+        inputs = self.encode([arch for arch, flag in zip(archs, known, strict=True) if flag])
+        targets = torch.from_numpy((logs - centre) / scale).float()
+        with seeded(self.seed):
+            network = self.make_network()
+
+            def loss(rows: Tensor) -> Tensor:
+                found = network(*(tensor[rows] for tensor in inputs))
+                return nn.functional.mse_loss(found, targets[rows])
+
+            minimise(
+                network, loss, len(targets), epochs=self.epochs, batch=self.batch, rate=self.rate
+            )
+        self._network, self._centre, self._scale = network, centre, scale
+        if self.device.device == "any":
+            self.device = DeviceKey("measured")
+        return self
+
+    def predict(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` costs in `unit`; `InvalidValueError` before `fit`."""
+        network = self._require_network()
+        if not len(archs):
+            return np.zeros(0)
+        found: FloatArray = np.exp(
+            self._centre + self._scale * outputs(network, self.encode(archs))
+        )
+        return found
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Give the arguments of the constructor, as scikit-learn's estimators do."""
+        names = ("space", "metric", "unit", "direction", "data")
+        return {**{name: getattr(self, name) for name in names}, **self._settings()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights, settings, unit and device key without pickle."""
+        self.to_file().write(path)
+
+    def to_file(self) -> PredictorFile:
+        """Give the content of a predictor file."""
+        return self.with_arrays()
+
+    def with_arrays(self, **arrays: npt.NDArray[Any]) -> PredictorFile:
+        """Give the content of a predictor file with further arrays."""
+        weights = weights_of(self._require_network())
+        facts = Facts(
+            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
+        )
+        target = np.array([self._centre, self._scale])
+        return PredictorFile(
+            self.kind, facts, self._settings(), {**weights, "target": target, **arrays}
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file written by `save`; `DataFormatError` if it is not one."""
+        return cls.from_file(read_predictor_file(path, cls.kind))
+
+    @classmethod
+    def from_file(cls, file: PredictorFile) -> Self:
+        """Make the predictor of a file's content."""
+        facts = file.facts
+        made = cls(
+            read_space(facts.space), facts.metric, facts.unit, facts.direction,
+            data=facts.data, **file.settings,
+        )  # fmt: skip
+        made.device = facts.device
+        made._centre, made._scale = map(float, file.arrays["target"])
+        made._network = made.make_network()
+        set_weights(made._network, file.arrays)
+        return made
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("hidden", "layers", "epochs", "batch", "rate", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def _require_network(self) -> nn.Module:
+        if self._network is None:
+            raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
+        return self._network
+
+
+class GcnPredictor(NetworkPredictor[Arch]):
+    """The graph convolutional network, on computation graphs.
+
+    Cells of NAS-Bench-201 are taken exactly, with dead operations, as published tables measured
+    them; architectures of other spaces are taken as their canonical graphs.
+    """
+
+    kind = "brp-nas"
+
+    def make_network(self) -> nn.Module:
+        """Make the untrained network."""
+        return GraphRegression(len(graph_labels(self.space)) + 2, self.hidden, self.layers)
+
+    def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
+        """Give adjacency, features and mask."""
+        return graph_tensors(self.space, archs)
+
+
+class MlpPredictor(NetworkPredictor[Arch]):
+    """A multilayer perceptron on one-hot choices."""
+
+    kind = "mlp"
+
+    def make_network(self) -> nn.Module:
+        """Make the untrained network."""
+        widths = [len(one_hot_names(self.space)), *[self.hidden] * self.layers]
+        parts: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            parts += [nn.Linear(before, after), nn.ReLU()]
+        return nn.Sequential(*parts, nn.Linear(widths[-1], 1), nn.Flatten(0))
+
+    def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
+        """Give `(n, f)` flags."""
+        return [torch.from_numpy(one_hot(self.space, archs)).float()]
+
+
+def graph_tensors(space: SearchSpace[Any], archs: Sequence[Any]) -> list[Tensor]:
+    """Give adjacency, features and mask of architectures as tensors."""
+    exact = operation_graph if isinstance(space, NasBench201) else None
+    batch = graph_batch(space, archs, to_graph=exact)
+    arrays = (batch.adjacency, batch.features, batch.mask)
+    return [torch.from_numpy(array) for array in arrays]

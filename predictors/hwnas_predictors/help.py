@@ -1,0 +1,276 @@
+"""HELP: a latency predictor that learns to adapt to devices (Lee et al., NeurIPS 2021).
+
+A device is described by its costs of ten reference architectures. A network of the one-hot
+choices is meta-learned over a pool (MAML; Finn et al., ICML 2017): from the description, a second
+network scales the units of its initialisation and the step size of each tensor, and a few gradient
+steps on the measured architectures follow. HELP draws the scales from a learned normal
+distribution and averages over draws; here they are its mean.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Generic
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.errors import InvalidValueError
+from hwnas.pareto.space_text import read_space
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.encodings import one_hot, one_hot_names
+from hwnas_predictors.network_training import known_costs, seeded, set_weights, weights_of
+
+Weights = list[Tensor]
+
+
+class MetaNetwork(nn.Module):
+    """Initial weights, and what a device's description changes of them and of the steps.
+
+    Args:
+        features: inputs f of an architecture.
+        references: numbers that describe a device.
+        hidden: width of the two hidden layers.
+    """
+
+    def __init__(self, features: int, references: int, hidden: int) -> None:
+        super().__init__()
+        widths = [features, hidden, hidden, 1]
+        self.body = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.log_rates = nn.Parameter(torch.full((6,), -3.0))
+        self.sizes = [2 * hidden, 6]
+        last = nn.Linear(hidden, sum(self.sizes))
+        # No device changes anything before training.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.conditioning = nn.Sequential(nn.Linear(references, hidden), nn.ReLU(), last)
+
+    def start(self, description: Tensor) -> tuple[Weights, Tensor]:
+        """Give a device's initial weights and the `(6,)` step sizes of its tensors."""
+        scales, rates = self.conditioning(description).split(self.sizes)
+        weights: Weights = list(self.body.parameters())
+        for layer, scale in enumerate(scales.chunk(2)):
+            weights[2 * layer] = weights[2 * layer] * (1 + scale[:, None])
+            weights[2 * layer + 1] = weights[2 * layer + 1] * (1 + scale)
+        return weights, torch.exp(self.log_rates + rates)
+
+
+def evaluate(weights: Weights, features: Tensor) -> Tensor:
+    """Give `(n,)` outputs for `(n, f)` features."""
+    states = features
+    for layer in range(2):
+        states = torch.relu(states @ weights[2 * layer].T + weights[2 * layer + 1])
+    return (states @ weights[4].T + weights[5]).squeeze(-1)
+
+
+def descend(
+    weights: Weights, rates: Tensor, features: Tensor, targets: Tensor, steps: int
+) -> Weights:
+    """Take gradient steps on the squared error; differentiable while a graph is recorded."""
+    recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        if not recorded:
+            weights = [weight.detach().requires_grad_() for weight in weights]
+        for _ in range(steps):
+            loss = nn.functional.mse_loss(evaluate(weights, features), targets)
+            slopes = torch.autograd.grad(loss, weights, create_graph=True)
+            moves = zip(weights, rates, slopes, strict=True)
+            weights = [weight - rate * slope for weight, rate, slope in moves]
+    return weights
+
+
+class HelpPredictor(Generic[Arch]):
+    """Predicts a cost on a new device that is described by reference architectures.
+
+    ``fit`` with `(d, n)` costs learns the pool, and ``adapt`` gives the predictor of a new device.
+    ``fit`` with `(n,)` costs learns one device.
+
+    Args:
+        space: search space.
+        metric: what is counted.
+        unit: unit of the costs.
+        direction: which costs are better.
+        references: architectures that describe a device; ten of those in `fit`, drawn by `seed`,
+            if None. They must be in every support set.
+        hidden: width of a layer.
+        rounds: steps of meta-training, each over all devices.
+        query: architectures of a round that the adapted weights are judged on.
+        steps: gradient steps of an adaptation.
+        seed: seed of everything random.
+        data: text that tells the pool's data, kept in files.
+    """
+
+    kind = "help"
+
+    def __init__(
+        self,
+        space: SearchSpace[Arch],
+        metric: str = "latency",
+        unit: str = "ms",
+        direction: Direction = "minimize",
+        *,
+        references: Sequence[Arch] | None = None,
+        hidden: int = 100,
+        rounds: int = 800,
+        query: int = 256,
+        steps: int = 3,
+        seed: int = 0,
+        data: str = "",
+    ) -> None:
+        self.space, self.metric, self.unit, self.data = space, metric, unit, data
+        self.direction: Direction = direction
+        self.references = references
+        self.hidden, self.rounds, self.query = hidden, rounds, query
+        self.steps, self.seed = steps, seed
+        self.device = DeviceKey("any")
+        self._chosen: list[Arch] = []
+        self._network: MetaNetwork | None = None
+        self._adapted: Weights | None = None
+        self._centre = 0.0
+
+    def fit(self, archs: Sequence[Arch], costs: npt.ArrayLike) -> HelpPredictor[Arch]:
+        """Learn a pool from `(d, n)` positive costs in `unit`, or one device from `(n,)`.
+
+        NaN is a missing value; a device without a reference's cost, or fewer than two costs, is
+        an `InvalidValueError`.
+        """
+        table = np.asarray(costs, dtype=np.float64)
+        rows = [known_costs(row, len(archs))[0] for row in np.atleast_2d(table)]
+        rng = np.random.default_rng(self.seed)
+        if self.references is None:
+            complete = np.flatnonzero(np.isfinite(rows).all(axis=0))
+            drawn = rng.permutation(complete)[:10]
+            self._chosen = list(dict.fromkeys(archs[i] for i in drawn))
+        else:
+            self._chosen = list(self.references)
+        at = self._rows_of_references(archs)
+        logs = np.log(np.stack(rows))
+        if not np.isfinite(logs[:, at]).all():
+            raise InvalidValueError("`costs` must have every reference's cost on every device.")
+        logs -= logs[:, at].mean(axis=1, keepdims=True)
+        with seeded(self.seed):
+            features = len(one_hot_names(self.space))
+            self._network = MetaNetwork(features, len(self._chosen), self.hidden)
+            self._train(self._encode(archs), torch.from_numpy(logs).float(), at, rng)
+        self._adapted = None
+        if table.ndim == 1:
+            self._learn(archs, table)
+            self.device = DeviceKey("measured")
+        return self
+
+    def adapt(
+        self, support: Sequence[Arch], costs: npt.ArrayLike, device: DeviceKey | None = None
+    ) -> HelpPredictor[Arch]:
+        """Give the predictor of a device from `(s,)` costs, those of the references among them."""
+        self._require_network()
+        adapted = copy.copy(self)
+        adapted.device = device or DeviceKey("new device")
+        adapted._learn(support, costs)
+        return adapted
+
+    def predict(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` costs in `unit`; `InvalidValueError` before an adaptation."""
+        self._require_network()
+        if self._adapted is None:
+            raise InvalidValueError(
+                "`adapt` must be called with measurements of a device before `predict`."
+            )
+        with torch.no_grad():
+            found = evaluate(self._adapted, self._encode(archs)).double().numpy()
+        costs: FloatArray = np.exp(self._centre + found)
+        return costs
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights, references, settings, unit and device key without pickle."""
+        arrays = {**weights_of(self._require_network()), "centre": np.array(self._centre)}
+        for i, weight in enumerate(self._adapted or ()):
+            arrays[f"adapted_{i}"] = weight.numpy()
+        facts = Facts(
+            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
+        )
+        settings = {**self._settings(), "references": [str(arch) for arch in self._chosen]}
+        PredictorFile(self.kind, facts, settings, arrays).write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> HelpPredictor[Arch]:
+        """Read a file written by `save`; `DataFormatError` if it is not one."""
+        return cls.from_file(read_predictor_file(path, cls.kind))
+
+    @classmethod
+    def from_file(cls, file: PredictorFile) -> HelpPredictor[Arch]:
+        """Make the predictor of a file's content."""
+        facts, settings = file.facts, dict(file.settings)
+        space = read_space(facts.space)
+        references = [space.parse(text) for text in settings.pop("references")]
+        made = cls(
+            space, facts.metric, facts.unit, facts.direction,
+            references=references, data=facts.data, **settings,
+        )  # fmt: skip
+        made.device, made._chosen = facts.device, references
+        made._network = MetaNetwork(len(one_hot_names(space)), len(references), made.hidden)
+        set_weights(made._network, file.arrays)
+        made._centre = float(file.arrays["centre"])
+        if "adapted_0" in file.arrays:
+            made._adapted = [torch.from_numpy(file.arrays[f"adapted_{i}"]) for i in range(6)]
+        return made
+
+    def _train(
+        self, features: Tensor, targets: Tensor, at: list[int], rng: np.random.Generator
+    ) -> None:
+        network = self._require_network()
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+        known = [np.flatnonzero(row.isfinite().numpy()) for row in targets]
+        for _ in range(self.rounds):
+            optimizer.zero_grad()
+            total = torch.zeros(())
+            for row, there in zip(targets, known, strict=True):
+                asked = rng.choice(there, min(self.query, len(there)), replace=False)
+                weights, rates = network.start(row[at])
+                weights = descend(weights, rates, features[at], row[at], self.steps)
+                found = evaluate(weights, features[asked])
+                total = total + nn.functional.mse_loss(found, row[asked])
+            torch.autograd.backward(total / len(targets))
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+
+    def _learn(self, support: Sequence[Arch], costs: npt.ArrayLike) -> None:
+        values, known = known_costs(costs, len(support))
+        at = self._rows_of_references(support)
+        if not known[at].all():
+            raise InvalidValueError("`costs` must have every reference's cost, but one is missing.")
+        self._centre = float(np.log(values[at]).mean())
+        logs = torch.from_numpy(np.log(values) - self._centre).float()
+        there = torch.from_numpy(known)
+        with torch.no_grad():
+            weights, rates = self._require_network().start(logs[at])
+            weights = descend(weights, rates, self._encode(support)[there], logs[there], self.steps)
+        self._adapted = [weight.detach() for weight in weights]
+
+    def _rows_of_references(self, archs: Sequence[Arch]) -> list[int]:
+        number = {arch: i for i, arch in enumerate(archs)}
+        missing = [str(arch) for arch in self._chosen if arch not in number]
+        if missing or not self._chosen:
+            raise InvalidValueError(
+                f"`support` must hold every reference, but {len(missing)} are missing, e.g. "
+                f"{missing[:1]}: measure them too."
+            )
+        return [number[arch] for arch in self._chosen]
+
+    def _encode(self, archs: Sequence[Arch]) -> Tensor:
+        return torch.from_numpy(one_hot(self.space, archs)).float()
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            name: getattr(self, name) for name in ("hidden", "rounds", "query", "steps", "seed")
+        }
+
+    def _require_network(self) -> MetaNetwork:
+        if self._network is None:
+            raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
+        return self._network

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import PredictorContract
+from hwnas.typing import FloatArray, Predictor
+from hwnas_predictors.help import HelpPredictor
+from tests.hwnas_predictors.conftest import SyntheticDevices
+
+SMALL: dict[str, Any] = {"hidden": 32, "rounds": 150, "query": 64}
+
+
+class TestContract(PredictorContract):
+    @pytest.fixture
+    def make_predictor(self, space: NasBench201) -> Callable[[], Predictor[Any]]:
+        return lambda: HelpPredictor(space, hidden=16, rounds=80)
+
+
+@pytest.fixture(scope="module")
+def pool(space: NasBench201, devices: SyntheticDevices) -> HelpPredictor[Any]:
+    model = HelpPredictor(space, references=devices.archs[:10], **SMALL)
+    return model.fit(devices.archs, devices.costs[:10])
+
+
+def error(model: HelpPredictor[Any], devices: SyntheticDevices, true: FloatArray) -> float:
+    found = model.predict(devices.archs)
+    return float(np.mean(np.log(found / true) ** 2))
+
+
+def test_steps_on_the_new_device_lower_the_loss(
+    pool: HelpPredictor[Any], devices: SyntheticDevices
+) -> None:
+    errors: dict[int, list[float]] = {0: [], pool.steps: []}
+    support = devices.archs[:10]
+    learned = pool.steps
+    for steps, found in errors.items():
+        pool.steps = steps
+        for device in range(10, 14):
+            model = pool.adapt(support, devices.costs[device, :10])
+            found.append(error(model, devices, devices.true[device]))
+    pool.steps = learned
+    assert np.mean(errors[learned]) < np.mean(errors[0])
+
+
+def test_ten_samples_rank_better_than_the_pool_s_mean(
+    pool: HelpPredictor[Any], devices: SyntheticDevices
+) -> None:
+    mean = np.log(devices.costs[:10]).mean(axis=0)
+    for device in range(10, 14):
+        found = pool.adapt(devices.archs[:10], devices.costs[device, :10]).predict(devices.archs)
+        true = devices.true[device]
+        assert spearmanr(found, true).statistic > spearmanr(mean, true).statistic
+
+
+def test_pool_is_saved_with_its_references(
+    pool: HelpPredictor[Any], devices: SyntheticDevices, tmp_path: Path
+) -> None:
+    pool.save(tmp_path / "pool")
+    loaded = HelpPredictor[Any].load(tmp_path / "pool")
+    archs, costs = devices.archs[:10], devices.costs[11, :10]
+    found = [model.adapt(archs, costs).predict(devices.archs) for model in (pool, loaded)]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_unit_of_the_costs_does_not_matter(
+    pool: HelpPredictor[Any], devices: SyntheticDevices
+) -> None:
+    archs, costs = devices.archs[:10], devices.costs[11, :10]
+    found = [pool.adapt(archs, costs * k).predict(devices.archs) for k in (1, 1000)]
+    np.testing.assert_allclose(1000 * found[0], found[1], rtol=1e-4)
+
+
+def test_references_must_be_measured(pool: HelpPredictor[Any], devices: SyntheticDevices) -> None:
+    with pytest.raises(InvalidValueError, match="`support` must hold every reference"):
+        pool.adapt(devices.archs[:9], devices.costs[11, :9])
