@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hwnas.errors import MissingDependencyError, unknown_name
 
-Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts"]
+Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts", "predictors"]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "spaces": {
@@ -78,6 +78,9 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "optuna": "hwnas_optuna.search:OptunaHost",
         "nni": "hwnas_nni.results:NniHost",
     },
+    "predictors": {
+        "kernels": "hwnas_predictors.kernels.predictor:KernelPredictor",
+    },
 }
 
 _SINGULAR: Mapping[Kind, str] = {
@@ -86,6 +89,7 @@ _SINGULAR: Mapping[Kind, str] = {
     "costs": "cost",
     "strategies": "strategy",
     "hosts": "host",
+    "predictors": "predictor",
 }
 
 
