@@ -85,6 +85,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "mlp": "hwnas_predictors.brp_nas:MlpPredictor",
         "brp-nas-relation": "hwnas_predictors.binary_relation:BinaryRelationPredictor",
         "help": "hwnas_predictors.help:HelpPredictor",
+        "kernels": "hwnas_predictors.kernels.predictor:KernelPredictor",
     },
 }
 

@@ -48,6 +48,7 @@ def _register() -> None:
         listing,
         pareto,
         predict,
+        predict_build,
         profile,
         rank,
         score,
@@ -63,6 +64,7 @@ def _register() -> None:
     app.command("profile")(profile.profile)
     pareto.app.command("verify")(verify.verify)
     app.add_typer(pareto.app, name="pareto")
+    predict.app.command("build")(predict_build.build)
     app.add_typer(predict.app, name="predict")
     app.add_typer(data.app, name="data")
     app.command("spaces")(listing.spaces)

@@ -71,15 +71,22 @@ def load_model_bytes(model: onnx.ModelProto | bytes | str | os.PathLike[str]) ->
 
 
 def open_session(
-    model: bytes | str, provider: str = "cpu", threads: int = 1, spinning: bool = True
+    model: bytes | str,
+    provider: str = "cpu",
+    threads: int = 1,
+    spinning: bool = True,
+    optimise: bool = True,
+    optimised_path: str | None = None,
 ) -> Any:
-    """Open a session: sequential execution, all graph optimisations, fixed threads.
+    """Open a session: sequential execution, fixed threads, all graph optimisations or none.
 
     Args:
         model: an ONNX model or its path.
         provider: execution provider, e.g. ``cpu`` or ``cuda``.
         threads: threads inside an operator; operators run one after another.
         spinning: idle threads wait actively, which is ONNX Runtime's default.
+        optimise: optimise the graph; without it every node runs as it stands.
+        optimised_path: where to write the graph that is executed; None writes nothing.
 
     Returns:
         The `onnxruntime.InferenceSession`.
@@ -97,7 +104,10 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
+    if optimised_path is not None:
+        options.optimized_model_filepath = optimised_path
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     try:

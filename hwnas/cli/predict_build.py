@@ -1,0 +1,122 @@
+"""`hwnas predict build`: a latency predictor of this host from measurements of its kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.output import messages, note, print_json_lines, print_table
+from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from hwnas.data.datasets import Dataset
+    from hwnas.typing import SearchSpace
+
+
+def build(
+    out: Annotated[Path, typer.Option(help="Predictor file to write.")],
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SPACE[:DATASET], e.g. mobilenetv3:ImageNet, whose networks tell which kernels "
+            "occur; several are allowed. "
+            "[default: nasbench201:cifar10, unless --onnx is given]"
+        ),
+    ] = None,
+    onnx_file: Annotated[
+        list[Path] | None, typer.Option("--onnx", help="A network of yours, for one image.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device of this host: cpu.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    max_seconds: Annotated[float, typer.Option(help="Time for all measurements.")] = 1200.0,
+    networks: Annotated[
+        int, typer.Option(min=1, help="Networks a space whose kernels are measured.")
+    ] = 40,
+    held_out: Annotated[
+        int, typer.Option(min=2, help="Further networks a space to test the predictor on.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure kernels on this host and learn the latency of any network made of them.
+
+    An interrupted build goes on where it was. Search with --cost predictor:FILE if there is one
+    space.
+
+    Example: hwnas predict build --space nasbench201 --max-seconds 600 --out cpu.npz
+    """
+    if device != "cpu":
+        raise InvalidValueError(
+            f"`device` must be 'cpu', whose kernels ONNX Runtime tells, but got {device!r}."
+        )
+    from hwnas import registry
+    from hwnas.cache import ResultCache
+
+    files = onnx_file or []
+    names = space or ([] if files else ["nasbench201"])
+    with messages.status("building") as status, ResultCache.default() as cache:
+        made = registry.load("predictors", "kernels").build(
+            [_family(name) for name in names],
+            [_read(file) for file in files],
+            cache=cache,
+            report=lambda what, number: status.update(f"{what}: {number}"),
+            max_seconds=max_seconds,
+            networks=networks,
+            held_out=held_out,
+            threads=threads,
+            seed=seed,
+        )
+    made.predictor.save(out)
+    _show(made, as_json)
+    note(f"{out}: latency in ms on {made.predictor.device}")
+
+
+def _family(text: str) -> tuple[SearchSpace[Any], Dataset]:
+    from hwnas.data.datasets import get_dataset
+    from hwnas.pareto.space_text import read_space
+
+    name, _, dataset = text.rpartition(":")
+    return (read_space(name or dataset), get_dataset(dataset if name else "cifar10"))
+
+
+def _read(file: Path) -> onnx.ModelProto:
+    import onnx
+
+    if not file.is_file():
+        raise InvalidValueError(f"`--onnx` must name a file, but there is no file {str(file)!r}.")
+    try:
+        return onnx.load(file)
+    # What protobuf raises for other files has no public class.
+    except Exception as error:
+        raise InvalidValueError(
+            f"`--onnx` must be an ONNX model, but {str(file)!r} cannot be read as one: {error}"
+        ) from error
+
+
+def _show(made: Any, as_json: bool) -> None:
+    import numpy as np
+
+    predictor = made.predictor
+    final = made.predicted_ms + predictor.overhead_ms
+    summary = {
+        "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
+        "networks": len(final),
+        "networks_left_out": made.left_out,
+        "within_10_percent": float(np.mean(np.abs(final / made.measured_ms - 1) <= 0.1)),
+        "relative_std": predictor.relative_std,
+        "overhead_ms": predictor.overhead_ms,
+        "device": str(predictor.device),
+    }
+    if as_json:
+        print_json_lines([summary])
+        return
+    rows = [
+        (kind, len(made.samples[kind].latencies), choice.method, choice.within_10_percent)
+        for kind, choice in sorted(made.choices.items())
+    ]
+    print_table(["kernel", "measured", "regressor", "held out within 10 %"], rows)
+    print_table(["whole networks, held out", "value"], list(summary.items()))

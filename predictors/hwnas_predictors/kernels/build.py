@@ -1,0 +1,261 @@
+"""Building a kernel predictor of this host from its own measurements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+
+from hwnas.cache import Result, ResultCache
+from hwnas.costs.onnxruntime_latency import measure_latency
+from hwnas.errors import InvalidValueError
+from hwnas.host import host_fingerprint
+from hwnas.seeding import derive_seed
+from hwnas.typing import DeviceKey, FloatArray
+from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
+from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.predictor import Family, KernelPredictor
+from hwnas_predictors.kernels.regression import Choice
+from hwnas_predictors.kernels.sampling import (
+    SamplingPlan,
+    TypeSample,
+    fit_types,
+    no_report,
+    sample_adaptively,
+)
+from hwnas_predictors.kernels.single_kernel import KernelTimer
+
+Report = Callable[[str, int], None]
+"""Called with what is done and how much of it."""
+
+_VERSION = 1
+_KERNEL_SHARE = 0.8
+"""Share of the time for kernels; the rest is for whole networks."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How a predictor is built.
+
+    Attributes:
+        max_seconds: time for everything; one kernel of each type and two whole networks are
+            measured in any case, and what is in the cache takes no time.
+        networks: networks of each family whose kernels are measured.
+        held_out: other networks of each family that are measured as a whole, for overhead and
+            spread.
+        kernel_seconds: time for one kernel.
+        network_seconds: time for one network.
+        threads: threads inside an operator.
+        plan: how kernels are sampled.
+        seed: seed of everything random.
+    """
+
+    max_seconds: float = 1200.0
+    networks: int = 40
+    held_out: int = 8
+    kernel_seconds: float = 0.2
+    network_seconds: float = 1.0
+    threads: int = 1
+    plan: SamplingPlan = field(default_factory=SamplingPlan)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name, value, least in (
+            ("networks", self.networks, 1),
+            ("held_out", self.held_out, 2),
+            ("threads", self.threads, 1),
+        ):
+            if value < least:
+                raise InvalidValueError(f"`{name}` must be at least {least}, but got {value}.")
+        for name, seconds in (
+            ("max_seconds", self.max_seconds),
+            ("kernel_seconds", self.kernel_seconds),
+            ("network_seconds", self.network_seconds),
+        ):
+            if not seconds > 0:
+                raise InvalidValueError(f"`{name}` must be above 0, but got {seconds}.")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A predictor and what was seen when it was built.
+
+    Attributes:
+        predictor: the predictor.
+        samples: measured kernels by type.
+        choices: regressor of each type, with held-out errors.
+        predicted_ms: `(n,)` predictions for the held-out networks, without overhead.
+        measured_ms: `(n,)` their latencies.
+        left_out: held-out networks with a type of kernel that no other network has.
+    """
+
+    predictor: KernelPredictor[Any]
+    samples: dict[str, TypeSample]
+    choices: dict[str, Choice]
+    predicted_ms: FloatArray
+    measured_ms: FloatArray
+    left_out: int
+
+
+def build_predictor(
+    families: Sequence[Family[Any]],
+    models: Sequence[onnx.ModelProto] = (),
+    settings: BuildSettings | None = None,
+    cache: ResultCache | None = None,
+    report: Report | None = None,
+) -> Build:
+    """Measure kernels on this host and learn from them.
+
+    Args:
+        families: search spaces whose networks tell which kernels occur; with exactly one the
+            predictor is bound to it.
+        models: further networks, for one image.
+        settings: time and amounts.
+        cache: where measurements are kept: an interrupted build goes on from it.
+        report: called as measurements are finished.
+
+    Returns:
+        The predictor with its overhead and spread.
+
+    Raises:
+        InvalidValueError: there are no networks, or a type of kernel cannot be run by itself.
+    """
+    settings, start = settings or BuildSettings(), time.monotonic()
+    told = report or no_report
+    if not families and not models:
+        raise InvalidValueError("`families` or `models` must be given, but got neither.")
+    used, unseen = _draw_networks(families, settings)
+    prior = _prior(families, used, models, told)
+    timer = KernelTimer(
+        threads=settings.threads,
+        max_seconds=settings.kernel_seconds,
+        cache=cache,
+        seed=settings.seed,
+    )
+    samples = sample_adaptively(
+        prior,
+        timer,
+        expired=lambda: time.monotonic() - start > _KERNEL_SHARE * settings.max_seconds,
+        plan=settings.plan,
+        block=block_size(),
+        seed=settings.seed,
+        report=told,
+    )
+    missing = sorted({kernel.kind for kernel in prior} - set(samples))
+    if missing:
+        raise InvalidValueError(
+            f"`networks` must consist of kernels that run by themselves on float32 images, but "
+            f"got {', '.join(missing)}: leave such networks out."
+        )
+    choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
+    predictor = _uncalibrated(families, choices, settings)
+    drawn = _held_out_networks(families, unseen, models)
+    held_out = [m for m in drawn if {k.kind for k in find_kernels(m)} <= set(samples)]
+    measured = _measure_networks(held_out, settings, cache, start, told)
+    sums = np.array([predictor.predict_model(model) for model in held_out[: len(measured)]])
+    calibrated = predictor.calibrate(sums, measured)
+    return Build(calibrated, samples, choices, sums, measured, len(drawn) - len(held_out))
+
+
+def _draw_networks(
+    families: Sequence[Family[Any]], settings: BuildSettings
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Draw different networks of each family: those to learn from and those held out."""
+    used, unseen = [], []
+    for family in families:
+        rng = np.random.default_rng(derive_seed(settings.seed, repr(family.space), "kernels"))
+        found: dict[str, Any] = {}
+        wanted = settings.networks + settings.held_out
+        for _ in range(20 * wanted):
+            arch = family.space.sample(rng)
+            if family.space.is_valid(arch) and len(found) < wanted:
+                found.setdefault(family.space.canonical_key(arch), arch)
+        archs = list(found.values())
+        held_out = min(settings.held_out, len(archs) - 1)
+        unseen.append(archs[:held_out])
+        used.append(archs[held_out:])
+    return used, unseen
+
+
+def _prior(
+    families: Sequence[Family[Any]],
+    archs: Sequence[Sequence[Any]],
+    models: Sequence[onnx.ModelProto],
+    report: Report,
+) -> list[Kernel]:
+    kernels = [kernel for model in models for kernel in find_kernels(model)]
+    for family, members in zip(families, archs, strict=True):
+        for number, arch in enumerate(members, start=1):
+            kernels += find_kernels(family.network(arch))
+            report(f"kernels of {family.space.name} networks", number)
+    return kernels
+
+
+def _uncalibrated(
+    families: Sequence[Family[Any]], choices: dict[str, Choice], settings: BuildSettings
+) -> KernelPredictor[Any]:
+    import onnxruntime
+
+    runtime = f"onnxruntime-{onnxruntime.__version__}"
+    return KernelPredictor(
+        regressors={kind: choice.regressor for kind, choice in choices.items()},
+        methods={kind: choice.method for kind, choice in choices.items()},
+        device=DeviceKey("cpu", runtime, threads=settings.threads),
+        block=block_size(),
+        fingerprint=host_fingerprint(),
+        family=families[0] if len(families) == 1 else None,
+    )
+
+
+def _held_out_networks(
+    families: Sequence[Family[Any]],
+    archs: Sequence[Sequence[Any]],
+    models: Sequence[onnx.ModelProto],
+) -> list[onnx.ModelProto]:
+    """Interleave the families, so that each has its turn before time is up."""
+    if not families:
+        return list(models)
+    most = max(len(members) for members in archs)
+    return [
+        family.network(members[i])
+        for i in range(most)
+        for family, members in zip(families, archs, strict=True)
+        if i < len(members)
+    ]
+
+
+def _measure_networks(
+    models: Sequence[onnx.ModelProto],
+    settings: BuildSettings,
+    cache: ResultCache | None,
+    start: float,
+    report: Report,
+) -> FloatArray:
+    """Measure networks until time is up, but at least two."""
+    import hashlib
+
+    found: list[float] = []
+    for model in models:
+        content = model.SerializeToString()
+        key = (
+            f"network-latency {_VERSION}|{host_fingerprint()}|threads={settings.threads}|"
+            f"max_seconds={settings.network_seconds}|{hashlib.sha256(content).hexdigest()}"
+        )
+        known = cache.get([key]).get(key) if cache is not None else None
+        if known is None:
+            if len(found) >= 2 and time.monotonic() - start > settings.max_seconds:
+                break
+            measured = measure_latency(
+                content, threads=settings.threads, max_seconds=settings.network_seconds
+            )
+            known = Result(measured.latency_ms)
+            if cache is not None:
+                cache.put({key: known})
+        found.append(known.value)
+        report("whole networks", len(found))
+    return np.array(found)

@@ -1,0 +1,336 @@
+"""The latency of whole networks as the sum over their kernels: a cost model for any CNN."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from hwnas.cache import ResultCache
+from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.data.datasets import Dataset
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.export.onnx_export import export_onnx
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
+from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.regression import Regressor, from_arrays, to_arrays
+from hwnas_predictors.kernels.sampling import predicted_ms
+
+if TYPE_CHECKING:
+    from hwnas_predictors.kernels.build import Build
+
+KIND = "kernels"
+ANY_SPACE = "any"
+
+
+@dataclass(frozen=True)
+class Family(Generic[Arch]):
+    """The networks of a search space for one data set.
+
+    Attributes:
+        space: search space.
+        dataset: classes and image shape.
+    """
+
+    space: SearchSpace[Arch]
+    dataset: Dataset
+
+    def network(self, arch: Arch, batch: int = 1) -> onnx.ModelProto:
+        """Build and export a network; its weights do not matter for its latency."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = self.space.build(
+                self.space.representative(arch), self.dataset.num_classes, self.dataset.in_shape
+            )
+        return export_onnx(model, self.dataset.in_shape, batch=batch)
+
+
+@dataclass(frozen=True)
+class KernelPredictor(Generic[Arch]):
+    """Latency as `overhead_ms` plus the sum over kernels of what their regressors predict.
+
+    Networks are read as ONNX Runtime of this host would execute them, but not run. A predictor
+    made elsewhere is refused where that graph differs: another version of ONNX Runtime, or a CPU
+    with another block of channels.
+
+    Attributes:
+        regressors: fitted regressor of each type of kernel.
+        methods: name of each regressor's method.
+        device: device and runtime that the kernels were measured on.
+        block: channels of a block there.
+        overhead_ms: what a run costs beside its kernels.
+        relative_std: standard deviation of a prediction as a share of it, from networks that were
+            not used otherwise; NaN before `calibrate`.
+        fingerprint: the host that the kernels were measured on.
+        family: networks that `predict` is about; None where it is only about ONNX models.
+    """
+
+    regressors: Mapping[str, Regressor]
+    methods: Mapping[str, str]
+    device: DeviceKey
+    block: int
+    overhead_ms: float = 0.0
+    relative_std: float = float("nan")
+    fingerprint: str = ""
+    family: Family[Arch] | None = None
+
+    @property
+    def metric(self) -> str:
+        """``latency``."""
+        return "latency"
+
+    @property
+    def unit(self) -> str:
+        """``ms``."""
+        return "ms"
+
+    @property
+    def direction(self) -> Direction:
+        """Less is better."""
+        return "minimize"
+
+    @property
+    def space(self) -> SearchSpace[Arch]:
+        """Search space of `predict`; `InvalidValueError` if there is none."""
+        return self._family.space
+
+    def __repr__(self) -> str:
+        return (
+            f"KernelPredictor(device={self.device}, overhead_ms={self.overhead_ms!r}, "
+            f"relative_std={self.relative_std!r}, methods={dict(sorted(self.methods.items()))}, "
+            f"family={self.family})"
+        )
+
+    @staticmethod
+    def build(
+        families: Sequence[tuple[SearchSpace[Any], Dataset]],
+        models: Sequence[onnx.ModelProto] = (),
+        *,
+        cache: ResultCache | None = None,
+        report: Callable[[str, int], None] | None = None,
+        **settings: Any,
+    ) -> Build:
+        """Measure kernels on this host and learn from them: see `build.build_predictor`.
+
+        Args:
+            families: search spaces and data sets whose networks tell which kernels occur.
+            models: further networks, for one image.
+            cache: where measurements are kept: an interrupted build goes on from it.
+            report: called with what is done and how much of it.
+            settings: fields of `build.BuildSettings`, e.g. ``max_seconds=600``.
+        """
+        from hwnas_predictors.kernels.build import BuildSettings, build_predictor
+
+        members = [Family(space, dataset) for space, dataset in families]
+        return build_predictor(members, models, BuildSettings(**settings), cache, report)
+
+    def for_family(self, family: Family[Arch]) -> KernelPredictor[Arch]:
+        """Give the same predictor for the networks of a search space."""
+        return replace(self, family=family)
+
+    def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """Predict `(n,)` latencies of kernels in ms.
+
+        Raises:
+            InvalidValueError: no kernel of some type was measured.
+        """
+        latencies = np.empty(len(kernels))
+        kinds = [kernel.kind for kernel in kernels]
+        unknown = sorted(set(kinds) - set(self.regressors))
+        if unknown:
+            raise InvalidValueError(
+                f"`network` must consist of kernels that were measured, but got "
+                f"{', '.join(unknown)}: build the predictor with this network among its `--onnx` "
+                f"files, or with more time."
+            )
+        for kind in set(kinds):
+            at = [i for i, other in enumerate(kinds) if other == kind]
+            latencies[at] = predicted_ms(self.regressors[kind], [kernels[i] for i in at])
+        return latencies
+
+    def predict_model(self, model: onnx.ModelProto | bytes) -> float:
+        """Predict the latency of an ONNX model in ms.
+
+        Raises:
+            InvalidValueError: this host would execute another graph, the batch is another, or
+                the model has a kernel of a type that was not measured.
+        """
+        self.require_this_host()
+        kernels = find_kernels(model)
+        batch = kernels[0].configuration.batch if kernels else self.device.batch
+        if batch != self.device.batch:
+            raise InvalidValueError(
+                f"`batch` must be {self.device.batch}, which the predictor was made for, but got "
+                f"a model for {batch} images."
+            )
+        return self.overhead_ms + float(np.sum(self.kernel_ms(kernels)))
+
+    def predict(self, archs: Sequence[Arch], return_std: bool = False) -> Any:
+        """Predict `(n,)` latencies in ms; with `return_std`, their standard deviations as well."""
+        family = self._family
+        values = np.array(
+            [self.predict_model(family.network(arch, self.device.batch)) for arch in archs],
+            dtype=np.float64,
+        )
+        return (values, self.relative_std * values) if return_std else values
+
+    def predict_std(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` standard deviations of the predictions in ms."""
+        return self.relative_std * np.asarray(self.predict(archs), dtype=np.float64)
+
+    def predict_interval(self, archs: Sequence[Arch], level: float = 0.9) -> FloatArray:
+        """Give `(n, 2)` ends in ms of the normal interval that holds a share `level`."""
+        from scipy.stats import norm
+
+        values, stds = self.predict(archs, return_std=True)
+        half = norm.ppf((1 + level) / 2) * stds
+        return np.stack([values - half, values + half], axis=1)
+
+    def calibrate(self, predicted_ms: FloatArray, measured_ms: FloatArray) -> KernelPredictor[Arch]:
+        """Fit the overhead and the spread to networks whose kernels taught nothing.
+
+        The overhead minimises the mean absolute relative error and is not below 0.
+
+        Args:
+            predicted_ms: `(n,)` sums over kernels, with this predictor's overhead.
+            measured_ms: `(n,)` latencies.
+
+        Raises:
+            InvalidValueError: there are fewer than two networks, or a latency is not above 0.
+        """
+        measured = np.asarray(measured_ms, dtype=np.float64)
+        if len(measured) < 2 or not np.all(measured > 0):
+            raise InvalidValueError(
+                f"`measured_ms` must be at least two latencies above 0, but got {measured}."
+            )
+        sums = np.asarray(predicted_ms) - self.overhead_ms
+        overhead = max(0.0, _weighted_median(measured - sums, 1 / measured))
+        relative = measured / (sums + overhead) - 1
+        spread = float(np.sqrt(np.sum(relative**2) / (len(measured) - 1)))
+        return replace(self, overhead_ms=overhead, relative_std=spread)
+
+    def require(self, *, runtime: str | None = None, threads: int | None = None) -> None:
+        """Refuse a use that the predictor was not made for; None leaves a fact open.
+
+        Raises:
+            InvalidValueError: runtime or threads differ.
+        """
+        for name, wanted, found in (
+            ("runtime", runtime, self.device.runtime),
+            ("threads", threads, self.device.threads),
+        ):
+            if wanted is not None and wanted != found:
+                raise InvalidValueError(
+                    f"`{name}` must be {found!r}, which the kernels were measured with, but got "
+                    f"{wanted!r}: build a predictor for it with `hwnas predict build`."
+                )
+
+    def require_this_host(self) -> None:
+        """Refuse where ONNX Runtime would execute other kernels than those measured.
+
+        Raises:
+            InvalidValueError: version of ONNX Runtime or block of channels differ.
+        """
+        import onnxruntime
+
+        self.require(runtime=f"onnxruntime-{onnxruntime.__version__}")
+        if block_size() != self.block:
+            raise InvalidValueError(
+                f"`cpu` must compute blocks of {self.block} channels, as {self.fingerprint!r} "
+                f"does, but this one has {block_size()}: predict there, or build here."
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a predictor file, which is read without pickle."""
+        kinds = sorted(self.regressors)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            f"{i}.{name}": array
+            for i, kind in enumerate(kinds)
+            for name, array in to_arrays(self.regressors[kind]).items()
+        }
+        family = self.family
+        space = ANY_SPACE if family is None else repr(family.space)
+        settings = {
+            "kinds": [[kind, self.methods[kind]] for kind in kinds],
+            "block": self.block,
+            "overhead_ms": self.overhead_ms,
+            "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
+            "dataset": None if family is None else asdict(family.dataset),
+        }
+        facts = Facts(space, self.metric, self.unit, self.direction, self.device, self.fingerprint)
+        PredictorFile(KIND, facts, settings, arrays).write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> KernelPredictor[Any]:
+        """Read a file that `save` wrote.
+
+        Raises:
+            DataNotFoundError: there is no such file.
+            DataFormatError: it holds something else.
+        """
+        return cls.from_file(read_predictor_file(path, KIND))
+
+    @classmethod
+    def from_file(cls, file: PredictorFile) -> KernelPredictor[Any]:
+        """Make the predictor of a file's content; `DataFormatError` if parts are missing."""
+        settings = file.settings
+        try:
+            kinds: list[list[str]] = settings["kinds"]
+            regressors = {
+                kind: from_arrays(method, _arrays_of(file, i))
+                for i, (kind, method) in enumerate(kinds)
+            }
+            spread = settings["relative_std"]
+            return cls(
+                regressors=regressors,
+                methods={kind: method for kind, method in kinds},
+                device=file.facts.device,
+                block=settings["block"],
+                overhead_ms=settings["overhead_ms"],
+                relative_std=float("nan") if spread is None else spread,
+                fingerprint=file.facts.data,
+                family=_family_of(file),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataFormatError(
+                f"`file` must hold all parts of a kernel predictor, but got {error!r}: it is "
+                f"damaged."
+            ) from error
+
+    @property
+    def _family(self) -> Family[Arch]:
+        if self.family is None:
+            raise InvalidValueError(
+                "`family` must be given to predict architectures, but this predictor is for any "
+                "network: use `for_family`, or `predict_model` for ONNX models."
+            )
+        return self.family
+
+
+def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
+    """Give the value that minimises the weighted sum of absolute differences."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
+
+
+def _arrays_of(file: PredictorFile, i: int) -> dict[str, npt.NDArray[Any]]:
+    prefix = f"{i}."
+    return {k.removeprefix(prefix): v for k, v in file.arrays.items() if k.startswith(prefix)}
+
+
+def _family_of(file: PredictorFile) -> Family[Any] | None:
+    from hwnas.pareto.space_text import read_space
+
+    if file.facts.space == ANY_SPACE:
+        return None
+    dataset = dict(file.settings["dataset"])
+    c, h, w = dataset.pop("in_shape")
+    return Family(read_space(file.facts.space), Dataset(in_shape=(c, h, w), **dataset))

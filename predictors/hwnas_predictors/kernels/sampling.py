@@ -1,0 +1,225 @@
+"""Which kernels to measure: nn-Meter's adaptive sampling.
+
+Zhang et al., MobiSys 2021, Section 5: configurations are first drawn from the distribution that
+they have in real networks. Then, as long as held-out error is too large, more are drawn around each
+held-out kernel that is predicted badly: everything is kept but the channels, which are drawn from
+0.4 to 1.2 times their number. Here all types take turns, and the time that is left decides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.features import features
+from hwnas_predictors.kernels.kernel import NCHWC, Kernel
+from hwnas_predictors.kernels.regression import Choice, Regressor, RidgeAndTrees, choose
+
+Measure = Callable[[Kernel], float]
+"""Gives the latency of a kernel in ms; NaN where it cannot be run."""
+Report = Callable[[str, int], None]
+"""Called with a type of kernel and how many of it are measured."""
+
+_CHANNELS = (0.4, 1.2)
+_HELD_OUT_EVERY = 5
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How much is measured.
+
+    Attributes:
+        initial: kernels of each type at first, from the networks.
+        around: kernels drawn around each badly predicted one.
+        accuracy: share of held-out kernels within `error` at which a type is done.
+        error: relative error above which a kernel is predicted badly.
+        rounds: most rounds after the first.
+    """
+
+    initial: int = 40
+    around: int = 4
+    accuracy: float = 0.9
+    error: float = 0.1
+    rounds: int = 20
+
+
+@dataclass
+class TypeSample:
+    """The measured kernels of one type.
+
+    Attributes:
+        training: latency in ms of the kernels that are learned from.
+        held_out: latency in ms of the kernels that the error is estimated with.
+        reserve: kernels of networks that are not measured yet.
+        accuracy: share of held-out kernels within the plan's error, after the latest round.
+    """
+
+    training: dict[Kernel, float] = field(default_factory=dict)
+    held_out: dict[Kernel, float] = field(default_factory=dict)
+    reserve: list[Kernel] = field(default_factory=list)
+    accuracy: float = float("nan")
+
+    @property
+    def latencies(self) -> dict[Kernel, float]:
+        """All measured kernels, ms."""
+        return {**self.training, **self.held_out}
+
+
+def sample_adaptively(
+    prior: Iterable[Kernel],
+    measure: Measure,
+    *,
+    expired: Callable[[], bool],
+    plan: SamplingPlan | None = None,
+    block: int = 1,
+    seed: int = 0,
+    report: Report | None = None,
+) -> dict[str, TypeSample]:
+    """Measure kernels until every type is predicted well, or time is up.
+
+    Args:
+        prior: kernels of real networks; frequent ones come up several times.
+        measure: gives a latency in ms.
+        expired: tells whether time is up; asked before each measurement but the first of a type.
+        plan: how much is measured.
+        block: channels of kernels in blocks are multiples of it.
+        seed: seed of the draws.
+        report: called after each measurement.
+
+    Returns:
+        The measured kernels by type; a type is absent only if none of its kernels could be run.
+    """
+    plan, rng = plan or SamplingPlan(), np.random.default_rng(seed)
+    samples = _by_type(prior, rng)
+    run = _Run(measure, expired, report or no_report)
+    _measure_initially(samples, plan, run)
+    for _ in range(plan.rounds):
+        wanted: list[tuple[str, Kernel]] = []
+        for kind, sample in samples.items():
+            sample.accuracy, bad = _assess(sample, plan, seed)
+            if not sample.accuracy >= plan.accuracy:
+                wanted += [(kind, k) for k in _more(sample, bad, plan, block, rng)]
+        # Types take turns, so that none starves where time is up.
+        rng.shuffle(wanted)
+        before = run.finished
+        for kind, kernel in wanted:
+            run(samples[kind].training, kind, kernel)
+        if run.finished == before:
+            break
+    return {kind: sample for kind, sample in samples.items() if sample.latencies}
+
+
+def fit_types(latencies: Mapping[str, Mapping[Kernel, float]], seed: int = 0) -> dict[str, Choice]:
+    """Fit a regressor for each type to kernels' latencies in ms."""
+    return {kind: choose(*_rows(found), seed) for kind, found in latencies.items() if found}
+
+
+def no_report(what: str, number: int) -> None:
+    """Take the place of a report where nobody looks."""
+    del what, number
+
+
+@dataclass
+class _Run:
+    measure: Measure
+    expired: Callable[[], bool]
+    report: Report
+    finished: int = 0
+
+    def __call__(
+        self,
+        into: dict[Kernel, float],
+        kind: str,
+        kernel: Kernel,
+        whatever_the_time: bool = False,
+    ) -> None:
+        if kernel in into or (not whatever_the_time and self.expired()):
+            return
+        latency = self.measure(kernel)
+        # A kernel that cannot be run by itself teaches nothing.
+        if np.isfinite(latency):
+            into[kernel] = latency
+            self.finished += 1
+            self.report(kind, len(into))
+
+
+def _by_type(prior: Iterable[Kernel], rng: np.random.Generator) -> dict[str, TypeSample]:
+    """Order the kernels of each type as if drawn one after another in proportion to their count."""
+    counts = Counter(prior)
+    samples: dict[str, TypeSample] = {}
+    # The keys of exponential clocks are in the order of such draws.
+    clocks = {kernel: rng.exponential() / count for kernel, count in counts.items()}
+    for kernel in sorted(clocks, key=lambda k: clocks[k]):
+        samples.setdefault(kernel.kind, TypeSample()).reserve.append(kernel)
+    return samples
+
+
+def _measure_initially(samples: Mapping[str, TypeSample], plan: SamplingPlan, run: _Run) -> None:
+    for turn in range(plan.initial):
+        for kind, sample in samples.items():
+            if sample.reserve:
+                held_out = turn % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+                into = sample.held_out if held_out else sample.training
+                run(into, kind, sample.reserve.pop(0), whatever_the_time=turn == 0)
+
+
+def _assess(sample: TypeSample, plan: SamplingPlan, seed: int) -> tuple[float, list[Kernel]]:
+    """Give the share of held-out kernels that are predicted well, and the others."""
+    if not sample.held_out or len(sample.training) < _FEWEST:
+        return float("nan"), []
+    # One method serves here; which is best is decided once all kernels are measured.
+    model = RidgeAndTrees.fit(*_rows(sample.training), seed)
+    kernels = list(sample.held_out)
+    error = np.abs(predicted_ms(model, kernels) / np.array([*sample.held_out.values()]) - 1)
+    bad = [kernel for kernel, e in zip(kernels, error, strict=True) if e > plan.error]
+    return 1 - len(bad) / len(kernels), bad
+
+
+def _more(
+    sample: TypeSample,
+    bad: Sequence[Kernel],
+    plan: SamplingPlan,
+    block: int,
+    rng: np.random.Generator,
+) -> list[Kernel]:
+    """Draw kernels around the badly predicted ones, and as many again from the networks."""
+    around = [n for kernel in bad for n in neighbours(kernel, plan.around, block, rng)]
+    fresh = max(len(bad), 1)
+    drawn, sample.reserve[:fresh] = sample.reserve[:fresh], []
+    return list(dict.fromkeys([*drawn, *around]))
+
+
+def neighbours(kernel: Kernel, number: int, block: int, rng: np.random.Generator) -> list[Kernel]:
+    """Draw up to `number` different kernels with 0.4 to 1.2 times the channels."""
+    seen = kernel.configuration
+    step = block if kernel.domain == NCHWC else 1
+    found: dict[Kernel, None] = {}
+    for _ in range(number):
+        c_in, c_out = (_draw(c, step, rng) for c in (seen.c_in, seen.c_out))
+        other = kernel.with_channels(c_in, c_out)
+        if other is not None and other != kernel:
+            found[other] = None
+    return list(found)
+
+
+def _draw(channels: int, step: int, rng: np.random.Generator) -> int:
+    # Images with fewer channels than a block, e.g. colours, are not in blocks.
+    if channels < step:
+        return channels
+    drawn = channels * rng.uniform(*_CHANNELS)
+    return max(1, round(drawn / step)) * step
+
+
+def _rows(measured: Mapping[Kernel, float]) -> tuple[FloatArray, FloatArray]:
+    rows = features([kernel.configuration for kernel in measured])
+    return rows, np.log(np.array([*measured.values()]))
+
+
+def predicted_ms(regressor: Regressor, kernels: Sequence[Kernel]) -> FloatArray:
+    """Give `(n,)` latencies in ms of kernels of one type."""
+    return np.exp(regressor.predict(features([kernel.configuration for kernel in kernels])))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from hwnas.cli import _run
+from hwnas.cli.predict_build import build
+from hwnas.costs.predictor_file import read_predictor_file
+
+SPACE = "NasBench201(channels=8, cells=1)"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWNAS_CACHE", str(tmp_path / "cache"))
+
+
+def run(*argv: str) -> int:
+    app = typer.Typer()
+    app.command()(build)
+    return _run(app, list(argv))
+
+
+def test_build_writes_a_predictor_bound_to_its_space(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "cpu.npz"
+    argv = ["--space", SPACE, "--networks", "4", "--held-out", "2", "--max-seconds", "4"]
+    assert run(*argv, "--out", str(out), "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["networks"] == 2
+    assert row["kernels"] > 3
+    file = read_predictor_file(out, "kernels")
+    assert file.facts.space == SPACE
+    assert (file.facts.unit, file.facts.device.device) == ("ms", "cpu")
+    assert row["overhead_ms"] == file.settings["overhead_ms"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--device", "phone"], "`device` must be 'cpu', "),
+        (["--onnx", "absent.onnx"], "`--onnx` must name a file, but there is no file"),
+        (["--space", "nasbench201:MNIST"], "`dataset` must be one of"),
+        (["--max-seconds", "0"], "`max_seconds` must be above 0"),
+    ],
+)
+def test_bad_input_is_one_line(
+    argv: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*argv, "--out", str(tmp_path / "out.npz")) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import helper
+
+from hwnas.cache import ResultCache
+from hwnas.costs.onnxruntime_latency import measure_latency
+from hwnas.data.datasets import get_dataset
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import CostModelContract
+from hwnas.typing import DeviceKey, FloatArray
+from hwnas_predictors.kernels.features import NAMES
+from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
+from hwnas_predictors.kernels.predictor import Family, KernelPredictor
+from hwnas_predictors.kernels.regression import Ridge
+from hwnas_predictors.kernels.sampling import SamplingPlan
+from hwnas_predictors.kernels.single_kernel import KernelTimer, single_kernel_model
+from tests.hwnas_predictors.kernels.conftest import network
+
+RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
+SMALL = NasBench201(channels=8, cells=1)
+CIFAR10 = get_dataset("cifar10")
+
+
+def per_byte(nanoseconds: float) -> Ridge:
+    """A regressor whose latency is exactly so many ns for each byte."""
+    weights = np.zeros(len(NAMES))
+    weights[NAMES.index("bytes")] = 1.0
+    zero = np.zeros(len(NAMES))
+    return Ridge(zero, zero + 1, weights, np.array([np.log(nanoseconds * 1e-6)]))
+
+
+def made(space: NasBench201 = SMALL) -> KernelPredictor[Any]:
+    rng = np.random.default_rng(0)
+    family = Family(space, CIFAR10)
+    archs = [space.parse("|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|"
+                         "none~1|nor_conv_3x3~2|")]  # fmt: skip
+    archs += [space.sample(rng) for _ in range(30)]
+    kinds = {k.kind for arch in archs for k in find_kernels(family.network(arch))}
+    return KernelPredictor(
+        regressors={kind: per_byte(1.0 + i) for i, kind in enumerate(sorted(kinds))},
+        methods=dict.fromkeys(kinds, "ridge"),
+        device=DeviceKey("cpu", RUNTIME, threads=1),
+        block=block_size(),
+        overhead_ms=0.25,
+        relative_std=0.05,
+        fingerprint="a CPU",
+        family=family,
+    )
+
+
+@pytest.fixture(scope="module")
+def predictor() -> KernelPredictor[Any]:
+    return made()
+
+
+class TestKernelPredictorAsACost(CostModelContract):
+    samples = 3
+
+    @pytest.fixture
+    def space(self) -> NasBench201:
+        return SMALL
+
+    @pytest.fixture
+    def cost(self, predictor: KernelPredictor[Any]) -> KernelPredictor[Any]:
+        return predictor
+
+
+def test_latency_is_overhead_plus_the_sum_over_kernels(predictor: KernelPredictor[Any]) -> None:
+    model = network(
+        [
+            helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+            helper.make_node("Conv", ["a", "v"], ["y"], pads=[1, 1, 1, 1]),
+        ],
+        {"w": (16, 16, 3, 3), "v": (16, 16, 3, 3)},
+    )
+    kinds = sorted({k.kind for k in find_kernels(model)})
+    two = replace(predictor, regressors={kind: per_byte(2.0) for kind in kinds})
+    read_and_written = sum(k.configuration.bytes for k in find_kernels(model))
+    assert two.predict_model(model) == pytest.approx(0.25 + 2e-6 * read_and_written)
+    image = 4 * 16 * 12 * 10
+    assert read_and_written >= 2 * (2 * image + 4 * 16 * 16 * 9)
+
+
+def test_spread_and_interval_follow_the_prediction(predictor: KernelPredictor[Any]) -> None:
+    archs = [SMALL.sample(np.random.default_rng(i)) for i in (1, 2)]
+    values, stds = predictor.predict(archs, return_std=True)
+    np.testing.assert_allclose(stds, 0.05 * values)
+    np.testing.assert_allclose(predictor.predict_std(archs), stds)
+    low, high = predictor.predict_interval(archs, 0.9).T
+    np.testing.assert_allclose((high - low) / stds, 2 * 1.6448536, rtol=1e-6)
+
+
+def test_calibration_finds_overhead_and_spread(predictor: KernelPredictor[Any]) -> None:
+    sums = np.array([1.0, 2.0, 5.0, 9.0])
+    exact = predictor.calibrate(sums + predictor.overhead_ms, sums + 0.5)
+    assert exact.overhead_ms == pytest.approx(0.5)
+    assert exact.relative_std == pytest.approx(0.0, abs=1e-12)
+    slow = np.array([1.5, 2.5, 5.5, 90.0])
+    assert predictor.calibrate(sums + predictor.overhead_ms, slow).overhead_ms == pytest.approx(0.5)
+    faster = predictor.calibrate(sums + predictor.overhead_ms, 0.9 * sums)
+    assert faster.overhead_ms == 0.0
+    assert faster.relative_std == pytest.approx(0.1 * np.sqrt(4 / 3))
+
+
+def test_saved_predictor_is_the_same(predictor: KernelPredictor[Any], tmp_path: Path) -> None:
+    predictor.save(tmp_path / "cpu.npz")
+    loaded = KernelPredictor.load(tmp_path / "cpu.npz")
+    archs = [SMALL.sample(np.random.default_rng(4))]
+    np.testing.assert_array_equal(loaded.predict(archs), predictor.predict(archs))
+    assert repr(loaded) == repr(predictor)
+    assert (loaded.device, loaded.block) == (predictor.device, predictor.block)
+    anything = replace(predictor, family=None, relative_std=float("nan"))
+    anything.save(tmp_path / "any.npz")
+    with pytest.raises(InvalidValueError, match="`family` must be given"):
+        KernelPredictor.load(tmp_path / "any.npz").predict(archs)
+
+
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\x80\x04N.")
+    with pytest.raises(DataFormatError, match="must be a predictor file"):
+        KernelPredictor.load(tmp_path / "file")
+
+
+def test_other_uses_are_refused(predictor: KernelPredictor[Any]) -> None:
+    with pytest.raises(InvalidValueError, match=r"`threads` must be 1, .*got 4"):
+        predictor.require(threads=4)
+    with pytest.raises(InvalidValueError, match=r"`runtime` must be 'onnxruntime-.*got 'tensorrt'"):
+        predictor.require(runtime="tensorrt")
+    relu = network([helper.make_node("Relu", ["x"], ["y"])], {})
+    old = replace(predictor, device=DeviceKey("cpu", "onnxruntime-1.0.0", threads=1))
+    with pytest.raises(InvalidValueError, match=r"`runtime` must be 'onnxruntime-1\.0\.0'"):
+        old.predict_model(relu)
+    with pytest.raises(InvalidValueError, match="`cpu` must compute blocks of 3 channels"):
+        replace(predictor, block=3).predict_model(relu)
+    pair = network([helper.make_node("Relu", ["x"], ["y"])], {}, image=(2, 16, 4, 4))
+    with pytest.raises(InvalidValueError, match=r"`batch` must be 1, .*2 images"):
+        predictor.predict_model(pair)
+    sine = network([helper.make_node("Sin", ["x"], ["y"])], {})
+    with pytest.raises(InvalidValueError, match=r"kernels that were measured, but got sin: .*onnx"):
+        predictor.predict_model(sine)
+
+
+def test_copies_of_a_kernel_all_run() -> None:
+    conv = find_kernels(
+        network(
+            [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+            {"w": (64, 64, 3, 3)},
+            image=(1, 64, 16, 16),
+        )
+    )
+    (kernel,) = [k for k in conv if k.kind.startswith("conv")]
+
+    def latency(copies: int) -> float:
+        model = single_kernel_model(kernel, copies)
+        return measure_latency(model, max_seconds=0.15, optimise=False).latency_ms
+
+    # Without any doubt more than one of eight, on a machine however busy.
+    assert latency(8) > 3 * latency(1)
+
+
+def test_every_kernel_of_the_spaces_runs_by_itself() -> None:
+    timer = KernelTimer(max_seconds=0.005)
+    kernels = set(
+        find_kernels(Family(SMALL, CIFAR10).network(SMALL.sample(np.random.default_rng(0))))
+    )
+    assert kernels
+    assert all(0 < timer(kernel) < 1000 for kernel in kernels)
+
+
+def test_a_build_measures_fits_and_goes_on_from_its_cache(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "max_seconds": 20.0,
+        "networks": 2,
+        "held_out": 2,
+        "kernel_seconds": 0.01,
+        "network_seconds": 0.05,
+        "plan": SamplingPlan(initial=3, rounds=0),
+    }
+    with ResultCache(tmp_path / "cache.sqlite") as cache:
+        first = KernelPredictor.build([(SMALL, CIFAR10)], cache=cache, **settings)
+        rows = len(cache)
+        again = KernelPredictor.build([(SMALL, CIFAR10)], cache=cache, **settings)
+        assert len(cache) == rows
+    assert repr(again.predictor) == repr(first.predictor)
+    np.testing.assert_array_equal(again.measured_ms, first.measured_ms)
+    kernels = {k for sample in first.samples.values() for k in sample.latencies}
+    assert 3 <= len(kernels) == rows - len(first.measured_ms)
+    values: FloatArray = first.predictor.predict([SMALL.sample(np.random.default_rng(0))])
+    assert (values > 0).all()
+    assert first.predictor.device == DeviceKey("cpu", RUNTIME, threads=1)
+
+
+def test_a_build_needs_networks() -> None:
+    with pytest.raises(InvalidValueError, match="`families` or `models` must be given"):
+        KernelPredictor.build([])
+    with pytest.raises(InvalidValueError, match="`max_seconds` must be above 0, but got -1"):
+        KernelPredictor.build([(SMALL, CIFAR10)], max_seconds=-1)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwnas.errors import DataFormatError
+from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.features import NAMES, features
+from hwnas_predictors.kernels.kernel import Configuration
+from hwnas_predictors.kernels.regression import (
+    METHODS,
+    RidgeAndTrees,
+    choose,
+    from_arrays,
+    to_arrays,
+)
+
+
+def line(n: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    x = np.random.default_rng(seed).normal(size=(n, 4))
+    return x, x @ np.array([1.0, -2.0, 0.5, 0.0]) + 3.0
+
+
+def test_features_are_logarithms_of_sizes() -> None:
+    seen = Configuration("conv", 8, 8, 16, 32, 8, 8, (3, 3), activation="Relu")
+    (row,) = features([seen])
+    found = dict(zip(NAMES, row, strict=True))
+    assert found["flops"] == pytest.approx(np.log(2 * 32 * 16 * 9 * 64))
+    assert found["intensity"] == pytest.approx(found["flops"] - found["bytes"])
+    assert (found["Relu"], found["Clip"], found["other_activation"]) == (1, 0, 0)
+    assert features([]).shape == (0, len(NAMES))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_line_is_learned_and_arrays_keep_the_regressor(name: str) -> None:
+    x, y = line(80)
+    new, truth = line(40, 1)
+    fitted = METHODS[name].fit(x, y)
+    assert np.abs(fitted.predict(new) - truth).mean() < 0.02
+    again = from_arrays(name, to_arrays(fitted))
+    np.testing.assert_array_equal(again.predict(new), fitted.predict(new))
+
+
+def test_trees_agree_with_those_of_scikit_learn() -> None:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(60, 3)), rng.normal(size=(30, 3))
+    y = np.sign(x[:, 0]) * np.sign(x[:, 1])
+    fitted = RidgeAndTrees.fit(x, y, seed=5)
+    residuals = y - ((x - fitted.mean) / fitted.scale @ fitted.weights + fitted.offset)
+    forest = ExtraTreesRegressor(100, min_samples_leaf=2, random_state=5)
+    forest.fit(x.astype(np.float32), residuals)
+    straight = (new - fitted.mean) / fitted.scale @ fitted.weights + fitted.offset
+    np.testing.assert_allclose(fitted.predict(new) - straight, forest.predict(new), atol=1e-12)
+
+
+def test_the_method_with_the_least_error_is_chosen() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, size=(150, 2))
+    steps = choose(x, np.sign(x[:, 0]))
+    assert min(steps.errors, key=lambda name: steps.errors[name]) == steps.method
+    assert steps.method == "ridge+trees"
+    exact = choose(*line(60))
+    assert exact.errors[exact.method] == min(exact.errors.values()) < 1e-3
+    assert exact.within_10_percent == 1.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_kernels_are_enough_for_a_guess(n: int) -> None:
+    x, y = line(n)
+    fitted = choose(x, y)
+    assert np.isnan(fitted.within_10_percent)
+    assert np.isfinite(fitted.regressor.predict(x)).all()
+
+
+def test_foreign_arrays_are_refused() -> None:
+    with pytest.raises(DataFormatError, match="`method` must be one of ridge"):
+        from_arrays("forest", {})
