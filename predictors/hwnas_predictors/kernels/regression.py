@@ -69,6 +69,57 @@ class Ridge:
 
 
 @dataclass(frozen=True)
+class Trees:
+    """The mean of regression trees, as one list of nodes.
+
+    Attributes:
+        roots: `(t,)` index of each tree's root.
+        feature: `(m,)` feature that a node splits by; -1 at a leaf.
+        threshold: `(m,)` values up to it go left.
+        left: `(m,)` left child; a leaf is its own child.
+        right: `(m,)` right child.
+        value: `(m,)` mean target at a node.
+    """
+
+    roots: npt.NDArray[np.int64]
+    feature: npt.NDArray[np.int64]
+    threshold: FloatArray
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    value: FloatArray
+
+    @classmethod
+    def join(cls, nodes: Sequence[npt.NDArray[Any]], values: Sequence[FloatArray]) -> Trees:
+        """Join trees, each with its nodes in scikit-learn's record format and `(m,)` values."""
+        counts = [len(tree) for tree in nodes]
+        roots = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+        shift, own = np.repeat(roots, counts), np.arange(sum(counts))
+
+        def joined(name: str) -> npt.NDArray[Any]:
+            return np.concatenate([tree[name] for tree in nodes])
+
+        leaf = joined("left_child") < 0
+        return cls(
+            roots=roots,
+            feature=np.where(leaf, -1, joined("feature")).astype(np.int64),
+            threshold=joined("threshold").astype(np.float64),
+            left=np.where(leaf, own, joined("left_child") + shift).astype(np.int64),
+            right=np.where(leaf, own, joined("right_child") + shift).astype(np.int64),
+            value=np.concatenate(list(values)),
+        )
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Predict `(n,)` values; features are compared in float32, as scikit-learn does."""
+        rows = features.astype(np.float32).astype(np.float64)
+        at = np.repeat(self.roots[None, :], len(rows), axis=0)
+        while np.any(self.feature[at] >= 0):
+            tested = np.take_along_axis(rows, np.maximum(self.feature[at], 0), axis=1)
+            at = np.where(tested <= self.threshold[at], self.left[at], self.right[at])
+        value: FloatArray = self.value[at].mean(axis=1)
+        return value
+
+
+@dataclass(frozen=True)
 class RidgeAndTrees:
     """Extremely randomised trees on the residuals of a ridge regression.
 
@@ -107,18 +158,15 @@ class RidgeAndTrees:
         forest = ExtraTreesRegressor(_TREES, min_samples_leaf=2, random_state=seed)
         # scikit-learn's trees compare features in float32.
         forest.fit(features.astype(np.float32), targets - line.predict(features))
-        return cls(line.mean, line.scale, line.weights, line.offset, **_flatten(forest))
+        states = [estimator.tree_.__getstate__() for estimator in forest.estimators_]
+        trees = Trees.join([s["nodes"] for s in states], [s["values"][:, 0, 0] for s in states])
+        return cls(line.mean, line.scale, line.weights, line.offset, **vars(trees))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Predict `(n,)` values."""
-        rows = features.astype(np.float32).astype(np.float64)
-        at = np.repeat(self.roots[None, :], len(rows), axis=0)
-        while np.any(self.feature[at] >= 0):
-            tested = np.take_along_axis(rows, np.maximum(self.feature[at], 0), axis=1)
-            at = np.where(tested <= self.threshold[at], self.left[at], self.right[at])
         line = Ridge(self.mean, self.scale, self.weights, self.offset)
-        residual: FloatArray = self.value[at].mean(axis=1)
-        return line.predict(features) + residual
+        trees = Trees(self.roots, self.feature, self.threshold, self.left, self.right, self.value)
+        return line.predict(features) + trees.predict(features)
 
 
 @dataclass(frozen=True)
@@ -273,25 +321,3 @@ def _covariance() -> Any:
         + ConstantKernel(1.0, (1e-3, 1e3)) * RBF(3.0, (0.3, 1e2))
         + WhiteKernel(1e-2, (1e-5, 1.0))
     )
-
-
-def _flatten(forest: Any) -> dict[str, npt.NDArray[Any]]:
-    """Join the trees of a forest into one list of nodes."""
-    trees: Sequence[Any] = [estimator.tree_ for estimator in forest.estimators_]
-    counts = [tree.node_count for tree in trees]
-    roots = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
-    leaf = np.concatenate([tree.children_left < 0 for tree in trees])
-    own = np.arange(len(leaf))
-
-    def joined(name: str) -> npt.NDArray[Any]:
-        return np.concatenate([getattr(tree, name) for tree in trees])
-
-    shift = np.repeat(roots, counts)
-    return {
-        "roots": roots,
-        "feature": np.where(leaf, -1, joined("feature")).astype(np.int64),
-        "threshold": joined("threshold"),
-        "left": np.where(leaf, own, joined("children_left") + shift).astype(np.int64),
-        "right": np.where(leaf, own, joined("children_right") + shift).astype(np.int64),
-        "value": np.concatenate([tree.value[:, 0, 0] for tree in trees]),
-    }

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+
+from hwnas.data.datasets import get_dataset
+from hwnas.errors import DataFormatError, DataNotFoundError, MissingDependencyError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas_predictors.kernels.nn_meter_cost import NnMeterCost
+from hwnas_predictors.kernels.nn_meter_data import (
+    configuration,
+    fit_kernel_data,
+    read_kernel_data,
+)
+from hwnas_predictors.kernels.nn_meter_files import Forest, read_predictors
+from hwnas_predictors.kernels.predictor import Family
+
+CONV = {"HW": 14, "CIN": 98, "COUT": 120, "KERNEL_SIZE": 3, "STRIDES": 2}
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_forest_is_evaluated_as_by_scikit_learn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, new = rng.random((80, 4)), rng.random((20, 4))
+    forest = RandomForestRegressor(8, random_state=0).fit(x, np.sin(5 * x[:, 0]) + x[:, 1])
+    (tmp_path / "conv.pkl").write_bytes(pickle.dumps(forest))
+    found = Forest(tmp_path / "conv.pkl").predict(new)
+    np.testing.assert_allclose(found, np.asarray(forest.predict(new), dtype=np.float64))
+
+
+def test_other_pickles_are_refused_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conv.pkl").write_bytes(b"cos\nsystem\n(S'echo run >&2'\ntR.")
+    with pytest.raises(DataFormatError, match=r"names os\.system, not admitted"):
+        Forest(tmp_path / "conv.pkl")
+    assert "run" not in capsys.readouterr().err
+
+
+def test_absent_files_are_named_with_their_address(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"fc\.pkl, fusion_rules\.json are absent: fetch "
+                       r"https://github\.com/microsoft/nn-Meter/.*/phone\.zip"):  # fmt: skip
+        read_predictors(tmp_path / "phone", ["fc"])
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nn_meter", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hwnas\[nn-meter\]'"):
+        NnMeterCost("cortexA76cpu_tflite21", Family(NasBench201(), get_dataset("cifar10")))
+
+
+def test_configurations_are_translated() -> None:
+    conv = configuration("conv-bn-relu", CONV)
+    assert (conv.height, conv.out_height, conv.c_in, conv.c_out) == (14, 7, 98, 120)
+    assert conv.flops == 2 * 120 * 98 * 9 * 7 * 7
+    assert conv.activation == "Relu"
+    depthwise = configuration("dwconv-bn-relu6", {**CONV, "COUT": 98})
+    assert (depthwise.groups, depthwise.activation) == (98, "Clip")
+    assert depthwise.flops == 2 * 98 * 9 * 7 * 7
+    assert configuration("fc", {"CIN": 10, "COUT": 5}).flops == 2 * 50
+    assert configuration("concat", {"HW": 7, "CIN1": 8, "CIN2": 4}).c_in == 12
+    assert configuration("global-avgpool", {"HW": 7, "CIN": 8}).out_elements == 8
+
+
+def test_two_files_are_joined_by_id(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    configs: dict[str, Any] = {f"id_{i}": {"config": {**CONV, "COUT": int(c)}, "model": "…"}
+               for i, c in enumerate(rng.integers(8, 200, 40))}  # fmt: skip
+    latency = {i: {"latency": f"{entry['config']['COUT'] / 100} +- 0.1"}
+               for i, entry in configs.items()}  # fmt: skip
+    latency["id_99"] = {"latency": "1.0 +- 0.1"}
+    files = [
+        write(tmp_path / "conv-bn-relu_prior.json", {"conv-bn-relu": configs}),
+        write(tmp_path / "profiled_conv-bn-relu.json", {"conv-bn-relu": latency}),
+    ]
+    data = read_kernel_data(files)
+    assert [(c.c_out / 100, ms) for c, ms in data["conv-bn-relu"]] == [
+        (ms, ms) for _, ms in data["conv-bn-relu"]
+    ]
+    assert len(data["conv-bn-relu"]) == 40
+    assert fit_kernel_data(data)["conv-bn-relu"].within_10_percent > 0.9
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"fc": {"id_0": {"latency": "1 +- 0"}}}'])
+def test_other_layouts_are_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(content)
+    with pytest.raises(DataFormatError):
+        read_kernel_data([file])
