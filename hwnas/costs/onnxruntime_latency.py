@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter_ns, thread_time_ns
-from typing import Any, Generic, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 import numpy as np
 import onnx
@@ -222,20 +222,9 @@ class OnnxRuntimeLatency(Generic[Arch]):
     seed: int = 0
     clock: ClockChoice = "auto"
 
-    @property
-    def metric(self) -> str:
-        """``latency``."""
-        return "latency"
-
-    @property
-    def unit(self) -> str:
-        """``ms``."""
-        return "ms"
-
-    @property
-    def direction(self) -> Direction:
-        """Less is better."""
-        return "minimize"
+    metric: ClassVar[str] = "latency"
+    unit: ClassVar[str] = "ms"
+    direction: ClassVar[Direction] = "minimize"
 
     def __post_init__(self) -> None:
         """Check the settings."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from hwnas.errors import DataFormatError
+
+Admitted = Mapping[tuple[str, str], Any]
+"""What a pickle may name: (module, name) -> the object it gets."""
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -24,7 +27,7 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _admitted() -> Mapping[tuple[str, str], Any]:
+def _numbers() -> Admitted:
     multiarray = np._core.multiarray  # type: ignore[attr-defined]
     table: dict[tuple[str, str], Any] = {
         ("numpy", "dtype"): np.dtype,
@@ -37,26 +40,31 @@ def _admitted() -> Mapping[tuple[str, str], Any]:
     return table
 
 
-ADMITTED = _admitted()
-"""What a pickle may name: (module, name) -> the object it gets."""
+ADMITTED = _numbers()
+"""What every pickle may name."""
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: BinaryIO, admitted: Admitted) -> None:
+        super().__init__(stream)
+        self._admitted = admitted
+
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Give an admitted object; every other name is refused."""
         try:
-            return ADMITTED[module_name, global_name]
+            return self._admitted[module_name, global_name]
         except KeyError:
             raise pickle.UnpicklingError(
                 f"it names {module_name}.{global_name}, which is not admitted"
             ) from None
 
 
-def load_pickle(path: Path) -> Any:
+def load_pickle(path: Path, stand_ins: Admitted | None = None) -> Any:
     """Read a pickle of plain values and numpy numbers.
 
     Args:
         path: the file.
+        stand_ins: what further names get, e.g. a class that only keeps what was pickled.
 
     Returns:
         Its object: built-in containers, texts, numbers, numpy scalars and arrays.
@@ -67,7 +75,7 @@ def load_pickle(path: Path) -> Any:
     """
     with path.open("rb") as stream:
         try:
-            return _Unpickler(stream).load()
+            return _Unpickler(stream, {**ADMITTED, **(stand_ins or {})}).load()
         except Exception as error:  # a damaged pickle can raise nearly anything
             raise DataFormatError(
                 f"`{path}` must be a complete pickle of plain numbers, but reading it failed: "

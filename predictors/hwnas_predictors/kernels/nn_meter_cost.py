@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 
@@ -73,20 +73,9 @@ class NnMeterCost(Generic[Arch]):
         predictor = nnMeterPredictor(_Complete(forests), str(folder / self.name / RULES))
         object.__setattr__(self, "_predictor", predictor)
 
-    @property
-    def metric(self) -> str:
-        """``latency``."""
-        return "latency"
-
-    @property
-    def unit(self) -> str:
-        """``ms``."""
-        return "ms"
-
-    @property
-    def direction(self) -> Direction:
-        """Less is better."""
-        return "minimize"
+    metric: ClassVar[str] = "latency"
+    unit: ClassVar[str] = "ms"
+    direction: ClassVar[Direction] = "minimize"
 
     @property
     def device(self) -> DeviceKey:

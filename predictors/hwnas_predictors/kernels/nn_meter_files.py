@@ -6,7 +6,6 @@ arrays inside are all that is needed.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data.safe_pickle import ADMITTED
+from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.typing import FloatArray
-from hwnas_predictors.kernels.regression import Trees
+from hwnas_predictors.kernels.regressors import Trees
 
 RULES = "fusion_rules.json"
-_CLASSES = frozenset({"RandomForestRegressor", "DecisionTreeRegressor", "Tree"})
 _RELEASE = "https://github.com/microsoft/nn-Meter/releases/download/v1.0-data"
 
 
@@ -34,14 +32,11 @@ class _Part:
         self.__dict__.update(state)
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        """Give a stand-in for the forest's classes, and plain numpy; nothing else."""
-        if module_name.startswith("sklearn.") and global_name in _CLASSES:
-            return _Part
-        if (module_name, global_name) in ADMITTED:
-            return ADMITTED[module_name, global_name]
-        raise pickle.UnpicklingError(f"it names {module_name}.{global_name}, not admitted")
+_STAND_INS = {
+    ("sklearn.ensemble._forest", "RandomForestRegressor"): _Part,
+    ("sklearn.tree._classes", "DecisionTreeRegressor"): _Part,
+    ("sklearn.tree._tree", "Tree"): _Part,
+}
 
 
 class Forest:
@@ -55,14 +50,14 @@ class Forest:
     """
 
     def __init__(self, path: Path) -> None:
+        forest = load_pickle(path, _STAND_INS)
         try:
-            with path.open("rb") as stream:
-                trees = [estimator.tree_ for estimator in _Unpickler(stream).load().estimators_]
+            trees = [estimator.tree_ for estimator in forest.estimators_]
             self._trees = Trees.join([t.nodes for t in trees], [t.values[:, 0, 0] for t in trees])
-        except Exception as error:  # a damaged pickle can raise nearly anything
+        except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
             raise DataFormatError(
-                f"`{path}` must be the random forest of a kernel, but reading it failed: "
-                f"{error or type(error).__name__}. Fetch the file again."
+                f"`{path}` must be the random forest of a kernel, but has other parts: {error}. "
+                "Fetch the file again."
             ) from error
 
     def predict(self, features: npt.ArrayLike) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from hwnas.export.onnx_export import export_onnx
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
-from hwnas_predictors.kernels.regression import Regressor, from_arrays, to_arrays
+from hwnas_predictors.kernels.regressors import Regressor, from_arrays, to_arrays
 from hwnas_predictors.kernels.sampling import predicted_ms
 
 if TYPE_CHECKING:
@@ -81,20 +81,9 @@ class KernelPredictor(Generic[Arch]):
     fingerprint: str = ""
     family: Family[Arch] | None = None
 
-    @property
-    def metric(self) -> str:
-        """``latency``."""
-        return "latency"
-
-    @property
-    def unit(self) -> str:
-        """``ms``."""
-        return "ms"
-
-    @property
-    def direction(self) -> Direction:
-        """Less is better."""
-        return "minimize"
+    metric: ClassVar[str] = "latency"
+    unit: ClassVar[str] = "ms"
+    direction: ClassVar[Direction] = "minimize"
 
     @property
     def space(self) -> SearchSpace[Arch]:

@@ -17,7 +17,8 @@ import numpy as np
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.features import features
 from hwnas_predictors.kernels.kernel import NCHWC, Kernel
-from hwnas_predictors.kernels.regression import Choice, Regressor, RidgeAndTrees, choose
+from hwnas_predictors.kernels.regression import Choice, choose
+from hwnas_predictors.kernels.regressors import Regressor, RidgeAndTrees
 
 Measure = Callable[[Kernel], float]
 """Gives the latency of a kernel in ms; NaN where it cannot be run."""

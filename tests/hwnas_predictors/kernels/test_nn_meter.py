@@ -43,7 +43,7 @@ def test_other_pickles_are_refused_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "conv.pkl").write_bytes(b"cos\nsystem\n(S'echo run >&2'\ntR.")
-    with pytest.raises(DataFormatError, match=r"names os\.system, not admitted"):
+    with pytest.raises(DataFormatError, match=r"names os\.system, which is not admitted"):
         Forest(tmp_path / "conv.pkl")
     assert "run" not in capsys.readouterr().err
 

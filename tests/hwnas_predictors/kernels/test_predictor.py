@@ -19,7 +19,7 @@ from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
-from hwnas_predictors.kernels.regression import Ridge
+from hwnas_predictors.kernels.regressors import Ridge
 from hwnas_predictors.kernels.sampling import SamplingPlan
 from hwnas_predictors.kernels.single_kernel import KernelTimer, single_kernel_model
 from tests.hwnas_predictors.kernels.conftest import network

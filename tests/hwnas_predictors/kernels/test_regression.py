@@ -7,13 +7,8 @@ from hwnas.errors import DataFormatError
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.features import NAMES, features
 from hwnas_predictors.kernels.kernel import Configuration
-from hwnas_predictors.kernels.regression import (
-    METHODS,
-    RidgeAndTrees,
-    choose,
-    from_arrays,
-    to_arrays,
-)
+from hwnas_predictors.kernels.regression import choose
+from hwnas_predictors.kernels.regressors import METHODS, RidgeAndTrees, from_arrays, to_arrays
 
 
 def line(n: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
@@ -48,10 +43,11 @@ def test_trees_agree_with_those_of_scikit_learn() -> None:
     x, new = rng.normal(size=(60, 3)), rng.normal(size=(30, 3))
     y = np.sign(x[:, 0]) * np.sign(x[:, 1])
     fitted = RidgeAndTrees.fit(x, y, seed=5)
-    residuals = y - ((x - fitted.mean) / fitted.scale @ fitted.weights + fitted.offset)
+    line = fitted.line
+    residuals = y - ((x - line.mean) / line.scale @ line.weights + line.offset)
     forest = ExtraTreesRegressor(100, min_samples_leaf=2, random_state=5)
     forest.fit(x.astype(np.float32), residuals)
-    straight = (new - fitted.mean) / fitted.scale @ fitted.weights + fitted.offset
+    straight = (new - line.mean) / line.scale @ line.weights + line.offset
     np.testing.assert_allclose(fitted.predict(new) - straight, forest.predict(new), atol=1e-12)
 
 
