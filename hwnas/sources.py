@@ -17,7 +17,7 @@ import numpy as np
 from hwnas import __version__
 from hwnas.cache import Result
 from hwnas.errors import HwnasError
-from hwnas.seeding import derive_seed
+from hwnas.seeding import derive_seed, seeded
 from hwnas.typing import (
     Arch,
     Arch_contra,
@@ -169,11 +169,8 @@ class ProxyValues(Generic[Arch]):
     def _build(
         self, arch: Arch, surrogate: Surrogate | None, in_shape: InShape, seed: int
     ) -> nn.Module:
-        import torch
-
         arch = self.space.representative(arch)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             if surrogate is None:
                 return self.space.build(arch, self.num_classes, in_shape)
             assert isinstance(self.space, SurrogateSpace)

@@ -25,6 +25,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from hwnas.errors import DataFormatError, HwnasError, InvalidArchitectureError
+from hwnas.seeding import seeded
 from hwnas.sources import MeasuredCost
 from hwnas.typing import (
     CostModel,
@@ -173,10 +174,7 @@ class ProxyContract:
 
     @pytest.fixture
     def network(self) -> nn.Module:
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0):
             return _convolutional_network()
 
     def score(self, proxy: Proxy, network: nn.Module, seed: int = 3) -> float:

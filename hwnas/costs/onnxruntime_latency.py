@@ -22,7 +22,6 @@ from typing import Any, ClassVar, Generic, Literal
 
 import numpy as np
 import onnx
-import torch
 
 from hwnas.costs.measurement import Clock, Measurement, Timings, median_interval, repeat
 from hwnas.costs.session import (
@@ -38,7 +37,7 @@ from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
 from hwnas.export.onnx_export import export_onnx
 from hwnas.host import host, host_fingerprint
-from hwnas.seeding import derive_seed
+from hwnas.seeding import derive_seed, seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
 
 ClockChoice = Literal["auto", "wall", "cpu"]
@@ -256,8 +255,7 @@ class OnnxRuntimeLatency(Generic[Arch]):
         Raises:
             InvalidValueError: the network cannot be exported or run.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, self.space.canonical_key(arch)))
+        with seeded(derive_seed(self.seed, self.space.canonical_key(arch))):
             model = self.space.build(
                 self.space.representative(arch), self.num_classes, self.in_shape
             )

@@ -18,7 +18,7 @@ from hwnas import __version__
 from hwnas.export.atomic import write_bytes, write_text
 from hwnas.export.onnx_export import export_onnx, verify_onnx
 from hwnas.pareto.pareto_set import Member, ParetoSet
-from hwnas.seeding import derive_seed
+from hwnas.seeding import derive_seed, seeded
 from hwnas.typing import InShape, SearchSpace
 
 TOLERANCE = 1e-4
@@ -126,10 +126,9 @@ def _untrained(
     member: Member, space: SearchSpace[Any], num_classes: int, in_shape: InShape, seed: int
 ) -> torch.nn.Module:
     """Build the member's network in evaluation mode with seeded weights and statistics."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        # The proxies derive the seed in the same way: these are the weights that they scored,
-        # where the member is the representative of its class.
-        torch.manual_seed(derive_seed(seed, member.key))
+    # The proxies derive the seed in the same way: these are the weights that they scored,
+    # where the member is the representative of its class.
+    with seeded(derive_seed(seed, member.key)), torch.no_grad():
         network = space.build(space.parse(member.arch), num_classes, in_shape)
         # One step of the running statistics, as in training: enough to stop sums of skips from
         # growing, and without the amplified rounding of fully adapted statistics in deep chains.

@@ -8,7 +8,7 @@ the quantile of the measured values at that share.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
+from hwnas.seeding import seeded
 from hwnas.typing import Arch, Direction, FloatArray, SearchSpace
 from hwnas_predictors.brp_nas import NetworkPredictor, graph_tensors
+from hwnas_predictors.device_predictor import known_costs
 from hwnas_predictors.gcn import BinaryRelation
 from hwnas_predictors.graph_batches import graph_labels
-from hwnas_predictors.network_training import known_costs, minimise, outputs, seeded
+from hwnas_predictors.network_training import minimise, outputs
 
 
 class BinaryRelationPredictor(NetworkPredictor[Arch]):
@@ -104,7 +106,7 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
         return self.with_arrays(values=self._values, measured=self._measured.numpy())
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> BinaryRelationPredictor[Arch]:
+    def from_file(cls, file: PredictorFile) -> Self:
         """Make the predictor of a file's content."""
         made = super().from_file(file)
         made._values = file.arrays["values"]

@@ -6,36 +6,34 @@ relative; the paper learns costs over their maximum.
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Generic, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
-from hwnas.pareto.space_text import read_space
+from hwnas.seeding import seeded
 from hwnas.spaces.nasbench201 import NasBench201, operation_graph
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
 from hwnas_predictors.encodings import one_hot, one_hot_names
 from hwnas_predictors.gcn import GraphRegression
 from hwnas_predictors.graph_batches import graph_batch, graph_labels
 from hwnas_predictors.network_training import (
-    known_costs,
     minimise,
     outputs,
-    seeded,
     set_weights,
     weights_of,
 )
 
 
-class NetworkPredictor(ABC, Generic[Arch]):
+class NetworkPredictor(DevicePredictor[Arch]):
     """Predicts a positive cost on one device with a network.
 
     Args:
@@ -52,7 +50,7 @@ class NetworkPredictor(ABC, Generic[Arch]):
         data: text that tells the data, kept in files.
     """
 
-    kind: ClassVar[str]
+    settings = ("hidden", "layers", "epochs", "batch", "rate", "seed")
 
     def __init__(
         self,
@@ -69,11 +67,9 @@ class NetworkPredictor(ABC, Generic[Arch]):
         seed: int = 0,
         data: str = "",
     ) -> None:
-        self.space, self.metric, self.unit, self.data = space, metric, unit, data
-        self.direction: Direction = direction
+        super().__init__(space, metric, unit, direction, data)
         self.hidden, self.layers, self.epochs = hidden, layers, epochs
         self.batch, self.rate, self.seed = batch, rate, seed
-        self.device = DeviceKey("any")
         self._network: nn.Module | None = None
         self._centre, self._scale = 0.0, 1.0
 
@@ -107,7 +103,7 @@ class NetworkPredictor(ABC, Generic[Arch]):
                 network, loss, len(targets), epochs=self.epochs, batch=self.batch, rate=self.rate
             )
         self._network, self._centre, self._scale = network, centre, scale
-        if self.device.device == "any":
+        if self.device == ANY_DEVICE:
             self.device = DeviceKey("measured")
         return self
 
@@ -124,11 +120,7 @@ class NetworkPredictor(ABC, Generic[Arch]):
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Give the arguments of the constructor, as scikit-learn's estimators do."""
         names = ("space", "metric", "unit", "direction", "data")
-        return {**{name: getattr(self, name) for name in names}, **self._settings()}
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, settings, unit and device key without pickle."""
-        self.to_file().write(path)
+        return {**{name: getattr(self, name) for name in names}, **self.get_settings()}
 
     def to_file(self) -> PredictorFile:
         """Give the content of a predictor file."""
@@ -137,36 +129,17 @@ class NetworkPredictor(ABC, Generic[Arch]):
     def with_arrays(self, **arrays: npt.NDArray[Any]) -> PredictorFile:
         """Give the content of a predictor file with further arrays."""
         weights = weights_of(self._require_network())
-        facts = Facts(
-            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
-        )
         target = np.array([self._centre, self._scale])
-        return PredictorFile(
-            self.kind, facts, self._settings(), {**weights, "target": target, **arrays}
-        )
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a file written by `save`; `DataFormatError` if it is not one."""
-        return cls.from_file(read_predictor_file(path, cls.kind))
+        return self._file({**weights, "target": target, **arrays})
 
     @classmethod
     def from_file(cls, file: PredictorFile) -> Self:
         """Make the predictor of a file's content."""
-        facts = file.facts
-        made = cls(
-            read_space(facts.space), facts.metric, facts.unit, facts.direction,
-            data=facts.data, **file.settings,
-        )  # fmt: skip
-        made.device = facts.device
+        made = cls._unfitted(file, **file.settings)
         made._centre, made._scale = map(float, file.arrays["target"])
         made._network = made.make_network()
         set_weights(made._network, file.arrays)
         return made
-
-    def _settings(self) -> dict[str, Any]:
-        names = ("hidden", "layers", "epochs", "batch", "rate", "seed")
-        return {name: getattr(self, name) for name in names}
 
     def _require_network(self) -> nn.Module:
         if self._network is None:

@@ -10,22 +10,22 @@ distribution and averages over draws; here they are its mean.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Generic
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
-from hwnas.pareto.space_text import read_space
+from hwnas.seeding import seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.device_predictor import DevicePredictor, known_costs
 from hwnas_predictors.encodings import one_hot, one_hot_names
-from hwnas_predictors.network_training import known_costs, seeded, set_weights, weights_of
+from hwnas_predictors.network_training import set_weights, weights_of
 
 Weights = list[Tensor]
 
@@ -85,7 +85,7 @@ def descend(
     return weights
 
 
-class HelpPredictor(Generic[Arch]):
+class HelpPredictor(DevicePredictor[Arch]):
     """Predicts a cost on a new device that is described by reference architectures.
 
     ``fit`` with `(d, n)` costs learns the pool, and ``adapt`` gives the predictor of a new device.
@@ -107,6 +107,7 @@ class HelpPredictor(Generic[Arch]):
     """
 
     kind = "help"
+    settings = ("hidden", "rounds", "query", "steps", "seed")
 
     def __init__(
         self,
@@ -123,12 +124,10 @@ class HelpPredictor(Generic[Arch]):
         seed: int = 0,
         data: str = "",
     ) -> None:
-        self.space, self.metric, self.unit, self.data = space, metric, unit, data
-        self.direction: Direction = direction
+        super().__init__(space, metric, unit, direction, data)
         self.references = references
         self.hidden, self.rounds, self.query = hidden, rounds, query
         self.steps, self.seed = steps, seed
-        self.device = DeviceKey("any")
         self._chosen: list[Arch] = []
         self._network: MetaNetwork | None = None
         self._adapted: Weights | None = None
@@ -186,34 +185,22 @@ class HelpPredictor(Generic[Arch]):
         costs: FloatArray = np.exp(self._centre + found)
         return costs
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, references, settings, unit and device key without pickle."""
+    def to_file(self) -> PredictorFile:
+        """Give the content of a predictor file: weights and references."""
         arrays = {**weights_of(self._require_network()), "centre": np.array(self._centre)}
         for i, weight in enumerate(self._adapted or ()):
             arrays[f"adapted_{i}"] = weight.numpy()
-        facts = Facts(
-            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
-        )
-        settings = {**self._settings(), "references": [str(arch) for arch in self._chosen]}
-        PredictorFile(self.kind, facts, settings, arrays).write(path)
+        return self._file(arrays, references=[str(arch) for arch in self._chosen])
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> HelpPredictor[Arch]:
-        """Read a file written by `save`; `DataFormatError` if it is not one."""
-        return cls.from_file(read_predictor_file(path, cls.kind))
-
-    @classmethod
-    def from_file(cls, file: PredictorFile) -> HelpPredictor[Arch]:
+    def from_file(cls, file: PredictorFile) -> Self:
         """Make the predictor of a file's content."""
-        facts, settings = file.facts, dict(file.settings)
-        space = read_space(facts.space)
-        references = [space.parse(text) for text in settings.pop("references")]
-        made = cls(
-            space, facts.metric, facts.unit, facts.direction,
-            references=references, data=facts.data, **settings,
-        )  # fmt: skip
-        made.device, made._chosen = facts.device, references
-        made._network = MetaNetwork(len(one_hot_names(space)), len(references), made.hidden)
+        settings = dict(file.settings)
+        texts = settings.pop("references")
+        made = cls._unfitted(file, **settings)
+        made._chosen = [made.space.parse(text) for text in texts]
+        made.references = made._chosen
+        made._network = MetaNetwork(len(one_hot_names(made.space)), len(texts), made.hidden)
         set_weights(made._network, file.arrays)
         made._centre = float(file.arrays["centre"])
         if "adapted_0" in file.arrays:
@@ -264,11 +251,6 @@ class HelpPredictor(Generic[Arch]):
 
     def _encode(self, archs: Sequence[Arch]) -> Tensor:
         return torch.from_numpy(one_hot(self.space, archs)).float()
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            name: getattr(self, name) for name in ("hidden", "rounds", "query", "steps", "seed")
-        }
 
     def _require_network(self) -> MetaNetwork:
         if self._network is None:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hwnas.errors import InvalidValueError
 from hwnas.typing import FloatArray
 
 PREDICTION_BATCH = 2048
 _WEIGHT = "weight_"
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Seed what draws from torch's global state, and leave that state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield torch.default_generator
 
 
 def minimise(
@@ -76,22 +65,3 @@ def set_weights(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> N
     found = {n.removeprefix(_WEIGHT): v for n, v in arrays.items() if n.startswith(_WEIGHT)}
     network.load_state_dict({name: torch.from_numpy(value) for name, value in found.items()})
     network.eval()
-
-
-def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Give costs of one device as `(n,)`, and which of them are there.
-
-    Raises:
-        InvalidValueError: the shape differs, a cost is not positive, or fewer than two are there.
-    """
-    values = np.asarray(costs, dtype=np.float64)
-    if values.shape != (n,):
-        raise InvalidValueError(
-            f"`costs` must have one value an architecture, ({n},), but got {values.shape}."
-        )
-    known = ~np.isnan(values)
-    if known.sum() < 2 or not (np.isfinite(values[known]) & (values[known] > 0)).all():
-        raise InvalidValueError(
-            f"`costs` must be positive and at least two, but got {values[known].tolist()[:5]}."
-        )
-    return values, known

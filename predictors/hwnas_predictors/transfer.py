@@ -10,29 +10,27 @@ more even.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
-from hwnas.pareto.space_text import read_space
 from hwnas.seeding import derive_seed
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
+from hwnas_predictors.device_predictor import DevicePredictor, known_costs
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
 from hwnas_predictors.features import ArchFeatures
 
-ANY_DEVICE = DeviceKey("any")
 CANDIDATES = 1500
 """Architectures that a support set is chosen from, and as many that it is chosen for."""
 _LOWEST = 1e-3
 
 
-class TransferPredictor(Generic[Arch]):
+class TransferPredictor(DevicePredictor[Arch]):
     """Predicts a cost on a new device from few measurements and a pool of other devices.
 
     ``fit`` with `(d, n)` costs learns the pool, and ``adapt`` then gives the predictor of a
@@ -51,6 +49,7 @@ class TransferPredictor(Generic[Arch]):
     """
 
     kind = "transfer"
+    settings = ("power", "components", "sample", "seed")
 
     def __init__(
         self,
@@ -65,11 +64,9 @@ class TransferPredictor(Generic[Arch]):
         seed: int = 0,
         data: str = "",
     ) -> None:
-        self.space, self.metric, self.unit, self.data = space, metric, unit, data
-        self.direction: Direction = direction
+        super().__init__(space, metric, unit, direction, data)
         self.power, self.components = power, components
         self.sample, self.seed = sample, seed
-        self.device = ANY_DEVICE
         self._features: ArchFeatures | None = None
         self._prior: DevicePrior | None = None
         self._posterior: Posterior | None = None
@@ -92,7 +89,7 @@ class TransferPredictor(Generic[Arch]):
         table = np.asarray(costs, dtype=np.float64)
         rows = np.atleast_2d(table)
         for row in rows:
-            self._check(archs, row)
+            known_costs(row, len(archs))
         targets = np.stack([_transform(row / np.nanmean(row), self.power) for row in rows])
         self._features = ArchFeatures(self.space)
         blocks = self._features.blocks(archs)
@@ -115,9 +112,8 @@ class TransferPredictor(Generic[Arch]):
         Raises:
             InvalidValueError: nothing was fitted, or fewer than two costs are given.
         """
-        values = np.asarray(costs, dtype=np.float64)
         self._require_prior()
-        self._check(support, values)
+        values, _ = known_costs(costs, len(support))
         adapted = copy.copy(self)
         adapted.device = device or DeviceKey("new device")
         adapted._learn(support, values)
@@ -189,8 +185,8 @@ class TransferPredictor(Generic[Arch]):
         rows = most_informative(scaled[valid], scaled, n, float(np.exp(prior.noise.mean)))
         return [candidates[row] for row in rows]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write prior, posterior, settings, unit and device key without pickle."""
+    def to_file(self) -> PredictorFile:
+        """Give the content of a predictor file: prior and posterior."""
         features, prior = self._require_prior()
         arrays = {
             "components": prior.components,
@@ -201,16 +197,7 @@ class TransferPredictor(Generic[Arch]):
         if self._posterior is not None:
             arrays |= {f"posterior_{name}": v for name, v in vars(self._posterior).items()}
             arrays["centre"] = np.array(self._centre)
-        facts = Facts(
-            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
-        )
-        settings = {**self._settings(), "operations": list(features.operations)}
-        PredictorFile(self.kind, facts, settings, arrays).write(path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> TransferPredictor[Arch]:
-        """Read a file written by `save`; `DataFormatError` if it is not one."""
-        return cls.from_file(read_predictor_file(path, cls.kind))
+        return self._file(arrays, operations=list(features.operations))
 
     @classmethod
     def shipped(cls, space: SearchSpace[Any]) -> TransferPredictor[Any]:
@@ -224,15 +211,12 @@ class TransferPredictor(Generic[Arch]):
         return cls.from_file(shipped_pool(space))
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> TransferPredictor[Arch]:
+    def from_file(cls, file: PredictorFile) -> Self:
         """Make the predictor of a file's content."""
-        facts, arrays = file.facts, file.arrays
-        settings = dict(file.settings)
+        arrays, settings = file.arrays, dict(file.settings)
         operations = settings.pop("operations")
-        space = read_space(facts.space)
-        made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
-        made.device = facts.device
-        made._features = ArchFeatures(space, operations)
+        made = cls._unfitted(file, **settings)
+        made._features = ArchFeatures(made.space, operations)
         means = tuple(arrays[f"mean_{i}"] for i in range(sum(n[:5] == "mean_" for n in arrays)))
         noise = LogNormal(*map(float, arrays["noise"]))
         made._prior = DevicePrior(means, arrays["components"], arrays["variances"], noise)
@@ -243,26 +227,10 @@ class TransferPredictor(Generic[Arch]):
             made._centre = float(arrays["centre"])
         return made
 
-    def _settings(self) -> dict[str, Any]:
-        names = ("power", "components", "sample", "seed")
-        return {name: getattr(self, name) for name in names}
-
     def _require_prior(self) -> tuple[ArchFeatures, DevicePrior]:
         if self._features is None or self._prior is None:
             raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
         return self._features, self._prior
-
-    def _check(self, archs: Sequence[Arch], costs: FloatArray) -> None:
-        if costs.shape != (len(archs),):
-            raise InvalidValueError(
-                f"`costs` must have one value an architecture, ({len(archs)},), but got "
-                f"{costs.shape}."
-            )
-        known = costs[~np.isnan(costs)]
-        if len(known) < 2 or not (np.isfinite(known) & (known > 0)).all():
-            raise InvalidValueError(
-                f"`costs` must be positive and at least two a device, but got {known.tolist()[:5]}."
-            )
 
     def _learn(self, support: Sequence[Arch], costs: FloatArray) -> None:
         features, prior = self._require_prior()
@@ -294,7 +262,7 @@ class TransferPredictor(Generic[Arch]):
 
     def __repr__(self) -> str:
         """State every setting and the device."""
-        settings = ", ".join(f"{k}={v!r}" for k, v in self._settings().items())
+        settings = ", ".join(f"{k}={v!r}" for k, v in self.get_settings().items())
         return (
             f"TransferPredictor({self.space!r}, {self.metric!r}, {self.unit!r}, "
             f"device={self.device!r}, data={self.data!r}, {settings})"

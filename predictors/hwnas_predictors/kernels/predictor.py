@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 
 from hwnas.cache import ResultCache
 from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
 from hwnas.data.datasets import Dataset
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.export.onnx_export import export_onnx
+from hwnas.seeding import seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
@@ -44,8 +44,7 @@ class Family(Generic[Arch]):
 
     def network(self, arch: Arch, batch: int = 1) -> onnx.ModelProto:
         """Build and export a network; its weights do not matter for its latency."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0):
             model = self.space.build(
                 self.space.representative(arch), self.dataset.num_classes, self.dataset.in_shape
             )

@@ -1,0 +1,103 @@
+"""What every predictor of one device has: facts, files, and costs that are checked."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.errors import InvalidValueError
+from hwnas.pareto.space_text import read_space
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+
+ANY_DEVICE = DeviceKey("any")
+
+
+class DevicePredictor(ABC, Generic[Arch]):
+    """Predicts a cost of a space's architectures on one device, and can be kept in a file.
+
+    Args:
+        space: search space.
+        metric: what is counted.
+        unit: unit of the costs.
+        direction: which costs are better.
+        data: text that tells the data that is learned from, kept in files.
+    """
+
+    kind: ClassVar[str]
+    """What files call it."""
+    settings: ClassVar[tuple[str, ...]]
+    """Names of its further arguments, which are attributes and JSON values."""
+
+    def __init__(
+        self, space: SearchSpace[Arch], metric: str, unit: str, direction: Direction, data: str
+    ) -> None:
+        self.space, self.metric, self.unit, self.data = space, metric, unit, data
+        self.direction: Direction = direction
+        self.device = ANY_DEVICE
+
+    @abstractmethod
+    def predict(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` costs in `unit`."""
+
+    @abstractmethod
+    def to_file(self) -> PredictorFile:
+        """Give the content of a predictor file."""
+
+    @classmethod
+    @abstractmethod
+    def from_file(cls, file: PredictorFile) -> Self:
+        """Make the predictor of a file's content."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was learned, settings, unit and device key without pickle."""
+        self.to_file().write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a file written by `save`; `DataFormatError` if it is not one."""
+        return cls.from_file(read_predictor_file(path, cls.kind))
+
+    def get_settings(self) -> dict[str, Any]:
+        """Give the further arguments by name."""
+        return {name: getattr(self, name) for name in self.settings}
+
+    def _file(self, arrays: dict[str, npt.NDArray[Any]], **more: Any) -> PredictorFile:
+        """Give a file of arrays, with `more` beside the settings."""
+        facts = Facts(
+            repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
+        )
+        return PredictorFile(self.kind, facts, {**self.get_settings(), **more}, arrays)
+
+    @classmethod
+    def _unfitted(cls, file: PredictorFile, **settings: Any) -> Self:
+        """Make a predictor with a file's facts that has learned nothing."""
+        facts = file.facts
+        space: SearchSpace[Any] = read_space(facts.space)
+        made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
+        made.device = facts.device
+        return made
+
+
+def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Give costs of one device as `(n,)`, and which of them are there.
+
+    Raises:
+        InvalidValueError: the shape differs, a cost is not positive, or fewer than two are there.
+    """
+    values = np.asarray(costs, dtype=np.float64)
+    if values.shape != (n,):
+        raise InvalidValueError(
+            f"`costs` must have one value an architecture, ({n},), but got {values.shape}."
+        )
+    known = ~np.isnan(values)
+    if known.sum() < 2 or not (np.isfinite(values[known]) & (values[known] > 0)).all():
+        raise InvalidValueError(
+            f"`costs` must be positive and at least two, but got {values[known].tolist()[:5]}."
+        )
+    return values, known
