@@ -23,10 +23,9 @@ from hwnas.cli.progress import ProgressBar
 from hwnas.configuration import Task, reference_sample
 from hwnas.data.datasets import get_dataset
 from hwnas.data.nasbench201 import DATASETS, accuracies
-from hwnas.evaluation import Evaluator
 from hwnas.host import host
-from hwnas.objectives import proxy_objective
 from hwnas.proxies import make_proxies
+from hwnas.ranking.population import raw_scores
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import FloatArray
@@ -68,10 +67,7 @@ def _scores(task: Task[Cell], archs: Sequence[Cell], jobs: int) -> dict[str, Flo
     names = {proxy for recipe in RECIPES.values() for proxy in recipe.proxies}
     source = task.proxies(make_proxies(sorted(names | {"params", "flops", "layers"})))
     with ResultCache.default() as cache, ProgressBar() as bar:
-        objectives = [proxy_objective(source, name) for name in source.columns]
-        evaluator = Evaluator(task.space, objectives, cache=cache, jobs=jobs, report=bar)
-        found = evaluator.evaluate(archs)
-    return {name: np.array([e.values[name] for e in found]) for name in source.columns}
+        return raw_scores(source, archs, cache=cache, jobs=jobs, report=bar)
 
 
 def _print(name: str, batch: int, score: FloatArray, truth: dict[str, FloatArray]) -> None:

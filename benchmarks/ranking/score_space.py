@@ -12,6 +12,8 @@ docs/measurements.md.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -120,7 +122,7 @@ def main() -> None:
         **describe_environment(),
         "input": f"networks for {DATASET}, Gaussian images, seed {arguments.seed}",
         "images": images,
-        "command": "python benchmarks/ranking/score_space.py",
+        "command": shlex.join(["python", "benchmarks/ranking/score_space.py", *sys.argv[1:]]),
     }
     order = {key: row for row, key in enumerate(keys)}
     rows = np.array([order[space.canonical_key(arch)] for arch in sample])

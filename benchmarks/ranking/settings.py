@@ -10,7 +10,6 @@ correlation with the latter. Needs HWNAS_DATA. Scores are cached, so an interrup
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,14 +19,11 @@ from hwnas.cli.progress import ProgressBar
 from hwnas.configuration import IMAGES, Task
 from hwnas.data.datasets import get_dataset
 from hwnas.data.nasbench201 import accuracies
-from hwnas.evaluation import Evaluator
-from hwnas.objectives import proxy_objective
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import kendall, spearman
-from hwnas.ranking.population import shipped_population
+from hwnas.ranking.population import raw_scores, shipped_population
 from hwnas.ranking.shipped import shipped_scores
-from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.typing import FloatArray
+from hwnas.spaces.nasbench201 import NasBench201
 
 DATASET = "cifar10"
 PROXIES = ("jacob_cov", "naswot", "synflow", "zico", "vkdnw")
@@ -37,9 +33,9 @@ RANDOM_INITS = ("jacob_cov", "naswot", "synflow")
 
 def main() -> None:
     arguments = _arguments()
-    space, scores = NasBench201(), shipped_scores("nasbench201", DATASET)
-    assert scores is not None
-    live = shipped_population(space, scores, lambda cell: cell.is_live(), seed=0)
+    space, table = NasBench201(), shipped_scores("nasbench201", DATASET)
+    assert table is not None
+    live = shipped_population(space, table, lambda cell: cell.is_live(), seed=0)
     rng = np.random.default_rng(arguments.seed)
     drawn = rng.choice(len(live.archs), arguments.networks, replace=False)
     archs = [live.archs[row] for row in drawn]
@@ -54,7 +50,10 @@ def main() -> None:
     for batch in arguments.batch:
         for images in IMAGES:
             task = Task(space, get_dataset(DATASET), batch, arguments.seed, images=images)
-            for name, values in _scores(task, names, archs, arguments.jobs).items():
+            source = task.proxies(make_proxies(names))
+            with ResultCache.default() as cache, ProgressBar() as bar:
+                scores = raw_scores(source, archs, cache=cache, jobs=arguments.jobs, report=bar)
+            for name, values in scores.items():
                 usual = shipped.get(name.split(".")[0])
                 agreement = float("nan") if usual is None else spearman(values, usual)
                 rows.append((name, f"{batch} {images}", kendall(values, truth), agreement))
@@ -63,19 +62,6 @@ def main() -> None:
         sorted(rows, key=lambda row: row[0].split(".")[0]),
         f"{len(archs)} live cells, CIFAR-10 validation accuracy",
     )
-
-
-def _scores(
-    task: Task[Cell], names: Sequence[str], archs: Sequence[Cell], jobs: int
-) -> dict[str, FloatArray]:
-    source = task.proxies(make_proxies(names))
-    with ResultCache.default() as cache, ProgressBar() as bar:
-        objectives = [proxy_objective(source, name) for name in source.columns]
-        evaluator = Evaluator(
-            task.space, objectives, cache=cache, jobs=jobs, require_valid=False, report=bar
-        )
-        found = evaluator.evaluate(archs)
-    return {name: np.array([e.results[name].value for e in found]) for name in source.columns}
 
 
 def _arguments() -> argparse.Namespace:

@@ -103,13 +103,24 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _print(results: pd.DataFrame) -> None:
     """Print means and standard deviations over the data sets and seeds as Markdown."""
-    print("| cells | cost | method | N | runs | tight hypervolume | recall | hypervolume | IGD |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    heads = [
+        "tight hypervolume",
+        "recall",
+        "hypervolume",
+        "IGD",
+        "different cells",
+        "ms a proposal",
+    ]
+    print(f"| cells | cost | method | N | runs | {' | '.join(heads)} |")
+    print("| --- " * (5 + len(heads)) + "|")
     groups = results.groupby(["cells", "device", "metric", "method", "evaluations"], sort=False)
     for (cells, device, metric, method, n), part in groups:
         numbers = " | ".join(
             f"{part[name].mean():.3f} ± {part[name].std():.3f}"
             for name in ("tight_hypervolume", "recall", "hypervolume", "igd")
+        )
+        numbers += (
+            f" | {part['distinct'].mean():.0f} | {1e3 * part['seconds_a_proposal'].mean():.1f}"
         )
         print(f"| {cells} | {device} {metric} | {method} | {n} | {len(part)} | {numbers} |")
 

@@ -17,6 +17,7 @@ from hwnas.objectives import proxy_objective
 from hwnas.proxies import make_proxies
 from hwnas.ranking.score_table import ScoreTable
 from hwnas.ranking.shipped import ShippedScores
+from hwnas.sources import ProxyValues
 from hwnas.typing import Arch, EnumerableSpace, FloatArray
 
 
@@ -109,10 +110,7 @@ def scored_sample(
 
     def scores(seed: int) -> dict[str, FloatArray]:
         source = replace(task, seed=seed).proxies(make_proxies(proxies))
-        objectives = [proxy_objective(source, name) for name in source.columns]
-        evaluator = Evaluator(task.space, objectives, cache=cache, jobs=jobs, report=report)
-        found = evaluator.evaluate(archs)
-        return {name: np.array([e.values[name] for e in found]) for name in source.columns}
+        return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
 
     origin = (
         f"networks of uniformly drawn cells, each once, scored with {task.batch_size} Gaussian "
@@ -122,3 +120,31 @@ def scored_sample(
     if second_seed is None:
         return Population(archs, first, origin)
     return Population(archs, first, origin, first, scores(second_seed))
+
+
+def raw_scores(
+    source: ProxyValues[Arch],
+    archs: Sequence[Arch],
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> dict[str, FloatArray]:
+    """Score architectures, connected or not.
+
+    Args:
+        source: the proxies.
+        archs: (n,) architectures.
+        cache: where scores are kept.
+        jobs: worker processes.
+        report: progress.
+
+    Returns:
+        (n,) raw scores by the name of the proxy; NaN where there is none.
+    """
+    objectives = [proxy_objective(source, name) for name in source.columns]
+    evaluator = Evaluator(
+        source.space, objectives, cache=cache, jobs=jobs, require_valid=False, report=report
+    )
+    found = evaluator.evaluate(archs)
+    return {name: np.array([e.results[name].value for e in found]) for name in source.columns}
