@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import numpy as np
 import typer
 
 from hwnas.cache import ResultCache
@@ -116,6 +115,7 @@ def rank(
     from hwnas.data.nasbench201 import accuracies
     from hwnas.ranking.population import scored_sample
     from hwnas.ranking.published import TEST_ACCURACIES
+    from hwnas.ranking.rows import Truth, learned_rows, score_rows
 
     _check(space, jobs, markdown and as_json)
     if plot is not None and plot.suffix != ".html":
@@ -145,9 +145,10 @@ def rank(
             }
     every: list[dict[str, Any]] = []
     for name, members in populations.items():
-        rows = _rows((name, split), members, truths[name], ndcg, bootstrap, seed)
+        truth = Truth(name, split, truths[name])
+        rows = score_rows(members, truth, p=ndcg, resamples=bootstrap, seed=seed)
         for number in dict.fromkeys(labels or []):
-            rows += _learned_rows((name, split), members, truths[name], ndcg, number, seed)
+            rows += learned_rows(members, truth, number, p=ndcg, seed=seed)
         every += rows
         if as_json:
             print_json_lines(rows)
@@ -254,81 +255,6 @@ def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[C
     if table.repeated:
         note(f"{table.repeated} repeated rows were left out.")
     return shuffled(table, file, task.seed)
-
-
-def _rows(
-    accuracy: tuple[str, str],
-    population: Population[Cell],
-    truth: Mapping[str, float],
-    p: int,
-    resamples: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    from hwnas.ranking.bias import operation_counts
-    from hwnas.ranking.comparison import candidates, compare
-    from hwnas.ranking.metrics import seed_stability
-    from hwnas.spaces.nasbench201 import NasBench201
-
-    known = [truth[str(arch)] for arch in population.archs]
-    space = NasBench201()
-    _, operations = operation_counts(space, population.archs)
-    about = {
-        "dataset": accuracy[0],
-        "split": accuracy[1],
-        "live": sum(arch.is_live() for arch in population.archs),
-        "networks": len({space.canonical_key(arch) for arch in population.archs}),
-    }
-    first = {c.name: c.scores for c in candidates(population.first)}
-    again = {c.name: c.scores for c in candidates(population.again)}
-    rows = []
-    for c in candidates(population.columns):
-        row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
-        if c.name in again:
-            row["seed_stability"] = seed_stability(first[c.name], again[c.name])
-        rows.append(row | _published(row))
-    return rows
-
-
-def _learned_rows(
-    accuracy: tuple[str, str],
-    population: Population[Cell],
-    truth: Mapping[str, float],
-    p: int,
-    labels: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    from hwnas.ranking.bias import operation_counts
-    from hwnas.ranking.comparison import compare, learned
-    from hwnas.ranking.published import published
-    from hwnas.spaces.nasbench201 import NasBench201
-
-    known = np.array([truth[str(arch)] for arch in population.archs])
-    found, rest = learned(population, known, labels, seed)
-    _, operations = operation_counts(NasBench201(), [population.archs[i] for i in rest])
-    about = {"dataset": accuracy[0], "split": accuracy[1], "labels": labels}
-    rows = []
-    for c in found:
-        row = about | compare(c, known[rest], operations, p=p)
-        live = all(arch.is_live() for arch in population.archs) and len(known) == 9_445
-        figure = published("kendall", c.name, accuracy[0], "live")
-        # The papers' figures are those of 1,024 labels.
-        row["published_kendall"] = figure.value if figure and live and labels == 1024 else None
-        rows.append(row)
-    return rows
-
-
-def _published(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Give what papers report for the same population; nothing if it has a size of its own."""
-    from hwnas.ranking.published import published
-
-    cells = {(9_445, 9_445): "live", (15_625, 9_445): "all"}.get((row["n"], row["live"]))
-    if cells is None:
-        return {}
-    return {
-        f"published_{metric}": figure.value if figure else None
-        for metric in ("spearman", "kendall")
-        for figure in [published(metric, row["score"], row["dataset"], cells)]
-    }
 
 
 def _print(rows: list[dict[str, Any]], origin: str, markdown: bool) -> None:

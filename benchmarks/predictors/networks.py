@@ -1,0 +1,86 @@
+"""BRP-NAS's latency networks and HELP on the devices that their papers use.
+
+``brp-nas`` and ``mlp`` learn 900 random cells of each BRP-NAS device and are judged on all others;
+``help`` is meta-trained on HELP's nine devices and adapted to each of its six unseen ones by the
+ten published reference cells. Prints Spearman's correlation over the cells that were not learned
+from, the share of predictions within 10 %, and CPU seconds of training. Needs HWNAS_DATA::
+
+    python -m benchmarks.predictors.networks --method brp-nas help
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks.predictors.transfer import judge
+from hwnas import registry
+from hwnas.data.device_pool import brp_nas_pool, device_pool
+from hwnas_predictors.help import HelpPredictor
+
+LEARNED = 900
+Row = tuple[str, str, int, list[float], float]
+"""Method, device, seed, what `judge` gives, CPU seconds."""
+
+
+def single_device(method: str, devices: list[str], seed: int) -> Iterator[Row]:
+    """Learn each device from its own cells."""
+    pool = brp_nas_pool()
+    for device in devices or pool.names:
+        cost = pool.cost_of(device)
+        order = np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(cost)))
+        learned, rest = order[:LEARNED], order[LEARNED:]
+        predictor = registry.load("predictors", method)(pool.space, seed=seed)
+        start = time.process_time()
+        predictor.fit([pool.archs[i] for i in learned], cost[learned])
+        seconds = time.process_time() - start
+        found = predictor.predict([pool.archs[i] for i in rest])
+        yield method, device, seed, judge(found, None, cost[rest])[:2], seconds
+
+
+def meta_learned(devices: list[str], seed: int) -> Iterator[Row]:
+    """Learn to adapt from HELP's meta-training devices."""
+    pool = device_pool("nasbench201")
+    assert pool.split is not None
+    references = [pool.archs[i] for i in pool.references]
+    predictor = HelpPredictor(pool.space, references=references, seed=seed)
+    start = time.process_time()
+    predictor.fit(list(pool.archs), pool.select(pool.split.train).costs)
+    seconds = time.process_time() - start
+    rest = np.setdiff1d(np.arange(len(pool.archs)), pool.references)
+    for device in devices or pool.split.test:
+        cost = pool.cost_of(device)
+        adapted = predictor.adapt(references, cost[list(pool.references)])
+        found = adapted.predict([pool.archs[i] for i in rest])
+        yield "help", device, seed, judge(found, None, cost[rest])[:2], seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--method", nargs="+", choices=("brp-nas", "mlp", "help"), default=["brp-nas", "help"]
+    )
+    parser.add_argument("--device", nargs="+", default=[], help="[default: all of the method]")
+    parser.add_argument("--seeds", type=int, default=1)
+    arguments = parser.parse_args()
+    print("| method | device | seed | Spearman | within 10 % | CPU s of training |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for method in arguments.method:
+        for seed in range(arguments.seeds):
+            rows = (
+                meta_learned(arguments.device, seed)
+                if method == "help"
+                else single_device(method, arguments.device, seed)
+            )
+            for name, device, number, (rank, within), seconds in rows:
+                print(
+                    f"| {name} | {device} | {number} | {rank:.3f} | {within:.3f} | {seconds:.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
