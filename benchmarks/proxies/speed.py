@@ -27,6 +27,7 @@ from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.proxies.batch import gaussian_batch
 from hwnas.proxies.engine import score_network
 from hwnas.proxies.vkdnw import VkdnwEntropy
+from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import FloatArray, Proxy
 
@@ -81,9 +82,19 @@ def one_pass(model: nn.Module, batch_size: int, seed: int) -> None:
 def peak_gib(cell: Cell, batch_size: int) -> float:
     """Score one network with every proxy; give the largest memory of this process."""
     torch.set_num_threads(1)
-    model = NasBench201().build(cell)
-    score_network(model, IN_SHAPE, make_proxies(["all"]), batch_size=batch_size)
+    source = ProxyValues(
+        NasBench201(), tuple(make_proxies(["all"])), 10, IN_SHAPE, batch_size, fresh=True
+    )
+    source.compute(cell, source.columns)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def network(space: NasBench201, cell: Cell, proxies: Sequence[Proxy]) -> nn.Module:
+    """Build what the proxies score: the cell's network, or the surrogate of the first one."""
+    surrogate = getattr(proxies[0], "surrogate", None)
+    if surrogate is None:
+        return space.build(cell)
+    return space.build_surrogate(cell, surrogate, 10, IN_SHAPE)
 
 
 def measure(
@@ -93,15 +104,16 @@ def measure(
     space = NasBench201()
     times: dict[str, list[float]] = {label: [] for label in ("one pass", *sets)}
     for proxies in sets.values():  # warm up
-        score_network(space.build(cells[0]), IN_SHAPE, proxies, batch_size=2)
+        score_network(network(space, cells[0], proxies), IN_SHAPE, proxies, batch_size=2)
     for number, cell in enumerate(cells, start=1):
         note(f"{number}/{len(cells)} {cell}")
         torch.manual_seed(seed)
         model = space.build(cell)
         times["one pass"].append(seconds(partial(one_pass, model, batch_size, seed)))
         for label, proxies in sets.items():
+            scored = network(space, cell, proxies)
             work = partial(
-                score_network, model, IN_SHAPE, proxies, batch_size=batch_size, seed=seed
+                score_network, scored, IN_SHAPE, proxies, batch_size=batch_size, seed=seed
             )
             times[label].append(seconds(work))
     return {label: np.array(values) for label, values in times.items()}
@@ -118,7 +130,8 @@ def main() -> None:
     cells = reference_sample(NasBench201(), args.networks, args.seed)
     limits = bars()
     sets: dict[str, Sequence[Proxy]] = {bar.label: bar.proxies for bar in limits}
-    sets["all proxies together"] = make_proxies(["all"])
+    every = [p for p in make_proxies(["all"]) if getattr(p, "surrogate", None) is None]
+    sets[f"the {len(every)} without a surrogate together"] = every
     if args.alone:
         sets |= {f"{name} alone": make_proxies([name]) for name in proxy_names()}
     times = measure(cells, sets, args.batch, args.seed)

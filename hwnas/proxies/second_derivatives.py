@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from hwnas.proxies.positions import position_rows, sum_positions
 
 # A batch norm hides the scale of its input but for its epsilon; how much of the variance that is.
-# A layer's share of grasp is wrong by about as much, at worst; its sum by a few thousandths.
+# The part of a layer that is taken to be hidden is wrong by up to three times that.
 _HIDDEN = 1e-2
 
 _backward = torch.ops.aten.native_batch_norm_backward

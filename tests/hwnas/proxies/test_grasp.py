@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -47,6 +48,26 @@ def test_layers_before_a_batch_norm_add_the_size_of_their_gradient() -> None:
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     )
     assert math.isclose(grasp(model).value, gradient_size(model, 1), rel_tol=1e-3)
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-3, 5e-4, 1e-5])
+def test_a_batch_norm_hides_the_scale_but_for_its_epsilon(eps: float) -> None:
+    # The outputs of the convolution have a variance of about 0.3.
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=eps), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
+    )
+    step = 1e-6
+    slope = (gradient_size(model, 1 + step) - gradient_size(model, 1 - step)) / (4 * step)
+    subject = Subject(model, SHAPE, batch_size=5, seed=4)
+    images = subject.input(AS_BUILT)[0].double()
+    convolution = next(subject.network(AS_BUILT).double().children())
+    maps = convolution(images)
+    share = float((eps / (maps.var(dim=(0, 2, 3), correction=0) + eps)).max())
+    # Above a hundredth nothing is left out.
+    left_out = 3 * share * gradient_size(model, 1) if share < 1e-2 else 0.0
+    assert math.isclose(grasp(model).value, -slope, rel_tol=1e-3, abs_tol=left_out)
 
 
 def test_a_constant_gradient_has_no_curvature() -> None:
