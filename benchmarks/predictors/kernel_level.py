@@ -63,8 +63,10 @@ def print_build(made: Build, seconds: float, cached: int) -> None:
         number = len(made.samples[kind].latencies)
         share = choice.within_10_percent
         print(f"  {kind:>28} {number:4d} {choice.method:>17} {share:5.2f} {error:.3f}")
+    found = made.predictor
     print(
-        f"  {made.predictor.overhead_ms:.3f} ms overhead, {made.predictor.relative_std:.3f} spread"
+        f"  {found.overhead_ms:.3f} ms overhead, {found.kernel_overhead_ms:.5f} ms a kernel, "
+        f"scale {found.scale:.3f}, {found.relative_std:.3f} spread"
     )
 
 
@@ -94,7 +96,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=50, help="unseen networks in all")
     parser.add_argument("--used", type=int, default=40, help="networks a space to build from")
     parser.add_argument("--held-out", type=int, default=8, help="networks a space to calibrate by")
-    parser.add_argument("--kernel-seconds", type=float, default=0.2)
+    parser.add_argument("--kernel-seconds", type=float, default=1.0)
     parser.add_argument("--network-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -29,6 +29,7 @@ Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
 Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+_POOLS = ("transfer", "help")
 
 
 @app.command()
@@ -89,8 +90,11 @@ def train(
     metric: Annotated[str, typer.Option(help="What was measured.")] = "latency",
     unit: Annotated[str, typer.Option(help="Unit of every column.")] = "ms",
     method: Annotated[
-        Literal["transfer", "brp-nas", "mlp"],
-        typer.Option(help="Model; brp-nas and mlp learn one device from hundreds of costs."),
+        Literal["transfer", "help", "brp-nas", "mlp"],
+        typer.Option(
+            help="Model; transfer and help learn pools, brp-nas and mlp one device from hundreds "
+            "of costs."
+        ),
     ] = "transfer",
     seed: Seed = 0,
 ) -> None:
@@ -107,7 +111,7 @@ def train(
 
     table = read_measurements(measurements, read_space(space))
     costs = list(table.columns.values())
-    if method != "transfer" and len(costs) != 1:
+    if method not in _POOLS and len(costs) != 1:
         raise InvalidValueError(
             f"`measurements` must have one column of costs for {method}, but got "
             f"{', '.join(table.columns)}: train on one device at a time."
@@ -189,6 +193,7 @@ def export(
 def _pool(space: str, model: Path | None) -> Any:
     """Load a pool for a space: the user's, or the one that comes with the package."""
     from hwnas import registry
+    from hwnas.errors import InvalidValueError
     from hwnas.pareto.space_text import read_space
 
     made: SearchSpace[Any] = read_space(space)
@@ -196,9 +201,14 @@ def _pool(space: str, model: Path | None) -> Any:
         return registry.load("predictors", "transfer").shipped(made)
     from hwnas.costs.predictor_file import read_predictor_file
 
-    content = read_predictor_file(model, "transfer")
+    content = read_predictor_file(model)
+    if content.kind not in _POOLS:
+        raise InvalidValueError(
+            f"`--model` must be a pool of devices, but {str(model)!r} holds one device "
+            f"({content.kind}): write a pool with `hwnas predict train --method transfer` or help."
+        )
     content.require(space=repr(made))
-    return registry.load("predictors", "transfer").from_file(content)
+    return registry.load("predictors", content.kind).from_file(content)
 
 
 def _predictor(file: Path) -> Any:

@@ -101,7 +101,7 @@ def _show(made: Any, as_json: bool) -> None:
     import numpy as np
 
     predictor = made.predictor
-    final = made.predicted_ms + predictor.overhead_ms
+    final = made.predicted_ms
     summary = {
         "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
         "networks": len(final),
@@ -109,6 +109,8 @@ def _show(made: Any, as_json: bool) -> None:
         "within_10_percent": float(np.mean(np.abs(final / made.measured_ms - 1) <= 0.1)),
         "relative_std": predictor.relative_std,
         "overhead_ms": predictor.overhead_ms,
+        "kernel_overhead_ms": predictor.kernel_overhead_ms,
+        "scale": predictor.scale,
         "device": str(predictor.device),
     }
     if as_json:

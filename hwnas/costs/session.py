@@ -77,6 +77,7 @@ def open_session(
     spinning: bool = True,
     optimise: bool = True,
     optimised_path: str | None = None,
+    profile_prefix: str | None = None,
 ) -> Any:
     """Open a session: sequential execution, fixed threads, all graph optimisations or none.
 
@@ -87,6 +88,8 @@ def open_session(
         spinning: idle threads wait actively, which is ONNX Runtime's default.
         optimise: optimise the graph; without it every node runs as it stands.
         optimised_path: where to write the graph that is executed; None writes nothing.
+        profile_prefix: start of the name of the file that times every node, which
+            `session.end_profiling` names; None times nothing.
 
     Returns:
         The `onnxruntime.InferenceSession`.
@@ -108,6 +111,9 @@ def open_session(
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     if optimised_path is not None:
         options.optimized_model_filepath = optimised_path
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_prefix
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     try:

@@ -173,6 +173,25 @@ class HelpPredictor(DevicePredictor[Arch]):
         adapted._learn(support, costs)
         return adapted
 
+    def choose_support(self, n: int, seed: int | None = None) -> list[Arch]:
+        """Give `n` architectures to measure: the references, then some drawn by `seed`.
+
+        `InvalidValueError` if nothing was fitted, or `n` is less than the number of references.
+        """
+        self._require_network()
+        if n < len(self._chosen):
+            raise InvalidValueError(
+                f"`n` must be at least {len(self._chosen)}, the references of this pool, but got "
+                f"{n}."
+            )
+        rng = np.random.default_rng(self.seed if seed is None else seed)
+        found = dict.fromkeys(self._chosen)
+        while len(found) < n:
+            arch = self.space.sample(rng)
+            if self.space.is_valid(arch):
+                found.setdefault(arch)
+        return list(found)
+
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
         """Give `(n,)` costs in `unit`; `InvalidValueError` before an adaptation."""
         self._require_network()

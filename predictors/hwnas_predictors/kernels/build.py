@@ -18,6 +18,7 @@ from hwnas.seeding import derive_seed
 from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
 from hwnas_predictors.kernels.regression import Choice
 from hwnas_predictors.kernels.sampling import (
@@ -27,7 +28,6 @@ from hwnas_predictors.kernels.sampling import (
     no_report,
     sample_adaptively,
 )
-from hwnas_predictors.kernels.single_kernel import KernelTimer
 
 Report = Callable[[str, int], None]
 """Called with what is done and how much of it."""
@@ -47,7 +47,7 @@ class BuildSettings:
         networks: networks of each family whose kernels are measured.
         held_out: other networks of each family that are measured as a whole, for overhead and
             spread.
-        kernel_seconds: time for one kernel.
+        kernel_seconds: time for the up to 64 kernels that are measured together.
         network_seconds: time for one network.
         threads: threads inside an operator.
         plan: how kernels are sampled.
@@ -57,7 +57,7 @@ class BuildSettings:
     max_seconds: float = 1200.0
     networks: int = 40
     held_out: int = 8
-    kernel_seconds: float = 0.2
+    kernel_seconds: float = 1.0
     network_seconds: float = 1.0
     threads: int = 1
     plan: SamplingPlan = field(default_factory=SamplingPlan)
@@ -89,7 +89,7 @@ class Build:
         predictor: the predictor.
         samples: measured kernels by type.
         choices: regressor of each type, with held-out errors.
-        predicted_ms: `(n,)` predictions for the held-out networks, without overhead.
+        predicted_ms: `(n,)` predictions for the held-out networks.
         measured_ms: `(n,)` their latencies.
         left_out: held-out networks with a type of kernel that no other network has.
     """
@@ -155,11 +155,14 @@ def build_predictor(
     choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
     predictor = _uncalibrated(families, choices, settings)
     drawn = _held_out_networks(families, unseen, models)
-    held_out = [m for m in drawn if {k.kind for k in find_kernels(m)} <= set(samples)]
-    measured = _measure_networks(held_out, settings, cache, start, told)
-    sums = np.array([predictor.predict_model(model) for model in held_out[: len(measured)]])
-    calibrated = predictor.calibrate(sums, measured)
-    return Build(calibrated, samples, choices, sums, measured, len(drawn) - len(held_out))
+    kernels = [find_kernels(model) for model in drawn]
+    known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
+    measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told)
+    held_out = [kernels[i] for i in known[: len(measured)]]
+    calibrated = predictor.calibrate(held_out, measured)
+    predicted = np.array([calibrated.predict_kernels(found) for found in held_out])
+    left_out = len(drawn) - len(known)
+    return Build(calibrated, samples, choices, predicted, measured, left_out)
 
 
 def _draw_networks(

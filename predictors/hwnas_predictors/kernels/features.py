@@ -39,6 +39,7 @@ NAMES = (
     "stride",
     "operands",
     "batch",
+    "model_weights",
     "fused_add",
     *ACTIVATIONS,
     "other_activation",
@@ -74,6 +75,7 @@ def _row(c: Configuration) -> list[float]:
         prod(c.stride),
         c.operands,
         c.batch,
+        1 + c.model_weights,
     )
     other = bool(c.activation) and c.activation not in ACTIVATIONS
     flags = (c.fused_add, *(c.activation == name for name in ACTIVATIONS), other)

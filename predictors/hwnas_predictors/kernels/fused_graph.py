@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -124,7 +125,9 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
                 version=versions.get(node.domain, 1),
             )
         )
-    return kernels
+    weights = sum(kernel.configuration.weights for kernel in kernels)
+    around = 1 << max(weights - 1, 0).bit_length()
+    return [replace(kernel, model_weights=around) for kernel in kernels]
 
 
 def _original_shapes(model: onnx.ModelProto) -> dict[str, Shape]:

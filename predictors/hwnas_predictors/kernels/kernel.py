@@ -36,6 +36,8 @@ class Configuration:
         fused_add: whether another tensor is added to the output.
         operands: tensors that are read, weights left out.
         batch: images.
+        model_weights: numbers in the weights of the whole model, rounded up to a power of two: they
+            decide which caches hold this kernel's when its turn comes; 0 if that is not known.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Configuration:
     fused_add: bool = False
     operands: int = 1
     batch: int = 1
+    model_weights: int = 0
 
     @property
     def has_weights(self) -> bool:
@@ -105,6 +108,7 @@ class Kernel:
         constants: (position, values) of the inputs that are constant integers.
         outputs: number of outputs.
         version: version of the domain's operator set.
+        model_weights: as in `Configuration`.
     """
 
     operator: str
@@ -116,6 +120,7 @@ class Kernel:
     constants: tuple[tuple[int, tuple[int, ...]], ...] = ()
     outputs: int = 1
     version: int = 1
+    model_weights: int = 0
 
     @property
     def kind(self) -> str:
@@ -149,6 +154,7 @@ class Kernel:
             fused_add=convolution and len(self.inputs) > 3 and self.inputs[3] is not None,
             operands=max(1, len(self._operands()) - (convolution and len(self._operands()) > 1)),
             batch=batch,
+            model_weights=self.model_weights,
         )
 
     def with_channels(self, c_in: int, c_out: int) -> Kernel | None:

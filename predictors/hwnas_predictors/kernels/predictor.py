@@ -53,7 +53,7 @@ class Family(Generic[Arch]):
 
 @dataclass(frozen=True)
 class KernelPredictor(Generic[Arch]):
-    """Latency as `overhead_ms` plus the sum over kernels of what their regressors predict.
+    """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
 
     Networks are read as ONNX Runtime of this host would execute them, but not run. A predictor
     made elsewhere is refused where that graph differs: another version of ONNX Runtime, or a CPU
@@ -65,6 +65,8 @@ class KernelPredictor(Generic[Arch]):
         device: device and runtime that the kernels were measured on.
         block: channels of a block there.
         overhead_ms: what a run costs beside its kernels.
+        kernel_overhead_ms: what the call of a kernel costs.
+        scale: how much longer kernels take in networks than regressors say.
         relative_std: standard deviation of a prediction as a share of it, from networks that were
             not used otherwise; NaN before `calibrate`.
         fingerprint: the host that the kernels were measured on.
@@ -76,6 +78,8 @@ class KernelPredictor(Generic[Arch]):
     device: DeviceKey
     block: int
     overhead_ms: float = 0.0
+    kernel_overhead_ms: float = 0.0
+    scale: float = 1.0
     relative_std: float = float("nan")
     fingerprint: str = ""
     family: Family[Arch] | None = None
@@ -92,6 +96,7 @@ class KernelPredictor(Generic[Arch]):
     def __repr__(self) -> str:
         return (
             f"KernelPredictor(device={self.device}, overhead_ms={self.overhead_ms!r}, "
+            f"kernel_overhead_ms={self.kernel_overhead_ms!r}, scale={self.scale!r}, "
             f"relative_std={self.relative_std!r}, methods={dict(sorted(self.methods.items()))}, "
             f"family={self.family})"
         )
@@ -158,7 +163,12 @@ class KernelPredictor(Generic[Arch]):
                 f"`batch` must be {self.device.batch}, which the predictor was made for, but got "
                 f"a model for {batch} images."
             )
-        return self.overhead_ms + float(np.sum(self.kernel_ms(kernels)))
+        return self.predict_kernels(kernels)
+
+    def predict_kernels(self, kernels: Sequence[Kernel]) -> float:
+        """Predict the latency in ms of a run of kernels; errors as in `kernel_ms`."""
+        own = self.scale * float(np.sum(self.kernel_ms(kernels)))
+        return self.overhead_ms + self.kernel_overhead_ms * len(kernels) + own
 
     def predict(self, archs: Sequence[Arch], return_std: bool = False) -> Any:
         """Predict `(n,)` latencies in ms; with `return_std`, their standard deviations as well."""
@@ -181,13 +191,15 @@ class KernelPredictor(Generic[Arch]):
         half = norm.ppf((1 + level) / 2) * stds
         return np.stack([values - half, values + half], axis=1)
 
-    def calibrate(self, predicted_ms: FloatArray, measured_ms: FloatArray) -> KernelPredictor[Arch]:
-        """Fit the overhead and the spread to networks whose kernels taught nothing.
+    def calibrate(
+        self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
+    ) -> KernelPredictor[Arch]:
+        """Fit scale, overheads and spread to networks whose kernels taught nothing.
 
-        The overhead minimises the mean absolute relative error and is not below 0.
+        They minimise the mean absolute relative error and are not below 0.
 
         Args:
-            predicted_ms: `(n,)` sums over kernels, with this predictor's overhead.
+            networks: `(n,)` the kernels of each network.
             measured_ms: `(n,)` latencies.
 
         Raises:
@@ -198,11 +210,20 @@ class KernelPredictor(Generic[Arch]):
             raise InvalidValueError(
                 f"`measured_ms` must be at least two latencies above 0, but got {measured}."
             )
-        sums = np.asarray(predicted_ms) - self.overhead_ms
-        overhead = max(0.0, _weighted_median(measured - sums, 1 / measured))
-        relative = measured / (sums + overhead) - 1
-        spread = float(np.sqrt(np.sum(relative**2) / (len(measured) - 1)))
-        return replace(self, overhead_ms=overhead, relative_std=spread)
+        terms = np.array(
+            [[1.0, len(kernels), np.sum(self.kernel_ms(kernels))] for kernels in networks]
+        )
+        fitted = _least_absolute(terms / measured[:, None], np.ones(len(measured)))
+        relative = measured / (terms @ fitted) - 1
+        freedom = max(1, len(measured) - int(np.count_nonzero(fitted)))
+        overhead, kernel_overhead, scale = map(float, fitted)
+        return replace(
+            self,
+            overhead_ms=overhead,
+            kernel_overhead_ms=kernel_overhead,
+            scale=scale,
+            relative_std=float(np.sqrt(np.sum(relative**2) / freedom)),
+        )
 
     def require(self, *, runtime: str | None = None, threads: int | None = None) -> None:
         """Refuse a use that the predictor was not made for; None leaves a fact open.
@@ -249,6 +270,8 @@ class KernelPredictor(Generic[Arch]):
             "kinds": [[kind, self.methods[kind]] for kind in kinds],
             "block": self.block,
             "overhead_ms": self.overhead_ms,
+            "kernel_overhead_ms": self.kernel_overhead_ms,
+            "scale": self.scale,
             "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
             "dataset": None if family is None else asdict(family.dataset),
         }
@@ -282,6 +305,8 @@ class KernelPredictor(Generic[Arch]):
                 device=file.facts.device,
                 block=settings["block"],
                 overhead_ms=settings["overhead_ms"],
+                kernel_overhead_ms=settings["kernel_overhead_ms"],
+                scale=settings["scale"],
                 relative_std=float("nan") if spread is None else spread,
                 fingerprint=file.facts.data,
                 family=_family_of(file),
@@ -302,11 +327,19 @@ class KernelPredictor(Generic[Arch]):
         return self.family
 
 
-def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
-    """Give the value that minimises the weighted sum of absolute differences."""
-    order = np.argsort(values)
-    below = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(below, below[-1] / 2)])
+def _least_absolute(features: FloatArray, targets: FloatArray) -> FloatArray:
+    """Give the `(f,)` weights, not below 0, with the least sum of absolute errors."""
+    from scipy.optimize import linprog
+
+    rows, columns = features.shape
+    # The error of each row is bounded from both sides by a variable of its own.
+    errors = np.eye(rows)
+    found = linprog(
+        np.concatenate([np.zeros(columns), np.ones(rows)]),
+        np.block([[features, -errors], [-features, -errors]]),
+        np.concatenate([targets, -targets]),
+    )
+    return np.asarray(found.x, dtype=np.float64)[:columns]
 
 
 def _arrays_of(file: PredictorFile, i: int) -> dict[str, npt.NDArray[Any]]:

@@ -20,10 +20,12 @@ from hwnas_predictors.kernels.kernel import NCHWC, Kernel
 from hwnas_predictors.kernels.regression import Choice, choose
 from hwnas_predictors.kernels.regressors import Regressor, RidgeAndTrees
 
-Measure = Callable[[Kernel], float]
-"""Gives the latency of a kernel in ms; NaN where it cannot be run."""
+Measure = Callable[[Sequence[Kernel]], FloatArray]
+"""Gives `(n,)` latencies of kernels in ms; NaN where one cannot be run."""
+Wanted = tuple[dict[Kernel, float], Kernel]
+"""A kernel to measure, and where its latency goes."""
 Report = Callable[[str, int], None]
-"""Called with a type of kernel and how many of it are measured."""
+"""Called with what is measured and how much of it."""
 
 _CHANNELS = (0.4, 1.2)
 _HELD_OUT_EVERY = 5
@@ -36,13 +38,15 @@ class SamplingPlan:
 
     Attributes:
         initial: kernels of each type at first, from the networks.
+        together: kernels that are measured at a time.
         around: kernels drawn around each badly predicted one.
         accuracy: share of held-out kernels within `error` at which a type is done.
         error: relative error above which a kernel is predicted badly.
         rounds: most rounds after the first.
     """
 
-    initial: int = 40
+    initial: int = 150
+    together: int = 256
     around: int = 4
     accuracy: float = 0.9
     error: float = 0.1
@@ -85,8 +89,9 @@ def sample_adaptively(
 
     Args:
         prior: kernels of real networks; frequent ones come up several times.
-        measure: gives a latency in ms.
-        expired: tells whether time is up; asked before each measurement but the first of a type.
+        measure: gives latencies in ms.
+        expired: tells whether time is up; asked before each measurement but that of the first
+            kernel of each type.
         plan: how much is measured.
         block: channels of kernels in blocks are multiples of it.
         seed: seed of the draws.
@@ -97,20 +102,18 @@ def sample_adaptively(
     """
     plan, rng = plan or SamplingPlan(), np.random.default_rng(seed)
     samples = _by_type(prior, rng)
-    run = _Run(measure, expired, report or no_report)
+    run = _Run(measure, expired, plan.together, report or no_report)
     _measure_initially(samples, plan, run)
     for _ in range(plan.rounds):
-        wanted: list[tuple[str, Kernel]] = []
-        for kind, sample in samples.items():
+        wanted: list[Wanted] = []
+        for sample in samples.values():
             sample.accuracy, bad = _assess(sample, plan, seed)
             if not sample.accuracy >= plan.accuracy:
-                wanted += [(kind, k) for k in _more(sample, bad, plan, block, rng)]
+                drawn = _more(sample, bad, plan, block, rng)
+                wanted += [(sample.training, k) for k in drawn if k not in sample.latencies]
         # Types take turns, so that none starves where time is up.
         rng.shuffle(wanted)
-        before = run.finished
-        for kind, kernel in wanted:
-            run(samples[kind].training, kind, kernel)
-        if run.finished == before:
+        if run(wanted) == 0:
             break
     return {kind: sample for kind, sample in samples.items() if sample.latencies}
 
@@ -129,24 +132,24 @@ def no_report(what: str, number: int) -> None:
 class _Run:
     measure: Measure
     expired: Callable[[], bool]
+    together: int
     report: Report
-    finished: int = 0
 
-    def __call__(
-        self,
-        into: dict[Kernel, float],
-        kind: str,
-        kernel: Kernel,
-        whatever_the_time: bool = False,
-    ) -> None:
-        if kernel in into or (not whatever_the_time and self.expired()):
-            return
-        latency = self.measure(kernel)
-        # A kernel that cannot be run by itself teaches nothing.
-        if np.isfinite(latency):
-            into[kernel] = latency
-            self.finished += 1
-            self.report(kind, len(into))
+    def __call__(self, wanted: Sequence[Wanted], whatever_the_time: bool = False) -> int:
+        """Measure until time is up; give the number of kernels that could be run."""
+        finished = 0
+        for start in range(0, len(wanted), self.together):
+            if not whatever_the_time and self.expired():
+                break
+            part = wanted[start : start + self.together]
+            latencies = self.measure([kernel for _, kernel in part])
+            for (into, kernel), latency in zip(part, latencies, strict=True):
+                # A kernel that cannot be run by itself teaches nothing.
+                if np.isfinite(latency):
+                    into[kernel] = float(latency)
+                    finished += 1
+            self.report("kernels", finished)
+        return finished
 
 
 def _by_type(prior: Iterable[Kernel], rng: np.random.Generator) -> dict[str, TypeSample]:
@@ -161,12 +164,16 @@ def _by_type(prior: Iterable[Kernel], rng: np.random.Generator) -> dict[str, Typ
 
 
 def _measure_initially(samples: Mapping[str, TypeSample], plan: SamplingPlan, run: _Run) -> None:
+    first: list[Wanted] = []
+    others: list[Wanted] = []
     for turn in range(plan.initial):
-        for kind, sample in samples.items():
+        for sample in samples.values():
             if sample.reserve:
                 held_out = turn % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
                 into = sample.held_out if held_out else sample.training
-                run(into, kind, sample.reserve.pop(0), whatever_the_time=turn == 0)
+                (others if turn else first).append((into, sample.reserve.pop(0)))
+    run(first, whatever_the_time=True)
+    run(others)
 
 
 def _assess(sample: TypeSample, plan: SamplingPlan, seed: int) -> tuple[float, list[Kernel]]:

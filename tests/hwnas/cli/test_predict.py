@@ -103,6 +103,45 @@ def test_train_learns_a_network(
     assert set(json.loads(capsys.readouterr().out)) == {"arch", "latency_ms"}
 
 
+def test_help_learns_a_pool_and_asks_for_its_references(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas_predictors.help import HelpPredictor
+
+    few = {**(HelpPredictor.__init__.__kwdefaults__ or {}), "rounds": 150, "query": 40}
+    monkeypatch.setattr(HelpPredictor.__init__, "__kwdefaults__", few)
+    rng = np.random.default_rng(4)
+    cells = list(dict.fromkeys(str(SPACE.sample(rng)) for _ in range(80)))
+    lab, pool, mine = (str(tmp_path / name) for name in ("lab.csv", "lab.npz", "mine.npz"))
+    # Devices that weigh a constant part and the operations differently.
+    rows = [f"{a},{latency(a)},{latency(a) + 2},{latency(a) ** 1.5}" for a in cells[:60]]
+    Path(lab).write_text("\n".join(["arch,a,b,c", *rows]))
+    assert run("train", "--measurements", lab, "--out", pool, "--method", "help") == 0
+    assert run("support", "--model", pool, "-n", "9") == 2
+    assert "`n` must be at least 10" in capsys.readouterr().err
+    assert run("support", "--model", pool, "-n", "12") == 0
+    asked = [r["arch"] for r in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert len(set(asked)) == 12
+    assert set(asked[:10]) <= set(cells[:60])
+    measured = str(write(tmp_path / "measured.csv", asked))
+    assert run("adapt", "--model", pool, "--measurements", measured, "--out", mine) == 0
+    new = str(write(tmp_path / "new.csv", cells[60:]))
+    capsys.readouterr()
+    assert run("evaluate", mine, "--measurements", new, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] > 0.9
+
+
+def test_one_device_is_no_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hwnas_predictors.brp_nas import MlpPredictor
+
+    cells = [SPACE.sample(np.random.default_rng(i)) for i in range(4)]
+    MlpPredictor(SPACE, epochs=1).fit(cells, [1.0, 2.0, 3.0, 4.0]).save(tmp_path / "one.npz")
+    measured = str(write(tmp_path / "m.csv", [str(c) for c in cells]))
+    command = ("adapt", "--model", str(tmp_path / "one.npz"), "--measurements", measured)
+    assert run(*command, "--out", str(tmp_path / "o.npz")) == 2
+    assert "holds one device (mlp)" in capsys.readouterr().err
+
+
 def test_networks_learn_one_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "two.csv"
     table.write_text(f"arch,a,b\n{next(iter(SPACE))},1,2\n")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 
+from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.kernel import NCHWC, Kernel
 from hwnas_predictors.kernels.sampling import (
+    Measure,
     SamplingPlan,
     fit_types,
     neighbours,
@@ -33,6 +37,15 @@ def staircase(kernel: Kernel) -> float:
     return 1e-3 * seen.c_in * float(np.ceil(seen.c_out / 32)) ** 2
 
 
+def each(latency: Callable[[Kernel], float]) -> Measure:
+    """Measure kernels one by one."""
+
+    def measure(kernels: Sequence[Kernel]) -> FloatArray:
+        return np.array([latency(kernel) for kernel in kernels])
+
+    return measure
+
+
 def never() -> bool:
     return False
 
@@ -44,7 +57,7 @@ def test_smooth_latency_is_done_after_the_first_kernels() -> None:
         calls.append(kernel)
         return kernel.configuration.flops / 1e7
 
-    samples = sample_adaptively(PRIOR, measure, expired=never, plan=SamplingPlan(initial=40))
+    samples = sample_adaptively(PRIOR, each(measure), expired=never, plan=SamplingPlan(40))
     assert set(samples) == {"conv"}
     assert samples["conv"].accuracy >= 0.9
     assert len(calls) == len(set(calls)) == 40
@@ -57,7 +70,7 @@ def test_rounds_measure_more_around_bad_predictions_and_lower_the_error() -> Non
 
     def error(rounds: int) -> float:
         plan = SamplingPlan(initial=20, rounds=rounds)
-        samples = sample_adaptively(PRIOR, staircase, expired=never, plan=plan)
+        samples = sample_adaptively(PRIOR, each(staircase), expired=never, plan=plan)
         choice = fit_types({"conv": samples["conv"].latencies})["conv"]
         return float(np.mean(np.abs(predicted_ms(choice.regressor, new) / truth - 1)))
 
@@ -72,24 +85,28 @@ def test_time_that_is_up_ends_sampling_but_every_type_had_its_turn() -> None:
         return 1.0 + kernel.configuration.c_out
 
     prior = [*PRIOR, relu(8), relu(16)]
-    samples = sample_adaptively(prior, measure, expired=lambda: left[0] <= 0)
+    samples = sample_adaptively(
+        prior, each(measure), expired=lambda: left[0] <= 0, plan=SamplingPlan(together=1)
+    )
     assert left[0] == 0
     assert set(samples) == {"conv", "relu"}
     assert sum(len(s.latencies) for s in samples.values()) == 7
 
 
 def test_one_kernel_of_each_type_is_measured_whatever_the_time() -> None:
-    samples = sample_adaptively([*PRIOR, relu(8)], staircase, expired=lambda: True)
+    samples = sample_adaptively([*PRIOR, relu(8)], each(staircase), expired=lambda: True)
     assert {kind: len(s.latencies) for kind, s in samples.items()} == {"conv": 1, "relu": 1}
 
 
 def test_kernels_that_cannot_run_teach_nothing() -> None:
-    assert sample_adaptively(PRIOR, lambda _: float("nan"), expired=never) == {}
+    assert sample_adaptively(PRIOR, each(lambda _: float("nan")), expired=never) == {}
 
 
 def test_sampling_repeats() -> None:
     first, again = (
-        sample_adaptively(PRIOR, staircase, expired=never, plan=SamplingPlan(rounds=2), seed=3)
+        sample_adaptively(
+            PRIOR, each(staircase), expired=never, plan=SamplingPlan(20, rounds=2), seed=3
+        )
         for _ in range(2)
     )
     assert list(first["conv"].latencies) == list(again["conv"].latencies)
