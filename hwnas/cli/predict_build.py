@@ -44,8 +44,7 @@ def build(
 ) -> None:
     """Measure kernels on this host and learn the latency of any network made of them.
 
-    An interrupted build goes on where it was. Search with --cost predictor:FILE if there is one
-    space.
+    An interrupted build goes on where it was. Search with --cost predictor:FILE.
 
     Example: hwnas predict build --space nasbench201 --max-seconds 600 --out cpu.npz
     """

@@ -24,6 +24,8 @@ from hwnas.export.atomic import write_bytes
 from hwnas.typing import DeviceKey, Direction
 
 FORMAT = "hwnas predictor 1"
+ANY_SPACE = "any"
+"""The space of a predictor that is for no space in particular."""
 _HEADER = "header"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -34,7 +36,7 @@ class Facts:
     """What a predictor's values mean and where they come from.
 
     Attributes:
-        space: `repr` of the search space.
+        space: `repr` of the search space, or `ANY_SPACE`.
         metric: what is counted, e.g. ``latency``.
         unit: unit of the values.
         direction: which values are better.

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from hwnas import registry
-from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
-from hwnas.costs.source import CostOption
+from hwnas.costs.predictor_file import ANY_SPACE, PredictorFile, read_predictor_file
+from hwnas.costs.source import CostOption, CostRequest
+from hwnas.data.datasets import Dataset
 from hwnas.errors import InvalidValueError
 from hwnas.typing import CostModel, Predictor, SearchSpace
+
+
+@runtime_checkable
+class NetworkCost(Protocol):
+    """A predictor that looks at networks, whatever their space."""
+
+    def for_networks(self, space: SearchSpace[Any], dataset: Dataset) -> CostModel[Any]:
+        """Give the cost of a space's networks for a data set."""
 
 
 def make_predictor(file: PredictorFile) -> Predictor[Any]:
@@ -28,8 +37,8 @@ class PredictorSource:
         """Refuse: a file must be named."""
         raise InvalidValueError(f"`cost` must be predictor:FILE, but got {request!r}.")
 
-    def open(self, file: Path, space: SearchSpace[Any]) -> CostModel[Any]:
-        """Read a predictor.
+    def open(self, file: Path, request: CostRequest) -> CostModel[Any]:
+        """Read a predictor; one for any network predicts those of the request.
 
         Raises:
             DataNotFoundError: there is no such file.
@@ -37,10 +46,14 @@ class PredictorSource:
             InvalidValueError: the predictor is for another space, or for no device yet.
         """
         content = read_predictor_file(file)
-        content.require(space=repr(space))
+        if content.facts.space != ANY_SPACE:
+            content.require(space=repr(request.space))
         if content.facts.device.device == "any":
             raise InvalidValueError(
                 f"`cost` must be a predictor of one device, but {str(file)!r} holds a pool: adapt "
                 f"it with `hwnas predict adapt --model {file}`."
             )
-        return make_predictor(content)
+        predictor = make_predictor(content)
+        if isinstance(predictor, NetworkCost):
+            return predictor.for_networks(request.space, request.dataset)
+        return predictor

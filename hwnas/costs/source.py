@@ -71,7 +71,7 @@ class CostSource(Protocol):
 class FileCostSource(Protocol):
     """A maker of cost models from files: a user writes ``SOURCE:FILE``."""
 
-    def open(self, file: Path, space: SearchSpace[Any]) -> CostModel[Any]:
+    def open(self, file: Path, request: CostRequest) -> CostModel[Any]:
         """Make the cost model of a file; `HwnasError` if it is not for the space."""
 
 
@@ -162,6 +162,6 @@ def make_cost(
     if name and isinstance(by_file := get_source(name), FileCostSource):
         if not file:
             raise InvalidValueError(f"`cost` must be {name}:FILE, but got {spec!r}.")
-        return by_file.open(Path(file), space)
+        return by_file.open(Path(file), CostRequest(space, None, None, dataset, data_folder))
     source, device, metric = parse_cost_spec(spec)
     return get_source(source).make(CostRequest(space, device, metric, dataset, data_folder))

@@ -10,6 +10,8 @@ import torch
 
 from hwnas import registry
 from hwnas.costs.predictor_file import read_predictor_file
+from hwnas.costs.source import CostRequest
+from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
@@ -106,7 +108,7 @@ def test_file_of_another_space_is_refused(
     )
     source = registry.load("costs", "predictor")()
     with pytest.raises(InvalidValueError, match="`space` must be"):
-        source.open(tmp_path / "p", FBNet())
+        source.open(tmp_path / "p", CostRequest(FBNet(), None, None, get_dataset("cifar10")))
     assert read_predictor_file(tmp_path / "p").kind == kind.kind
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from hwnas.cache import ResultCache
-from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
 from hwnas.data.datasets import Dataset
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.export.onnx_export import export_onnx
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hwnas_predictors.kernels.build import Build
 
 KIND = "kernels"
-ANY_SPACE = "any"
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ class KernelPredictor(Generic[Arch]):
         members = [Family(space, dataset) for space, dataset in families]
         return build_predictor(members, models, BuildSettings(**settings), cache, report)
 
-    def for_family(self, family: Family[Arch]) -> KernelPredictor[Arch]:
-        """Give the same predictor for the networks of a search space."""
-        return replace(self, family=family)
+    def for_networks(self, space: SearchSpace[Any], dataset: Dataset) -> KernelPredictor[Any]:
+        """Give the same predictor for the networks of a search space for a data set."""
+        return replace(self, family=Family(space, dataset))
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
         """Predict `(n,)` latencies of kernels in ms.
@@ -322,7 +321,7 @@ class KernelPredictor(Generic[Arch]):
         if self.family is None:
             raise InvalidValueError(
                 "`family` must be given to predict architectures, but this predictor is for any "
-                "network: use `for_family`, or `predict_model` for ONNX models."
+                "network: use `for_networks`, or `predict_model` for ONNX models."
             )
         return self.family
 

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from hwnas.cache import ResultCache
+from hwnas.costs.source import make_cost
 from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.spaces.nasbench201 import NasBench201
@@ -135,6 +136,23 @@ def test_saved_predictor_is_the_same(predictor: KernelPredictor[Any], tmp_path: 
     anything.save(tmp_path / "any.npz")
     with pytest.raises(InvalidValueError, match="`family` must be given"):
         KernelPredictor.load(tmp_path / "any.npz").predict(archs)
+
+
+def test_a_file_for_any_network_is_a_cost_of_the_space_and_data_set_that_is_searched(
+    predictor: KernelPredictor[Any], tmp_path: Path
+) -> None:
+    for family, name in ((None, "any"), (predictor.family, "one")):
+        replace(predictor, family=family).save(tmp_path / name)
+    small = get_dataset("ImageNet16-120")
+    archs = [SMALL.sample(np.random.default_rng(4))]
+    for name in ("any", "one"):
+        cost = make_cost(f"predictor:{tmp_path / name}", SMALL, small)
+        # A quarter of the pixels.
+        assert cost.predict(archs)[0] < predictor.predict(archs)[0]
+    deeper = NasBench201(channels=8, cells=2)
+    assert make_cost(f"predictor:{tmp_path / 'any'}", deeper, CIFAR10).predict(archs)[0] > 0
+    with pytest.raises(InvalidValueError, match="`space` must be"):
+        make_cost(f"predictor:{tmp_path / 'one'}", deeper, CIFAR10)
 
 
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
