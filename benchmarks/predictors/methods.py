@@ -19,7 +19,9 @@ from hwnas.data.device_pool import DevicePool
 from hwnas.data.help import help_dataset
 from hwnas.ranking.shipped import shipped_scores
 from hwnas.typing import FloatArray
+from hwnas_predictors.brp_nas import GcnPredictor
 from hwnas_predictors.encodings import one_hot
+from hwnas_predictors.help import HelpPredictor
 from hwnas_predictors.transfer import TransferPredictor
 
 Rows = list[int]
@@ -65,6 +67,8 @@ def make_methods(
         "ridge": _ridge(one_hot(pool.space, archs)),
         "flops": _lazy_line(pool, "flops"),
         "params": _lazy_line(pool, "params"),
+        "help": _meta_learned(pool, train),
+        "brp-nas": _graph_network(pool),
     }
 
 
@@ -124,6 +128,32 @@ def _ridge(features: FloatArray) -> Method:
     def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
         model = Ridge(_PENALTY).fit(features[rows], np.log(costs))
         return np.exp(model.predict(features)), None
+
+    return method
+
+
+def _meta_learned(pool: DevicePool[Any], train: DevicePool[Any]) -> Method:
+    """HELP with the pool's references, meta-trained at the first use."""
+    archs = list(pool.archs)
+    found: list[HelpPredictor[Any]] = []
+
+    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+        if not found:
+            references = [archs[i] for i in pool.references]
+            found.append(HelpPredictor[Any](pool.space, references=references))
+            found[0].fit(archs, train.costs)
+        return found[0].adapt([archs[i] for i in rows], costs).predict(archs), None
+
+    return method
+
+
+def _graph_network(pool: DevicePool[Any]) -> Method:
+    """BRP-NAS's graph network, of this device alone."""
+    archs = list(pool.archs)
+
+    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+        model = GcnPredictor[Any](pool.space).fit([archs[i] for i in rows], costs)
+        return model.predict(archs), None
 
     return method
 

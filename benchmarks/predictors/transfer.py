@@ -15,7 +15,8 @@ Unseen devices are those of HELP's split, or with ``--leave-one-out`` each devic
 turn, learned from all others but the same hardware with other batch sizes. ``chosen`` and
 ``random`` are the transfer model with a designed and with a random support set; the baselines see
 the same random ones. ``alone`` is the same model without a pool (slow), ``ridge`` ridge regression
-of one-hot choices, ``pca-ridge`` of six principal components of the pool.
+of one-hot choices, ``pca-ridge`` of six principal components of the pool. ``help`` sees the pool's
+ten published references and random others, and ``brp-nas`` always 900 random cells, once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from hwnas.typing import FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
 METHODS = ("chosen", "random", "pca-ridge", "ridge", "flops", "params")
+MORE = ("alone", "help", "brp-nas")
+LEARNED, REFERENCES = 900, 10
 COLUMNS = ("Spearman", "<=10 %", "coverage", "tight HV", "recall", "members", "CPU s")
 Split = tuple[list[str], list[str]]
 
@@ -85,15 +88,32 @@ def judge(predicted: FloatArray, interval: FloatArray | None, cost: FloatArray) 
 
 
 def supports(
-    method: str, pool: TransferPredictor[Any], archs: list[Any], common: Rows, n: int, repeats: int
+    method: str,
+    predictor: TransferPredictor[Any],
+    pool: DevicePool[Any],
+    common: Rows,
+    n: int,
+    repeats: int,
 ) -> list[Rows]:
     """Give `repeats` support sets of architectures that every device has a cost of."""
     if method == "chosen":
-        number = {arch: i for i, arch in enumerate(archs)}
-        known = [archs[i] for i in common]
-        return [[number[a] for a in pool.choose_support(n, r, known)] for r in range(repeats)]
+        number = {arch: i for i, arch in enumerate(pool.archs)}
+        known = [pool.archs[i] for i in common]
+        return [[number[a] for a in predictor.choose_support(n, r, known)] for r in range(repeats)]
+    first = list(pool.references) if method == "help" else []
+    others = np.setdiff1d(common, first)
     draws = (np.random.default_rng([r, n]) for r in range(repeats))
-    return [rng.choice(common, n, replace=False).tolist() for rng in draws]
+    return [[*first, *rng.choice(others, n - len(first), replace=False)] for rng in draws]
+
+
+def sizes(method: str, arguments: argparse.Namespace) -> list[tuple[int, int]]:
+    """Give the numbers of samples of a method, each with the number of support sets."""
+    if method == "brp-nas":
+        return [(LEARNED, 1)]
+    samples = [n for n in arguments.samples if method != "help" or n >= REFERENCES]
+    # With ten samples HELP sees its references alone.
+    once = method == "help"
+    return [(n, 1 if once and n == REFERENCES else arguments.repeats) for n in samples]
 
 
 def measure(
@@ -137,9 +157,9 @@ def study(
         learned = pool.select(train)
         predictor = TransferPredictor[Any](pool.space).fit(archs, learned.costs)
         methods = make_methods(pool, learned, predictor)
-        for n in arguments.samples:
-            for name in arguments.methods:
-                sets = supports(name, predictor, archs, common, n, arguments.repeats)
+        for name in arguments.methods:
+            for n, repeats in sizes(name, arguments):
+                sets = supports(name, predictor, pool, common, n, repeats)
                 for device in tests:
                     line = measure(methods[name], sets, pool.cost_of(device), known)
                     lines[name, n].append(line)
@@ -161,7 +181,7 @@ def main() -> None:
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--samples", type=int, nargs="+", default=[5, 10, 20, 50, 100])
-    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "alone"], default=METHODS)
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, *MORE], default=METHODS)
     arguments = parser.parse_args()
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
     print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from hwnas.cli.output import note, print_table
 from hwnas.proxies.engine import score_network
-from hwnas.proxies.vkdnw import Vkdnw, VkdnwEntropy
+from hwnas.proxies.vkdnw import FimDecile, Vkdnw, VkdnwEntropy
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Proxy
@@ -45,6 +45,7 @@ def main() -> None:
     families: dict[str, list[Proxy]] = {
         "vkdnw": [Vkdnw(entropy) for entropy in entropies],
         "vkdnw_entropy": list(entropies),
+        **{f"fim_decile.{d}": [FimDecile(d, e) for e in entropies] for d in range(1, 10)},
     }
     values: dict[str, list[list[float]]] = {name: [] for name in families}
     cells = draw_cells(space, args.networks, args.seed)

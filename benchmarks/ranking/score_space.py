@@ -56,7 +56,7 @@ GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "constants": (16, ("epsilon",)),
     "losses": (16, ("grad_norm", "snip", "plain", "fisher", "zico", "zen")),
     "kernels": (16, ("gradsign", "ntk_cond", "te_nas_regions", "te_nas_ntk")),
-    "entropies": (32, tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))),
+    "entropies": (16, tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))),
     "curvature": (16, ("grasp",)),
 }
 """Images and proxies by group."""

@@ -163,7 +163,9 @@ class FimDecile:
 
     The spectrum is that of `VkdnwEntropy`, whose pass all deciles share. Alone it is hardly a
     proxy; "the eigenvalues of the FIM as features" of VKDNW, Sec. V-A, are its nine deciles here,
-    since networks differ in the number of weights.
+    since networks differ in the number of weights. With 16 images each decile ranks networks as with
+    64 with a Spearman correlation of .96 or more, with 8 the lower ones do not (.21 to .59; 40
+    different networks of NAS-Bench-201): 16 is the default.
 
     Attributes:
         decile: 1 to 9.
@@ -171,7 +173,7 @@ class FimDecile:
     """
 
     decile: int = 5
-    entropy: VkdnwEntropy = VkdnwEntropy()
+    entropy: VkdnwEntropy = VkdnwEntropy(batch_size=16)
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
@@ -183,7 +185,7 @@ class FimDecile:
     @property
     def name(self) -> str:
         """``fim_decile`` with decile and settings of the spectrum that are not the default."""
-        settings = self.entropy.suffix(VkdnwEntropy.batch_size).removeprefix(".")
+        settings = self.entropy.suffix(FimDecile.entropy.batch_size).removeprefix(".")
         parts = [str(self.decile) if self.decile != FimDecile.decile else "", settings]
         variant = "-".join(part for part in parts if part)
         return f"fim_decile.{variant}" if variant else "fim_decile"
