@@ -131,17 +131,17 @@ def measure(
     return means
 
 
-def splits(pool: DevicePool[Any], leave_one_out: bool) -> Iterator[Split]:
-    """Give the devices to learn from and those to judge on."""
+def splits(pool: DevicePool[Any], leave_one_out: bool, devices: list[str]) -> Iterator[Split]:
+    """Give the devices to learn from and those to judge on, if they are among `devices`."""
     if not leave_one_out:
         assert pool.split is not None, "this pool has no published split: use --leave-one-out"
-        yield list(pool.split.train), list(pool.split.test)
+        yield list(pool.split.train), [n for n in pool.split.test if not devices or n in devices]
         return
     hardware = {
         name: name.removesuffix(f"_{key.batch}")
         for name, key in zip(pool.names, pool.devices, strict=True)
     }
-    for test in pool.names:
+    for test in devices or pool.names:
         yield [name for name in pool.names if hardware[name] != hardware[test]], [test]
 
 
@@ -153,7 +153,7 @@ def study(
     common = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
     known = Accuracies.read(pool) if pool.space.name == "nasbench201" else None
     lines: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
-    for train, tests in splits(pool, arguments.leave_one_out):
+    for train, tests in splits(pool, arguments.leave_one_out, arguments.device):
         learned = pool.select(train)
         predictor = TransferPredictor[Any](pool.space).fit(archs, learned.costs)
         methods = make_methods(pool, learned, predictor)
@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--space", default="nasbench201", help="HELP's: nasbench201, fbnet, ...")
     parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
     parser.add_argument("--leave-one-out", action="store_true")
+    parser.add_argument("--device", nargs="+", default=[], help="devices to judge on [all]")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--samples", type=int, nargs="+", default=[5, 10, 20, 50, 100])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *MORE], default=METHODS)

@@ -134,10 +134,11 @@ class _Run:
     expired: Callable[[], bool]
     together: int
     report: Report
+    finished: int = 0
 
     def __call__(self, wanted: Sequence[Wanted], whatever_the_time: bool = False) -> int:
         """Measure until time is up; give the number of kernels that could be run."""
-        finished = 0
+        before = self.finished
         for start in range(0, len(wanted), self.together):
             if not whatever_the_time and self.expired():
                 break
@@ -147,9 +148,9 @@ class _Run:
                 # A kernel that cannot be run by itself teaches nothing.
                 if np.isfinite(latency):
                     into[kernel] = float(latency)
-                    finished += 1
-            self.report("kernels", finished)
-        return finished
+                    self.finished += 1
+            self.report("kernels", self.finished)
+        return self.finished - before
 
 
 def _by_type(prior: Iterable[Kernel], rng: np.random.Generator) -> dict[str, TypeSample]:
