@@ -218,8 +218,10 @@ class CostValues(Generic[Arch]):
 
     @property
     def effort(self) -> Effort:
-        """Measurements are the costliest; everything else is a look-up."""
-        return Effort.MEASURE if isinstance(self.cost, MeasuredCost) else Effort.LOOKUP
+        """Measurements are the costliest; everything else is a look-up unless it says so."""
+        if isinstance(self.cost, MeasuredCost):
+            return Effort.MEASURE
+        return getattr(self.cost, "effort", Effort.LOOKUP)
 
     def cache_prefix(self, column: str) -> str | None:
         """Cache measurements under the device's fingerprint; look-ups are not worth it."""

@@ -19,7 +19,7 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
 
     Costs that a table or a predictor gives for the whole space at once are known losses; counters
     are not, since they build each network, but like these they are bounds that are checked before
-    an architecture is proposed.
+    an architecture is proposed. Predictors that look at networks are neither.
     """
     known = {
         index: _loss(objective)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic
 import numpy as np
 
 from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
+from hwnas.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray
 from hwnas_predictors.kernels.nn_meter_files import RULES, Forest, read_predictors
 from hwnas_predictors.kernels.predictor import Family
@@ -76,6 +77,7 @@ class NnMeterCost(Generic[Arch]):
     metric: ClassVar[str] = "latency"
     unit: ClassVar[str] = "ms"
     direction: ClassVar[Direction] = "minimize"
+    effort: ClassVar[Effort] = Effort.SCORE  # each network is built and exported
 
     @property
     def device(self) -> DeviceKey:

@@ -17,6 +17,7 @@ from hwnas.data.datasets import Dataset
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.export.onnx_export import export_onnx
 from hwnas.seeding import seeded
+from hwnas.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
@@ -50,7 +51,7 @@ class Family(Generic[Arch]):
         return export_onnx(model, self.dataset.in_shape, batch=batch)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelPredictor(Generic[Arch]):
     """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
 
@@ -86,6 +87,7 @@ class KernelPredictor(Generic[Arch]):
     metric: ClassVar[str] = "latency"
     unit: ClassVar[str] = "ms"
     direction: ClassVar[Direction] = "minimize"
+    effort: ClassVar[Effort] = Effort.SCORE  # each network is built and exported
 
     @property
     def space(self) -> SearchSpace[Arch]:

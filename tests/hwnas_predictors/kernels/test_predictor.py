@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from hwnas.cache import ResultCache
 from hwnas.costs.source import make_cost
 from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.evaluation import Evaluator
+from hwnas.objectives import cost_objective
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.strategies.evaluated_problem import problem_of
 from hwnas.testing import CostModelContract
 from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.features import NAMES
@@ -153,6 +157,28 @@ def test_a_file_for_any_network_is_a_cost_of_the_space_and_data_set_that_is_sear
     assert make_cost(f"predictor:{tmp_path / 'any'}", deeper, CIFAR10).predict(archs)[0] > 0
     with pytest.raises(InvalidValueError, match="`space` must be"):
         make_cost(f"predictor:{tmp_path / 'one'}", deeper, CIFAR10)
+
+
+def test_a_search_asks_for_the_networks_that_it_evaluates_alone(
+    predictor: KernelPredictor[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    predict = KernelPredictor.predict_kernels
+
+    def counted(self: KernelPredictor[Any], kernels: Sequence[Kernel]) -> float:
+        asked.append(len(kernels))
+        return predict(self, kernels)
+
+    monkeypatch.setattr(KernelPredictor, "predict_kernels", counted)
+    evaluator = Evaluator(SMALL, [cost_objective(SMALL, predictor)])
+    # A table would be known for the whole space before the first proposal.
+    knowledge = problem_of(evaluator).knowledge
+    assert knowledge is not None
+    assert not knowledge.known_losses
+    arch = SMALL.sample(np.random.default_rng(3))
+    (found,) = evaluator.evaluate([arch])
+    assert found.values["cpu_latency_ms"] == pytest.approx(predictor.predict([arch])[0])
+    assert 0 < len(asked) < 5
 
 
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
