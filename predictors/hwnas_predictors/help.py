@@ -4,7 +4,9 @@ A device is described by its costs of ten reference architectures. A network of 
 choices is meta-learned over a pool (MAML; Finn et al., ICML 2017): from the description, a second
 network scales the units of its initialisation and the step size of each tensor, and a few gradient
 steps on the measured architectures follow. HELP draws the scales from a learned normal
-distribution and averages over draws; here they are its mean.
+distribution and averages over draws; here they are its mean. On a new device a step that would
+raise the error is halved until it does not, since steps that were learned on the pool can be too
+long for an unusual device or for more than the references; and the mean error is taken off.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from hwnas_predictors.encodings import one_hot, one_hot_names
 from hwnas_predictors.network_training import set_weights, weights_of
 
 Weights = list[Tensor]
+_HALVINGS = 14
 
 
 class MetaNetwork(nn.Module):
@@ -72,17 +75,35 @@ def evaluate(weights: Weights, features: Tensor) -> Tensor:
 def descend(
     weights: Weights, rates: Tensor, features: Tensor, targets: Tensor, steps: int
 ) -> Weights:
-    """Take gradient steps on the squared error; differentiable while a graph is recorded."""
-    recorded = torch.is_grad_enabled()
-    with torch.enable_grad():
-        if not recorded:
-            weights = [weight.detach().requires_grad_() for weight in weights]
-        for _ in range(steps):
-            loss = nn.functional.mse_loss(evaluate(weights, features), targets)
-            slopes = torch.autograd.grad(loss, weights, create_graph=True)
-            moves = zip(weights, rates, slopes, strict=True)
-            weights = [weight - rate * slope for weight, rate, slope in moves]
+    """Take differentiable gradient steps on the squared error."""
+    for _ in range(steps):
+        loss = nn.functional.mse_loss(evaluate(weights, features), targets)
+        slopes = torch.autograd.grad(loss, weights, create_graph=True)
+        weights = _step(weights, rates, slopes)
     return weights
+
+
+def descend_safely(
+    weights: Weights, rates: Tensor, features: Tensor, targets: Tensor, steps: int
+) -> Weights:
+    """Take gradient steps, none of which raises the squared error, and take off the mean error."""
+    for _ in range(steps):
+        weights = [weight.detach().requires_grad_() for weight in weights]
+        with torch.enable_grad():
+            loss = nn.functional.mse_loss(evaluate(weights, features), targets)
+            slopes = torch.autograd.grad(loss, weights)
+        weights = [weight.detach() for weight in weights]
+        for halving in range(_HALVINGS):
+            moved = _step(weights, rates / 2**halving, slopes)
+            if nn.functional.mse_loss(evaluate(moved, features), targets) <= loss:
+                weights = moved
+                break
+    return [*weights[:-1], weights[-1] + (targets - evaluate(weights, features)).mean()]
+
+
+def _step(weights: Weights, rates: Tensor, slopes: Sequence[Tensor]) -> Weights:
+    moves = zip(weights, rates, slopes, strict=True)
+    return [weight - rate * slope for weight, rate, slope in moves]
 
 
 class HelpPredictor(DevicePredictor[Arch]):
@@ -255,7 +276,8 @@ class HelpPredictor(DevicePredictor[Arch]):
         there = torch.from_numpy(known)
         with torch.no_grad():
             weights, rates = self._require_network().start(logs[at])
-            weights = descend(weights, rates, self._encode(support)[there], logs[there], self.steps)
+            features = self._encode(support)[there]
+            weights = descend_safely(weights, rates, features, logs[there], self.steps)
         self._adapted = [weight.detach() for weight in weights]
 
     def _rows_of_references(self, archs: Sequence[Arch]) -> list[int]:

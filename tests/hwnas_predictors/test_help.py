@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,20 @@ def test_unit_of_the_costs_does_not_matter(
 def test_references_must_be_measured(pool: HelpPredictor[Any], devices: SyntheticDevices) -> None:
     with pytest.raises(InvalidValueError, match="`support` must hold every reference"):
         pool.adapt(devices.archs[:9], devices.costs[11, :9])
+
+
+@pytest.mark.parametrize("power", [-1.0, 1.0, 6.0])
+def test_steps_never_raise_the_error_on_the_support(
+    pool: HelpPredictor[Any], devices: SyntheticDevices, power: float
+) -> None:
+    # Devices that are unlike the pool: an ordering upside down, and costs far more apart.
+    support, costs = devices.archs[:40], devices.costs[11, :40] ** power
+    errors = []
+    for steps in (0, 1, 3, 30):
+        model = copy.copy(pool)
+        model.steps = steps
+        gaps = np.log(model.adapt(support, costs).predict(support) / costs)
+        assert np.mean(gaps) == pytest.approx(0, abs=1e-3)
+        errors.append(np.mean(gaps**2))
+    assert np.diff(errors).max() < 1e-6
+    assert errors[-1] < 0.9 * errors[0]
