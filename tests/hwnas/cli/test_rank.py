@@ -192,7 +192,7 @@ def test_the_same_command_prints_the_same(
         (["--second-seed", "1"], "must be given with --sample"),
         (["--population", "lives"], "Did you mean 'live'?"),
         (["--population", "all", "--sample", "5"], "without --scores and --sample"),
-        (["--proxy", "grasp"], "add --sample 256"),
+        (["--proxy", "vkdnw_entropy"], "add --sample 256"),
         (["--ndcg", "0"], "--ndcg"),
         (["--plot", "ranks.png"], "must end in .html"),
         (["--jobs", "0"], "--jobs"),

@@ -13,6 +13,7 @@ from hwnas.errors import DataFormatError
 from hwnas.evaluation import Evaluator
 from hwnas.objectives import proxy_objective
 from hwnas.proxies import make_proxies
+from hwnas.ranking.recipes import RECIPES
 from hwnas.ranking.shipped import ShippedColumn, ShippedScores, shipped_scores, table
 from hwnas.search import SearchSettings
 from hwnas.sources import ProxyValues
@@ -130,20 +131,32 @@ def test_the_shipped_file_covers_the_space_and_is_small() -> None:
     assert path.stat().st_size < 3e6
 
 
-def test_shipped_scores_are_those_of_the_code() -> None:
+@pytest.mark.parametrize("batch", [16, SearchSettings().batch])
+def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
     # A proxy whose version or settings change must be scored again: its identity differs.
     found = _shipped()
-    names = list(found.about)
-    source = Task(SPACE, get_dataset("cifar10"), SearchSettings().batch, 0).proxies(
-        make_proxies(names)
-    )
-    assert [source.cache_prefix(n) for n in names] == [found.about[n].identity for n in names]
+    every = list(found.about)
+    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(make_proxies(every))
+    names = [n for n in every if source.cache_prefix(n) == found.about[n].identity]
     fresh = ProxyValues(**{**vars(source), "fresh": True})
     row = 1234
     computed = fresh.compute(SPACE.parse(found.archs[row]), names)
     for name in names:
         expected = found.columns[name][row]
         np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
+
+
+def test_every_shipped_score_is_of_one_of_two_batches_and_searches_find_theirs() -> None:
+    found = _shipped()
+    proxies = make_proxies(list(found.about))
+    fitting = [
+        {n for n in found.about if source.cache_prefix(n) == found.about[n].identity}
+        for batch in (16, SearchSettings().batch)
+        for source in [Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(proxies)]
+    ]
+    assert fitting[0] | fitting[1] == set(found.about)
+    for score in ("hwnas-agg", "jacob_cov+params", "az-nas", "vkdnw-agg"):
+        assert set(RECIPES[score].proxies) <= fitting[1]
 
 
 def test_a_missing_shipped_score_has_a_reason() -> None:
