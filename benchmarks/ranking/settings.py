@@ -43,10 +43,11 @@ def main() -> None:
     shipped = {name: values[drawn] for name, values in live.columns.items()}
     rows = [
         (name, "as shipped", kendall(shipped[name], truth), 1.0)
-        for name in PROXIES
+        for name in arguments.proxy
         if name in shipped
     ]
-    names = [*PROXIES, *(f"{name}:init=as_built" for name in RANDOM_INITS)]
+    inits = [f"{name}:init=as_built" for name in RANDOM_INITS if name in arguments.proxy]
+    names = [*arguments.proxy, *inits]
     for batch in arguments.batch:
         for images in IMAGES:
             task = Task(space, get_dataset(DATASET), batch, arguments.seed, images=images)
@@ -67,6 +68,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=300)
+    parser.add_argument("--proxy", nargs="+", default=PROXIES)
     parser.add_argument("--batch", type=int, action="append", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)

@@ -102,6 +102,9 @@ class NtkCondition:
     real images, and negate. Their float32 spectra may have a negative least eigenvalue, which turns
     the order round; here the kernel is float64.
 
+    Unstable: with 16 images the ranks of two seeds agree with a Spearman coefficient of .72 (60
+    different networks of NAS-Bench-201).
+
     Attributes:
         mode: of the batch norms.
         batch_size: images, or None for as many as the user gave.

@@ -87,6 +87,9 @@ class Plain:
     A layer that is followed by a training-mode batch norm contributes 0 but for rounding and the
     batch norm's epsilon, since the loss does not change with the scale of its weights: on most
     networks the rest, e.g. the classifier, decides, and the score is nearly noise.
+
+    Unstable: with 16 images the ranks of two seeds agree with a Spearman coefficient of -.16 (60
+    different networks of NAS-Bench-201).
     """
 
     name: ClassVar[str] = "plain"

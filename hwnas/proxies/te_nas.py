@@ -74,6 +74,9 @@ class TeNasRegions:
     The images are Gaussian. TE-NAS cuts them out of the data set, lets them run in three batches,
     and averages some repetitions.
 
+    Unstable: the ranks of two seeds agree with a Spearman coefficient of .86 (60 different networks
+    of NAS-Bench-201).
+
     Attributes:
         surrogate: what is scored in a search space; None for the full network, or one that is
             given as it is.
@@ -124,6 +127,9 @@ class TeNasNtk:
 
     TE-NAS has images of the data set, and float32 spectra; here they are Gaussian unless the user
     gives some, and float64.
+
+    Unstable: the ranks of two seeds agree with a Spearman coefficient of .54 (60 different networks
+    of NAS-Bench-201).
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
