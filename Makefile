@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev,parquet
+TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -21,7 +22,7 @@ search: $(INSTALLED)
 	$(BIN)/hwnas search --jobs 2
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
