@@ -34,3 +34,8 @@ def data_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.fail(f"HWNAS_DATA names {folder}, which is no folder")
     monkeypatch.setenv("HWNAS_DATA", str(folder))
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the slowest files, NNI's experiments: test processes end at about one time."""
+    items.sort(key=lambda item: "hwnas_nni" not in item.path.parts)

@@ -23,7 +23,7 @@ from hwnas.evaluation import Evaluation, Evaluator
 from hwnas.typing import Arch
 from hwnas_optuna.hardware_aware import SpaceExhausted
 from hwnas_optuna.objective import HardwareAwareObjective
-from hwnas_optuna.participant import Participant, standing
+from hwnas_optuna.participant import Participant, standing, waiting_copies
 from hwnas_optuna.samplers import POPULATION
 
 SEARCH = "search"
@@ -105,7 +105,9 @@ def _work(
         me.hand_on_lost_trials()
         trials = me.study.get_trials(deepcopy=False)
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        room = min(batch, waiting if exhausted else n_trials() - _begun(trials))
+        # Another worker may fill a lost trial's place before its copy is there: both are run.
+        missing = max(n_trials() - _begun(trials), waiting_copies(trials))
+        room = min(batch, waiting if exhausted else missing)
         if room > 0:
             exhausted |= evaluate(me.study, evaluator, (me.claim() for _ in range(room)))
         elif me.others_running(trials):

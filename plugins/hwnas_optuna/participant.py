@@ -25,11 +25,19 @@ _BEATS_IN_GRACE = 6
 
 def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Leave out the trials that were handed on: their copies stand for them."""
-    history = RetryHeartbeatStaleTrialCallback.retry_history
+    handed_on = {number for trial in trials for number in _stands_for(trial)}
+    return [trial for trial in trials if trial.number not in handed_on]
+
+
+def waiting_copies(trials: Sequence[FrozenTrial]) -> int:
+    """Count the copies of lost trials that nobody has begun to run."""
+    return sum(t.state is TrialState.WAITING and bool(_stands_for(t)) for t in trials)
+
+
+def _stands_for(trial: FrozenTrial) -> list[int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        handed_on = {number for trial in trials for number in history(trial)}
-    return [trial for trial in trials if trial.number not in handed_on]
+        return RetryHeartbeatStaleTrialCallback.retry_history(trial)
 
 
 class Participant:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.cli import main
 from hwnas.errors import InvalidValueError
 from hwnas.pareto import ParetoSet
+from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.worker import check_requirements
 from hwnas_optuna.objective import KEY
 from hwnas_optuna.participant import GRACE, OWNER, standing
@@ -82,6 +83,25 @@ def test_workers_of_which_one_is_killed_neither_lose_nor_repeat_a_trial(
     # The search takes over what the workers did.
     assert start_search(postgresql, tmp_path, 20) == 0
     assert len(study.trials) == len(trials)
+
+
+def test_a_lost_trial_is_run_again_although_another_one_has_filled_its_place(
+    tmp_path: Path,
+) -> None:
+    storage = f"journal:{tmp_path / 'study.log'}"
+    assert start_search(storage, tmp_path, 3) == 0
+    study = study_in(storage)
+    lost = study.ask()
+    arch = {name: lost.suggest_categorical(name, c) for name, c in NasBench201().parameters.items()}
+    study.tell(lost, state=TrialState.FAIL)
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        hand_on = optuna.storages.RetryHeartbeatStaleTrialCallback()
+    hand_on(study, study.trials[lost.number])
+    assert len(standing(study.trials)) == 4
+    assert run("worker", "--storage", storage) == 0
+    *others, copy = study.trials
+    assert (copy.state, copy.params) == (TrialState.COMPLETE, arch)
+    assert len(others) == 4
 
 
 def running(study: optuna.Study) -> list[FrozenTrial]:
