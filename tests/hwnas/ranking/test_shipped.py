@@ -18,6 +18,7 @@ from hwnas.ranking.shipped import ShippedColumn, ShippedScores, shipped_scores, 
 from hwnas.search import SearchSettings
 from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import Proxy
 
 SPACE = NasBench201()
 
@@ -114,6 +115,11 @@ def test_no_table_is_none(folder: Path) -> None:
     assert table.shipped_result("nasbench201", "x", "y") is None
 
 
+def _proxies(names: list[str]) -> list[Proxy]:
+    """Make proxies of columns: a variant's name is its setting in short."""
+    return make_proxies([name.replace("fim_decile.", "fim_decile:decile=") for name in names])
+
+
 def _shipped() -> ShippedScores:
     found = shipped_scores("nasbench201", "cifar10")
     assert found is not None
@@ -136,7 +142,7 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
     # A proxy whose version or settings change must be scored again: its identity differs.
     found = _shipped()
     every = list(found.about)
-    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(make_proxies(every))
+    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(_proxies(every))
     names = [n for n in every if source.cache_prefix(n) == found.about[n].identity]
     fresh = ProxyValues(**{**vars(source), "fresh": True})
     row = 1234
@@ -148,7 +154,7 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
 
 def test_every_shipped_score_is_of_one_of_two_batches_and_searches_find_theirs() -> None:
     found = _shipped()
-    proxies = make_proxies(list(found.about))
+    proxies = _proxies(list(found.about))
     fitting = [
         {n for n in found.about if source.cache_prefix(n) == found.about[n].identity}
         for batch in (16, SearchSettings().batch)
