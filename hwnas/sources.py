@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 
 class Effort(enum.IntEnum):
-    """How costly a source is; cheaper ones run first, so that constraints save the rest."""
+    """How costly a source is; cheaper ones run first, so that constraints save the rest.
+
+    A cost model that neither measures nor is asked for whole populations, since it builds each
+    network, says so by an attribute `effort`.
+    """
 
     LOOKUP = 0
     SCORE = 1

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.predictors.transfer import judge
+from benchmarks.predictors.transfer import LEARNED, judge
 from hwnas import registry
 from hwnas.data.device_pool import brp_nas_pool, device_pool
 from hwnas_predictors.help import HelpPredictor
 
-LEARNED = 900
 Row = tuple[str, str, int, list[float], float]
 """Method, device, seed, what `judge` gives, CPU seconds."""
 

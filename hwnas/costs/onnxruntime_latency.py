@@ -55,7 +55,6 @@ def measure_latency(
     target: float = 0.02,
     clock: ClockChoice = "auto",
     spinning: bool = True,
-    optimise: bool = True,
     seed: int = 0,
 ) -> Measurement:
     """Measure the latency of an ONNX model on this host.
@@ -76,7 +75,6 @@ def measure_latency(
         clock: what `latency_ms` is: ``wall``, ``cpu`` or ``auto``, which is ``cpu`` for one
             thread on the CPU provider and ``wall`` otherwise.
         spinning: idle threads wait actively, which is ONNX Runtime's default.
-        optimise: optimise the graph; without it every node runs as it stands.
         seed: seed of the inputs.
 
     Returns:
@@ -88,7 +86,7 @@ def measure_latency(
     """
     _check_limits(1 if batch is None else batch, warmup, max_seconds, target)
     chosen = _choose_clock(clock, provider, threads)
-    session = open_session(load_model_bytes(model), provider, threads, spinning, optimise)
+    session = open_session(load_model_bytes(model), provider, threads, spinning)
     images = batch or batch_of(session) or 1
     feeds = random_feeds(session, images, in_shape, seed)
     with _without_garbage_collection():

@@ -14,6 +14,8 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas_optuna.trials import retried
+
 OWNER = "hwnas:owner"
 """User attribute of a trial: name of the participant that runs it."""
 GRACE = "hwnas:grace_seconds"
@@ -25,19 +27,13 @@ _BEATS_IN_GRACE = 6
 
 def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Leave out the trials that were handed on: their copies stand for them."""
-    handed_on = {number for trial in trials for number in _stands_for(trial)}
+    handed_on = {number for trial in trials for number in retried(trial)}
     return [trial for trial in trials if trial.number not in handed_on]
 
 
 def waiting_copies(trials: Sequence[FrozenTrial]) -> int:
     """Count the copies of lost trials that nobody has begun to run."""
-    return sum(t.state is TrialState.WAITING and bool(_stands_for(t)) for t in trials)
-
-
-def _stands_for(trial: FrozenTrial) -> list[int]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return RetryHeartbeatStaleTrialCallback.retry_history(trial)
+    return sum(t.state is TrialState.WAITING and bool(retried(t)) for t in trials)
 
 
 class Participant:

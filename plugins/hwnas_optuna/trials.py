@@ -15,7 +15,17 @@ from hwnas.typing import Arch, FloatArray, SearchSpace
 
 CLAIM = "hwnas:claim"
 """System attribute of a trial: the architecture that it has taken, or None if it gave it back."""
-_FIXED, _RETRIES = "fixed_params", "retry_history"
+_FIXED = "fixed_params"
+
+
+def retried(trial: FrozenTrial) -> Sequence[int]:
+    """Give the numbers of the trials that this one is a copy of, as Optuna's callback notes them.
+
+    `RetryHeartbeatStaleTrialCallback.retry_history` reads the same, but warns for each trial that
+    it is experimental.
+    """
+    found: Sequence[int] = trial.system_attrs.get("retry_history", ())
+    return found
 
 
 class TrialReader(Generic[Arch]):
@@ -56,7 +66,7 @@ class TrialReader(Generic[Arch]):
 
     def others(self, study: Study, trial: FrozenTrial) -> list[tuple[Arch, FrozenTrial]]:
         """Read all other trials from the storage, without those that this one retries."""
-        skipped = {trial.number, *trial.system_attrs.get(_RETRIES, ())}
+        skipped = {trial.number, *retried(trial)}
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
         read = ((self.arch(t), t) for t in trials if t.number not in skipped)
         return [(arch, t) for arch, t in read if arch is not None]

@@ -53,6 +53,7 @@ def _fits(pack: Sequence[Kernel]) -> bool:
 def repeats(pack: Sequence[Kernel]) -> int:
     """Choose how often a pack is repeated, so that the model has the weights of a network."""
     weights = sum(kernel.configuration.weights for kernel in pack)
+    # The number was rounded up to a power of two: three quarters of it is what networks have.
     wanted = round(0.75 * pack[0].model_weights / max(weights, 1))
     return max(1, min(wanted, _MOST_COPIES // len(pack)))
 
