@@ -22,7 +22,7 @@ search: $(INSTALLED)
 	$(BIN)/hwnas search --jobs 2
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
