@@ -43,7 +43,8 @@ class SearchSettings:
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
         sampler: sampler of the host by name.
         trials: trials in the end.
-        batch: images of the proxies' synthetic input.
+        batch: images that the proxies see.
+        images: which: ``gaussian`` or ``cifar10-sample``, see `hwnas.configuration.Task`.
         seed: seed of everything random.
     """
 
@@ -55,6 +56,7 @@ class SearchSettings:
     sampler: str = "hardware-aware"
     trials: int = 64
     batch: int = 32
+    images: str = "gaussian"
     seed: int = 0
 
     @classmethod
@@ -234,7 +236,8 @@ def make_evaluator(
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
-    task = Task(make_space(s.space), get_dataset(s.dataset), s.batch, s.seed, data_folder)
+    space, dataset = make_space(s.space), get_dataset(s.dataset)
+    task = Task(space, dataset, s.batch, s.seed, data_folder, s.images)
     objectives = make_objectives(task, s.objectives, s.costs, cache=cache, jobs=jobs, report=report)
     constraints = make_constraints(task, s.constraints, objectives)
     return Evaluator(task.space, objectives, constraints, cache=cache, jobs=jobs, report=report)

@@ -118,10 +118,12 @@ class ProxyValues(Generic[Arch]):
         """State everything that the score depends on."""
         proxy = next(p for p in self.proxies if p.name == column)
         version = getattr(proxy, "version", __version__)
-        # A proxy that sees Gaussian images of its own number, or none, is the same for every batch.
+        # A proxy that sees Gaussian images of its own number is the same for every batch size, one
+        # that sees none for every batch.
         own = getattr(proxy, "own_images", None)
         size = self.batch_size if own is None else own
-        data = f"gaussian B={size}" if self.batch is None else _fingerprint(self.batch)
+        images = None if size == 0 else self.batch
+        data = f"gaussian B={size}" if images is None else _fingerprint(images)
         return (
             f"proxy|{proxy!r}|v{version}|{self.space!r}|K={self.num_classes}|"
             f"in={self.in_shape}|{data}|seed={self.seed}"

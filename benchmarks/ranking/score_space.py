@@ -7,6 +7,9 @@ docs/measurements.md.
 
     python benchmarks/ranking/score_space.py --jobs 2
     python benchmarks/ranking/score_space.py --group counts --out counts.npz
+    python benchmarks/ranking/score_space.py --jobs 2 --images cifar10-sample
+
+With images of CIFAR-10 (needs HWNAS_DATA) only the proxies are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +32,14 @@ from hwnas.evaluation import Evaluation, Evaluator
 from hwnas.objectives import proxy_objective
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
-from hwnas.ranking.shipped import ShippedColumn, ShippedScores
+from hwnas.ranking.shipped import ShippedColumn, ShippedScores, shipped_name
 from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 
 DATASET = "cifar10"
-OUT = Path(hwnas.ranking.shipped.__file__).parent / f"nasbench201-{DATASET}.npz"
-GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
+FOLDER = Path(hwnas.ranking.shipped.__file__).parent
+Groups = Mapping[str, tuple[int, tuple[str, ...]]]
+GAUSSIAN: Groups = {
     "counts": (16, ("params", "flops", "layers", "l2_norm")),
     "graphs": (
         16,
@@ -60,20 +65,17 @@ GROUPS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "curvature": (16, ("grasp",)),
 }
 """Images and proxies by group."""
+GROUPS: Mapping[str, Groups] = {
+    "gaussian": GAUSSIAN,
+    "cifar10-sample": {"pass": (32, (*GAUSSIAN["pass"][1], "meco", "swap", "vkdnw"))},
+}
+"""Groups by what the proxies see."""
 
 
-def source(space: NasBench201, group: str, seed: int) -> ProxyValues[Cell]:
-    batch, names = GROUPS[group]
-    task = Task(space, get_dataset(DATASET), batch, seed)
-    return ProxyValues(
-        task.space,
-        tuple(make_proxies(names)),
-        task.dataset.num_classes,
-        task.dataset.in_shape,
-        batch,
-        seed,
-        fresh=True,
-    )
+def source(space: NasBench201, images: str, group: str, seed: int) -> ProxyValues[Cell]:
+    batch, names = GROUPS[images][group]
+    task = Task(space, get_dataset(DATASET), batch, seed, images=images)
+    return replace(task.proxies(make_proxies(names)), fresh=True)
 
 
 def score(
@@ -102,43 +104,50 @@ def column(scores: ProxyValues[Cell], name: str, found: list[Evaluation[Cell]]) 
 
 def main() -> None:
     arguments = _arguments()
+    images, wanted = arguments.images, arguments.group or list(GROUPS[arguments.images])
     space = NasBench201()
     archs = list(dict.fromkeys(space.representative(cell) for cell in space))
     keys = [space.canonical_key(arch) for arch in archs]
     sample = reference_sample(space, arguments.second, arguments.seed)
     columns, about, again = {}, {}, {}
     with ResultCache.default() as cache:
-        for group in arguments.group or list(GROUPS):
-            scores = source(space, group, arguments.seed)
+        for group in wanted:
+            scores = source(space, images, group, arguments.seed)
             found = score(scores, archs, cache, arguments.jobs)
-            second = score(source(space, group, arguments.seed + 1), sample, cache, arguments.jobs)
+            other = source(space, images, group, arguments.seed + 1)
+            second = score(other, sample, cache, arguments.jobs)
             for name in scores.columns:
                 columns[name] = np.array([e.results[name].value for e in found])
                 about[name] = column(scores, name, found)
                 again[name] = np.array([e.results[name].value for e in second])
-    groups = [GROUPS[group] for group in arguments.group or GROUPS]
-    images = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in groups)
+    groups = [GROUPS[images][group] for group in wanted]
+    numbers = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in groups)
     provenance = {
         **describe_environment(),
-        "input": f"networks for {DATASET}, Gaussian images, seed {arguments.seed}",
-        "images": images,
+        "input": f"networks for {DATASET}, {images} images, seed {arguments.seed}",
+        "images": numbers,
         "command": shlex.join(["python", "benchmarks/ranking/score_space.py", *sys.argv[1:]]),
     }
     order = {key: row for row, key in enumerate(keys)}
     rows = np.array([order[space.canonical_key(arch)] for arch in sample])
     table = ShippedScores([str(a) for a in archs], keys, columns, about, rows, again, provenance)
-    table.write(arguments.out)
-    print(f"{arguments.out}: {len(keys)} networks, {len(columns)} proxies")
+    out = arguments.out or FOLDER / shipped_name("nasbench201", DATASET, images)
+    table.write(out)
+    print(f"{out}: {len(keys)} networks, {len(columns)} proxies")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--group", action="append", choices=list(GROUPS))
+    parser.add_argument("--images", choices=list(GROUPS), default="gaussian")
+    parser.add_argument("--group", action="append", choices=list(GAUSSIAN))
     parser.add_argument("--second", type=int, default=150, help="networks with a second seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=OUT)
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path, help="[default: the file in the package]")
+    arguments = parser.parse_args()
+    if not set(arguments.group or []) <= set(GROUPS[arguments.images]):
+        parser.error(f"--group must be in {', '.join(GROUPS[arguments.images])} for these images")
+    return arguments
 
 
 if __name__ == "__main__":

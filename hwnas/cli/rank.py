@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hwnas.cache import ResultCache
+from hwnas.cli.options import Images
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
@@ -92,6 +93,7 @@ def rank(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    images: Images = "gaussian",
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
@@ -124,7 +126,7 @@ def rank(
     datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
     truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}
-    tasks = [Task(make_space(space), d, batch, seed, data) for d in datasets]
+    tasks = [Task(make_space(space), d, batch, seed, data, images) for d in datasets]
     if scores is not None:
         populations = dict.fromkeys(truths, _read(scores, tasks[0], names))
     elif sample is None:
@@ -230,10 +232,10 @@ def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Populatio
     from hwnas.ranking.shipped import shipped_scores
     from hwnas.spaces.nasbench201 import NasBench201
 
-    scores = shipped_scores(task.space.name, "cifar10")
+    scores = shipped_scores(task.space.name, "cifar10", task.images)
     if scores is None:
         raise InvalidValueError(
-            "`--sample` or `--scores` must be given, since no scores of this space are shipped: "
+            "`--sample` or `--scores` must be given, since no such scores are shipped: "
             "try --sample 256."
         )
     space = NasBench201()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cache import ResultCache
+from hwnas.cli.options import Backend, Cluster, Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
 
@@ -64,9 +64,7 @@ def score(
         typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
     ] = "cifar10",
     batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
-    images: Annotated[
-        str, typer.Option(help="gaussian, or cifar10-sample: published images, see `hwnas data`.")
-    ] = "gaussian",
+    images: Images = "gaussian",
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.options import Backend, Cluster, Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
 
 
@@ -45,6 +45,7 @@ def search(
     ] = "hardware-aware",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 32,
+    images: Images = "gaussian",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: Jobs = 1,
     backend: Backend = "loky",
@@ -80,6 +81,7 @@ def search(
         sampler=sampler,
         trials=trials,
         batch=batch,
+        images=images,
         seed=seed,
     )
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:

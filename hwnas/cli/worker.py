@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.options import Backend, Cluster, Jobs
 from hwnas.cli.output import note
-from hwnas.cli.parallel import Backend, Cluster, Jobs
 from hwnas.cli.progress import ProgressBar
 
 

@@ -113,8 +113,8 @@ def scored_sample(
         return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
 
     origin = (
-        f"networks of uniformly drawn cells, each once, scored with {task.batch_size} Gaussian "
-        f"images for {task.dataset.name}, seed {task.seed}"
+        f"networks of uniformly drawn cells, each once, scored with {task.batch_size} "
+        f"{task.images} images for {task.dataset.name}, seed {task.seed}"
     )
     first = scores(task.seed)
     if second_seed is None:

@@ -110,7 +110,8 @@ class ObjectivesEvaluator(Evaluator):
         costs: ``SOURCE:DEVICE:METRIC``.
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
         dataset: classes, image size and published tables.
-        batch: images of the proxies' synthetic input.
+        batch: images that the proxies see.
+        images: which: ``gaussian`` or ``cifar10-sample``.
         seed: user seed.
         data_folder: folder of published data; None for the default one.
     """
@@ -122,6 +123,7 @@ class ObjectivesEvaluator(Evaluator):
         constraints: Sequence[str] = (),
         dataset: str = "cifar10",
         batch: int = 16,
+        images: str = "gaussian",
         seed: int = 0,
         data_folder: str | None = None,
     ) -> None:
@@ -131,6 +133,7 @@ class ObjectivesEvaluator(Evaluator):
             constraints=tuple(constraints),
             dataset=dataset,
             batch=batch,
+            images=images,
             seed=seed,
         )
         self.data_folder = data_folder

@@ -3,8 +3,9 @@
 from hwnas.ranking.shipped.table import (
     ShippedColumn,
     ShippedScores,
+    shipped_name,
     shipped_result,
     shipped_scores,
 )
 
-__all__ = ["ShippedColumn", "ShippedScores", "shipped_result", "shipped_scores"]
+__all__ = ["ShippedColumn", "ShippedScores", "shipped_name", "shipped_result", "shipped_scores"]

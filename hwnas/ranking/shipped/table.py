@@ -1,7 +1,7 @@
 """The file format of shipped scores, and how they are found.
 
-One ``.npz`` a space and data set: architectures, canonical keys, one column a proxy, and a JSON
-text that says where each column comes from. It is read without pickle.
+One ``.npz`` a space, data set and kind of images: architectures, canonical keys, one column a
+proxy, and a JSON text that says where each column comes from. It is read without pickle.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,20 @@ class ShippedScores:
             for row in rows
         }
 
+    def with_columns_of(self, other: ShippedScores) -> ShippedScores:
+        """Replace columns by those of the same name that another table of these networks has."""
+        return replace(
+            self,
+            columns={**self.columns, **other.columns},
+            about={**self.about, **other.about},
+            again={**self.again, **other.again},
+            provenance={
+                **self.provenance,
+                "input": f"{self.provenance['input']}; {', '.join(other.columns)}: "
+                f"{other.provenance['input']}",
+            },
+        )
+
     def write(self, path: Path) -> None:
         """Write the file; numbers keep 24 bits of their mantissa."""
         names = list(self.columns)
@@ -137,25 +151,37 @@ def _shortened(values: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=4)
-def shipped_scores(space: str, dataset: str) -> ShippedScores | None:
+def shipped_scores(space: str, dataset: str, images: str = "gaussian") -> ShippedScores | None:
     """Find the scores of a space's networks for a data set's classes and image size.
 
     Args:
         space: name of the space.
         dataset: name of the data set.
+        images: what proxies saw, see `hwnas.configuration.Task`. Of other images than Gaussian
+            ones there are only some columns; Gaussian ones take the place of the others.
 
     Returns:
         The scores, or None where none are shipped.
     """
-    path = _FOLDER / f"{space}-{dataset}.npz"
-    return ShippedScores.read(path) if path.is_file() else None
+    path = _FOLDER / shipped_name(space, dataset, images)
+    if not path.is_file():
+        return None
+    scores = ShippedScores.read(path)
+    if images == "gaussian":
+        return scores
+    others = shipped_scores(space, dataset)
+    return None if others is None else others.with_columns_of(scores)
+
+
+def shipped_name(space: str, dataset: str, images: str = "gaussian") -> str:
+    """Give the name of the file of shipped scores."""
+    return f"{space}-{dataset}{'' if images == 'gaussian' else f'-{images}'}.npz"
 
 
 @lru_cache(maxsize=4)
 def shipped_columns(space: str) -> Mapping[str, tuple[ShippedScores, str]]:
-    """Give table and column by identity, over all data sets of a space."""
-    names = sorted(path.stem.removeprefix(f"{space}-") for path in _FOLDER.glob(f"{space}-*.npz"))
-    tables = [table for name in names if (table := shipped_scores(space, name)) is not None]
+    """Give table and column by identity, over all files of a space."""
+    tables = [ShippedScores.read(path) for path in sorted(_FOLDER.glob(f"{space}-*.npz"))]
     return {
         column.identity: (table, name) for table in tables for name, column in table.about.items()
     }

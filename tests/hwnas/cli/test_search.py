@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hwnas.cli import main
@@ -44,6 +45,25 @@ def test_a_search_writes_its_results_and_prints_the_front(
     assert front.provenance["settings"]["trials"] == 12
     assert "12 trials" in printed.err
     assert {p.name for p in out.iterdir()} >= {"front.csv", "report.html", "study.db"}
+
+
+def test_proxies_of_a_search_may_see_real_images(tmp_path: Path) -> None:
+    from hwnas.data.cifar10_sample import FILE
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    (tmp_path / FILE).parent.mkdir()
+    np.savez(tmp_path / FILE, images=pixels, labels=np.arange(20) % 10)
+    arguments = ["search", *CHEAP, "--trials", "4", "--data", str(tmp_path)]
+    found = {}
+    for images in ("gaussian", "cifar10-sample"):
+        out = tmp_path / images
+        assert run(*arguments, "--images", images, "--out", str(out)) == 0
+        front = ParetoSet.load(out / "front.json")
+        assert front.provenance["settings"]["images"] == images
+        found[images] = {e.key: e.values[0] for e in front.evaluated}
+    common = found["gaussian"].keys() & found["cifar10-sample"].keys()
+    assert common
+    assert all(found["gaussian"][key] != found["cifar10-sample"][key] for key in common)
 
 
 def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def test_scores_and_cache_keys_depend_on_the_images(folder: Path) -> None:
     keys = [source.cache_prefix("jacob_cov") for source in sources]
     assert len(set(keys)) == 3
     assert "cifar10-sample B=8" in keys[1]
+    blind = [replace(s, proxies=tuple(make_proxies(["synflow"]))) for s in sources]
+    assert len({source.cache_prefix("synflow") for source in blind}) == 1
     model = space.build(space.parse(CELL), 10, (3, 8, 8))
     gaussian = score_network(model, (3, 8, 8), proxies, batch_size=8)["jacob_cov"]
     real = score_network(model, (3, 8, 8), proxies, batch=batch)["jacob_cov"]

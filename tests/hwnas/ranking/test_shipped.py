@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,13 +116,31 @@ def test_no_table_is_none(folder: Path) -> None:
     assert table.shipped_result("nasbench201", "x", "y") is None
 
 
+def test_columns_of_other_images_take_the_place_of_gaussian_ones(folder: Path) -> None:
+    gaussian = _scores([7.0, 8.0])
+    both = replace(gaussian, columns={**gaussian.columns, "flops": np.array([3.0, 4.0])})
+    both = replace(both, about={n: both.about["params"] for n in both.columns})
+    both = replace(both, again={n: both.again["params"] for n in both.columns})
+    replace(both, provenance={"input": "noise"}).write(folder / "nasbench201-cifar10.npz")
+    assert shipped_scores("nasbench201", "cifar10", "paintings") is None
+    photos = replace(gaussian, provenance={"input": "photos"}, columns={"params": np.array([1, 2])})
+    photos.write(folder / "nasbench201-cifar10-photos.npz")
+    found = shipped_scores("nasbench201", "cifar10", "photos")
+    assert found is not None
+    assert {n: list(values) for n, values in found.columns.items()} == {
+        "params": [1, 2],
+        "flops": [3, 4],
+    }
+    assert found.provenance["input"] == "noise; params: photos"
+
+
 def _proxies(names: list[str]) -> list[Proxy]:
     """Make proxies of columns: a variant's name is its setting in short."""
     return make_proxies([name.replace("fim_decile.", "fim_decile:decile=") for name in names])
 
 
-def _shipped() -> ShippedScores:
-    found = shipped_scores("nasbench201", "cifar10")
+def _shipped(images: str = "gaussian") -> ShippedScores:
+    found = shipped_scores("nasbench201", "cifar10", images)
     assert found is not None
     return found
 

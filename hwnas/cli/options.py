@@ -1,4 +1,4 @@
-"""The options of commands that score in parallel."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+Images = Annotated[
+    str, typer.Option(help="gaussian, or cifar10-sample: published images, see `hwnas data`.")
+]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
 Backend = Annotated[
     str,
