@@ -67,7 +67,7 @@ GAUSSIAN: Groups = {
 """Images and proxies by group."""
 GROUPS: Mapping[str, Groups] = {
     "gaussian": GAUSSIAN,
-    "cifar10-sample": {"pass": (32, (*GAUSSIAN["pass"][1], "meco", "swap", "vkdnw"))},
+    "cifar10-sample": {"pass": (32, (*GAUSSIAN["pass"][1], "meco", "swap"))},
 }
 """Groups by what the proxies see."""
 

@@ -76,6 +76,9 @@ class Grasp:
     batch norm's epsilon, by Euler's identity: its gradient is homogeneous of degree -1. That is
     used where epsilon is below a hundredth of the variance, and keeps memory small; where the parts
     of layers nearly cancel, the difference can be some percent of their sum.
+
+    Unstable: with 16 images the ranks of two seeds agree with a Spearman coefficient of .84 (60
+    different networks of NAS-Bench-201).
     """
 
     name: ClassVar[str] = "grasp"
