@@ -6,7 +6,7 @@ Proxies are added one at a time, one of them again counting as a larger weight, 
 of the weighted log ranks grows by more than a thousandth. It is reported on the other half and,
 over all live cells, on each data set and split. Needs HWNAS_DATA.
 
-    python benchmarks/ranking/choose_aggregate.py
+    python benchmarks/ranking/choose_aggregate.py --images cifar10-sample
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.configuration import IMAGES
 from hwnas.data.nasbench201 import DATASETS, SPLITS, Split, accuracies
 from hwnas.proxies import proxy_direction
 from hwnas.ranking.aggregation import log_rank
@@ -65,8 +66,8 @@ class Study:
         )
 
 
-def study() -> Study:
-    space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10")
+def study(images: str) -> Study:
+    space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10", images)
     assert scores is not None
     cells = shipped_population(space, scores, lambda cell: cell.is_live(), seed=0)
     logs = {
@@ -99,13 +100,14 @@ def choose(cells: Study, limit: int) -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=12, help="sum of the weights at most")
-    limit = parser.parse_args().limit
-    cells = study()
+    parser.add_argument("--images", choices=IMAGES, default="gaussian")
+    arguments = parser.parse_args()
+    cells = study(arguments.images)
     names = " | ".join(f"{name} {split}" for name, split in cells.truths)
     print(f"Kendall's tau-b; {len(cells.seen):,} live cells, {cells.seen.sum():,} of them seen\n")
     print(f"| score | seen half | other half | {names} |")
     print("| --- " * (3 + len(cells.truths)) + "|")
-    chosen = choose(cells, limit)
+    chosen = choose(cells, arguments.limit)
     print("\nWithout one of them:\n")
     for name in chosen:
         rest = {n: w for n, w in chosen.items() if n != name}

@@ -67,7 +67,9 @@ GAUSSIAN: Groups = {
 """Images and proxies by group."""
 GROUPS: Mapping[str, Groups] = {
     "gaussian": GAUSSIAN,
-    "cifar10-sample": {"pass": (32, (*GAUSSIAN["pass"][1], "meco", "swap"))},
+    "cifar10-sample": {
+        "pass": (32, ("naswot", "linear_regions", "jacob_cov", "epe_nas", "meco", "swap"))
+    },
 }
 """Groups by what the proxies see."""
 

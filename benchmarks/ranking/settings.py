@@ -5,13 +5,19 @@ a seed, for each setting of a proxy beside the one that ships; the last column i
 correlation with the latter. Needs HWNAS_DATA. Scores are cached, so an interrupted run goes on.
 
     python benchmarks/ranking/settings.py --networks 300 --batch 64 --jobs 2
+    python benchmarks/ranking/settings.py --proxy snip grad_norm --weights kaiming standard-normal
+
+Proxies that take the weights as they are see PyTorch's initialisation, and with ``--weights`` also
+others, with Gaussian images, which are not cached.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from torch import nn
 
 from hwnas.cache import ResultCache
 from hwnas.cli.output import print_table
@@ -20,15 +26,21 @@ from hwnas.configuration import IMAGES, Task
 from hwnas.data.datasets import get_dataset
 from hwnas.data.nasbench201 import accuracies
 from hwnas.proxies import make_proxies
+from hwnas.proxies.engine import score_network
+from hwnas.proxies.layers import kaiming_weights_, standard_normal_weights_
 from hwnas.ranking.metrics import kendall, spearman
 from hwnas.ranking.population import raw_scores, shipped_population
 from hwnas.ranking.shipped import shipped_scores
-from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.seeding import derive_seed
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import FloatArray
 
 DATASET = "cifar10"
 PROXIES = ("jacob_cov", "naswot", "synflow", "zico", "vkdnw")
 RANDOM_INITS = ("jacob_cov", "naswot", "synflow")
 """Proxies whose published code keeps the default initialisation."""
+WEIGHTS = {"kaiming": kaiming_weights_, "standard-normal": standard_normal_weights_}
+"""Other initialisations for proxies that take the weights as they are."""
 
 
 def main() -> None:
@@ -58,6 +70,13 @@ def main() -> None:
                 usual = shipped.get(name.split(".")[0])
                 agreement = float("nan") if usual is None else spearman(values, usual)
                 rows.append((name, f"{batch} {images}", kendall(values, truth), agreement))
+    for weights in arguments.weights:
+        scores = with_weights(WEIGHTS[weights], arguments.proxy, archs, arguments.batch[0])
+        rows += [
+            (name, f"{weights} weights", kendall(values, truth), spearman(values, shipped[usual]))
+            for name, values in scores.items()
+            if (usual := name.split(".")[0]) in shipped
+        ]
     print_table(
         ["proxy", "images", "Kendall τ", "ρ with shipped"],
         sorted(rows, key=lambda row: row[0].split(".")[0]),
@@ -65,11 +84,30 @@ def main() -> None:
     )
 
 
+def with_weights(
+    draw: Callable[[nn.Module, int], None], names: Sequence[str], archs: Sequence[Cell], batch: int
+) -> dict[str, FloatArray]:
+    """Score networks whose weights are drawn anew, with their classes' seeds."""
+    space, dataset, proxies = NasBench201(), get_dataset(DATASET), make_proxies(names)
+    scores = []
+    with ProgressBar() as bar:
+        for number, arch in enumerate(archs):
+            seed = derive_seed(0, space.canonical_key(arch))
+            model = space.build(arch, dataset.num_classes, dataset.in_shape)
+            draw(model, seed)
+            found = score_network(model, dataset.in_shape, proxies, batch_size=batch, seed=seed)
+            scores.append([found[proxy.name].value for proxy in proxies])
+            bar("scores of drawn weights", number + 1, len(archs))
+    columns = np.array(scores).T
+    return {proxy.name: values for proxy, values in zip(proxies, columns, strict=True)}
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=300)
     parser.add_argument("--proxy", nargs="+", default=PROXIES)
     parser.add_argument("--batch", type=int, action="append", default=None)
+    parser.add_argument("--weights", nargs="+", choices=list(WEIGHTS), default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
