@@ -21,6 +21,7 @@ import pandas as pd
 
 from benchmarks.search.methods import METHODS, distinct
 from benchmarks.search.tasks import COSTS, DATASETS, Proxies, Task
+from hwnas.configuration import IMAGES
 
 BUDGETS = (50, 100, 200, 500, 1000)
 KEYS = ("method", "dataset", "device", "metric", "cells", "seed")
@@ -37,7 +38,7 @@ VALUES = (
 
 def main() -> None:
     arguments = _arguments()
-    proxies = Proxies.read(arguments.scores)
+    proxies = Proxies.read(arguments.scores, arguments.images)
     for cells in arguments.cells:
         for dataset in arguments.dataset:
             for device, metric in COSTS:
@@ -54,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     costs = [f"{device}:{metric}" for device, metric in COSTS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scores", type=Path, help="table of scores [default: shipped ones]")
+    parser.add_argument("--images", choices=IMAGES, default="gaussian", help="of shipped scores")
     parser.add_argument("--method", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--dataset", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--cost", nargs="+", choices=costs, default=costs)

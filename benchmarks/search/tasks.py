@@ -116,13 +116,13 @@ class Proxies:
     columns: Mapping[str, FloatArray]
 
     @classmethod
-    def read(cls, path: Path | None = None) -> Proxies:
-        """Read a table, or the shipped scores.
+    def read(cls, path: Path | None = None, images: str = "gaussian") -> Proxies:
+        """Read a table, or the shipped scores of these images.
 
         A table without params gets the count that orders cells the same way.
         """
         if path is None:
-            shipped = shipped_scores(SPACE.name, "cifar10")
+            shipped = shipped_scores(SPACE.name, "cifar10", images)
             assert shipped is not None
             return cls(shipped.keys, shipped.columns)
         table = read_scores(path, SPACE)
