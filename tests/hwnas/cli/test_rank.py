@@ -233,6 +233,17 @@ def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFix
             assert "published_kendall" not in layers
 
 
+def test_the_whole_space_with_real_images(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(data), "--proxy", "layers", "--proxy", "naswot", "--json"]
+    found = {}
+    for images in ("gaussian", "cifar10-sample"):
+        assert run(*arguments, "--images", images) == 0
+        found[images] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (layers, noise), (same, photos) = found.values()
+    assert layers == same
+    assert noise["kendall"] != photos["kendall"]
+
+
 def test_unstable_scores_are_marked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(data), "--proxy", "naswot", "--proxy", "epe_nas", "--markdown"]
     assert run(*arguments) == 0
