@@ -19,6 +19,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
 
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas_optuna import HardwareAwareSampler
@@ -37,10 +38,10 @@ def main() -> None:
         return
     start = time.perf_counter()
     if arguments.workers == 1:
-        study = _work(InMemoryStorage(), arguments.strategy)
+        trials = _work(InMemoryStorage(), arguments.strategy)
     else:
-        study = _share(arguments.workers, arguments.strategy)
-    keys = [SPACE.canonical_key(SPACE.decode(t.params)) for t in study.trials if t.params]
+        trials = _share(arguments.workers, arguments.strategy)
+    keys = [SPACE.canonical_key(SPACE.decode(t.params)) for t in trials if t.params]
     every = {SPACE.canonical_key(cell) for cell in SPACE if SPACE.is_valid(cell)}
     seconds = (time.perf_counter() - start) / len(keys)
     print(
@@ -50,7 +51,7 @@ def main() -> None:
     sys.exit(set(keys) != every or len(keys) != len(every))
 
 
-def _work(storage: BaseStorage, strategy: str) -> optuna.Study:
+def _work(storage: BaseStorage, strategy: str) -> list[FrozenTrial]:
     """Run trials until the sampler stops the study."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
@@ -60,10 +61,10 @@ def _work(storage: BaseStorage, strategy: str) -> optuna.Study:
         load_if_exists=True,
     )
     study.optimize(_objective, n_trials=len(SPACE))
-    return study
+    return study.trials
 
 
-def _share(workers: int, strategy: str) -> optuna.Study:
+def _share(workers: int, strategy: str) -> list[FrozenTrial]:
     with tempfile.TemporaryDirectory() as folder:
         journal = str(Path(folder) / "journal")
         command = [sys.executable, "-m", "benchmarks.search.exhaustion", "--strategy", strategy]
@@ -71,7 +72,7 @@ def _share(workers: int, strategy: str) -> optuna.Study:
         codes = [worker.wait() for worker in running]
         assert not any(codes), codes
         storage = JournalStorage(JournalFileBackend(journal))
-        return optuna.load_study(storage=storage, study_name="whole")
+        return optuna.load_study(storage=storage, study_name="whole").trials
 
 
 def _objective(trial: optuna.Trial) -> float:
