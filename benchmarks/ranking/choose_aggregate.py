@@ -6,6 +6,7 @@ Proxies are added one at a time, one of them again counting as a larger weight, 
 of the weighted log ranks grows by more than a thousandth. It is reported on the other half and,
 over all live cells, on each data set and split. Needs HWNAS_DATA.
 
+    python benchmarks/ranking/choose_aggregate.py
     python benchmarks/ranking/choose_aggregate.py --images cifar10-sample
 """
 

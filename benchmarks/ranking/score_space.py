@@ -142,7 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", choices=list(GROUPS), default="gaussian")
     parser.add_argument("--group", action="append", choices=list(GAUSSIAN))
-    parser.add_argument("--second", type=int, default=150, help="networks with a second seed")
+    parser.add_argument("--second", type=int, default=60, help="networks with a second seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, help="[default: the file in the package]")

@@ -71,7 +71,7 @@ def main() -> None:
                 agreement = float("nan") if usual is None else spearman(values, usual)
                 rows.append((name, f"{batch} {images}", kendall(values, truth), agreement))
     for weights in arguments.weights:
-        scores = with_weights(WEIGHTS[weights], arguments.proxy, archs, arguments.batch[0])
+        scores = with_weights(WEIGHTS[weights], archs, arguments)
         rows += [
             (name, f"{weights} weights", kendall(values, truth), spearman(values, shipped[usual]))
             for name, values in scores.items()
@@ -85,14 +85,14 @@ def main() -> None:
 
 
 def with_weights(
-    draw: Callable[[nn.Module, int], None], names: Sequence[str], archs: Sequence[Cell], batch: int
+    draw: Callable[[nn.Module, int], None], archs: Sequence[Cell], arguments: argparse.Namespace
 ) -> dict[str, FloatArray]:
     """Score networks whose weights are drawn anew, with their classes' seeds."""
-    space, dataset, proxies = NasBench201(), get_dataset(DATASET), make_proxies(names)
-    scores = []
+    space, dataset, proxies = NasBench201(), get_dataset(DATASET), make_proxies(arguments.proxy)
+    scores, batch = [], arguments.batch[0]
     with ProgressBar() as bar:
         for number, arch in enumerate(archs):
-            seed = derive_seed(0, space.canonical_key(arch))
+            seed = derive_seed(arguments.seed, space.canonical_key(arch))
             model = space.build(arch, dataset.num_classes, dataset.in_shape)
             draw(model, seed)
             found = score_network(model, dataset.in_shape, proxies, batch_size=batch, seed=seed)

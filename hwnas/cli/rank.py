@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hwnas.cache import ResultCache
-from hwnas.cli.options import Images
+from hwnas.cli.options import Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
@@ -91,7 +91,7 @@ def rank(
         int | None,
         typer.Option(min=0, help="Score the sample with this seed too, to compare the ranks."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")] = 1,
+    jobs: Jobs = 1,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
     images: Images = "gaussian",
     data: Annotated[
@@ -123,6 +123,11 @@ def rank(
     if plot is not None and plot.suffix != ".html":
         raise InvalidValueError(f"`--plot` must end in .html, but got {plot.name!r}.")
     _check_choice(scores, sample, second_seed, population)
+    if scores is not None and images != "gaussian":
+        raise InvalidValueError(
+            "`--images` must not be given with --scores, but got both: what is in the file is "
+            "ranked."
+        )
     datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
     truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}

@@ -18,7 +18,7 @@ from nni.nas.strategy.middleware import Chain, Filter  # noqa: E402
 from torch import nn  # noqa: E402
 
 from hwnas.data.datasets import Dataset  # noqa: E402
-from hwnas.errors import DataNotFoundError, InvalidValueError  # noqa: E402
+from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.pareto import ParetoSet  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
 from hwnas_nni import (  # noqa: E402
@@ -93,6 +93,12 @@ def test_objectives_of_tables_under_a_constraint(data_folder: Path) -> None:
     for member in front.members:
         sample = codec.to_sample(codec.space.parse(member.arch))
         assert table.profile(sample) <= 5
+
+
+def test_objectives_see_the_images_that_are_named() -> None:
+    evaluator = ObjectivesEvaluator(objectives=["naswot"], images="photos")
+    with pytest.raises(UnknownNameError, match="photos"):
+        run(ParetoStrategy({"naswot": "maximize"}), hub.NasBench201(), evaluator, 1)
 
 
 def test_only_known_spaces_have_objectives_by_name() -> None:

@@ -188,6 +188,8 @@ def test_the_same_command_prints_the_same(
         (["--scores", "scores.xlsx"], ".parquet"),
         (["--scores", "scores.csv", "--sample", "5"], "--sample"),
         (["--scores", "scores.csv", "--second-seed", "1"], "--second-seed"),
+        (["--scores", "scores.csv", "--images", "cifar10-sample"], "--images"),
+        (["--images", "cifar10"], "Did you mean 'cifar10-sample'?"),
         (["--sample", "1"], "--sample"),
         (["--second-seed", "1"], "must be given with --sample"),
         (["--population", "lives"], "Did you mean 'live'?"),

@@ -171,6 +171,17 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
         np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
 
 
+def test_both_shipped_files_have_the_same_rows() -> None:
+    first, second = (
+        ShippedScores.read(
+            Path(table.__file__).parent / table.shipped_name(SPACE.name, "cifar10", i)
+        )
+        for i in ("gaussian", "cifar10-sample")
+    )
+    assert (first.archs, first.keys) == (second.archs, second.keys)
+    assert first.again_rows.tolist() == second.again_rows.tolist()
+
+
 def test_shipped_scores_with_real_images_are_those_of_the_code(data_folder: Path) -> None:
     found, gaussian = _shipped("cifar10-sample"), _shipped()
     names = [n for n in found.about if found.about[n] != gaussian.about[n]]
