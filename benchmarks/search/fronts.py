@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 def _run(
     task: Task, method: str, seed: int, proxies: Proxies, arguments: argparse.Namespace
 ) -> None:
-    identity = (method, task.dataset, task.device, task.metric, task.cells, str(seed))
+    identity = [method, task.dataset, task.device, task.metric, task.cells, str(seed)]
     done = _read(arguments.out)
     if len(done):
         same = (done[list(KEYS)].astype(str) == identity).all(axis=1)

@@ -23,7 +23,7 @@ from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
-from hwnas.strategies.score_knowledge import BEGIN_WITH, score_knowledge
+from hwnas.strategies.score_knowledge import BEGIN_WITH, LEARN_FROM, score_knowledge
 from hwnas.typing import FloatArray
 
 Cells = Literal["live", "all"]
@@ -135,8 +135,10 @@ class Proxies:
         known_losses: Mapping[int, Measure[Cell]] | None = None,
         begin_with: Sequence[str] = BEGIN_WITH,
     ) -> Knowledge[Cell]:
-        """Make knowledge of all columns."""
-        return score_knowledge(SPACE, self.keys, self.columns, known_losses, begin_with)
+        """Make knowledge as `shipped_knowledge` does, of those of its columns that are here."""
+        names = dict.fromkeys([*(n for n in LEARN_FROM if n in self.columns), *begin_with])
+        columns = {name: self.columns[name] for name in names}
+        return score_knowledge(SPACE, self.keys, columns, known_losses, begin_with)
 
 
 def conv_weights(cell: Cell) -> float:

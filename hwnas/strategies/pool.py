@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
@@ -22,10 +23,11 @@ from hwnas.typing import Arch, FloatArray
 DRAWN = 5000
 """Architectures in the pool of a space that is too large to be listed."""
 
-KNOWLEDGE_WEIGHT = 3.0
-"""How far apart a model sees the values of a proxy, as a multiple of a feature of the space.
+KNOWLEDGE_WEIGHT = 25.0
+"""What all given features together weigh in a model's distances, in features of the space.
 
-A space has a hundred features and a user knows a few proxies, each of which says more.
+Their sum is fixed, not the weight of each: forty proxies say little more than six, and would
+leave the space no say.
 """
 
 
@@ -74,7 +76,7 @@ class Pool(Generic[Arch]):
         if knowledge is not None and knowledge.features is not None:
             given = np.asarray(knowledge.features(self.archs), dtype=np.float64)
             ranked = standardised(np.apply_along_axis(normal_scores, 0, given))
-            columns.append(KNOWLEDGE_WEIGHT * ranked)
+            columns.append(math.sqrt(KNOWLEDGE_WEIGHT / max(ranked.shape[1], 1)) * ranked)
         return np.concatenate(columns, axis=1)
 
     @cached_property

@@ -7,13 +7,45 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import unknown_name
+from hwnas.errors import DataNotFoundError, unknown_name
 from hwnas.proxies import proxy_direction
+from hwnas.ranking.recipes import RECIPES
+from hwnas.ranking.shipped import shipped_scores
 from hwnas.strategies.problem import Knowledge, Measure
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 BEGIN_WITH = ("jacob_cov", "params")
 """Proxies whose joint ranks choose the first evaluations: one pass and one count."""
+
+LEARN_FROM = tuple(dict.fromkeys((*RECIPES["hwnas-agg"].proxies, *BEGIN_WITH)))
+"""Shipped proxies that a model learns from: few labels tell the use of six, not of forty."""
+
+
+def shipped_knowledge(
+    space: SearchSpace[Arch],
+    dataset: str = "cifar10",
+    known_losses: Mapping[int, Measure[Arch]] | None = None,
+    images: str = "gaussian",
+) -> Knowledge[Arch]:
+    """Make knowledge of the proxy scores that come with hwnas: those of `LEARN_FROM`.
+
+    Args:
+        space: search space.
+        dataset: data set whose classes and image size the networks were built for.
+        known_losses: see `Knowledge`.
+        images: what the proxies saw, see `hwnas.ranking.shipped.shipped_scores`.
+
+    Raises:
+        DataNotFoundError: there are no scores of this space, data set and images.
+    """
+    shipped = shipped_scores(space.name, dataset, images)
+    if shipped is None:
+        raise DataNotFoundError(
+            f"hwnas has no scores of `{space.name}` for `{dataset}` with images `{images}`: score "
+            f"the networks with `hwnas score --out` and give them to `score_knowledge`."
+        )
+    columns = {name: shipped.columns[name] for name in LEARN_FROM}
+    return score_knowledge(space, shipped.keys, columns, known_losses)
 
 
 def score_knowledge(
@@ -29,7 +61,7 @@ def score_knowledge(
         space: search space.
         keys: `(n,)` canonical keys of the rows.
         columns: `(n,)` raw scores by the name of the proxy; NaN where there is none. All of them
-            are inputs of the model.
+            are inputs of the model, so a handful that differ is better than many that do not.
         known_losses: see `Knowledge`.
         begin_with: the proxies that choose the first evaluations.
 

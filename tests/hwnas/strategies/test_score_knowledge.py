@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.errors import UnknownNameError
-from hwnas.strategies import AskTell, Problem
+from hwnas.errors import DataNotFoundError, UnknownNameError
+from hwnas.ranking.shipped import shipped_scores
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.strategies import AskTell, Knowledge, Problem
 from hwnas.strategies.predictor_guided import PredictorGuided
-from hwnas.strategies.score_knowledge import score_knowledge
+from hwnas.strategies.score_knowledge import LEARN_FROM, score_knowledge, shipped_knowledge
 
 
 def test_rows_are_found_by_class_and_scores_grow_with_quality(words: Any) -> None:
@@ -42,3 +44,45 @@ def test_a_search_with_missing_scores_learns_from_the_others(words: Any, word_lo
 def test_proxies_that_are_no_column_are_named(words: Any) -> None:
     with pytest.raises(UnknownNameError, match="`begin_with` must be one of naswot"):
         score_knowledge(words, ["abcd"], {"naswot": [1.0]}, begin_with=["nasewot"])
+
+
+def test_a_model_sees_more_proxies_no_louder_than_one(words: Any, word_losses: Any) -> None:
+    listed = [arch for arch in words if words.is_valid(arch)]
+    scores = word_losses(listed)[:, 0]
+
+    def weight(proxies: int) -> float:
+        table = np.tile(scores[:, None], proxies)
+        knowledge = Knowledge[Any](features=lambda archs: table[[listed.index(a) for a in archs]])
+        features = PredictorGuided(Problem(words, knowledge=knowledge))._pool.features
+        return float((features[:, -proxies:] ** 2).sum() / len(features))
+
+    assert weight(1) == pytest.approx(25)
+    assert weight(40) == pytest.approx(25)
+
+
+def test_shipped_knowledge_is_of_the_proxies_that_are_learned_from() -> None:
+    space = NasBench201()
+    shipped = shipped_scores("nasbench201", "cifar10")
+    real = shipped_scores("nasbench201", "cifar10", "cifar10-sample")
+    assert shipped is not None
+    assert real is not None
+    cells = [space.parse(text) for text in shipped.archs[1000:1005]]
+    known = {1: lambda archs: np.ones(len(archs))}
+    knowledge = shipped_knowledge(space, "cifar10", known)
+    assert knowledge.features is not None
+    assert knowledge.scores is not None
+    expected = np.column_stack([shipped.columns[name][1000:1005] for name in LEARN_FROM])
+    assert np.array_equal(knowledge.features(cells), expected)
+    assert {"meco", "params"} < set(LEARN_FROM)
+    quality = [shipped.columns["jacob_cov"][1000:1005], shipped.columns["params"][1000:1005]]
+    assert np.array_equal(knowledge.scores(cells), np.column_stack(quality))
+    assert knowledge.known_losses == known
+    seen = shipped_knowledge(space, images="cifar10-sample").features
+    assert seen is not None
+    expected = np.column_stack([real.columns[name][1000:1005] for name in LEARN_FROM])
+    assert np.array_equal(seen(cells), expected)
+
+
+def test_spaces_without_shipped_scores_are_told_what_to_do(words: Any) -> None:
+    with pytest.raises(DataNotFoundError, match="hwnas score --out"):
+        shipped_knowledge(words)
