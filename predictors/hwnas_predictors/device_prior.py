@@ -20,6 +20,12 @@ from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
 
 OFFSET_VARIANCE = 10.0
 """Prior variance of a device's mean target: practically free."""
+WIDENED = 2.0
+"""How much wider the prior of a new device's noise is than the spread over the pool.
+
+A few devices tell that spread poorly, and a prior that is too narrow costs more than one that is
+too wide; chosen by benchmarks/predictors/choose_transfer.py.
+"""
 _RIDGE = 1.0
 _DRAWS = 2
 # Without a bound, targets without noise would make the covariance singular.
@@ -79,7 +85,7 @@ def learn_prior(
             kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
     variances, log_noises = _maximise_evidence(tasks, len(targets))
-    spread = max(float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
+    spread = WIDENED * max(float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR / WIDENED)
     noise = LogNormal(float(np.mean(log_noises)), spread)
     # A single device's own fit is no knowledge from other devices.
     kept = components if len(targets) > 1 else 0
