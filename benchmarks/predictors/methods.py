@@ -107,17 +107,12 @@ def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
 
 
 def _transfer(predictor: TransferPredictor[Any], archs: list[Any]) -> Method:
-    """Adapt and predict as `TransferPredictor` does, but make the features of all only once."""
-    features, prior = predictor._require_prior()
-    scaled = prior.scale(features.blocks(archs))
-    some = scaled[interval_rows(len(archs))]
+    """Adapt and predict, with 90 % intervals of some."""
+    some = [archs[i] for i in interval_rows(len(archs))]
 
     def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, FloatArray]:
         model = predictor.adapt([archs[i] for i in rows], costs)
-        assert model._posterior is not None
-        found = model._posterior.predict(some)
-        bounds = [model._inverse(found.quantile(p)) for p in (0.05, 0.95)]
-        return model._inverse(model._posterior.predict(scaled).mean), np.stack(bounds, axis=1)
+        return model.predict(archs), model.predict_interval(some, 0.9)
 
     return method
 
