@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import optuna
 
-from benchmarks.search.tasks import SPACE, EveryCell, Proxies, Task
+from benchmarks.search.tasks import SPACE, Proxies, Task
 from hwnas.ranking.aggregation import log_rank
-from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.nasbench201 import Cell
 from hwnas.strategies import AskTell, make_proposer
+from hwnas.strategies.each_architecture import each_architecture
 from hwnas.strategies.selection import pareto_ranks
+from hwnas.typing import SearchSpace
 
 Found = tuple[int | None, float]
 """A proposal: row of the task, None if it cannot be evaluated, and the CPU seconds it took."""
@@ -22,7 +24,7 @@ Method = Callable[[Task, Proxies, int, int], Iterator[Found]]
 POPULATION = 20
 
 
-def strategy(name: str, *, proxies: bool = False, space: NasBench201 = SPACE) -> Method:
+def strategy(name: str, *, proxies: bool = False, space: SearchSpace[Cell] = SPACE) -> Method:
     """Run a strategy of hwnas, asked and told one by one; the cost is known to it."""
 
     def run(task: Task, scores: Proxies, seed: int, evaluations: int) -> Iterator[Found]:
@@ -87,7 +89,9 @@ def stock(make: Callable[[int], optuna.samplers.BaseSampler]) -> Method:
 
 METHODS: Mapping[str, Method] = {
     "hardware-aware": strategy("predictor-guided", proxies=True),
-    "hardware-aware, each cell": strategy("predictor-guided", proxies=True, space=EveryCell()),
+    "hardware-aware, each cell": strategy(
+        "predictor-guided", proxies=True, space=each_architecture(SPACE)
+    ),
     "without proxies": strategy("predictor-guided"),
     "pareto-evolution": strategy("pareto-evolution"),
     "pareto-local-search": strategy("pareto-local-search"),

@@ -24,7 +24,7 @@ from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
 from hwnas.strategies.score_knowledge import BEGIN_WITH, LEARN_FROM, score_knowledge
-from hwnas.typing import FloatArray
+from hwnas.typing import FloatArray, SearchSpace
 
 Cells = Literal["live", "all"]
 SPACE = NasBench201()
@@ -35,23 +35,6 @@ COSTS = (
     ("raspi4", "latency"),
     ("pixel3", "latency"),
 )
-
-
-@dataclass(frozen=True)
-class EveryCell(NasBench201):
-    """The live cells with each cell a class of its own, as tables that know no classes see them."""
-
-    def is_valid(self, arch: Cell) -> bool:
-        """Tell whether the cell is connected and has no dead operation."""
-        return arch.is_live() and super().is_valid(arch)
-
-    def canonical_key(self, arch: Cell) -> str:
-        """Give the architecture string."""
-        return str(arch)
-
-    def representative(self, arch: Cell) -> Cell:
-        """Give the cell itself."""
-        return arch
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,9 @@ class Task:
         """Look the `(n,)` costs of cells up."""
         return self.losses[[self.row[cell] for cell in cells], 1]
 
-    def problem(self, proxies: Proxies | None = None, space: NasBench201 = SPACE) -> Problem[Cell]:
+    def problem(
+        self, proxies: Proxies | None = None, space: SearchSpace[Cell] = SPACE
+    ) -> Problem[Cell]:
         """Pose the problem with the cost known, and with proxies if given."""
         known: Mapping[int, Measure[Cell]] = {1: self.costs}
         knowledge = Knowledge(known_losses=known) if proxies is None else proxies.knowledge(known)
