@@ -6,8 +6,9 @@ constraints that an evaluator checks first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, Literal, get_args
 
 import numpy as np
@@ -25,6 +26,13 @@ Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 """What is counted; `Counts` says what each of them means."""
 
+_SHIPPED: Mapping[str, tuple[str, float]] = {
+    "params": ("params", 1.0),
+    "macs": ("flops", 0.5),
+    "flops": ("flops", 1.0),
+    "layers": ("layers", 1.0),
+}
+"""The proxy that is a count, and its share."""
 _DEVICE = DeviceKey(device="any", runtime="count")
 _MEMO_LIMIT = 65536
 _memo: dict[tuple[str, str, int, InShape], Counts] = {}
@@ -87,7 +95,8 @@ class CounterCost(Generic[Arch]):
     """One count of the network of an architecture's representative, as a cost model.
 
     Equal architectures have equal counts, and the counts of a class are worked out once a
-    process, for all metrics together.
+    process, for all metrics together. Where scores of the space ship with hwnas, its params, MACs,
+    FLOPs and layers are looked up.
 
     Attributes:
         space: search space.
@@ -136,7 +145,10 @@ class CounterCost(Generic[Arch]):
         """
         return np.array([self._value(arch) for arch in archs], dtype=np.float64)
 
-    def _value(self, arch: Arch) -> int:
+    def _value(self, arch: Arch) -> float:
+        shipped = self._shipped.get(self.space.canonical_key(arch))
+        if shipped is not None:
+            return shipped
         counts = self._counts(arch)
         value: int | None = getattr(counts, self.metric)
         if value is None:
@@ -145,6 +157,21 @@ class CounterCost(Generic[Arch]):
                 f"for {', '.join(counts.uncounted)} in {arch}: bound params or peak_memory instead."
             )
         return value
+
+    @cached_property
+    def _shipped(self) -> Mapping[str, float]:
+        """Counts by canonical key that ship with the package; none of other networks' settings."""
+        if self.metric not in _SHIPPED:
+            return {}
+        from hwnas.proxies import make_proxies
+        from hwnas.ranking.shipped import shipped_values
+        from hwnas.sources import ProxyValues
+
+        name, share = _SHIPPED[self.metric]
+        proxies = tuple(make_proxies([name]))
+        source = ProxyValues(self.space, proxies, self.num_classes, self.in_shape)
+        found = shipped_values(self.space.name, source.cache_prefix(name))
+        return {key: share * value for key, value in found.items()}
 
     def _counts(self, arch: Arch) -> Counts:
         key = (repr(self.space), self.space.canonical_key(arch), self.num_classes, self.in_shape)

@@ -6,6 +6,14 @@ from hwnas.ranking.shipped.table import (
     shipped_name,
     shipped_result,
     shipped_scores,
+    shipped_values,
 )
 
-__all__ = ["ShippedColumn", "ShippedScores", "shipped_name", "shipped_result", "shipped_scores"]
+__all__ = [
+    "ShippedColumn",
+    "ShippedScores",
+    "shipped_name",
+    "shipped_result",
+    "shipped_scores",
+    "shipped_values",
+]

@@ -187,6 +187,19 @@ def shipped_columns(space: str) -> Mapping[str, tuple[ShippedScores, str]]:
     }
 
 
+def shipped_values(space: str, identity: str) -> Mapping[str, float]:
+    """Give the shipped scores of all networks by canonical key; none where there is no column.
+
+    Args:
+        space: name of the space.
+        identity: what the scores depend on beside the architecture.
+    """
+    if identity not in (columns := shipped_columns(space)):
+        return {}
+    table, name = columns[identity]
+    return dict(zip(table.keys, table.columns[name].tolist(), strict=True))
+
+
 def shipped_result(space: str, identity: str, key: str) -> Result | None:
     """Give the shipped score of one network, or None where there is none.
 

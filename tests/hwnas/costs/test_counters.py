@@ -240,3 +240,28 @@ def test_cost_refuses_a_number_that_is_not_known(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InvalidValueError, match="none for fft in"):
         CounterCost(space, "macs").predict([cell])
     assert np.array_equal(CounterCost(space, "params").predict([cell]), [1.0])
+
+
+@pytest.mark.parametrize("metric", ["params", "macs", "flops", "layers"])
+def test_shipped_counts_are_those_of_the_networks(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = NasBench201()
+    rng = np.random.default_rng(0)
+    cells = [space.sample(rng) for _ in range(6)]
+    expected = [
+        getattr(count(space.build(space.representative(cell)), (3, 32, 32)), metric)
+        for cell in cells
+    ]
+    monkeypatch.setattr("hwnas.costs.counters.count", None)  # would fail if it were called
+    assert CounterCost(space, metric).predict(cells).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("space", "classes"), [(NasBench201(channels=4, cells=1), 10), (NasBench201(), 100)]
+)
+def test_other_networks_are_counted(space: NasBench201, classes: int) -> None:
+    cell = space.sample(np.random.default_rng(1))
+    network = space.build(space.representative(cell), classes, (3, 32, 32))
+    expected = count(network, (3, 32, 32)).params
+    assert CounterCost(space, "params", classes).predict([cell]).tolist() == [expected]
