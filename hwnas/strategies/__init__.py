@@ -6,6 +6,7 @@ A `Proposer` is the algorithm: a function from what is known (`History`) to the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hwnas import registry
@@ -16,12 +17,20 @@ from hwnas.strategies.problem import Knowledge, Problem
 __all__ = ["AskTell", "History", "Knowledge", "Problem", "Proposer", "make_proposer"]
 
 
-def make_proposer(name: str, problem: Problem[Any]) -> Proposer[Any]:
-    """Make an algorithm by name, with its default settings.
+def make_proposer(
+    strategy: str | Callable[[Problem[Any]], Proposer[Any]], problem: Problem[Any]
+) -> Proposer[Any]:
+    """Make an algorithm.
+
+    Args:
+        strategy: name of an algorithm, for its default settings, or what makes one of a problem,
+            e.g. ``functools.partial(AgeingEvolution, warm_up=64)``.
+        problem: what is searched.
 
     Raises:
         UnknownNameError: no such algorithm; suggests the closest name.
         InvalidValueError: the algorithm needs knowledge that the problem has not.
     """
-    proposer: Proposer[Any] = registry.load("strategies", name)(problem)
+    make = registry.load("strategies", strategy) if isinstance(strategy, str) else strategy
+    proposer: Proposer[Any] = make(problem)
     return proposer

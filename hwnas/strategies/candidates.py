@@ -50,6 +50,11 @@ class Candidates(Generic[Arch]):
                     classes[key] = space.representative(arch)
         return list(classes.items())
 
+    @property
+    def restricted(self) -> bool:
+        """Whether the listed architectures alone may be proposed, not their equals."""
+        return self._problem.candidates is not None
+
     def draw(self, taken: AbstractSet[str], rng: np.random.Generator) -> Arch | None:
         """Draw a new architecture, or None if there is none (or none was found).
 

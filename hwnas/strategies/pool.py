@@ -16,7 +16,7 @@ from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.features import describe
 from hwnas.strategies.gaussian_process import standardised
-from hwnas.strategies.problem import BoolArray, Problem
+from hwnas.strategies.problem import BoolArray, Problem, columns_of, known_columns
 from hwnas.strategies.selection import IntArray, pareto_ranks
 from hwnas.typing import Arch, FloatArray
 
@@ -74,7 +74,7 @@ class Pool(Generic[Arch]):
         knowledge = self._problem.knowledge
         columns = [standardised(describe(self._problem.space, self.archs))]
         if knowledge is not None and knowledge.features is not None:
-            given = np.asarray(knowledge.features(self.archs), dtype=np.float64)
+            given = known_columns(knowledge.features, self.archs, "features")
             ranked = standardised(np.apply_along_axis(normal_scores, 0, given))
             columns.append(math.sqrt(KNOWLEDGE_WEIGHT / max(ranked.shape[1], 1)) * ranked)
         return np.concatenate(columns, axis=1)
@@ -84,7 +84,11 @@ class Pool(Generic[Arch]):
         """(n,) losses that are known beforehand, by the index of their objective."""
         knowledge = self._problem.knowledge
         known = {} if knowledge is None else knowledge.known_losses
-        return {index: np.asarray(give(self.archs), float) for index, give in known.items()}
+        losses = {}
+        for index, give in known.items():
+            column = columns_of(give, self.archs, f"known_losses[{index}]")
+            losses[index] = column[:, 0]
+        return losses
 
     @cached_property
     def cheapness(self) -> FloatArray:
@@ -101,7 +105,7 @@ class Pool(Generic[Arch]):
         knowledge = self._problem.knowledge
         if knowledge is None or knowledge.scores is None:
             return None
-        scores = np.asarray(knowledge.scores(self.archs), dtype=np.float64)
+        scores = known_columns(knowledge.scores, self.archs, "scores")
         joint = log_rank(scores, ["maximize"] * scores.shape[1])
         losses = np.column_stack([-joint, *self.known_losses.values()])
         return pareto_ranks(np.apply_along_axis(rankdata, 0, np.nan_to_num(losses, nan=np.inf)))

@@ -74,6 +74,12 @@ class PredictorGuided(Generic[Arch]):
     ) -> FloatArray:
         """Give the `(n,)` expected improvements over `(k, m)` losses of the rows."""
         known = self._pool.known_losses
+        foreign = [index for index in known if not 0 <= index < losses.shape[1]]
+        if foreign:
+            raise InvalidValueError(
+                f"`known_losses` must be of objectives 0 to {losses.shape[1] - 1}, but got "
+                f"{foreign[0]}."
+            )
         costs = np.column_stack([np.empty((len(self._pool.archs), 0)), *known.values()])
         unknown = [j for j in range(losses.shape[1]) if j not in known]
         if not unknown:

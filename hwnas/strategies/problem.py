@@ -59,4 +59,37 @@ class Problem(Generic[Arch]):
             raise InvalidValueError(
                 f"`knowledge` must have scores for {purpose}, but it has none: give proxies."
             )
-        return self.knowledge.scores
+        scores = self.knowledge.scores
+        return lambda archs: columns_of(scores, archs, "scores")
+
+
+def columns_of(measure: Measure[Arch], archs: Sequence[Arch], name: str) -> FloatArray:
+    """Give the `(n, f)` columns of architectures; one column may come as `(n,)` numbers.
+
+    Raises:
+        InvalidValueError: the measure gives another number of rows, or no column.
+    """
+    table = np.asarray(measure(archs), dtype=np.float64)
+    columns = table[:, None] if table.ndim == 1 else table
+    if columns.ndim != 2 or len(columns) != len(archs) or not columns.shape[1]:
+        raise InvalidValueError(
+            f"`{name}` of the knowledge must give a row of numbers for each of {len(archs)} "
+            f"architectures, but gave the shape {table.shape}."
+        )
+    return columns
+
+
+def known_columns(measure: Measure[Arch], archs: Sequence[Arch], name: str) -> FloatArray:
+    """Give the `(n, f)` columns of which something is known.
+
+    Raises:
+        InvalidValueError: as `columns_of`, or every value is NaN.
+    """
+    columns = columns_of(measure, archs, name)
+    known = np.isfinite(columns).any(axis=0)
+    if len(archs) and not known.any():
+        raise InvalidValueError(
+            f"`{name}` of the knowledge must be known for some of the {len(archs)} architectures, "
+            f"but is for none: were its keys those of another space?"
+        )
+    return columns[:, known] if len(archs) else columns

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataNotFoundError, unknown_name
+from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_direction
 from hwnas.ranking.recipes import RECIPES
 from hwnas.ranking.shipped import shipped_scores
@@ -59,7 +59,7 @@ def score_knowledge(
 
     Args:
         space: search space.
-        keys: `(n,)` canonical keys of the rows.
+        keys: `(n,)` canonical keys of the rows; of several rows of a class the last one counts.
         columns: `(n,)` raw scores by the name of the proxy; NaN where there is none. All of them
             are inputs of the model, so a handful that differ is better than many that do not.
         known_losses: see `Knowledge`.
@@ -70,10 +70,17 @@ def score_knowledge(
 
     Raises:
         UnknownNameError: `begin_with` names a proxy that is no column.
+        InvalidValueError: there is no column, or one has another length than `keys`.
     """
     for name in begin_with:
         if name not in columns:
             raise unknown_name("begin_with", name, columns)
+    lengths = {name: np.shape(column) for name, column in columns.items()}
+    if not columns or set(lengths.values()) != {(len(keys),)}:
+        raise InvalidValueError(
+            f"`columns` must hold one score for each of the {len(keys)} keys and proxy, but got "
+            f"the shapes {lengths}."
+        )
     row = {key: i for i, key in enumerate(keys)}
     table = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in columns])
     table = np.vstack([table, np.full(table.shape[1], np.nan)])
@@ -81,7 +88,7 @@ def score_knowledge(
     chosen = [list(columns).index(name) for name in begin_with]
 
     def features(archs: Sequence[Arch]) -> FloatArray:
-        rows = [row.get(space.canonical_key(arch), len(row)) for arch in archs]
+        rows = [row.get(space.canonical_key(arch), len(keys)) for arch in archs]
         return np.asarray(table[rows], dtype=np.float64)
 
     def scores(archs: Sequence[Arch]) -> FloatArray:

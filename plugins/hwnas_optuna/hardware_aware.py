@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import numpy as np
 import optuna
@@ -15,16 +16,17 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.seeding import derive_seed
-from hwnas.strategies import History, Knowledge, Problem, make_proposer
+from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.problem import BoolArray
-from hwnas.typing import Arch, SearchSpace
+from hwnas.typing import Arch, EnumerableSpace, SearchSpace
 from hwnas_optuna.samplers import ReproducibleSampler, tpe
 from hwnas_optuna.trials import CLAIM, TrialReader
 
 _ATTEMPTS = 30
+_DRAWS = 200
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 1.0
 
@@ -48,7 +50,9 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
 
     Args:
         space: search space; its parameters must be suggested under its own names and choices.
-        strategy: algorithm by name; None chooses by what is known and by the size of the space.
+        strategy: algorithm by name, or what makes one of a problem, e.g.
+            ``functools.partial(AgeingEvolution, warm_up=64)``. None takes predictor-guided search
+            where the space can be listed or something is known, else Pareto evolution.
         knowledge: cheap knowledge that guides the search.
         feasible: bounds that are cheap to check; gives `(n,)` flags of `(n,)` architectures.
         candidates: architectures that may be proposed, if not all representatives.
@@ -63,7 +67,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self,
         space: SearchSpace[Arch],
         *,
-        strategy: str | None = None,
+        strategy: str | Callable[[Problem[Arch]], Proposer[Arch]] | None = None,
         knowledge: Knowledge[Arch] | None = None,
         feasible: Callable[[Sequence[Arch]], BoolArray] | None = None,
         candidates: Sequence[Arch] | None = None,
@@ -74,9 +78,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._space = space
         self._seed = seed
         self._candidates = Candidates(problem)
-        listed = self._candidates.listed is not None
-        default = "predictor-guided" if listed else "pareto-evolution"
+        guided = self._candidates.listed is not None or knowledge is not None
+        default = "predictor-guided" if guided else "pareto-evolution"
         self._proposer = make_proposer(strategy or default, problem)
+        self._lock = _Lock()
         self._trials = TrialReader(space)
         self._independent = independent_sampler or ReproducibleSampler(tpe, seed)
         self._distributions: dict[str, BaseDistribution] = {
@@ -132,7 +137,9 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             arch = self._trials.arch(trial)
             if arch is not None:
                 taken.add(self._space.canonical_key(arch))
-            if self._candidates.draw(taken, np.random.default_rng(0)) is None:
+            with self._lock:
+                left = self._candidates.draw(taken, np.random.default_rng(0))
+            if left is None:
                 _stop(study)
 
     def _claim(self, study: Study, trial: FrozenTrial, fixed: dict[str, Any]) -> Arch:
@@ -168,28 +175,75 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """Propose; after a collision one of the next best, lest two workers meet again."""
         parts = (self._seed, number, attempt) if attempt else (self._seed, number)
         rng = np.random.default_rng(derive_seed(*parts))
-        if fixed:
-            return self._completion(history, fixed, rng)
-        arch = self._proposer.propose(history, rng)
-        for _ in range(int(rng.integers(2 ** min(attempt, 5)))):
-            if arch is None:
-                break
-            taken = {*history.taken, self._space.canonical_key(arch)}
-            history = replace(history, pending=[*history.pending, arch], taken=taken)
-            arch = self._proposer.propose(history, rng) or arch
-        return arch
+        # The proposer keeps what is costly to work out; threads of one study share it.
+        with self._lock:
+            if fixed:
+                return self._completion(history, fixed, rng)
+            arch = self._proposer.propose(history, rng)
+            for _ in range(int(rng.integers(2 ** min(attempt, 5)))):
+                if arch is None:
+                    break
+                taken = {*history.taken, self._space.canonical_key(arch)}
+                history = replace(history, pending=[*history.pending, arch], taken=taken)
+                arch = self._proposer.propose(history, rng) or arch
+            return arch
 
     def _completion(
         self, history: History[Arch], fixed: dict[str, Any], rng: np.random.Generator
     ) -> Arch:
-        """Complete parameters that a user has fixed in part, by a new class if there is one."""
-        arch = self._space.sample(rng)
-        for _ in range(_ATTEMPTS):
-            arch = self._space.decode({**self._space.encode(self._space.sample(rng)), **fixed})
-            new = self._space.canonical_key(arch) not in history.taken
-            if new and self._space.is_valid(arch) and self._candidates.is_feasible(arch):
-                break
+        """Complete parameters that a user has fixed in part, by a new class if there is one.
+
+        Raises:
+            InvalidValueError: a value is no choice of its parameter, or no architecture that may
+                be proposed has these values.
+        """
+        for name, value in fixed.items():
+            if value not in self._space.parameters[name]:
+                raise InvalidValueError(
+                    f"`{name}` must be one of {', '.join(self._space.parameters[name])}, but the "
+                    f"queued trial has {value!r}."
+                )
+        allowed = [
+            arch
+            for arch in self._matching(fixed, rng)
+            if self._space.is_valid(arch) and self._candidates.is_feasible(arch)
+        ]
+        new = (a for a in allowed if self._space.canonical_key(a) not in history.taken)
+        arch = next(new, allowed[0] if allowed else None)
+        if arch is None:
+            raise InvalidValueError(
+                f"`enqueue_trial` must fix parameters of an architecture that may be proposed, but "
+                f"none was found that is valid and feasible with {fixed}."
+            )
         return arch
+
+    def _matching(self, fixed: dict[str, Any], rng: np.random.Generator) -> list[Arch]:
+        """Give architectures with these values in random order: all that there are, or a sample."""
+        space = self._space
+        if self._candidates.listed is None:
+            drawn = (space.encode(space.sample(rng)) for _ in range(_DRAWS))
+            return [space.decode({**parameters, **fixed}) for parameters in drawn]
+        members: Iterable[Arch] = cast("EnumerableSpace[Arch]", space)
+        if self._candidates.restricted:
+            members = [arch for _, arch in self._candidates.listed]
+        found = [arch for arch in members if fixed.items() <= space.encode(arch).items()]
+        return [found[i] for i in rng.permutation(len(found))]
+
+
+class _Lock:
+    """A lock that copies and pickles as a new one, so that a sampler does too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[_Lock], tuple[()]]:
+        return _Lock, ()
 
 
 def _stop(study: Study) -> None:

@@ -18,6 +18,8 @@ from hwnas.errors import InvalidValueError, MissingDependencyError
 
 JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
+_RECORD = b'{"op_code":'
+"""What every record of a journal begins with."""
 _EXTRAS = {"psycopg": "postgresql", "grpc": "grpc"}
 
 
@@ -94,12 +96,18 @@ def _drop_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
     """Remove a last line that a killed writer left half written: it was never acknowledged.
 
     Optuna would append the next record to it, and could not read the journal from then on.
+
+    Raises:
+        ValueError: the file is no journal; it is left as it is.
     """
     lock.acquire()
     try:
         with path.open("rb+") as file:
             content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
+            if not content.startswith(_RECORD) and not _RECORD.startswith(content):
+                raise ValueError("it is no journal of Optuna")
+            if not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
     finally:
         lock.release()
 

@@ -44,8 +44,10 @@ class TrialReader(Generic[Arch]):
         """Give the architecture of a trial, or None if it has none yet.
 
         Its parameters say so once all of them are suggested; before that its queued parameters or
-        its claim.
+        its claim. A trial that completed without suggesting them all has evaluated none.
         """
+        if trial.state is TrialState.COMPLETE:
+            return self.decode(trial.params)
         parameters = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
         found = self.decode(parameters)
         claim = trial.system_attrs.get(CLAIM)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase
 from optuna.trial import TrialState
 
-from hwnas.errors import UnknownNameError
+from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
+from hwnas.strategies.ageing_evolution import AgeingEvolution
 from hwnas.typing import Direction, FloatArray
 from hwnas_optuna import HardwareAwareSampler, SpaceExhausted
+from hwnas_optuna.trials import CLAIM, TrialReader
 
 SPACE = NasBench201()
 EDGES: dict[str, optuna.distributions.BaseDistribution] = {
@@ -52,6 +57,10 @@ def values(cells: Sequence[Cell]) -> FloatArray:
             for cell in cells
         ]
     )
+
+
+def costs(cells: Sequence[Cell]) -> FloatArray:
+    return np.asarray(values(cells)[:, 1])
 
 
 def suggest(trial: optuna.Trial) -> Cell:
@@ -289,3 +298,83 @@ def test_workers_propose_every_class_once_between_them(tmp_path: Path) -> None:
 def test_misspelt_strategies_are_corrected() -> None:
     with pytest.raises(UnknownNameError, match="random-search"):
         HardwareAwareSampler(SPACE, strategy="random-serch")
+
+
+def test_threads_of_one_study_share_a_model() -> None:
+    knowledge = Knowledge[Cell](features=values, known_losses={1: costs})
+    sampler = HardwareAwareSampler(SPACE, knowledge=knowledge, candidates=few(300))
+    study = study_of(sampler)
+    study.optimize(objective, n_trials=40, n_jobs=4)
+    assert len(set(keys(study))) == len(study.trials) == 40
+    pickle.loads(pickle.dumps(sampler))
+
+
+def test_a_trial_that_suggests_no_architecture_takes_none() -> None:
+    sampler = HardwareAwareSampler(SPACE, candidates=few(12))
+    study = study_of(sampler)
+
+    def sometimes(trial: optuna.Trial) -> tuple[float, ...]:
+        if trial.suggest_int("use", trial.number % 2, trial.number % 2):
+            return objective(trial)
+        return 1e6, -1e6
+
+    study.optimize(sometimes, n_trials=100)
+    evaluated = [t for t in study.trials if "edge_0_1" in t.params]
+    # All twelve are evaluated, whatever the other trials asked for.
+    assert {str(SPACE.decode(t.params)) for t in evaluated} == {str(cell) for cell in few(12)}
+    history = TrialReader(SPACE).history(study, study.trials[0], 0)
+    assert np.abs(history.losses).max() < 1e6
+
+
+def test_queued_parameters_keep_bounds_and_candidates() -> None:
+    cells = few(200)
+    known = cells[50:]
+
+    def feasible(archs: Sequence[Cell]) -> Any:
+        return values(archs)[:, 1] <= 30
+
+    study = study_of(HardwareAwareSampler(SPACE, candidates=known, feasible=feasible))
+    matching = [c for c in known if c.operations[5] == "avg_pool_3x3" and feasible([c])[0]]
+    assert len(matching) > 3
+    for _ in range(len(matching)):
+        study.enqueue_trial({"edge_2_3": "avg_pool_3x3"})
+    study.optimize(objective, n_trials=len(matching))
+    assert sorted(str(SPACE.decode(t.params)) for t in study.trials) == sorted(map(str, matching))
+
+
+def test_queued_parameters_of_no_architecture_are_refused() -> None:
+    study = study_of(HardwareAwareSampler(SPACE))
+    study.enqueue_trial(dict.fromkeys(("edge_0_3", "edge_1_3", "edge_2_3"), "none"))
+    with pytest.raises(InvalidValueError, match="valid and feasible"):
+        suggest(study.ask())
+    study.enqueue_trial({"edge_2_3": "nope"})
+    with pytest.raises(InvalidValueError, match=r"`edge_2_3` must be one of none.*'nope'"):
+        suggest(study.ask())
+
+
+def test_a_strategy_is_made_with_settings() -> None:
+    knowledge = Knowledge[Cell](scores=lambda cells: values(cells)[:, :1])
+    make = partial(AgeingEvolution, warm_up=5)
+    sampler = HardwareAwareSampler(SPACE, strategy=make, knowledge=knowledge, candidates=few(50))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: float(values([suggest(trial)])[0, 0]), n_trials=5)
+    best = sorted((v[0] for v in values(few(50)).tolist()), reverse=True)[:5]
+    assert sorted((t.values[0] for t in study.trials), reverse=True) == best
+
+
+def test_knowledge_of_a_large_space_guides_the_search() -> None:
+    space = FBNet()
+    asked: list[int] = []
+
+    def scores(archs: Sequence[Any]) -> FloatArray:
+        asked.append(len(archs))
+        return np.arange(len(archs), dtype=np.float64)
+
+    study = optuna.create_study(
+        sampler=HardwareAwareSampler(space, knowledge=Knowledge(scores=scores))
+    )
+    trial = study.ask()
+    for name, choices in space.parameters.items():
+        trial.suggest_categorical(name, choices)
+    assert asked
+    assert space.parse(study.trials[0].system_attrs[CLAIM])

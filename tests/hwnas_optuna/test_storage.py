@@ -31,6 +31,16 @@ def test_a_torn_last_line_of_a_journal_is_dropped(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(whole)
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1}', b"a\nnote", b"SQLite format 3\0 \n \0"])
+def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(content)
+    for create in (False, True):
+        with pytest.raises(InvalidValueError, match="no journal of Optuna"):
+            open_storage(f"journal:{path}", create=create)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

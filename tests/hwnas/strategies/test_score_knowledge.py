@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.errors import DataNotFoundError, UnknownNameError
+from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem
@@ -86,3 +86,42 @@ def test_shipped_knowledge_is_of_the_proxies_that_are_learned_from() -> None:
 def test_spaces_without_shipped_scores_are_told_what_to_do(words: Any) -> None:
     with pytest.raises(DataNotFoundError, match="hwnas score --out"):
         shipped_knowledge(words)
+
+
+def test_of_several_rows_of_a_class_the_last_one_counts(words: Any) -> None:
+    keys = ["abcd", "bbbb", "abcd"]
+    knowledge = score_knowledge(words, keys, {"naswot": [1.0, 2.0, 3.0]}, begin_with=["naswot"])
+    assert knowledge.features is not None
+    found = knowledge.features([words.parse(text) for text in ("dcba", "bbbb", "aaad")])
+    assert np.array_equal(found, [[3.0], [2.0], [np.nan]], equal_nan=True)
+
+
+@pytest.mark.parametrize("columns", [{}, {"naswot": [1.0]}, {"naswot": [[1.0], [2.0]]}])
+def test_columns_that_do_not_fit_the_keys_are_refused(words: Any, columns: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValueError, match="for each of the 2 keys"):
+        score_knowledge(words, ["abcd", "bbbb"], columns, begin_with=())
+
+
+def test_knowledge_of_another_space_is_refused_when_it_is_used(words: Any) -> None:
+    knowledge = score_knowledge(words, ["other"], {"naswot": [1.0]}, begin_with=["naswot"])
+    with pytest.raises(InvalidValueError, match="known for some of the 34 architectures"):
+        AskTell(PredictorGuided(Problem(words, knowledge=knowledge)), words).ask(1)
+
+
+@pytest.mark.parametrize(
+    ("give", "shape"),
+    [(lambda a: np.ones(len(a) + 1), "35"), (lambda a: np.ones((len(a), 0)), "0")],
+)
+def test_knowledge_of_a_wrong_shape_is_refused(words: Any, give: Any, shape: str) -> None:
+    knowledge = Knowledge[Any](scores=give)
+    with pytest.raises(InvalidValueError, match=f"gave the shape .*{shape}"):
+        AskTell(PredictorGuided(Problem(words, knowledge=knowledge)), words).ask(1)
+
+
+def test_known_losses_are_of_objectives(words: Any, word_losses: Any) -> None:
+    knowledge = Knowledge[Any](known_losses={2: lambda archs: word_losses(archs)[:, 1]})
+    search = AskTell(PredictorGuided(Problem(words, knowledge=knowledge), initial=2), words)
+    asked = search.ask(2)
+    search.tell(asked, word_losses(asked))
+    with pytest.raises(InvalidValueError, match="objectives 0 to 1, but got 2"):
+        search.ask(1)
