@@ -14,6 +14,8 @@ import numpy as np
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
 from hwnas.typing import FloatArray, SearchSpace
 
+_UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw")
+
 
 @dataclass(frozen=True)
 class Measurements:
@@ -43,6 +45,20 @@ class Measurements:
             )
         return self.columns[name]
 
+    def insist_on(self, unit: str) -> None:
+        """Refuse columns that state another unit, e.g. ``pixel3_latency_s``.
+
+        Raises:
+            InvalidValueError: there is one.
+        """
+        for name in self.columns:
+            stated = name.lower().rpartition("_")[2]
+            if stated in _UNITS and stated != unit.lower():
+                raise InvalidValueError(
+                    f"`unit` is {unit!r}, but the column {name!r} of {str(self.path)!r} is in "
+                    f"{stated}: name the unit with --unit, or convert the values."
+                )
+
 
 def column_name(metric: str, unit: str) -> str:
     """Name a column of costs, e.g. ``latency_ms``."""
@@ -54,12 +70,14 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataFormatError: it has no column `arch`, or a cell is no number; names the line.
+        DataFormatError: it has no column `arch`, a line has other cells than the header, or a
+            cell is no positive number; names the line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            header, rows = list(reader.fieldnames or ()), list(reader)
+            header = list(reader.fieldnames or ())
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -70,18 +88,24 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
             f"`{path}` must have a column 'arch', a column of costs such as 'latency_ms' and at "
             f"least one row, but has the columns {header} and {len(rows)} rows."
         )
+    if len(set(header)) < len(header):
+        raise DataFormatError(f"`{path}` must name each column once, but has {header}.")
     archs, values = [], np.empty((len(rows), len(names)))
-    for i, row in enumerate(rows):
+    for i, (line, row) in enumerate(rows):
         try:
-            archs.append(space.parse(row["arch"] or ""))
+            # Decimal commas make more cells, and a writer that was killed leaves fewer.
+            if None in row or None in row.values():
+                raise ValueError(f"it must have {len(header)} cells, with decimal points.")
+            archs.append(space.parse(row["arch"]))
             values[i] = [_number(row[name]) for name in names]
         except (HwnasError, ValueError, TypeError) as error:
-            raise DataFormatError(f"Line {i + 2} of `{path}`: {error}") from error
+            raise DataFormatError(f"Line {line} of `{path}`: {error}") from error
     return Measurements(archs, dict(zip(names, values.T, strict=True)), path)
 
 
-def _number(text: str | None) -> float:
-    """Read a number; an empty cell is a missing value."""
-    if text is None or not text.strip():
-        return math.nan
-    return float(text)
+def _number(text: str) -> float:
+    """Read a cost; an empty cell is a missing value."""
+    value = float(text) if text.strip() else math.nan
+    if value <= 0 or math.isinf(value):
+        raise ValueError(f"a cost must be positive, but is {text}: leave failed ones empty.")
+    return value

@@ -111,6 +111,7 @@ def train(
 
     table = read_measurements(measurements, read_space(space))
     costs = list(table.columns.values())
+    table.insist_on(unit)
     if method not in _POOLS and len(costs) != 1:
         raise InvalidValueError(
             f"`measurements` must have one column of costs for {method}, but got "
@@ -140,11 +141,14 @@ def evaluate(
     from scipy.stats import spearmanr
 
     from hwnas.cli.measurements import read_measurements
+    from hwnas.errors import InvalidValueError
 
     predictor = _predictor(file)
     table = read_measurements(measurements, predictor.space)
     costs = table.of(predictor.metric, predictor.unit)
     known = np.isfinite(costs)
+    if not known.any():
+        raise InvalidValueError(f"`measurements` must hold a cost, but {measurements} has none.")
     archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
     predicted = predictor.predict(archs)
     row = {

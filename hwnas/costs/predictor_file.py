@@ -10,6 +10,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def read_predictor_file(path: str | os.PathLike[str], kind: str | None = None) -
             f"`{path}` must be a predictor file, but there is none: make it with `hwnas predict`."
         ) from None
     except (
-        OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile
+        OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError,
+        zipfile.BadZipFile, zlib.error
     ) as error:  # fmt: skip
         raise DataFormatError(
             f"`{path}` must be a predictor file ({FORMAT}), but it is damaged or something else: "

@@ -154,7 +154,8 @@ def select_iteratively(
     values: list[float] = []
     for i, ends in enumerate(np.array_split(np.arange(budget), iterations)):
         if chosen:
-            order = np.argsort(-predictor.win_share(archs), kind="stable")
+            sign = -1.0 if predictor.direction == "maximize" else 1.0
+            order = np.argsort(sign * predictor.win_share(archs), kind="stable")
         new = _share(rng, order, chosen, len(ends), best=bool(chosen), halvings=i)
         values += np.asarray(measure([archs[k] for k in new]), dtype=np.float64).tolist()
         chosen += new

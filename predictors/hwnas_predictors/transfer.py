@@ -21,7 +21,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.seeding import derive_seed
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
-from hwnas_predictors.device_predictor import DevicePredictor, known_costs
+from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
 from hwnas_predictors.features import ArchFeatures
 
@@ -94,9 +94,10 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._features = ArchFeatures(self.space)
         blocks = self._features.blocks(archs)
         self._prior = learn_prior(blocks, targets, self.components, self.sample, self.seed)
-        self._posterior = None
+        self._posterior, self.device = None, ANY_DEVICE
         if table.ndim == 1:
             self._learn(archs, table)
+            self.device = DeviceKey("measured")
         return self
 
     def adapt(
@@ -149,6 +150,8 @@ class TransferPredictor(DevicePredictor[Arch]):
 
     def predict_interval(self, archs: Sequence[Arch], level: float = 0.9) -> FloatArray:
         """Give `(n, 2)` bounds in `unit` that a measurement keeps with this probability."""
+        if not 0 < level < 1:
+            raise InvalidValueError(f"`level` must be between 0 and 1, e.g. 0.9, but got {level}.")
         found = self._mixture(archs)
         tail = (1 - level) / 2
         bounds = [self._inverse(found.quantile(p)) for p in (tail, 1 - tail)]

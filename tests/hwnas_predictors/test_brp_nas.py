@@ -131,6 +131,11 @@ def test_iterations_find_better_architectures_than_chance(space: NasBench201) ->
     assert len(set(found)) == 40
     assert values.tolist() == [value[a] for a in found]
     assert values[10:].mean() > np.mean(list(value.values())) + 0.5
+    model = BinaryRelationPredictor(space, "latency", "ms", "minimize", **SMALL)
+    _, values = select_iteratively(
+        model, archs, lambda some: [value[a] for a in some], budget=40, iterations=4, seed=0
+    )
+    assert values[10:].mean() < np.mean(list(value.values())) - 0.5
 
 
 def test_budget_must_fit(space: NasBench201) -> None:

@@ -203,3 +203,22 @@ def test_a_single_device_without_noise_is_learned(
     predictor = TransferPredictor(space, power=power).fit(devices.archs[:150], cost[:150])
     found = predictor.predict(devices.archs[150:])
     assert np.abs(found / cost[150:] - 1).max() < 0.1
+
+
+def test_a_single_device_is_no_pool(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    archs = [devices.archs[i] for i in support]
+    alone = TransferPredictor(pool.space).fit(archs, devices.costs[0, support])
+    assert alone.device == DeviceKey("measured")
+    alone.fit(devices.archs, devices.costs[POOL])
+    assert alone.device == DeviceKey("any")
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90])
+def test_levels_are_probabilities(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int], level: float
+) -> None:
+    model = adapted(pool, devices, 10, support)
+    with pytest.raises(InvalidValueError, match="between 0 and 1"):
+        model.predict_interval(devices.archs[:2], level)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hwnas.cli import main
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 
 SPACE = NasBench201()
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 _MS = {"none": 0.1, "skip_connect": 0.2, "nor_conv_1x1": 0.9, "nor_conv_3x3": 2.0}
 
 
@@ -183,6 +185,12 @@ def test_other_units_are_refused(
     ("content", "text"),
     [
         ("arch,latency_ms\nnonsense,1\n", "Line 2 of"),
+        (f"arch,latency_ms\n\n{CELL},1,5\n", "Line 3 of .* must have 2 cells"),
+        (f"arch,latency_ms\n{CELL}", "Line 2 of .* must have 2 cells"),
+        (f"arch,latency_ms\n{CELL},-1\n", "Line 2 of .* must be positive, but is -1"),
+        (f"arch,latency_ms\n{CELL},0\n", "must be positive, but is 0"),
+        (f"arch,latency_ms\n{CELL},inf\n", "must be positive, but is inf"),
+        (f"arch,latency_ms,latency_ms\n{CELL},1,2\n", "each column once"),
         ("cell,latency_ms\na,1\n", "must have a column 'arch'"),
         ("", "must have a column 'arch'"),
         (None, "must be a file"),
@@ -196,8 +204,28 @@ def test_bad_files_are_refused_in_one_line(
         path.write_text(content)
     assert run("adapt", "--measurements", str(path), "--out", str(tmp_path / "x.npz")) == 2
     message = capsys.readouterr().err
-    assert text in message
+    assert re.search(text, message)
     assert len(message.splitlines()) == 1
+
+
+def test_training_refuses_columns_of_another_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = [str(SPACE.sample(np.random.default_rng(i))) for i in range(5)]
+    measured = write(tmp_path / "m.csv", archs, "mine_latency_s")
+    arguments = ("train", "--measurements", str(measured), "--out", str(tmp_path / "x.npz"))
+    assert run(*arguments) == 2
+    assert "'mine_latency_s' of" in capsys.readouterr().err
+    assert run(*arguments, "--unit", "s") == 0
+
+
+def test_evaluating_without_a_cost_is_refused(
+    tmp_path: Path, adapted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"arch,latency_ms\n{CELL},\n")
+    assert run("evaluate", str(adapted), "--measurements", str(path)) == 2
+    assert "must hold a cost" in capsys.readouterr().err
 
 
 def test_a_pool_is_no_cost_and_another_space_is_refused(
