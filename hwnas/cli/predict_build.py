@@ -120,4 +120,4 @@ def _show(made: Any, as_json: bool) -> None:
         for kind, choice in sorted(made.choices.items())
     ]
     print_table(["kernel", "measured", "regressor", "held out within 10 %"], rows)
-    print_table(["whole networks, held out", "value"], list(summary.items()))
+    print_table(["whole networks, calibrated", "value"], list(summary.items()))

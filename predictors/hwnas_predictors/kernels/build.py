@@ -33,6 +33,7 @@ Report = Callable[[str, int], None]
 """Called with what is done and how much of it."""
 
 _VERSION = 1
+_FEWEST_NETWORKS = 2
 _KERNEL_SHARE = 0.8
 """Share of the time for kernels; the rest is for whole networks."""
 
@@ -129,6 +130,11 @@ def build_predictor(
     told = report or no_report
     if not families and not models:
         raise InvalidValueError("`families` or `models` must be given, but got neither.")
+    if not families and len(models) < _FEWEST_NETWORKS:
+        raise InvalidValueError(
+            f"`models` must be at least {_FEWEST_NETWORKS} networks where no search space is "
+            f"given, since whole networks calibrate the sum, but got {len(models)}."
+        )
     used, unseen = _draw_networks(families, settings)
     prior = _prior(families, used, models, told)
     timer = KernelTimer(

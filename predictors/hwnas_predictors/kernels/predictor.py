@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 KIND = "kernels"
 
 
+_FEWEST = 5
+"""Networks from which overheads are told apart from the scale."""
+
+
 @dataclass(frozen=True)
 class Family(Generic[Arch]):
     """The networks of a search space for one data set.
@@ -197,7 +201,8 @@ class KernelPredictor(Generic[Arch]):
     ) -> KernelPredictor[Arch]:
         """Fit scale, overheads and spread to networks whose kernels taught nothing.
 
-        They minimise the mean absolute relative error and are not below 0.
+        They minimise the mean absolute relative error and are not below 0. Fewer than five
+        networks tell the scale alone: three numbers would fit them whatever they are.
 
         Args:
             networks: `(n,)` the kernels of each network.
@@ -214,7 +219,9 @@ class KernelPredictor(Generic[Arch]):
         terms = np.array(
             [[1.0, len(kernels), np.sum(self.kernel_ms(kernels))] for kernels in networks]
         )
-        fitted = _least_absolute(terms / measured[:, None], np.ones(len(measured)))
+        fitted = np.zeros(terms.shape[1])
+        told = slice(0 if len(measured) >= _FEWEST else 2, None)
+        fitted[told] = _least_absolute(terms[:, told] / measured[:, None], np.ones(len(measured)))
         relative = measured / (terms @ fitted) - 1
         freedom = max(1, len(measured) - int(np.count_nonzero(fitted)))
         overhead, kernel_overhead, scale = map(float, fitted)

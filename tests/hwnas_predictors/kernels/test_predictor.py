@@ -124,6 +124,10 @@ def test_calibration_finds_overheads_scale_and_spread(predictor: KernelPredictor
         np.testing.assert_allclose(predicted, true)
         error = float(np.sum((measured / true - 1) ** 2))
         assert found.relative_std == pytest.approx(np.sqrt(error / 3), abs=1e-9)
+    # Two networks tell the scale and how far it is off, not the overheads.
+    few = simple.calibrate(networks[:2], true[:2])
+    assert (few.overhead_ms, few.kernel_overhead_ms) == (0, 0)
+    assert few.relative_std > 0.01
     least = simple.calibrate(networks, sums - 0.01 * counts * sums.min())
     assert least.overhead_ms >= 0
     assert least.kernel_overhead_ms == 0
