@@ -204,6 +204,7 @@ def _pool(space: str, model: Path | None) -> Any:
     if model is None:
         return registry.load("predictors", "transfer").shipped(made)
     from hwnas.costs.predictor_file import read_predictor_file
+    from hwnas.costs.predictor_source import make_predictor
 
     content = read_predictor_file(model)
     if content.kind not in _POOLS:
@@ -212,7 +213,7 @@ def _pool(space: str, model: Path | None) -> Any:
             f"({content.kind}): write a pool with `hwnas predict train --method transfer` or help."
         )
     content.require(space=repr(made))
-    return registry.load("predictors", content.kind).from_file(content)
+    return make_predictor(content)
 
 
 def _predictor(file: Path) -> Any:

@@ -9,7 +9,7 @@ from hwnas import registry
 from hwnas.costs.predictor_file import ANY_SPACE, PredictorFile, read_predictor_file
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data.datasets import Dataset
-from hwnas.errors import InvalidValueError
+from hwnas.errors import DataFormatError, HwnasError, InvalidValueError
 from hwnas.typing import CostModel, Predictor, SearchSpace
 
 
@@ -22,8 +22,22 @@ class NetworkCost(Protocol):
 
 
 def make_predictor(file: PredictorFile) -> Predictor[Any]:
-    """Make the predictor of a file's content; `UnknownNameError` if its kind is not known."""
-    return cast(Predictor[Any], registry.load("predictors", file.kind).from_file(file))
+    """Make the predictor of a file's content.
+
+    Raises:
+        UnknownNameError: its kind is not known.
+        DataFormatError: an array or a setting is missing or unfit.
+    """
+    kind = registry.load("predictors", file.kind)
+    try:
+        return cast(Predictor[Any], kind.from_file(file))
+    except HwnasError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataFormatError(
+            f"The predictor file must hold all that a {file.kind} predictor needs, but is damaged: "
+            f"{str(error).strip().splitlines()[0]}."
+        ) from error
 
 
 class PredictorSource:

@@ -117,11 +117,6 @@ class NetworkPredictor(DevicePredictor[Arch]):
         )
         return found
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Give the arguments of the constructor, as scikit-learn's estimators do."""
-        names = ("space", "metric", "unit", "direction", "data")
-        return {**{name: getattr(self, name) for name in names}, **self.get_settings()}
-
     def to_file(self) -> PredictorFile:
         """Give the content of a predictor file."""
         return self.with_arrays()

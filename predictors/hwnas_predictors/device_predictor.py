@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.pareto.space_text import read_space
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
@@ -66,6 +66,24 @@ class DevicePredictor(ABC, Generic[Arch]):
     def get_settings(self) -> dict[str, Any]:
         """Give the further arguments by name."""
         return {name: getattr(self, name) for name in self.settings}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Give the arguments of the constructor, as scikit-learn's estimators do."""
+        names = ("space", "metric", "unit", "direction", "data", *self.settings)
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of the constructor, as scikit-learn's estimators do.
+
+        Raises:
+            UnknownNameError: there is no such argument.
+        """
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise unknown_name("params", name, known)
+            setattr(self, name, value)
+        return self
 
     def _file(self, arrays: dict[str, npt.NDArray[Any]], **more: Any) -> PredictorFile:
         """Give a file of arrays, with `more` beside the settings."""

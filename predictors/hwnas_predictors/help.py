@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -225,6 +225,10 @@ class HelpPredictor(DevicePredictor[Arch]):
             found = evaluate(self._adapted, self._encode(archs)).double().numpy()
         costs: FloatArray = np.exp(self._centre + found)
         return costs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Give the arguments of the constructor, as scikit-learn's estimators do."""
+        return {**super().get_params(deep), "references": self.references}
 
     def to_file(self) -> PredictorFile:
         """Give the content of a predictor file: weights and references."""
