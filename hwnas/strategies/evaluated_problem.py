@@ -18,8 +18,8 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
     """Make the problem of a search that runs an evaluator.
 
     Costs that a table or a predictor gives for the whole space at once are known losses; counters
-    are not, since they build each network, but like these they are bounds that are checked before
-    an architecture is proposed. Predictors that look at networks are neither.
+    are not, since in most spaces they build each network, but like these they are bounds that are
+    checked before an architecture is proposed. Predictors that look at networks are neither.
     """
     known = {
         index: _loss(objective)

@@ -34,6 +34,11 @@ class Knowledge(Generic[Arch]):
     scores: Measure[Arch] | None = None
     known_losses: Mapping[int, Measure[Arch]] = field(default_factory=dict)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return self.features is None and self.scores is None and not self.known_losses
+
 
 @dataclass(frozen=True)
 class Problem(Generic[Arch]):

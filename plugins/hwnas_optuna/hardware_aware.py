@@ -78,7 +78,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._space = space
         self._seed = seed
         self._candidates = Candidates(problem)
-        guided = self._candidates.listed is not None or knowledge is not None
+        is_known = knowledge is not None and not knowledge.is_empty
+        guided = self._candidates.listed is not None or is_known
         default = "predictor-guided" if guided else "pareto-evolution"
         self._proposer = make_proposer(strategy or default, problem)
         self._lock = _Lock()
@@ -203,13 +204,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
                     f"`{name}` must be one of {', '.join(self._space.parameters[name])}, but the "
                     f"queued trial has {value!r}."
                 )
-        allowed = [
-            arch
-            for arch in self._matching(fixed, rng)
-            if self._space.is_valid(arch) and self._candidates.is_feasible(arch)
-        ]
-        new = (a for a in allowed if self._space.canonical_key(a) not in history.taken)
-        arch = next(new, allowed[0] if allowed else None)
+        matching = [arch for arch in self._matching(fixed, rng) if self._space.is_valid(arch)]
+        # New ones first, and no more than needed: bounds may build networks.
+        matching.sort(key=lambda arch: self._space.canonical_key(arch) in history.taken)
+        arch = next((arch for arch in matching if self._candidates.is_feasible(arch)), None)
         if arch is None:
             raise InvalidValueError(
                 f"`enqueue_trial` must fix parameters of an architecture that may be proposed, but "

@@ -85,7 +85,7 @@ def learn_prior(
             kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
     variances, log_noises = _maximise_evidence(tasks, len(targets))
-    spread = WIDENED * max(float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR / WIDENED)
+    spread = max(WIDENED * float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
     noise = LogNormal(float(np.mean(log_noises)), spread)
     # A single device's own fit is no knowledge from other devices.
     kept = components if len(targets) > 1 else 0

@@ -22,6 +22,8 @@ from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
 from hwnas.strategies.ageing_evolution import AgeingEvolution
+from hwnas.strategies.pareto_evolution import ParetoEvolution
+from hwnas.strategies.predictor_guided import PredictorGuided
 from hwnas.typing import Direction, FloatArray
 from hwnas_optuna import HardwareAwareSampler, SpaceExhausted
 from hwnas_optuna.trials import CLAIM, TrialReader
@@ -378,3 +380,24 @@ def test_knowledge_of_a_large_space_guides_the_search() -> None:
         trial.suggest_categorical(name, choices)
     assert asked
     assert space.parse(study.trials[0].system_attrs[CLAIM])
+
+
+def test_a_large_space_of_which_nothing_is_known_is_searched_by_evolution() -> None:
+    nothing = HardwareAwareSampler(FBNet(), knowledge=Knowledge())
+    assert isinstance(nothing._proposer, ParetoEvolution)
+    losses: Knowledge[Any] = Knowledge(known_losses={0: lambda archs: np.zeros(len(archs))})
+    something = HardwareAwareSampler(FBNet(), knowledge=losses)
+    assert isinstance(something._proposer, PredictorGuided)
+
+
+def test_queued_parameters_check_no_more_bounds_than_needed() -> None:
+    checked: list[Cell] = []
+
+    def feasible(cells: Sequence[Cell]) -> Any:
+        checked.extend(cells)
+        return np.ones(len(cells), dtype=np.bool_)
+
+    study = study_of(HardwareAwareSampler(SPACE, feasible=feasible))
+    study.enqueue_trial({"edge_0_1": "skip_connect"})
+    suggest(study.ask())
+    assert len(checked) == 1

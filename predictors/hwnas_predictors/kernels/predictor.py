@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hwnas_predictors.kernels.build import Build
 
 KIND = "kernels"
-
-
 _FEWEST = 5
 """Networks from which overheads are told apart from the scale."""
 
