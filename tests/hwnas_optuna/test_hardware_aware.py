@@ -316,7 +316,8 @@ def test_a_trial_that_suggests_no_architecture_takes_none() -> None:
     study = study_of(sampler)
 
     def sometimes(trial: optuna.Trial) -> tuple[float, ...]:
-        if trial.suggest_int("use", trial.number % 2, trial.number % 2):
+        trial.suggest_float("x", 0.0, 1.0)  # the first parameter has an architecture proposed
+        if trial.number % 2:
             return objective(trial)
         return 1e6, -1e6
 
