@@ -135,7 +135,9 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._independent.after_trial(study, trial, state, values)
         if self._candidates.listed is not None:
             taken = {self._space.canonical_key(a) for a, _ in self._trials.others(study, trial)}
-            arch = self._trials.arch(trial)
+            # The trial still says that it runs.
+            completed = state is TrialState.COMPLETE
+            arch = self._trials.decode(trial.params) if completed else self._trials.arch(trial)
             if arch is not None:
                 taken.add(self._space.canonical_key(arch))
             with self._lock:
