@@ -49,16 +49,19 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
 
     def make_network(self) -> BinaryRelation:
         """Make the untrained network."""
-        return BinaryRelation(len(graph_labels(self.space)) + 2, self.hidden, self.layers)
+        features = len(graph_labels(self.space)) + 2
+        return BinaryRelation(features, self.hidden, self.layers, len(self.extra))
 
     def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
-        """Give adjacency, features and mask."""
-        return graph_tensors(self.space, archs)
+        """Give adjacency, features, mask and extra columns."""
+        return [*graph_tensors(self.space, archs), self._extra_tensor(archs)]
 
     def fit(self, archs: Sequence[Arch], costs: npt.ArrayLike) -> BinaryRelationPredictor[Arch]:
         """Learn from `(n,)` positive values in `unit`, NaN where there is no value."""
         values, known = known_costs(costs, len(archs))
-        inputs = self.encode([arch for arch, flag in zip(archs, known, strict=True) if flag])
+        there = [arch for arch, flag in zip(archs, known, strict=True) if flag]
+        self._fit_extra(there)
+        inputs = self.encode(there)
         targets = torch.from_numpy(values[known])
         with seeded(self.seed):
             network = self.make_network()

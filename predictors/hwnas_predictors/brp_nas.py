@@ -23,6 +23,7 @@ from hwnas.spaces.nasbench201 import NasBench201, operation_graph
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
 from hwnas_predictors.encodings import one_hot, one_hot_names
+from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.gcn import GraphRegression
 from hwnas_predictors.graph_batches import graph_batch, graph_labels
 from hwnas_predictors.network_training import (
@@ -47,6 +48,9 @@ class NetworkPredictor(DevicePredictor[Arch]):
         batch: measurements a step.
         rate: first learning rate.
         seed: seed of weights and order.
+        extra: counts and proxies that are features too, see `DevicePredictor`.
+        dataset: data set of the networks of these features.
+        scores: scores of proxies, see `DevicePredictor`.
         data: text that tells the data, kept in files.
     """
 
@@ -65,9 +69,14 @@ class NetworkPredictor(DevicePredictor[Arch]):
         batch: int = 32,
         rate: float = 2e-3,
         seed: int = 0,
+        extra: Sequence[str] = (),
+        dataset: str = "cifar10",
+        scores: Scores | None = None,
         data: str = "",
     ) -> None:
-        super().__init__(space, metric, unit, direction, data)
+        super().__init__(
+            space, metric, unit, direction, extra=extra, dataset=dataset, scores=scores, data=data
+        )
         self.hidden, self.layers, self.epochs = hidden, layers, epochs
         self.batch, self.rate, self.seed = batch, rate, seed
         self._network: nn.Module | None = None
@@ -90,7 +99,9 @@ class NetworkPredictor(DevicePredictor[Arch]):
         values, known = known_costs(costs, len(archs))
         logs = np.log(values[known])
         centre, scale = float(logs.mean()), float(logs.std()) or 1.0
-        inputs = self.encode([arch for arch, flag in zip(archs, known, strict=True) if flag])
+        there = [arch for arch, flag in zip(archs, known, strict=True) if flag]
+        self._fit_extra(there)
+        inputs = self.encode(there)
         targets = torch.from_numpy((logs - centre) / scale).float()
         with seeded(self.seed):
             network = self.make_network()
@@ -136,6 +147,9 @@ class NetworkPredictor(DevicePredictor[Arch]):
         set_weights(made._network, file.arrays)
         return made
 
+    def _extra_tensor(self, archs: Sequence[Arch]) -> Tensor:
+        return torch.from_numpy(self._extra_columns(archs)).float()
+
     def _require_network(self) -> nn.Module:
         if self._network is None:
             raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
@@ -153,29 +167,32 @@ class GcnPredictor(NetworkPredictor[Arch]):
 
     def make_network(self) -> nn.Module:
         """Make the untrained network."""
-        return GraphRegression(len(graph_labels(self.space)) + 2, self.hidden, self.layers)
+        features = len(graph_labels(self.space)) + 2
+        return GraphRegression(features, self.hidden, self.layers, len(self.extra))
 
     def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
-        """Give adjacency, features and mask."""
-        return graph_tensors(self.space, archs)
+        """Give adjacency, features, mask and extra columns."""
+        return [*graph_tensors(self.space, archs), self._extra_tensor(archs)]
 
 
 class MlpPredictor(NetworkPredictor[Arch]):
-    """A multilayer perceptron on one-hot choices."""
+    """A multilayer perceptron on one-hot choices and extra columns."""
 
     kind = "mlp"
 
     def make_network(self) -> nn.Module:
         """Make the untrained network."""
-        widths = [len(one_hot_names(self.space)), *[self.hidden] * self.layers]
+        features = len(one_hot_names(self.space)) + len(self.extra)
+        widths = [features, *[self.hidden] * self.layers]
         parts: list[nn.Module] = []
         for before, after in pairwise(widths):
             parts += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*parts, nn.Linear(widths[-1], 1), nn.Flatten(0))
 
     def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
-        """Give `(n, f)` flags."""
-        return [torch.from_numpy(one_hot(self.space, archs)).float()]
+        """Give `(n, f)` flags and extra columns."""
+        flags = torch.from_numpy(one_hot(self.space, archs)).float()
+        return [torch.cat([flags, self._extra_tensor(archs)], dim=1)]
 
 
 def graph_tensors(space: SearchSpace[Any], archs: Sequence[Any]) -> list[Tensor]:

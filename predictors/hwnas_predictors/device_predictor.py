@@ -14,6 +14,7 @@ from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.pareto.space_text import read_space
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.extra_columns import ExtraColumns, Scores
 
 ANY_DEVICE = DeviceKey("any")
 
@@ -26,20 +27,38 @@ class DevicePredictor(ABC, Generic[Arch]):
         metric: what is counted.
         unit: unit of the costs.
         direction: which costs are better.
+        extra: counts and proxies whose values are features too, e.g. ``("macs", "jacob_cov")``: a
+            proxy in `scores`, else a count of `hwnas.costs.counters`, else a proxy whose scores
+            ship with hwnas.
+        dataset: data set whose classes and image size the networks of these features are for.
+        scores: by name of a proxy, the score by canonical key.
         data: text that tells the data that is learned from, kept in files.
     """
 
     kind: ClassVar[str]
     """What files call it."""
     settings: ClassVar[tuple[str, ...]]
-    """Names of its further arguments, which are attributes and JSON values."""
+    """Names of its own arguments, which are attributes and JSON values."""
+    power: float = 0.0
+    """Exponent of the transform that costs and counts get; 0 takes logarithms."""
 
     def __init__(
-        self, space: SearchSpace[Arch], metric: str, unit: str, direction: Direction, data: str
+        self,
+        space: SearchSpace[Arch],
+        metric: str,
+        unit: str,
+        direction: Direction,
+        *,
+        extra: Sequence[str],
+        dataset: str,
+        scores: Scores | None,
+        data: str,
     ) -> None:
         self.space, self.metric, self.unit, self.data = space, metric, unit, data
         self.direction: Direction = direction
+        self.extra, self.dataset, self.scores = extra, dataset, scores
         self.device = ANY_DEVICE
+        self._extra: ExtraColumns[Arch] | None = None
 
     @abstractmethod
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
@@ -64,13 +83,13 @@ class DevicePredictor(ABC, Generic[Arch]):
         return cls.from_file(read_predictor_file(path, cls.kind))
 
     def get_settings(self) -> dict[str, Any]:
-        """Give the further arguments by name."""
-        return {name: getattr(self, name) for name in self.settings}
+        """Give the arguments that are settings by name."""
+        return {name: getattr(self, name) for name in ("extra", "dataset", *self.settings)}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Give the arguments of the constructor, as scikit-learn's estimators do."""
-        names = ("space", "metric", "unit", "direction", "data", *self.settings)
-        return {name: getattr(self, name) for name in names}
+        names = ("space", "metric", "unit", "direction", "scores", "data")
+        return {**{name: getattr(self, name) for name in names}, **self.get_settings()}
 
     def set_params(self, **params: Any) -> Self:
         """Set arguments of the constructor, as scikit-learn's estimators do.
@@ -85,12 +104,26 @@ class DevicePredictor(ABC, Generic[Arch]):
             setattr(self, name, value)
         return self
 
+    def _fit_extra(self, archs: Sequence[Arch]) -> None:
+        """Scale the extra columns to architectures that are learned from."""
+        self._extra = None
+        if len(self.extra):
+            self._extra = ExtraColumns.fit(
+                self.space, archs, self.extra, self.dataset, self.scores, self.power
+            )
+
+    def _extra_columns(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n, c)` extra columns; c is 0 without any."""
+        return np.zeros((len(archs), 0)) if self._extra is None else self._extra(archs)
+
     def _file(self, arrays: dict[str, npt.NDArray[Any]], **more: Any) -> PredictorFile:
         """Give a file of arrays, with `more` beside the settings."""
         facts = Facts(
             repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
         )
-        return PredictorFile(self.kind, facts, {**self.get_settings(), **more}, arrays)
+        settings = {**self.get_settings(), **more, "extra": list(self.extra)}
+        extra = {} if self._extra is None else self._extra.to_arrays()
+        return PredictorFile(self.kind, facts, settings, {**arrays, **extra})
 
     @classmethod
     def _unfitted(cls, file: PredictorFile, **settings: Any) -> Self:
@@ -99,6 +132,9 @@ class DevicePredictor(ABC, Generic[Arch]):
         space: SearchSpace[Any] = read_space(facts.space)
         made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
         made.device = facts.device
+        if made.extra:
+            made._extra = ExtraColumns.from_arrays(space, made.dataset, made.power, file.arrays)
+            made.scores = made._extra.scores
         return made
 
 

@@ -21,22 +21,34 @@ class GraphNetwork(nn.Module):
         features: features f of a node.
         hidden: width of each layer.
         layers: graph convolutions.
+        extra: numbers c of a graph that are appended to its description.
     """
 
-    def __init__(self, features: int, hidden: int, layers: int) -> None:
+    def __init__(self, features: int, hidden: int, layers: int, extra: int = 0) -> None:
         super().__init__()
+        self.width = hidden + extra
         widths = [features, *[hidden] * layers]
         self.layers = nn.ModuleList(nn.Linear(3 * a, b) for a, b in pairwise(widths))
 
-    def forward(self, adjacency: Tensor, features: Tensor, mask: Tensor) -> Tensor:
-        """Give `(n, hidden)` from `(n, v, v)`, `(n, v, f)` and `(n, v)` of a `GraphBatch`."""
+    def forward(self, adjacency: Tensor, features: Tensor, mask: Tensor, extra: Tensor) -> Tensor:
+        """Describe graphs.
+
+        Args:
+            adjacency: `(n, v, v)` of a `GraphBatch`.
+            features: `(n, v, f)` of it.
+            mask: `(n, v)` of it.
+            extra: `(n, c)` numbers of the graphs.
+
+        Returns:
+            `(n, hidden + c)` descriptions.
+        """
         there = mask.unsqueeze(-1).to(features)
         before, after = _mean_over(adjacency.transpose(1, 2)), _mean_over(adjacency)
         states = features
         for layer in self.layers:
             around = torch.cat([states, before @ states, after @ states], dim=-1)
             states = torch.relu(layer(around)) * there
-        return states.sum(dim=1)
+        return torch.cat([states.sum(dim=1), extra], dim=1)
 
 
 def _mean_over(adjacency: Tensor) -> Tensor:
@@ -47,14 +59,14 @@ def _mean_over(adjacency: Tensor) -> Tensor:
 class GraphRegression(nn.Module):
     """A number of a graph: a linear function of its description."""
 
-    def __init__(self, features: int, hidden: int, layers: int) -> None:
+    def __init__(self, features: int, hidden: int, layers: int, extra: int = 0) -> None:
         super().__init__()
-        self.body = GraphNetwork(features, hidden, layers)
-        self.head = nn.Linear(hidden, 1)
+        self.body = GraphNetwork(features, hidden, layers, extra)
+        self.head = nn.Linear(self.body.width, 1)
 
-    def forward(self, adjacency: Tensor, features: Tensor, mask: Tensor) -> Tensor:
-        """Give `(n,)` numbers."""
-        number: Tensor = self.head(self.body(adjacency, features, mask)).squeeze(-1)
+    def forward(self, adjacency: Tensor, features: Tensor, mask: Tensor, extra: Tensor) -> Tensor:
+        """Give `(n,)` numbers for what `GraphNetwork` takes."""
+        number: Tensor = self.head(self.body(adjacency, features, mask, extra)).squeeze(-1)
         return number
 
 
@@ -65,13 +77,15 @@ class BinaryRelation(nn.Module):
     antisymmetric whatever the weights are.
     """
 
-    def __init__(self, features: int, hidden: int, layers: int) -> None:
+    def __init__(self, features: int, hidden: int, layers: int, extra: int = 0) -> None:
         super().__init__()
-        self.body = GraphNetwork(features, hidden, layers)
-        self.compare = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.body = GraphNetwork(features, hidden, layers, extra)
+        self.compare = nn.Sequential(
+            nn.Linear(2 * self.body.width, hidden), nn.ReLU(), nn.Linear(hidden, 1)
+        )
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Give `(n,)` log odds from two `(n, hidden)` descriptions by `body`."""
+        """Give `(n,)` log odds from two `(n, hidden + c)` descriptions by `body`."""
         ahead = self.compare(torch.cat([first, second], dim=-1))
         behind = self.compare(torch.cat([second, first], dim=-1))
         odds: Tensor = (ahead - behind).squeeze(-1)

@@ -26,7 +26,8 @@ from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.device_predictor import DevicePredictor, known_costs
-from hwnas_predictors.encodings import one_hot, one_hot_names
+from hwnas_predictors.encodings import join_columns, one_hot, one_hot_names
+from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.network_training import set_weights, weights_of
 
 Weights = list[Tensor]
@@ -125,6 +126,9 @@ class HelpPredictor(DevicePredictor[Arch]):
         query: architectures of a round that the adapted weights are judged on.
         steps: gradient steps of an adaptation.
         seed: seed of everything random.
+        extra: counts and proxies that are features too, see `DevicePredictor`.
+        dataset: data set of the networks of these features.
+        scores: scores of proxies, see `DevicePredictor`.
         data: text that tells the pool's data, kept in files.
     """
 
@@ -144,9 +148,14 @@ class HelpPredictor(DevicePredictor[Arch]):
         query: int = 256,
         steps: int = 3,
         seed: int = 0,
+        extra: Sequence[str] = (),
+        dataset: str = "cifar10",
+        scores: Scores | None = None,
         data: str = "",
     ) -> None:
-        super().__init__(space, metric, unit, direction, data)
+        super().__init__(
+            space, metric, unit, direction, extra=extra, dataset=dataset, scores=scores, data=data
+        )
         self.references = references
         self.hidden, self.rounds, self.query = hidden, rounds, query
         self.steps, self.seed = steps, seed
@@ -175,9 +184,9 @@ class HelpPredictor(DevicePredictor[Arch]):
         if not np.isfinite(logs[:, at]).all():
             raise InvalidValueError("`costs` must have every reference's cost on every device.")
         logs -= logs[:, at].mean(axis=1, keepdims=True)
+        self._fit_extra(archs)
         with seeded(self.seed):
-            features = len(one_hot_names(self.space))
-            self._network = MetaNetwork(features, len(self._chosen), self.hidden)
+            self._network = self._make_network()
             self._train(self._encode(archs), torch.from_numpy(logs).float(), at, rng)
         self._adapted = None
         if table.ndim == 1:
@@ -245,7 +254,7 @@ class HelpPredictor(DevicePredictor[Arch]):
         made = cls._unfitted(file, **settings)
         made._chosen = [made.space.parse(text) for text in texts]
         made.references = made._chosen
-        made._network = MetaNetwork(len(one_hot_names(made.space)), len(texts), made.hidden)
+        made._network = made._make_network()
         set_weights(made._network, file.arrays)
         made._centre = float(file.arrays["centre"])
         if "adapted_0" in file.arrays:
@@ -295,8 +304,13 @@ class HelpPredictor(DevicePredictor[Arch]):
             )
         return [number[arch] for arch in self._chosen]
 
+    def _make_network(self) -> MetaNetwork:
+        features = len(one_hot_names(self.space)) + len(self.extra)
+        return MetaNetwork(features, len(self._chosen), self.hidden)
+
     def _encode(self, archs: Sequence[Arch]) -> Tensor:
-        return torch.from_numpy(one_hot(self.space, archs)).float()
+        columns = join_columns(one_hot(self.space, archs), self._extra_columns(archs))
+        return torch.from_numpy(columns).float()
 
     def _require_network(self) -> MetaNetwork:
         if self._network is None:

@@ -23,6 +23,8 @@ from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
 from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
+from hwnas_predictors.encodings import join_columns
+from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.features import ArchFeatures
 
 CANDIDATES = 1500
@@ -45,6 +47,9 @@ class TransferPredictor(DevicePredictor[Arch]):
         components: principal components of the pool.
         sample: architectures of a pool's device that the prior's scales are learned on.
         seed: seed of these samples and of `choose_support`.
+        extra: counts and proxies that are features too, see `DevicePredictor`.
+        dataset: data set of the networks of these features.
+        scores: scores of proxies, see `DevicePredictor`.
         data: text that tells the pool's data, kept in files.
     """
 
@@ -62,9 +67,14 @@ class TransferPredictor(DevicePredictor[Arch]):
         components: int = 6,
         sample: int = 150,
         seed: int = 0,
+        extra: Sequence[str] = (),
+        dataset: str = "cifar10",
+        scores: Scores | None = None,
         data: str = "",
     ) -> None:
-        super().__init__(space, metric, unit, direction, data)
+        super().__init__(
+            space, metric, unit, direction, extra=extra, dataset=dataset, scores=scores, data=data
+        )
         self.power, self.components = power, components
         self.sample, self.seed = sample, seed
         self._features: ArchFeatures | None = None
@@ -92,7 +102,8 @@ class TransferPredictor(DevicePredictor[Arch]):
             known_costs(row, len(archs))
         targets = np.stack([_transform(row / np.nanmean(row), self.power) for row in rows])
         self._features = ArchFeatures(self.space)
-        blocks = self._features.blocks(archs)
+        self._fit_extra(archs)
+        blocks = self._blocks(archs)
         self._prior = learn_prior(blocks, targets, self.components, self.sample, self.seed)
         self._posterior, self.device = None, ANY_DEVICE
         if table.ndim == 1:
@@ -172,7 +183,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         Raises:
             InvalidValueError: nothing was fitted, or there are fewer than `n` candidates.
         """
-        features, prior = self._require_prior()
+        _, prior = self._require_prior()
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
         population = list(archs) if archs is not None else self._draw(rng)
@@ -183,7 +194,7 @@ class TransferPredictor(DevicePredictor[Arch]):
             raise InvalidValueError(
                 f"`n` must be from 1 to {len(candidates)}, the candidates, but got {n}."
             )
-        scaled = prior.scale(features.blocks(population))
+        scaled = prior.scale(self._blocks(population))
         valid = np.array([self.space.is_valid(a) for a in population])
         rows = most_informative(scaled[valid], scaled, n, float(np.exp(prior.noise.mean)))
         return [candidates[row] for row in rows]
@@ -235,22 +246,31 @@ class TransferPredictor(DevicePredictor[Arch]):
             raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
         return self._features, self._prior
 
+    def _blocks(self, archs: Sequence[Arch]) -> list[FloatArray]:
+        """Give `(n, p_b)` features of each block, the extra columns before all together."""
+        assert self._features is not None
+        *parts, every = self._features.blocks(archs)
+        if self._extra is None:
+            return [*parts, every]
+        extra = self._extra_columns(archs)
+        return [*parts, extra, join_columns(every, extra)]
+
     def _learn(self, support: Sequence[Arch], costs: FloatArray) -> None:
-        features, prior = self._require_prior()
+        _, prior = self._require_prior()
         known = np.isfinite(costs)
         archs = [arch for arch, flag in zip(support, known, strict=True) if flag]
         self._centre = float(costs[known].mean())
         targets = _transform(costs[known] / self._centre, self.power)
-        scaled = prior.scale(features.blocks(archs))
+        scaled = prior.scale(self._blocks(archs))
         self._posterior = Posterior.of(scaled, targets, prior.noise)
 
     def _mixture(self, archs: Sequence[Arch]) -> NormalMixture:
-        features, prior = self._require_prior()
+        _, prior = self._require_prior()
         if self._posterior is None:
             raise InvalidValueError(
                 "`adapt` must be called with measurements of a device before `predict`."
             )
-        return self._posterior.predict(prior.scale(features.blocks(archs)))
+        return self._posterior.predict(prior.scale(self._blocks(archs)))
 
     def _inverse(self, targets: FloatArray) -> FloatArray:
         """Give costs; a target below every cost gives a small positive one."""

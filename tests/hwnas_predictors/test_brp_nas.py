@@ -37,27 +37,29 @@ class TestContract(PredictorContract):
 def tensors(space: NasBench201, n: int, nodes: int | None = None) -> list[torch.Tensor]:
     rng = np.random.default_rng(0)
     batch = graph_batch(space, [space.sample(rng) for _ in range(n)], nodes=nodes)
-    return [torch.from_numpy(a) for a in (batch.adjacency, batch.features, batch.mask)]
+    arrays = (batch.adjacency, batch.features, batch.mask)
+    return [*map(torch.from_numpy, arrays), torch.from_numpy(rng.normal(size=(n, 2))).float()]
 
 
 def network(features: int) -> GraphRegression:
     torch.manual_seed(0)
-    return GraphRegression(features, 16, 3)
+    return GraphRegression(features, 16, 3, extra=2)
 
 
 def test_names_of_nodes_do_not_matter(space: NasBench201) -> None:
-    adjacency, features, mask = tensors(space, 8)
+    adjacency, features, mask, extra = tensors(space, 8)
     order = torch.from_numpy(np.random.default_rng(1).permutation(mask.shape[1]))
     model = network(features.shape[2])
-    renamed = model(adjacency[:, order][:, :, order], features[:, order], mask[:, order])
-    torch.testing.assert_close(renamed, model(adjacency, features, mask))
+    renamed = model(adjacency[:, order][:, :, order], features[:, order], mask[:, order], extra)
+    torch.testing.assert_close(renamed, model(adjacency, features, mask, extra))
 
 
 def test_direction_of_edges_matters(space: NasBench201) -> None:
-    adjacency, features, mask = tensors(space, 8)
+    adjacency, features, mask, extra = tensors(space, 8)
     model = network(features.shape[2])
     assert not torch.allclose(
-        model(adjacency.transpose(1, 2), features, mask), model(adjacency, features, mask)
+        model(adjacency.transpose(1, 2), features, mask, extra),
+        model(adjacency, features, mask, extra),
     )
 
 

@@ -1,0 +1,178 @@
+"""Counts and zero-cost scores beside an architecture's choices, scaled for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.costs.counters import METRICS, Metric
+from hwnas.data.datasets import Dataset, get_dataset
+from hwnas.errors import DataNotFoundError, InvalidValueError
+from hwnas.proxies import make_proxies
+from hwnas.ranking.shipped import shipped_scores
+from hwnas.typing import Arch, FloatArray, SearchSpace
+from hwnas_predictors.encodings import counter_columns, join_columns, score_columns
+
+Scores = Mapping[str, Mapping[str, float]]
+"""By name of a proxy, the score by canonical key."""
+
+_QUANTILES = 33
+_PREFIX = "extra_"
+
+
+@dataclass(frozen=True, eq=False)
+class ExtraColumns(Generic[Arch]):
+    """Columns of about variance 1, from counts and from scores that are known already.
+
+    A count becomes the transform of its ratio to the geometric mean that costs get in the model,
+    since costs grow with counts. A score becomes its place among the scores that were learned from,
+    from -sqrt(3) to sqrt(3), since scores have long tails and scales of their own; a missing one
+    is 0.
+
+    Attributes:
+        space: search space.
+        dataset: classes and image shape of the networks that are counted.
+        power: exponent of the transform of counts; 0 takes logarithms.
+        counts: what is counted.
+        scores: the scores.
+        centres: mean logarithm of each count.
+        spreads: standard deviation of each transformed count.
+        quantiles: `(p, q)` evenly spaced quantiles of each proxy's scores.
+    """
+
+    space: SearchSpace[Arch]
+    dataset: Dataset
+    power: float
+    counts: tuple[Metric, ...]
+    scores: Scores
+    centres: FloatArray
+    spreads: FloatArray
+    quantiles: FloatArray
+
+    @classmethod
+    def fit(
+        cls,
+        space: SearchSpace[Arch],
+        archs: Sequence[Arch],
+        names: Sequence[str],
+        dataset: str,
+        scores: Scores | None = None,
+        power: float = 0.0,
+    ) -> Self:
+        """Scale columns to architectures.
+
+        Args:
+            space: search space.
+            archs: `(n,)` architectures to scale to.
+            names: proxies in `scores`, else counts, else proxies whose scores ship with hwnas.
+            dataset: name of the data set that the networks are for.
+            scores: the user's scores.
+            power: exponent of the transform of counts.
+
+        Raises:
+            InvalidValueError: `names` is a text, or names something twice.
+            UnknownNameError: there is no such count, proxy or data set.
+            DataNotFoundError: scores are not shipped, or an architecture has none.
+        """
+        if isinstance(names, str) or len(set(names)) < len(names):
+            raise InvalidValueError(
+                f"`extra` must list different names, e.g. ['macs'], but got {names!r}."
+            )
+        images, given = get_dataset(dataset), scores or {}
+        columns = tuple(n for n in METRICS if n in names and n not in given)
+        known = {
+            name: given[name] if name in given else _shipped(space, name, images)
+            for name in names
+            if name not in columns
+        }
+        logs = counter_columns(space, archs, images, columns)
+        raw = score_columns(space, archs, known)
+        centres = logs.mean(axis=0)
+        spreads = _transform(logs - centres, power).std(axis=0)
+        spreads[spreads == 0] = 1.0
+        quantiles = np.array([_quantiles(column) for column in raw.T])
+        quantiles = quantiles.reshape(len(known), _QUANTILES)
+        return cls(space, images, power, columns, known, centres, spreads, quantiles)
+
+    def __call__(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n, c)` columns: counts, then scores.
+
+        Raises:
+            DataNotFoundError: an architecture has no score; names it.
+        """
+        logs = counter_columns(self.space, archs, self.dataset, self.counts) - self.centres
+        raw = score_columns(self.space, archs, self.scores)
+        places = np.linspace(-np.sqrt(3), np.sqrt(3), _QUANTILES)
+        columns = [
+            np.interp(column, quantiles, places)
+            for column, quantiles in zip(raw.T, self.quantiles, strict=True)
+        ]
+        ranked = np.nan_to_num(np.array(columns).T.reshape(raw.shape))
+        return join_columns(_transform(logs, self.power) / self.spreads, ranked)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Give the arrays of a predictor file, the scores among them.
+
+        Networks that one of the proxies has not scored are left out.
+        """
+        keys = sorted(set.intersection(*map(set, self.scores.values()))) if self.scores else []
+        table = [[known[key] for key in keys] for known in self.scores.values()]
+        arrays = {
+            "counts": np.array(self.counts, dtype=np.str_),
+            "proxies": np.array(list(self.scores), dtype=np.str_),
+            "keys": np.array(keys, dtype=np.str_),
+            "scores": np.array(table),
+            "centres": self.centres,
+            "spreads": self.spreads,
+            "quantiles": self.quantiles,
+        }
+        return {_PREFIX + name: array for name, array in arrays.items()}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        space: SearchSpace[Arch],
+        dataset: str,
+        power: float,
+        arrays: Mapping[str, npt.NDArray[Any]],
+    ) -> Self:
+        """Read what `to_arrays` gave for the same space, data set and power."""
+        parts = {n.removeprefix(_PREFIX): v for n, v in arrays.items() if n.startswith(_PREFIX)}
+        keys = parts["keys"].tolist()
+        scores = {
+            str(name): dict(zip(keys, column.tolist(), strict=True))
+            for name, column in zip(parts["proxies"], parts["scores"], strict=True)
+        }
+        counts = tuple(parts["counts"].tolist())
+        numbers = [parts[name] for name in ("centres", "spreads", "quantiles")]
+        return cls(space, get_dataset(dataset), power, counts, scores, *numbers)
+
+
+def _transform(logs: FloatArray, power: float) -> FloatArray:
+    """Transform positive ratios, given by their logarithms."""
+    return logs if power == 0 else np.expm1(power * logs) / power
+
+
+def _quantiles(column: FloatArray) -> FloatArray:
+    known = column[np.isfinite(column)]
+    if not len(known):
+        return np.zeros(_QUANTILES)
+    found: FloatArray = np.quantile(known, np.linspace(0, 1, _QUANTILES))
+    return found
+
+
+def _shipped(space: SearchSpace[Any], name: str, dataset: Dataset) -> Mapping[str, float]:
+    """Look up the scores of a proxy that ship with the package."""
+    shipped = shipped_scores(space.name, dataset.name)
+    if shipped is None or name not in shipped.columns:
+        make_proxies([name])  # names what is close to a wrong name
+    elif f"|{space!r}|" in shipped.about[name].identity:
+        return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
+    raise DataNotFoundError(
+        f"hwnas has no scores of {name} for {space!r} and {dataset.name}: score the networks with "
+        f"`hwnas score --out` and give the table as `scores`."
+    )

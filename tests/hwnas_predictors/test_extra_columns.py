@@ -1,0 +1,149 @@
+"""Counts and scores as features of every predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata, spearmanr
+
+from hwnas.costs.counters import CounterCost
+from hwnas.errors import DataNotFoundError, HwnasError
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import draw
+from hwnas.typing import FloatArray
+from hwnas_predictors.binary_relation import BinaryRelationPredictor
+from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
+from hwnas_predictors.extra_columns import ExtraColumns
+from hwnas_predictors.help import HelpPredictor
+from hwnas_predictors.transfer import TransferPredictor
+
+NETWORK: dict[str, Any] = {"hidden": 32, "layers": 2, "epochs": 60, "rate": 5e-3}
+KINDS: list[tuple[Any, dict[str, Any]]] = [
+    (TransferPredictor, {}),
+    (HelpPredictor, {"hidden": 32, "rounds": 400, "query": 64}),
+    (GcnPredictor, {**NETWORK, "epochs": 120}),
+    (MlpPredictor, NETWORK),
+    (BinaryRelationPredictor, {**NETWORK, "epochs": 120}),
+]
+
+
+def classes(space: NasBench201, n: int) -> list[Any]:
+    """Draw different networks."""
+    return list({space.canonical_key(arch): arch for arch in draw(space, n)}.values())
+
+
+def chance(space: NasBench201, archs: list[Any]) -> dict[str, float]:
+    """Score by chance, which nothing but the score itself tells."""
+    values = np.random.default_rng(5).normal(size=len(archs)).tolist()
+    return {space.canonical_key(arch): v for arch, v in zip(archs, values, strict=True)}
+
+
+@pytest.mark.parametrize("power", [0.0, 0.75])
+def test_counts_become_what_costs_become(space: NasBench201, power: float) -> None:
+    archs = draw(space, 50)
+    columns = ExtraColumns.fit(space, archs, ["macs", "layers"], "cifar10", power=power)
+    macs = CounterCost(space, "macs").predict(archs)
+    ratios = macs / np.exp(np.log(macs).mean())
+    wanted = np.log(ratios) if power == 0 else (ratios**power - 1) / power
+    found = columns(archs)
+    np.testing.assert_allclose(found[:, 0], wanted / wanted.std(), rtol=1e-9)
+    np.testing.assert_allclose(found.std(axis=0), 1.0)
+
+
+def test_scores_become_places(space: NasBench201) -> None:
+    archs = classes(space, 400)
+    known = {k: np.exp(9 * v) for k, v in chance(space, archs).items()}
+    keys = [space.canonical_key(arch) for arch in archs]
+    known[keys[3]], known[keys[4]] = np.nan, np.inf
+    columns = ExtraColumns.fit(space, archs, ["mine"], "cifar10", {"mine": known})
+    found = columns(archs)[:, 0]
+    assert found[3] == 0.0
+    assert found[4] == found.max() == pytest.approx(np.sqrt(3))
+    rest = np.setdiff1d(np.arange(len(archs)), [3, 4])
+    values = np.array([known[keys[i]] for i in rest])
+    share = (rankdata(values) - 0.5) / len(values)
+    # Between two quantiles the place follows the score, not its rank.
+    np.testing.assert_allclose(found[rest], np.sqrt(3) * (2 * share - 1), atol=0.13)
+    assert (np.diff(found[rest][np.argsort(values)]) >= 0).all()
+
+
+def test_equal_scores_are_one_place(space: NasBench201) -> None:
+    archs = classes(space, 30)
+    same = dict.fromkeys(map(space.canonical_key, archs), 7.0)
+    none = dict.fromkeys(map(space.canonical_key, archs), np.nan)
+    found = ExtraColumns.fit(space, archs, ["a", "b"], "cifar10", {"a": same, "b": none})(archs)
+    assert np.isfinite(found).all()
+    assert (np.ptp(found, axis=0) == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "settings"), KINDS)
+def test_predictors_learn_from_a_score_and_keep_it(
+    space: NasBench201, kind: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    archs = classes(space, 260)
+    known = chance(space, archs)
+    costs = np.exp(0.5 * np.array([known[space.canonical_key(arch)] for arch in archs]))
+    if kind is HelpPredictor:
+        settings = {**settings, "references": archs[:10]}
+    model = kind(space, extra=["mine"], scores={"mine": known}, **settings)
+    found = model.fit(archs[:150], costs[:150]).predict(archs[150:])
+    assert abs(spearmanr(found, costs[150:]).statistic) > 0.8
+    model.save(tmp_path / "p.npz")
+    loaded = kind.load(tmp_path / "p.npz")
+    np.testing.assert_array_equal(loaded.predict(archs[150:]), found)
+    assert list(loaded.extra) == ["mine"]
+    again = loaded.fit(archs[:150], costs[:150]).predict(archs[150:])
+    np.testing.assert_array_equal(again, found)
+
+
+@pytest.mark.parametrize("kind", [TransferPredictor, MlpPredictor])
+def test_counts_and_shipped_scores_are_found_by_name(
+    space: NasBench201, kind: Any, tmp_path: Path
+) -> None:
+    archs = draw(space, 80)
+    costs: FloatArray = CounterCost(space, "macs").predict(archs) / 1e6
+    model = kind(space, extra=("macs", "jacob_cov")).fit(archs, costs)
+    model.save(tmp_path / "p.npz")
+    loaded = kind.load(tmp_path / "p.npz")
+    whole = list(space)[::50]
+    np.testing.assert_array_equal(loaded.predict(whole), model.predict(whole))
+    assert set(loaded.scores) == {"jacob_cov"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"extra": "macs"}, "`extra` must list different names"),
+        ({"extra": ["macs", "macs"]}, "`extra` must list different names"),
+        ({"extra": ["mac"]}, "mac"),
+        ({"extra": ["macs"], "dataset": "cifar"}, "`dataset` must be one of"),
+        ({"extra": ["a"], "scores": {"a": {}}}, "`scores` must hold a of every architecture"),
+    ],
+)
+def test_unknown_columns_are_refused(
+    space: NasBench201, settings: dict[str, Any], text: str
+) -> None:
+    archs = draw(space, 5)
+    with pytest.raises(HwnasError, match=text):
+        TransferPredictor(space, **settings).fit(archs, [1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_scores_that_are_not_shipped_must_be_given() -> None:
+    space = NasBench201(cells=1)
+    with pytest.raises(DataNotFoundError, match="hwnas score --out"):
+        ExtraColumns.fit(space, draw(space, 5), ["jacob_cov"], "cifar10")
+
+
+def test_networks_without_a_score_stay_unknown_in_a_file(
+    space: NasBench201, tmp_path: Path
+) -> None:
+    archs = classes(space, 40)
+    a, b = chance(space, archs[:30]), chance(space, archs)
+    model = TransferPredictor(space, extra=["a", "b"], scores={"a": a, "b": b})
+    model.fit(archs[:30], np.arange(1.0, 31.0)).save(tmp_path / "p.npz")
+    for known in (model, TransferPredictor[Any].load(tmp_path / "p.npz")):
+        with pytest.raises(DataNotFoundError, match="`scores` must hold"):
+            known.predict(archs[35:])
