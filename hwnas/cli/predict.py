@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,7 +30,14 @@ Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
 Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+Device = Annotated[str | None, typer.Option(help="Name of the device. [default: mine]")]
+Runtime = Annotated[str, typer.Option(help="Software that ran the networks.")]
+Precision = Annotated[str, typer.Option(help="Number format.")]
+Batch = Annotated[int, typer.Option(min=1, help="Images a run.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 _POOLS = ("transfer", "help")
+_MINE = "mine"
+_UNKNOWN = "unknown"
 
 
 @app.command()
@@ -59,11 +67,11 @@ def adapt(
     out: Out,
     space: Space = "nasbench201",
     model: Pool = None,
-    device: Annotated[str, typer.Option(help="Name of the device.")] = "mine",
-    runtime: Annotated[str, typer.Option(help="Software that ran the networks.")] = "unknown",
-    precision: Annotated[str, typer.Option(help="Number format.")] = "float32",
-    batch: Annotated[int, typer.Option(min=1, help="Images a run.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    device: Device = None,
+    runtime: Runtime = _UNKNOWN,
+    precision: Precision = "float32",
+    batch: Batch = 1,
+    threads: Threads = None,
 ) -> None:
     """Make the predictor of a device from a few measured architectures.
 
@@ -74,10 +82,13 @@ def adapt(
 
     pool = _pool(space, model)
     table = read_measurements(measurements, pool.space)
-    key = DeviceKey(device, runtime, precision, batch, threads)
-    adapted = pool.adapt(table.archs, table.of(pool.metric, pool.unit), key)
-    adapted.save(out)
-    note(f"{out}: {pool.metric} in {pool.unit} on {key}; search with --cost predictor:{out}")
+    key = DeviceKey(device or _MINE, runtime, precision, batch, threads)
+    costs = table.of(pool.metric, pool.unit)
+    pool.adapt(table.archs, costs, key).save(out)
+    note(
+        f"{out}: {pool.metric} in {pool.unit} on {key} from {_amount(costs)}; search with --cost "
+        f"predictor:{out}"
+    )
 
 
 @app.command()
@@ -96,6 +107,33 @@ def train(
             "of costs."
         ),
     ] = "transfer",
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Count (params, macs, flops, peak_memory, layers) or proxy whose values are "
+            "features too; may be repeated."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Data set whose networks are counted and scored.")
+    ] = "cifar10",
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of `hwnas score --out` with the proxies. [default: shipped scores]"
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the device, for one column of costs. [default: the column's name, and "
+            "mine for a column such as latency_ms]"
+        ),
+    ] = None,
+    runtime: Runtime = _UNKNOWN,
+    precision: Precision = "float32",
+    batch: Batch = 1,
+    threads: Threads = None,
     seed: Seed = 0,
 ) -> None:
     """Learn a pool of devices, or a single device where there is one column of costs.
@@ -103,7 +141,7 @@ def train(
     Example: hwnas predict train --measurements lab.csv --out lab.npz
     """
     from hwnas import registry
-    from hwnas.cli.measurements import read_measurements
+    from hwnas.cli.measurements import column_name, read_measurements
     from hwnas.data.catalogue import sha256
     from hwnas.errors import InvalidValueError
     from hwnas.pareto.space_text import read_space
@@ -117,14 +155,26 @@ def train(
             f"`measurements` must have one column of costs for {method}, but got "
             f"{', '.join(table.columns)}: train on one device at a time."
         )
+    single = len(costs) == 1
+    key = DeviceKey(device or "", runtime, precision, batch, threads)
+    if not single and key != DeviceKey(""):
+        raise InvalidValueError(
+            f"`--device`, `--runtime` and the like must not be given for a pool, but got {key} and "
+            f"the columns {', '.join(table.columns)}: name the device to `hwnas predict adapt`."
+        )
     predictor = registry.load("predictors", method)(
-        read_space(space), metric, unit, seed=seed, data=sha256(measurements)
-    )
-    predictor.fit(table.archs, costs[0] if len(costs) == 1 else costs)
-    if len(costs) == 1:
-        predictor.device = DeviceKey(next(iter(table.columns)))
+        read_space(space), metric, unit, seed=seed, data=sha256(measurements),
+        extra=extra or [], dataset=dataset, scores=_scores(scores, read_space(space), extra or []),
+    )  # fmt: skip
+    predictor.fit(table.archs, costs[0] if single else costs)
+    if single:
+        column = next(iter(table.columns))
+        name = _MINE if column == column_name(metric, unit) else column
+        predictor.set_device(replace(key, device=device or name))
     predictor.save(out)
-    note(f"{out}: {metric} in {unit} of {', '.join(table.columns)}")
+    amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
+    where = f" on {predictor.device}" if single else ""
+    note(f"{out}: {metric} in {unit}{where}: {amounts}")
 
 
 @app.command()
@@ -229,6 +279,39 @@ def _coverage(predictor: Any, archs: list[Any], costs: FloatArray) -> float | No
         return None
     low, high = predictor.predict_interval(archs, 0.9).T
     return float(((low <= costs) & (costs <= high)).mean())
+
+
+def _scores(
+    path: Path | None, space: SearchSpace[Any], names: list[str]
+) -> dict[str, dict[str, float]] | None:
+    """Read the proxies of a table that are among the names, by canonical key."""
+    if path is None:
+        return None
+    from hwnas.errors import InvalidValueError
+    from hwnas.ranking.score_table import read_scores
+
+    table = read_scores(path, space)
+    keys = [space.canonical_key(arch) for arch in table.archs]
+    found = {
+        name: dict(zip(keys, column.tolist(), strict=True))
+        for name, column in table.columns.items()
+        if name in names
+    }
+    if not found:
+        raise InvalidValueError(
+            f"`--extra` must name proxies of {str(path)!r}, but got {', '.join(names) or 'none'}: "
+            f"there are {', '.join(table.columns)}."
+        )
+    return found
+
+
+def _amount(costs: FloatArray) -> str:
+    """Say how many costs are there."""
+    import numpy as np
+
+    known = int(np.isfinite(costs).sum())
+    missing = f", {len(costs) - known} empty" if known < len(costs) else ""
+    return f"{known} measurements{missing}"
 
 
 def _quoted(text: str) -> str:

@@ -11,7 +11,8 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas import __version__
-from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
 from hwnas.export.atomic import write_bytes
 from hwnas.typing import DeviceKey, Direction
 
@@ -105,6 +106,24 @@ class PredictorFile:
                     f"`{name}` must be {found!r}, which the predictor was made for, but got "
                     f"{wanted!r}: adapt or train a predictor for it with `hwnas predict`."
                 )
+
+
+@contextmanager
+def insist_on_whole(file: PredictorFile) -> Iterator[None]:
+    """Say in one line what a predictor misses in its file while it is made.
+
+    Raises:
+        DataFormatError: an array or a setting is missing or unfit.
+    """
+    try:
+        yield
+    except HwnasError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataFormatError(
+            f"The predictor file must hold all that a {file.kind} predictor needs, but is damaged: "
+            f"{str(error).strip().splitlines()[0]}."
+        ) from error
 
 
 def read_predictor_file(path: str | os.PathLike[str], kind: str | None = None) -> PredictorFile:

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from hwnas import registry
-from hwnas.costs.predictor_file import ANY_SPACE, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import (
+    ANY_SPACE,
+    PredictorFile,
+    insist_on_whole,
+    read_predictor_file,
+)
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data.datasets import Dataset
-from hwnas.errors import DataFormatError, HwnasError, InvalidValueError
+from hwnas.errors import InvalidValueError
 from hwnas.typing import CostModel, Predictor, SearchSpace
 
 
@@ -29,15 +34,8 @@ def make_predictor(file: PredictorFile) -> Predictor[Any]:
         DataFormatError: an array or a setting is missing or unfit.
     """
     kind = registry.load("predictors", file.kind)
-    try:
+    with insist_on_whole(file):
         return cast(Predictor[Any], kind.from_file(file))
-    except HwnasError:
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DataFormatError(
-            f"The predictor file must hold all that a {file.kind} predictor needs, but is damaged: "
-            f"{str(error).strip().splitlines()[0]}."
-        ) from error
 
 
 class PredictorSource:

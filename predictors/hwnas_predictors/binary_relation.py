@@ -20,7 +20,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.typing import Arch, Direction, FloatArray, SearchSpace
 from hwnas_predictors.brp_nas import NetworkPredictor, graph_tensors
-from hwnas_predictors.device_predictor import known_costs
+from hwnas_predictors.device_predictor import known_costs, refuse_std
 from hwnas_predictors.gcn import BinaryRelation
 from hwnas_predictors.graph_batches import graph_labels
 from hwnas_predictors.network_training import minimise, outputs
@@ -82,6 +82,7 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
             )
         self._network, self._values = network, np.sort(values[known])
         self._measured = torch.from_numpy(outputs(network.body, inputs)).float()
+        self._name_device()
         return self
 
     def win_share(self, archs: Sequence[Arch]) -> FloatArray:
@@ -98,8 +99,13 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
             ]
         return torch.stack(shares).double().numpy()
 
-    def predict(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give `(n,)` values in `unit`: quantiles of the measured ones."""
+    def predict(self, archs: Sequence[Arch], return_std: bool = False) -> FloatArray:
+        """Give `(n,)` values in `unit`: quantiles of the measured ones.
+
+        Raises:
+            InvalidValueError: `fit` was not called, or standard deviations are wanted.
+        """
+        refuse_std(self, return_std)
         shares = self.win_share(archs)
         found: FloatArray = np.quantile(self._values, shares) if len(shares) else shares
         return found

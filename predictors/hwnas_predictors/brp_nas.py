@@ -21,7 +21,12 @@ from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.spaces.nasbench201 import NasBench201, operation_graph
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
-from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
+from hwnas_predictors.device_predictor import (
+    ANY_DEVICE,
+    DevicePredictor,
+    known_costs,
+    refuse_std,
+)
 from hwnas_predictors.encodings import one_hot, one_hot_names
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.gcn import GraphRegression
@@ -114,12 +119,16 @@ class NetworkPredictor(DevicePredictor[Arch]):
                 network, loss, len(targets), epochs=self.epochs, batch=self.batch, rate=self.rate
             )
         self._network, self._centre, self._scale = network, centre, scale
-        if self.device == ANY_DEVICE:
-            self.device = DeviceKey("measured")
+        self._name_device()
         return self
 
-    def predict(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give `(n,)` costs in `unit`; `InvalidValueError` before `fit`."""
+    def predict(self, archs: Sequence[Arch], return_std: bool = False) -> FloatArray:
+        """Give `(n,)` costs in `unit`.
+
+        Raises:
+            InvalidValueError: `fit` was not called, or standard deviations are wanted.
+        """
+        refuse_std(self, return_std)
         network = self._require_network()
         if not len(archs):
             return np.zeros(0)
@@ -146,6 +155,11 @@ class NetworkPredictor(DevicePredictor[Arch]):
         made._network = made.make_network()
         set_weights(made._network, file.arrays)
         return made
+
+    def _name_device(self) -> None:
+        """Tell one device, which was learned from, from a pool."""
+        if self.device == ANY_DEVICE:
+            self.device = DeviceKey("measured")
 
     def _extra_tensor(self, archs: Sequence[Arch]) -> Tensor:
         return torch.from_numpy(self._extra_columns(archs)).float()

@@ -10,13 +10,19 @@ from typing import Any, ClassVar, Generic, Self
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.costs.predictor_file import Facts, PredictorFile, read_predictor_file
+from hwnas.costs.predictor_file import (
+    Facts,
+    PredictorFile,
+    insist_on_whole,
+    read_predictor_file,
+)
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.pareto.space_text import read_space
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.extra_columns import ExtraColumns, Scores
 
 ANY_DEVICE = DeviceKey("any")
+_FEWEST_COSTS = 2
 
 
 class DevicePredictor(ABC, Generic[Arch]):
@@ -80,7 +86,22 @@ class DevicePredictor(ABC, Generic[Arch]):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a file written by `save`; `DataFormatError` if it is not one."""
-        return cls.from_file(read_predictor_file(path, cls.kind))
+        file = read_predictor_file(path, cls.kind)
+        with insist_on_whole(file):
+            return cls.from_file(file)
+
+    def set_device(self, device: DeviceKey) -> None:
+        """Name the device that was learned.
+
+        Raises:
+            InvalidValueError: its name is ``any``, which marks pools.
+        """
+        if device.device == ANY_DEVICE.device:
+            raise InvalidValueError(
+                f"`device` must be the name of one device, but got {device.device!r}, which marks "
+                f"a pool of devices."
+            )
+        self.device = device
 
     def get_settings(self) -> dict[str, Any]:
         """Give the arguments that are settings by name."""
@@ -128,6 +149,8 @@ class DevicePredictor(ABC, Generic[Arch]):
     @classmethod
     def _unfitted(cls, file: PredictorFile, **settings: Any) -> Self:
         """Make a predictor with a file's facts that has learned nothing."""
+        if missing := [name for name in cls.settings if name not in settings]:
+            raise KeyError(f"the setting {missing[0]} is missing")
         facts = file.facts
         space: SearchSpace[Any] = read_space(facts.space)
         made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
@@ -138,20 +161,54 @@ class DevicePredictor(ABC, Generic[Arch]):
         return made
 
 
+def cost_array(costs: npt.ArrayLike) -> FloatArray:
+    """Give costs as numbers.
+
+    Raises:
+        InvalidValueError: there is something else among them, or rows differ in length.
+    """
+    try:
+        return np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"`costs` must be numbers, as many for every device, but are not: {error}."
+        ) from error
+
+
 def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Give costs of one device as `(n,)`, and which of them are there.
 
     Raises:
         InvalidValueError: the shape differs, a cost is not positive, or fewer than two are there.
     """
-    values = np.asarray(costs, dtype=np.float64)
+    values = cost_array(costs)
     if values.shape != (n,):
         raise InvalidValueError(
             f"`costs` must have one value an architecture, ({n},), but got {values.shape}."
         )
     known = ~np.isnan(values)
-    if known.sum() < 2 or not (np.isfinite(values[known]) & (values[known] > 0)).all():
+    wrong = np.flatnonzero(known & ~(np.isfinite(values) & (values > 0)))
+    if len(wrong):
         raise InvalidValueError(
-            f"`costs` must be positive and at least two, but got {values[known].tolist()[:5]}."
+            f"`costs` must be positive, but got {values[wrong[0]]} at {wrong[0]}: give NaN where a "
+            f"measurement failed."
+        )
+    if known.sum() < _FEWEST_COSTS:
+        raise InvalidValueError(
+            f"`costs` must hold at least {_FEWEST_COSTS} values, but got {known.sum()} and "
+            f"{n - known.sum()} missing ones: measure more architectures."
         )
     return values, known
+
+
+def refuse_std(predictor: object, return_std: bool) -> None:
+    """Say that a predictor gives no standard deviations if they are wanted.
+
+    Raises:
+        InvalidValueError: they are.
+    """
+    if return_std:
+        raise InvalidValueError(
+            f"`return_std` must be False, since {type(predictor).__name__} gives costs alone: use "
+            f"TransferPredictor for standard deviations."
+        )

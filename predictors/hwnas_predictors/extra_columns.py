@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self
@@ -11,8 +12,8 @@ import numpy.typing as npt
 
 from hwnas.costs.counters import METRICS, Metric
 from hwnas.data.datasets import Dataset, get_dataset
-from hwnas.errors import DataNotFoundError, InvalidValueError
-from hwnas.proxies import make_proxies
+from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
+from hwnas.proxies import proxy_names
 from hwnas.ranking.shipped import shipped_scores
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_predictors.encodings import counter_columns, join_columns, score_columns
@@ -169,7 +170,8 @@ def _shipped(space: SearchSpace[Any], name: str, dataset: Dataset) -> Mapping[st
     """Look up the scores of a proxy that ship with the package."""
     shipped = shipped_scores(space.name, dataset.name)
     if shipped is None or name not in shipped.columns:
-        make_proxies([name])  # names what is close to a wrong name
+        if re.split("[.:]", name)[0] not in proxy_names():
+            raise unknown_name("extra", name, (*METRICS, *proxy_names()))
     elif f"|{space!r}|" in shipped.about[name].identity:
         return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
     raise DataNotFoundError(

@@ -25,7 +25,12 @@ from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
-from hwnas_predictors.device_predictor import DevicePredictor, known_costs
+from hwnas_predictors.device_predictor import (
+    DevicePredictor,
+    cost_array,
+    known_costs,
+    refuse_std,
+)
 from hwnas_predictors.encodings import join_columns, one_hot, one_hot_names
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.network_training import set_weights, weights_of
@@ -168,9 +173,9 @@ class HelpPredictor(DevicePredictor[Arch]):
         """Learn a pool from `(d, n)` positive costs in `unit`, or one device from `(n,)`.
 
         NaN is a missing value; a device without a reference's cost, or fewer than two costs, is
-        an `InvalidValueError`.
+        an `InvalidValueError`, and so is a pool without an architecture that every device has.
         """
-        table = np.asarray(costs, dtype=np.float64)
+        table = cost_array(costs)
         rows = [known_costs(row, len(archs))[0] for row in np.atleast_2d(table)]
         rng = np.random.default_rng(self.seed)
         if self.references is None:
@@ -179,10 +184,13 @@ class HelpPredictor(DevicePredictor[Arch]):
             self._chosen = list(dict.fromkeys(archs[i] for i in drawn))
         else:
             self._chosen = list(self.references)
-        at = self._rows_of_references(archs)
+        if not self._chosen:
+            raise InvalidValueError(
+                "`references` must be architectures that every device has a cost of, but there is "
+                "none: their costs describe a device."
+            )
         logs = np.log(np.stack(rows))
-        if not np.isfinite(logs[:, at]).all():
-            raise InvalidValueError("`costs` must have every reference's cost on every device.")
+        at = self._rows_of_references(archs, np.asarray(np.isfinite(logs).all(axis=0)))
         logs -= logs[:, at].mean(axis=1, keepdims=True)
         self._fit_extra(archs)
         with seeded(self.seed):
@@ -200,7 +208,7 @@ class HelpPredictor(DevicePredictor[Arch]):
         """Give the predictor of a device from `(s,)` costs, those of the references among them."""
         self._require_network()
         adapted = copy.copy(self)
-        adapted.device = device or DeviceKey("new device")
+        adapted.set_device(device or DeviceKey("new device"))
         adapted._learn(support, costs)
         return adapted
 
@@ -223,8 +231,13 @@ class HelpPredictor(DevicePredictor[Arch]):
                 found.setdefault(arch)
         return list(found)
 
-    def predict(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give `(n,)` costs in `unit`; `InvalidValueError` before an adaptation."""
+    def predict(self, archs: Sequence[Arch], return_std: bool = False) -> FloatArray:
+        """Give `(n,)` costs in `unit`.
+
+        Raises:
+            InvalidValueError: nothing was adapted to, or standard deviations are wanted.
+        """
+        refuse_std(self, return_std)
         self._require_network()
         if self._adapted is None:
             raise InvalidValueError(
@@ -282,9 +295,7 @@ class HelpPredictor(DevicePredictor[Arch]):
 
     def _learn(self, support: Sequence[Arch], costs: npt.ArrayLike) -> None:
         values, known = known_costs(costs, len(support))
-        at = self._rows_of_references(support)
-        if not known[at].all():
-            raise InvalidValueError("`costs` must have every reference's cost, but one is missing.")
+        at = self._rows_of_references(support, known)
         self._centre = float(np.log(values[at]).mean())
         logs = torch.from_numpy(np.log(values) - self._centre).float()
         there = torch.from_numpy(known)
@@ -294,13 +305,13 @@ class HelpPredictor(DevicePredictor[Arch]):
             weights = descend_safely(weights, rates, features, logs[there], self.steps)
         self._adapted = [weight.detach() for weight in weights]
 
-    def _rows_of_references(self, archs: Sequence[Arch]) -> list[int]:
-        number = {arch: i for i, arch in enumerate(archs)}
+    def _rows_of_references(self, archs: Sequence[Arch], known: npt.NDArray[np.bool_]) -> list[int]:
+        number = {archs[i]: i for i in np.flatnonzero(known).tolist()}
         missing = [str(arch) for arch in self._chosen if arch not in number]
-        if missing or not self._chosen:
+        if missing:
             raise InvalidValueError(
-                f"`support` must hold every reference, but {len(missing)} are missing, e.g. "
-                f"{missing[:1]}: measure them too."
+                f"`costs` must have every reference's cost, but {len(missing)} of "
+                f"{len(self._chosen)} are missing, e.g. of {missing[0]}: measure them too."
             )
         return [number[arch] for arch in self._chosen]
 

@@ -21,7 +21,12 @@ from hwnas.errors import InvalidValueError
 from hwnas.seeding import derive_seed
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
-from hwnas_predictors.device_predictor import ANY_DEVICE, DevicePredictor, known_costs
+from hwnas_predictors.device_predictor import (
+    ANY_DEVICE,
+    DevicePredictor,
+    cost_array,
+    known_costs,
+)
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
 from hwnas_predictors.encodings import join_columns
 from hwnas_predictors.extra_columns import Scores
@@ -96,7 +101,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         Raises:
             InvalidValueError: shapes do not match, or a device has fewer than two costs.
         """
-        table = np.asarray(costs, dtype=np.float64)
+        table = cost_array(costs)
         rows = np.atleast_2d(table)
         for row in rows:
             known_costs(row, len(archs))
@@ -122,12 +127,13 @@ class TransferPredictor(DevicePredictor[Arch]):
             device: key of the device.
 
         Raises:
-            InvalidValueError: nothing was fitted, or fewer than two costs are given.
+            InvalidValueError: nothing was fitted, fewer than two costs are given, or the device
+                is called ``any``.
         """
         self._require_prior()
         values, _ = known_costs(costs, len(support))
         adapted = copy.copy(self)
-        adapted.device = device or DeviceKey("new device")
+        adapted.set_device(device or DeviceKey("new device"))
         adapted._learn(support, values)
         return adapted
 
@@ -231,12 +237,13 @@ class TransferPredictor(DevicePredictor[Arch]):
         operations = settings.pop("operations")
         made = cls._unfitted(file, **settings)
         made._features = ArchFeatures(made.space, operations)
-        means = tuple(arrays[f"mean_{i}"] for i in range(sum(n[:5] == "mean_" for n in arrays)))
+        # The components have a variance and no mean.
+        means = tuple(arrays[f"mean_{i}"] for i in range(len(arrays["variances"]) - 1))
         noise = LogNormal(*map(float, arrays["noise"]))
         made._prior = DevicePrior(means, arrays["components"], arrays["variances"], noise)
-        if "centre" in arrays:
-            start = "posterior_"
-            parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+        start = "posterior_"
+        parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+        if parts or made.device != ANY_DEVICE:
             made._posterior = Posterior(**parts)
             made._centre = float(arrays["centre"])
         return made

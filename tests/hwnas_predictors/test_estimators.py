@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from hwnas.costs.predictor_source import make_predictor
-from hwnas.errors import DataFormatError, UnknownNameError
+from hwnas.errors import DataFormatError, InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas_predictors.binary_relation import BinaryRelationPredictor
 from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
@@ -38,11 +39,61 @@ def test_a_file_that_lacks_something_is_refused_in_one_line(
 ) -> None:
     model = TransferPredictor(space, sample=40).fit(devices.archs, devices.costs[:4])
     whole = model.to_file()
-    for name in ("components", "variances", "noise"):
+    for name in ("components", "variances", "noise", "mean_1"):
         arrays = {n: a for n, a in whole.arrays.items() if n != name}
         with pytest.raises(DataFormatError, match=name):
             make_predictor(replace(whole, arrays=arrays))
     with pytest.raises(DataFormatError, match="operations"):
         make_predictor(replace(whole, settings={"power": 0.75}))
+    settings = {n: v for n, v in whole.settings.items() if n != "seed"}
+    with pytest.raises(DataFormatError, match="seed"):
+        make_predictor(replace(whole, settings=settings))
+    adapted = model.adapt(devices.archs[:9], devices.costs[5, :9]).to_file()
+    for name in ("centre", "posterior_basis"):
+        arrays = {n: a for n, a in adapted.arrays.items() if n != name}
+        with pytest.raises(DataFormatError, match=name.removeprefix("posterior_")):
+            make_predictor(replace(adapted, arrays=arrays))
+    # A device without any posterior is no pool.
+    with pytest.raises(DataFormatError):
+        make_predictor(replace(adapted, arrays=whole.arrays))
     made: Any = make_predictor(whole)
     assert np.array_equal(made._prior.components, whole.arrays["components"])
+
+
+def test_a_damaged_file_is_one_line_for_load_too(
+    space: NasBench201, devices: SyntheticDevices, tmp_path: Path
+) -> None:
+    model = MlpPredictor(space, epochs=1).fit(devices.archs[:5], devices.costs[0, :5])
+    whole = model.to_file()
+    arrays = {n: a for n, a in whole.arrays.items() if n != "target"}
+    replace(whole, arrays=arrays).write(tmp_path / "p.npz")
+    with pytest.raises(DataFormatError, match="target"):
+        MlpPredictor.load(tmp_path / "p.npz")
+
+
+@pytest.mark.parametrize("kind", [HelpPredictor, GcnPredictor, MlpPredictor])
+def test_standard_deviations_are_refused_by_name(kind: Any, space: NasBench201) -> None:
+    with pytest.raises(InvalidValueError, match=f"{kind.__name__} gives costs alone"):
+        kind(space).predict([], return_std=True)
+
+
+@pytest.mark.parametrize(
+    ("costs", "text"),
+    [
+        ([1.0, 2.0, -3.0, 4.0], "-3.0 at 2"),
+        ([1.0, 2.0, np.inf, 4.0], "inf at 2"),
+        ([1.0, np.nan, np.nan, np.nan], "got 1 and 3 missing"),
+        (["a", "b", "c", "d"], "must be numbers"),
+        ([[1.0, 2.0], [1.0]], "as many for every device"),
+        ([1.0, 2.0], r"\(4,\), but got \(2,\)"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_costs_are_named(kind: Any, space: NasBench201, costs: Any, text: str) -> None:
+    with pytest.raises(InvalidValueError, match=text):
+        kind(space).fit(list(space)[:4], costs)
+
+
+def test_a_relation_is_of_one_device(space: NasBench201) -> None:
+    model = BinaryRelationPredictor(space, hidden=4, layers=1, epochs=1)
+    assert model.fit(list(space)[:4], [1.0, 2.0, 3.0, 4.0]).device.device == "measured"

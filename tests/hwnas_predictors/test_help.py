@@ -80,7 +80,7 @@ def test_unit_of_the_costs_does_not_matter(
 
 
 def test_references_must_be_measured(pool: HelpPredictor[Any], devices: SyntheticDevices) -> None:
-    with pytest.raises(InvalidValueError, match="`support` must hold every reference"):
+    with pytest.raises(InvalidValueError, match="every reference's cost, but 1 of 10 are"):
         pool.adapt(devices.archs[:9], devices.costs[11, :9])
 
 
@@ -99,3 +99,21 @@ def test_steps_never_raise_the_error_on_the_support(
         errors.append(np.mean(gaps**2))
     assert np.diff(errors).max() < 1e-6
     assert errors[-1] < 0.9 * errors[0]
+
+
+def test_a_reference_that_is_listed_twice_needs_one_cost(
+    pool: HelpPredictor[Any], devices: SyntheticDevices
+) -> None:
+    archs = [*devices.archs[:10], devices.archs[0]]
+    costs = np.append(devices.costs[11, :10], np.nan)
+    once = pool.adapt(archs[:10], costs[:10]).predict(devices.archs)
+    np.testing.assert_array_equal(pool.adapt(archs, costs).predict(devices.archs), once)
+
+
+def test_a_pool_needs_architectures_that_every_device_has(
+    space: NasBench201, devices: SyntheticDevices
+) -> None:
+    costs = devices.costs[:2, :20].copy()
+    costs[0, ::2] = costs[1, 1::2] = np.nan
+    with pytest.raises(InvalidValueError, match="`references` must be architectures that every"):
+        HelpPredictor(space, **SMALL).fit(devices.archs[:20], costs)

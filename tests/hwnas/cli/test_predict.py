@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from hwnas.cli import main
+from hwnas.costs.predictor_file import read_predictor_file
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.testing import draw
 
 SPACE = NasBench201()
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
@@ -103,6 +105,54 @@ def test_train_learns_a_network(
     assert row["coverage_90"] is None
     assert run("export", str(out), "--arch", cells[50], "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == {"arch", "latency_ms"}
+
+
+def test_train_takes_counts_and_scores_of_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = list(
+        {SPACE.canonical_key(a): a for a in map(parse_cell, map(str, draw(SPACE, 90)))}.values()
+    )
+    rng = np.random.default_rng(0)
+    score = dict(zip(cells, rng.normal(size=len(cells)), strict=True))
+    table, seen, out = (tmp_path / n for n in ("scores.csv", "seen.csv", "own.npz"))
+    table.write_text("\n".join(["arch,naswot", *(f"{a},{v}" for a, v in score.items())]))
+    seen.write_text("\n".join(["arch,lab_ms", *(f"{a},{2 + v / 9}" for a, v in score.items())]))
+    command = ["train", "--measurements", str(seen), "--out", str(out), "--scores", str(table)]
+    assert run(*command, "--extra", "naswot", "--extra", "macs", "--runtime", "trt") == 0
+    assert f"lab_ms/trt/float32/b1: lab_ms ({len(cells)} measurements)" in capsys.readouterr().err
+    assert run("evaluate", str(out), "--measurements", str(seen).replace("seen", "new")) == 2
+    new = tmp_path / "new.csv"
+    new.write_text(seen.read_text().replace("lab_ms", "latency_ms"))
+    capsys.readouterr()
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] > 0.95
+    for names, text in (([], "`--extra` must name proxies"), (["naswt"], "`--extra` must")):
+        argv = [part for name in names for part in ("--extra", name)]
+        assert run(*command, *argv) == 2
+        assert text in capsys.readouterr().err
+
+
+def test_the_device_is_named_where_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = [str(a) for a in draw(SPACE, 12)]
+    one, out = write(tmp_path / "one.csv", archs), tmp_path / "one.npz"
+    one.write_text(one.read_text() + f"\n{CELL},\n")
+    command = ["train", "--measurements", str(one), "--out", str(out)]
+    for given, device in (([], "mine"), (["--device", "jetson", "--batch", "8"], "jetson")):
+        assert run(*command, *given) == 0
+        assert read_predictor_file(out).facts.device.device == device
+        assert "12 measurements, 1 empty" in capsys.readouterr().err
+    two = tmp_path / "two.csv"
+    two.write_text("\n".join(["arch,a,b", *(f"{a},{latency(a)},1" for a in archs)]))
+    pool = ["train", "--measurements", str(two), "--out", str(out), "--device", "jetson"]
+    assert run(*pool) == 2
+    assert "must not be given for a pool" in capsys.readouterr().err
+    for command in (["train"], ["adapt"]):
+        argv = [*command, "--measurements", str(one), "--device", "any", "--out", str(out)]
+        assert run(*argv) == 2
+        assert "marks a pool" in capsys.readouterr().err
 
 
 def test_help_learns_a_pool_and_asks_for_its_references(
