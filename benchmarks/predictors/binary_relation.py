@@ -5,9 +5,11 @@ networks, drawn at random or chosen in five iterations of which half goes to the
 ones (Dudziak et al., 2020, Sec. 4). Printed are Kendall's rank correlation over the networks that
 were not trained, the same over the best tenth of them, and the test accuracy of the network with
 the best validation accuracy among the trained ones and the ten that the predictor ranks highest;
-mean and standard deviation over seeds. Needs HWNAS_DATA::
+mean and standard deviation over seeds. With ``--extra`` the networks also see zero-cost scores that
+ship with hwnas. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.binary_relation --samples 25 50 100 --seeds 5
+    python -m benchmarks.predictors.binary_relation --extra jacob_cov params
 """
 
 from __future__ import annotations
@@ -68,12 +70,12 @@ class Networks:
         return [*ranks, self.test[seen[np.argmax(self.validation[seen])]]]
 
 
-def run(method: str, networks: Networks, n: int, seed: int) -> list[float]:
+def run(method: str, networks: Networks, n: int, seed: int, extra: Sequence[str]) -> list[float]:
     """Train `n` networks, predict all, and judge."""
     row = {cell: i for i, cell in enumerate(networks.cells)}
     if method == "relation, iterative":
         chosen, _ = select_iteratively(
-            relation := BinaryRelationPredictor[Cell](SPACE, seed=seed),
+            relation := BinaryRelationPredictor[Cell](SPACE, seed=seed, extra=extra),
             networks.cells,
             lambda cells: networks.validation[[row[cell] for cell in cells]],
             budget=n,
@@ -85,9 +87,11 @@ def run(method: str, networks: Networks, n: int, seed: int) -> list[float]:
     trained = np.random.default_rng(seed).choice(len(networks.cells), n, replace=False)
     cells, values = [networks.cells[i] for i in trained], networks.validation[trained]
     if method == "regression":
-        regression = GcnPredictor[Cell](SPACE, "accuracy", "percent", "maximize", seed=seed)
+        regression = GcnPredictor[Cell](
+            SPACE, "accuracy", "percent", "maximize", seed=seed, extra=extra
+        )
         return networks.judge(trained, regression.fit(cells, values).predict(networks.cells))
-    relation = BinaryRelationPredictor[Cell](SPACE, seed=seed).fit(cells, values)
+    relation = BinaryRelationPredictor[Cell](SPACE, seed=seed, extra=extra).fit(cells, values)
     return networks.judge(trained, relation.win_share(networks.cells))
 
 
@@ -97,6 +101,7 @@ def main() -> None:
     parser.add_argument("--method", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--samples", type=int, nargs="+", default=[25, 50, 100])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--extra", nargs="+", default=[], help="proxies that the networks see too")
     arguments = parser.parse_args()
     print(f"| data set | method | trained | {' | '.join(COLUMNS)} |")
     print("| --- " * (3 + len(COLUMNS)) + "|")
@@ -106,7 +111,9 @@ def main() -> None:
         print(f"| {dataset} | best possible | | | | {best:.2f} |")
         for n in arguments.samples:
             for method in arguments.method:
-                figures = [run(method, networks, n, seed) for seed in range(arguments.seeds)]
+                figures = [
+                    run(method, networks, n, s, arguments.extra) for s in range(arguments.seeds)
+                ]
                 means, spreads = np.mean(figures, axis=0), np.std(figures, axis=0)
                 texts = [
                     f"{mean:.{places}f} ± {spread:.{places}f}"

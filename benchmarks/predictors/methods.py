@@ -33,6 +33,14 @@ COMPONENTS = 6
 _PENALTY = 0.1
 _COUNTED = 400
 _CHECKED = 20
+# Costs of this space are products with the resolution, so their logarithms add up.
+_POWERS = {"mobilenetv3": 0.0}
+_POWER = 0.75
+
+
+def power_of(space: str) -> float:
+    """Give the exponent of the transfer model's transform for a space."""
+    return _POWERS.get(space, _POWER)
 
 
 def interval_rows(n: int) -> npt.NDArray[np.intp]:

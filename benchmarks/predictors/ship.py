@@ -1,6 +1,6 @@
 """Make the pools of devices that come with hwnas: one file a search space.
 
-Usage: python benchmarks/predictors/ship.py [SPACE ...]
+Usage: python -m benchmarks.predictors.ship [SPACE ...]
 
 Learns from HELP's published latencies (all devices of a space; MIT licence) and writes
 ``predictors/hwnas_predictors/shipped/SPACE.npz``. The file states the checksum of the data.
@@ -11,15 +11,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from benchmarks.predictors.methods import power_of
 from hwnas.data.device_pool import device_pool
 from hwnas.data.help import HELP_SPACES
 from hwnas_predictors.transfer import TransferPredictor
 
 FOLDER = Path(__file__).parents[2] / "predictors/hwnas_predictors/shipped"
 SEED = 0
-# Costs of this space are products with the resolution, so their logarithms add up.
-POWERS = {"mobilenetv3": 0.0}
-POWER = 0.75
 
 
 def main() -> None:
@@ -29,7 +27,7 @@ def main() -> None:
             pool.space,
             pool.metric,
             pool.unit,
-            power=POWERS.get(name, POWER),
+            power=power_of(name),
             seed=SEED,
             data=f"HELP {name} {pool.fingerprint}",
         )

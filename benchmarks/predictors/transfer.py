@@ -32,8 +32,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from benchmarks.predictors.methods import Method, Rows, interval_rows, make_methods
+from benchmarks.predictors.methods import Method, Rows, interval_rows, make_methods, power_of
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
+from hwnas.data.help import help_dataset
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto.metrics import front_quality, is_non_dominated
 from hwnas.typing import FloatArray
@@ -155,7 +156,12 @@ def study(
     lines: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
     for train, tests in splits(pool, arguments.leave_one_out, arguments.device):
         learned = pool.select(train)
-        predictor = TransferPredictor[Any](pool.space).fit(archs, learned.costs)
+        predictor = TransferPredictor[Any](
+            pool.space,
+            power=power_of(pool.space.name),
+            extra=arguments.extra,
+            dataset=help_dataset(pool.space.name),
+        ).fit(archs, learned.costs)
         methods = make_methods(pool, learned, predictor)
         for name in arguments.methods:
             for n, repeats in sizes(name, arguments):
@@ -183,6 +189,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--samples", type=int, nargs="+", default=[5, 10, 20, 50, 100])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *MORE], default=METHODS)
+    parser.add_argument(
+        "--extra", nargs="+", default=[], help="counts and proxies the transfer model sees too"
+    )
     arguments = parser.parse_args()
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
     print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")

@@ -1,6 +1,6 @@
 """Pools of devices that come with the package, one file a search space.
 
-`benchmarks/predictors/ship.py` makes the files from HELP's published latencies (Lee et al.,
+`python -m benchmarks.predictors.ship` makes the files from HELP's published latencies (Lee et al.,
 NeurIPS 2021; MIT licence). A file holds the prior alone: principal components of the devices and
 the scales of features, from which no published latency can be read.
 """
