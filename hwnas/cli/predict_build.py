@@ -104,6 +104,7 @@ def _show(made: Any, as_json: bool) -> None:
     summary = {
         "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
         "networks": len(final),
+        "networks_unseen": made.unseen,
         "networks_left_out": made.left_out,
         "within_10_percent": float(np.mean(np.abs(final / made.measured_ms - 1) <= 0.1)),
         "relative_std": predictor.relative_std,
@@ -120,4 +121,5 @@ def _show(made: Any, as_json: bool) -> None:
         for kind, choice in sorted(made.choices.items())
     ]
     print_table(["kernel", "measured", "regressor", "held out within 10 %"], rows)
-    print_table(["whole networks, calibrated", "value"], list(summary.items()))
+    title = "unseen" if made.unseen else "made of measured kernels"
+    print_table([f"whole networks, {title}", "value"], list(summary.items()))

@@ -90,9 +90,12 @@ class Build:
         predictor: the predictor.
         samples: measured kernels by type.
         choices: regressor of each type, with held-out errors.
-        predicted_ms: `(n,)` predictions for the held-out networks.
+        predicted_ms: `(n,)` predictions for the whole networks that calibrate the sum, each after
+            a calibration by all others.
         measured_ms: `(n,)` their latencies.
-        left_out: held-out networks with a type of kernel that no other network has.
+        unseen: whether the kernels of these networks were not measured for them: where no search
+            space is given there are no further networks.
+        left_out: networks with a type of kernel that no other network has.
     """
 
     predictor: KernelPredictor[Any]
@@ -100,6 +103,7 @@ class Build:
     choices: dict[str, Choice]
     predicted_ms: FloatArray
     measured_ms: FloatArray
+    unseen: bool
     left_out: int
 
 
@@ -165,10 +169,15 @@ def build_predictor(
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
     measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told)
     held_out = [kernels[i] for i in known[: len(measured)]]
-    calibrated = predictor.calibrate(held_out, measured)
-    predicted = np.array([calibrated.predict_kernels(found) for found in held_out])
-    left_out = len(drawn) - len(known)
-    return Build(calibrated, samples, choices, predicted, measured, left_out)
+    return Build(
+        predictor.calibrate(held_out, measured),
+        samples,
+        choices,
+        predictor.held_out_ms(held_out, measured),
+        measured,
+        unseen=bool(families),
+        left_out=len(drawn) - len(known),
+    )
 
 
 def _draw_networks(

@@ -69,8 +69,8 @@ class KernelPredictor(Generic[Arch]):
         overhead_ms: what a run costs beside its kernels.
         kernel_overhead_ms: what the call of a kernel costs.
         scale: how much longer kernels take in networks than regressors say.
-        relative_std: standard deviation of a prediction as a share of it, from networks that were
-            not used otherwise; NaN before `calibrate`.
+        relative_std: standard deviation of a prediction as a share of it, from whole networks,
+            each predicted after a calibration by all others; NaN before `calibrate`.
         fingerprint: the host that the kernels were measured on.
         family: networks that `predict` is about; None where it is only about ONNX models.
     """
@@ -190,6 +190,8 @@ class KernelPredictor(Generic[Arch]):
         """Give `(n, 2)` ends in ms of the normal interval that holds a share `level`."""
         from scipy.stats import norm
 
+        if not 0 < level < 1:
+            raise InvalidValueError(f"`level` must be between 0 and 1, e.g. 0.9, but got {level}.")
         values, stds = self.predict(archs, return_std=True)
         half = norm.ppf((1 + level) / 2) * stds
         return np.stack([values - half, values + half], axis=1)
@@ -199,8 +201,9 @@ class KernelPredictor(Generic[Arch]):
     ) -> KernelPredictor[Arch]:
         """Fit scale, overheads and spread to networks whose kernels taught nothing.
 
-        They minimise the mean absolute relative error and are not below 0. Fewer than five
-        networks tell the scale alone: three numbers would fit them whatever they are.
+        Scale and overheads minimise the mean absolute relative error and are not below 0. Fewer
+        than five networks tell the scale alone: three numbers would fit them whatever they are.
+        The spread is that of `held_out_ms`.
 
         Args:
             networks: `(n,)` the kernels of each network.
@@ -209,27 +212,40 @@ class KernelPredictor(Generic[Arch]):
         Raises:
             InvalidValueError: there are fewer than two networks, or a latency is not above 0.
         """
-        measured = np.asarray(measured_ms, dtype=np.float64)
-        if len(measured) < 2 or not np.all(measured > 0):
-            raise InvalidValueError(
-                f"`measured_ms` must be at least two latencies above 0, but got {measured}."
-            )
-        terms = np.array(
-            [[1.0, len(kernels), np.sum(self.kernel_ms(kernels))] for kernels in networks]
+        measured, terms = self._calibration(networks, measured_ms)
+        relative = measured / _held_out(terms, measured) - 1
+        overhead, kernel_overhead, scale = map(
+            float, _fit_calibration(terms, measured, len(measured))
         )
-        fitted = np.zeros(terms.shape[1])
-        told = slice(0 if len(measured) >= _FEWEST else 2, None)
-        fitted[told] = _least_absolute(terms[:, told] / measured[:, None], np.ones(len(measured)))
-        relative = measured / (terms @ fitted) - 1
-        freedom = max(1, len(measured) - int(np.count_nonzero(fitted)))
-        overhead, kernel_overhead, scale = map(float, fitted)
         return replace(
             self,
             overhead_ms=overhead,
             kernel_overhead_ms=kernel_overhead,
             scale=scale,
-            relative_std=float(np.sqrt(np.sum(relative**2) / freedom)),
+            relative_std=float(np.sqrt(np.mean(relative**2))),
         )
+
+    def held_out_ms(
+        self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
+    ) -> FloatArray:
+        """Predict each network after a calibration by all others, `(n,)` in ms.
+
+        Takes what `calibrate` takes.
+        """
+        measured, terms = self._calibration(networks, measured_ms)
+        return _held_out(terms, measured)
+
+    def _calibration(
+        self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Give `(n,)` latencies and the `(n, 3)` terms that the fitted numbers are factors of."""
+        measured = np.asarray(measured_ms, dtype=np.float64)
+        if len(measured) < 2 or not np.all(measured > 0):
+            raise InvalidValueError(
+                f"`measured_ms` must be at least two latencies above 0, but got {measured}."
+            )
+        terms = [[1.0, len(kernels), np.sum(self.kernel_ms(kernels))] for kernels in networks]
+        return measured, np.array(terms)
 
     def require(self, *, runtime: str | None = None, threads: int | None = None) -> None:
         """Refuse a use that the predictor was not made for; None leaves a fact open.
@@ -331,6 +347,23 @@ class KernelPredictor(Generic[Arch]):
                 "network: use `for_networks`, or `predict_model` for ONNX models."
             )
         return self.family
+
+
+def _fit_calibration(terms: FloatArray, measured: FloatArray, networks: int) -> FloatArray:
+    """Give the `(3,)` factors of the terms: overhead, overhead of a kernel, scale.
+
+    How many networks there are in all says which of them are not 0.
+    """
+    fitted = np.zeros(terms.shape[1])
+    told = slice(0 if networks >= _FEWEST else 2, None)
+    fitted[told] = _least_absolute(terms[:, told] / measured[:, None], np.ones(len(measured)))
+    return fitted
+
+
+def _held_out(terms: FloatArray, measured: FloatArray) -> FloatArray:
+    n = len(measured)
+    fits = [_fit_calibration(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
+    return np.array([term @ fit for term, fit in zip(terms, fits, strict=True)])
 
 
 def _least_absolute(features: FloatArray, targets: FloatArray) -> FloatArray:

@@ -123,14 +123,45 @@ def test_calibration_finds_overheads_scale_and_spread(predictor: KernelPredictor
         predicted = [found.predict_kernels(network) for network in networks]
         np.testing.assert_allclose(predicted, true)
         error = float(np.sum((measured / true - 1) ** 2))
-        assert found.relative_std == pytest.approx(np.sqrt(error / 3), abs=1e-9)
+        assert found.relative_std == pytest.approx(np.sqrt(error / 6), abs=1e-9)
     # Two networks tell the scale and how far it is off, not the overheads.
     few = simple.calibrate(networks[:2], true[:2])
     assert (few.overhead_ms, few.kernel_overhead_ms) == (0, 0)
     assert few.relative_std > 0.01
+    again = simple.held_out_ms(networks[:2], true[:2])
+    scales = true[:2] / sums[:2]
+    np.testing.assert_allclose(again, sums[:2] * scales[::-1])
+    assert few.relative_std == pytest.approx(np.sqrt(np.mean((true[:2] / again - 1) ** 2)))
     least = simple.calibrate(networks, sums - 0.01 * counts * sums.min())
     assert least.overhead_ms >= 0
     assert least.kernel_overhead_ms == 0
+
+
+def test_held_out_predictions_do_not_see_their_own_network(
+    predictor: KernelPredictor[Any],
+) -> None:
+    simple = replace(predictor, regressors={"relu": per_byte(2.0)})
+    networks = [
+        [Kernel("Relu", "", ((1, c, 8, 8),), (1, c, 8, 8))] * n
+        for c, n in ((50, 1), (900, 8), (3000, 3), (50, 20), (900, 30), (3000, 11))
+    ]
+    rng = np.random.default_rng(0)
+    measured = np.array([simple.predict_kernels(network) for network in networks])
+    measured *= np.exp(0.1 * rng.normal(size=6))
+    found = simple.held_out_ms(networks, measured)
+    spread = simple.calibrate(networks, measured).relative_std
+    for i in range(6):
+        changed = measured.copy()
+        changed[i] *= 3
+        again = simple.held_out_ms(networks, changed)
+        assert again[i] == pytest.approx(found[i])
+        assert simple.calibrate(networks, changed).relative_std > spread
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90])
+def test_levels_are_probabilities(predictor: KernelPredictor[Any], level: float) -> None:
+    with pytest.raises(InvalidValueError, match="between 0 and 1"):
+        predictor.predict_interval([SMALL.sample(np.random.default_rng(1))], level)
 
 
 def test_saved_predictor_is_the_same(predictor: KernelPredictor[Any], tmp_path: Path) -> None:
@@ -230,6 +261,9 @@ def test_a_build_measures_fits_and_goes_on_from_its_cache(tmp_path: Path) -> Non
     assert 3 <= len(kernels) == rows - len(first.measured_ms)
     values: FloatArray = first.predictor.predict([SMALL.sample(np.random.default_rng(0))])
     assert (values > 0).all()
+    relative = first.measured_ms / first.predicted_ms - 1
+    assert first.unseen
+    assert first.predictor.relative_std == pytest.approx(np.sqrt(np.mean(relative**2)))
     assert first.predictor.device == DeviceKey("cpu", RUNTIME, threads=1)
 
 
@@ -238,3 +272,15 @@ def test_a_build_needs_networks() -> None:
         KernelPredictor.build([])
     with pytest.raises(InvalidValueError, match="`max_seconds` must be above 0, but got -1"):
         KernelPredictor.build([(SMALL, CIFAR10)], max_seconds=-1)
+
+
+def test_a_build_of_networks_alone_says_that_it_measured_their_kernels(tmp_path: Path) -> None:
+    family = Family(SMALL, CIFAR10)
+    cells = [SMALL.sample(np.random.default_rng(i)) for i in (1, 2)]
+    with ResultCache(tmp_path / "cache.sqlite") as cache:
+        found = KernelPredictor.build(
+            [], [family.network(cell) for cell in cells], cache=cache, max_seconds=10.0,
+            kernel_seconds=0.01, network_seconds=0.05, plan=SamplingPlan(initial=2, rounds=0),
+        )  # fmt: skip
+    assert not found.unseen
+    assert len(found.measured_ms) == 2
