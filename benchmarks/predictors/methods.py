@@ -70,6 +70,7 @@ def make_methods(
     return {
         "chosen": transfer,
         "random": transfer,
+        "references": transfer,
         "alone": alone,
         "pca-ridge": _ridge(components(train.costs)),
         "ridge": _ridge(one_hot(pool.space, archs)),

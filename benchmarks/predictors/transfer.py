@@ -16,7 +16,8 @@ turn, learned from all others but the same hardware with other batch sizes. ``ch
 ``random`` are the transfer model with a designed and with a random support set; the baselines see
 the same random ones. ``alone`` is the same model without a pool (slow), ``ridge`` ridge regression
 of one-hot choices, ``pca-ridge`` of six principal components of the pool. ``help`` sees the pool's
-ten published references and random others, and ``brp-nas`` always 900 random cells, once.
+ten published references and random others, ``references`` is the transfer model with these, and
+``brp-nas`` always sees 900 random cells, once.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from hwnas.typing import FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
 METHODS = ("chosen", "random", "pca-ridge", "ridge", "flops", "params")
-MORE = ("alone", "help", "brp-nas")
+MORE = ("alone", "references", "help", "brp-nas")
+_WITH_REFERENCES = ("references", "help")
 LEARNED, REFERENCES = 900, 10
 COLUMNS = ("Spearman", "<=10 %", "coverage", "tight HV", "recall", "members", "CPU s")
 Split = tuple[list[str], list[str]]
@@ -101,7 +103,7 @@ def supports(
         number = {arch: i for i, arch in enumerate(pool.archs)}
         known = [pool.archs[i] for i in common]
         return [[number[a] for a in predictor.choose_support(n, r, known)] for r in range(repeats)]
-    first = list(pool.references) if method == "help" else []
+    first = list(pool.references) if method in _WITH_REFERENCES else []
     others = np.setdiff1d(common, first)
     draws = (np.random.default_rng([r, n]) for r in range(repeats))
     return [[*first, *rng.choice(others, n - len(first), replace=False)] for rng in draws]
@@ -111,9 +113,9 @@ def sizes(method: str, arguments: argparse.Namespace) -> list[tuple[int, int]]:
     """Give the numbers of samples of a method, each with the number of support sets."""
     if method == "brp-nas":
         return [(LEARNED, 1)]
-    samples = [n for n in arguments.samples if method != "help" or n >= REFERENCES]
-    # With ten samples HELP sees its references alone.
-    once = method == "help"
+    # With ten samples they see the references alone.
+    once = method in _WITH_REFERENCES
+    samples = [n for n in arguments.samples if not once or n >= REFERENCES]
     return [(n, 1 if once and n == REFERENCES else arguments.repeats) for n in samples]
 
 
