@@ -219,27 +219,39 @@ def export(
     arch: Annotated[
         list[str] | None, typer.Option(help="Architecture. [default: the whole space]")
     ] = None,
+    archs: Annotated[
+        Path | None, typer.Option(help="File with one architecture string a line.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the predicted cost of architectures, with its standard deviation if it is known.
 
     Example: hwnas predict export mine.npz --json > predictions.jsonl
     """
+    from hwnas.cli.architectures import parse_architectures
     from hwnas.cli.measurements import column_name
     from hwnas.errors import InvalidValueError
 
     predictor = _predictor(file)
     space = predictor.space
-    if arch is None and not hasattr(space, "__iter__"):
-        raise InvalidValueError(f"`--arch` must be given: {space.name} cannot be listed.")
-    archs = list(space) if arch is None else [space.parse(text) for text in arch]
+    if arch or archs:
+        wanted = parse_architectures(space, arch or [], archs)
+    elif hasattr(space, "__iter__"):
+        wanted = list(space)
+    else:
+        raise InvalidValueError(
+            f"`--arch` or `--archs FILE` must be given, since {space.name} is too large to be "
+            f"listed."
+        )
+    if not wanted:
+        raise InvalidValueError(f"`--archs` must name an architecture, but {archs} has none.")
     name = column_name(predictor.metric, predictor.unit)
-    columns = {name: predictor.predict(archs)}
+    columns = {name: predictor.predict(wanted)}
     if hasattr(predictor, "predict_std"):
-        columns[f"{name}_std"] = predictor.predict_std(archs)
+        columns[f"{name}_std"] = predictor.predict_std(wanted)
     rows = [
         {"arch": str(arch), **{n: float(values[i]) for n, values in columns.items()}}
-        for i, arch in enumerate(archs)
+        for i, arch in enumerate(wanted)
     ]
     _show(rows, as_json)
 

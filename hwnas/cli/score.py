@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cache import ResultCache
+from hwnas.cli.architectures import parse_architectures
 from hwnas.cli.options import Backend, Cluster, Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
@@ -131,17 +132,7 @@ class _Wanted:
         """Parse or draw the architectures; a bad line is named by its number."""
         import numpy as np
 
-        from hwnas.errors import InvalidArchitectureError
-
-        found = [space.parse(text) for text in self.texts]
-        if self.file is not None:
-            for number, line in enumerate(_lines(self.file), start=1):
-                if not line.strip() or line.startswith("#"):
-                    continue
-                try:
-                    found.append(space.parse(line))
-                except InvalidArchitectureError as error:
-                    raise InvalidArchitectureError(f"{self.file}, line {number}: {error}") from None
+        found = parse_architectures(space, self.texts, self.file)
         rng = np.random.default_rng(seed)
         found += [space.sample(rng) for _ in range(self.sample)]
         if self.whole_space:
@@ -157,16 +148,6 @@ class _Wanted:
                 "there is none: try --sample 10."
             )
         return found
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValueError(
-            f"`--archs` must be a text file with one architecture a line, but got {str(file)!r} "
-            f"({error})."
-        ) from None
 
 
 def _score_space(

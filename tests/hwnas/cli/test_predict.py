@@ -78,6 +78,34 @@ def test_export_gives_costs_and_deviations(
     assert row["latency_ms_std"] > 0
 
 
+def test_export_of_a_space_that_cannot_be_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hwnas.spaces.fbnet import FBNet
+    from hwnas_predictors.transfer import TransferPredictor
+
+    space, pool = FBNet(), TransferPredictor.shipped(FBNet())
+    chosen = pool.choose_support(8)
+    costs = [1.0 + sum(map(len, arch.operations)) for arch in chosen]
+    predictor = pool.adapt(chosen, costs)
+    predictor.save(tmp_path / "fbnet.npz")
+    assert run("export", str(tmp_path / "fbnet.npz")) == 2
+    assert "`--archs FILE` must be given" in capsys.readouterr().err
+    archs = draw(space, 3)
+    lines = tmp_path / "archs.txt"
+    lines.write_text("\n".join(["# three", *map(str, archs), ""]))
+    assert run("export", str(tmp_path / "fbnet.npz"), "--archs", str(lines), "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["arch"] for row in rows] == [str(arch) for arch in archs]
+    assert [row["latency_ms"] for row in rows] == predictor.predict(archs).tolist()
+    lines.write_text("# nothing\n")
+    assert run("export", str(tmp_path / "fbnet.npz"), "--archs", str(lines)) == 2
+    assert "must name an architecture" in capsys.readouterr().err
+    lines.write_text(f"{archs[0]}\nnonsense\n")
+    assert run("export", str(tmp_path / "fbnet.npz"), "--archs", str(lines)) == 2
+    assert "archs.txt, line 2:" in capsys.readouterr().err
+
+
 def test_train_learns_a_single_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(1)
     archs = [str(SPACE.sample(rng)) for _ in range(90)]
