@@ -134,7 +134,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """Stop `study.optimize` once nothing is left; see `optuna.samplers.BaseSampler`."""
         self._independent.after_trial(study, trial, state, values)
         if self._candidates.listed is not None:
-            taken = {self._space.canonical_key(a) for a, _ in self._trials.others(study, trial)}
+            taken = {other.key for other in self._trials.others(study, trial)}
             # The trial still says that it runs.
             completed = state is TrialState.COMPLETE
             arch = self._trials.decode(trial.params) if completed else self._trials.arch(trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic
 
 import numpy as np
@@ -28,8 +29,23 @@ def retried(trial: FrozenTrial) -> Sequence[int]:
     return found
 
 
+@dataclass(frozen=True)
+class Taken(Generic[Arch]):
+    """The architecture that a trial has.
+
+    Attributes:
+        arch: the architecture.
+        key: its canonical key.
+        losses: `(m,)` its losses, NaN if it failed; None while the trial is not finished.
+    """
+
+    arch: Arch
+    key: str
+    losses: FloatArray | None
+
+
 class TrialReader(Generic[Arch]):
-    """Reads architectures out of trials.
+    """Reads architectures out of trials, of finished ones once.
 
     Args:
         space: search space.
@@ -39,6 +55,8 @@ class TrialReader(Generic[Arch]):
         self.space = space
         self._names = tuple(space.parameters)
         self._decoded: dict[tuple[Any, ...], Arch | None] = {}
+        # By number. A trial of another study is another object; a finished one never changes.
+        self._finished: dict[int, tuple[FrozenTrial, Taken[Arch] | None]] = {}
 
     def arch(self, trial: FrozenTrial) -> Arch | None:
         """Give the architecture of a trial, or None if it has none yet.
@@ -66,12 +84,28 @@ class TrialReader(Generic[Arch]):
                 self._decoded[values] = None
         return self._decoded[values]
 
-    def others(self, study: Study, trial: FrozenTrial) -> list[tuple[Arch, FrozenTrial]]:
+    def others(self, study: Study, trial: FrozenTrial) -> list[Taken[Arch]]:
         """Read all other trials from the storage, without those that this one retries."""
         skipped = {trial.number, *retried(trial)}
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        read = ((self.arch(t), t) for t in trials if t.number not in skipped)
-        return [(arch, t) for arch, t in read if arch is not None]
+        directions = study.directions
+        read = (self._taken(t, directions) for t in trials if t.number not in skipped)
+        return [taken for taken in read if taken is not None]
+
+    def _taken(
+        self, trial: FrozenTrial, directions: Sequence[StudyDirection]
+    ) -> Taken[Arch] | None:
+        known = self._finished.get(trial.number)
+        if known is not None and known[0] is trial:
+            return known[1]
+        arch, finished = self.arch(trial), trial.state.is_finished()
+        taken = None
+        if arch is not None:
+            losses = _losses(trial, directions) if finished else None
+            taken = Taken(arch, self.space.canonical_key(arch), losses)
+        if finished:
+            self._finished[trial.number] = trial, taken
+        return taken
 
     def history(self, study: Study, trial: FrozenTrial, seed: int) -> History[Arch]:
         """Give what a proposal for this trial may depend on, in the order of the trials.
@@ -81,12 +115,11 @@ class TrialReader(Generic[Arch]):
         """
         finished: dict[str, tuple[Arch, FloatArray]] = {}
         pending: dict[str, Arch] = {}
-        for arch, other in self.others(study, trial):
-            key = self.space.canonical_key(arch)
-            if not other.state.is_finished():
-                pending[key] = arch
-            elif key not in finished or np.isnan(finished[key][1]).any():
-                finished[key] = arch, _losses(other, study.directions)
+        for other in self.others(study, trial):
+            if other.losses is None:
+                pending[other.key] = other.arch
+            elif other.key not in finished or np.isnan(finished[other.key][1]).any():
+                finished[other.key] = other.arch, other.losses
         return History(
             [arch for arch, _ in finished.values()],
             np.array([row for _, row in finished.values()]).reshape(-1, len(study.directions)),
@@ -97,7 +130,7 @@ class TrialReader(Generic[Arch]):
 
     def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:
         """Tell whether another trial has or had this class."""
-        return any(self.space.canonical_key(a) == key for a, _ in self.others(study, trial))
+        return any(other.key == key for other in self.others(study, trial))
 
 
 def _losses(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> FloatArray:

@@ -402,3 +402,36 @@ def test_queued_parameters_check_no_more_bounds_than_needed() -> None:
     study.enqueue_trial({"edge_0_1": "skip_connect"})
     suggest(study.ask())
     assert len(checked) == 1
+
+
+def test_finished_trials_are_read_once_and_those_of_two_studies_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader: TrialReader[Cell] = TrialReader(SPACE)
+    studies = [study_of(HardwareAwareSampler(SPACE, candidates=few(30), seed=s)) for s in (0, 1)]
+    for study in studies:
+        study.optimize(objective, n_trials=6)
+        running = study.ask()
+        for name, choices in SPACE.parameters.items():
+            running.suggest_categorical(name, choices)
+    last = [study.ask()._trial_id for study in studies]
+    trials = [s._storage.get_trial(t) for s, t in zip(studies, last, strict=True)]
+    for study, trial in [*zip(studies, trials, strict=True)] * 2:
+        found, fresh = (r.history(study, trial, 0) for r in (reader, TrialReader(SPACE)))
+        assert found.archs == fresh.archs
+        assert found.pending == fresh.pending
+        assert len(found.pending) == 1
+        np.testing.assert_array_equal(found.losses, fresh.losses)
+    read: list[int] = []
+    arch = TrialReader.arch
+
+    def counted(self: TrialReader[Cell], trial: optuna.trial.FrozenTrial) -> Cell | None:
+        read.append(trial.number)
+        return arch(self, trial)
+
+    monkeypatch.setattr(TrialReader, "arch", counted)
+    reader.history(studies[1], trials[1], 0)
+    assert read == [6]
+    # The running one finishes, and is read as such.
+    studies[1].tell(6, (1.0, 2.0))
+    assert len(reader.history(studies[1], trials[1], 0).archs) == 7
