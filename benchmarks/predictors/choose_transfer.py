@@ -8,6 +8,7 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
 
     python -m benchmarks.predictors.choose_transfer --power 0 0.5 0.75 1
     python -m benchmarks.predictors.choose_transfer --widened 1 2 3
+    python -m benchmarks.predictors.choose_transfer --space fbnet --extra macs
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.predictors.methods import Rows, interval_rows
+from benchmarks.predictors.methods import Rows, interval_rows, power_of
 from benchmarks.predictors.transfer import Split, judge, splits, supports
 from hwnas.data.device_pool import DevicePool, device_pool
+from hwnas.data.help import help_dataset
 from hwnas.typing import FloatArray
 from hwnas_predictors import device_prior
 from hwnas_predictors.transfer import TransferPredictor
@@ -57,13 +59,18 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
     archs = list(pool.archs)
     common: Rows = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
     for power, k, widened in itertools.product(
-        arguments.power, arguments.components, arguments.widened
+        arguments.power or [power_of(pool.space.name)], arguments.components, arguments.widened
     ):
         device_prior.WIDENED = widened
         lines: dict[tuple[str, int], list[list[float]]] = {}
         for train, tests in seen_splits(pool):
-            predictor = TransferPredictor[Any](pool.space, power=power, components=k)
-            predictor.fit(archs, pool.select(train).costs)
+            predictor = TransferPredictor[Any](
+                pool.space,
+                power=power,
+                components=k,
+                extra=arguments.extra,
+                dataset=help_dataset(pool.space.name),
+            ).fit(archs, pool.select(train).costs)
             for kind, n in itertools.product(("chosen", "random"), arguments.samples):
                 for rows in supports(kind, predictor, pool, common, n, arguments.repeats):
                     for device in tests:
@@ -77,7 +84,9 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--power", type=float, nargs="+", default=[0.75])
+    parser.add_argument("--space", default="nasbench201")
+    parser.add_argument("--extra", nargs="*", default=[], help="counts and proxies")
+    parser.add_argument("--power", type=float, nargs="+", help="[that of the shipped pool]")
     parser.add_argument("--components", type=int, nargs="+", default=[6])
     parser.add_argument("--widened", type=float, nargs="+", default=[device_prior.WIDENED])
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])
@@ -85,7 +94,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"| power | components | widened | support | samples | {' | '.join(COLUMNS)} |")
     print("| --- " * (5 + len(COLUMNS)) + "|")
-    compare(device_pool("nasbench201"), arguments)
+    compare(device_pool(arguments.space), arguments)
 
 
 if __name__ == "__main__":

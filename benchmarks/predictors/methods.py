@@ -20,7 +20,7 @@ from hwnas.data.help import help_dataset
 from hwnas.ranking.shipped import shipped_scores
 from hwnas.typing import FloatArray
 from hwnas_predictors.brp_nas import GcnPredictor
-from hwnas_predictors.encodings import one_hot
+from hwnas_predictors.encodings import additive_counts, one_hot
 from hwnas_predictors.help import HelpPredictor
 from hwnas_predictors.transfer import TransferPredictor
 
@@ -31,11 +31,17 @@ INTERVALS = 1000
 COMPONENTS = 6
 # Compared with 1 and leave-one-out choices on the test devices: the best of both baselines.
 _PENALTY = 0.1
-_COUNTED = 400
-_CHECKED = 20
 # Costs of this space are products with the resolution, so their logarithms add up.
 _POWERS = {"mobilenetv3": 0.0}
 _POWER = 0.75
+
+
+_EXTRA = {"fbnet": ("macs",)}
+
+
+def extra_of(space: str) -> tuple[str, ...]:
+    """Give the extra columns of the transfer model that ships for a space."""
+    return _EXTRA.get(space, ())
 
 
 def power_of(space: str) -> float:
@@ -92,11 +98,7 @@ def components(costs: FloatArray) -> FloatArray:
 
 
 def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
-    """Count the `(n,)` parameters or FLOPs: shipped, summed over layers, or one by one.
-
-    Where a count is a sum over the choices, which some further networks confirm, a few hundred
-    networks tell the count of every other one.
-    """
+    """Count the `(n,)` parameters or FLOPs: shipped, summed over choices, or one by one."""
     space, archs = pool.space, list(pool.archs)
     dataset = get_dataset(help_dataset(space.name))
     if space.name == "nasbench201":
@@ -104,15 +106,11 @@ def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
         assert shipped is not None
         rows = [shipped.rows[space.canonical_key(arch)] for arch in archs]
         return shipped.columns[metric][rows]
-    cost = CounterCost(space, metric, dataset.num_classes, dataset.in_shape)
-    flags = one_hot(space, archs)
-    counted = np.random.default_rng(0).permutation(len(archs))[: _COUNTED + _CHECKED]
-    some, more = counted[:_COUNTED], counted[_COUNTED:]
-    known = cost.predict([archs[i] for i in some])
-    every = flags @ np.linalg.lstsq(flags[some], known, rcond=None)[0]
-    if np.allclose(every[more], cost.predict([archs[i] for i in more]), rtol=1e-9):
+    weights = additive_counts(space, dataset, [metric])
+    if weights is not None:
+        every: FloatArray = one_hot(space, archs) @ weights[:, 0]
         return every
-    return cost.predict(archs)
+    return CounterCost(space, metric, dataset.num_classes, dataset.in_shape).predict(archs)
 
 
 def _transfer(predictor: TransferPredictor[Any], archs: list[Any]) -> Method:

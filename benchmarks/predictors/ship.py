@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.predictors.methods import power_of
+from benchmarks.predictors.methods import extra_of, power_of
 from hwnas.data.device_pool import device_pool
-from hwnas.data.help import HELP_SPACES
+from hwnas.data.help import HELP_SPACES, help_dataset
 from hwnas_predictors.transfer import TransferPredictor
 
 FOLDER = Path(__file__).parents[2] / "predictors/hwnas_predictors/shipped"
@@ -28,6 +28,8 @@ def main() -> None:
             pool.metric,
             pool.unit,
             power=power_of(name),
+            extra=extra_of(name),
+            dataset=help_dataset(name),
             seed=SEED,
             data=f"HELP {name} {pool.fingerprint}",
         )

@@ -33,7 +33,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from benchmarks.predictors.methods import Method, Rows, interval_rows, make_methods, power_of
+from benchmarks.predictors.methods import (
+    Method,
+    Rows,
+    extra_of,
+    interval_rows,
+    make_methods,
+    power_of,
+)
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
 from hwnas.data.help import help_dataset
 from hwnas.data.nasbench201 import accuracies
@@ -161,7 +168,7 @@ def study(
         predictor = TransferPredictor[Any](
             pool.space,
             power=power_of(pool.space.name),
-            extra=arguments.extra,
+            extra=extra_of(pool.space.name) if arguments.extra is None else arguments.extra,
             dataset=help_dataset(pool.space.name),
         ).fit(archs, learned.costs)
         methods = make_methods(pool, learned, predictor)
@@ -192,7 +199,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[5, 10, 20, 50, 100])
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *MORE], default=METHODS)
     parser.add_argument(
-        "--extra", nargs="+", default=[], help="counts and proxies the transfer model sees too"
+        "--extra",
+        nargs="*",
+        help="counts and proxies that the transfer model sees too [those of the shipped pool]",
     )
     arguments = parser.parse_args()
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)

@@ -15,6 +15,9 @@ from hwnas.data.datasets import Dataset
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
+_CHECKED = 50
+"""Networks that must agree with sums of counts."""
+
 
 def one_hot_names(space: SearchSpace[Arch]) -> tuple[str, ...]:
     """Name the columns of `one_hot`, e.g. ``edge_0_1=none``."""
@@ -75,6 +78,36 @@ def counter_columns(
         cost = CounterCost(space, metric, dataset.num_classes, dataset.in_shape)
         columns.append(np.log(cost.predict(archs)))
     return np.array(columns).T.reshape(len(archs), len(metrics))
+
+
+def additive_counts(
+    space: SearchSpace[Arch], dataset: Dataset, metrics: Sequence[Metric]
+) -> FloatArray | None:
+    """Find what each choice adds to counts, where the choices of a network add up.
+
+    As many random networks as there are choices are counted, and further ones must agree with the
+    sums to nine digits.
+
+    Args:
+        space: search space.
+        dataset: number of classes and image shape.
+        metrics: what is counted.
+
+    Returns:
+        `(f, m)` counts of the columns of `one_hot`, or None where counts do not add up, as in
+        cells with dead operations or at several resolutions.
+    """
+    rng = np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(counted_networks(space))]
+    flags, counts = one_hot(space, archs), np.exp(counter_columns(space, archs, dataset, metrics))
+    weights = np.linalg.lstsq(flags[:-_CHECKED], counts[:-_CHECKED])[0].astype(np.float64)
+    agree = np.allclose(flags[-_CHECKED:] @ weights, counts[-_CHECKED:], rtol=1e-9)
+    return weights if agree else None
+
+
+def counted_networks(space: SearchSpace[Arch]) -> int:
+    """Give the number of networks that `additive_counts` counts."""
+    return len(one_hot_names(space)) + _CHECKED
 
 
 def score_columns(

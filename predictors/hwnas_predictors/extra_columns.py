@@ -16,7 +16,14 @@ from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_names
 from hwnas.ranking.shipped import shipped_scores
 from hwnas.typing import Arch, FloatArray, SearchSpace
-from hwnas_predictors.encodings import counter_columns, join_columns, score_columns
+from hwnas_predictors.encodings import (
+    additive_counts,
+    counted_networks,
+    counter_columns,
+    join_columns,
+    one_hot,
+    score_columns,
+)
 
 Scores = Mapping[str, Mapping[str, float]]
 """By name of a proxy, the score by canonical key."""
@@ -39,6 +46,8 @@ class ExtraColumns(Generic[Arch]):
         dataset: classes and image shape of the networks that are counted.
         power: exponent of the transform of counts; 0 takes logarithms.
         counts: what is counted.
+        weights: `(f, m)` counts of each choice where they add up, else `(0, m)`: networks are built
+            and counted then.
         scores: the scores.
         centres: mean logarithm of each count.
         spreads: standard deviation of each transformed count.
@@ -49,6 +58,7 @@ class ExtraColumns(Generic[Arch]):
     dataset: Dataset
     power: float
     counts: tuple[Metric, ...]
+    weights: FloatArray
     scores: Scores
     centres: FloatArray
     spreads: FloatArray
@@ -65,6 +75,8 @@ class ExtraColumns(Generic[Arch]):
         power: float = 0.0,
     ) -> Self:
         """Scale columns to architectures.
+
+        Where there are many, counts that add up over the choices are summed from here on.
 
         Args:
             space: search space.
@@ -90,14 +102,18 @@ class ExtraColumns(Generic[Arch]):
             for name in names
             if name not in columns
         }
-        logs = counter_columns(space, archs, images, columns)
+        found = None
+        if columns and len(archs) > counted_networks(space):
+            found = additive_counts(space, images, columns)
+        weights = np.zeros((0, len(columns))) if found is None else found
+        logs = _log_counts(space, archs, images, columns, weights)
         raw = score_columns(space, archs, known)
         centres = logs.mean(axis=0)
         spreads = _transform(logs - centres, power).std(axis=0)
         spreads[spreads == 0] = 1.0
         quantiles = np.array([_quantiles(column) for column in raw.T])
         quantiles = quantiles.reshape(len(known), _QUANTILES)
-        return cls(space, images, power, columns, known, centres, spreads, quantiles)
+        return cls(space, images, power, columns, weights, known, centres, spreads, quantiles)
 
     def __call__(self, archs: Sequence[Arch]) -> FloatArray:
         """Give `(n, c)` columns: counts, then scores.
@@ -105,7 +121,7 @@ class ExtraColumns(Generic[Arch]):
         Raises:
             DataNotFoundError: an architecture has no score; names it.
         """
-        logs = counter_columns(self.space, archs, self.dataset, self.counts) - self.centres
+        logs = _log_counts(self.space, archs, self.dataset, self.counts, self.weights)
         raw = score_columns(self.space, archs, self.scores)
         places = np.linspace(-np.sqrt(3), np.sqrt(3), _QUANTILES)
         columns = [
@@ -113,7 +129,7 @@ class ExtraColumns(Generic[Arch]):
             for column, quantiles in zip(raw.T, self.quantiles, strict=True)
         ]
         ranked = np.nan_to_num(np.array(columns).T.reshape(raw.shape))
-        return join_columns(_transform(logs, self.power) / self.spreads, ranked)
+        return join_columns(_transform(logs - self.centres, self.power) / self.spreads, ranked)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Give the arrays of a predictor file, the scores among them.
@@ -125,6 +141,7 @@ class ExtraColumns(Generic[Arch]):
         arrays = {
             "counts": np.array(self.counts, dtype=np.str_),
             "proxies": np.array(list(self.scores), dtype=np.str_),
+            "weights": self.weights,
             "keys": np.array(keys, dtype=np.str_),
             "scores": np.array(table),
             "centres": self.centres,
@@ -150,7 +167,21 @@ class ExtraColumns(Generic[Arch]):
         }
         counts = tuple(parts["counts"].tolist())
         numbers = [parts[name] for name in ("centres", "spreads", "quantiles")]
-        return cls(space, get_dataset(dataset), power, counts, scores, *numbers)
+        return cls(space, get_dataset(dataset), power, counts, parts["weights"], scores, *numbers)
+
+
+def _log_counts(
+    space: SearchSpace[Arch],
+    archs: Sequence[Arch],
+    dataset: Dataset,
+    counts: Sequence[Metric],
+    weights: FloatArray,
+) -> FloatArray:
+    """Give `(n, m)` logarithms of the counts, summed over choices or counted in networks."""
+    if not len(weights):
+        return counter_columns(space, archs, dataset, counts)
+    logs: FloatArray = np.log(one_hot(space, archs) @ weights)
+    return logs
 
 
 def _transform(logs: FloatArray, power: float) -> FloatArray:

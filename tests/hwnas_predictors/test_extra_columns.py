@@ -10,12 +10,15 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from hwnas.costs.counters import CounterCost
+from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataNotFoundError, HwnasError
+from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import draw
 from hwnas.typing import FloatArray
 from hwnas_predictors.binary_relation import BinaryRelationPredictor
 from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
+from hwnas_predictors.encodings import additive_counts, counter_columns, one_hot
 from hwnas_predictors.extra_columns import ExtraColumns
 from hwnas_predictors.help import HelpPredictor
 from hwnas_predictors.transfer import TransferPredictor
@@ -51,6 +54,27 @@ def test_counts_become_what_costs_become(space: NasBench201, power: float) -> No
     found = columns(archs)
     np.testing.assert_allclose(found[:, 0], wanted / wanted.std(), rtol=1e-9)
     np.testing.assert_allclose(found.std(axis=0), 1.0)
+
+
+def test_counts_that_add_up_are_summed() -> None:
+    space, dataset = FBNet(), get_dataset("cifar100")
+    archs = draw(space, 260)
+    columns = ExtraColumns.fit(space, archs, ["macs", "layers"], "cifar100")
+    assert columns.weights.shape == (one_hot(space, archs[:1]).shape[1], 2)
+    new = draw(space, 4, seed=7)
+    counted = counter_columns(space, new, dataset, ("macs", "layers"))
+    wanted = (counted - columns.centres) / columns.spreads
+    np.testing.assert_allclose(columns(new), wanted, atol=1e-8)
+    # In a file the sums need no network.
+    arrays = columns.to_arrays()
+    loaded = ExtraColumns.from_arrays(space, "cifar100", 0.0, arrays)
+    np.testing.assert_array_equal(loaded(new), columns(new))
+    assert not len(ExtraColumns.fit(space, new, ["macs"], "cifar100").weights)
+
+
+@pytest.mark.parametrize("metric", ["macs", "layers"])
+def test_counts_of_cells_do_not_add_up(space: NasBench201, metric: Any) -> None:
+    assert additive_counts(space, get_dataset("cifar10"), [metric]) is None
 
 
 def test_scores_become_places(space: NasBench201) -> None:
