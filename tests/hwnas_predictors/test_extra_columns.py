@@ -16,9 +16,15 @@ from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import draw
 from hwnas.typing import FloatArray
+from hwnas_predictors import encodings, extra_columns
 from hwnas_predictors.binary_relation import BinaryRelationPredictor
 from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
-from hwnas_predictors.encodings import additive_counts, counter_columns, one_hot
+from hwnas_predictors.encodings import (
+    additive_counts,
+    counted_networks,
+    one_hot,
+    one_hot_names,
+)
 from hwnas_predictors.extra_columns import ExtraColumns
 from hwnas_predictors.help import HelpPredictor
 from hwnas_predictors.transfer import TransferPredictor
@@ -56,20 +62,35 @@ def test_counts_become_what_costs_become(space: NasBench201, power: float) -> No
     np.testing.assert_allclose(found.std(axis=0), 1.0)
 
 
-def test_counts_that_add_up_are_summed() -> None:
-    space, dataset = FBNet(), get_dataset("cifar100")
-    archs = draw(space, 260)
-    columns = ExtraColumns.fit(space, archs, ["macs", "layers"], "cifar100")
-    assert columns.weights.shape == (one_hot(space, archs[:1]).shape[1], 2)
+def test_counts_that_add_up_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = FBNet()
+    each = np.random.default_rng(0).integers(1, 1000, len(one_hot_names(space)))
+    counted: list[int] = []
+
+    def summed(space: Any, archs: Any, dataset: Any, metrics: Any) -> FloatArray:
+        assert dataset == get_dataset("cifar100")
+        counted.append(len(archs))
+        return np.log(np.outer(one_hot(space, archs) @ each, np.ones(len(metrics))))
+
+    for module in (encodings, extra_columns):
+        monkeypatch.setattr(module, "counter_columns", summed)
+    archs = draw(space, 300)
+    columns = ExtraColumns.fit(space, archs, ["macs"], "cifar100")
+    assert counted == [counted_networks(space)]
     new = draw(space, 4, seed=7)
-    counted = counter_columns(space, new, dataset, ("macs", "layers"))
-    wanted = (counted - columns.centres) / columns.spreads
-    np.testing.assert_allclose(columns(new), wanted, atol=1e-8)
+    wanted = (
+        summed(space, new, get_dataset("cifar100"), ("macs",)) - columns.centres
+    ) / columns.spreads
+    np.testing.assert_allclose(columns(new), wanted, atol=1e-9)
     # In a file the sums need no network.
     arrays = columns.to_arrays()
     loaded = ExtraColumns.from_arrays(space, "cifar100", 0.0, arrays)
+    counted.clear()
     np.testing.assert_array_equal(loaded(new), columns(new))
+    assert not counted
+    # A few networks are counted themselves.
     assert not len(ExtraColumns.fit(space, new, ["macs"], "cifar100").weights)
+    assert counted == [4]
 
 
 @pytest.mark.parametrize("metric", ["macs", "layers"])

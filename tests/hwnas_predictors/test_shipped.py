@@ -9,9 +9,14 @@ import pytest
 
 import hwnas_predictors.shipped as shipped
 from hwnas.costs.predictor_file import read_predictor_file
+from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataNotFoundError
+from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import draw
+from hwnas_predictors.encodings import counter_columns
 from hwnas_predictors.shipped import shipped_pool
+from hwnas_predictors.transfer import TransferPredictor
 
 FILES = sorted(Path(shipped.__file__).parent.glob("*.npz"))
 COMPONENTS = 6
@@ -38,6 +43,17 @@ def test_a_pool_says_what_it_is(path: Path) -> None:
     assert (source, space) == ("HELP", path.stem)
     assert len(checksum) == 64
     assert np.isfinite(read_predictor_file(path).arrays["components"]).all()
+
+
+def test_macs_of_the_fbnet_pool_are_those_of_its_networks() -> None:
+    space, dataset = FBNet(), get_dataset("cifar100")
+    pool = TransferPredictor.shipped(space)
+    assert (list(pool.extra), pool.dataset) == (["macs"], dataset.name)
+    archs, columns = draw(space, 4), pool._extra
+    assert columns is not None
+    macs = np.exp(counter_columns(space, archs, dataset, ("macs",)) - columns.centres)
+    wanted = (macs**pool.power - 1) / pool.power / columns.spreads
+    np.testing.assert_allclose(columns(archs), wanted, rtol=1e-6, atol=1e-9)
 
 
 def test_a_space_without_a_pool_is_refused() -> None:
