@@ -6,7 +6,8 @@ network scales the units of its initialisation and the step size of each tensor,
 steps on the measured architectures follow. HELP draws the scales from a learned normal
 distribution and averages over draws; here they are its mean. On a new device a step that would
 raise the error is halved until it does not, since steps that were learned on the pool can be too
-long for an unusual device or for more than the references; and the mean error is taken off.
+long for an unusual device; and the mean error is taken off. Steps over all measured architectures
+follow those over the references, which alone are what the steps were learned for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.network_training import set_weights, weights_of
 
 Weights = list[Tensor]
+_REFINING = 30
+"""Steps over all measured architectures, where there are more than the references."""
 _HALVINGS = 14
 """A step that raises the error even at 1/8192 of its length is left out."""
 
@@ -129,7 +132,7 @@ class HelpPredictor(DevicePredictor[Arch]):
         hidden: width of a layer.
         rounds: steps of meta-training, each over all devices.
         query: architectures of a round that the adapted weights are judged on.
-        steps: gradient steps of an adaptation.
+        steps: gradient steps of an adaptation over the references.
         seed: seed of everything random.
         extra: counts and proxies that are features too, see `DevicePredictor`.
         dataset: data set of the networks of these features.
@@ -301,8 +304,10 @@ class HelpPredictor(DevicePredictor[Arch]):
         there = torch.from_numpy(known)
         with torch.no_grad():
             weights, rates = self._require_network().start(logs[at])
-            features = self._encode(support)[there]
-            weights = descend_safely(weights, rates, features, logs[there], self.steps)
+            features = self._encode(support)
+            weights = descend_safely(weights, rates, features[at], logs[at], self.steps)
+            if known.sum() > len(at):
+                weights = descend_safely(weights, rates, features[there], logs[there], _REFINING)
         self._adapted = [weight.detach() for weight in weights]
 
     def _rows_of_references(self, archs: Sequence[Arch], known: npt.NDArray[np.bool_]) -> list[int]:

@@ -85,11 +85,11 @@ def test_references_must_be_measured(pool: HelpPredictor[Any], devices: Syntheti
 
 
 @pytest.mark.parametrize("power", [-1.0, 1.0, 6.0])
-def test_steps_never_raise_the_error_on_the_support(
+def test_steps_never_raise_the_error_on_the_references(
     pool: HelpPredictor[Any], devices: SyntheticDevices, power: float
 ) -> None:
     # Devices that are unlike the pool: an ordering upside down, and costs far more apart.
-    support, costs = devices.archs[:40], devices.costs[11, :40] ** power
+    support, costs = devices.archs[:10], devices.costs[11, :10] ** power
     errors = []
     for steps in (0, 1, 3, 30):
         model = copy.copy(pool)
@@ -99,6 +99,17 @@ def test_steps_never_raise_the_error_on_the_support(
         errors.append(np.mean(gaps**2))
     assert np.diff(errors).max() < 1e-6
     assert errors[-1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("power", [-1.0, 1.0, 6.0])
+def test_more_than_the_references_are_learned_from(
+    pool: HelpPredictor[Any], devices: SyntheticDevices, power: float
+) -> None:
+    true = devices.true[11] ** power
+    costs = devices.costs[11] ** power
+    errors = [error(pool.adapt(devices.archs[:n], costs[:n]), devices, true) for n in (10, 40, 200)]
+    assert errors[1] < errors[0]
+    assert errors[2] < 0.7 * errors[0]
 
 
 def test_a_reference_that_is_listed_twice_needs_one_cost(
