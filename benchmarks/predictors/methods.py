@@ -68,7 +68,9 @@ def make_methods(
     archs = list(pool.archs)
 
     def alone(rows: Rows, costs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        model = TransferPredictor[Any](pool.space).fit([archs[i] for i in rows], costs)
+        settings = {name: getattr(predictor, name) for name in ("power", "extra", "dataset")}
+        model = TransferPredictor[Any](pool.space, **settings)
+        model.fit([archs[i] for i in rows], costs)
         some = [archs[i] for i in interval_rows(len(archs))]
         return model.predict(archs), model.predict_interval(some, 0.9)
 

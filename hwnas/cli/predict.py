@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -56,8 +57,9 @@ def support(
     from hwnas.cli.measurements import column_name
 
     pool = _pool(space, model)
+    chosen = pool.choose_support(n, seed)
     typer.echo(f"arch,{column_name(pool.metric, pool.unit)}")
-    for arch in pool.choose_support(n, seed):
+    for arch in chosen:
         typer.echo(f"{_quoted(str(arch))},")
 
 
@@ -143,10 +145,13 @@ def train(
     from hwnas import registry
     from hwnas.cli.measurements import column_name, read_measurements
     from hwnas.data.catalogue import sha256
+    from hwnas.data.datasets import get_dataset
     from hwnas.errors import InvalidValueError
     from hwnas.pareto.space_text import read_space
     from hwnas.typing import DeviceKey
 
+    get_dataset(dataset)
+    names = extra or []
     table = read_measurements(measurements, read_space(space))
     costs = list(table.columns.values())
     table.insist_on(unit)
@@ -159,19 +164,28 @@ def train(
     key = DeviceKey(device or "", runtime, precision, batch, threads)
     if not single and key != DeviceKey(""):
         raise InvalidValueError(
-            f"`--device`, `--runtime` and the like must not be given for a pool, but got {key} and "
-            f"the columns {', '.join(table.columns)}: name the device to `hwnas predict adapt`."
+            f"`--device`, `--runtime`, `--precision`, `--batch` and `--threads` must be given for "
+            f"one device, but {str(measurements)!r} has the columns {', '.join(table.columns)}: "
+            f"give them to `hwnas predict adapt`."
         )
+    known = _scores(scores, read_space(space), names)
     predictor = registry.load("predictors", method)(
         read_space(space), metric, unit, seed=seed, data=sha256(measurements),
-        extra=extra or [], dataset=dataset, scores=_scores(scores, read_space(space), extra or []),
+        extra=names, dataset=dataset, scores=known,
     )  # fmt: skip
+    if single:
+        column, plain = next(iter(table.columns)), column_name(metric, unit)
+        own = _MINE if column == plain else column.removesuffix(f"_{plain}")
+        key = replace(key, device=device or own)
+        predictor.set_device(key)  # a wrong name is told before the training
     predictor.fit(table.archs, costs[0] if single else costs)
     if single:
-        column = next(iter(table.columns))
-        name = _MINE if column == column_name(metric, unit) else column
-        predictor.set_device(replace(key, device=device or name))
+        predictor.set_device(key)
     predictor.save(out)
+    keys = [predictor.space.canonical_key(arch) for arch in table.archs]
+    for name, by_key in (known or {}).items():
+        if absent := sum(not math.isfinite(by_key[k]) for k in keys if k in by_key):
+            note(f"{name}: {absent} of {len(keys)} architectures have no score")
     amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
     where = f" on {predictor.device}" if single else ""
     note(f"{out}: {metric} in {unit}{where}: {amounts}")
@@ -299,16 +313,22 @@ def _scores(
     """Read the proxies of a table that are among the names, by canonical key."""
     if path is None:
         return None
-    from hwnas.errors import InvalidValueError
+    from hwnas.errors import DataFormatError, InvalidValueError
     from hwnas.ranking.score_table import read_scores
 
     table = read_scores(path, space)
     keys = [space.canonical_key(arch) for arch in table.archs]
-    found = {
-        name: dict(zip(keys, column.tolist(), strict=True))
-        for name, column in table.columns.items()
-        if name in names
-    }
+    found: dict[str, dict[str, float]] = {n: {} for n in table.columns if n in names}
+    for name, known in found.items():
+        for key, value in zip(keys, table.columns[name].tolist(), strict=True):
+            other = known.setdefault(key, value)
+            if math.isnan(other):
+                known[key] = value
+            elif other != value and not math.isnan(value):
+                raise DataFormatError(
+                    f"`{path}` must have one {name} for equal networks, but has {other} and "
+                    f"{value} for {key}."
+                )
     if not found:
         raise InvalidValueError(
             f"`--extra` must name proxies of {str(path)!r}, but got {', '.join(names) or 'none'}: "

@@ -104,8 +104,8 @@ def _show(made: Any, as_json: bool) -> None:
     summary = {
         "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
         "networks": len(final),
-        "networks_unseen": made.unseen,
         "networks_left_out": made.left_out,
+        "unseen": made.unseen,
         "within_10_percent": float(np.mean(np.abs(final / made.measured_ms - 1) <= 0.1)),
         "relative_std": predictor.relative_std,
         "overhead_ms": predictor.overhead_ms,

@@ -130,6 +130,11 @@ class CounterCost(Generic[Arch]):
         """Counts hold for any device."""
         return _DEVICE
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the counts of the space's networks are looked up."""
+        return bool(self._shipped)
+
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
         """Count.
 

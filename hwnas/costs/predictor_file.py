@@ -114,15 +114,17 @@ def insist_on_whole(file: PredictorFile) -> Iterator[None]:
 
     Raises:
         DataFormatError: an array or a setting is missing or unfit.
+        HwnasError: the space or the data set is not known.
     """
     try:
         yield
     except HwnasError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataFormatError(
             f"The predictor file must hold all that a {file.kind} predictor needs, but is damaged: "
-            f"{str(error).strip().splitlines()[0]}."
+            f"{reason[:200]}."
         ) from error
 
 

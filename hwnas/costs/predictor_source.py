@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
 
 from hwnas import registry
 from hwnas.costs.predictor_file import (
@@ -15,7 +18,10 @@ from hwnas.costs.predictor_file import (
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data.datasets import Dataset
 from hwnas.errors import InvalidValueError
+from hwnas.seeding import derive_seed
 from hwnas.typing import CostModel, Predictor, SearchSpace
+
+_DRAWN = 100
 
 
 @runtime_checkable
@@ -24,6 +30,14 @@ class NetworkCost(Protocol):
 
     def for_networks(self, space: SearchSpace[Any], dataset: Dataset) -> CostModel[Any]:
         """Give the cost of a space's networks for a data set."""
+
+
+@runtime_checkable
+class ScoreReader(Protocol):
+    """A predictor that looks up zero-cost scores of the architectures."""
+
+    def unscored(self, archs: Sequence[Any]) -> list[Any]:
+        """Give the architectures that have no scores."""
 
 
 def make_predictor(file: PredictorFile) -> Predictor[Any]:
@@ -55,7 +69,8 @@ class PredictorSource:
         Raises:
             DataNotFoundError: there is no such file.
             DataFormatError: the file is something else.
-            InvalidValueError: the predictor is for another space, or for no device yet.
+            InvalidValueError: the predictor is for another space, for no device yet, or knows
+                scores of a part of the space alone.
         """
         content = read_predictor_file(file)
         if content.facts.space != ANY_SPACE:
@@ -68,4 +83,19 @@ class PredictorSource:
         predictor = make_predictor(content)
         if isinstance(predictor, NetworkCost):
             return predictor.for_networks(request.space, request.dataset)
+        if isinstance(predictor, ScoreReader):
+            _insist_on_scores(predictor, request.space, file)
         return predictor
+
+
+def _insist_on_scores(predictor: ScoreReader, space: SearchSpace[Any], file: Path) -> None:
+    """Refuse a predictor that most evaluations of a search would fail with."""
+    # Not the draws of `hwnas score --sample`.
+    rng = np.random.default_rng(derive_seed(0, repr(space), "scores"))
+    drawn = [arch for arch in (space.sample(rng) for _ in range(_DRAWN)) if space.is_valid(arch)]
+    if missing := predictor.unscored(drawn):
+        raise InvalidValueError(
+            f"`cost` must be a predictor of all architectures, but {str(file)!r} has no zero-cost "
+            f"scores of {len(missing)} of {len(drawn)} random ones, e.g. {missing[0]}: score the "
+            f"space with `hwnas score --out` and train again with the table."
+        )

@@ -18,8 +18,9 @@ from hwnas.costs.predictor_file import (
 )
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.pareto.space_text import read_space
+from hwnas.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
-from hwnas_predictors.extra_columns import ExtraColumns, Scores
+from hwnas_predictors.extra_columns import ExtraColumns, Scores, check_names
 
 ANY_DEVICE = DeviceKey("any")
 _FEWEST_COSTS = 2
@@ -127,24 +128,38 @@ class DevicePredictor(ABC, Generic[Arch]):
 
     def _fit_extra(self, archs: Sequence[Arch]) -> None:
         """Scale the extra columns to architectures that are learned from."""
-        self._extra = None
-        if len(self.extra):
-            self._extra = ExtraColumns.fit(
-                self.space, archs, self.extra, self.dataset, self.scores, self.power
-            )
+        check_names(self.extra)
+        self._extra = (
+            ExtraColumns.fit(self.space, archs, self.extra, self.dataset, self.scores, self.power)
+            if self.extra
+            else None
+        )
 
     def _extra_columns(self, archs: Sequence[Arch]) -> FloatArray:
         """Give `(n, c)` extra columns; c is 0 without any."""
         return np.zeros((len(archs), 0)) if self._extra is None else self._extra(archs)
+
+    @property
+    def effort(self) -> Effort:
+        """A look-up, unless networks are built to be counted."""
+        builds = self._extra is not None and self._extra.builds_networks
+        return Effort.SCORE if builds else Effort.LOOKUP
+
+    def unscored(self, archs: Sequence[Arch]) -> list[Arch]:
+        """Give the architectures that cannot be predicted, since a proxy has no entry for them."""
+        return [] if self._extra is None else self._extra.unscored(archs)
 
     def _file(self, arrays: dict[str, npt.NDArray[Any]], **more: Any) -> PredictorFile:
         """Give a file of arrays, with `more` beside the settings."""
         facts = Facts(
             repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
         )
-        settings = {**self.get_settings(), **more, "extra": list(self.extra)}
-        extra = {} if self._extra is None else self._extra.to_arrays()
-        return PredictorFile(self.kind, facts, settings, {**arrays, **extra})
+        settings = {**self.get_settings(), **more, "extra": []}
+        if self._extra is not None:
+            # What was learned, whatever was set since.
+            settings |= {"extra": list(self._extra.names), "dataset": self._extra.dataset.name}
+            arrays = {**arrays, **self._extra.to_arrays()}
+        return PredictorFile(self.kind, facts, settings, arrays)
 
     @classmethod
     def _unfitted(cls, file: PredictorFile, **settings: Any) -> Self:
@@ -156,8 +171,11 @@ class DevicePredictor(ABC, Generic[Arch]):
         made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
         made.device = facts.device
         if made.extra:
-            made._extra = ExtraColumns.from_arrays(space, made.dataset, made.power, file.arrays)
-            made.scores = made._extra.scores
+            extra = ExtraColumns.from_arrays(space, made.dataset, made.power, file.arrays)
+            if extra.names != tuple(made.extra):
+                raise ValueError(f"its extra columns are {extra.names}, not {made.extra}")
+            made._extra = extra
+            made.scores = {name: extra.scores[name] for name in extra.own} or None
         return made
 
 
@@ -165,14 +183,18 @@ def cost_array(costs: npt.ArrayLike) -> FloatArray:
     """Give costs as numbers.
 
     Raises:
-        InvalidValueError: there is something else among them, or rows differ in length.
+        InvalidValueError: there are none, there is something else among them, or rows differ in
+            length.
     """
     try:
-        return np.asarray(costs, dtype=np.float64)
+        values = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidValueError(
             f"`costs` must be numbers, as many for every device, but are not: {error}."
         ) from error
+    if not values.size:
+        raise InvalidValueError(f"`costs` must hold values, but has the shape {values.shape}.")
+    return values
 
 
 def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -199,6 +221,26 @@ def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[n
             f"{n - known.sum()} missing ones: measure more architectures."
         )
     return values, known
+
+
+def device_rows(archs: Sequence[Arch], costs: npt.ArrayLike) -> tuple[list[Arch], FloatArray, bool]:
+    """Check the costs of a pool or of one device.
+
+    Args:
+        archs: `(n,)` architectures.
+        costs: `(d, n)` costs of devices, or `(n,)` of one, NaN where there is none.
+
+    Returns:
+        The architectures that a device has a cost of, their costs by device, and whether it is one
+        device that was given.
+
+    Raises:
+        InvalidValueError: as `known_costs`.
+    """
+    table = cost_array(costs)
+    rows = np.stack([known_costs(row, len(archs))[0] for row in np.atleast_2d(table)])
+    there = np.flatnonzero(np.isfinite(rows).any(axis=0)).tolist()
+    return [archs[i] for i in there], rows[:, there], table.ndim == 1
 
 
 def refuse_std(predictor: object, return_std: bool) -> None:

@@ -132,7 +132,7 @@ def score_columns(
         if absent is not None:
             raise DataNotFoundError(
                 f"`scores` must hold {name} of every architecture, but {absent} is missing: score "
-                f"it with `hwnas score`."
+                f"it with `hwnas score --out`, and fit or train again with the table."
             )
     columns = [[known[key] for key in keys] for known in scores.values()]
     return np.array(columns, dtype=np.float64).T.reshape(len(archs), len(scores))

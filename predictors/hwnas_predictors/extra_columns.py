@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.costs.counters import METRICS, Metric
+from hwnas.costs.counters import METRICS, CounterCost, Metric
 from hwnas.data.datasets import Dataset, get_dataset
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_names
@@ -39,7 +40,7 @@ class ExtraColumns(Generic[Arch]):
     A count becomes the transform of its ratio to the geometric mean that costs get in the model,
     since costs grow with counts. A score becomes its place among the scores that were learned from,
     from -sqrt(3) to sqrt(3), since scores have long tails and scales of their own; a missing one
-    is 0.
+    is 0, and equal ones have their mean place.
 
     Attributes:
         space: search space.
@@ -49,6 +50,7 @@ class ExtraColumns(Generic[Arch]):
         weights: `(f, m)` counts of each choice where they add up, else `(0, m)`: networks are built
             and counted then.
         scores: the scores.
+        own: proxies whose scores are the user's; the others' ship with hwnas.
         centres: mean logarithm of each count.
         spreads: standard deviation of each transformed count.
         quantiles: `(p, q)` evenly spaced quantiles of each proxy's scores.
@@ -60,6 +62,7 @@ class ExtraColumns(Generic[Arch]):
     counts: tuple[Metric, ...]
     weights: FloatArray
     scores: Scores
+    own: tuple[str, ...]
     centres: FloatArray
     spreads: FloatArray
     quantiles: FloatArray
@@ -87,14 +90,10 @@ class ExtraColumns(Generic[Arch]):
             power: exponent of the transform of counts.
 
         Raises:
-            InvalidValueError: `names` is a text, or names something twice.
+            InvalidValueError: a proxy has no score of these architectures.
             UnknownNameError: there is no such count, proxy or data set.
             DataNotFoundError: scores are not shipped, or an architecture has none.
         """
-        if isinstance(names, str) or len(set(names)) < len(names):
-            raise InvalidValueError(
-                f"`extra` must list different names, e.g. ['macs'], but got {names!r}."
-            )
         images, given = get_dataset(dataset), scores or {}
         columns = tuple(n for n in METRICS if n in names and n not in given)
         known = {
@@ -108,12 +107,40 @@ class ExtraColumns(Generic[Arch]):
         weights = np.zeros((0, len(columns))) if found is None else found
         logs = _log_counts(space, archs, images, columns, weights)
         raw = score_columns(space, archs, known)
+        empty = [n for n, c in zip(known, raw.T, strict=True) if not np.isfinite(c).any()]
+        if empty:
+            raise InvalidValueError(
+                f"`extra` must name proxies with scores, but {empty[0]} has none of the "
+                f"architectures that are learned from: leave it out."
+            )
+        own = tuple(name for name in known if name in given)
         centres = logs.mean(axis=0)
         spreads = _transform(logs - centres, power).std(axis=0)
         spreads[spreads == 0] = 1.0
         quantiles = np.array([_quantiles(column) for column in raw.T])
         quantiles = quantiles.reshape(len(known), _QUANTILES)
-        return cls(space, images, power, columns, weights, known, centres, spreads, quantiles)
+        return cls(space, images, power, columns, weights, known, own, centres, spreads, quantiles)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return (*self.counts, *self.scores)
+
+    @cached_property
+    def builds_networks(self) -> bool:
+        """Whether an architecture's network is built to be counted."""
+        if len(self.weights):
+            return False
+        shape = self.dataset.num_classes, self.dataset.in_shape
+        return not all(CounterCost(self.space, name, *shape).is_shipped for name in self.counts)
+
+    def unscored(self, archs: Sequence[Arch]) -> list[Arch]:
+        """Give the architectures that a proxy has no entry for."""
+        if not self.scores:
+            return []
+        keys = [self.space.canonical_key(arch) for arch in archs]
+        known = set.intersection(*map(set, self.scores.values()))
+        return [arch for arch, key in zip(archs, keys, strict=True) if key not in known]
 
     def __call__(self, archs: Sequence[Arch]) -> FloatArray:
         """Give `(n, c)` columns: counts, then scores.
@@ -123,12 +150,8 @@ class ExtraColumns(Generic[Arch]):
         """
         logs = _log_counts(self.space, archs, self.dataset, self.counts, self.weights)
         raw = score_columns(self.space, archs, self.scores)
-        places = np.linspace(-np.sqrt(3), np.sqrt(3), _QUANTILES)
-        columns = [
-            np.interp(column, quantiles, places)
-            for column, quantiles in zip(raw.T, self.quantiles, strict=True)
-        ]
-        ranked = np.nan_to_num(np.array(columns).T.reshape(raw.shape))
+        columns = [_places(c, q) for c, q in zip(raw.T, self.quantiles, strict=True)]
+        ranked = np.array(columns).T.reshape(raw.shape)
         return join_columns(_transform(logs - self.centres, self.power) / self.spreads, ranked)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -141,6 +164,7 @@ class ExtraColumns(Generic[Arch]):
         arrays = {
             "counts": np.array(self.counts, dtype=np.str_),
             "proxies": np.array(list(self.scores), dtype=np.str_),
+            "own": np.array(self.own, dtype=np.str_),
             "weights": self.weights,
             "keys": np.array(keys, dtype=np.str_),
             "scores": np.array(table),
@@ -167,7 +191,21 @@ class ExtraColumns(Generic[Arch]):
         }
         counts = tuple(parts["counts"].tolist())
         numbers = [parts[name] for name in ("centres", "spreads", "quantiles")]
-        return cls(space, get_dataset(dataset), power, counts, parts["weights"], scores, *numbers)
+        own, weights = tuple(parts["own"].tolist()), parts["weights"]
+        return cls(space, get_dataset(dataset), power, counts, weights, scores, own, *numbers)
+
+
+def check_names(names: Any) -> None:
+    """Refuse what is no list of different names.
+
+    Raises:
+        InvalidValueError: it is not.
+    """
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not (listed and all(isinstance(n, str) for n in names) and len(set(names)) == len(names)):
+        raise InvalidValueError(
+            f"`extra` must list different names, e.g. ['macs'], but got {names!r}."
+        )
 
 
 def _log_counts(
@@ -197,12 +235,23 @@ def _quantiles(column: FloatArray) -> FloatArray:
     return found
 
 
+def _places(column: FloatArray, quantiles: FloatArray) -> FloatArray:
+    """Give the places of scores among quantiles; 0 for none, and where all were equal."""
+    if quantiles[0] == quantiles[-1]:
+        return np.zeros(len(column))
+    places = np.linspace(-np.sqrt(3), np.sqrt(3), _QUANTILES)
+    # From below a tie has its last place, from above its first.
+    below = np.interp(column, quantiles, places)
+    above = -np.interp(-column, -quantiles[::-1], places)
+    return np.nan_to_num((below + above) / 2)
+
+
 def _shipped(space: SearchSpace[Any], name: str, dataset: Dataset) -> Mapping[str, float]:
     """Look up the scores of a proxy that ship with the package."""
     shipped = shipped_scores(space.name, dataset.name)
     if shipped is None or name not in shipped.columns:
         if re.split("[.:]", name)[0] not in proxy_names():
-            raise unknown_name("extra", name, (*METRICS, *proxy_names()))
+            raise unknown_name("extra", name, dict.fromkeys((*METRICS, *proxy_names())))
     elif f"|{space!r}|" in shipped.about[name].identity:
         return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
     raise DataNotFoundError(

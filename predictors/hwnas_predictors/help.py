@@ -28,7 +28,7 @@ from hwnas.seeding import seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.device_predictor import (
     DevicePredictor,
-    cost_array,
+    device_rows,
     known_costs,
     refuse_std,
 )
@@ -178,8 +178,7 @@ class HelpPredictor(DevicePredictor[Arch]):
         NaN is a missing value; a device without a reference's cost, or fewer than two costs, is
         an `InvalidValueError`, and so is a pool without an architecture that every device has.
         """
-        table = cost_array(costs)
-        rows = [known_costs(row, len(archs))[0] for row in np.atleast_2d(table)]
+        archs, rows, single = device_rows(archs, costs)
         rng = np.random.default_rng(self.seed)
         if self.references is None:
             complete = np.flatnonzero(np.isfinite(rows).all(axis=0))
@@ -192,7 +191,7 @@ class HelpPredictor(DevicePredictor[Arch]):
                 "`references` must be architectures that every device has a cost of, but there is "
                 "none: their costs describe a device."
             )
-        logs = np.log(np.stack(rows))
+        logs = np.log(rows)
         at = self._rows_of_references(archs, np.asarray(np.isfinite(logs).all(axis=0)))
         logs -= logs[:, at].mean(axis=1, keepdims=True)
         self._fit_extra(archs)
@@ -200,8 +199,8 @@ class HelpPredictor(DevicePredictor[Arch]):
             self._network = self._make_network()
             self._train(self._encode(archs), torch.from_numpy(logs).float(), at, rng)
         self._adapted = None
-        if table.ndim == 1:
-            self._learn(archs, table)
+        if single:
+            self._learn(archs, rows[0])
             self.device = DeviceKey("measured")
         return self
 

@@ -19,12 +19,13 @@ import numpy.typing as npt
 from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
 from hwnas.seeding import derive_seed
+from hwnas.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
     DevicePredictor,
-    cost_array,
+    device_rows,
     known_costs,
 )
 from hwnas_predictors.device_prior import DevicePrior, learn_prior
@@ -34,6 +35,8 @@ from hwnas_predictors.features import ArchFeatures
 
 CANDIDATES = 1500
 """Architectures that a support set is chosen from, and as many that it is chosen for."""
+_CANDIDATES_TO_BUILD = 150
+"""As many where their networks must be built to be counted."""
 _LOWEST = 1e-3
 
 
@@ -101,18 +104,15 @@ class TransferPredictor(DevicePredictor[Arch]):
         Raises:
             InvalidValueError: shapes do not match, or a device has fewer than two costs.
         """
-        table = cost_array(costs)
-        rows = np.atleast_2d(table)
-        for row in rows:
-            known_costs(row, len(archs))
+        archs, rows, single = device_rows(archs, costs)
         targets = np.stack([_transform(row / np.nanmean(row), self.power) for row in rows])
         self._features = ArchFeatures(self.space)
         self._fit_extra(archs)
         blocks = self._blocks(archs)
         self._prior = learn_prior(blocks, targets, self.components, self.sample, self.seed)
         self._posterior, self.device = None, ANY_DEVICE
-        if table.ndim == 1:
-            self._learn(archs, table)
+        if single:
+            self._learn(archs, rows[0])
             self.device = DeviceKey("measured")
         return self
 
@@ -193,8 +193,11 @@ class TransferPredictor(DevicePredictor[Arch]):
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
         population = list(archs) if archs is not None else self._draw(rng)
-        if len(population) > CANDIDATES:
-            population = [population[i] for i in rng.choice(len(population), CANDIDATES, False)]
+        if unscored := set(self.unscored(population)):
+            population = [arch for arch in population if arch not in unscored]
+        most = CANDIDATES if self.effort is Effort.LOOKUP else _CANDIDATES_TO_BUILD
+        if len(population) > most:
+            population = [population[i] for i in rng.choice(len(population), most, False)]
         candidates = [a for a in population if self.space.is_valid(a)]
         if not 1 <= n <= len(candidates):
             raise InvalidValueError(

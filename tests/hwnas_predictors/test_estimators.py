@@ -11,6 +11,7 @@ from sklearn.base import clone
 from hwnas.costs.predictor_source import make_predictor
 from hwnas.errors import DataFormatError, InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.typing import DeviceKey
 from hwnas_predictors.binary_relation import BinaryRelationPredictor
 from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
 from hwnas_predictors.help import HelpPredictor
@@ -24,10 +25,13 @@ KINDS = (TransferPredictor, HelpPredictor, GcnPredictor, MlpPredictor, BinaryRel
 def test_estimators_are_cloned_and_changed_as_those_of_scikit_learn(
     kind: Any, space: NasBench201
 ) -> None:
-    model = kind(space, "energy", "mJ", seed=3)
+    scores = {"mine": {"a": 1.0}}
+    extra = {"extra": ("macs", "mine"), "dataset": "cifar100", "scores": scores}
+    model = kind(space, "energy", "mJ", seed=3, **extra)
     copied = clone(model)
     assert copied.get_params() == model.get_params()
     assert copied.get_params()["metric"] == "energy"
+    assert {name: copied.get_params()[name] for name in extra} == extra
     assert copied.set_params(seed=5) is copied
     assert (copied.seed, model.seed) == (5, 3)
     with pytest.raises(UnknownNameError, match="seeed"):
@@ -86,6 +90,7 @@ def test_standard_deviations_are_refused_by_name(kind: Any, space: NasBench201) 
         (["a", "b", "c", "d"], "must be numbers"),
         ([[1.0, 2.0], [1.0]], "as many for every device"),
         ([1.0, 2.0], r"\(4,\), but got \(2,\)"),
+        (np.zeros((0, 4)), r"must hold values, but has the shape \(0, 4\)"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,3 +102,20 @@ def test_bad_costs_are_named(kind: Any, space: NasBench201, costs: Any, text: st
 def test_a_relation_is_of_one_device(space: NasBench201) -> None:
     model = BinaryRelationPredictor(space, hidden=4, layers=1, epochs=1)
     assert model.fit(list(space)[:4], [1.0, 2.0, 3.0, 4.0]).device.device == "measured"
+
+
+@pytest.mark.parametrize("kind", [TransferPredictor, HelpPredictor])
+def test_a_device_is_not_called_as_pools_are(
+    kind: Any, space: NasBench201, devices: SyntheticDevices
+) -> None:
+    settings = {"rounds": 2} if kind is HelpPredictor else {}
+    pool = kind(space, **settings).fit(devices.archs[:40], devices.costs[:3, :40])
+    with pytest.raises(InvalidValueError, match="marks a pool"):
+        pool.adapt(devices.archs[:40], devices.costs[4, :40], DeviceKey("any"))
+
+
+def test_files_of_relations_that_name_no_device_are_read(space: NasBench201) -> None:
+    model = BinaryRelationPredictor(space, hidden=4, layers=1, epochs=1)
+    file = model.fit(list(space)[:4], [1.0, 2.0, 3.0, 4.0]).to_file()
+    old = replace(file, facts=replace(file.facts, device=DeviceKey("any")))
+    assert BinaryRelationPredictor.from_file(old).device.device == "measured"

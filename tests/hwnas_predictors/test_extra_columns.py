@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from hwnas import registry
 from hwnas.costs.counters import CounterCost
+from hwnas.costs.source import CostRequest
 from hwnas.data.datasets import get_dataset
-from hwnas.errors import DataNotFoundError, HwnasError
+from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, UnknownNameError
+from hwnas.sources import Effort
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import draw
@@ -115,13 +118,131 @@ def test_scores_become_places(space: NasBench201) -> None:
     assert (np.diff(found[rest][np.argsort(values)]) >= 0).all()
 
 
-def test_equal_scores_are_one_place(space: NasBench201) -> None:
+def test_equal_scores_have_their_mean_place(space: NasBench201) -> None:
+    archs = classes(space, 1000)
+    keys = [space.canonical_key(arch) for arch in archs]
+    low = len(keys) * 3 // 5
+    tied = {key: max(i - low, 0.0) for i, key in enumerate(keys)}
+    found = ExtraColumns.fit(space, archs, ["a"], "cifar10", {"a": tied})(archs)[:, 0]
+    np.testing.assert_allclose(found[:low], np.sqrt(3) * (2 * 0.3 - 1), atol=0.15)
+    assert abs(found.mean()) < 0.15
+    same = dict.fromkeys(keys, 7.0)
+    columns = ExtraColumns.fit(space, archs, ["a"], "cifar10", {"a": same})
+    assert not columns(archs).any()
+
+
+def test_a_proxy_without_any_score_is_refused(space: NasBench201) -> None:
     archs = classes(space, 30)
-    same = dict.fromkeys(map(space.canonical_key, archs), 7.0)
     none = dict.fromkeys(map(space.canonical_key, archs), np.nan)
-    found = ExtraColumns.fit(space, archs, ["a", "b"], "cifar10", {"a": same, "b": none})(archs)
-    assert np.isfinite(found).all()
-    assert (np.ptp(found, axis=0) == 0).all()
+    with pytest.raises(InvalidValueError, match="a has none of the"):
+        ExtraColumns.fit(space, archs, ["a"], "cifar10", {"a": none})
+
+
+def test_counts_are_of_the_data_set_that_is_named(space: NasBench201) -> None:
+    archs = draw(space, 12)
+    columns = ExtraColumns.fit(space, archs, ["macs"], "ImageNet16-120")
+    macs = CounterCost(space, "macs", 120, (3, 16, 16)).predict(archs)
+    assert columns.centres[0] == pytest.approx(np.log(macs).mean())
+    wanted = np.log(macs) - np.log(macs).mean()
+    np.testing.assert_allclose(columns(archs)[:, 0], wanted / wanted.std(), atol=1e-9)
+    loaded = ExtraColumns.from_arrays(space, "ImageNet16-120", 0.0, columns.to_arrays())
+    np.testing.assert_array_equal(loaded(archs), columns(archs))
+    assert columns.builds_networks
+    assert not ExtraColumns.fit(space, archs, ["macs"], "cifar10").builds_networks
+    one = [archs[0], archs[0]]
+    assert not ExtraColumns.fit(space, one, ["macs"], "cifar10")(one).any()
+
+
+def test_the_user_s_scores_come_first(space: NasBench201) -> None:
+    archs = classes(space, 60)
+    mine = chance(space, archs)
+    names = ["params", "jacob_cov", "macs", "naswot"]
+    columns = ExtraColumns.fit(space, archs, names, "cifar10", dict.fromkeys(names[:2], mine))
+    assert columns.names == ("macs", "params", "jacob_cov", "naswot")
+    assert columns.own == ("params", "jacob_cov")
+    found = columns(archs)
+    np.testing.assert_array_equal(found[:, 1], found[:, 2])
+    order = np.argsort([mine[space.canonical_key(arch)] for arch in archs])
+    assert (np.diff(found[order, 1]) >= 0).all()
+
+
+def test_the_transfer_model_has_a_block_of_them(space: NasBench201) -> None:
+    archs = classes(space, 60)
+    model = TransferPredictor(space, extra=["mine"], scores={"mine": chance(space, archs)})
+    model.fit(archs, np.arange(1.0, len(archs) + 1))
+    *_, extra, every = model._blocks(archs)
+    np.testing.assert_array_equal(extra, model._extra_columns(archs))
+    np.testing.assert_array_equal(every[:, -1:], extra)
+    assert np.ptp(extra) > 1
+
+
+@pytest.mark.parametrize(("kind", "settings"), KINDS)
+def test_what_has_no_cost_needs_no_score(
+    space: NasBench201, kind: Any, settings: dict[str, Any]
+) -> None:
+    archs = classes(space, 40)
+    known = chance(space, archs[:-1])
+    costs = np.append(np.arange(1.0, len(archs)), np.nan)
+    few = {k: min(v, 5) if k in ("epochs", "rounds") else v for k, v in settings.items()}
+    model = kind(space, extra=["mine"], scores={"mine": known}, **few).fit(archs, costs)
+    assert model.unscored(archs) == archs[-1:]
+    with pytest.raises(DataNotFoundError, match="`scores` must hold mine of every"):
+        model.predict(archs)
+
+
+def test_what_was_set_after_the_fit_changes_neither_costs_nor_file(
+    space: NasBench201, tmp_path: Path
+) -> None:
+    archs = draw(space, 60)
+    costs: FloatArray = CounterCost(space, "macs").predict(archs) / 1e6
+    for kind, settings in ((TransferPredictor, {}), (MlpPredictor, NETWORK)):
+        model: Any = kind(space, extra=["macs"], **settings).fit(archs, costs)
+        found = model.predict(archs)
+        for extra in ([], ["params", "macs"], ["macss"]):
+            model.set_params(extra=extra)
+            model.save(tmp_path / "p.npz")
+            np.testing.assert_array_equal(kind.load(tmp_path / "p.npz").predict(archs), found)
+        with pytest.raises(UnknownNameError, match="macss"):
+            model.fit(archs, costs)
+        np.testing.assert_array_equal(model.predict(archs), found)
+
+
+def test_a_loaded_predictor_looks_shipped_scores_up_again(
+    space: NasBench201, tmp_path: Path
+) -> None:
+    archs = draw(space, 20)
+    costs = np.arange(1.0, 21.0)
+    TransferPredictor(space, extra=["jacob_cov"]).fit(archs, costs).save(tmp_path / "p.npz")
+    loaded: Any = TransferPredictor.load(tmp_path / "p.npz")
+    with pytest.raises(DataNotFoundError, match="and cifar100: score"):
+        loaded.set_params(dataset="cifar100").fit(archs, costs)
+
+
+def test_networks_that_are_built_are_no_look_up(space: NasBench201) -> None:
+    archs = draw(space, 12)
+    costs = np.arange(1.0, 13.0)
+    cheap = TransferPredictor(space, extra=["macs"]).fit(archs, costs)
+    built = TransferPredictor(space, extra=["macs"], dataset="cifar100").fit(archs, costs)
+    assert (cheap.effort, built.effort) == (Effort.LOOKUP, Effort.SCORE)
+    assert TransferPredictor(space).fit(archs, costs).effort is Effort.LOOKUP
+
+
+def test_scores_of_a_part_choose_from_it_and_cannot_be_searched_with(
+    space: NasBench201, tmp_path: Path
+) -> None:
+    archs = classes(space, 400)
+    known = chance(space, archs)
+    model = TransferPredictor(space, extra=["mine"], scores={"mine": known})
+    model.fit(archs, np.arange(1.0, len(archs) + 1)).save(tmp_path / "p.npz")
+    chosen = model.choose_support(8)
+    assert {space.canonical_key(arch) for arch in chosen} <= set(known)
+    source = registry.load("costs", "predictor")()
+    request = CostRequest(space, None, None, get_dataset("cifar10"))
+    with pytest.raises(InvalidValueError, match="has no zero-cost scores of"):
+        source.open(tmp_path / "p.npz", request)
+    whole = TransferPredictor(space, extra=["jacob_cov"]).fit(archs, np.ones(len(archs)))
+    whole.save(tmp_path / "whole.npz")
+    assert source.open(tmp_path / "whole.npz", request).predict(archs[:2]).shape == (2,)
 
 
 @pytest.mark.parametrize(("kind", "settings"), KINDS)
@@ -155,7 +276,8 @@ def test_counts_and_shipped_scores_are_found_by_name(
     loaded = kind.load(tmp_path / "p.npz")
     whole = list(space)[::50]
     np.testing.assert_array_equal(loaded.predict(whole), model.predict(whole))
-    assert set(loaded.scores) == {"jacob_cov"}
+    assert list(loaded.extra) == ["macs", "jacob_cov"]
+    assert loaded.scores is None  # they are not the user's
 
 
 @pytest.mark.parametrize(
@@ -163,6 +285,8 @@ def test_counts_and_shipped_scores_are_found_by_name(
     [
         ({"extra": "macs"}, "`extra` must list different names"),
         ({"extra": ["macs", "macs"]}, "`extra` must list different names"),
+        ({"extra": None}, "`extra` must list different names"),
+        ({"extra": [1]}, "`extra` must list different names"),
         ({"extra": ["mac"]}, "`extra` must be one of .*Did you mean 'macs'"),
         ({"extra": ["macs"], "dataset": "cifar"}, "`dataset` must be one of"),
         ({"extra": ["a"], "scores": {"a": {}}}, "`scores` must hold a of every architecture"),

@@ -203,7 +203,8 @@ class KernelPredictor(Generic[Arch]):
 
         Scale and overheads minimise the mean absolute relative error and are not below 0. Fewer
         than five networks tell the scale alone: three numbers would fit them whatever they are.
-        The spread is that of `held_out_ms`.
+        The spread is that of `held_out_ms`; of two networks it is one ratio, and too small more
+        often than not.
 
         Args:
             networks: `(n,)` the kernels of each network.
@@ -240,7 +241,7 @@ class KernelPredictor(Generic[Arch]):
     ) -> tuple[FloatArray, FloatArray]:
         """Give `(n,)` latencies and the `(n, 3)` terms that the fitted numbers are factors of."""
         measured = np.asarray(measured_ms, dtype=np.float64)
-        if len(measured) < 2 or not np.all(measured > 0):
+        if len(measured) < 2 or not np.all(np.isfinite(measured) & (measured > 0)):
             raise InvalidValueError(
                 f"`measured_ms` must be at least two latencies above 0, but got {measured}."
             )

@@ -11,8 +11,9 @@ import pytest
 
 from hwnas.cli import main
 from hwnas.costs.predictor_file import read_predictor_file
-from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 from hwnas.testing import draw
+from hwnas.typing import DeviceKey
 
 SPACE = NasBench201()
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
@@ -155,10 +156,30 @@ def test_train_takes_counts_and_scores_of_a_table(
     capsys.readouterr()
     assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
     assert json.loads(capsys.readouterr().out)["spearman"] > 0.95
-    for names, text in (([], "`--extra` must name proxies"), (["naswt"], "`--extra` must")):
-        argv = [part for name in names for part in ("--extra", name)]
-        assert run(*command, *argv) == 2
+    for given, text in (
+        ([], "`--extra` must name proxies"),
+        (["--extra", "naswt"], "`--extra` must name proxies"),
+        (["--extra", "naswot", "--dataset", "nope"], "`dataset` must be one of"),
+    ):
+        assert run(*command, *given) == 2
         assert text in capsys.readouterr().err
+    assert run(*command, "--extra", "macs", "--extra", "naswot", "--dataset", "cifar100") == 0
+    assert read_predictor_file(out).settings["dataset"] == "cifar100"
+    # One network under two names.
+    lines = table.read_text().splitlines()
+    twin = next(c for c in SPACE if c != cells[0] and key_of(c) == key_of(cells[0]))
+    table.write_text("\n".join([*lines, f"{twin},"]))
+    assert run(*command, "--extra", "naswot") == 0
+    table.write_text("\n".join([*lines, f"{twin},5"]))
+    assert run(*command, "--extra", "naswot") == 2
+    assert "one naswot for equal networks" in capsys.readouterr().err
+    table.write_text("\n".join([lines[0], f"{cells[0]},", *lines[2:]]))
+    assert run(*command, "--extra", "naswot") == 0
+    assert f"naswot: 1 of {len(cells)} architectures have no score" in capsys.readouterr().err
+
+
+def key_of(cell: Cell) -> str:
+    return SPACE.canonical_key(cell)
 
 
 def test_the_device_is_named_where_there_is_one(
@@ -168,15 +189,23 @@ def test_the_device_is_named_where_there_is_one(
     one, out = write(tmp_path / "one.csv", archs), tmp_path / "one.npz"
     one.write_text(one.read_text() + f"\n{CELL},\n")
     command = ["train", "--measurements", str(one), "--out", str(out)]
-    for given, device in (([], "mine"), (["--device", "jetson", "--batch", "8"], "jetson")):
+    all_of_it = ["--device", "jetson", "--runtime", "trt", "--precision", "int8", "--batch", "8"]
+    for given, device in (
+        ([], DeviceKey("mine", "unknown")),
+        ([*all_of_it, "--threads", "2"], DeviceKey("jetson", "trt", "int8", 8, 2)),
+    ):
         assert run(*command, *given) == 0
-        assert read_predictor_file(out).facts.device.device == device
+        assert read_predictor_file(out).facts.device == device
         assert "12 measurements, 1 empty" in capsys.readouterr().err
     two = tmp_path / "two.csv"
     two.write_text("\n".join(["arch,a,b", *(f"{a},{latency(a)},1" for a in archs)]))
-    pool = ["train", "--measurements", str(two), "--out", str(out), "--device", "jetson"]
-    assert run(*pool) == 2
-    assert "must not be given for a pool" in capsys.readouterr().err
+    pool = ["train", "--measurements", str(two), "--out", str(out)]
+    for given in (["--device", "jetson"], ["--runtime", "trt"], ["--batch", "2"]):
+        assert run(*pool, *given) == 2
+        assert "must be given for one device" in capsys.readouterr().err
+    own = write(tmp_path / "own.csv", archs, "pixel3_latency_ms")
+    assert run("train", "--measurements", str(own), "--out", str(out)) == 0
+    assert read_predictor_file(out).facts.device.device == "pixel3"
     for command in (["train"], ["adapt"]):
         argv = [*command, "--measurements", str(one), "--device", "any", "--out", str(out)]
         assert run(*argv) == 2

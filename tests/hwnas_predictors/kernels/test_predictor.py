@@ -158,6 +158,23 @@ def test_held_out_predictions_do_not_see_their_own_network(
         assert simple.calibrate(networks, changed).relative_std > spread
 
 
+def test_five_networks_tell_the_overheads_without_one_of_them(
+    predictor: KernelPredictor[Any],
+) -> None:
+    simple = replace(predictor, regressors={"relu": per_byte(2.0)})
+    networks = [
+        [Kernel("Relu", "", ((1, c, 8, 8),), (1, c, 8, 8))] * n
+        for c, n in ((50, 1), (900, 8), (3000, 3), (50, 20), (900, 30))
+    ]
+    measured = np.array([simple.predict_kernels(network) for network in networks])
+    np.testing.assert_allclose(simple.held_out_ms(networks, measured), measured, rtol=1e-6)
+    four = simple.held_out_ms(networks[:4], measured[:4])
+    assert np.abs(four / measured[:4] - 1).max() > 0.1
+    for wrong in (np.inf, np.nan, 0.0):
+        with pytest.raises(InvalidValueError, match="latencies above 0"):
+            simple.calibrate(networks[:2], np.array([1.0, wrong]))
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, 90])
 def test_levels_are_probabilities(predictor: KernelPredictor[Any], level: float) -> None:
     with pytest.raises(InvalidValueError, match="between 0 and 1"):
