@@ -19,10 +19,9 @@ from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.typing import Arch, Direction, FloatArray, SearchSpace
-from hwnas_predictors.brp_nas import NetworkPredictor, graph_tensors
+from hwnas_predictors.brp_nas import NetworkPredictor, graph_tensors, node_features
 from hwnas_predictors.device_predictor import known_costs, refuse_std
 from hwnas_predictors.gcn import BinaryRelation
-from hwnas_predictors.graph_batches import graph_labels
 from hwnas_predictors.network_training import minimise, outputs
 
 
@@ -41,16 +40,17 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
         metric: str = "accuracy",
         unit: str = "percent",
         direction: Direction = "maximize",
+        *,
+        batch: int = 32,
         **settings: Any,
     ) -> None:
-        super().__init__(space, metric, unit, direction, **settings)
+        super().__init__(space, metric, unit, direction, batch=batch, **settings)
         self._values = np.zeros(0)
         self._measured = torch.zeros(0, self.hidden)
 
     def make_network(self) -> BinaryRelation:
         """Make the untrained network."""
-        features = len(graph_labels(self.space)) + 2
-        return BinaryRelation(features, self.hidden, self.layers, len(self.extra))
+        return BinaryRelation(node_features(self.space), self.hidden, self.layers, len(self.extra))
 
     def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
         """Give adjacency, features, mask and extra columns."""

@@ -1,7 +1,8 @@
 """The latency predictors of BRP-NAS (Dudziak et al., NeurIPS 2020): a GCN and an MLP.
 
-Both learn the logarithm of a device's costs, standardised, with a squared loss, so errors are
-relative; the paper learns costs over their maximum.
+Both learn the logarithm of a device's costs, standardised, so errors are relative, with Huber's
+loss, since some measurements are far off; the paper learns costs over their maximum with a squared
+loss. The GCN is also told which operations are live, which its paper's has to find out.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ from hwnas_predictors.device_predictor import (
 from hwnas_predictors.encodings import one_hot, one_hot_names
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.gcn import GraphRegression
-from hwnas_predictors.graph_batches import graph_batch, graph_labels
+from hwnas_predictors.graph_batches import graph_batch, graph_labels, live_flags
 from hwnas_predictors.network_training import (
     minimise,
     outputs,
     set_weights,
     weights_of,
 )
+
+_DELTA = 0.2
+"""Errors, in standard deviations of the log costs, beyond which the loss is linear."""
 
 
 class NetworkPredictor(DevicePredictor[Arch]):
@@ -71,7 +75,7 @@ class NetworkPredictor(DevicePredictor[Arch]):
         hidden: int = 128,
         layers: int = 4,
         epochs: int = 150,
-        batch: int = 32,
+        batch: int = 16,
         rate: float = 2e-3,
         seed: int = 0,
         extra: Sequence[str] = (),
@@ -113,7 +117,7 @@ class NetworkPredictor(DevicePredictor[Arch]):
 
             def loss(rows: Tensor) -> Tensor:
                 found = network(*(tensor[rows] for tensor in inputs))
-                return nn.functional.mse_loss(found, targets[rows])
+                return nn.functional.huber_loss(found, targets[rows], delta=_DELTA)
 
             minimise(
                 network, loss, len(targets), epochs=self.epochs, batch=self.batch, rate=self.rate
@@ -181,8 +185,7 @@ class GcnPredictor(NetworkPredictor[Arch]):
 
     def make_network(self) -> nn.Module:
         """Make the untrained network."""
-        features = len(graph_labels(self.space)) + 2
-        return GraphRegression(features, self.hidden, self.layers, len(self.extra))
+        return GraphRegression(node_features(self.space), self.hidden, self.layers, len(self.extra))
 
     def encode(self, archs: Sequence[Arch]) -> Sequence[Tensor]:
         """Give adjacency, features, mask and extra columns."""
@@ -210,8 +213,19 @@ class MlpPredictor(NetworkPredictor[Arch]):
 
 
 def graph_tensors(space: SearchSpace[Any], archs: Sequence[Any]) -> list[Tensor]:
-    """Give adjacency, features and mask of architectures as tensors."""
-    exact = operation_graph if isinstance(space, NasBench201) else None
-    batch = graph_batch(space, archs, to_graph=exact)
-    arrays = (batch.adjacency, batch.features, batch.mask)
-    return [torch.from_numpy(array) for array in arrays]
+    """Give adjacency, features and mask of architectures as tensors.
+
+    In exact cells of NAS-Bench-201 the last two features flag live nodes, see `live_flags`.
+    """
+    exact = isinstance(space, NasBench201)
+    batch = graph_batch(space, archs, to_graph=operation_graph if exact else None)
+    features = batch.features
+    if exact:
+        zero = features[:, :, 2 + graph_labels(space).index("none")] > 0
+        features = np.concatenate([features, live_flags(batch, zero)], axis=2)
+    return [torch.from_numpy(array) for array in (batch.adjacency, features, batch.mask)]
+
+
+def node_features(space: SearchSpace[Any]) -> int:
+    """Give the number of features of a node in `graph_tensors`."""
+    return len(graph_labels(space)) + (4 if isinstance(space, NasBench201) else 2)

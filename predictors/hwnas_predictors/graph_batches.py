@@ -112,6 +112,26 @@ def graph_batch(
     return batch
 
 
+def live_flags(batch: GraphBatch, zero: npt.NDArray[np.bool_]) -> FloatBatch:
+    """Flag the nodes whose value depends on the input, and those that the output depends on.
+
+    Args:
+        batch: graphs without padding, nodes in topological order.
+        zero: `(n, v)` nodes whose value is zero whatever their input.
+
+    Returns:
+        `(n, v, 2)` zeros and ones.
+    """
+    edges, v = batch.adjacency > 0, batch.adjacency.shape[1]
+    reached, needed = np.zeros_like(batch.mask), np.zeros_like(batch.mask)
+    reached[:, 0] = needed[:, -1] = True
+    for node in range(1, v):
+        reached[:, node] = (edges[:, :, node] & reached).any(axis=1) & ~zero[:, node]
+    for node in reversed(range(v - 1)):
+        needed[:, node] = (edges[:, node] & needed).any(axis=1) & ~zero[:, node]
+    return np.stack([reached, needed], axis=2).astype(np.float32)
+
+
 class _Rows(dict[str, FloatBatch]):
     """The features of a label, worked out once."""
 

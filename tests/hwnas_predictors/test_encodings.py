@@ -23,7 +23,7 @@ from hwnas_predictors.encodings import (
     one_hot_names,
     score_columns,
 )
-from hwnas_predictors.graph_batches import graph_batch, labels_in
+from hwnas_predictors.graph_batches import graph_batch, labels_in, live_flags
 from hwnas_predictors.sequences import sequence_batch
 
 SPACES: list[Any] = [NasBench201(), FBNet(), MobileNetV3()]
@@ -194,6 +194,26 @@ def test_parts_must_have_the_same_rows() -> None:
     assert joined.tolist() == [[0, 0, 0, 1], [0, 0, 0, 1]]
     with pytest.raises(InvalidValueError, match=r"have \[2, 3\] rows"):
         join_columns(np.zeros((2, 3)), np.ones((3, 1)))
+
+
+def test_live_nodes_depend_on_the_input_and_reach_the_output() -> None:
+    space = NasBench201()
+    cells = list(space)[::40]
+    batch = graph_batch(space, cells, to_graph=operation_graph)
+    zero = np.array([[op == "none" for op in operation_graph(c).operations] for c in cells])
+    reached, needed = np.moveaxis(live_flags(batch, zero), 2, 0)
+    live = (reached * needed)[:, 1:-1] > 0
+    for cell, flags in zip(cells, live, strict=True):
+        found = {edge for edge, flag in zip(EDGES, flags, strict=True) if flag}
+        assert found == cell.live_edges()
+    # A node that only the input reaches, and one that only reaches the output.
+    cell = parse_cell("|none~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|")
+    one = graph_batch(space, [cell], to_graph=operation_graph)
+    flags = live_flags(one, np.array([[o == "none" for o in operation_graph(cell).operations]]))
+    names = dict(zip(EDGES, flags[0, 1:-1].tolist(), strict=True))
+    assert names[1, 2] == [0, 1]
+    assert names[0, 2] == names[2, 3] == [1, 1]
+    assert names[0, 1] == [0, 0]
 
 
 def test_whole_nasbench201_is_encoded_in_seconds() -> None:
