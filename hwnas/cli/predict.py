@@ -103,12 +103,16 @@ def train(
     metric: Annotated[str, typer.Option(help="What was measured.")] = "latency",
     unit: Annotated[str, typer.Option(help="Unit of every column.")] = "ms",
     method: Annotated[
-        Literal["transfer", "help", "brp-nas", "mlp"],
+        Literal["transfer", "help", "brp-nas", "mlp", "brp-nas-relation"],
         typer.Option(
             help="Model; transfer and help learn pools, brp-nas and mlp one device from hundreds "
-            "of costs."
+            "of costs, brp-nas-relation accuracies from which of two is higher."
         ),
     ] = "transfer",
+    direction: Annotated[
+        Literal["minimize", "maximize"] | None,
+        typer.Option(help="Which values are better. [default: minimize; of a relation maximize]"),
+    ] = None,
     extra: Annotated[
         list[str] | None,
         typer.Option(
@@ -172,6 +176,7 @@ def train(
     predictor = registry.load("predictors", method)(
         read_space(space), metric, unit, seed=seed, data=sha256(measurements),
         extra=names, dataset=dataset, scores=known,
+        **({} if direction is None else {"direction": direction}),
     )  # fmt: skip
     if single:
         column, plain = next(iter(table.columns)), column_name(metric, unit)

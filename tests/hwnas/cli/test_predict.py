@@ -182,6 +182,34 @@ def key_of(cell: Cell) -> str:
     return SPACE.canonical_key(cell)
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "direction"),
+    [
+        ("brp-nas-relation", [], "maximize"),
+        ("mlp", ["--direction", "maximize"], "maximize"),
+        ("mlp", [], "minimize"),
+    ],
+)
+def test_accuracies_are_learned_and_searched_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str, given: list[str],
+    direction: str,
+) -> None:  # fmt: skip
+    archs = [str(a) for a in draw(SPACE, 60)]
+    seen, out = write(tmp_path / "seen.csv", archs, "accuracy_percent"), tmp_path / "acc.npz"
+    command = ["train", "--measurements", str(seen), "--out", str(out), "--method", method]
+    assert run(*command, "--metric", "accuracy", "--unit", "percent", *given) == 0
+    assert read_predictor_file(out).facts.direction == direction
+    assert run("evaluate", str(out), "--measurements", str(seen), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["spearman"] > 0.8
+    argv = ["search", "--objective", "params", "--cost", f"predictor:{out}", "--trials", "6"]
+    with pytest.raises(SystemExit) as end:
+        main([*argv, "--out", str(tmp_path / "found"), "--json"])
+    assert end.value.code == 0
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    named = {o["name"]: o["direction"] for o in front["objectives"]}
+    assert named["mine_accuracy_percent"] == direction
+
+
 def test_the_device_is_named_where_there_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
