@@ -6,7 +6,8 @@ ten published reference cells. Prints Spearman's correlation over the cells that
 from, the share of predictions within 10 %, and CPU seconds of training. ``noise`` says how good
 predictions could be: from pairs of cells that are equal but for the order of two nodes, the rank
 correlation of their costs, and the share of measurements that would be within 10 % of the truth if
-both of a pair were off alike. Needs HWNAS_DATA::
+both of a pair were off alike. A perfect prediction has about the square root of the former as its
+rank correlation with single measurements (Spearman, 1904). Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.networks --method brp-nas help
 """
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.predictors.transfer import LEARNED, judge
 from hwnas import registry
-from hwnas.data.device_pool import brp_nas_pool, device_pool
+from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
 from hwnas.spaces.nasbench201 import EDGES
 from hwnas_predictors.help import HelpPredictor
 
@@ -46,8 +48,14 @@ def single_device(method: str, devices: list[str], seed: int) -> Iterator[Row]:
 
 
 def noise() -> Iterator[Row]:
-    """Compare the costs of equal cells."""
-    pool = brp_nas_pool()
+    """Compare the costs of equal cells, on BRP-NAS's devices and on HELP's unseen ones."""
+    brp_nas, helps = brp_nas_pool(), device_pool("nasbench201")
+    assert helps.split is not None
+    yield from _noise(brp_nas, brp_nas.names)
+    yield from _noise(helps, helps.split.test)
+
+
+def _noise(pool: DevicePool[Any], devices: Sequence[str]) -> Iterator[Row]:
     number = {cell.operations: i for i, cell in enumerate(pool.archs)}
     edge = {edge: i for i, edge in enumerate(EDGES)}
     # Without an edge between them the nodes 1 and 2 may change places.
@@ -58,7 +66,7 @@ def noise() -> Iterator[Row]:
         if operations[edge[1, 2]] == "none"
     ]
     first, second = np.array([pair for pair in pairs if pair[0] < pair[1]]).T
-    for device in pool.names:
+    for device in devices:
         a, b = pool.cost_of(device)[first], pool.cost_of(device)[second]
         known = np.isfinite(a) & np.isfinite(b)
         off = np.exp(np.log(a / b)[known] / np.sqrt(2))
