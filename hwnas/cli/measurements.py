@@ -14,7 +14,7 @@ import numpy as np
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
 from hwnas.typing import FloatArray, SearchSpace
 
-_UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw")
+_UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw", "percent")
 
 
 @dataclass(frozen=True)

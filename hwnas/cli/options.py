@@ -16,5 +16,5 @@ Backend = Annotated[
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option(help="Address of a ray or dask cluster. [default: one that is started here]"),
+    typer.Option(help="Address of a ray or dask cluster. \\[default: one that is started here]"),
 ]

@@ -66,7 +66,7 @@ def show(
 def export(
     source: Source,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write. [default: the results folder]")
+        Path | None, typer.Option(help="Folder to write. \\[default: the results folder]")
     ] = None,
     study: Study = "hwnas",
     json_file: Annotated[bool, typer.Option("--json-file", help="Write front.json.")] = False,

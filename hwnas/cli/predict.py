@@ -22,7 +22,7 @@ app = typer.Typer(
 Space = Annotated[str, typer.Option(help="Search space, by name or repr: see `hwnas spaces`.")]
 Pool = Annotated[
     Path | None,
-    typer.Option("--model", help="Pool written by `train`. [default: the one of the package]"),
+    typer.Option("--model", help="Pool written by `train`. \\[default: the one of the package]"),
 ]
 Csv = Annotated[
     Path, typer.Option("--measurements", help="CSV with the columns arch and e.g. latency_ms.")
@@ -31,7 +31,7 @@ Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
 Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-Device = Annotated[str | None, typer.Option(help="Name of the device. [default: mine]")]
+Device = Annotated[str | None, typer.Option(help="Name of the device. \\[default: mine]")]
 Runtime = Annotated[str, typer.Option(help="Software that ran the networks.")]
 Precision = Annotated[str, typer.Option(help="Number format.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images a run.")]
@@ -39,6 +39,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 _POOLS = ("transfer", "help")
 _MINE = "mine"
 _UNKNOWN = "unknown"
+_UNITS = {"latency": "ms", "accuracy": "percent"}
 
 
 @app.command()
@@ -100,8 +101,16 @@ def train(
     ],
     out: Out,
     space: Space = "nasbench201",
-    metric: Annotated[str, typer.Option(help="What was measured.")] = "latency",
-    unit: Annotated[str, typer.Option(help="Unit of every column.")] = "ms",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What was measured. \\[default: latency; accuracy for brp-nas-relation]"),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="Unit of every column. \\[default: ms for latency, percent for accuracy]"
+        ),
+    ] = None,
     method: Annotated[
         Literal["transfer", "help", "brp-nas", "mlp", "brp-nas-relation"],
         typer.Option(
@@ -111,7 +120,7 @@ def train(
     ] = "transfer",
     direction: Annotated[
         Literal["minimize", "maximize"] | None,
-        typer.Option(help="Which values are better. [default: minimize; of a relation maximize]"),
+        typer.Option(help="Which values are better. \\[default: maximize for accuracy only]"),
     ] = None,
     extra: Annotated[
         list[str] | None,
@@ -126,13 +135,13 @@ def train(
     scores: Annotated[
         Path | None,
         typer.Option(
-            help="Table of `hwnas score --out` with the proxies. [default: shipped scores]"
+            help="Table of `hwnas score --out` with the proxies. \\[default: shipped scores]"
         ),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
-            help="Name of the device, for one column of costs. [default: the column's name, and "
+            help="Name of the device, for one column of costs. \\[default: the column's name, and "
             "mine for a column such as latency_ms]"
         ),
     ] = None,
@@ -156,6 +165,10 @@ def train(
 
     get_dataset(dataset)
     names = extra or []
+    metric = metric or ("accuracy" if method == "brp-nas-relation" else "latency")
+    unit = _UNITS.get(metric) if unit is None else unit
+    if unit is None:
+        raise InvalidValueError(f"`--unit` must be given for {metric}, e.g. --unit mJ.")
     table = read_measurements(measurements, read_space(space))
     costs = list(table.columns.values())
     table.insist_on(unit)
@@ -174,13 +187,13 @@ def train(
         )
     known = _scores(scores, read_space(space), names)
     predictor = registry.load("predictors", method)(
-        read_space(space), metric, unit, seed=seed, data=sha256(measurements),
-        extra=names, dataset=dataset, scores=known,
-        **({} if direction is None else {"direction": direction}),
+        read_space(space), metric, unit,
+        direction or ("maximize" if metric == "accuracy" else "minimize"),
+        seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known,
     )  # fmt: skip
     if single:
         column, plain = next(iter(table.columns)), column_name(metric, unit)
-        own = _MINE if column == plain else column.removesuffix(f"_{plain}")
+        own = column.removesuffix(plain).removesuffix("_") or _MINE
         key = replace(key, device=device or own)
         predictor.set_device(key)  # a wrong name is told before the training
     predictor.fit(table.archs, costs[0] if single else costs)
@@ -193,7 +206,8 @@ def train(
             note(f"{name}: {absent} of {len(keys)} architectures have no score")
     amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
     where = f" on {predictor.device}" if single else ""
-    note(f"{out}: {metric} in {unit}{where}: {amounts}")
+    what = f"{metric} in {unit}" if unit else metric
+    note(f"{out}: {what}{where}: {amounts}")
 
 
 @app.command()
@@ -236,7 +250,7 @@ def evaluate(
 def export(
     file: Predictor,
     arch: Annotated[
-        list[str] | None, typer.Option(help="Architecture. [default: the whole space]")
+        list[str] | None, typer.Option(help="Architecture. \\[default: the whole space]")
     ] = None,
     archs: Annotated[
         Path | None, typer.Option(help="File with one architecture string a line.")

@@ -48,7 +48,7 @@ def rank(
     space: Annotated[str, typer.Option(help="Search space with known accuracies.")] = "nasbench201",
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="cifar10, cifar100, ImageNet16-120. [default: cifar10]"),
+        typer.Option(help="cifar10, cifar100, ImageNet16-120. \\[default: cifar10]"),
     ] = None,
     split: Annotated[
         str,
@@ -95,7 +95,7 @@ def rank(
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
     images: Images = "gaussian",
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
     plot: Annotated[
         Path | None,

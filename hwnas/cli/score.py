@@ -49,7 +49,7 @@ def score(
     proxy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Proxy, or 'all', which takes 10 s a network. [default: nine cheap ones]"
+            help="Proxy, or 'all', which takes 10 s a network. \\[default: nine cheap ones]"
         ),
     ] = None,
     arch: Annotated[list[str] | None, typer.Option(help="Architecture string.")] = None,
@@ -67,7 +67,7 @@ def score(
     batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
     images: Images = "gaussian",
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
     jobs: Jobs = 1,

@@ -23,14 +23,14 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="Proxy or ready-made score, see `hwnas proxies`. [default: jacob_cov+params]"
+            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params]"
         ),
     ] = None,
     cost: Annotated[
         list[str] | None,
         typer.Option(
             help="SOURCE:DEVICE:METRIC or predictor:FILE, see `hwnas costs`. "
-            "[default: onnxruntime:cpu:latency]"
+            "\\[default: onnxruntime:cpu:latency]"
         ),
     ] = None,
     constraint: Annotated[
@@ -53,13 +53,13 @@ def search(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. [default: file in --out]"
+            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. \\[default: file in --out]"
         ),
     ] = None,
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON lines.")] = False,
 ) -> None:

@@ -21,7 +21,7 @@ def worker(
     backend: Backend = "loky",
     cluster: Cluster = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
 ) -> None:
     """Join a search until its study has enough trials.

@@ -97,5 +97,5 @@ def _insist_on_scores(predictor: ScoreReader, space: SearchSpace[Any], file: Pat
         raise InvalidValueError(
             f"`cost` must be a predictor of all architectures, but {str(file)!r} has no zero-cost "
             f"scores of {len(missing)} of {len(drawn)} random ones, e.g. {missing[0]}: score the "
-            f"space with `hwnas score --out` and train again with the table."
+            f"whole space and train again with the table, or search without these scores."
         )

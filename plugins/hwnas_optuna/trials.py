@@ -55,8 +55,13 @@ class TrialReader(Generic[Arch]):
         self.space = space
         self._names = tuple(space.parameters)
         self._decoded: dict[tuple[Any, ...], Arch | None] = {}
-        # By number. A trial of another study is another object; a finished one never changes.
-        self._finished: dict[int, tuple[FrozenTrial, Taken[Arch] | None]] = {}
+        # By study and number. A trial of another storage is another object; a finished one never
+        # changes.
+        self._finished: dict[tuple[int, int], tuple[FrozenTrial, Taken[Arch] | None]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the trials out, which hold whatever users attached to them."""
+        return {**vars(self), "_finished": {}}
 
     def arch(self, trial: FrozenTrial) -> Arch | None:
         """Give the architecture of a trial, or None if it has none yet.
@@ -88,23 +93,21 @@ class TrialReader(Generic[Arch]):
         """Read all other trials from the storage, without those that this one retries."""
         skipped = {trial.number, *retried(trial)}
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        directions = study.directions
-        read = (self._taken(t, directions) for t in trials if t.number not in skipped)
+        read = (self._taken(t, study) for t in trials if t.number not in skipped)
         return [taken for taken in read if taken is not None]
 
-    def _taken(
-        self, trial: FrozenTrial, directions: Sequence[StudyDirection]
-    ) -> Taken[Arch] | None:
-        known = self._finished.get(trial.number)
+    def _taken(self, trial: FrozenTrial, study: Study) -> Taken[Arch] | None:
+        number = study._study_id, trial.number
+        known = self._finished.get(number)
         if known is not None and known[0] is trial:
             return known[1]
         arch, finished = self.arch(trial), trial.state.is_finished()
         taken = None
         if arch is not None:
-            losses = _losses(trial, directions) if finished else None
+            losses = _losses(trial, study.directions) if finished else None
             taken = Taken(arch, self.space.canonical_key(arch), losses)
         if finished:
-            self._finished[trial.number] = trial, taken
+            self._finished[number] = trial, taken
         return taken
 
     def history(self, study: Study, trial: FrozenTrial, seed: int) -> History[Arch]:

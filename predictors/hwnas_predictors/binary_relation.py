@@ -120,7 +120,6 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
         made = super().from_file(file)
         made._values = file.arrays["values"]
         made._measured = torch.from_numpy(file.arrays["measured"])
-        made._name_device()  # files of older versions named none
         return made
 
 

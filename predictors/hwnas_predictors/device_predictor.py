@@ -66,6 +66,7 @@ class DevicePredictor(ABC, Generic[Arch]):
         self.extra, self.dataset, self.scores = extra, dataset, scores
         self.device = ANY_DEVICE
         self._extra: ExtraColumns[Arch] | None = None
+        self._learned: dict[str, Any] | None = None
 
     @abstractmethod
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
@@ -127,13 +128,14 @@ class DevicePredictor(ABC, Generic[Arch]):
         return self
 
     def _fit_extra(self, archs: Sequence[Arch]) -> None:
-        """Scale the extra columns to architectures that are learned from."""
+        """Scale the extra columns to architectures that are learned from; note the settings."""
         check_names(self.extra)
         self._extra = (
             ExtraColumns.fit(self.space, archs, self.extra, self.dataset, self.scores, self.power)
             if self.extra
             else None
         )
+        self._learned = self.get_settings()
 
     def _extra_columns(self, archs: Sequence[Arch]) -> FloatArray:
         """Give `(n, c)` extra columns; c is 0 without any."""
@@ -154,10 +156,10 @@ class DevicePredictor(ABC, Generic[Arch]):
         facts = Facts(
             repr(self.space), self.metric, self.unit, self.direction, self.device, self.data
         )
-        settings = {**self.get_settings(), **more, "extra": []}
+        # What was learned, whatever was set since.
+        settings = {**(self._learned or self.get_settings()), **more, "extra": []}
         if self._extra is not None:
-            # What was learned, whatever was set since.
-            settings |= {"extra": list(self._extra.names), "dataset": self._extra.dataset.name}
+            settings["extra"] = list(self._extra.names)
             arrays = {**arrays, **self._extra.to_arrays()}
         return PredictorFile(self.kind, facts, settings, arrays)
 
@@ -169,7 +171,7 @@ class DevicePredictor(ABC, Generic[Arch]):
         facts = file.facts
         space: SearchSpace[Any] = read_space(facts.space)
         made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
-        made.device = facts.device
+        made.device, made._learned = facts.device, made.get_settings()
         if made.extra:
             extra = ExtraColumns.from_arrays(space, made.dataset, made.power, file.arrays)
             if extra.names != tuple(made.extra):

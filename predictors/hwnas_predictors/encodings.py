@@ -95,14 +95,14 @@ def additive_counts(
 
     Returns:
         `(f, m)` counts of the columns of `one_hot`, or None where counts do not add up, as in
-        cells with dead operations or at several resolutions.
+        cells with dead operations or at several resolutions, or where a choice is not drawn.
     """
     rng = np.random.default_rng(0)
     archs = [space.sample(rng) for _ in range(counted_networks(space))]
     flags, counts = one_hot(space, archs), np.exp(counter_columns(space, archs, dataset, metrics))
     weights = np.linalg.lstsq(flags[:-_CHECKED], counts[:-_CHECKED])[0].astype(np.float64)
     agree = np.allclose(flags[-_CHECKED:] @ weights, counts[-_CHECKED:], rtol=1e-9)
-    return weights if agree else None
+    return weights if agree and flags[:-_CHECKED].any(axis=0).all() else None
 
 
 def counted_networks(space: SearchSpace[Arch]) -> int:

@@ -124,7 +124,7 @@ def live_flags(batch: GraphBatch, zero: npt.NDArray[np.bool_]) -> FloatBatch:
     """
     edges, v = batch.adjacency > 0, batch.adjacency.shape[1]
     reached, needed = np.zeros_like(batch.mask), np.zeros_like(batch.mask)
-    reached[:, 0] = needed[:, -1] = True
+    reached[:, :1] = needed[:, -1:] = True
     for node in range(1, v):
         reached[:, node] = (edges[:, :, node] & reached).any(axis=1) & ~zero[:, node]
     for node in reversed(range(v - 1)):

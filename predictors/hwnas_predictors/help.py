@@ -39,6 +39,8 @@ from hwnas_predictors.network_training import set_weights, weights_of
 Weights = list[Tensor]
 _REFINING = 30
 """Steps over all measured architectures, where there are more than the references."""
+_DRAWS = 1000
+"""Draws an architecture that is to be measured."""
 _HALVINGS = 14
 """A step that raises the error even at 1/8192 of its length is left out."""
 
@@ -183,18 +185,19 @@ class HelpPredictor(DevicePredictor[Arch]):
         if self.references is None:
             complete = np.flatnonzero(np.isfinite(rows).all(axis=0))
             drawn = rng.permutation(complete)[:10]
-            self._chosen = list(dict.fromkeys(archs[i] for i in drawn))
+            chosen = list(dict.fromkeys(archs[i] for i in drawn))
         else:
-            self._chosen = list(self.references)
-        if not self._chosen:
+            chosen = list(self.references)
+        if not chosen:
             raise InvalidValueError(
                 "`references` must be architectures that every device has a cost of, but there is "
                 "none: their costs describe a device."
             )
         logs = np.log(rows)
-        at = self._rows_of_references(archs, np.asarray(np.isfinite(logs).all(axis=0)))
+        at = _rows_of(chosen, archs, np.asarray(np.isfinite(logs).all(axis=0)))
         logs -= logs[:, at].mean(axis=1, keepdims=True)
         self._fit_extra(archs)
+        self._chosen = chosen
         with seeded(self.seed):
             self._network = self._make_network()
             self._train(self._encode(archs), torch.from_numpy(logs).float(), at, rng)
@@ -217,7 +220,8 @@ class HelpPredictor(DevicePredictor[Arch]):
     def choose_support(self, n: int, seed: int | None = None) -> list[Arch]:
         """Give `n` architectures to measure: the references, then some drawn by `seed`.
 
-        `InvalidValueError` if nothing was fitted, or `n` is less than the number of references.
+        `InvalidValueError` if nothing was fitted, `n` is less than the number of references, or too
+        few architectures have scores.
         """
         self._require_network()
         if n < len(self._chosen):
@@ -227,11 +231,16 @@ class HelpPredictor(DevicePredictor[Arch]):
             )
         rng = np.random.default_rng(self.seed if seed is None else seed)
         found = dict.fromkeys(self._chosen)
-        while len(found) < n:
+        for _ in range(_DRAWS * n):
+            if len(found) == n:
+                return list(found)
             arch = self.space.sample(rng)
-            if self.space.is_valid(arch):
+            if self.space.is_valid(arch) and not self.unscored([arch]):
                 found.setdefault(arch)
-        return list(found)
+        raise InvalidValueError(
+            f"`n` must be at most {len(found)}, the architectures with scores that were found, but "
+            f"got {n}."
+        )
 
     def predict(self, archs: Sequence[Arch], return_std: bool = False) -> FloatArray:
         """Give `(n,)` costs in `unit`.
@@ -297,7 +306,7 @@ class HelpPredictor(DevicePredictor[Arch]):
 
     def _learn(self, support: Sequence[Arch], costs: npt.ArrayLike) -> None:
         values, known = known_costs(costs, len(support))
-        at = self._rows_of_references(support, known)
+        at = _rows_of(self._chosen, support, known)
         self._centre = float(np.log(values[at]).mean())
         logs = torch.from_numpy(np.log(values) - self._centre).float()
         there = torch.from_numpy(known)
@@ -305,19 +314,9 @@ class HelpPredictor(DevicePredictor[Arch]):
             weights, rates = self._require_network().start(logs[at])
             features = self._encode(support)
             weights = descend_safely(weights, rates, features[at], logs[at], self.steps)
-            if known.sum() > len(at):
+            if {arch for arch, flag in zip(support, known, strict=True) if flag} > {*self._chosen}:
                 weights = descend_safely(weights, rates, features[there], logs[there], _REFINING)
         self._adapted = [weight.detach() for weight in weights]
-
-    def _rows_of_references(self, archs: Sequence[Arch], known: npt.NDArray[np.bool_]) -> list[int]:
-        number = {archs[i]: i for i in np.flatnonzero(known).tolist()}
-        missing = [str(arch) for arch in self._chosen if arch not in number]
-        if missing:
-            raise InvalidValueError(
-                f"`costs` must have every reference's cost, but {len(missing)} of "
-                f"{len(self._chosen)} are missing, e.g. of {missing[0]}: measure them too."
-            )
-        return [number[arch] for arch in self._chosen]
 
     def _make_network(self) -> MetaNetwork:
         features = len(one_hot_names(self.space)) + len(self.extra)
@@ -331,3 +330,17 @@ class HelpPredictor(DevicePredictor[Arch]):
         if self._network is None:
             raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
         return self._network
+
+
+def _rows_of(
+    references: Sequence[Arch], archs: Sequence[Arch], known: npt.NDArray[np.bool_]
+) -> list[int]:
+    """Find the references among the architectures with known costs."""
+    number = {archs[i]: i for i in np.flatnonzero(known).tolist()}
+    missing = [str(arch) for arch in references if arch not in number]
+    if missing:
+        raise InvalidValueError(
+            f"`costs` must have every reference's cost, but {len(missing)} of {len(references)} "
+            f"are missing, e.g. of {missing[0]}: measure them too."
+        )
+    return [number[arch] for arch in references]

@@ -193,15 +193,16 @@ class TransferPredictor(DevicePredictor[Arch]):
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
         population = list(archs) if archs is not None else self._draw(rng)
-        if unscored := set(self.unscored(population)):
-            population = [arch for arch in population if arch not in unscored]
-        most = CANDIDATES if self.effort is Effort.LOOKUP else _CANDIDATES_TO_BUILD
+        unscored = set(self.unscored(population))
+        population = [arch for arch in population if arch not in unscored]
+        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
         if len(population) > most:
             population = [population[i] for i in rng.choice(len(population), most, False)]
         candidates = [a for a in population if self.space.is_valid(a)]
         if not 1 <= n <= len(candidates):
+            without = f" ({len(unscored)} more have no scores: give `archs`)" if unscored else ""
             raise InvalidValueError(
-                f"`n` must be from 1 to {len(candidates)}, the candidates, but got {n}."
+                f"`n` must be from 1 to {len(candidates)}, the candidates{without}, but got {n}."
             )
         scaled = prior.scale(self._blocks(population))
         valid = np.array([self.space.is_valid(a) for a in population])

@@ -435,3 +435,19 @@ def test_finished_trials_are_read_once_and_those_of_two_studies_apart(
     # The running one finishes, and is read as such.
     studies[1].tell(6, (1.0, 2.0))
     assert len(reader.history(studies[1], trials[1], 0).archs) == 7
+
+
+def test_a_sampler_travels_without_the_trials_that_it_read() -> None:
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(30)))
+
+    def attached(trial: optuna.Trial) -> tuple[float, ...]:
+        trial.set_user_attr("cannot be pickled", lambda: 1)
+        return objective(trial)
+
+    study.optimize(attached, n_trials=4)
+    again = pickle.loads(pickle.dumps(study.sampler))
+    assert not again._trials._finished
+    study.sampler = again
+    study.optimize(objective, n_trials=4)
+    cells = {str(SPACE.decode(trial.params)) for trial in study.trials}
+    assert len(cells) == 8

@@ -14,13 +14,14 @@ from hwnas.costs.source import CostRequest
 from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.fbnet import FBNet
-from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.nasbench201 import EDGES, NasBench201
 from hwnas.testing import PredictorContract
 from hwnas.typing import Predictor
+from hwnas_predictors import brp_nas
 from hwnas_predictors.binary_relation import BinaryRelationPredictor, select_iteratively
-from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor
+from hwnas_predictors.brp_nas import GcnPredictor, MlpPredictor, graph_tensors, node_features
 from hwnas_predictors.gcn import BinaryRelation, GraphRegression
-from hwnas_predictors.graph_batches import graph_batch
+from hwnas_predictors.graph_batches import graph_batch, graph_labels
 
 KINDS = (GcnPredictor, MlpPredictor, BinaryRelationPredictor)
 SMALL: dict[str, Any] = {"hidden": 24, "layers": 2, "epochs": 30}
@@ -146,3 +147,33 @@ def test_budget_must_fit(space: NasBench201) -> None:
             BinaryRelationPredictor(space), list(space)[:3], lambda a: [1.0] * len(a),
             budget=8, iterations=2, seed=0,
         )  # fmt: skip
+
+
+def test_the_graph_network_is_told_which_operations_are_live(space: NasBench201) -> None:
+    cells = list(space)[::100]
+    _, features, _ = graph_tensors(space, cells)
+    assert features.shape[2] == node_features(space)
+    live = (features[:, 1:-1, -2] * features[:, 1:-1, -1]).numpy() > 0
+    for cell, flags in zip(cells, live, strict=True):
+        assert {e for e, flag in zip(EDGES, flags, strict=True) if flag} == cell.live_edges()
+    # Chains of layers have no dead operations, and no such features.
+    fbnet = FBNet()
+    _, features, _ = graph_tensors(fbnet, [fbnet.sample(np.random.default_rng(0))])
+    assert features.shape[2] == node_features(fbnet) == len(graph_labels(fbnet)) + 2
+    assert all(len(tensor) == 0 for tensor in graph_tensors(space, []))
+
+
+def test_measurements_that_went_wrong_move_the_others_little(
+    space: NasBench201, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(7)
+    archs = list(dict.fromkeys(space.sample(rng) for _ in range(120)))
+    costs = np.array([2.0 + a.operations.count("nor_conv_3x3") for a in archs])
+    wrong = np.where(np.arange(len(archs)) < 12, 20 * costs, costs)
+    errors = []
+    for delta in (brp_nas._DELTA, 1e9):
+        monkeypatch.setattr(brp_nas, "_DELTA", delta)
+        model = MlpPredictor(space, hidden=24, layers=1, epochs=30, rate=5e-3).fit(archs, wrong)
+        errors.append(np.mean(np.abs(model.predict(archs[12:]) / costs[12:] - 1)))
+    # A squared loss, the second one, is moved by a quarter.
+    assert errors[0] < 0.1 < errors[1]

@@ -114,8 +114,23 @@ def test_a_device_is_not_called_as_pools_are(
         pool.adapt(devices.archs[:40], devices.costs[4, :40], DeviceKey("any"))
 
 
-def test_files_of_relations_that_name_no_device_are_read(space: NasBench201) -> None:
-    model = BinaryRelationPredictor(space, hidden=4, layers=1, epochs=1)
-    file = model.fit(list(space)[:4], [1.0, 2.0, 3.0, 4.0]).to_file()
-    old = replace(file, facts=replace(file.facts, device=DeviceKey("any")))
-    assert BinaryRelationPredictor.from_file(old).device.device == "measured"
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (TransferPredictor, {"power": 0.75, "extra": ["macs"]}, {"power": 0.0}),
+        (HelpPredictor, {"hidden": 8, "rounds": 2}, {"hidden": 9}),
+        (GcnPredictor, {"hidden": 8, "epochs": 1}, {"hidden": 9}),
+        (MlpPredictor, {"hidden": 8, "epochs": 1}, {"layers": 2}),
+    ],
+)
+def test_a_file_holds_the_settings_that_were_learned_with(
+    kind: Any, before: Any, after: Any, space: NasBench201, devices: SyntheticDevices,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    archs, costs = devices.archs[:30], devices.costs[0, :30]
+    model = kind(space, **before).fit(archs, costs)
+    found = model.predict(archs)
+    model.set_params(**after).save(tmp_path / "p.npz")
+    loaded = kind.load(tmp_path / "p.npz")
+    assert {name: loaded.get_params()[name] for name in before} == before
+    np.testing.assert_array_equal(loaded.predict(archs), found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,57 @@ def test_counts_that_add_up_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("metric", ["macs", "layers"])
 def test_counts_of_cells_do_not_add_up(space: NasBench201, metric: Any) -> None:
     assert additive_counts(space, get_dataset("cifar10"), [metric]) is None
+
+
+@pytest.mark.parametrize(("share", "interaction"), [(0.0, 0.0), (0.001, 0.0), (0.0, 1e-6)])
+def test_counts_add_up_exactly_and_everywhere_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, share: float, interaction: float
+) -> None:
+    class Uneven(FBNet):
+        """Draws all but one operation of the first layer once in a thousand."""
+
+        def sample(self, rng: np.random.Generator) -> Any:
+            arch = FBNet().sample(rng)
+            if share and rng.random() > share:
+                arch = replace(arch, operations=("k3_e1", *arch.operations[1:]))
+            return arch
+
+    space = Uneven()
+    each = np.random.default_rng(0).integers(1, 1000, len(one_hot_names(space)))
+
+    def summed(space: Any, archs: Any, dataset: Any, metrics: Any) -> FloatArray:
+        flags = one_hot(space, archs)
+        counts = flags @ each + interaction * flags[:, 3] * flags[:, -3] * 1e3
+        assert dataset == get_dataset("cifar100")
+        logs: FloatArray = np.log(np.outer(counts, np.ones(len(metrics))))
+        return logs
+
+    monkeypatch.setattr(encodings, "counter_columns", summed)
+    found = additive_counts(space, get_dataset("cifar100"), ["macs"])
+    assert (found is not None) == (share == interaction == 0)
+
+
+def test_few_candidates_are_built_and_no_fewer_than_are_asked_for(
+    space: NasBench201, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archs = classes(space, 400)
+    model = TransferPredictor(space, extra=["macs"], dataset="cifar100")
+    model.fit(archs[:12], np.arange(1.0, 13.0))
+    described: list[int] = []
+    blocks = TransferPredictor._blocks
+    cheap = TransferPredictor(space, extra=["macs"]).fit(archs[:12], np.arange(1.0, 13.0))
+
+    def counted(_: Any, archs: Any) -> Any:
+        described.append(len(archs))
+        return blocks(cheap, archs)
+
+    monkeypatch.setattr(TransferPredictor, "_blocks", counted)
+    cells = list(space)[:900]
+    assert len(model.choose_support(5, archs=cells)) == 5
+    assert described == [150]
+    assert len(model.choose_support(160, archs=cells)) == 160
+    cheap.choose_support(5, archs=cells)
+    assert described[-1] == 900
 
 
 def test_scores_become_places(space: NasBench201) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import PredictorContract
 from hwnas.typing import FloatArray, Predictor
+from hwnas_predictors import help as help_module
 from hwnas_predictors.help import HelpPredictor
 from tests.hwnas_predictors.conftest import SyntheticDevices
 
@@ -128,3 +129,51 @@ def test_a_pool_needs_architectures_that_every_device_has(
     costs[0, ::2] = costs[1, 1::2] = np.nan
     with pytest.raises(InvalidValueError, match="`references` must be architectures that every"):
         HelpPredictor(space, **SMALL).fit(devices.archs[:20], costs)
+
+
+def test_a_failed_refit_keeps_pool_and_references(
+    space: NasBench201, devices: SyntheticDevices
+) -> None:
+    model = HelpPredictor(space, hidden=8, rounds=2).fit(devices.archs[:40], devices.costs[:3, :40])
+    asked = model.choose_support(12)
+    found = model.adapt(devices.archs[:40], devices.costs[4, :40]).predict(devices.archs)
+    with pytest.raises(UnknownNameError, match="macss"):
+        model.set_params(extra=["macss"]).fit(devices.archs[40:80], devices.costs[:3, 40:80])
+    assert model.choose_support(12) == asked
+    again = model.adapt(devices.archs[:40], devices.costs[4, :40]).predict(devices.archs)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_only_what_has_scores_is_asked_for(space: NasBench201, devices: SyntheticDevices) -> None:
+    keys = {space.canonical_key(arch) for arch in devices.archs}
+    scores = {"mine": {key: float(i) for i, key in enumerate(sorted(keys))}}
+    model = HelpPredictor(space, hidden=8, rounds=2, extra=["mine"], scores=scores)
+    model.fit(devices.archs, devices.costs[:3])
+    asked = model.choose_support(20)
+    assert len(set(asked)) == 20
+    assert {space.canonical_key(arch) for arch in asked} <= keys
+    few = {"mine": {space.canonical_key(a): float(i) for i, a in enumerate(devices.archs[:10])}}
+    small = HelpPredictor(space, hidden=8, rounds=2, extra=["mine"], scores=few)
+    small.fit(devices.archs[:10], devices.costs[:3, :10])
+    with pytest.raises(InvalidValueError, match="`n` must be at most"):
+        small.choose_support(9000)
+
+
+def test_learned_steps_are_over_the_references_alone(
+    pool: HelpPredictor[Any], devices: SyntheticDevices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[int, int]] = []
+    descend = help_module.descend_safely
+
+    def counted(weights: Any, rates: Any, features: Any, targets: Any, n: int) -> Any:
+        steps.append((len(features), n))
+        return descend(weights, rates, features, targets, n)
+
+    monkeypatch.setattr(help_module, "descend_safely", counted)
+    costs = devices.costs[11]
+    pool.adapt(devices.archs[:25], costs[:25])
+    assert steps == [(10, pool.steps), (25, 30)]
+    steps.clear()
+    # A reference that was measured twice is no further architecture.
+    pool.adapt([*devices.archs[:10], devices.archs[0]], [*costs[:10], costs[0]])
+    assert steps == [(10, pool.steps)]

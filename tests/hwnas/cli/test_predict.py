@@ -170,6 +170,10 @@ def test_train_takes_counts_and_scores_of_a_table(
     twin = next(c for c in SPACE if c != cells[0] and key_of(c) == key_of(cells[0]))
     table.write_text("\n".join([*lines, f"{twin},"]))
     assert run(*command, "--extra", "naswot") == 0
+    first = [lines[0], f"{twin},", *lines[1:]]
+    table.write_text("\n".join(first))
+    assert run(*command, "--extra", "naswot") == 0
+    assert "have no score" not in capsys.readouterr().err
     table.write_text("\n".join([*lines, f"{twin},5"]))
     assert run(*command, "--extra", "naswot") == 2
     assert "one naswot for equal networks" in capsys.readouterr().err
@@ -186,8 +190,8 @@ def key_of(cell: Cell) -> str:
     ("method", "given", "direction"),
     [
         ("brp-nas-relation", [], "maximize"),
-        ("mlp", ["--direction", "maximize"], "maximize"),
-        ("mlp", [], "minimize"),
+        ("mlp", ["--metric", "accuracy"], "maximize"),
+        ("mlp", ["--metric", "accuracy", "--direction", "minimize"], "minimize"),
     ],
 )
 def test_accuracies_are_learned_and_searched_for(
@@ -197,7 +201,7 @@ def test_accuracies_are_learned_and_searched_for(
     archs = [str(a) for a in draw(SPACE, 60)]
     seen, out = write(tmp_path / "seen.csv", archs, "accuracy_percent"), tmp_path / "acc.npz"
     command = ["train", "--measurements", str(seen), "--out", str(out), "--method", method]
-    assert run(*command, "--metric", "accuracy", "--unit", "percent", *given) == 0
+    assert run(*command, *given) == 0
     assert read_predictor_file(out).facts.direction == direction
     assert run("evaluate", str(out), "--measurements", str(seen), "--json") == 0
     assert json.loads(capsys.readouterr().out)["spearman"] > 0.8
@@ -211,8 +215,10 @@ def test_accuracies_are_learned_and_searched_for(
 
 
 def test_the_device_is_named_where_there_is_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from hwnas_predictors.transfer import TransferPredictor
+
     archs = [str(a) for a in draw(SPACE, 12)]
     one, out = write(tmp_path / "one.csv", archs), tmp_path / "one.npz"
     one.write_text(one.read_text() + f"\n{CELL},\n")
@@ -234,6 +240,7 @@ def test_the_device_is_named_where_there_is_one(
     own = write(tmp_path / "own.csv", archs, "pixel3_latency_ms")
     assert run("train", "--measurements", str(own), "--out", str(out)) == 0
     assert read_predictor_file(out).facts.device.device == "pixel3"
+    monkeypatch.setattr(TransferPredictor, "fit", lambda *_: pytest.fail("trained first"))
     for command in (["train"], ["adapt"]):
         argv = [*command, "--measurements", str(one), "--device", "any", "--out", str(out)]
         assert run(*argv) == 2
@@ -383,3 +390,18 @@ def test_a_pool_is_no_cost_and_another_space_is_refused(
     argv = ["--space", "NasBench201(cells=1)", "--measurements", str(measured)]
     assert run("adapt", *argv, "--out", str(tmp_path / "x.npz")) == 2
     assert "`space` must be" in capsys.readouterr().err
+
+
+def test_units_of_other_metrics_are_asked_for_and_defaults_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = write(tmp_path / "seen.csv", [str(a) for a in draw(SPACE, 12)], "accuracy_percent")
+    command = ["train", "--measurements", str(seen), "--out", str(tmp_path / "p.npz")]
+    assert run(*command) == 2
+    assert "'accuracy_percent' of" in capsys.readouterr().err
+    assert run(*command, "--metric", "energy") == 2
+    assert "`--unit` must be given for energy" in capsys.readouterr().err
+    assert run("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "[default: maximize for accuracy only]" in shown
+    assert "\\[" not in shown
