@@ -34,8 +34,7 @@ _PENALTY = 0.1
 # Costs of this space are products with the resolution, so their logarithms add up.
 _POWERS = {"mobilenetv3": 0.0}
 _POWER = 0.75
-
-
+# Better on the meta-training and validation devices: see `choose_transfer`.
 _EXTRA = {"fbnet": ("macs",)}
 
 

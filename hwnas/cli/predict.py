@@ -31,7 +31,6 @@ Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
 Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
-Device = Annotated[str | None, typer.Option(help="Name of the device. \\[default: mine]")]
 Runtime = Annotated[str, typer.Option(help="Software that ran the networks.")]
 Precision = Annotated[str, typer.Option(help="Number format.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images a run.")]
@@ -70,7 +69,7 @@ def adapt(
     out: Out,
     space: Space = "nasbench201",
     model: Pool = None,
-    device: Device = None,
+    device: Annotated[str, typer.Option(help="Name of the device.")] = _MINE,
     runtime: Runtime = _UNKNOWN,
     precision: Precision = "float32",
     batch: Batch = 1,
@@ -85,7 +84,7 @@ def adapt(
 
     pool = _pool(space, model)
     table = read_measurements(measurements, pool.space)
-    key = DeviceKey(device or _MINE, runtime, precision, batch, threads)
+    key = DeviceKey(device, runtime, precision, batch, threads)
     costs = table.of(pool.metric, pool.unit)
     pool.adapt(table.archs, costs, key).save(out)
     note(

@@ -106,9 +106,13 @@ def _work(
         trials = me.study.get_trials(deepcopy=False)
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         # Another worker may fill a lost trial's place before its copy is there: both are run.
-        missing = max(n_trials() - _begun(trials), waiting_copies(trials))
-        room = min(batch, waiting if exhausted else missing)
-        if room > 0:
+        missing, copies = n_trials() - _begun(trials), waiting_copies(trials)
+        room = min(batch, waiting if exhausted else max(missing, copies))
+        if room > 0 and missing <= 0 and not exhausted:
+            # Another worker may take the copy first, and then nothing is missing.
+            taken = (me.claim_waiting() for _ in range(room))
+            evaluate(me.study, evaluator, (trial for trial in taken if trial is not None))
+        elif room > 0:
             exhausted |= evaluate(me.study, evaluator, (me.claim() for _ in range(room)))
         elif me.others_running(trials):
             time.sleep(me.poll_seconds)

@@ -85,7 +85,14 @@ class Participant:
             self.study.add_trial(
                 optuna.create_trial(state=TrialState.WAITING, user_attrs={OWNER: self.name})
             )
-        trial = self.study.ask()
+        return self._mark(self.study.ask())
+
+    def claim_waiting(self) -> optuna.Trial | None:
+        """Take a trial that waits to be run, or none where another one took it first."""
+        trial_id = self.study._pop_waiting_trial_id()
+        return None if trial_id is None else self._mark(optuna.Trial(self.study, trial_id))
+
+    def _mark(self, trial: optuna.Trial) -> optuna.Trial:
         if trial.user_attrs.get(OWNER) != self.name:
             trial.set_user_attr(OWNER, self.name)
         return trial

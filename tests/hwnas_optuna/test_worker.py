@@ -74,9 +74,8 @@ def test_workers_of_which_one_is_killed_neither_lose_nor_repeat_a_trial(
     trials = study.trials
     lost = [t for t in trials if t not in standing(trials)]
     assert [(t.number, t.state) for t in lost] == [(2, TrialState.FAIL)]
-    # Two workers that ask at the same moment may both see room for one more, and the place of the
-    # lost trial may be filled before its copy is there.
-    assert len(standing(trials)) in (20, 21, 22)
+    # Two workers that ask at the same moment may both see room for one more.
+    assert len(standing(trials)) in (20, 21)
     assert {t.state for t in standing(trials)} <= {TrialState.COMPLETE, TrialState.PRUNED}
     keys = [t.user_attrs[KEY] for t in standing(trials)]
     assert len(set(keys)) == len(keys)

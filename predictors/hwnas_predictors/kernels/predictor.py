@@ -362,6 +362,7 @@ def _fit_calibration(terms: FloatArray, measured: FloatArray, networks: int) -> 
 
 
 def _held_out(terms: FloatArray, measured: FloatArray) -> FloatArray:
+    """Give `(n,)` predictions, each from a fit to all other networks."""
     n = len(measured)
     fits = [_fit_calibration(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
     return np.array([term @ fit for term, fit in zip(terms, fits, strict=True)])

@@ -1,8 +1,8 @@
 """Pools of devices that come with the package, one file a search space.
 
 `python -m benchmarks.predictors.ship` makes the files from HELP's published latencies (Lee et al.,
-NeurIPS 2021; MIT licence). A file holds the prior alone: principal components of the devices and
-the scales of features, from which no published latency can be read.
+NeurIPS 2021; MIT licence). A file holds the prior alone: principal components of the devices, the
+scales of features, and for FBNet the MACs of each choice. No published latency can be read from it.
 """
 
 from __future__ import annotations

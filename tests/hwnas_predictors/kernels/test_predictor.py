@@ -137,14 +137,17 @@ def test_calibration_finds_overheads_scale_and_spread(predictor: KernelPredictor
     assert least.kernel_overhead_ms == 0
 
 
+def of_relus(predictor: KernelPredictor[Any]) -> tuple[KernelPredictor[Any], list[list[Kernel]]]:
+    """Six networks of different sizes and numbers of kernels, and their predictor."""
+    numbers = ((50, 1), (900, 8), (3000, 3), (50, 20), (900, 30), (3000, 11))
+    networks = [[Kernel("Relu", "", ((1, c, 8, 8),), (1, c, 8, 8))] * n for c, n in numbers]
+    return replace(predictor, regressors={"relu": per_byte(2.0)}), networks
+
+
 def test_held_out_predictions_do_not_see_their_own_network(
     predictor: KernelPredictor[Any],
 ) -> None:
-    simple = replace(predictor, regressors={"relu": per_byte(2.0)})
-    networks = [
-        [Kernel("Relu", "", ((1, c, 8, 8),), (1, c, 8, 8))] * n
-        for c, n in ((50, 1), (900, 8), (3000, 3), (50, 20), (900, 30), (3000, 11))
-    ]
+    simple, networks = of_relus(predictor)
     rng = np.random.default_rng(0)
     measured = np.array([simple.predict_kernels(network) for network in networks])
     measured *= np.exp(0.1 * rng.normal(size=6))
@@ -161,11 +164,8 @@ def test_held_out_predictions_do_not_see_their_own_network(
 def test_five_networks_tell_the_overheads_without_one_of_them(
     predictor: KernelPredictor[Any],
 ) -> None:
-    simple = replace(predictor, regressors={"relu": per_byte(2.0)})
-    networks = [
-        [Kernel("Relu", "", ((1, c, 8, 8),), (1, c, 8, 8))] * n
-        for c, n in ((50, 1), (900, 8), (3000, 3), (50, 20), (900, 30))
-    ]
+    simple, networks = of_relus(predictor)
+    networks = networks[:5]
     measured = np.array([simple.predict_kernels(network) for network in networks])
     np.testing.assert_allclose(simple.held_out_ms(networks, measured), measured, rtol=1e-6)
     four = simple.held_out_ms(networks[:4], measured[:4])
