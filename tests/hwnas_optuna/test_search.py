@@ -17,8 +17,9 @@ from hwnas.objectives import ValueObjective
 from hwnas.sources import Effort
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Constraint
-from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
+from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
 from hwnas_optuna.loop import run
+from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
 from hwnas_optuna.search import open_study
 
@@ -224,3 +225,26 @@ def test_unknown_samplers_and_storages_are_named(tmp_path: Path) -> None:
     for storage in ("nonsense", "nosuchdb://localhost/x", f"sqlite:///{broken}"):
         with pytest.raises(InvalidValueError, match="storage"):
             open_study(made, storage=storage, name="s", sampler="tpe", seed=0, settings={})
+
+
+def test_a_lost_trial_s_copy_that_another_worker_takes_first_adds_no_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = evaluator(Toy())
+    study = study_of(made, None)
+    study.set_user_attr(GRACE, 0.2)
+    with Participant(study, "dead") as dead:
+        dead.claim()
+    faster = Participant(study, "faster")
+    while not waiting_copies(study.trials):
+        faster.hand_on_lost_trials()
+
+    def late(trials: list[optuna.trial.FrozenTrial]) -> int:
+        copies = waiting_copies(trials)
+        if copies:
+            study.tell(faster.claim(), [1.0, 1.0])
+        return copies
+
+    monkeypatch.setattr(loop, "waiting_copies", late)
+    assert loop.work(study, made, lambda: 0, name="slower") == 0
+    assert len(study.trials) == 2
