@@ -10,11 +10,11 @@ import sys
 
 import optuna
 
-from hwnas.cache import ResultCache
-from hwnas.configuration import Task, make_constraints, make_objectives
-from hwnas.data.datasets import get_dataset
-from hwnas.evaluation import Evaluator
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import Task, make_constraints, make_objectives
+from hwnas.tasks.datasets import get_dataset
 from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hwnas.costs.counters import count
 from hwnas.costs.onnxruntime_latency import measure_latency
-from hwnas.export.onnx_export import export_onnx, verify_onnx
+from hwnas.onnx_export.export import export_onnx, verify_onnx
 
 IN_SHAPE = (3, 64, 64)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.costs.counters import CounterCost
-from hwnas.export.json_csv import write_csv, write_json
-from hwnas.export.members import export_onnx_members
-from hwnas.export.report import write_report
 from hwnas.pareto import ObjectiveInfo, ParetoSet, describe_environment
+from hwnas.pareto.json_csv import write_csv, write_json
+from hwnas.reports.onnx_members import export_onnx_members
+from hwnas.reports.report import write_report
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 
 SEED = 0

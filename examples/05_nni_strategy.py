@@ -14,8 +14,8 @@ from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.hub.pytorch import NasBench201
 
-from hwnas.data.datasets import get_dataset
 from hwnas.pareto import ParetoSet
+from hwnas.tasks.datasets import get_dataset
 from hwnas_nni import CostFilter, CostProfiler, ObjectivesEvaluator, ParetoStrategy
 
 

@@ -25,8 +25,8 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from hwnas.errors import DataFormatError, HwnasError, InvalidArchitectureError
+from hwnas.evaluation.sources import MeasuredCost
 from hwnas.seeding import seeded
-from hwnas.sources import MeasuredCost
 from hwnas.typing import (
     CostModel,
     DeviceKey,
@@ -179,7 +179,7 @@ class ProxyContract:
 
     def score(self, proxy: Proxy, network: nn.Module, seed: int = 3) -> float:
         """Score a network; a missing value fails with its reason."""
-        from hwnas.proxies.engine import score_network
+        from hwnas.proxies.engine.scoring import score_network
 
         scores = score_network(
             network, self.in_shape, [proxy], batch_size=self.batch_size, seed=seed

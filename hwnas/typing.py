@@ -24,7 +24,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.graph import ArchGraph
+    from hwnas.graphs.arch_graph import ArchGraph
 
 Direction = Literal["minimize", "maximize"]
 InShape = tuple[int, int, int]
@@ -291,7 +291,7 @@ class Constraint(Generic[Arch]):
 
 
 class Strategy(Protocol[Arch]):
-    """A search algorithm that knows no host: Optuna, NNI and `hwnas.search` adapt it."""
+    """A search algorithm that knows no host: Optuna, NNI and `hwnas.study.search` adapt it."""
 
     def ask(self, n: int) -> list[Arch]:
         """Propose up to `n` architectures; an empty list once the space is exhausted."""

@@ -25,6 +25,15 @@ FORBIDDEN = {
     "hwnas_nni": OUTER - {"hwnas_nni"},
 }
 LONGEST_MODULE = 500
+# From the ground to its users: a unit of hwnas imports only what stands before it, also inside
+# functions. The registry names modules by text, and so does the face.
+UNITS = (
+    "errors", "registry", "graphs", "typing", "seeding", "face", "files", "networks", "tasks",
+    "spaces", "tables", "data", "proxies", "runtimes", "onnx_export", "measure", "costs", "ranking",
+    "pareto", "evaluation", "strategies", "testing", "reports", "study", "rank_study", "cli",
+    "__main__",
+)  # fmt: skip
+ROOT_MODULES = {"__init__", "__main__", "errors", "registry", "seeding", "testing", "typing"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 SHADOWING = {"optuna", "nni", "torch", "onnx", "onnxruntime", "numpy", "pandas", "sklearn"}
 
@@ -79,6 +88,54 @@ def test_dependencies_point_inwards(package: str) -> None:
         if name in FORBIDDEN[package]
     }
     assert not wrong
+
+
+def unit(module: str) -> str:
+    """Give the folder or module right below hwnas; the package itself is its face."""
+    return module.split(".")[1] if "." in module else "face"
+
+
+def imported_modules(source: str, known: set[str]) -> Iterator[str]:
+    """Yield the modules of hwnas that a module imports anywhere, inside functions too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "hwnas")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hwnas":
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else str(node.module)
+
+
+def test_units_of_hwnas_import_in_one_direction() -> None:
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in modules("hwnas")
+    }
+    assert {unit(name) for name in paths} == set(UNITS)
+    upwards = {
+        f"{path.relative_to(ROOT)} imports {target}"
+        for name, path in paths.items()
+        for target in imported_modules(path.read_text(encoding="utf-8"), set(paths))
+        if UNITS.index(unit(target)) > UNITS.index(unit(name))
+    }
+    assert not upwards
+
+
+def test_the_root_holds_face_roles_and_ground_only() -> None:
+    assert {path.stem for path in (ROOT / "hwnas").glob("*.py")} == ROOT_MODULES
+
+
+def test_imports_inside_functions_are_found() -> None:
+    source = """
+from hwnas import registry
+def f():
+    from hwnas.costs.source import make_cost
+    import hwnas.pareto
+from hwnas import __version__
+"""
+    known = {"hwnas", "hwnas.registry", "hwnas.costs.source", "hwnas.pareto"}
+    found = list(imported_modules(source, known))
+    assert sorted(found) == ["hwnas", "hwnas.costs.source", "hwnas.pareto", "hwnas.registry"]
 
 
 def test_modules_are_short() -> None:

@@ -16,23 +16,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas.configuration import reference_sample
 from hwnas.costs.counters import METRICS, CounterCost
 from hwnas.costs.onnxruntime_latency import OnnxRuntimeLatency
-from hwnas.costs.predictor_file import FORMAT as PREDICTOR_FORMAT
 from hwnas.costs.published import MeasuredTable, PublishedCost
-from hwnas.export.json_csv import FORMAT as FRONT_FORMAT
-from hwnas.export.json_csv import SCHEMA
+from hwnas.evaluation.sources import CostValues, ProxyValues
+from hwnas.files.predictor_file import FORMAT as PREDICTOR_FORMAT
+from hwnas.pareto.json_csv import FORMAT as FRONT_FORMAT
+from hwnas.pareto.json_csv import SCHEMA
 from hwnas.proxies import make_proxies, proxy_names
-from hwnas.proxies.batch import Batch
 from hwnas.ranking.recipes import RECIPES
-from hwnas.ranking.shipped import shipped_name, shipped_scores
-from hwnas.search import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
 from hwnas.seeding import derive_seed
-from hwnas.sources import CostValues, ProxyValues
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import reference_sample
+from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
+from hwnas.tables.shipped import shipped_name, shipped_scores
+from hwnas.tasks.batch import Batch
 from hwnas.typing import DeviceKey
 
 FILE = Path(__file__).with_name("identities.json")

@@ -24,10 +24,10 @@ from scipy import stats
 
 from hwnas.costs.counters import count
 from hwnas.costs.onnxruntime_latency import measure_latency
-from hwnas.costs.session import open_session
-from hwnas.export import onnx_export
-from hwnas.export.onnx_export import export_onnx
-from hwnas.host import host_fingerprint, package_versions
+from hwnas.measure.host import host_fingerprint, package_versions
+from hwnas.onnx_export import export as onnx_export
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.onnxruntime_session import open_session
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import FloatArray
 

@@ -20,10 +20,10 @@ import onnx
 from scipy import stats
 
 from hwnas import registry
-from hwnas.cache import ResultCache
 from hwnas.costs.onnxruntime_latency import measure_latency
-from hwnas.data.datasets import get_dataset
-from hwnas.host import host_fingerprint, package_versions
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure.host import host_fingerprint, package_versions
+from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.build import Build
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor

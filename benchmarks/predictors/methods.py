@@ -14,10 +14,10 @@ import numpy.typing as npt
 from sklearn.linear_model import Ridge
 
 from hwnas.costs.counters import CounterCost, Metric
-from hwnas.data.datasets import get_dataset
 from hwnas.data.device_pool import DevicePool
 from hwnas.data.help import help_dataset
-from hwnas.ranking.shipped import shipped_scores
+from hwnas.tables.shipped import shipped_scores
+from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import FloatArray
 from hwnas_predictors.brp_nas import GcnPredictor
 from hwnas_predictors.encodings import additive_counts, one_hot

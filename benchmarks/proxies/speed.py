@@ -22,13 +22,13 @@ import torch
 from torch import nn
 
 from hwnas.cli.output import note, print_table
-from hwnas.configuration import reference_sample
+from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
-from hwnas.proxies.batch import gaussian_batch
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.vkdnw import VkdnwEntropy
-from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import reference_sample
+from hwnas.tasks.batch import gaussian_batch
 from hwnas.typing import FloatArray, Proxy
 
 IN_SHAPE = (3, 32, 32)

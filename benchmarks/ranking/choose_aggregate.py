@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas.configuration import IMAGES
 from hwnas.data.nasbench201 import DATASETS, SPLITS, Split, accuracies
 from hwnas.proxies import proxy_direction
+from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.aggregation import log_rank
 from hwnas.ranking.metrics import kendall
-from hwnas.ranking.population import shipped_population
 from hwnas.ranking.recipes import RECIPES
-from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import IMAGES
+from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import FloatArray
 
 GAIN = 1e-3

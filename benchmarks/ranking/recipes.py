@@ -18,16 +18,16 @@ import torch
 from scipy import stats
 
 from hwnas import __version__
-from hwnas.cache import ResultCache
 from hwnas.cli.progress import ProgressBar
-from hwnas.configuration import Task, reference_sample
-from hwnas.data.datasets import get_dataset
 from hwnas.data.nasbench201 import DATASETS, accuracies
-from hwnas.host import host
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure.host import host
 from hwnas.proxies import make_proxies
-from hwnas.ranking.population import raw_scores
+from hwnas.rank_study.population import raw_scores
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import Task, reference_sample
+from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import FloatArray
 
 

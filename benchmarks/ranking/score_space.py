@@ -23,21 +23,21 @@ from pathlib import Path
 
 import numpy as np
 
-import hwnas.ranking.shipped
-from hwnas.cache import ResultCache
+import hwnas.tables.shipped
 from hwnas.cli.progress import ProgressBar
-from hwnas.configuration import Task, reference_sample
-from hwnas.data.datasets import get_dataset
-from hwnas.evaluation import Evaluation, Evaluator
-from hwnas.objectives import proxy_objective
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluation, Evaluator
+from hwnas.evaluation.objectives import proxy_objective
+from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
-from hwnas.ranking.shipped import ShippedColumn, ShippedScores, shipped_name
-from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import Task, reference_sample
+from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_name
+from hwnas.tasks.datasets import get_dataset
 
 DATASET = "cifar10"
-FOLDER = Path(hwnas.ranking.shipped.__file__).parent
+FOLDER = Path(hwnas.tables.shipped.__file__).parent
 Groups = Mapping[str, tuple[int, tuple[str, ...]]]
 GAUSSIAN: Groups = {
     "counts": (16, ("params", "flops", "layers", "l2_norm")),

@@ -19,20 +19,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import nn
 
-from hwnas.cache import ResultCache
 from hwnas.cli.output import print_table
 from hwnas.cli.progress import ProgressBar
-from hwnas.configuration import IMAGES, Task
-from hwnas.data.datasets import get_dataset
 from hwnas.data.nasbench201 import accuracies
+from hwnas.evaluation.cache import ResultCache
+from hwnas.networks.layers import kaiming_weights_, standard_normal_weights_
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
-from hwnas.proxies.layers import kaiming_weights_, standard_normal_weights_
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.rank_study.population import raw_scores, shipped_population
 from hwnas.ranking.metrics import kendall, spearman
-from hwnas.ranking.population import raw_scores, shipped_population
-from hwnas.ranking.shipped import shipped_scores
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import IMAGES, Task
+from hwnas.tables.shipped import shipped_scores
+from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import FloatArray
 
 DATASET = "cifar10"

@@ -18,12 +18,12 @@ import numpy as np
 from hwnas.costs.hw_nas_bench import HwNasBench
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto.metrics import FrontQuality, front_quality
-from hwnas.ranking.score_table import read_scores
-from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
 from hwnas.strategies.score_knowledge import BEGIN_WITH, LEARN_FROM, score_knowledge
+from hwnas.tables.score_table import read_scores
+from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import FloatArray, SearchSpace
 
 Cells = Literal["live", "all"]

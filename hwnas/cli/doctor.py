@@ -60,7 +60,7 @@ def doctor(
 
 
 def _packages() -> dict[str, str]:
-    from hwnas.host import package_versions
+    from hwnas.measure.host import package_versions
 
     found = package_versions(_PACKAGES)
     return {name: version or _how_to_install(name) for name, version in found.items()}
@@ -74,8 +74,8 @@ def _how_to_install(package: str) -> str:
 def _host() -> dict[str, Any]:
     import torch
 
-    from hwnas.costs.session import available_providers
-    from hwnas.host import host
+    from hwnas.measure.host import host
+    from hwnas.runtimes.onnxruntime_session import available_providers
 
     machine = host()
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -124,8 +124,8 @@ _ENERGY: Mapping[str, Callable[[], str]] = {"nvml": _nvml, "rapl": _rapl, "jetso
 
 
 def _folders() -> dict[str, str]:
-    from hwnas.cache import cache_folder
     from hwnas.data.catalogue import data_folder
+    from hwnas.evaluation.cache import cache_folder
 
     folders = {"data": data_folder(None), "cache": cache_folder()}
     return {

@@ -10,7 +10,7 @@ import typer
 
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import HwnasError, InvalidValueError
-from hwnas.export.folder import FRONT, REPORT, TABLE
+from hwnas.reports.folder import FRONT, REPORT, TABLE
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -44,7 +44,7 @@ def show(
 
     Example: hwnas pareto show hwnas-results
     """
-    from hwnas.export.json_csv import member_rows
+    from hwnas.pareto.json_csv import member_rows
 
     pareto_set = open_pareto_set(source, study)
     if as_json:
@@ -95,8 +95,8 @@ def export(
 
     Example: hwnas pareto export hwnas-results --onnx --out models
     """
-    from hwnas.export.json_csv import write_csv, write_json
-    from hwnas.export.report import write_report
+    from hwnas.pareto.json_csv import write_csv, write_json
+    from hwnas.reports.report import write_report
 
     pareto_set = open_pareto_set(source, study)
     out = results_folder(source, out)
@@ -145,7 +145,7 @@ def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
     from hwnas.pareto import ParetoSet
 
     if "://" in source or source.startswith("journal:"):
-        from hwnas.search import get_host
+        from hwnas.study.search import get_host
 
         return get_host("optuna").load(source, study)
     path = Path(source)
@@ -163,9 +163,9 @@ def _counts(pareto_set: ParetoSet) -> str:
 def _export_onnx(
     pareto_set: ParetoSet, folder: Path, classes: int | None, image: str | None, seed: int | None
 ) -> list[dict[str, Any]]:
-    from hwnas.export.members import export_onnx_members
-    from hwnas.model_import import parse_in_shape
-    from hwnas.pareto.space_text import read_space
+    from hwnas.networks.importing import parse_in_shape
+    from hwnas.reports.onnx_members import export_onnx_members
+    from hwnas.spaces.space_text import read_space
 
     known = _task(pareto_set)
     num_classes = _given("--classes", known.get("num_classes") if classes is None else classes)
@@ -183,7 +183,7 @@ def _export_onnx(
 
 def _task(pareto_set: ParetoSet) -> Mapping[str, Any]:
     """Find what the search built its networks for: `num_classes` and `in_shape`, if known."""
-    from hwnas.data.datasets import get_dataset
+    from hwnas.tasks.datasets import get_dataset
 
     provenance = pareto_set.provenance
     settings = provenance.get("settings")
@@ -202,7 +202,7 @@ def _given(option: str, value: Any) -> Any:
 
 def _space_or_none(pareto_set: ParetoSet) -> SearchSpace[Any] | None:
     """Read the space for the drawings; a report without them is better than none."""
-    from hwnas.pareto.space_text import read_space
+    from hwnas.spaces.space_text import read_space
 
     try:
         return read_space(pareto_set.space)

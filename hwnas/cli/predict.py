@@ -157,9 +157,9 @@ def train(
     from hwnas import registry
     from hwnas.cli.measurements import column_name, read_measurements
     from hwnas.data.catalogue import sha256
-    from hwnas.data.datasets import get_dataset
     from hwnas.errors import InvalidValueError
-    from hwnas.pareto.space_text import read_space
+    from hwnas.spaces.space_text import read_space
+    from hwnas.tasks.datasets import get_dataset
     from hwnas.typing import DeviceKey
 
     get_dataset(dataset)
@@ -292,13 +292,13 @@ def _pool(space: str, model: Path | None) -> Any:
     """Load a pool for a space: the user's, or the one that comes with the package."""
     from hwnas import registry
     from hwnas.errors import InvalidValueError
-    from hwnas.pareto.space_text import read_space
+    from hwnas.spaces.space_text import read_space
 
     made: SearchSpace[Any] = read_space(space)
     if model is None:
         return registry.load("predictors", "transfer").shipped(made)
-    from hwnas.costs.predictor_file import read_predictor_file
     from hwnas.costs.predictor_source import make_predictor
+    from hwnas.files.predictor_file import read_predictor_file
 
     content = read_predictor_file(model)
     if content.kind not in _POOLS:
@@ -311,8 +311,8 @@ def _pool(space: str, model: Path | None) -> Any:
 
 
 def _predictor(file: Path) -> Any:
-    from hwnas.costs.predictor_file import read_predictor_file
     from hwnas.costs.predictor_source import make_predictor
+    from hwnas.files.predictor_file import read_predictor_file
 
     return make_predictor(read_predictor_file(file))
 
@@ -332,7 +332,7 @@ def _scores(
     if path is None:
         return None
     from hwnas.errors import DataFormatError, InvalidValueError
-    from hwnas.ranking.score_table import read_scores
+    from hwnas.tables.score_table import read_scores
 
     table = read_scores(path, space)
     keys = [space.canonical_key(arch) for arch in table.archs]

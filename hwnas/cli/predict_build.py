@@ -13,7 +13,7 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     import onnx
 
-    from hwnas.data.datasets import Dataset
+    from hwnas.tasks.datasets import Dataset
     from hwnas.typing import SearchSpace
 
 
@@ -53,7 +53,7 @@ def build(
             f"`device` must be 'cpu', whose kernels ONNX Runtime tells, but got {device!r}."
         )
     from hwnas import registry
-    from hwnas.cache import ResultCache
+    from hwnas.evaluation.cache import ResultCache
 
     files = onnx_file or []
     names = space or ([] if files else ["nasbench201"])
@@ -75,8 +75,8 @@ def build(
 
 
 def _family(text: str) -> tuple[SearchSpace[Any], Dataset]:
-    from hwnas.data.datasets import get_dataset
-    from hwnas.pareto.space_text import read_space
+    from hwnas.spaces.space_text import read_space
+    from hwnas.tasks.datasets import get_dataset
 
     name, _, dataset = text.rpartition(":")
     return (read_space(name or dataset), get_dataset(dataset if name else "cifar10"))

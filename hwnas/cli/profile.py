@@ -63,8 +63,8 @@ def profile(
 ) -> None:
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
     _check_choice(arch, onnx_file, model, space)
-    from hwnas.costs.session import provider_name
-    from hwnas.model_import import parse_in_shape
+    from hwnas.networks.importing import parse_in_shape
+    from hwnas.runtimes.onnxruntime_session import provider_name
 
     provider_name(provider)
     shape = parse_in_shape(in_shape) if in_shape else None
@@ -116,7 +116,7 @@ def _architecture(
     import torch
 
     from hwnas import registry
-    from hwnas.data.datasets import get_dataset
+    from hwnas.tasks.datasets import get_dataset
 
     space, data = registry.load("spaces", space_name)(), get_dataset(dataset)
     arch = space.parse(text)
@@ -129,8 +129,8 @@ def _architecture(
 def _own_model(spec: str, shape: InShape | None, dataset: str, seed: int) -> _Subject:
     import torch
 
-    from hwnas.data.datasets import get_dataset
-    from hwnas.model_import import load_model
+    from hwnas.networks.importing import load_model
+    from hwnas.tasks.datasets import get_dataset
 
     torch.manual_seed(seed)
     return _Subject({"model": spec}, load_model(spec), shape or get_dataset(dataset).in_shape)
@@ -157,7 +157,7 @@ def _counts(subject: _Subject) -> dict[str, int | None]:
 def _graph(subject: _Subject, batch: int) -> onnx.ModelProto | Path:
     if subject.file is not None:
         return subject.file
-    from hwnas.export.onnx_export import export_onnx
+    from hwnas.onnx_export.export import export_onnx
 
     assert subject.network is not None
     assert subject.in_shape is not None

@@ -19,7 +19,7 @@ from hwnas.cli.output import messages
 
 
 class ProgressBar:
-    """A `hwnas.evaluation.Report`: one bar a source, with rate and time left.
+    """A `hwnas.evaluation.evaluator.Report`: one bar a source, with rate and time left.
 
     Without a terminal nothing is drawn; a line is written when a source has finished.
     """

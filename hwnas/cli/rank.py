@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from hwnas.cache import ResultCache
 from hwnas.cli.options import Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
-    from hwnas.configuration import Task
     from hwnas.data.nasbench201 import Split
-    from hwnas.ranking.population import Population
+    from hwnas.rank_study.population import Population
     from hwnas.spaces.nasbench201 import Cell
+    from hwnas.study.configuration import Task
 
 _POPULATIONS = ("live", "all", "networks")
 STABLE = 0.9
@@ -112,12 +112,12 @@ def rank(
 
     Example: hwnas rank --dataset cifar10 --dataset ImageNet16-120 --bootstrap 100
     """
-    from hwnas.configuration import Task, make_space
-    from hwnas.data.datasets import get_dataset
     from hwnas.data.nasbench201 import accuracies
-    from hwnas.ranking.population import scored_sample
+    from hwnas.rank_study.population import scored_sample
+    from hwnas.rank_study.rows import Truth, learned_rows, score_rows
     from hwnas.ranking.published import TEST_ACCURACIES
-    from hwnas.ranking.rows import Truth, learned_rows, score_rows
+    from hwnas.study.configuration import Task, make_space
+    from hwnas.tasks.datasets import get_dataset
 
     _check(space, jobs, markdown and as_json)
     if plot is not None and plot.suffix != ".html":
@@ -164,7 +164,7 @@ def rank(
     if split != "full-test" and any(row.get("published_kendall") is not None for row in every):
         note(TEST_ACCURACIES)
     if plot is not None:
-        from hwnas.export.rank_plot import write_rank_plot
+        from hwnas.reports.rank_plot import write_rank_plot
 
         write_rank_plot(every, plot)
         note(f"Plot: {plot}")
@@ -211,7 +211,7 @@ def _check_choice(
 def _proxies(names: Sequence[str]) -> list[str] | None:
     """Replace ready-made scores by their proxies; None stands for all there are."""
     from hwnas.proxies import proxy_names
-    from hwnas.ranking.model_recipes import MODEL_RECIPES
+    from hwnas.rank_study.model_recipes import MODEL_RECIPES
     from hwnas.ranking.recipes import RECIPES
 
     parts = {name: recipe.proxies for name, recipe in RECIPES.items()}
@@ -233,9 +233,9 @@ def _columns(names: Sequence[str] | None) -> list[str] | None:
 
 
 def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Population[Cell]:
-    from hwnas.ranking.population import shipped_population
-    from hwnas.ranking.shipped import shipped_scores
+    from hwnas.rank_study.population import shipped_population
     from hwnas.spaces.nasbench201 import NasBench201
+    from hwnas.tables.shipped import shipped_scores
 
     scores = shipped_scores(task.space.name, "cifar10", task.images)
     if scores is None:
@@ -253,8 +253,8 @@ def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Populatio
 
 
 def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[Cell]:
-    from hwnas.ranking.population import shuffled
-    from hwnas.ranking.score_table import read_scores
+    from hwnas.rank_study.population import shuffled
+    from hwnas.tables.score_table import read_scores
 
     table = read_scores(file, task.space, _columns(names))
     if table.ignored:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cache import ResultCache
 from hwnas.cli.architectures import parse_architectures
 from hwnas.cli.options import Backend, Cluster, Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
-    from hwnas.evaluation import Evaluation
+    from hwnas.evaluation.evaluator import Evaluation
     from hwnas.typing import Proxy, SearchSpace
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ def score(
 
     Example: hwnas score --sample 10 --proxy naswot --proxy synflow --jobs 2 --out scores.csv
     """
-    from hwnas.backends import parallel_backend
+    from hwnas.evaluation.backends import parallel_backend
     from hwnas.proxies import make_proxies
 
     _check_output(out)
@@ -159,10 +159,10 @@ def _score_space(
     seed: int,
     jobs: int,
 ) -> list[Row]:
-    from hwnas.configuration import Task, make_space
-    from hwnas.data.datasets import get_dataset
-    from hwnas.evaluation import Evaluator
-    from hwnas.objectives import proxy_objective
+    from hwnas.evaluation.evaluator import Evaluator
+    from hwnas.evaluation.objectives import proxy_objective
+    from hwnas.study.configuration import Task, make_space
+    from hwnas.tasks.datasets import get_dataset
 
     task = Task(make_space(name), get_dataset(dataset), given.batch, seed, given.data, given.images)
     archs = wanted.read(task.space, seed)
@@ -193,10 +193,10 @@ def _row(evaluation: Evaluation[Any]) -> Row:
 def _score_model(
     spec: str, in_shape: str | None, proxies: Sequence[Proxy], given: _Input, seed: int
 ) -> Row:
-    from hwnas.configuration import IMAGES
     from hwnas.data.cifar10_sample import cifar10_sample
-    from hwnas.model_import import load_model, parse_in_shape
-    from hwnas.proxies.engine import score_network
+    from hwnas.networks.importing import load_model, parse_in_shape
+    from hwnas.proxies.engine.scoring import score_network
+    from hwnas.study.configuration import IMAGES
 
     if in_shape is None:
         raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")

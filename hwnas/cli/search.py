@@ -69,8 +69,8 @@ def search(
 
     Example: hwnas search --cost hw-nas-bench:edgegpu:energy --constraint 'params<=1e6' --trials 500
     """
-    from hwnas.backends import parallel_backend
-    from hwnas.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
+    from hwnas.evaluation.backends import parallel_backend
+    from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
 
     settings = SearchSettings(
         space=space,
@@ -95,7 +95,7 @@ def search(
         f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
     )
     if as_json:
-        from hwnas.export.json_csv import member_rows
+        from hwnas.pareto.json_csv import member_rows
 
         print_json_lines(member_rows(front))
     else:

@@ -14,9 +14,9 @@ from hwnas.cli.pareto import Source, Study, open_pareto_set, results_folder
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from hwnas.data.datasets import Dataset
     from hwnas.pareto import ParetoSet
     from hwnas.pareto.verification import Check, Verification
+    from hwnas.tasks.datasets import Dataset
     from hwnas.typing import CostModel, FloatArray, SearchSpace
 
 
@@ -53,10 +53,10 @@ def verify(
 
     Example: hwnas pareto verify hwnas-results --cost onnxruntime:cpu:latency
     """
-    from hwnas.export.folder import write_results
-    from hwnas.pareto.space_text import read_space
     from hwnas.pareto.verification import objective_to_verify
     from hwnas.pareto.verification import verify as replace_predictions
+    from hwnas.reports.folder import write_results
+    from hwnas.spaces.space_text import read_space
 
     if (cost is None) == (measurements is None):
         got = "neither" if cost is None else "both"
@@ -84,10 +84,10 @@ def verify(
 def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | None) -> ParetoSet:
     """Give a front that comes from a storage the deviations that a results folder states."""
     from hwnas.costs.source import make_cost
-    from hwnas.data.datasets import get_dataset
-    from hwnas.objectives import cost_objective
+    from hwnas.evaluation.objectives import cost_objective
     from hwnas.pareto.uncertainty import predicted_objectives, with_uncertainty
-    from hwnas.search import uncertain_costs
+    from hwnas.study.search import uncertain_costs
+    from hwnas.tasks.datasets import get_dataset
 
     settings = front.provenance.get("settings")
     if predicted_objectives(front) or not isinstance(settings, Mapping):
@@ -100,7 +100,7 @@ def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | Non
 
 
 def _dataset(front: ParetoSet, name: str | None) -> Dataset:
-    from hwnas.data.datasets import get_dataset
+    from hwnas.tasks.datasets import get_dataset
 
     settings = front.provenance.get("settings")
     known = settings.get("dataset") if isinstance(settings, Mapping) else None
@@ -153,10 +153,10 @@ def _measure(
     """Measure the members one after another; what is finished is kept in the user's cache."""
     import numpy as np
 
-    from hwnas.cache import ResultCache
     from hwnas.cli.progress import ProgressBar
-    from hwnas.evaluation import Evaluator
-    from hwnas.objectives import cost_objective
+    from hwnas.evaluation.cache import ResultCache
+    from hwnas.evaluation.evaluator import Evaluator
+    from hwnas.evaluation.objectives import cost_objective
 
     wanted = cost_objective(space, model)
     archs = [space.parse(member.arch) for member in front.members]

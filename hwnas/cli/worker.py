@@ -30,8 +30,8 @@ def worker(
 
     Example: hwnas worker --storage postgresql://user@host/name --study hwnas
     """
-    from hwnas.backends import parallel_backend
-    from hwnas.worker import Worker
+    from hwnas.evaluation.backends import parallel_backend
+    from hwnas.study.worker import Worker
 
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
         ran = Worker(storage, study, data, jobs, bar).run()

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.costs.operations import trace_operations
-from hwnas.costs.peak_memory import peak_memory_bytes
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.proxies.layers import weight_layers
+from hwnas.networks.layers import weight_layers
+from hwnas.networks.operations import trace_operations
+from hwnas.networks.peak_memory import peak_memory_bytes
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
 
 Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
@@ -47,7 +47,7 @@ class Counts:
         macs: multiply-accumulates of convolutions and matrix products; biases, norms,
             activations, pools and sums count 0. None if an operator has no formula.
         peak_memory: bytes of activations alive at once in float32, weights excluded; defined by
-            `hwnas.costs.peak_memory.peak_memory_bytes`.
+            `hwnas.networks.peak_memory.peak_memory_bytes`.
         layers: convolutions and linear layers that the network holds.
         uncounted: operators that were executed and have no formula.
     """
@@ -168,14 +168,13 @@ class CounterCost(Generic[Arch]):
         """Counts by canonical key that ship with the package; none of other networks' settings."""
         if self.metric not in _SHIPPED:
             return {}
-        from hwnas.proxies import make_proxies
-        from hwnas.ranking.shipped import shipped_values
-        from hwnas.sources import ProxyValues
+        from hwnas.proxies import make_proxy
+        from hwnas.proxies.identity import score_identity
+        from hwnas.tables.shipped import shipped_values
 
         name, share = _SHIPPED[self.metric]
-        proxies = tuple(make_proxies([name]))
-        source = ProxyValues(self.space, proxies, self.num_classes, self.in_shape)
-        found = shipped_values(self.space.name, source.cache_prefix(name))
+        identity = score_identity(make_proxy(name), self.space, self.num_classes, self.in_shape)
+        found = shipped_values(self.space.name, identity)
         return {key: share * value for key, value in found.items()}
 
     def _counts(self, arch: Arch) -> Counts:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from hwnas.costs.published import PublishedCost
 from hwnas.costs.source import CostOption, CostRequest
-from hwnas.data.datasets import get_dataset
 from hwnas.data.hw_nas_bench import HwTable, read_table
 from hwnas.data.hw_nas_bench_fbnet import FBNetTable, read_fbnet_table
 from hwnas.data.nasbench201 import DATASETS
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.spaces.fbnet import FBNet, FBNetArch
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import DeviceKey, Direction, FloatArray
 
 OPTIONS = (

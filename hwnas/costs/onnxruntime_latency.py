@@ -23,8 +23,12 @@ from typing import Any, ClassVar, Generic, Literal
 import numpy as np
 import onnx
 
-from hwnas.costs.measurement import Clock, Measurement, Timings, median_interval, repeat
-from hwnas.costs.session import (
+from hwnas.costs.source import CostOption, CostRequest
+from hwnas.errors import InvalidValueError
+from hwnas.measure.host import host, host_fingerprint
+from hwnas.measure.measurement import Clock, Measurement, Timings, median_interval, repeat
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.onnxruntime_session import (
     Feeds,
     available_providers,
     batch_of,
@@ -33,10 +37,6 @@ from hwnas.costs.session import (
     provider_name,
     random_feeds,
 )
-from hwnas.costs.source import CostOption, CostRequest
-from hwnas.errors import InvalidValueError
-from hwnas.export.onnx_export import export_onnx
-from hwnas.host import host, host_fingerprint
 from hwnas.seeding import derive_seed, seeded
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
 

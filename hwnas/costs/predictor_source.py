@@ -9,16 +9,16 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from hwnas import registry
-from hwnas.costs.predictor_file import (
+from hwnas.costs.source import CostOption, CostRequest
+from hwnas.errors import InvalidValueError
+from hwnas.files.predictor_file import (
     ANY_SPACE,
     PredictorFile,
     insist_on_whole,
     read_predictor_file,
 )
-from hwnas.costs.source import CostOption, CostRequest
-from hwnas.data.datasets import Dataset
-from hwnas.errors import InvalidValueError
 from hwnas.seeding import derive_seed
+from hwnas.tasks.datasets import Dataset
 from hwnas.typing import CostModel, Predictor, SearchSpace
 
 _DRAWN = 100

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from hwnas import registry
-from hwnas.data.datasets import Dataset
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.tasks.datasets import Dataset
 from hwnas.typing import CostModel, Direction, SearchSpace
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from hwnas.data.catalogue import require
 from hwnas.errors import DataFormatError, InvalidValueError
-from hwnas.proxies.batch import Batch
+from hwnas.tasks.batch import Batch
 from hwnas.typing import InShape
 
 FILE = "cifar10_sample/cifar10_train_1000.npz"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hwnas.data.catalogue import find, require
-from hwnas.data.datasets import get_dataset
 from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
+from hwnas.tasks.datasets import get_dataset
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -256,15 +256,15 @@ class ParetoSet:
         return self.members[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the set as JSON; see `hwnas.export.json_csv.write_json`."""
-        from hwnas.export.json_csv import write_json
+        """Write the set as JSON; see `hwnas.pareto.json_csv.write_json`."""
+        from hwnas.pareto.json_csv import write_json
 
         write_json(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ParetoSet:
-        """Read a set written by `save`; see `hwnas.export.json_csv.read_json`."""
-        from hwnas.export.json_csv import read_json
+        """Read a set written by `save`; see `hwnas.pareto.json_csv.read_json`."""
+        from hwnas.pareto.json_csv import read_json
 
         return read_json(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.host import host, package_versions
+from hwnas.measure.host import host, package_versions
 
 _PACKAGES = ("hwnas", "torch", "onnx", "onnxruntime", "optuna", "numpy", "scipy", "moocore")
 

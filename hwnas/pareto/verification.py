@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hwnas.errors import InvalidValueError
-from hwnas.objectives import split_constraint
+from hwnas.files.grammar import split_constraint
 from hwnas.pareto.pareto_set import Evaluated, Member, ParetoSet, Status
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives, with_neighbours

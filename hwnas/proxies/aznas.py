@@ -4,8 +4,8 @@ Expressivity, progressivity and trainability share one training-mode pass on kai
 which trainability takes one backward pass more; the fourth proxy, complexity, is
 `hwnas.proxies.counts.Flops`. Their score is the recipe ``az-nas``: `hwnas.ranking`.
 
-The blocks of a network are found by `hwnas.proxies.blocks.feature_blocks`; in NAS-Bench-201 they
-are the stem, the 15 cells and the 2 reduction blocks, as in the authors' code.
+The blocks of a network are found by `hwnas.proxies.engine.blocks.feature_blocks`; in NAS-Bench-201
+they are the stem, the 15 cells and the 2 reduction blocks, as in the authors' code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.block_signals import BlockCovariances, BlockTransfers
-from hwnas.proxies.spectra import eigenvalues, entropy, singular_values
+from hwnas.proxies.derivatives.spectra import eigenvalues, entropy, singular_values
+from hwnas.proxies.engine.block_signals import BlockCovariances, BlockTransfers
 from hwnas.typing import Direction, Signal, Signals
 
 _EPSILON = 1e-6

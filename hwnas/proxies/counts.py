@@ -13,9 +13,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.signals import OwnSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import weight_layers
+from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

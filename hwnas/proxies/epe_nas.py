@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import ProxyError
+from hwnas.proxies.engine.signals import Init, OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.jacob_cov import InputGradient
-from hwnas.proxies.signals import Init, OwnSignal, Setting
-from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 _EPSILON = 1e-5

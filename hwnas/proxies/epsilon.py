@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.model_copy import copy_model
-from hwnas.proxies.equal_channels import EqualChannels
-from hwnas.proxies.signals import OwnSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.networks.copying import copy_model
+from hwnas.proxies.derivatives.equal_channels import EqualChannels
+from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, InShape, Signal, Signals
 
 _RAMP = 32

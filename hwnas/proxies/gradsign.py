@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.image_gradients import gradients_by_image, image_gradients
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.loss_gradients import AS_BUILT
-from hwnas.proxies.signals import OwnSignal
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import weight_layers
+from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
+from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
+from hwnas.proxies.engine.signals import OwnSignal
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.loss_gradients import LossGradients
-from hwnas.proxies.second_derivatives import FastSecondDerivatives, scale_free_weights
-from hwnas.proxies.signals import OwnSignal
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import weight_layers
+from hwnas.proxies.derivatives.loss_gradients import LossGradients
+from hwnas.proxies.derivatives.second_derivatives import FastSecondDerivatives, scale_free_weights
+from hwnas.proxies.engine.signals import OwnSignal
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

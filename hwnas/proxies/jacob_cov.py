@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
-from hwnas.proxies.spectra import eigenvalues
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.derivatives.spectra import eigenvalues
+from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 _EPSILON = 1e-5

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.counts import ParameterShapes
+from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
+from hwnas.proxies.engine.signals import Collector, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import ReluKernel
-from hwnas.proxies.rectifiers import NO_RECTIFIERS, RectifierInputs
-from hwnas.proxies.signals import Collector, PassSignal, Setting
-from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

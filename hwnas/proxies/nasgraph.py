@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.channel_graph import Degrees, channel_graph
-from hwnas.proxies.signals import OwnSignal
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
+from hwnas.proxies.engine.signals import OwnSignal
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals, Surrogate
 
 SURROGATE = Surrogate(channels=16, cells=1, modules=3)

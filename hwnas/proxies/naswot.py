@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.rectifiers import NO_RECTIFIERS, RectifierInputs
-from hwnas.proxies.signals import Collector, Init, PassSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
+from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 # Counts in float32 are exact up to 2**24.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import ProxyError
-from hwnas.meta_model import MetaShapes, meta_copy
-from hwnas.proxies.block_trace import Block, trace_blocks
-from hwnas.proxies.signals import OwnSignal
-from hwnas.proxies.subject import Subject
+from hwnas.networks.meta import MetaShapes, meta_copy
+from hwnas.proxies.engine.block_trace import Block, trace_blocks
+from hwnas.proxies.engine.signals import OwnSignal
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

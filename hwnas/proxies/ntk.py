@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.image_gradients import gradients_by_image, image_gradients
-from hwnas.proxies.signals import Mode, OwnSignal, Setting
-from hwnas.proxies.spectra import eigenvalues
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
+from hwnas.proxies.derivatives.spectra import eigenvalues
+from hwnas.proxies.engine.signals import Mode, OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 # Columns that are multiplied in float64 at once.

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.loss_gradients import LossGradients
-from hwnas.proxies.signals import OwnSignal
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import weight_layers
+from hwnas.proxies.derivatives.loss_gradients import LossGradients
+from hwnas.proxies.engine.signals import OwnSignal
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

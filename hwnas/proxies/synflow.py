@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.layers import weight_layers
-from hwnas.proxies.signals import Init, OwnSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import weight_layers
+from hwnas.proxies.engine.signals import Init, OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
 

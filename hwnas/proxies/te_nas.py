@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
+from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.ntk import NtkCondition
-from hwnas.proxies.rectifiers import NO_RECTIFIERS, RectifierInputs
-from hwnas.proxies.signals import OwnSignal, Setting
-from hwnas.proxies.subject import Subject
 from hwnas.typing import Direction, InShape, Signal, Signals, Surrogate
 
 REGIONS_SURROGATE = Surrogate(channels=1, cells=1, modules=1, stem=False, in_shape=(1, 3, 3))

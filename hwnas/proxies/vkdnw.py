@@ -15,9 +15,9 @@ from torch import Tensor
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.counts import ParameterShapes
-from hwnas.proxies.element_jacobian import ElementJacobian
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.spectra import entropy, singular_values
+from hwnas.proxies.derivatives.element_jacobian import ElementJacobian
+from hwnas.proxies.derivatives.spectra import entropy, singular_values
+from hwnas.proxies.engine.signals import Setting
 from hwnas.typing import Direction, Signal, Signals
 
 # 0.05 as rounded to float16 by the authors' code.

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.layers import batch_norms, standard_normal_weights_
-from hwnas.proxies.signals import OwnSignal, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.networks.layers import batch_norms, standard_normal_weights_
+from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.typing import Direction, Signal, Signals
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.loss_gradients import LossGradients
+from hwnas.proxies.derivatives.loss_gradients import LossGradients
 from hwnas.typing import Direction, Signal, Signals
 
 

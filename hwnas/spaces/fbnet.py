@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
-from hwnas.graph import ArchGraph, chain_graph
+from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.typing import InShape
 
 SKIP = "skip"

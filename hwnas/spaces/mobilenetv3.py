@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
-from hwnas.graph import ArchGraph, chain_graph
+from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.typing import InShape
 
 KERNELS = (3, 5, 7)

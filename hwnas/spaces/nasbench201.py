@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
-from hwnas.graph import INPUT, OUTPUT, ArchGraph, IntArray
+from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
 from hwnas.typing import FloatArray, InShape, Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -236,7 +236,7 @@ class NasBench201:
 
     def features(self, archs: Sequence[Cell]) -> FloatArray:
         """Give the `(n, 160)` GRAF features of the representatives, for models."""
-        from hwnas.ranking.features import graf_features
+        from hwnas.spaces.nasbench201_features import graf_features
 
         return graf_features([self.representative(arch) for arch in archs])
 

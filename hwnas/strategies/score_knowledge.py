@@ -10,8 +10,8 @@ import numpy.typing as npt
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_direction
 from hwnas.ranking.recipes import RECIPES
-from hwnas.ranking.shipped import shipped_scores
 from hwnas.strategies.problem import Knowledge, Measure
+from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 BEGIN_WITH = ("jacob_cov", "params")
@@ -33,7 +33,7 @@ def shipped_knowledge(
         space: search space.
         dataset: data set whose classes and image size the networks were built for.
         known_losses: see `Knowledge`.
-        images: what the proxies saw, see `hwnas.ranking.shipped.shipped_scores`.
+        images: what the proxies saw, see `hwnas.tables.shipped.shipped_scores`.
 
     Raises:
         DataNotFoundError: there are no scores of this space, data set and images.

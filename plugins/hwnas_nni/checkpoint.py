@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import DataFormatError
-from hwnas.export.atomic import write_text
+from hwnas.files.atomic import write_text
 from hwnas.pareto.provenance import plain
 
 

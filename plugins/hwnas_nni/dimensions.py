@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
-from hwnas.graph import ArchGraph
+from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import LARGEST_LISTED
 from hwnas.typing import InShape

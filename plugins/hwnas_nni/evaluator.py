@@ -12,12 +12,12 @@ import nni
 from nni.nas.evaluator import Evaluator
 from torch import nn
 
-from hwnas.cache import ResultCache
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
-from hwnas.search import SearchSettings, make_evaluator
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.seeding import derive_seed
+from hwnas.study.search import SearchSettings, make_evaluator
 from hwnas.typing import Direction, InShape
 from hwnas_nni.codec import nasbench201_codec
 from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default

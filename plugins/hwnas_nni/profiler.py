@@ -10,8 +10,8 @@ from nni.mutable import Mutable
 from nni.nas.profiler import Profiler
 
 from hwnas.costs.source import make_cost
-from hwnas.data.datasets import Dataset, get_dataset
 from hwnas.errors import InvalidValueError
+from hwnas.tasks.datasets import Dataset, get_dataset
 from hwnas.typing import CostModel
 from hwnas_nni.codec import codec_of
 

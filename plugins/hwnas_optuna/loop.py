@@ -19,7 +19,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.typing import Arch
 from hwnas_optuna.hardware_aware import SpaceExhausted
 from hwnas_optuna.objective import HardwareAwareObjective

@@ -10,7 +10,7 @@ from typing import Any, Generic
 import optuna
 from optuna.distributions import CategoricalDistribution
 
-from hwnas.evaluation import Evaluation, Evaluator
+from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.typing import Arch, Direction
 
 ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"

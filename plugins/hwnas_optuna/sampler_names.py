@@ -8,8 +8,8 @@ from optuna.samplers import BaseSampler
 
 from hwnas import registry
 from hwnas.errors import unknown_name
-from hwnas.evaluation import Evaluator
-from hwnas.strategies.evaluated_problem import problem_of
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.study.evaluated_problem import problem_of
 from hwnas_optuna.hardware_aware import HardwareAwareSampler
 from hwnas_optuna.samplers import FACTORIES, ReproducibleSampler
 

@@ -11,9 +11,9 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation import Evaluator
+from hwnas.evaluation.evaluator import Evaluator
 from hwnas.pareto import ParetoSet
-from hwnas.search import Folder, SearchSettings, requirements
+from hwnas.study.search import Folder, SearchSettings, requirements
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import HardwareAwareObjective
@@ -123,7 +123,7 @@ class JoinedStudy:
 
     @property
     def requirements(self) -> dict[str, Any]:
-        """What a worker must have, as in `hwnas.search.requirements`."""
+        """What a worker must have, as in `hwnas.study.search.requirements`."""
         found: dict[str, Any] = json.loads(self.study.user_attrs[REQUIREMENTS])
         return found
 
@@ -140,7 +140,7 @@ class JoinedStudy:
 
 
 class OptunaHost:
-    """Optuna as the host of `hwnas.search`."""
+    """Optuna as the host of `hwnas.study.search`."""
 
     def search(
         self,

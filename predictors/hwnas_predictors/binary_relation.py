@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
+from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import seeded
 from hwnas.typing import Arch, Direction, FloatArray, SearchSpace
 from hwnas_predictors.brp_nas import NetworkPredictor, graph_tensors, node_features

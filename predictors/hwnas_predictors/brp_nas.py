@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
+from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import seeded
 from hwnas.spaces.nasbench201 import NasBench201, operation_graph
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace

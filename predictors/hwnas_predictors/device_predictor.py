@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Generic, Self
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.costs.predictor_file import (
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.sources import Effort
+from hwnas.files.predictor_file import (
     Facts,
     PredictorFile,
     insist_on_whole,
     read_predictor_file,
 )
-from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.pareto.space_text import read_space
-from hwnas.sources import Effort
+from hwnas.spaces.space_text import read_space
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.extra_columns import ExtraColumns, Scores, check_names
 

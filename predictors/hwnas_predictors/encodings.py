@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hwnas.costs.counters import METRICS, CounterCost, Metric
-from hwnas.data.datasets import Dataset
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
+from hwnas.tasks.datasets import Dataset
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 _CHECKED = 50

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.costs.counters import METRICS, CounterCost, Metric
-from hwnas.data.datasets import Dataset, get_dataset
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_names
-from hwnas.ranking.shipped import shipped_scores
+from hwnas.tables.shipped import shipped_scores
+from hwnas.tasks.datasets import Dataset, get_dataset
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_predictors.encodings import (
     additive_counts,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.graph import ArchGraph
+from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.typing import FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
-from hwnas.graph import INPUT, OUTPUT, ArchGraph
+from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
 from hwnas.typing import Arch, SearchSpace
 
 FloatBatch = npt.NDArray[np.float32]

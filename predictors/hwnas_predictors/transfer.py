@@ -16,10 +16,10 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.costs.predictor_file import PredictorFile
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.sources import Effort
+from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
-from hwnas.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
 from hwnas_predictors.device_predictor import (

@@ -17,7 +17,7 @@ from torch import nn
 
 from hwnas import registry
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError
-from hwnas.graph import INPUT, OUTPUT, ArchGraph
+from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
 from hwnas.testing import (
     CostModelContract,
     PredictorContract,

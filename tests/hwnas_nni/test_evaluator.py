@@ -17,10 +17,10 @@ from nni.nas.strategy import Random, RegularizedEvolution  # noqa: E402
 from nni.nas.strategy.middleware import Chain, Filter  # noqa: E402
 from torch import nn  # noqa: E402
 
-from hwnas.data.datasets import Dataset  # noqa: E402
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.pareto import ParetoSet  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
+from hwnas.tasks.datasets import Dataset  # noqa: E402
 from hwnas_nni import (  # noqa: E402
     CostFilter,
     CostProfiler,

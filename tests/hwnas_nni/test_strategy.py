@@ -26,10 +26,10 @@ from torch import nn  # noqa: E402
 
 from hwnas import registry  # noqa: E402
 from hwnas.costs.source import make_cost  # noqa: E402
-from hwnas.data.datasets import get_dataset  # noqa: E402
 from hwnas.data.nasbench201 import accuracies  # noqa: E402
 from hwnas.errors import DataFormatError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
+from hwnas.tasks.datasets import get_dataset  # noqa: E402
 from hwnas.typing import Direction  # noqa: E402
 from hwnas_nni import (  # noqa: E402
     CostFilter,

@@ -10,12 +10,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hwnas.cache import Result
 from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
-from hwnas.evaluation import Evaluator
-from hwnas.objectives import ValueObjective
-from hwnas.sources import Effort
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import Effort
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tables.result import Result
 from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
 from hwnas_optuna.loop import run

@@ -16,7 +16,7 @@ from hwnas.cli import main
 from hwnas.errors import InvalidValueError
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.worker import check_requirements
+from hwnas.study.worker import check_requirements
 from hwnas_optuna.objective import KEY
 from hwnas_optuna.participant import GRACE, OWNER, standing
 from hwnas_optuna.search import REQUIREMENTS, TRIALS

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from hwnas import registry
-from hwnas.costs.predictor_file import read_predictor_file
 from hwnas.costs.source import CostRequest
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError
+from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import EDGES, NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import PredictorContract
 from hwnas.typing import Predictor
 from hwnas_predictors import brp_nas

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hwnas.costs.counters import count
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
-from hwnas.graph import ArchGraph
+from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import EDGES, NasBench201, operation_graph, parse_cell
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import draw
 from hwnas_predictors.encodings import (
     counter_columns,

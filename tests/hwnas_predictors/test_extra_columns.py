@@ -13,11 +13,11 @@ from scipy.stats import rankdata, spearmanr
 from hwnas import registry
 from hwnas.costs.counters import CounterCost
 from hwnas.costs.source import CostRequest
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, UnknownNameError
-from hwnas.sources import Effort
+from hwnas.evaluation.sources import Effort
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import draw
 from hwnas.typing import FloatArray
 from hwnas_predictors import encodings, extra_columns

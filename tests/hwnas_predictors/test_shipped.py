@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import hwnas_predictors.shipped as shipped
-from hwnas.costs.predictor_file import read_predictor_file
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataNotFoundError
+from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import draw
 from hwnas_predictors.encodings import counter_columns
 from hwnas_predictors.shipped import shipped_pool

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
 from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.files.predictor_file import PredictorFile, read_predictor_file
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import PredictorContract
 from hwnas.typing import DeviceKey, Predictor

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 
 import optunahub
-from hwnas.search import SearchSettings, make_evaluator
+from hwnas.study.search import SearchSettings, make_evaluator
 
 
 def main(n_trials: int) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from hwnas.cache import Result, ResultCache
 from hwnas.costs.onnxruntime_latency import measure_latency
 from hwnas.errors import InvalidValueError
-from hwnas.host import host_fingerprint
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure.host import host_fingerprint
 from hwnas.seeding import derive_seed
+from hwnas.tables.result import Result
 from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel

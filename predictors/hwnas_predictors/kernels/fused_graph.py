@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas.costs.session import load_model_bytes
 from hwnas.errors import InvalidValueError
+from hwnas.runtimes.onnxruntime_session import load_model_bytes
 from hwnas_predictors.kernels.kernel import NCHWC, Attribute, Kernel, Shape
 
 _ELEMENT_WISE = frozenset(
@@ -42,7 +42,7 @@ def fused_graph(model: onnx.ModelProto | bytes) -> onnx.ModelProto:
     Raises:
         InvalidValueError: ONNX Runtime cannot load the model.
     """
-    from hwnas.costs.session import open_session
+    from hwnas.runtimes.onnxruntime_session import open_session
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fused.onnx"

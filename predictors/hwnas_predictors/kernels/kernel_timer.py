@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from hwnas.cache import Result, ResultCache
-from hwnas.costs.session import open_session, random_feeds
 from hwnas.errors import InvalidValueError
-from hwnas.host import host_fingerprint
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure.host import host_fingerprint
+from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
+from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_model import kernel_model, packs, repeats

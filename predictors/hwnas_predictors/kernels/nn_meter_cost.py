@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic
 import numpy as np
 
 from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
-from hwnas.sources import Effort
+from hwnas.evaluation.sources import Effort
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray
 from hwnas_predictors.kernels.nn_meter_files import RULES, Forest, read_predictors
 from hwnas_predictors.kernels.predictor import Family

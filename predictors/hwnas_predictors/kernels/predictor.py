@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from hwnas.cache import ResultCache
-from hwnas.costs.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
-from hwnas.data.datasets import Dataset
 from hwnas.errors import DataFormatError, InvalidValueError
-from hwnas.export.onnx_export import export_onnx
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.sources import Effort
+from hwnas.files.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
+from hwnas.onnx_export.export import export_onnx
 from hwnas.seeding import seeded
-from hwnas.sources import Effort
+from hwnas.tasks.datasets import Dataset
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
@@ -389,7 +389,7 @@ def _arrays_of(file: PredictorFile, i: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def _family_of(file: PredictorFile) -> Family[Any] | None:
-    from hwnas.pareto.space_text import read_space
+    from hwnas.spaces.space_text import read_space
 
     if file.facts.space == ANY_SPACE:
         return None

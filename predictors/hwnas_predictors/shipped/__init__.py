@@ -10,8 +10,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
-from hwnas.costs.predictor_file import PredictorFile, read_predictor_file
 from hwnas.errors import DataNotFoundError
+from hwnas.files.predictor_file import PredictorFile, read_predictor_file
 from hwnas.typing import SearchSpace
 
 

@@ -50,7 +50,9 @@ def test_present_data_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_absent_packages_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.host.package_versions", lambda names: dict.fromkeys(names, None))
+    monkeypatch.setattr(
+        "hwnas.measure.host.package_versions", lambda names: dict.fromkeys(names, None)
+    )
     packages = doctor._packages()
     assert packages["ray"] == "not installed: pip install 'hwnas[ray]'"
     assert packages["onnx"] == "not installed: pip install onnx"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hwnas.cli import main
-from hwnas.costs.predictor_file import read_predictor_file
+from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 from hwnas.testing import draw
 from hwnas.typing import DeviceKey
@@ -374,8 +374,8 @@ def test_a_pool_is_no_cost_and_another_space_is_refused(
     tmp_path: Path, adapted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from hwnas.costs.source import make_cost
-    from hwnas.data.datasets import get_dataset
     from hwnas.errors import InvalidValueError
+    from hwnas.tasks.datasets import get_dataset
     from hwnas_predictors.transfer import TransferPredictor
 
     TransferPredictor.shipped(SPACE).save(tmp_path / "pool.npz")

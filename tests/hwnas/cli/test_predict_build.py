@@ -8,7 +8,7 @@ import typer
 
 from hwnas.cli import _run
 from hwnas.cli.predict_build import build
-from hwnas.costs.predictor_file import read_predictor_file
+from hwnas.files.predictor_file import read_predictor_file
 
 SPACE = "NasBench201(channels=8, cells=1)"
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from hwnas.cli import _run
 from hwnas.cli.profile import profile
-from hwnas.export.onnx_export import export_onnx
+from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
 
 ARCH = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"

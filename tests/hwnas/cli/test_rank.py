@@ -134,7 +134,7 @@ def test_a_sample_is_scored_and_kept(data: Path, capsys: pytest.CaptureFixture[s
 def test_an_interrupted_scoring_goes_on(
     data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.sources import ProxyValues
+    from hwnas.evaluation.sources import ProxyValues
 
     # Another seed than that of the shipped scores, which need no scoring.
     arguments = ["--data", str(data), "--proxy", "layers", "--json", "--seed", "3", "--sample", "4"]

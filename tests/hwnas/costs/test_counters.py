@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from hwnas.costs.counters import METRICS, CounterCost, CounterSource, Counts, Metric, count
 from hwnas.costs.source import CostRequest, make_cost
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.datasets import get_dataset
 
 IMAGE = (3, 8, 8)
 

@@ -15,11 +15,11 @@ import pytest
 from hwnas.costs.hw_nas_bench import OPTIONS, HwNasBench, HwNasBenchSource, metrics_of
 from hwnas.costs.source import CostRequest, make_cost
 from hwnas.data.catalogue import sha256
-from hwnas.data.datasets import get_dataset
 from hwnas.data.hw_nas_bench import COLUMNS, read_table
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import CostModelContract
 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"

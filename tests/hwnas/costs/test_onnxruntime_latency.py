@@ -14,21 +14,26 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from hwnas.costs.measurement import MIN_RUNS, median_interval, repeat
 from hwnas.costs.onnxruntime_latency import (
     ClockChoice,
     OnnxRuntimeLatency,
     OnnxRuntimeSource,
     measure_latency,
 )
-from hwnas.costs.session import available_providers, open_session, provider_name, random_feeds
 from hwnas.costs.source import CostRequest, make_cost
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError, UnknownNameError
-from hwnas.export.onnx_export import export_onnx
-from hwnas.host import host_fingerprint
-from hwnas.sources import CostValues, Effort, MeasuredCost
+from hwnas.evaluation.sources import CostValues, Effort, MeasuredCost
+from hwnas.measure.host import host_fingerprint
+from hwnas.measure.measurement import MIN_RUNS, median_interval, repeat
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.onnxruntime_session import (
+    available_providers,
+    open_session,
+    provider_name,
+    random_feeds,
+)
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.datasets import get_dataset
 
 CONV = str(Cell(("nor_conv_3x3",) * 6))
 Inputs = Sequence[tuple[str, int, Sequence[int | str]]]

@@ -19,13 +19,13 @@ from hwnas.costs.hw_nas_bench import HwNasBench, fbnet_cost
 from hwnas.costs.source import make_cost
 from hwnas.data.brp_nas import brp_nas_devices, brp_nas_latencies
 from hwnas.data.catalogue import sha256
-from hwnas.data.datasets import get_dataset
 from hwnas.data.help import help_archs, help_devices, help_latencies
 from hwnas.data.hw_nas_bench_fbnet import COLUMNS, FROM_HELP
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.spaces.fbnet import OPERATIONS, POSITIONS, SKIP, FBNet, FBNetArch
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import CostModelContract
 
 INDEX_0 = parse_cell(

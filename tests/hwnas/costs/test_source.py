@@ -9,9 +9,9 @@ import pytest
 
 from hwnas import registry
 from hwnas.costs.source import CostOption, CostRequest, CostSpec, make_cost, parse_cost_spec
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.datasets import get_dataset
 
 
 class Lab:

@@ -12,9 +12,9 @@ import torch
 
 from hwnas.data.cifar10_sample import FILE, cifar10_sample
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
-from hwnas.sources import ProxyValues
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.spaces.nasbench201 import NasBench201
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
 from hwnas.proxies.epe_nas import EpeNas
+from hwnas.tasks.batch import Batch
 
 K = 1e-5
 

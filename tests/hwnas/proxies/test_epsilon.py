@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.epsilon import Epsilon, choose_weights
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
 

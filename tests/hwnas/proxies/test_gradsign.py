@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.gradsign import GradSign
-from hwnas.proxies.loss_gradients import AS_BUILT
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
 

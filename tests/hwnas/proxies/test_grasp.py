@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
-from hwnas.proxies.loss_gradients import AS_BUILT
-from hwnas.proxies.subject import Subject
 
 SHAPE = (3, 8, 8)
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.jacob_cov import JacobCov
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
 
 
 def test_a_linear_network_has_equal_gradients() -> None:

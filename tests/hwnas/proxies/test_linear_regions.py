@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.linear_regions import LinearRegions, Swap
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 # Units: (+, +, -), (-, +, -), (+, +, -), (-, -, -) over the three images.
 IMAGES = Batch(

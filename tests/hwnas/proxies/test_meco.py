@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.meco import MeCo
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
 

@@ -5,11 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import NasWot
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 # Signs (+, -), (+, +), (-, -): images 1 and 2 agree in one unit, 1 and 3 too, 2 and 3 in none.
 # K = [[2, 1, 1], [1, 2, 0], [1, 0, 2]], det K = 2 * 4 - 1 * 2 - 1 * 2 = 4.

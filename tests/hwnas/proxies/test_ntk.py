@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.signals import Mode, Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.ntk import NtkCondition
-from hwnas.proxies.signals import Mode, Setting
-from hwnas.proxies.subject import Subject
+from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
 

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.proxies import make_proxies
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import score_network
-from hwnas.proxies.loss_gradients import AS_BUILT
+from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.saliency import Fisher, GradNorm, L2Norm, Plain, Snip
-from hwnas.proxies.subject import Subject
 from hwnas.proxies.zico import ZiCo
+from hwnas.tasks.batch import Batch
 from hwnas.typing import Proxy
 
 SHAPE = (3, 8, 8)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.engine import ProxyScore, score_network
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
 from hwnas.proxies.synflow import SynFlow
 
 

@@ -4,11 +4,11 @@ import pytest
 from torch import nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.engine import score_network
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.linear_regions import LinearRegions
 from hwnas.proxies.ntk import NtkCondition
 from hwnas.proxies.te_nas import NTK_SURROGATE, REGIONS_SURROGATE, TeNasNtk, TeNasRegions
-from hwnas.sources import ProxyValues
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.testing import ProxyContract
 from hwnas.typing import Proxy, Surrogate

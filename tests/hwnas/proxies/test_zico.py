@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.batch import Batch
-from hwnas.proxies.engine import ProxyScore, score_network
-from hwnas.proxies.signals import Setting
-from hwnas.proxies.subject import Subject
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine.signals import Setting
+from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.zico import ZiCo
+from hwnas.tasks.batch import Batch
 
 
 def zero_classifier() -> nn.Module:

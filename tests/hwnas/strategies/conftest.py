@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError
-from hwnas.graph import ArchGraph
+from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.strategies import Knowledge
 from hwnas.typing import FloatArray, InShape
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
-from hwnas.ranking.shipped import shipped_scores
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem
 from hwnas.strategies.predictor_guided import PredictorGuided
 from hwnas.strategies.score_knowledge import LEARN_FROM, score_knowledge, shipped_knowledge
+from hwnas.tables.shipped import shipped_scores
 
 
 def test_rows_are_found_by_class_and_scores_grow_with_quality(words: Any) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from hwnas.cache import ResultCache
-from hwnas.data.datasets import get_dataset
+from hwnas.evaluation.cache import ResultCache
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_model import kernel_model, packs, repeats

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataFormatError, DataNotFoundError, MissingDependencyError
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.datasets import get_dataset
 from hwnas_predictors.kernels.nn_meter_cost import NnMeterCost
 from hwnas_predictors.kernels.nn_meter_data import (
     configuration,

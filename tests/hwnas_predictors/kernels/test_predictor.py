@@ -10,14 +10,14 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from hwnas.cache import ResultCache
 from hwnas.costs.source import make_cost
-from hwnas.data.datasets import get_dataset
 from hwnas.errors import DataFormatError, InvalidValueError
-from hwnas.evaluation import Evaluator
-from hwnas.objectives import cost_objective
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import cost_objective
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.strategies.evaluated_problem import problem_of
+from hwnas.study.evaluated_problem import problem_of
+from hwnas.tasks.datasets import get_dataset
 from hwnas.testing import CostModelContract
 from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.features import NAMES

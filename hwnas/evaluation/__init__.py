@@ -1,0 +1,1 @@
+"""Evaluation: sources of values, objectives made of them, and the evaluator that caches them."""

@@ -1,0 +1,264 @@
+"""The evaluator: objectives and constraints of many architectures, cached and in parallel.
+
+Sources run from cheap to costly. Constraints are checked as soon as their values are known, and
+neither an infeasible architecture nor one whose cheaper value is missing reaches a costlier
+source. Every value is stored the moment it is finished, so an interrupted run loses only what was
+in progress.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal
+
+import joblib
+import numpy as np
+
+from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import Effort, ValueSource
+from hwnas.tables.result import Result
+from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
+
+Status = Literal["complete", "infeasible", "failed"]
+Report = Callable[[str, int, int], None]
+"""Called with (label, finished, total) while a source runs."""
+_ROUND = 8
+"""Architectures a worker process between two looks at results that come in rounds."""
+
+
+@dataclass
+class Evaluation(Generic[Arch]):
+    """What is known of one architecture.
+
+    Attributes:
+        arch: the architecture.
+        key: its canonical key.
+        results: results by column, of the sources that ran.
+        values: objective values by name, of the sources that ran.
+        violations: constraint violations by the constraint's text; feasible where <= 0.
+        errors: why a value is missing, by objective name.
+        valid: whether the architecture may be evaluated at all.
+    """
+
+    arch: Arch
+    key: str
+    results: dict[str, Result] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    violations: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    valid: bool = True
+
+    @property
+    def feasible(self) -> bool:
+        """Tell whether the architecture is valid and violates no constraint known so far."""
+        return self.valid and all(violation <= 0 for violation in self.violations.values())
+
+    @property
+    def status(self) -> Status:
+        """Infeasible before failed: an infeasible one was not evaluated further."""
+        if not self.feasible:
+            return "infeasible"
+        return "failed" if self.errors else "complete"
+
+
+class Evaluator(Generic[Arch]):
+    """Evaluate objectives under constraints.
+
+    Args:
+        space: search space.
+        objectives: the objectives, at least one, with different names.
+        constraints: bounds on objectives, which need not be among `objectives`.
+        cache: where results are kept; in memory by default.
+        jobs: worker processes for sources other than measurements, of the backend that is active
+            (`hwnas.evaluation.backends.parallel_backend`; loky by default, ray or dask for several
+            machines).
+        require_valid: architectures whose output does not depend on their input are infeasible.
+        report: called while a source runs, e.g. by a progress bar.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace[Arch],
+        objectives: Sequence[ValueObjective[Arch]],
+        constraints: Sequence[Constraint[Arch]] = (),
+        *,
+        cache: ResultCache | None = None,
+        jobs: int = 1,
+        require_valid: bool = True,
+        report: Report | None = None,
+    ) -> None:
+        names = [objective.name for objective in objectives]
+        if not names or len(set(names)) < len(names):
+            raise InvalidValueError(
+                f"`objectives` must be at least one and have different names, but got {names}."
+            )
+        if jobs == 0:
+            raise InvalidValueError("`jobs` must not be 0: use 1, or -1 for all cores.")
+        self.space = space
+        self.objectives = tuple(objectives)
+        self.constraints = tuple(constraints)
+        self.jobs = jobs
+        self.require_valid = require_valid
+        self._cache = cache if cache is not None else ResultCache(None)
+        self._report = report or _no_report
+        bounded = [_as_value_objective(c) for c in self.constraints]
+        self._plan = _plan([*bounded, *self.objectives])
+
+    def __call__(self, arch: Arch) -> Evaluation[Arch]:
+        """Evaluate one architecture."""
+        return self.evaluate([arch])[0]
+
+    def evaluate(self, archs: Sequence[Arch]) -> list[Evaluation[Arch]]:
+        """Evaluate architectures, in the given order; equal ones share their results."""
+        evaluations = [Evaluation(a, self.space.canonical_key(a)) for a in archs]
+        for stage in self.stages(evaluations):
+            del stage
+        return evaluations
+
+    def stages(self, evaluations: Sequence[Evaluation[Arch]]) -> Iterator[Effort]:
+        """Fill evaluations source by source, and yield after each level of effort."""
+        for evaluation in evaluations:
+            evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
+        for effort, sources in self._plan.items():
+            for source, columns in sources.items():
+                self._run(source, columns, [e for e in evaluations if e.feasible and not e.errors])
+            self._conclude(evaluations)
+            yield effort
+
+    def losses(self, evaluations: Sequence[Evaluation[Arch]]) -> FloatArray:
+        """Give `(n, m)` objective values with maximised ones negated; NaN where missing."""
+        signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.objectives]
+        return np.array(
+            [
+                [
+                    s * e.values.get(o.name, np.nan)
+                    for s, o in zip(signs, self.objectives, strict=True)
+                ]
+                for e in evaluations
+            ],
+            dtype=np.float64,
+        ).reshape(len(evaluations), len(self.objectives))
+
+    def _run(
+        self, source: ValueSource[Arch], columns: tuple[str, ...], todo: list[Evaluation[Arch]]
+    ) -> None:
+        prefixes = {column: source.cache_prefix(column) for column in columns}
+        cached = all(prefix is not None for prefix in prefixes.values())
+        # Cached sources work on the class; others (tables) know every architecture by itself.
+        groups: dict[Any, list[Evaluation[Arch]]] = {}
+        for evaluation in todo:
+            groups.setdefault(evaluation.key if cached else evaluation.arch, []).append(evaluation)
+        known = self._cache.get(f"{prefixes[c]}|{key}" for key in groups if cached for c in columns)
+        work: list[tuple[Any, Arch, list[str]]] = []
+        for key, members in groups.items():
+            found = {c: known.get(f"{prefixes[c]}|{key}") for c in columns}
+            if cached:
+                found |= {c: source.precomputed(c, key) for c in columns if found[c] is None}
+            self._share(members, {c: r for c, r in found.items() if r is not None})
+            missing = [c for c in columns if found[c] is None]
+            if missing:
+                work.append((key, members[0].arch, missing))
+        if not work:
+            return
+        total = len(work)
+        self._report(source.label, 0, total)
+        for finished, (key, results) in enumerate(self._compute(source, work), start=1):
+            if cached:
+                self._cache.put({f"{prefixes[c]}|{key}": r for c, r in results.items()})
+            self._share(groups[key], results)
+            self._report(source.label, finished, total)
+
+    def _share(self, members: list[Evaluation[Arch]], results: Mapping[str, Result]) -> None:
+        for member in members:
+            member.results.update(results)
+
+    def _compute(
+        self, source: ValueSource[Arch], work: list[tuple[Any, Arch, list[str]]]
+    ) -> Iterator[tuple[Any, dict[str, Result]]]:
+        parallel = self.jobs != 1 and len(work) > 1 and source.effort is Effort.SCORE
+        if not parallel:
+            yield from (_compute_one(source, *item) for item in work)
+            return
+        calls = [joblib.delayed(_compute_one)(source, *item) for item in work]
+        with _quiet_workers():
+            yield from _in_parallel(calls, self.jobs)
+
+    def _conclude(self, evaluations: Sequence[Evaluation[Arch]]) -> None:
+        """Turn results into objective values and constraint violations where they are complete."""
+        for evaluation in evaluations:
+            for objective in self.objectives:
+                if _available(objective, evaluation):
+                    result = objective.value(evaluation.results)
+                    evaluation.values[objective.name] = result.value
+                    if result.value != result.value:
+                        evaluation.errors[objective.name] = result.error or "the value is NaN"
+            for constraint in self.constraints:
+                objective = _as_value_objective(constraint)
+                if _available(objective, evaluation):
+                    value = objective.value(evaluation.results).value
+                    evaluation.violations[str(constraint)] = constraint.violation(value)
+
+
+def _no_report(label: str, finished: int, total: int) -> None:
+    """Take the place of a progress bar where nobody looks."""
+    del label, finished, total
+
+
+def _as_value_objective(constraint: Constraint[Arch]) -> ValueObjective[Arch]:
+    objective = constraint.objective
+    if not isinstance(objective, ValueObjective):
+        raise InvalidValueError(
+            f"`constraints` must bound a ValueObjective, but got {type(objective).__name__}."
+        )
+    return objective
+
+
+def _available(objective: ValueObjective[Arch], evaluation: Evaluation[Arch]) -> bool:
+    return all(column in evaluation.results for column in objective.columns)
+
+
+def _plan(
+    objectives: Sequence[ValueObjective[Arch]],
+) -> dict[Effort, dict[ValueSource[Arch], tuple[str, ...]]]:
+    """Group the needed columns by effort and source, cheap first."""
+    plan: dict[Effort, dict[ValueSource[Arch], tuple[str, ...]]] = {}
+    for objective in sorted(objectives, key=lambda o: o.source.effort):
+        sources = plan.setdefault(objective.source.effort, {})
+        columns = (*sources.get(objective.source, ()), *objective.columns)
+        sources[objective.source] = tuple(dict.fromkeys(columns))
+    return plan
+
+
+def _compute_one(
+    source: ValueSource[Arch], key: Any, arch: Arch, columns: list[str]
+) -> tuple[Any, dict[str, Result]]:
+    try:
+        return key, source.compute(arch, columns)
+    except HwnasError as error:
+        return key, {column: Result(float("nan"), str(error)) for column in columns}
+
+
+def _in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
+    """Give results as they are finished, or in small rounds where the backend waits for all."""
+    backend, _ = joblib.parallel.get_active_backend()
+    if backend.supports_return_generator:
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+        return
+    # Ray's pool. What is finished when a run is interrupted must not be lost.
+    step = _ROUND * joblib.effective_n_jobs(jobs)
+    with joblib.Parallel(n_jobs=jobs) as parallel:
+        for start in range(0, len(calls), step):
+            yield from parallel(calls[start : start + step])
+
+
+@contextmanager
+def _quiet_workers() -> Iterator[None]:
+    """Silence joblib's notices about workers that ended: results are complete all the same."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        yield

@@ -1,0 +1,121 @@
+"""Objectives made of sources: a single column, or a score that combines several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal
+
+import numpy as np
+from scipy import stats
+
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.sources import CostValues, ProxyValues, ValueSource
+from hwnas.tables.result import Result
+from hwnas.typing import Arch, Constraint, CostModel, Direction, SearchSpace
+
+Combine = Callable[[Mapping[str, float]], float]
+REDUNDANT = 0.98
+"""|Spearman| above which two objectives say the same thing."""
+
+
+@dataclass(frozen=True)
+class ValueObjective(Generic[Arch]):
+    """An objective computed from one source's columns.
+
+    Attributes:
+        name: name with its unit.
+        unit: unit of the value; empty for a plain number.
+        direction: which values are better.
+        source: where the columns come from.
+        columns: the columns that are needed.
+        combine: makes the value from the columns; None takes the only column as it is.
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    source: ValueSource[Arch]
+    columns: tuple[str, ...]
+    combine: Combine | None = None
+
+    def value(self, results: Mapping[str, Result]) -> Result:
+        """Make the objective's value from the source's results."""
+        needed = [results[column] for column in self.columns]
+        seconds = sum(result.seconds for result in needed)
+        errors = [result.error for result in needed if result.error]
+        if self.combine is None:
+            return needed[0]
+        value = self.combine({c: r.value for c, r in zip(self.columns, needed, strict=True)})
+        return Result(value, "; ".join(errors) or None, seconds)
+
+    def __call__(self, arch: Arch) -> float:
+        """Evaluate one architecture here and now, without a cache."""
+        return self.value(self.source.compute(arch, self.columns)).value
+
+
+def cost_objective(space: SearchSpace[Arch], cost: CostModel[Arch]) -> ValueObjective[Arch]:
+    """Make an objective of a cost model, named by device, metric and unit."""
+    source = CostValues(space, cost)
+    return ValueObjective(source.name, cost.unit, cost.direction, source, source.columns)
+
+
+def proxy_objective(source: ProxyValues[Arch], name: str) -> ValueObjective[Arch]:
+    """Make an objective of one proxy of a source."""
+    by_name = {proxy.name: proxy for proxy in source.proxies}
+    if name not in by_name:
+        raise unknown_name("proxy", name, by_name)
+    return ValueObjective(name, "", by_name[name].direction, source, (name,))
+
+
+def match_objective(
+    name: str, objectives: Sequence[ValueObjective[Arch]]
+) -> ValueObjective[Arch] | None:
+    """Find the objective that a constraint's name means: full name, or its metric alone.
+
+    Raises:
+        InvalidValueError: several objectives have this metric.
+    """
+    exact = [o for o in objectives if o.name == name]
+    short = [
+        o for o in objectives if isinstance(o.source, CostValues) and o.source.cost.metric == name
+    ]
+    found = exact or short
+    if len(found) > 1:
+        names = ", ".join(o.name for o in found)
+        raise InvalidValueError(
+            f"`constraint` {name!r} must name one objective, but {names} all have that metric: "
+            f"write the full name."
+        )
+    return found[0] if found else None
+
+
+def constrain(
+    objective: ValueObjective[Arch], relation: Literal["<=", ">="], bound: float
+) -> Constraint[Arch]:
+    """Bound an objective."""
+    return Constraint(objective, relation, bound)
+
+
+def redundant_pairs(names: Sequence[str], values: np.ndarray) -> list[tuple[str, str, float]]:
+    """Find pairs of objectives whose ranks hardly differ.
+
+    Args:
+        names: `(m,)` objective names.
+        values: `(n, m)` objective values; rows with NaN are left out.
+
+    Returns:
+        (name, name, Spearman) of each pair with |Spearman| > 0.98; nothing below 20 full rows.
+    """
+    full = values[~np.isnan(values).any(axis=1)]
+    pairs: list[tuple[str, str, float]] = []
+    if len(full) < 20:
+        return pairs
+    for i in range(len(names)):
+        for j in range(i):
+            if np.ptp(full[:, i]) == 0 or np.ptp(full[:, j]) == 0:
+                continue
+            rho = float(stats.spearmanr(full[:, i], full[:, j]).statistic)
+            if abs(rho) > REDUNDANT:
+                pairs.append((names[j], names[i], rho))
+    return pairs

@@ -1,0 +1,249 @@
+"""Where objective values come from: each source gives several values of one architecture.
+
+A source is what the evaluator schedules, caches and sends to worker processes. One pass over a
+network serves every proxy, so the proxies of a study are one source; every cost is one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, runtime_checkable
+
+import numpy as np
+
+from hwnas.errors import HwnasError
+from hwnas.proxies.identity import score_identity
+from hwnas.seeding import derive_seed, seeded
+from hwnas.tables.result import Result
+from hwnas.typing import (
+    Arch,
+    Arch_contra,
+    CostModel,
+    InShape,
+    Proxy,
+    SearchSpace,
+    Surrogate,
+    SurrogateSpace,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.tasks.batch import Batch
+
+
+class Effort(enum.IntEnum):
+    """How costly a source is; cheaper ones run first, so that constraints save the rest.
+
+    A cost model that neither measures nor is asked for whole populations, since it builds each
+    network, says so by an attribute `effort`.
+    """
+
+    LOOKUP = 0
+    SCORE = 1
+    MEASURE = 2
+
+
+class ValueSource(Protocol[Arch_contra]):
+    """Several named values of one architecture, computed together."""
+
+    @property
+    def label(self) -> str:
+        """What is being done, for the progress bar."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values."""
+
+    @property
+    def effort(self) -> Effort:
+        """When it runs; a `MEASURE` runs alone on the machine, others in worker processes."""
+
+    def cache_prefix(self, column: str) -> str | None:
+        """Give what identifies a column beside the architecture; None if it is not cached."""
+
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Give a value that ships with the package, by canonical key; None if there is none."""
+
+    def compute(self, arch: Arch_contra, columns: Sequence[str]) -> dict[str, Result]:
+        """Compute the named columns; failures are results with a NaN and an error text."""
+
+
+@runtime_checkable
+class MeasuredCost(Protocol):
+    """A cost that is measured on a device: `measure` gives the value with its spread."""
+
+    fingerprint: str
+
+    def measure(self, arch: Any) -> Any:
+        """Measure one architecture."""
+
+
+@dataclass(frozen=True)
+class ProxyValues(Generic[Arch]):
+    """The raw scores of a set of proxies: one network built, the fewest passes, all scores.
+
+    Attributes:
+        space: search space; the class representative's network is scored.
+        proxies: the proxies.
+        num_classes: classes K of the network.
+        in_shape: (C, H, W) of an image.
+        batch_size: images B of the synthetic batch.
+        seed: user seed; the seed of an architecture derives from it and the canonical key.
+        batch: images of the user, or None for Gaussian ones.
+        fresh: compute also what ships with the package.
+    """
+
+    space: SearchSpace[Arch]
+    proxies: tuple[Proxy, ...]
+    num_classes: int
+    in_shape: InShape
+    batch_size: int = 64
+    seed: int = 0
+    batch: Batch | None = None
+    fresh: bool = False
+
+    label = "proxy scores"
+    effort = Effort.SCORE
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the proxies."""
+        return tuple(proxy.name for proxy in self.proxies)
+
+    def cache_prefix(self, column: str) -> str:
+        """State everything that the score depends on."""
+        proxy = next(p for p in self.proxies if p.name == column)
+        return score_identity(
+            proxy,
+            self.space,
+            self.num_classes,
+            self.in_shape,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            batch=self.batch,
+        )
+
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Look the score up in the tables that ship with the package."""
+        if self.fresh:
+            return None
+        from hwnas.tables.shipped import shipped_result
+
+        return shipped_result(self.space.name, self.cache_prefix(column), key)
+
+    def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
+        """Score the network of the architecture's representative on one thread.
+
+        Proxies of a surrogate score that one; only the networks that are needed are built.
+        """
+        groups: dict[Surrogate | None, list[Proxy]] = {}
+        for proxy in self.proxies:
+            if proxy.name in set(columns):
+                groups.setdefault(getattr(proxy, "surrogate", None), []).append(proxy)
+        results: dict[str, Result] = {}
+        for surrogate, proxies in groups.items():
+            results |= self._score(arch, surrogate, proxies)
+        return results
+
+    def _score(
+        self, arch: Arch, surrogate: Surrogate | None, proxies: Sequence[Proxy]
+    ) -> dict[str, Result]:
+        from hwnas.proxies.engine.scoring import score_network
+
+        if surrogate is not None and not isinstance(self.space, SurrogateSpace):
+            reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
+            return {proxy.name: Result(float("nan"), reason) for proxy in proxies}
+        in_shape = self.in_shape if surrogate is None else surrogate.in_shape or self.in_shape
+        seed = derive_seed(self.seed, self.space.canonical_key(arch))
+        scores = score_network(
+            self._build(arch, surrogate, in_shape, seed),
+            in_shape,
+            proxies,
+            batch=self.batch if in_shape == self.in_shape else None,
+            batch_size=self.batch_size,
+            seed=seed,
+            threads=1,
+        )
+        return {name: Result(s.value, s.error, s.seconds) for name, s in scores.items()}
+
+    def _build(
+        self, arch: Arch, surrogate: Surrogate | None, in_shape: InShape, seed: int
+    ) -> nn.Module:
+        arch = self.space.representative(arch)
+        with seeded(seed):
+            if surrogate is None:
+                return self.space.build(arch, self.num_classes, in_shape)
+            assert isinstance(self.space, SurrogateSpace)
+            return self.space.build_surrogate(arch, surrogate, self.num_classes, in_shape)
+
+
+@dataclass(frozen=True)
+class CostValues(Generic[Arch]):
+    """The values of one cost model as a source.
+
+    Attributes:
+        space: search space, for the description in the cache.
+        cost: table, counter, predictor or measurement.
+    """
+
+    space: SearchSpace[Arch]
+    cost: CostModel[Arch]
+
+    @property
+    def name(self) -> str:
+        """Device, metric and unit, e.g. ``edgegpu_energy_mj``; counts have no device."""
+        device = "" if self.cost.device.device == "any" else f"{self.cost.device.device}_"
+        unit = {"": "", "bytes": "_bytes"}.get(self.cost.unit)
+        if unit is None:
+            unit = "_" + "".join(c if c.isalnum() else "_" for c in self.cost.unit.lower())
+        return f"{device}{self.cost.metric}{unit}".replace("-", "_")
+
+    @property
+    def label(self) -> str:
+        """The cost's name."""
+        return self.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The one column."""
+        return (self.name,)
+
+    @property
+    def effort(self) -> Effort:
+        """Measurements are the costliest; everything else is a look-up unless it says so."""
+        if isinstance(self.cost, MeasuredCost):
+            return Effort.MEASURE
+        return getattr(self.cost, "effort", Effort.LOOKUP)
+
+    def cache_prefix(self, column: str) -> str | None:
+        """Cache measurements under the device's fingerprint; look-ups are not worth it."""
+        del column
+        if not isinstance(self.cost, MeasuredCost):
+            return None
+        return f"cost|{self.cost!r}|{self.cost.fingerprint}"
+
+    def precomputed(self, column: str, key: str) -> Result | None:
+        """Give nothing: tables are sources of their own."""
+        del column, key
+        return None
+
+    def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
+        """Predict or measure one architecture."""
+        del columns
+        if isinstance(self.cost, MeasuredCost):
+            return {self.name: _measured(self.cost, arch)}
+        value = float(np.asarray(self.cost.predict([arch]))[0])
+        error = None if value == value else f"{self.name} has no value for {arch}"
+        return {self.name: Result(value, error)}
+
+
+def _measured(cost: MeasuredCost, arch: Any) -> Result:
+    try:
+        measurement = cost.measure(arch)
+    except HwnasError as error:
+        return Result(float("nan"), str(error))
+    detail: Mapping[str, Any] = measurement.as_dict()
+    return Result(float(measurement.value), None, float(measurement.seconds), detail)

@@ -1,1 +1,0 @@
-"""Results as files: JSON, CSV, ONNX models and HTML reports."""

@@ -1,0 +1,1 @@
+"""Measuring: repeat until the median is known, on a machine that is named."""

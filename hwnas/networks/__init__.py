@@ -1,0 +1,1 @@
+"""Any torch network: copying, running without values, its operations and layers."""

@@ -1,0 +1,1 @@
+"""Torch networks as ONNX models."""

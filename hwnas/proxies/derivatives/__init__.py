@@ -1,0 +1,1 @@
+"""Derivatives by image, by element and of second order."""

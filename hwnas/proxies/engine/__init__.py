@@ -1,0 +1,1 @@
+"""What a proxy sees, and the fewest passes that serve all."""

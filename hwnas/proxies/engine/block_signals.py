@@ -1,0 +1,178 @@
+"""What AZ-NAS asks of a network's blocks: their features and how they pass gradients back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.engine.signals import Collector, PassSignal
+from hwnas.proxies.engine.subject import Subject
+
+_NO_BLOCKS = (
+    "`model` must have blocks that map one (B, C, H, W) tensor to one, or 2-D convolutions, but "
+    "has none."
+)
+
+
+@dataclass(frozen=True)
+class BlockCovariances(PassSignal[tuple[Tensor, ...]]):
+    """(C, C) covariance of each block's output channels over images and positions."""
+
+    def collector(self, subject: Subject) -> Collector[tuple[Tensor, ...]]:
+        """Reduce each output to its covariance while the pass runs."""
+        return _CovarianceCollector(_blocks(subject))
+
+
+@dataclass(frozen=True)
+class BlockTransfer:
+    """How one block passes random gradients back.
+
+    Attributes:
+        matrix: (r*r*C_in, C_out) float64: G_in^T G_out / (B*H*W) over images and output positions,
+            where G_out holds random signs, G_in its product with the block's Jacobian, and a block
+            of stride r has its input positions unshuffled into r*r*C_in channels.
+        identity: whether G_in equals G_out.
+    """
+
+    matrix: Tensor
+    identity: bool
+
+
+@dataclass(frozen=True)
+class BlockTransfers(PassSignal[tuple[BlockTransfer, ...]]):
+    """`BlockTransfer` of each block, without blocks whose input is the image."""
+
+    def collector(self, subject: Subject) -> Collector[tuple[BlockTransfer, ...]]:
+        """Take one backward pass through each block on its own."""
+        return _TransferCollector(_blocks(subject), subject.generator("random signs"))
+
+
+class _CovarianceCollector(Collector[tuple[Tensor, ...]]):
+    def __init__(self, blocks: Sequence[str]) -> None:
+        self.blocks = blocks
+        self.covariances: list[Tensor] = []
+
+    @contextmanager
+    def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        del images
+        with _forward_hooks(network, self.blocks, self.add):
+            yield
+
+    def add(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        """Reduce the output (B, C, H, W) of a block."""
+        del module, args
+        with self.timed(), torch.no_grad():
+            features = _rows(output)
+            features = features - features.mean(dim=0)
+            self.covariances.append((features.T @ features).double() / len(features))
+
+    def finish(self, logits: Tensor) -> tuple[Tensor, ...]:
+        del logits
+        return tuple(self.covariances)
+
+
+class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
+    def __init__(self, blocks: Sequence[str], generator: torch.Generator) -> None:
+        self.blocks = blocks
+        self.generator = generator
+        self.inputs: dict[nn.Module, Tensor] = {}
+        self.ends: list[tuple[Tensor, Tensor]] = []
+
+    @contextmanager
+    def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(
+                self.enter(module, a, images) if isinstance(a, Tensor) else a for a in args
+            )
+
+        handles = [network.get_submodule(n).register_forward_pre_hook(before) for n in self.blocks]
+        with _forward_hooks(network, self.blocks, self.leave):
+            try:
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+    def enter(self, module: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
+        """Note a block's input; the block gets a copy, which it may change in place."""
+        if inputs is images:
+            return inputs
+        with self.timed():
+            if not inputs.requires_grad:
+                inputs = inputs.detach().requires_grad_()
+            self.inputs[module] = inputs
+            return inputs.clone()
+
+    def leave(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        """Note a block's output; the network gets a copy, which it may change in place."""
+        del args
+        if module not in self.inputs:
+            return output
+        with self.timed():
+            self.ends.append((self.inputs.pop(module), output))
+            return output.clone()
+
+    def finish(self, logits: Tensor) -> tuple[BlockTransfer, ...]:
+        del logits
+        return tuple(self.transfer(*pair) for pair in self.ends)
+
+    def transfer(self, inputs: Tensor, output: Tensor) -> BlockTransfer:
+        """Pass random signs back through one block."""
+        signs = random_signs(output, self.generator)
+        returned = torch.zeros_like(inputs, requires_grad=False)
+        if output.requires_grad:
+            (returned,) = torch.autograd.grad(
+                output, inputs, signs, retain_graph=True, materialize_grads=True
+            )
+        same = returned.shape == signs.shape and torch.equal(returned, signs)
+        return BlockTransfer(_transfer_matrix(returned, signs), same)
+
+
+def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw +1 and -1 for each element of (B, C, H, W), from the bits of random bytes."""
+    B, C, H, W = maps.shape
+    count = maps.numel()
+    octets = torch.empty(math.ceil(count / 8), dtype=torch.uint8).random_(generator=generator)
+    bits = torch.from_numpy(np.unpackbits(octets.numpy(), count=count))
+    return (2 * bits.to(maps.dtype) - 1).view(B, H, W, C).permute(0, 3, 1, 2)
+
+
+def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
+    """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H, W)."""
+    (h_in, w_in), (h, w) = returned.shape[2:], signs.shape[2:]
+    stride = max(math.ceil(h_in / h), math.ceil(w_in / w))
+    returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))
+    rows_in, rows_out = _rows(F.pixel_unshuffle(returned, stride)), _rows(signs)
+    return (rows_in.T @ rows_out).double() / len(rows_out)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Turn (B, C, H, W) into (B*H*W, C)."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _blocks(subject: Subject) -> list[str]:
+    if not subject.blocks:
+        raise ProxyError(_NO_BLOCKS)
+    return subject.blocks
+
+
+@contextmanager
+def _forward_hooks(
+    network: nn.Module, names: Sequence[str], hook: Callable[[nn.Module, Any, Tensor], object]
+) -> Iterator[None]:
+    handles = [network.get_submodule(name).register_forward_hook(hook) for name in names]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

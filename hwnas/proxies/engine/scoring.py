@@ -1,0 +1,222 @@
+"""Scores a network with a set of proxies in the fewest passes that serve them all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.proxies.engine.signals import OwnSignal, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
+from hwnas.seeding import derive_seed
+from hwnas.tasks.batch import Batch
+from hwnas.typing import InShape, Proxy, Signal, T
+
+
+@dataclass(frozen=True)
+class ProxyScore:
+    """What a proxy says about a network.
+
+    Attributes:
+        value: the score; NaN where there is none.
+        seconds: wall time: the proxy's own work, and an equal share (by the number of proxies that
+            use it) of each request and each pass; the shares of all proxies sum up to the whole.
+        error: why there is no score, or None.
+    """
+
+    value: float
+    seconds: float
+    error: str | None = None
+
+
+def score_network(
+    model: nn.Module,
+    in_shape: InShape,
+    proxies: Sequence[Proxy],
+    *,
+    batch: Batch | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, ProxyScore]:
+    """Score one network.
+
+    A score depends neither on the other proxies nor on their order. The network is left as it was:
+    weights, buffers, hooks, mode and the global random state.
+
+    Args:
+        model: any network that maps (B, C, H, W) images to (B, K) logits.
+        in_shape: (C, H, W) of an image.
+        proxies: what to compute.
+        batch: images of the user; None draws Gaussian ones.
+        batch_size: images B of the Gaussian batch.
+        seed: seed of weights, images, labels and random projections.
+        threads: CPU threads, during the call only.
+
+    Returns:
+        The scores by the proxies' names. A proxy that is not defined for this network has NaN and
+        the reason.
+
+    Raises:
+        ProxyError: the network rejects such images or does not return (B, K) logits.
+        InvalidValueError: two proxies have one name, or the batch does not fit the network.
+    """
+    counts = Counter(proxy.name for proxy in proxies)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise InvalidValueError(f"`proxies` must have different names, but got {repeated} twice.")
+    in_shape = _checked_shape(in_shape)
+    subject = Subject(model, in_shape, batch, batch_size, seed)
+    with _isolated(threads):
+        answers = _answer(subject, proxies)
+        return {proxy.name: _score(proxy, answers, _work(subject, proxy)) for proxy in proxies}
+
+
+def _checked_shape(in_shape: Sequence[int]) -> InShape:
+    if len(in_shape) != 3 or min(in_shape) < 1:
+        raise InvalidValueError(
+            f"`in_shape` must be (C, H, W) with positive numbers, but got {tuple(in_shape)}."
+        )
+    channels, height, width = (int(n) for n in in_shape)
+    return channels, height, width
+
+
+@contextmanager
+def _isolated(threads: int) -> Iterator[None]:
+    """Keep random state, thread number and gradient mode of the caller as they are."""
+    if threads < 1:
+        raise InvalidValueError(f"`threads` must be at least 1, but got {threads}.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+        ):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass
+class _Answers:
+    """Answers, or the reasons why there are none, and what they cost in seconds."""
+
+    values: dict[Signal[Any], Any] = field(default_factory=dict)
+    seconds: dict[Signal[Any] | Setting | None, float] = field(default_factory=dict)
+    users: Counter[Signal[Any] | Setting | None] = field(default_factory=Counter)
+
+    def __getitem__(self, signal: Signal[T]) -> T:
+        value = self.values[signal]
+        if isinstance(value, ProxyError):
+            raise value
+        answer: T = value
+        return answer
+
+    def share(self, used: set[Signal[Any] | Setting | None]) -> float:
+        """Give the share of the seconds of one of those who use these items."""
+        return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
+
+
+def _work(subject: Subject, proxy: Proxy) -> set[Signal[Any] | Setting | None]:
+    """Give what a proxy uses: its requests, the passes behind them, the trial run (None)."""
+    passes = {subject.resolved(s.setting) for s in proxy.needs if isinstance(s, PassSignal)}
+    trial = {None} if any(getattr(signal, "runs", True) for signal in proxy.needs) else set()
+    return {*trial, *proxy.needs, *passes}
+
+
+def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
+    answers = _Answers(users=Counter(item for proxy in proxies for item in _work(subject, proxy)))
+    if None in answers.users:
+        with _timed(answers, None):
+            _ = subject.num_classes  # fails here, for all proxies, if the network is unusable
+    signals = list(dict.fromkeys(signal for proxy in proxies for signal in proxy.needs))
+    passes: dict[Setting, list[PassSignal[Any]]] = {}
+    for signal in signals:
+        if isinstance(signal, PassSignal):
+            passes.setdefault(subject.resolved(signal.setting), []).append(signal)
+        elif isinstance(signal, OwnSignal):
+            with _timed(answers, signal):
+                answers.values[signal] = _attempt(subject, signal)
+        else:
+            raise InvalidValueError(
+                f"`needs` must hold OwnSignal or PassSignal requests, but got {signal!r}."
+            )
+    for setting, members in passes.items():
+        _run_pass(subject, setting, members, answers)
+    return answers
+
+
+def _attempt(subject: Subject, signal: OwnSignal[Any]) -> Any:
+    try:
+        torch.default_generator.manual_seed(derive_seed(subject.seed, "own", signal))
+        return signal.measure(subject)
+    except InvalidValueError:
+        raise
+    except Exception as error:  # whatever the user's network raises
+        return _as_proxy_error(error)
+
+
+def _run_pass(
+    subject: Subject, setting: Setting, signals: Sequence[PassSignal[Any]], answers: _Answers
+) -> None:
+    """Run one forward pass for all signals; a failing pass is each signal's failure."""
+    try:
+        with _timed(answers, setting):
+            network, (images, _) = subject.network(setting), subject.input(setting)
+            collectors = {signal: signal.collector(subject) for signal in signals}
+            torch.default_generator.manual_seed(derive_seed(subject.seed, "pass", setting))
+            with ExitStack() as stack:
+                for collector in collectors.values():
+                    stack.enter_context(collector.watch(network, images))
+                logits = network(images)
+            if not logits.isfinite().all():
+                raise ProxyError("The output of the network is not finite.")
+            answers.seconds[setting] = -sum(c.seconds for c in collectors.values())
+    except InvalidValueError:
+        raise
+    except Exception as error:  # whatever the user's network raises
+        answers.values.update(dict.fromkeys(signals, _as_proxy_error(error)))
+        return
+    for signal, collector in collectors.items():
+        answers.seconds[signal] = collector.seconds
+        with _timed(answers, signal):
+            try:
+                answers.values[signal] = collector.finish(logits)
+            except (ProxyError, RuntimeError) as error:
+                answers.values[signal] = _as_proxy_error(error)
+
+
+def _as_proxy_error(error: Exception) -> ProxyError:
+    if isinstance(error, ProxyError):
+        return error
+    return ProxyError(f"The network raised {type(error).__name__}: {error}")
+
+
+@contextmanager
+def _timed(answers: _Answers, item: Signal[Any] | Setting | None) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        elapsed = time.perf_counter() - start
+        answers.seconds[item] = answers.seconds.get(item, 0.0) + elapsed
+
+
+def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | None]) -> ProxyScore:
+    start = time.perf_counter()
+    try:
+        value, error = float(proxy.score(answers)), None
+        if not math.isfinite(value):
+            value, error = math.nan, f"{proxy.name} is not finite for this network."
+    except ProxyError as failure:
+        value, error = math.nan, str(failure)
+    return ProxyScore(value, time.perf_counter() - start + answers.share(used), error)

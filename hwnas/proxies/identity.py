@@ -1,0 +1,49 @@
+"""What a score depends on beside the architecture, as the text of caches and shipped tables."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from hwnas import __version__
+from hwnas.tasks.batch import Batch
+from hwnas.typing import InShape, Proxy, SearchSpace
+
+
+def score_identity(
+    proxy: Proxy,
+    space: SearchSpace[Any],
+    num_classes: int,
+    in_shape: InShape,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+    batch: Batch | None = None,
+) -> str:
+    """State everything that a score of a space's network depends on.
+
+    Args:
+        proxy: the proxy.
+        space: search space.
+        num_classes: classes K of the network.
+        in_shape: (C, H, W) of an image.
+        batch_size: images B of the synthetic batch.
+        seed: user seed.
+        batch: images of the user, or None for Gaussian ones.
+    """
+    version = getattr(proxy, "version", __version__)
+    # A proxy that sees Gaussian images of its own number is the same for every batch size, one
+    # that sees none for every batch.
+    own = getattr(proxy, "own_images", None)
+    size = batch_size if own is None else own
+    images = None if size == 0 else batch
+    data = f"gaussian B={size}" if images is None else _fingerprint(images)
+    return f"proxy|{proxy!r}|v{version}|{space!r}|K={num_classes}|in={in_shape}|{data}|seed={seed}"
+
+
+def _fingerprint(batch: Batch) -> str:
+    """Tell a user's batch from every other one, whatever it is called."""
+    digest = hashlib.blake2b(batch.images.detach().cpu().contiguous().numpy().tobytes())
+    if batch.labels is not None:
+        digest.update(batch.labels.cpu().contiguous().numpy().tobytes())
+    return f"{batch.description} {tuple(batch.images.shape)} {digest.hexdigest()[:32]}"

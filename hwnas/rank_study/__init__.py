@@ -1,0 +1,1 @@
+"""Rankings of known architectures: which scores order them as training does."""

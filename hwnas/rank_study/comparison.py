@@ -1,0 +1,148 @@
+"""Proxies and ready-made scores side by side: every rank metric, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import InvalidValueError
+from hwnas.proxies import proxy_direction
+from hwnas.rank_study.model_recipes import MODEL_RECIPES
+from hwnas.rank_study.population import Population
+from hwnas.ranking.bias import operation_bias
+from hwnas.ranking.bootstrap import bootstrap_interval
+from hwnas.ranking.metrics import DEFAULT_P, kendall, ndcg, rank_metrics, spearman
+from hwnas.ranking.recipes import RECIPES
+from hwnas.spaces.nasbench201 import Cell
+from hwnas.typing import FloatArray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A score to be compared.
+
+    Attributes:
+        name: name of the proxy or the ready-made score.
+        kind: ``proxy``, ``ready-made``, or the number of labels that it has learned from.
+        scores: (n,) scores, larger is better.
+        failed: architectures without a value; a ready-made score misses one where a proxy does, a
+            learned one has none and counts the inputs with missing values.
+    """
+
+    name: str
+    kind: str
+    scores: FloatArray
+    failed: int
+
+
+def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
+    """Orient the scores of proxies and add each ready-made score whose proxies are all there.
+
+    Args:
+        columns: (n,) raw scores by the name of the proxy, NaN where missing. The ranks of a
+            ready-made score are taken within these n architectures.
+
+    Returns:
+        The proxies in the order given, then the ready-made scores.
+    """
+    raw = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+    found = []
+    for name, values in raw.items():
+        sign = 1 if proxy_direction(name) == "maximize" else -1
+        found.append(Candidate(name, "proxy", sign * values, int(np.isnan(values).sum())))
+    for recipe in RECIPES.values():
+        if set(recipe.proxies) <= set(raw):
+            table = np.column_stack([raw[name] for name in recipe.proxies])
+            failed = int(np.isnan(table).any(axis=1).sum())
+            scores = recipe.in_population(table)
+            found.append(Candidate(recipe.name, "ready-made", scores, failed))
+    return found
+
+
+def learned(
+    population: Population[Cell], accuracies: npt.ArrayLike, labels: int, seed: int
+) -> tuple[list[Candidate], npt.NDArray[np.intp]]:
+    """Learn each ranking of `MODEL_RECIPES` whose inputs are there from some random cells.
+
+    Args:
+        population: cells with their raw scores.
+        accuracies: (n,) accuracies.
+        labels: cells to learn from, fewer than there are.
+        seed: seed of the choice and of the regressors.
+
+    Returns:
+        The rankings of the other cells, and the (n - labels,) indices of these.
+
+    Raises:
+        InvalidValueError: no cell would be left.
+    """
+    truth = np.asarray(accuracies, dtype=np.float64)
+    if labels >= len(truth):
+        raise InvalidValueError(
+            f"`labels` must be below the {len(truth)} architectures, but got {labels}: the rest "
+            "is what is ranked."
+        )
+    order = np.random.default_rng(seed).permutation(len(truth))
+    chosen, rest = order[:labels], np.sort(order[labels:])
+    found = []
+    for recipe in MODEL_RECIPES.values():
+        names = recipe.columns(list(population.columns))
+        if names is not None:
+            columns = {name: population.columns[name] for name in names}
+            scores = recipe.predict(columns, population.archs, chosen, truth[chosen], seed)
+            failed = sum(bool(np.isnan(values[rest]).any()) for values in columns.values())
+            found.append(Candidate(recipe.name, f"{labels:,} labels", scores[rest], failed))
+    return found, rest
+
+
+def compare(
+    candidate: Candidate,
+    accuracies: npt.ArrayLike,
+    operations: npt.ArrayLike,
+    *,
+    p: int = DEFAULT_P,
+    resamples: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compute every rank metric of one score.
+
+    Args:
+        candidate: the score; a missing value ranks worst and stays in the population.
+        accuracies: (n,) accuracies in percent.
+        operations: (n, o) operations of each architecture, see `operation_counts`.
+        p: architectures that nDCG looks at.
+        resamples: bootstrap resamples for the intervals of Spearman, Kendall and nDCG; 0 for none.
+        seed: seed of the resamples.
+
+    Returns:
+        Name, kind, number of architectures and of failures, `p` and the metrics; an interval is
+        ``[low, high]`` under ``<metric>_95``.
+    """
+    scores, truth = candidate.scores, np.asarray(accuracies, dtype=np.float64)
+    row: dict[str, Any] = {
+        "score": candidate.name,
+        "kind": candidate.kind,
+        "n": len(scores),
+        "failed": candidate.failed,
+        "ndcg_p": p,
+        **rank_metrics(scores, truth, p),
+        "operation_bias": operation_bias(scores, truth, operations),
+    }
+    if resamples:
+        for name, metric in {
+            "spearman": spearman,
+            "kendall": kendall,
+            "ndcg": partial(ndcg, p=p),
+        }.items():
+
+            def of_drawn(drawn: npt.NDArray[np.intp], metric: Any = metric) -> float:
+                return float(metric(scores[drawn], truth[drawn]))
+
+            interval = bootstrap_interval(of_drawn, len(scores), resamples, seed=seed)
+            row[f"{name}_95"] = list(interval)
+    return row

@@ -1,0 +1,150 @@
+"""The architectures that scores are compared on, with their raw scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Generic
+
+import numpy as np
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator, Report
+from hwnas.evaluation.objectives import proxy_objective
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies import make_proxies
+from hwnas.study.configuration import Task, reference_sample
+from hwnas.tables.score_table import ScoreTable
+from hwnas.tables.shipped import ShippedScores
+from hwnas.typing import Arch, EnumerableSpace, FloatArray
+
+
+@dataclass(frozen=True)
+class Population(Generic[Arch]):
+    """Architectures in an order without meaning, so that ties may be taken in this order.
+
+    Attributes:
+        archs: (n,) architectures.
+        columns: (n,) raw scores by the name of the proxy; NaN where there is none.
+        origin: where they come from, for people.
+        first: (m,) raw scores of the networks that were scored with a second seed as well.
+        again: (m,) raw scores of that seed; both are empty where there is none.
+    """
+
+    archs: list[Arch]
+    columns: dict[str, FloatArray]
+    origin: str
+    first: dict[str, FloatArray] = field(default_factory=dict)
+    again: dict[str, FloatArray] = field(default_factory=dict)
+
+
+def shuffled(table: ScoreTable[Arch], file: Path, seed: int) -> Population[Arch]:
+    """Take the architectures of a table in a random order."""
+    order = np.random.default_rng(seed).permutation(len(table.archs))
+    columns = {name: values[order] for name, values in table.columns.items()}
+    return Population([table.archs[i] for i in order], columns, f"scores of {file.name}")
+
+
+def shipped_population(
+    space: EnumerableSpace[Arch],
+    scores: ShippedScores,
+    members: Callable[[Arch], bool],
+    seed: int,
+    proxies: Sequence[str] | None = None,
+) -> Population[Arch]:
+    """Give architectures of a space the scores of their networks that ship with the package.
+
+    Args:
+        space: the space.
+        scores: scores of all of its networks.
+        members: tells which architectures belong to the population.
+        seed: seed of the order.
+        proxies: the columns wanted; None for every one that is there.
+
+    Raises:
+        InvalidValueError: a wanted column is not shipped.
+    """
+    wanted = list(scores.columns) if proxies is None else list(proxies)
+    if absent := [name for name in wanted if name not in scores.columns]:
+        raise InvalidValueError(
+            f"`proxy` must be shipped with the package to be ranked without scoring, but "
+            f"{', '.join(absent)} is not: add --sample 256 to score some networks, or choose among "
+            f"{', '.join(scores.columns)}."
+        )
+    archs = [arch for arch in space if members(arch)]
+    archs = [archs[i] for i in np.random.default_rng(seed).permutation(len(archs))]
+    rows = np.array([scores.rows[space.canonical_key(arch)] for arch in archs])
+    return Population(
+        archs,
+        {name: scores.columns[name][rows] for name in wanted},
+        f"scores shipped with the package ({scores.provenance['input']})",
+        {name: scores.columns[name][scores.again_rows] for name in scores.again if name in wanted},
+        {name: values for name, values in scores.again.items() if name in wanted},
+    )
+
+
+def scored_sample(
+    task: Task[Arch],
+    proxies: Sequence[str],
+    n: int,
+    *,
+    second_seed: int | None = None,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> Population[Arch]:
+    """Score `n` different networks, or all there are.
+
+    Args:
+        task: space, data set, batch size, and the seed of the sample and of the scores.
+        proxies: names of the proxies.
+        n: networks.
+        second_seed: seed of scores of the same networks, to compare the first ones with.
+        cache: where scores are kept.
+        jobs: worker processes.
+        report: progress.
+    """
+    archs = reference_sample(task.space, n, task.seed)
+
+    def scores(seed: int) -> dict[str, FloatArray]:
+        source = replace(task, seed=seed).proxies(make_proxies(proxies))
+        return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
+
+    origin = (
+        f"networks of uniformly drawn cells, each once, scored with {task.batch_size} "
+        f"{task.images} images for {task.dataset.name}, seed {task.seed}"
+    )
+    first = scores(task.seed)
+    if second_seed is None:
+        return Population(archs, first, origin)
+    return Population(archs, first, origin, first, scores(second_seed))
+
+
+def raw_scores(
+    source: ProxyValues[Arch],
+    archs: Sequence[Arch],
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> dict[str, FloatArray]:
+    """Score architectures, connected or not.
+
+    Args:
+        source: the proxies.
+        archs: (n,) architectures.
+        cache: where scores are kept.
+        jobs: worker processes.
+        report: progress.
+
+    Returns:
+        (n,) raw scores by the name of the proxy; NaN where there is none.
+    """
+    objectives = [proxy_objective(source, name) for name in source.columns]
+    evaluator = Evaluator(
+        source.space, objectives, cache=cache, jobs=jobs, require_valid=False, report=report
+    )
+    found = evaluator.evaluate(archs)
+    return {name: np.array([e.results[name].value for e in found]) for name in source.columns}

@@ -1,0 +1,136 @@
+"""The members of a Pareto set as ONNX files that were compared with PyTorch."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from hwnas import __version__
+from hwnas.files.atomic import write_bytes, write_text
+from hwnas.onnx_export.export import export_onnx, verify_onnx
+from hwnas.pareto.pareto_set import Member, ParetoSet
+from hwnas.seeding import derive_seed, seeded
+from hwnas.typing import InShape, SearchSpace
+
+TOLERANCE = 1e-4
+"""Largest accepted difference of the logits of ONNX Runtime and PyTorch."""
+CALIBRATION_IMAGES = 8
+INDEX = "index.csv"
+
+
+@dataclass(frozen=True)
+class OnnxMember:
+    """One exported file.
+
+    Attributes:
+        file: its path.
+        sha256: hash of its content.
+        max_abs_diff: largest difference of its logits from PyTorch's on random images.
+        arch: text of the architecture.
+        key: canonical key.
+    """
+
+    file: Path
+    sha256: str
+    max_abs_diff: float
+    arch: str
+    key: str
+
+
+def export_onnx_members(
+    pareto_set: ParetoSet,
+    space: SearchSpace[Any],
+    num_classes: int,
+    in_shape: InShape,
+    folder: str | os.PathLike[str],
+    seed: int = 0,
+) -> list[OnnxMember]:
+    """Export each member's network, untrained, as ``RANK-KEY.onnx`` with an ``index.csv``.
+
+    The network is built from exactly the member's architecture. Its weights are drawn from a
+    seed derived from `seed` and the canonical key, so they do not depend on the other members;
+    the statistics of batch norms make one step on Gaussian images, since sums of skips would
+    otherwise grow logits beyond what float32 can compare. The state of PyTorch's generator is
+    left as it was. Each file's metadata name the architecture, the seed and that the weights are
+    untrained.
+
+    Args:
+        pareto_set: the set; without members only an index without rows is written.
+        space: the search space that its architectures belong to.
+        num_classes: classes K.
+        in_shape: (C, H, W) of an image.
+        folder: where to write; other files in it are left alone.
+        seed: user seed of the weights.
+
+    Returns:
+        One entry a member, in the set's order.
+
+    Raises:
+        HwnasError: an architecture is not of this space, or ONNX Runtime disagrees with PyTorch
+            by more than 1e-4.
+    """
+    target = Path(folder)
+    rows = [
+        _export(rank, member, space, num_classes, in_shape, target, seed)
+        for rank, member in enumerate(pareto_set.members, start=1)
+    ]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(field.name for field in fields(OnnxMember))
+    writer.writerows((row.file.name, *astuple(row)[1:]) for row in rows)
+    write_text(target / INDEX, buffer.getvalue())
+    return rows
+
+
+def _export(
+    rank: int,
+    member: Member,
+    space: SearchSpace[Any],
+    num_classes: int,
+    in_shape: InShape,
+    folder: Path,
+    seed: int,
+) -> OnnxMember:
+    network = _untrained(member, space, num_classes, in_shape, seed)
+    model = export_onnx(network, in_shape)
+    metadata = {
+        "hwnas_version": __version__,
+        "hwnas_space": repr(space),
+        "hwnas_arch": member.arch,
+        "hwnas_key": member.key,
+        "hwnas_weights": f"untrained, drawn from seed {seed}",
+    }
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, known | metadata)
+    onnx.checker.check_model(model)
+    difference = verify_onnx(model, network, in_shape, atol=TOLERANCE, rtol=0.0)
+    content = model.SerializeToString(deterministic=True)
+    short = re.sub(r"[^A-Za-z0-9_-]", "-", member.key)[:12]
+    file = folder / f"{rank:03d}-{short}.onnx"
+    write_bytes(file, content)
+    return OnnxMember(
+        file, hashlib.sha256(content).hexdigest(), difference, member.arch, member.key
+    )
+
+
+def _untrained(
+    member: Member, space: SearchSpace[Any], num_classes: int, in_shape: InShape, seed: int
+) -> torch.nn.Module:
+    """Build the member's network in evaluation mode with seeded weights and statistics."""
+    # The proxies derive the seed in the same way: these are the weights that they scored,
+    # where the member is the representative of its class.
+    with seeded(derive_seed(seed, member.key)), torch.no_grad():
+        network = space.build(space.parse(member.arch), num_classes, in_shape)
+        # One step of the running statistics, as in training: enough to stop sums of skips from
+        # growing, and without the amplified rounding of fully adapted statistics in deep chains.
+        network.train()(torch.randn(CALIBRATION_IMAGES, *in_shape))
+    return network.eval()

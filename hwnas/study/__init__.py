@@ -1,0 +1,1 @@
+"""A study: settings in words, the search that they describe, its workers."""

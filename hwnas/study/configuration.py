@@ -1,0 +1,254 @@
+"""From names to objectives: what a study is made of when it is described in words.
+
+The command line and scripts share this: proxies, ready-made scores, costs and constraints by
+name give the objectives of an evaluator.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+
+from hwnas import registry
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluation, Evaluator, Report
+from hwnas.evaluation.objectives import (
+    ValueObjective,
+    cost_objective,
+    match_objective,
+    proxy_objective,
+)
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.files.grammar import split_constraint
+from hwnas.seeding import derive_seed
+from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
+
+if TYPE_CHECKING:
+    from hwnas.ranking.recipes import Recipe
+    from hwnas.tasks.batch import Batch
+    from hwnas.tasks.datasets import Dataset
+
+REFERENCE_SIZE = 256
+"""Architectures that a calibrated score is ranked against."""
+IMAGES = ("gaussian", "cifar10-sample")
+"""Images that proxies can see."""
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Task(Generic[Arch]):
+    """What architectures are evaluated for.
+
+    Attributes:
+        space: search space.
+        dataset: number of classes, input shape, and the data set of published tables.
+        batch_size: images of the synthetic batch that proxies see.
+        seed: user seed.
+        data_folder: folder of published data, or None for the default one.
+        images: what proxies see: ``gaussian`` or ``cifar10-sample`` (1,000 published images).
+    """
+
+    space: SearchSpace[Arch]
+    dataset: Dataset
+    batch_size: int = 64
+    seed: int = 0
+    data_folder: Path | None = None
+    images: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        if self.images not in IMAGES:
+            raise unknown_name("images", self.images, IMAGES)
+
+    @property
+    def batch(self) -> Batch | None:
+        """The real images, or None for Gaussian ones.
+
+        Raises:
+            DataNotFoundError: the published images are absent.
+            InvalidValueError: there are none of this number or shape.
+        """
+        if self.images == "gaussian":
+            return None
+        from hwnas.data.cifar10_sample import cifar10_sample
+
+        return cifar10_sample(self.batch_size, self.dataset.in_shape, self.data_folder)
+
+    def proxies(self, proxies: Sequence[Proxy]) -> ProxyValues[Arch]:
+        """Make the source of these proxies' scores."""
+        return ProxyValues(
+            self.space,
+            tuple(proxies),
+            self.dataset.num_classes,
+            self.dataset.in_shape,
+            self.batch_size,
+            self.seed,
+            self.batch,
+        )
+
+
+def make_space(name: str, **settings: Any) -> SearchSpace[Any]:
+    """Make a search space by name."""
+    space: SearchSpace[Any] = registry.load("spaces", name)(**settings)
+    return space
+
+
+def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:
+    """Draw the representatives of `n` different valid classes, or of all there are.
+
+    Args:
+        space: search space.
+        n: number of architectures.
+        seed: equal seeds give equal samples.
+    """
+    rng = np.random.default_rng(derive_seed(seed, repr(space), "reference"))
+    found: dict[str, Arch] = {}
+    for _ in range(n * _ATTEMPTS):
+        if len(found) == n:
+            break
+        arch = space.sample(rng)
+        if space.is_valid(arch):
+            found.setdefault(space.canonical_key(arch), space.representative(arch))
+    return list(found.values())
+
+
+def score_objective(
+    source: ProxyValues[Arch],
+    recipe: Recipe,
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+    size: int = REFERENCE_SIZE,
+) -> ValueObjective[Arch]:
+    """Make a ready-made score an objective, calibrated against a reference sample.
+
+    The ranks of an architecture's raw proxy values are taken within a fixed, seeded sample of the
+    space, so that its score does not change while a study grows. The sample is scored once and
+    kept in the cache. A proxy that has no value in the whole sample, e.g. one that counts
+    rectifiers where there are none, is left out with a warning.
+
+    Args:
+        source: source of the proxies; must hold those of the recipe.
+        recipe: the proxies that are joined.
+        cache: where raw values are kept.
+        jobs: worker processes for the sample.
+        report: progress.
+        size: architectures in the sample.
+
+    Raises:
+        InvalidValueError: no proxy has a value in this space.
+    """
+    objectives = [proxy_objective(source, name) for name in recipe.proxies]
+    evaluator = Evaluator(source.space, objectives, cache=cache, jobs=jobs, report=report)
+    sample = reference_sample(source.space, size, source.seed)
+    found = evaluator.evaluate(sample)
+    recipe = _applicable(recipe, found)
+    columns = recipe.proxies
+    ranking = recipe.against([[e.values[c] for c in columns] for e in found])
+    return ValueObjective(
+        recipe.name,
+        "",
+        "maximize",
+        source,
+        columns,
+        lambda raw: float(ranking.score(np.array([[raw[c] for c in columns]]))[0]),
+    )
+
+
+def _applicable(recipe: Recipe, found: Sequence[Evaluation[Any]]) -> Recipe:
+    """Leave out what has no value anywhere; the first reason is named."""
+    absent = {p for p in recipe.proxies if all(np.isnan(e.values[p]) for e in found)}
+    if absent:
+        reasons = "; ".join(f"{p}: {found[0].errors.get(p, 'NaN')}" for p in sorted(absent))
+        if len(absent) == len(recipe.proxies):
+            raise InvalidValueError(f"`{recipe.name}` has no value in this space: {reasons}")
+        warnings.warn(
+            f"{recipe.name} goes without {', '.join(sorted(absent))} in this space ({reasons})",
+            stacklevel=3,
+        )
+    return recipe.restricted_to(set(recipe.proxies) - absent)
+
+
+def make_objectives(
+    task: Task[Arch],
+    names: Sequence[str],
+    costs: Sequence[str],
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> list[ValueObjective[Arch]]:
+    """Make objectives of proxy names, score names and cost specifications.
+
+    Args:
+        task: space, data set, seed.
+        names: proxies, as `make_proxies` reads them (``naswot``), and ready-made scores
+            (``az-nas``).
+        costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
+        cache: where values are kept.
+        jobs: worker processes for a score's reference sample.
+        report: progress.
+
+    Raises:
+        UnknownNameError: a name is in no table.
+    """
+    from hwnas.costs.source import make_cost
+    from hwnas.proxies import make_proxies, proxy_names
+    from hwnas.ranking.recipes import RECIPES
+
+    known = proxy_names()
+    for name in names:
+        if name.partition(":")[0] not in known and name not in RECIPES:
+            raise unknown_name("objective", name, [*known, *RECIPES])
+    needed = [p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,))]
+    source = task.proxies(make_proxies(list(dict.fromkeys(needed))))
+    cost_models = [make_cost(spec, task.space, task.dataset, task.data_folder) for spec in costs]
+    scores = [
+        score_objective(source, RECIPES[n], cache=cache, jobs=jobs, report=report)
+        if n in RECIPES
+        else proxy_objective(source, make_proxies([n])[0].name)
+        for n in names
+    ]
+    return [*scores, *(cost_objective(task.space, cost) for cost in cost_models)]
+
+
+def make_constraints(
+    task: Task[Arch], texts: Sequence[str], objectives: Sequence[ValueObjective[Arch]]
+) -> list[Constraint[Arch]]:
+    """Read constraints such as ``latency<=5``, ``params<=1e6`` or ``hw-nas-bench:raspi4<=20``.
+
+    Args:
+        task: space and data set.
+        texts: ``NAME<=NUMBER`` or ``NAME>=NUMBER``; the name is an objective's, an objective's
+            metric, a counter's, or a cost specification. The number is in the cost's unit.
+        objectives: the study's objectives.
+    """
+    from hwnas.costs.source import make_cost
+
+    constraints: list[Constraint[Arch]] = []
+    for text in texts:
+        name, relation, bound = split_constraint(text)
+        objective = match_objective(name, objectives)
+        if objective is None:
+            objective = cost_objective(task.space, _named_cost(make_cost, task, name, objectives))
+        constraints.append(Constraint(objective, relation, bound))
+    return constraints
+
+
+def _named_cost(
+    make_cost: Any, task: Task[Any], name: str, objectives: Sequence[ValueObjective[Any]]
+) -> Any:
+    counters = [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
+    if name in counters:
+        return make_cost(f"count:{name}", task.space, task.dataset, task.data_folder)
+    if ":" not in name:
+        known = [*(o.name for o in objectives), *counters]
+        error = unknown_name("constraint", name, known)
+        raise InvalidValueError(f"{error} A cost is written SOURCE:DEVICE:METRIC.")
+    return make_cost(name, task.space, task.dataset, task.data_folder)

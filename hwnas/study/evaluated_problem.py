@@ -1,0 +1,59 @@
+"""The search problem that an evaluator poses: what of it is cheap to know beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hwnas.costs.counters import CounterCost
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import CostValues, Effort
+from hwnas.strategies.problem import BoolArray, Knowledge, Measure, Problem
+from hwnas.typing import Arch, Constraint, FloatArray
+
+
+def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
+    """Make the problem of a search that runs an evaluator.
+
+    Costs that a table or a predictor gives for the whole space at once are known losses; counters
+    are not, since in most spaces they build each network, but like these they are bounds that are
+    checked before an architecture is proposed. Predictors that look at networks are neither.
+    """
+    known = {
+        index: _loss(objective)
+        for index, objective in enumerate(evaluator.objectives)
+        if _is_tabulated(objective)
+    }
+    bounds = [c for c in evaluator.constraints if _is_cheap(c)]
+
+    def feasible(archs: Sequence[Arch]) -> BoolArray:
+        return np.array([all(c.violation(c.objective(a)) <= 0 for c in bounds) for a in archs])
+
+    return Problem(evaluator.space, feasible if bounds else None, Knowledge(known_losses=known))
+
+
+def _is_tabulated(objective: ValueObjective[Arch]) -> bool:
+    source = objective.source
+    return (
+        isinstance(source, CostValues)
+        and source.effort is Effort.LOOKUP
+        and not isinstance(source.cost, CounterCost)
+        and objective.combine is None
+    )
+
+
+def _is_cheap(constraint: Constraint[Arch]) -> bool:
+    objective = constraint.objective
+    return isinstance(objective, ValueObjective) and objective.source.effort is Effort.LOOKUP
+
+
+def _loss(objective: ValueObjective[Arch]) -> Measure[Arch]:
+    source, sign = objective.source, 1.0 if objective.direction == "minimize" else -1.0
+    assert isinstance(source, CostValues)
+
+    def losses(archs: Sequence[Arch]) -> FloatArray:
+        return sign * np.asarray(source.cost.predict(archs), dtype=np.float64)
+
+    return losses

@@ -1,0 +1,304 @@
+"""A search described in words: settings, the folder of its results, and the host that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from filelock import FileLock, Timeout
+
+from hwnas import registry
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator, Report
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import CostValues
+from hwnas.measure.host import package_versions
+from hwnas.pareto import ParetoSet
+from hwnas.pareto.provenance import plain
+from hwnas.pareto.uncertainty import notices, with_uncertainty
+from hwnas.study.configuration import Task, make_constraints, make_objectives, make_space
+from hwnas.tasks.datasets import get_dataset
+from hwnas.typing import UncertainCostModel
+
+DEFAULT_SCORE = "jacob_cov+params"
+DEFAULT_COST = "onnxruntime:cpu:latency"
+STUDY_FILE, LOCK_FILE = "study.db", ".lock"
+_DECISIVE = ("hwnas", "torch", "numpy", "optuna")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What is searched for; two searches with equal settings give equal fronts.
+
+    Measured costs are the exception: their noise differs, unless both read one cache.
+
+    Attributes:
+        space: search space by name.
+        dataset: classes, image size and published tables.
+        objectives: proxies and ready-made scores by name.
+        costs: ``SOURCE:DEVICE:METRIC``.
+        constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
+        sampler: sampler of the host by name.
+        trials: trials in the end.
+        batch: images that the proxies see.
+        images: which: ``gaussian`` or ``cifar10-sample``, see `hwnas.study.configuration.Task`.
+        seed: seed of everything random.
+    """
+
+    space: str = "nasbench201"
+    dataset: str = "cifar10"
+    objectives: tuple[str, ...] = (DEFAULT_SCORE,)
+    costs: tuple[str, ...] = (DEFAULT_COST,)
+    constraints: tuple[str, ...] = ()
+    sampler: str = "hardware-aware"
+    trials: int = 64
+    batch: int = 32
+    images: str = "gaussian"
+    seed: int = 0
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
+        """Read what `identity` gave; the number of trials is the default one.
+
+        Raises:
+            InvalidValueError: it is what another version of hwnas gave.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in identity.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError:
+            raise InvalidValueError(
+                f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
+            ) from None
+
+    def identity(self) -> dict[str, Any]:
+        """Give what must stay the same when a study goes on: everything but the trials."""
+        return {k: v for k, v in plain(asdict(self)).items() if k != "trials"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a search keeps its study and its results.
+
+    Attributes:
+        path: folder; made if absent.
+        storage: Optuna storage: an SQLAlchemy URL, ``journal:FILE`` or ``grpc://HOST:PORT``; an
+            SQLite file in the folder if None.
+        study: study name in the storage.
+    """
+
+    path: Path
+    storage: str | None = None
+    study: str = "hwnas"
+
+    @property
+    def url(self) -> str:
+        """The storage, as text."""
+        return self.storage or f"sqlite:///{self.path / STUDY_FILE}"
+
+    def lock(self) -> FileLock:
+        """Make the folder and give the lock that keeps a second search out of it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / LOCK_FILE).touch()
+        except OSError as error:
+            raise InvalidValueError(
+                f"`out` must be a folder that can be written, but got {str(self.path)!r} "
+                f"({error.strerror})."
+            ) from None
+        return FileLock(self.path / LOCK_FILE)
+
+
+class StoredStudy(Protocol):
+    """A study of a host's `search` that workers may join."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """`SearchSettings.identity` of the search."""
+
+    @property
+    def requirements(self) -> dict[str, Any]:
+        """`requirements` of the search."""
+
+    def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
+        """Run trials until the study has enough of them; give how many were run."""
+
+
+class Host(Protocol):
+    """What runs a search: Optuna, in this version."""
+
+    def search(
+        self,
+        evaluator: Evaluator[Any],
+        settings: SearchSettings,
+        folder: Folder,
+        provenance: dict[str, Any],
+    ) -> ParetoSet:
+        """Run or go on with a study until it has the trials of the settings."""
+
+    def join(self, storage: str, study: str) -> StoredStudy:
+        """Join a study of `search`, to run some of its trials."""
+
+    def from_study(self, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
+        """Make the Pareto set of the host's study object."""
+
+    def load(self, storage: str, study: str) -> ParetoSet:
+        """Make the Pareto set of a stored study."""
+
+
+@dataclass
+class Search:
+    """A search that is ready to run.
+
+    Attributes:
+        settings: what is searched for.
+        folder: where study and results are kept.
+        data_folder: folder of published data; None for the default one.
+        jobs: worker processes for proxies; -1 for all cores.
+        report: called with (label, finished, total), e.g. by a progress bar.
+        notices: lines for the user, filled by `run`.
+    """
+
+    settings: SearchSettings
+    folder: Folder
+    data_folder: Path | None = None
+    jobs: int = 1
+    report: Report | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def run(self) -> ParetoSet:
+        """Run the search, or go on with what an interrupted run of it left.
+
+        Returns:
+            The Pareto set, which is also written to the folder: `front.json`, `front.csv` and
+            `report.html`.
+
+        Raises:
+            HwnasError: a name, a value, the data or the folder is not usable.
+        """
+        try:
+            with self.folder.lock().acquire(timeout=0), ResultCache.default() as cache:
+                return self._run(cache)
+        except Timeout:
+            raise InvalidValueError(
+                f"`out` must not be in use by another search, but {str(self.folder.path)!r} is: "
+                f"wait for it, or name another folder."
+            ) from None
+
+    def _run(self, cache: ResultCache) -> ParetoSet:
+        from hwnas.reports.folder import write_results
+
+        s = self.settings
+        evaluator = make_evaluator(
+            s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
+        )
+        front = get_host("optuna").search(
+            evaluator,
+            s,
+            self.folder,
+            {
+                "seed": s.seed,
+                "settings": asdict(s),
+                "dataset": asdict(get_dataset(s.dataset)),
+                "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
+            },
+        )
+        front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
+        self.notices += [*redundancies(front), *notices(front)]
+        write_results(front, self.folder.path, evaluator.space)
+        return front
+
+
+def make_evaluator(
+    settings: SearchSettings,
+    *,
+    data_folder: Path | None = None,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> Evaluator[Any]:
+    """Make the evaluator that a search's settings describe.
+
+    Args:
+        settings: what is searched for.
+        data_folder: folder of published data; None for the default one.
+        cache: where results are kept; in memory if None.
+        jobs: worker processes for proxies; -1 for all cores.
+        report: progress.
+
+    Raises:
+        HwnasError: a name, a value or the data is not usable.
+    """
+    s = settings
+    space, dataset = make_space(s.space), get_dataset(s.dataset)
+    task = Task(space, dataset, s.batch, s.seed, data_folder, s.images)
+    objectives = make_objectives(task, s.objectives, s.costs, cache=cache, jobs=jobs, report=report)
+    constraints = make_constraints(task, s.constraints, objectives)
+    return Evaluator(task.space, objectives, constraints, cache=cache, jobs=jobs, report=report)
+
+
+def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
+    """Give what values depend on beside the settings, as JSON values.
+
+    Returns:
+        `versions` by package, and `costs` by objective: device, unit, and the fingerprint of a
+        measuring host or the checksum of a published table.
+    """
+    bounded = [constraint.objective for constraint in evaluator.constraints]
+    costs = {s.name: _describe(s) for s in _cost_sources([*evaluator.objectives, *bounded])}
+    for cost in costs.values():
+        # Where a table lies is no property of it.
+        cost.get("provenance", {}).pop("file", None)
+    return {"versions": package_versions(_DECISIVE), "costs": plain(costs)}
+
+
+def get_host(name: str) -> Host:
+    """Make a host by name."""
+    return cast(Host, registry.load("hosts", name)())
+
+
+def redundancies(front: ParetoSet) -> list[str]:
+    """Say which objectives rank the evaluated architectures the same way."""
+    import numpy as np
+
+    from hwnas.evaluation.objectives import redundant_pairs
+
+    names = [objective.name for objective in front.objectives]
+    # One row a class: repeated architectures would pretend agreement.
+    rows = {e.key: e.values for e in front.evaluated if e.status == "complete"}
+    values = np.array(list(rows.values()), dtype=np.float64).reshape(-1, len(names))
+    return [
+        f"{a} and {b} are redundant objectives: Spearman {rho:.3f} over {len(values)} "
+        f"architectures."
+        for a, b, rho in redundant_pairs(names, values)
+    ]
+
+
+def _cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:
+    for objective in objectives:
+        if isinstance(objective, ValueObjective) and isinstance(objective.source, CostValues):
+            yield objective.source
+
+
+def uncertain_costs(objectives: Iterable[Any]) -> dict[str, UncertainCostModel[Any]]:
+    """Find the costs that know how sure they are, by name of their objective."""
+    return {
+        source.name: cast(UncertainCostModel[Any], source.cost)
+        for source in _cost_sources(objectives)
+        if hasattr(source.cost, "predict_std")
+    }
+
+
+def _describe(source: CostValues[Any]) -> dict[str, Any]:
+    cost = source.cost
+    described = {"objective": source.name, "device": str(cost.device), "unit": cost.unit}
+    for name in ("provenance", "fingerprint"):
+        if hasattr(cost, name):
+            described[name] = plain(getattr(cost, name))
+    return described

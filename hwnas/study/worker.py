@@ -1,0 +1,96 @@
+"""A worker: a process that joins a stored search, here or on another machine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Report
+from hwnas.study.search import SearchSettings, get_host, make_evaluator, requirements
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that is ready to run.
+
+    Space, objectives, constraints, sampler and seed are those of the search that made the study.
+
+    Attributes:
+        storage: Optuna storage of the study.
+        study: study name in the storage.
+        data_folder: folder of published data; None for the default one.
+        jobs: worker processes for proxies, and trials asked for at a time; -1 for all cores.
+        report: called with (label, finished, total), e.g. by a progress bar.
+    """
+
+    storage: str
+    study: str = "hwnas"
+    data_folder: Path | None = None
+    jobs: int = 1
+    report: Report | None = None
+
+    def run(self) -> int:
+        """Run trials until the study has as many as its search asks for.
+
+        Returns:
+            How many trials this worker ran.
+
+        Raises:
+            InvalidValueError: there is no such study, or this machine's versions, data or devices
+                are not those of the search.
+            HwnasError: a name is not known here, or published data is absent.
+        """
+        joined = get_host("optuna").join(self.storage, self.study)
+        settings = SearchSettings.from_identity(joined.settings)
+        with ResultCache.default() as cache:
+            evaluator = make_evaluator(
+                settings,
+                data_folder=self.data_folder,
+                cache=cache,
+                jobs=self.jobs,
+                report=self.report,
+            )
+            check_requirements(joined.requirements, requirements(evaluator))
+            name = f"worker-{uuid.uuid4().hex[:8]}"
+            return joined.work(evaluator, name, joblib.effective_n_jobs(self.jobs))
+
+
+def check_requirements(there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Insist that values computed here and by the search are the same.
+
+    Args:
+        there: `hwnas.study.search.requirements` of the search.
+        here: the same of this process.
+
+    Raises:
+        InvalidValueError: they differ; the first difference is named.
+    """
+    for kind, what in (("versions", "the search's version of"), ("costs", "the search's")):
+        for name, needed in there[kind].items():
+            found = here[kind].get(name)
+            if _public(found) != _public(needed):
+                raise InvalidValueError(
+                    f"`worker` must have {what} {name}, but {_difference(needed, found)}: values "
+                    f"of the two are not comparable."
+                )
+
+
+def _public(value: Any) -> Any:
+    """Leave out a version's local part: `2.13.0+cpu` computes what `2.13.0` computes."""
+    return value.partition("+")[0] if isinstance(value, str) else value
+
+
+def _difference(there: Any, here: Any) -> str:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        key = next(k for k in there if there[k] != here.get(k))
+        if isinstance(there[key], Mapping):
+            return _difference(there[key], here.get(key))
+        return f"its {key} is {there[key]!r} there and {here.get(key)!r} here"
+    return f"it is {there!r} there and {here!r} here"

@@ -1,0 +1,130 @@
+"""Reads the tables of scores that `hwnas score --out` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+from hwnas.errors import (
+    DataFormatError,
+    InvalidArchitectureError,
+    InvalidValueError,
+    MissingDependencyError,
+)
+from hwnas.registry import names
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OTHER_COLUMNS = {"arch", "key", "seconds"}
+
+
+@dataclass(frozen=True)
+class ScoreTable(Generic[Arch]):
+    """Scores of different architectures.
+
+    Attributes:
+        archs: (n,) architectures.
+        columns: (n,) raw scores by the name of the proxy; NaN where the file has none.
+        repeated: rows left out because they repeat another one.
+        ignored: columns that are no known proxy.
+    """
+
+    archs: list[Arch]
+    columns: dict[str, FloatArray]
+    repeated: int
+    ignored: list[str]
+
+
+def read_scores(
+    path: Path, space: SearchSpace[Arch], proxies: Sequence[str] | None = None
+) -> ScoreTable[Arch]:
+    """Read architectures and scores from a ``.csv`` or ``.parquet`` file.
+
+    Args:
+        path: a table with the column ``arch`` and one column a proxy.
+        space: search space of the architectures.
+        proxies: the columns wanted; None for every proxy that is there.
+
+    Raises:
+        InvalidValueError: the file cannot be read, or a wanted column is absent.
+        DataFormatError: a score is no number, an architecture has two different scores, or there
+            is no row.
+        InvalidArchitectureError: an architecture is not one of the space; gives the row.
+        MissingDependencyError: a Parquet file needs the extra ``parquet``.
+    """
+    frame = _read(path)
+    wanted = _proxy_columns(frame) if proxies is None else list(proxies)
+    missing = [name for name in ("arch", *wanted) if name not in frame]
+    if missing or not wanted:
+        raise InvalidValueError(
+            f"`{path}` must have the column arch and those of the proxies, but "
+            f"{', '.join(missing) or 'any proxy'} is missing: there are "
+            f"{', '.join(map(str, frame.columns))}."
+        )
+    ignored = [
+        str(c)
+        for c in frame.columns
+        if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
+    ]
+    frame = frame[["arch", *wanted]].assign(
+        **{name: _numbers(frame, name, path) for name in wanted}
+    )
+    parsed = [_parse(space, text, number, path) for number, text in enumerate(frame["arch"], 1)]
+    different = frame.assign(arch=[str(arch) for arch in parsed]).drop_duplicates()
+    if different["arch"].duplicated().any() or different.empty:
+        raise DataFormatError(
+            f"`{path}` must have at least one row and the same scores wherever an architecture is "
+            f"repeated, but got {len(different)} different rows of "
+            f"{different['arch'].nunique()} architectures."
+        )
+    columns = {name: different[name].to_numpy(dtype="float64") for name in wanted}
+    archs = [parsed[i] for i in different.index]
+    return ScoreTable(archs, columns, len(frame) - len(different), ignored)
+
+
+def _proxy_columns(frame: pd.DataFrame) -> list[str]:
+    """List the columns of proxies in the order of the table of proxies, variants among them."""
+    order = {name: i for i, name in enumerate(names("proxies"))}
+    found = [str(c) for c in frame.columns if str(c).partition(".")[0] in order]
+    found = [c for c in found if not c.endswith("_seconds")]
+    return sorted(found, key=lambda c: order[c.partition(".")[0]])
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if path.suffix not in (".csv", ".parquet"):
+        raise InvalidValueError(f"`scores` must end in .csv or .parquet, but got {path.name!r}.")
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except ImportError:
+        raise MissingDependencyError(
+            "`scores` in .parquet needs pyarrow: pip install 'hwnas[parquet]', or use .csv."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(
+            f"`scores` must be a table that `hwnas score --out` wrote, but reading {str(path)!r} "
+            f"failed: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series[Any]:
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(frame[name]).astype("float64")
+    except (ValueError, TypeError) as error:
+        raise DataFormatError(
+            f"`{path}` must have numbers in the column {name}, but got: {error}"
+        ) from None
+
+
+def _parse(space: SearchSpace[Arch], text: object, number: int, path: Path) -> Arch:
+    try:
+        return space.parse(str(text))
+    except InvalidArchitectureError as error:
+        raise InvalidArchitectureError(f"{path}, row {number}: {error}") from None

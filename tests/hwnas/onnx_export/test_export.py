@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx, verify_onnx
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.typing import InShape
+
+IMAGE: InShape = (3, 8, 8)
+
+
+def lively(model: nn.Module, in_shape: InShape) -> nn.Module:
+    """Give every tensor a value that shows: untrained networks have outputs near a constant."""
+    generator = torch.Generator().manual_seed(0)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            fan_in = max(1, parameter[0].numel())
+            parameter.normal_(generator=generator).mul_(fan_in**-0.5)
+        for norm in norms:
+            norm.momentum = None
+            if norm.affine:
+                norm.weight.uniform_(0.5, 1.5, generator=generator)
+        model.train()
+        if norms:
+            model(torch.randn((8, *in_shape), generator=generator))
+    return model
+
+
+def exporter(proto: onnx.ModelProto) -> str:
+    return str({entry.key: entry.value for entry in proto.metadata_props}[EXPORTER_KEY])
+
+
+def operators(proto: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in proto.graph.node]
+
+
+def conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(c_out),
+    )
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a, self.b = conv_bn(channels, channels, 3), conv_bn(channels, channels, 3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.b(self.relu(self.a(x)))
+        out += x
+        return cast(Tensor, self.relu(out))
+
+
+class ResNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, 8, 7, stride=2)
+        self.block = ResidualBlock(8)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.stem(x), inplace=True), 3, stride=2, padding=1)
+        x = F.adaptive_avg_pool2d(self.block(x), (1, 1))
+        return cast(Tensor, self.fc(x.view(x.size(0), -1)))
+
+
+class MobileBlock(nn.Module):
+    """An inverted residual with squeeze and excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.depth = conv_bn(8, 24, 1), conv_bn(24, 24, 5, groups=24)
+        self.reduce, self.widen = nn.Conv2d(24, 6, 1), nn.Conv2d(6, 24, 1)
+        self.project = conv_bn(24, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.hardswish(self.depth(F.relu6(self.expand(x))))
+        gate = F.hardsigmoid(self.widen(F.silu(self.reduce(y.mean((2, 3), keepdim=True)))))
+        return x + cast(Tensor, self.project(y * gate))
+
+
+class MobileNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            conv_bn(3, 8, 3, 2), nn.Hardswish(), MobileBlock(), nn.SiLU(), conv_bn(8, 8, 3, 2, 4)
+        )
+        self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.classifier(self.features(x).mean([2, 3])))
+
+
+class Forms(nn.Module):
+    """Functional forms: concatenation, branches, constants, weights that are used directly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(4, 3, 1, 1))
+        self.scale = nn.Parameter(torch.empty(4, 1, 1))
+        self.unused = nn.Conv2d(3, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.unused(x)
+        a = torch.sigmoid(F.conv2d(x, self.weight)) * self.scale - 0.5
+        b = torch.cat([a, 2.0 * x, torch.zeros_like(a)], dim=1)
+        c = torch.tanh(F.gelu(F.dropout(b, training=self.training)) / 3 + 1)
+        return F.leaky_relu(c - 1, 0.2).softmax(1) if self.training else c.flatten(1)
+
+
+@pytest.mark.parametrize("make", [ResNet, MobileNet, Forms])
+@pytest.mark.parametrize("dynamic_batch", [False, True])
+def test_networks_are_written_directly_and_agree(
+    make: type[nn.Module], dynamic_batch: bool
+) -> None:
+    model = lively(make(), (3, 32, 32))
+    proto = export_onnx(model, (3, 32, 32), batch=3, dynamic_batch=dynamic_batch)
+    assert exporter(proto) == "direct"
+    assert verify_onnx(proto, model, (3, 32, 32), atol=1e-5) > 0
+    first = proto.graph.input[0].type.tensor_type.shape.dim[0]
+    assert (first.dim_param, first.dim_value) == (("batch", 0) if dynamic_batch else ("", 3))
+
+
+# The all-none cell, skips alone, dead and constant operations, a dense one, and random ones.
+CELLS = [
+    Cell(("none",) * 6),
+    Cell(("skip_connect",) * 6),
+    Cell(("nor_conv_3x3", "none", "none", "nor_conv_1x1", "none", "nor_conv_3x3")),
+    Cell(("none", "none", "none", "none", "nor_conv_1x1", "avg_pool_3x3")),
+    Cell(("nor_conv_3x3",) * 6),
+]
+
+
+@pytest.mark.parametrize("dynamic_batch", [False, True])
+@pytest.mark.parametrize("seed", range(-len(CELLS), 12))
+def test_cells_agree(seed: int, dynamic_batch: bool) -> None:
+    rng = np.random.default_rng(abs(seed))
+    space = NasBench201(channels=4, cells=1)
+    cell = CELLS[seed] if seed < 0 else space.sample(rng)
+    in_shape = (int(rng.choice([1, 3])), 4 * int(rng.integers(1, 5)), 4 * int(rng.integers(1, 5)))
+    classes = int(rng.integers(1, 130))
+    model = lively(space.build(cell, classes, in_shape), in_shape)
+    proto = export_onnx(model, in_shape, dynamic_batch=dynamic_batch)
+    assert exporter(proto) == "direct"
+    verify_onnx(proto, model, in_shape)
+    assert operators(proto).count("Conv") == _live_convolutions(space, cell)
+    assert "Identity" not in operators(proto)
+
+
+def _live_convolutions(space: NasBench201, cell: Cell) -> int:
+    """Count stem, reductions, and the cell's convolutions that the output depends on."""
+    leading, before = {3}, set[int]()
+    while leading != before:
+        before = set(leading)
+        leading |= {s for (s, t), o in cell.edges() if t in leading and o != "none"}
+    in_cell = sum("conv" in o for (_, t), o in cell.edges() if t in leading)
+    # Where nothing leads back to a cell's input, only the last cell matters.
+    return 1 + 2 * 3 + 3 * space.cells * in_cell if 0 in leading else in_cell
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 6, 3, stride=2, padding=2, dilation=2, groups=3),
+        nn.Conv2d(3, 4, (4, 3), padding="same"),
+        nn.Conv2d(3, 4, 3, padding="valid"),
+        nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.MaxPool2d(2, 3, ceil_mode=True),
+        nn.AvgPool2d(3, 2, 1, count_include_pad=False, ceil_mode=True),
+        nn.AvgPool2d(3, 2, 1, count_include_pad=True),
+        nn.AvgPool2d(3, 2, count_include_pad=True, ceil_mode=True),
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        nn.BatchNorm2d(3, eps=0.1, affine=False),
+        nn.Linear(8, 5, bias=False),
+        nn.Linear(8, 5),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Sequential(nn.Conv2d(3, 6, 1), nn.ChannelShuffle(2)),
+        nn.Upsample((20, 5), mode="bilinear"),
+        nn.ReLU6(),
+        nn.Hardsigmoid(),
+        nn.LeakyReLU(0.3),
+        nn.GELU(),
+        nn.Softmax(dim=1),
+        nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Sigmoid()),
+    ],
+    ids=str,
+)
+def test_layers_agree(layer: nn.Module) -> None:
+    layer = nn.Sequential(layer)
+    proto = export_onnx(layer, IMAGE, batch=2)
+    assert exporter(proto) == "direct"
+    verify_onnx(proto, layer, IMAGE, atol=1e-6, rtol=1e-6)
+
+
+def test_identities_leave_no_node() -> None:
+    layers = [nn.Identity(), nn.ReLU(), nn.Dropout(), nn.Identity()]
+    assert operators(export_onnx(nn.Sequential(*layers), IMAGE)) == ["Relu"]
+    proto = export_onnx(nn.Identity(), IMAGE)
+    assert operators(proto) == ["Identity"]
+    assert verify_onnx(proto, nn.Identity(), IMAGE) == 0.0
+
+
+class InPlaceSkip(nn.Module):
+    """The skip carries what the in-place operation left, not the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        return F.relu(x, inplace=True) + x
+
+
+class InPlaceUnused(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        F.relu_(x)
+        return x
+
+
+class InPlaceThroughView(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        F.relu(x.flatten(1), inplace=True)
+        return x.mean((2, 3))
+
+
+class GroupNormed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.GroupNorm(1, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.conv(self.norm(x))).amax((2, 3))
+
+
+class Doubled(nn.ReLU):
+    """A subclass of a known module that computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x).sin()
+
+
+def hooked() -> nn.Module:
+    model = nn.Sequential(nn.ReLU())
+    model[0].register_forward_hook(lambda _module, _inputs, output: output + 1)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "make",
+    [InPlaceSkip, InPlaceUnused, InPlaceThroughView, GroupNormed, Doubled, hooked],
+)
+def test_what_is_not_in_the_table_goes_through_torch(
+    make: type[nn.Module], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make()
+    proto = export_onnx(model, IMAGE)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, model, IMAGE)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_free_batch_through_torch_is_free() -> None:
+    proto = export_onnx(GroupNormed(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_network_that_fixes_its_batch_is_not_written_with_a_free_one() -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(1, -1)
+
+    assert exporter(export_onnx(Fixed(), IMAGE)) == "direct"
+    proto = export_onnx(Fixed(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, Fixed(), IMAGE)
+
+
+class ScaledByBatch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / x.size(0)
+
+
+class Promoted(nn.Module):
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.arange(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.offset
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("make", [ScaledByBatch, Promoted])
+def test_sizes_and_integers_as_numbers_are_not_written_wrongly(make: type[nn.Module]) -> None:
+    proto = export_onnx(make(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, make(), IMAGE)
+
+
+def test_unrunnable_network_gets_one_clear_line() -> None:
+    with pytest.raises(InvalidValueError, match=r"torch\.onnx\.export failed on Conv2d"):
+        export_onnx(nn.Conv2d(4, 4, 1), IMAGE)
+    with pytest.raises(InvalidValueError, match="`batch` must be at least 1"):
+        export_onnx(nn.ReLU(), IMAGE, batch=0)
+
+
+def test_network_is_left_as_it_is() -> None:
+    model = lively(ResNet(), (3, 32, 32)).double()
+    model.get_submodule("fc").eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    verify_onnx(export_onnx(model, (3, 32, 32)), model, (3, 32, 32))
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, tensor in model.state_dict().items():
+        assert tensor.dtype == before[name].dtype
+        assert torch.equal(tensor, before[name])
+
+
+def test_verification_finds_another_network() -> None:
+    model = lively(ResNet(), (3, 32, 32))
+    proto = export_onnx(model, (3, 32, 32))
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)
+    with pytest.raises(InvalidValueError, match="but differs by"):
+        verify_onnx(proto, model, (3, 32, 32))
+    with pytest.raises(InvalidValueError, match="outputs of shape"):
+        verify_onnx(proto, nn.Flatten(), (3, 32, 32))
+
+
+def test_tolerance_grows_with_the_outputs() -> None:
+    conv = nn.Conv2d(3, 4, 1)
+    proto = export_onnx(conv, IMAGE)
+    with torch.no_grad():
+        assert conv.bias is not None
+        conv.bias += 1e-3
+    with pytest.raises(InvalidValueError):
+        verify_onnx(proto, conv, IMAGE, atol=0, rtol=1e-4)
+    assert verify_onnx(proto, conv, IMAGE, atol=0, rtol=1e-2) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_outputs_that_are_no_numbers_are_refused() -> None:
+    conv = nn.Conv2d(3, 4, 1)
+    with torch.no_grad():
+        conv.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(InvalidValueError, match="differs by nan"):
+        verify_onnx(export_onnx(conv, IMAGE), conv, IMAGE)
+
+
+def test_file_is_the_model(tmp_path: Path) -> None:
+    model, path = lively(MobileNet(), (3, 32, 32)), tmp_path / "new" / "model.onnx"
+    proto = export_onnx(model, (3, 32, 32), path)
+    assert onnx.load(path) == proto
+    assert [p.name for p in path.parent.iterdir()] == ["model.onnx"]
+    verify_onnx(path, model, (3, 32, 32))
+    with pytest.raises(InvalidValueError, match="must be writable"):
+        export_onnx(model, (3, 32, 32), path / "below.onnx")
+    with pytest.raises(InvalidValueError, match="there is no file"):
+        verify_onnx(tmp_path / "absent.onnx", model, (3, 32, 32))

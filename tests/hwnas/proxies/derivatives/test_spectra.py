@@ -1,0 +1,30 @@
+import math
+
+import torch
+
+from hwnas.proxies.derivatives.spectra import eigenvalues, entropy, singular_values
+
+
+def test_eigenvalues_of_a_known_matrix() -> None:
+    # [[2, 1], [1, 2]] has 1 and 3.
+    values = eigenvalues(torch.tensor([[2.0, 1.0], [1.0, 2.0]]))
+    torch.testing.assert_close(values, torch.tensor([1.0, 3.0], dtype=torch.float64))
+
+
+def test_singular_values_of_a_known_matrix() -> None:
+    values = singular_values(torch.tensor([[0.0, -3.0, 0.0], [2.0, 0.0, 0.0]]))
+    torch.testing.assert_close(values, torch.tensor([3.0, 2.0], dtype=torch.float64))
+
+
+def test_a_matrix_that_is_not_finite_gives_nan() -> None:
+    assert eigenvalues(torch.full((2, 2), torch.nan)).isnan().all()
+    assert singular_values(torch.full((2, 3), torch.inf)).isnan().all()
+
+
+def test_entropy() -> None:
+    assert math.isclose(entropy(torch.full((4,), 3.0)), math.log(4), rel_tol=1e-6)
+    assert entropy(torch.tensor([5.0, 0.0, -1e-9])) == 0
+    assert math.isnan(entropy(torch.zeros(3)))
+    # p = (1/4, 3/4)
+    expected = 0.25 * math.log(4) + 0.75 * math.log(4 / 3)
+    assert math.isclose(entropy(torch.tensor([1.0, 3.0])), expected, rel_tol=1e-6)

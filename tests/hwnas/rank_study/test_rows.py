@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from hwnas.rank_study import rows
+from hwnas.rank_study.population import Population
+from hwnas.rank_study.rows import Truth, learned_rows
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+
+
+@pytest.fixture(scope="module")
+def live() -> list[Cell]:
+    return [cell for cell in NasBench201() if cell.is_live()]
+
+
+def found(cells: list[Cell]) -> list[dict[str, object]]:
+    accuracies = {str(c): 50.0 + sum(o.startswith("nor_conv") for o in c.operations) for c in cells}
+    truth = Truth("cifar10", "validation", accuracies)
+    return learned_rows(Population(cells, {}, "here"), truth, 30, p=100, seed=0)
+
+
+def test_a_published_figure_of_other_labels_is_no_comparison(
+    live: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (graf,) = (row for row in found(live) if row["score"] == "graf-model")
+    assert (graf["labels"], graf["n"], graf["published_kendall"]) == (30, 9_415, None)
+    monkeypatch.setattr(rows, "_PUBLISHED_LABELS", 30)
+    (graf,) = (row for row in found(live) if row["score"] == "graf-model")
+    assert graf["published_kendall"] == 0.820
+    (graf,) = (row for row in found(live[:-1]) if row["score"] == "graf-model")
+    assert graf["published_kendall"] is None

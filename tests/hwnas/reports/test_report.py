@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hwnas.graphs.arch_graph import ArchGraph
+from hwnas.pareto import ObjectiveInfo, ParetoSet, Status
+from hwnas.reports.drawing import draw_architecture, draw_cell, draw_graph
+from hwnas.reports.report import format_number, render_report, write_report
+from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+
+SPACE = NasBench201()
+LIVE = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+DEAD = "|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|"
+INFOS = (
+    ObjectiveInfo("score", "", "maximize"),
+    ObjectiveInfo("latency_ms", "ms", "minimize"),
+    ObjectiveInfo("energy_mj", "mJ", "minimize"),
+)
+EVIL = "</script><script>alert(1)</script>'\"&<b>"
+
+
+def example(m: int = 2, evil: str = "ok") -> ParetoSet:
+    values = [
+        [3.0, 30.0, 3.0],
+        [1.0, 10.0, 1.0],
+        [2.0, 40.0, 5.0],
+        [9.0, 1.0, 1.0],
+        [1, math.nan, 1],
+    ]
+    statuses: list[Status] = ["complete", "complete", "complete", "infeasible", "failed"]
+    return ParetoSet.from_values(
+        [LIVE, DEAD, LIVE, DEAD, LIVE],
+        ["k0" + evil, "k1", "k2", "k3", "k4"],
+        np.array(values)[:, :m],
+        INFOS[:m],
+        space=SPACE,
+        statuses=statuses,
+        attributes=[{"note": evil}, {"params": 9}, {}, {}, {}],
+        provenance={"seed": 11, "host": {"processor": evil}, evil: evil},
+    )
+
+
+class Page(HTMLParser):
+    """Collects the elements of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def plot_data(html: str) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
+    return data
+
+
+def test_the_page_needs_no_network(tmp_path: Path) -> None:
+    write_report(example(), tmp_path / "report.html", SPACE)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert not page.all("link")
+    assert not page.all("img")
+    assert not any({"src", "href", "action"} & set(attributes) for _, attributes in page.elements)
+    policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert "unsafe-eval" not in policy
+    assert "@import" not in "".join(re.findall(r"<style>.*?</style>", html, re.DOTALL))
+    assert "Plotly" in html
+
+
+def test_texts_from_outside_cannot_become_markup() -> None:
+    harmless, evil = (
+        Page(render_report(example(), SPACE)),
+        Page(render_report(example(evil=EVIL), SPACE)),
+    )
+    assert len(evil.all("script")) == len(harmless.all("script")) == 3
+    assert len(evil.all("b")) == len(harmless.all("b"))
+    assert EVIL in evil.text
+    titles = [a.get("title") for a in evil.all("code")]
+    assert "k0" + EVIL in titles
+
+
+def test_data_from_outside_cannot_end_the_script() -> None:
+    found = ParetoSet.from_values([EVIL], ["k"], [[1.0]], [ObjectiveInfo(EVIL)], space=EVIL)
+    html = render_report(found)
+    data = plot_data(html)
+    assert data["members"][0]["arch"] == EVIL
+    assert data["objectives"][0]["name"] == EVIL
+    assert len(Page(html).all("script")) == 3
+
+
+def test_the_plot_gets_every_point_once() -> None:
+    data = plot_data(render_report(example(), SPACE))
+    assert [(p["rank"], p["order"], p["values"]) for p in data["members"]] == [
+        (1, 1, [3.0, 30.0]),
+        (2, 2, [1.0, 10.0]),
+    ]
+    # The failed one has no place; the third is dominated by the first.
+    assert [(p["order"], p["status"]) for p in data["others"]] == [
+        (3, "complete"),
+        (4, "infeasible"),
+    ]
+    # Both members are at distance 1 from the ideal: the first wins.
+    assert data["knee"] == 1
+
+
+def test_repeated_evaluations_are_drawn_once() -> None:
+    found = ParetoSet.from_values(
+        ["a", "b", "b"], ["a", "b", "b"], [[1.0], [2.0], [0.5]], INFOS[1:2], space="toy"
+    )
+    assert [p["order"] for p in plot_data(render_report(found))["others"]] == [2]
+
+
+def test_the_table_shows_units_directions_and_values() -> None:
+    page = Page(render_report(example(), SPACE))
+    assert "ms, lower is better" in page.text
+    assert "higher is better" in page.text
+    values = [a.get("data-value") for a in page.all("td")]
+    assert values[:3] == ["1", "3.0", "30.0"]
+    assert LIVE in values
+    assert all(a.get("aria-sort") == "none" for a in page.all("th"))
+    assert len(page.all("button")) == len(page.all("th"))
+
+
+def test_members_are_drawn_where_the_space_is_known() -> None:
+    drawings = [a for a in Page(render_report(example(), SPACE)).all("svg") if "class" in a]
+    assert len(drawings) == 2
+    assert not [a for a in Page(render_report(example())).all("svg") if "class" in a]
+
+
+@pytest.mark.parametrize("m", [1, 3])
+def test_other_numbers_of_objectives_work(m: int) -> None:
+    data = plot_data(render_report(example(m), SPACE))
+    assert [o["name"] for o in data["objectives"]] == [info.name for info in INFOS[:m]]
+
+
+def test_an_empty_front_is_said_in_words() -> None:
+    empty = ParetoSet.from_values(
+        ["a"], ["a"], [[math.nan, 1.0]], INFOS[:2], space=SPACE, provenance={"seed": 4}
+    )
+    page = Page(render_report(empty, SPACE))
+    assert "The Pareto set is empty" in page.text
+    assert "latency_ms (ms) ↓" in page.text
+    assert "1 failed" in re.sub(r"\s+", " ", page.text)
+    assert not page.all("table")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.0, "3"),
+        (-1234567.0, "-1,234,567"),
+        (0.000123456, "0.00012346"),
+        (12345.678, "12,346"),
+        (1234567.8, "1,234,568"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_numbers_are_short_and_whole_ones_in_full(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def svg(text: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(text).iter())
+
+
+def labels(text: str, css: str) -> list[str | None]:
+    return [e.text for e in svg(text) if css in e.get("class", "").split()]
+
+
+class TestDrawing:
+    def test_a_cell_has_its_nodes_and_operations(self) -> None:
+        text = draw_cell(parse_cell(LIVE))
+        assert labels(text, "node-text") == ["0", "1", "2", "3"]
+        expected = ["conv 3×3", "pool 3×3", "conv 1×1", "skip", "conv 3×3"]
+        assert labels(text, "label") == expected
+        assert not labels(text, "dead")
+
+    def test_dead_operations_are_dashed_and_said_to_be(self) -> None:
+        text = draw_cell(parse_cell(DEAD))
+        dead = [e.get("class") for e in svg(text) if "dead" in e.get("class", "").split()]
+        assert dead == ["edge op-nor_conv_3x3 dead", "label op-nor_conv_3x3 dead"]
+        assert "0 to 1: conv 3×3 (dead)" in text
+        assert "0 to 3: conv 1×1;" in text + ";"
+        assert "0 to 3: conv 1×1 (dead)" not in text
+
+    def test_every_cell_is_well_formed(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            cell = SPACE.sample(rng)
+            drawn = [e for e in svg(draw_cell(cell)) if "edge" in e.get("class", "").split()]
+            assert len(drawn) == sum(o != "none" for o in cell.operations)
+
+    def test_any_graph_can_be_drawn(self) -> None:
+        adjacency = np.zeros((4, 4), dtype=np.int64)
+        adjacency[0, 1] = adjacency[0, 2] = adjacency[1, 3] = 1
+        adjacency[2, 3] = 2
+        graph = ArchGraph(("input", "<evil op>", "conv", "output"), adjacency)
+        text = draw_graph(graph)
+        assert labels(text, "node-text") == ["input", "<evil op>", "conv", "output"]
+        assert labels(text, "label") == ["×2"]
+        boxes = [e for e in svg(text) if e.get("class", "").startswith("box")]
+        assert len({(e.get("x"), e.get("y")) for e in boxes}) == 4
+        columns = [float(e.get("x", "nan")) for e in boxes]
+        assert columns[0] < columns[1] == columns[2] < columns[3]
+
+    def test_what_cannot_be_read_is_not_drawn(self) -> None:
+        assert draw_architecture(LIVE, None) == ""
+        assert draw_architecture("no cell", SPACE) == ""
+        assert draw_architecture(LIVE, SPACE) == draw_cell(parse_cell(LIVE))
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PROBE = """
+<script>
+addEventListener("securitypolicyviolation",
+  (e) => { document.body.dataset.violation = e.blockedURI; });
+addEventListener("error", (e) => { document.body.dataset.error = e.message; });
+addEventListener("load", () => {
+  const rows = () => [...document.querySelectorAll("tbody tr")];
+  const order = () => rows().map((row) => row.dataset.rank).join("");
+  const click = (i) => document.querySelectorAll("th button")[i].click();
+  const out = [order()];
+  for (const column of [2, 2, 1, 1, 5, 5]) { click(column); out.push(order()); }
+  rows()[0].click();
+  document.body.dataset.orders = out.join(" ");
+  document.body.dataset.plots = document.querySelectorAll(".plot .main-svg").length > 0;
+  document.body.dataset.marks = document.querySelectorAll(".plot .scatterlayer .point").length;
+  document.body.dataset.selected = document.querySelectorAll(".card.selected").length;
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to run the page's script")
+def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
+    found = ParetoSet.from_values(
+        [LIVE, DEAD, LIVE, LIVE],
+        ["a", "b", "c", "d"],
+        [[30.0, 9.5], [200.0, 100.25], [4.0, 8.0], [1.0, 50.0]],
+        INFOS[:2],
+        space=SPACE,
+        attributes=[{"params": 7}, {}, {"params": 10}, {"params": 8}],
+    )
+    html = render_report(found, SPACE).replace("<main>", f"{PROBE}<main>")
+    (tmp_path / "r.html").write_text(html, encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --dump-dom"
+    quiet = "--disable-background-networking --disable-component-update --disable-sync"
+    command = [str(CHROMIUM), *flags.split(), *quiet.split()]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+    done = subprocess.run(
+        [*command, (tmp_path / "r.html").as_uri()], capture_output=True, text=True, timeout=120
+    )
+    body = next(a for tag, a in Page(done.stdout).elements if tag == "body")
+    assert "data-error" not in body
+    assert "data-violation" not in body
+    # Members, best score first: (200, 100.25), (30, 9.5), (4, 8): the fourth is dominated.
+    # By latency up and down, score up and down, params (missing for the first) up and down.
+    assert body["data-orders"] == "123 321 123 321 123 231 321"
+    assert body["data-plots"] == "true"
+    assert body["data-selected"] == "1"
+    # One dominated mark, three on the front, the star; the ring of the selection.
+    assert body["data-marks"] == "6"

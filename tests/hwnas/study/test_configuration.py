@@ -1,0 +1,67 @@
+"""From names to objectives."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies import make_proxies
+from hwnas.ranking.recipes import RECIPES, Recipe
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import Task, score_objective
+from hwnas.tasks.datasets import get_dataset
+from hwnas.typing import InShape
+
+CELLS = 5
+
+
+@dataclass(frozen=True)
+class WithoutRectifiers(NasBench201):
+    """NAS-Bench-201 with a smooth activation, which some proxies cannot score."""
+
+    def build(self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)) -> Any:
+        from torch import nn
+
+        model = super().build(arch, num_classes, in_shape)
+        for module in list(model.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, nn.ReLU):
+                    setattr(module, name, nn.Identity())
+        return model
+
+
+def source(*names: str) -> ProxyValues[Cell]:
+    space = WithoutRectifiers(channels=4, cells=1)
+    return Task(space, get_dataset("cifar10"), batch_size=4).proxies(make_proxies(names))
+
+
+def test_a_score_goes_without_proxies_that_have_no_value_in_the_space() -> None:
+    recipe = Recipe("three", ("params", "swap", "layers"), "here", weights=(1.0, 2.0, 3.0))
+    with pytest.warns(UserWarning, match=r"three goes without swap in this space .*ReLU"):
+        objective = score_objective(source(*recipe.proxies), recipe, size=CELLS)
+    assert objective.columns == ("params", "layers")
+    two = replace(recipe, proxies=("params", "layers"), weights=(1.0, 3.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = score_objective(source(*two.proxies), two, size=CELLS)
+    cell = next(c for c in NasBench201() if c.is_live())
+    assert objective(cell) == expected(cell)
+
+
+def test_a_score_without_any_proxy_is_refused() -> None:
+    recipe = Recipe("none", ("swap",), "here")
+    with pytest.raises(InvalidValueError, match=r"`none` has no value in this space: swap: .*ReLU"):
+        score_objective(source("swap"), recipe, size=CELLS)
+
+
+def test_the_weights_stay_with_their_proxies() -> None:
+    recipe = RECIPES["hwnas-agg"]
+    assert recipe.weights is not None
+    kept = recipe.restricted_to({recipe.proxies[0], recipe.proxies[-1]})
+    assert kept.proxies == (recipe.proxies[0], recipe.proxies[-1])
+    assert kept.weights == (recipe.weights[0], recipe.weights[-1])

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError
+from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.tables.score_table import read_scores
+
+SPACE = NasBench201()
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+OTHER = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+
+
+def write(folder: Path, *lines: str) -> Path:
+    file = folder / "scores.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_table_with_a_gap_a_repeated_row_and_a_foreign_column(tmp_path: Path) -> None:
+    lines = [f"{CELL},1.5,,x", f"{OTHER},inf,7,x", f"{CELL},1.5,,x"]
+    table = read_scores(write(tmp_path, "arch,naswot,params,mine", *lines), SPACE)
+    assert table.archs == [parse_cell(CELL), parse_cell(OTHER)]
+    assert list(table.columns) == ["params", "naswot"]
+    np.testing.assert_array_equal(table.columns["naswot"], [1.5, np.inf])
+    np.testing.assert_array_equal(table.columns["params"], [np.nan, 7])
+    assert table.repeated == 1
+    assert table.ignored == ["mine"]
+
+
+def test_wanted_proxies(tmp_path: Path) -> None:
+    file = write(tmp_path, "arch,naswot,params,seconds,key", f"{CELL},1,2,3,4")
+    table = read_scores(file, SPACE, ["params"])
+    assert list(table.columns) == ["params"]
+    assert table.ignored == ["naswot"]
+    with pytest.raises(InvalidValueError, match="synflow is missing: there are arch, naswot"):
+        read_scores(file, SPACE, ["synflow"])
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    file = tmp_path / "scores.parquet"
+    pd.DataFrame({"arch": [CELL], "params": [3]}).to_parquet(file)
+    assert read_scores(file, SPACE).columns["params"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "message"),
+    [
+        (["params", "1"], InvalidValueError, "arch is missing"),
+        (["arch,accuracy", f"{CELL},1"], InvalidValueError, "any proxy is missing"),
+        (["arch,params"], DataFormatError, "0 different rows"),
+        (
+            ["arch,params", f"{CELL},1", f"{CELL},2"],
+            DataFormatError,
+            "2 different rows of 1 arch",
+        ),
+        (["arch,params", f"{CELL},many"], DataFormatError, "numbers in the column params"),
+        (["arch,params", f"{CELL},1", "cell,1"], InvalidArchitectureError, "row 2: An arch"),
+        (["arch,params", ",1"], InvalidArchitectureError, "row 1: An arch"),
+    ],
+)
+def test_bad_tables(lines: list[str], error: type[Exception], message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        read_scores(write(tmp_path, *lines), SPACE)
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.parquet", "scores.xlsx", "empty.csv"])
+def test_files_that_are_no_table(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(InvalidValueError, match="`scores` must"):
+        read_scores(tmp_path / name, SPACE)

@@ -1,0 +1,216 @@
+"""The tables of scores that ship with the package: format, use, and agreement with the code."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.errors import DataFormatError
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import proxy_objective
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies import make_proxies
+from hwnas.ranking.recipes import RECIPES
+from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import Task
+from hwnas.study.search import SearchSettings
+from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_scores, table
+from hwnas.tasks.datasets import get_dataset
+from hwnas.typing import Proxy
+
+SPACE = NasBench201()
+
+
+def _source(seed: int = 0, *, fresh: bool = False) -> ProxyValues[Cell]:
+    task = Task(SPACE, get_dataset("cifar10"), 4, seed)
+    source = task.proxies(make_proxies(["params", "layers"]))
+    return ProxyValues(**{**vars(source), "fresh": fresh})
+
+
+def _scores(values: list[float]) -> ShippedScores:
+    cells = list(dict.fromkeys(SPACE.representative(c) for c in SPACE))[: len(values)]
+    missing = [i for i, value in enumerate(values) if math.isnan(value)]
+    about = ShippedColumn(_source().cache_prefix("params"), 0.5, {"because": missing})
+    return ShippedScores(
+        [str(c) for c in cells],
+        [SPACE.canonical_key(c) for c in cells],
+        {"params": np.array(values)},
+        {"params": about},
+        np.array([1, 0]),
+        {"params": np.array([2.0, 1.0])},
+        {"command": "none"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(table, "_FOLDER", tmp_path)
+    for function in (table.shipped_scores, table.shipped_columns):
+        function.cache_clear()
+    yield tmp_path
+    for function in (table.shipped_scores, table.shipped_columns):
+        function.cache_clear()
+
+
+def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
+    values = [1.0, math.pi * 1e250, -math.inf, math.nan, -0.1, 1 - 2**-53]
+    written = _scores(values)
+    written.write(tmp_path / "t.npz")
+    read = ShippedScores.read(tmp_path / "t.npz")
+    assert (read.archs, read.keys) == (written.archs, written.keys)
+    np.testing.assert_allclose(read.columns["params"], values, rtol=2**-24)
+    assert read.columns["params"][0] == 1
+    assert read.about == written.about
+    assert read.again_rows.tolist() == [1, 0]
+    assert read.again["params"].tolist() == [2, 1]
+    assert read.provenance == {"command": "none"}
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no table"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "t.npz").write_bytes(content)
+    with pytest.raises(DataFormatError, match=r"`t.npz` must be a table of shipped scores"):
+        ShippedScores.read(tmp_path / "t.npz")
+
+
+def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    _scores([1.0, 2.0]).write(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataFormatError, match="must be a table of shipped scores"):
+        ShippedScores.read(path)
+
+
+def test_evaluations_take_shipped_values_of_the_same_identity(folder: Path) -> None:
+    scores = _scores([7.0, math.nan])
+    scores.write(folder / "nasbench201-cifar10.npz")
+    cells = [SPACE.parse(text) for text in scores.archs]
+
+    def evaluate(source: ProxyValues[Cell]) -> list[float]:
+        objectives = [proxy_objective(source, "params")]
+        found = Evaluator(SPACE, objectives, require_valid=False).evaluate(cells)
+        assert all(e.errors for e in found if math.isnan(e.values["params"]))
+        return [e.values["params"] for e in found]
+
+    shipped = evaluate(_source())
+    assert shipped[0] == 7
+    assert math.isnan(shipped[1])
+    assert evaluate(_source(seed=1))[0] > 7
+    assert evaluate(_source(fresh=True))[0] > 7
+
+
+def test_a_missing_value_keeps_its_reason(folder: Path) -> None:
+    scores = _scores([7.0, math.nan])
+    scores.write(folder / "nasbench201-cifar10.npz")
+    found = table.shipped_result("nasbench201", _source().cache_prefix("params"), scores.keys[1])
+    assert found is not None
+    assert (found.error, found.seconds) == ("because", 0.5)
+
+
+def test_no_table_is_none(folder: Path) -> None:
+    assert folder.is_dir()
+    assert shipped_scores("nasbench201", "cifar10") is None
+    assert table.shipped_result("nasbench201", "x", "y") is None
+
+
+def test_columns_of_other_images_take_the_place_of_gaussian_ones(folder: Path) -> None:
+    gaussian = _scores([7.0, 8.0])
+    both = replace(gaussian, columns={**gaussian.columns, "flops": np.array([3.0, 4.0])})
+    both = replace(both, about={n: both.about["params"] for n in both.columns})
+    both = replace(both, again={n: both.again["params"] for n in both.columns})
+    replace(both, provenance={"input": "noise"}).write(folder / "nasbench201-cifar10.npz")
+    assert shipped_scores("nasbench201", "cifar10", "paintings") is None
+    photos = replace(gaussian, provenance={"input": "photos"}, columns={"params": np.array([1, 2])})
+    photos.write(folder / "nasbench201-cifar10-photos.npz")
+    found = shipped_scores("nasbench201", "cifar10", "photos")
+    assert found is not None
+    assert {n: list(values) for n, values in found.columns.items()} == {
+        "params": [1, 2],
+        "flops": [3, 4],
+    }
+    assert found.provenance["input"] == "noise; params: photos"
+
+
+def _proxies(names: list[str]) -> list[Proxy]:
+    """Make proxies of columns: a variant's name is its setting in short."""
+    return make_proxies([name.replace("fim_decile.", "fim_decile:decile=") for name in names])
+
+
+def _shipped(images: str = "gaussian") -> ShippedScores:
+    found = shipped_scores("nasbench201", "cifar10", images)
+    assert found is not None
+    return found
+
+
+def test_the_shipped_file_covers_the_space_and_is_small() -> None:
+    found = _shipped()
+    assert set(found.keys) == {SPACE.canonical_key(cell) for cell in SPACE}
+    assert len(found.keys) == len(set(found.keys)) == 5_425
+    for text, key in zip(found.archs[::50], found.keys[::50], strict=True):
+        cell = SPACE.parse(text)
+        assert (SPACE.canonical_key(cell), SPACE.representative(cell)) == (key, cell)
+    files = Path(table.__file__).parent.glob("nasbench201-*.npz")
+    assert sum(path.stat().st_size for path in files) < 3e6
+
+
+@pytest.mark.parametrize("batch", [16, SearchSettings().batch])
+def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
+    # A proxy whose version or settings change must be scored again: its identity differs.
+    found = _shipped()
+    every = list(found.about)
+    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(_proxies(every))
+    names = [n for n in every if source.cache_prefix(n) == found.about[n].identity]
+    fresh = ProxyValues(**{**vars(source), "fresh": True})
+    row = 1234
+    computed = fresh.compute(SPACE.parse(found.archs[row]), names)
+    for name in names:
+        expected = found.columns[name][row]
+        np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
+
+
+def test_both_shipped_files_have_the_same_rows() -> None:
+    first, second = (
+        ShippedScores.read(
+            Path(table.__file__).parent / table.shipped_name(SPACE.name, "cifar10", i)
+        )
+        for i in ("gaussian", "cifar10-sample")
+    )
+    assert (first.archs, first.keys) == (second.archs, second.keys)
+    assert first.again_rows.tolist() == second.again_rows.tolist()
+
+
+def test_shipped_scores_with_real_images_are_those_of_the_code(data_folder: Path) -> None:
+    found, gaussian = _shipped("cifar10-sample"), _shipped()
+    names = [n for n in found.about if found.about[n] != gaussian.about[n]]
+    assert set(names) >= {"naswot", "jacob_cov", "epe_nas", "meco", "swap"}
+    task = Task(SPACE, get_dataset("cifar10"), SearchSettings().batch, 0, data_folder)
+    source = replace(task, images="cifar10-sample").proxies(_proxies(names))
+    assert {n: source.cache_prefix(n) for n in names} == {n: found.about[n].identity for n in names}
+    row = 1234
+    computed = replace(source, fresh=True).compute(SPACE.parse(found.archs[row]), names)
+    for name in names:
+        expected = found.columns[name][row]
+        np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
+
+
+def test_every_shipped_score_is_of_one_of_two_batches_and_searches_find_theirs() -> None:
+    found = _shipped()
+    proxies = _proxies(list(found.about))
+    fitting = [
+        {n for n in found.about if source.cache_prefix(n) == found.about[n].identity}
+        for batch in (16, SearchSettings().batch)
+        for source in [Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(proxies)]
+    ]
+    assert fitting[0] | fitting[1] == set(found.about)
+    for score in ("hwnas-agg", "jacob_cov+params", "az-nas", "vkdnw-agg"):
+        assert set(RECIPES[score].proxies) <= fitting[1]
+
+
+def test_a_missing_shipped_score_has_a_reason() -> None:
+    found = _shipped()
+    for name, values in found.columns.items():
+        missing = np.flatnonzero(np.isnan(values))
+        assert all(found.reasons[name, int(row)] for row in missing), name

@@ -1,0 +1,31 @@
+"""Image data sets by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwnas.errors import UnknownNameError
+from hwnas.tasks.datasets import DATASETS, get_dataset
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "in_shape"),
+    [
+        ("cifar10", 10, (3, 32, 32)),
+        ("cifar100", 100, (3, 32, 32)),
+        ("ImageNet16-120", 120, (3, 16, 16)),
+        ("ImageNet", 1000, (3, 224, 224)),
+    ],
+)
+def test_known(name: str, num_classes: int, in_shape: tuple[int, int, int]) -> None:
+    dataset = get_dataset(name)
+    assert (dataset.name, dataset.num_classes, dataset.in_shape) == (name, num_classes, in_shape)
+
+
+def test_there_are_four() -> None:
+    assert len(DATASETS) == 4
+
+
+def test_misspelt_name_is_suggested() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'ImageNet16-120'"):
+        get_dataset("imagenet16-120")
