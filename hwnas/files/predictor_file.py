@@ -1,4 +1,4 @@
-"""Predictor files: numpy arrays and a JSON header in one ``.npz``, read without pickle.
+"""Predictor files: weights and a header in one ``.npz``, see `hwnas.files.npz`.
 
 The header says what the numbers are for: kind of predictor, version of hwnas, search space, metric,
 unit, direction, device, checksum of the data that was learned from, and the kind's own settings.
@@ -6,31 +6,21 @@ unit, direction, device, checksum of the data that was learned from, and the kin
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hwnas import __version__
-from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
-from hwnas.files.atomic import write_bytes
+from hwnas.errors import DataFormatError, HwnasError, InvalidValueError
+from hwnas.files.npz import Arrays, NpzFormat, opened_npz, write_npz
 from hwnas.typing import DeviceKey, Direction
 
 FORMAT = "hwnas predictor 1"
 ANY_SPACE = "any"
 """The space of a predictor that is for no space in particular."""
-_HEADER = "header"
-
-Arrays = Mapping[str, npt.NDArray[Any]]
+_FILE = NpzFormat(FORMAT, "a predictor file", "make it with `hwnas predict`")
 
 
 @dataclass(frozen=True)
@@ -75,17 +65,12 @@ class PredictorFile:
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the file whole or not at all; `InvalidValueError` where that is not possible."""
         header = {
-            "format": FORMAT,
             "kind": self.kind,
             "hwnas": self.version,
             "facts": asdict(self.facts),
             "settings": dict(self.settings),
         }
-        stream = io.BytesIO()
-        text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
-        arrays: dict[str, Any] = {_HEADER: text, **self.arrays}
-        np.savez_compressed(stream, **arrays)
-        write_bytes(path, stream.getvalue())
+        write_npz(path, _FILE, header, self.arrays)
 
     def require(
         self, *, space: str | None = None, unit: str | None = None, runtime: str | None = None
@@ -139,30 +124,13 @@ def read_predictor_file(path: str | os.PathLike[str], kind: str | None = None) -
         DataNotFoundError: there is no such file.
         DataFormatError: the file is damaged, is something else, or holds another kind.
     """
-    try:
-        with np.load(Path(path), allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        header = json.loads(arrays.pop(_HEADER).tobytes())
-        if header["format"] != FORMAT:
-            raise ValueError(f"its format is {header['format']!r}")
+    with opened_npz(path, _FILE) as (header, arrays):
         facts = dict(header["facts"])
         device = DeviceKey(**facts.pop("device"))
         found = PredictorFile(
             header["kind"], Facts(**facts, device=device), header["settings"], arrays,
             header["hwnas"],
         )  # fmt: skip
-    except FileNotFoundError:
-        raise DataNotFoundError(
-            f"`{path}` must be a predictor file, but there is none: make it with `hwnas predict`."
-        ) from None
-    except (
-        OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError,
-        zipfile.BadZipFile, zlib.error
-    ) as error:  # fmt: skip
-        raise DataFormatError(
-            f"`{path}` must be a predictor file ({FORMAT}), but it is damaged or something else: "
-            f"{error or type(error).__name__}."
-        ) from error
     if kind is not None and found.kind != kind:
         raise DataFormatError(
             f"`{path}` must hold a predictor of the kind {kind!r}, but holds {found.kind!r}."

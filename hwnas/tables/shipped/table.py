@@ -1,14 +1,11 @@
 """The file format of shipped scores, and how they are found.
 
 One ``.npz`` a space, data set and kind of images: architectures, canonical keys, one column a
-proxy, and a JSON text that says where each column comes from. It is read without pickle.
+proxy, and a header that says where each column comes from, see `hwnas.files.npz`.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -18,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataFormatError
-from hwnas.files.atomic import write_bytes
+from hwnas.files.npz import NpzFormat, opened_npz, write_npz
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
 
 _FOLDER = Path(__file__).parent
-_FORMAT = 1
+_FILE = NpzFormat("hwnas scores 1", "a table of shipped scores", "install hwnas again", (1,))
 _BITS = 29
 """Bits of the mantissa that are cut off: 24 remain, as in float32, whose exponent is too short."""
 
@@ -99,48 +95,38 @@ class ShippedScores:
     def write(self, path: Path) -> None:
         """Write the file; numbers keep 24 bits of their mantissa."""
         names = list(self.columns)
-        meta = {
-            "format": _FORMAT,
+        header = {
             "columns": {name: asdict(self.about[name]) for name in names},
             "provenance": dict(self.provenance),
         }
-        stream = io.BytesIO()
-        np.savez_compressed(
-            stream,
-            archs=np.array(self.archs),
-            keys=np.array(self.keys),
-            scores=np.stack([_shortened(self.columns[name]) for name in names]),
-            again_rows=self.again_rows,
-            again=np.stack([_shortened(self.again[name]) for name in names]),
-            meta=np.array(json.dumps(meta)),
-        )
-        write_bytes(path, stream.getvalue())
+        arrays = {
+            "archs": np.array(self.archs),
+            "keys": np.array(self.keys),
+            "scores": np.stack([_shortened(self.columns[name]) for name in names]),
+            "again_rows": self.again_rows,
+            "again": np.stack([_shortened(self.again[name]) for name in names]),
+        }
+        write_npz(path, _FILE, header, arrays)
 
     @classmethod
     def read(cls, path: Path) -> ShippedScores:
         """Read a file.
 
         Raises:
+            DataNotFoundError: there is no such file.
             DataFormatError: it is damaged, or none of ours.
         """
-        try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                archs, keys, scores = file["archs"], file["keys"], file["scores"]
-                rows, again = file["again_rows"], file["again"]
-            if meta["format"] != _FORMAT:
-                raise ValueError(f"its format is {meta['format']}")
-            about = {name: ShippedColumn(**entry) for name, entry in meta["columns"].items()}
+        with opened_npz(path, _FILE) as (header, arrays):
+            archs, keys, scores = arrays["archs"], arrays["keys"], arrays["scores"]
+            rows, again = arrays["again_rows"], arrays["again"]
+            about = {name: ShippedColumn(**entry) for name, entry in header["columns"].items()}
             columns = dict(zip(about, scores, strict=True))
             second = dict(zip(about, again, strict=True))
             if not len(archs) == len(keys) == scores.shape[1] or len(rows) != again.shape[1]:
                 raise ValueError("its columns differ in length")
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise DataFormatError(
-                f"`{path.name}` must be a table of shipped scores of format {_FORMAT}, but reading "
-                f"it failed ({error}): install hwnas again."
-            ) from error
-        return cls(archs.tolist(), keys.tolist(), columns, about, rows, second, meta["provenance"])
+            return cls(
+                archs.tolist(), keys.tolist(), columns, about, rows, second, header["provenance"]
+            )
 
 
 def _shortened(values: FloatArray) -> FloatArray:

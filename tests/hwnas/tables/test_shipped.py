@@ -72,7 +72,7 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PK", b"no table"])
 def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.npz").write_bytes(content)
-    with pytest.raises(DataFormatError, match=r"`t.npz` must be a table of shipped scores"):
+    with pytest.raises(DataFormatError, match=r"t.npz` must be a table of shipped scores"):
         ShippedScores.read(tmp_path / "t.npz")
 
 
