@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -67,13 +68,16 @@ class ArchGraph:
 
         Colour refinement separates nodes by operation and neighbourhood; nodes that it leaves
         equal are individualised one after another, and the smallest adjacency matrix wins
-        (exact, not a heuristic; McKay and Piperno, Practical graph isomorphism II, 2014).
+        (exact, not a heuristic; McKay and Piperno, Practical graph isomorphism II, 2014). Of nodes
+        that an automorphism maps to each other one is enough: identical branches cost polynomial
+        time.
         """
-        orders = list(_leaf_orders(_neighbours(self.adjacency), self._colours()))
-        forms = (self.adjacency[np.ix_(order, order)] for order in orders)
-        best = min(forms, key=lambda form: form.tobytes()) if len(orders) > 1 else next(forms)
+        search = _CanonicalSearch(self.adjacency)
+        order = search.run(self._colours()).best.order
         # Every order sorts nodes by colour, hence by operation within a depth: labels agree.
-        return ArchGraph(tuple(self.operations[i] for i in orders[0]), best)
+        return ArchGraph(
+            tuple(self.operations[i] for i in order), self.adjacency[np.ix_(order, order)]
+        )
 
     def digest(self) -> str:
         """Give 32 hexadecimal digits that are equal exactly for isomorphic graphs."""
@@ -144,14 +148,94 @@ def _refine(neighbours: Neighbours, colours: list[int]) -> list[int]:
     return colours
 
 
-def _leaf_orders(neighbours: Neighbours, colours: list[int]) -> Iterator[list[int]]:
-    """Yield the node orders that remain after breaking each tie in every possible way."""
-    colours = _refine(neighbours, colours)
-    v = len(colours)
-    tied = next((c for c in range(v) if colours.count(c) > 1), None)
-    if tied is None:
-        yield sorted(range(v), key=colours.__getitem__)
-        return
-    for node in (i for i in range(v) if colours[i] == tied):
-        split = _ranks([(c, c == tied and i != node) for i, c in enumerate(colours)])
-        yield from _leaf_orders(neighbours, split)
+class _Leaf(NamedTuple):
+    """An order of all nodes, and the bytes of the adjacency matrix in it."""
+
+    form: bytes
+    order: list[int]
+
+
+class _Branch(NamedTuple):
+    """What the search below one colouring has found.
+
+    Attributes:
+        first: the leaf where the first of all tied nodes was always taken.
+        best: the leaf with the smallest form.
+        automorphisms: image of each node; they keep every node that the colouring has told apart.
+    """
+
+    first: _Leaf
+    best: _Leaf
+    automorphisms: list[list[int]]
+
+
+class _CanonicalSearch:
+    """The tree of colourings in which tied nodes are told apart one after another."""
+
+    def __init__(self, adjacency: IntArray) -> None:
+        self._adjacency = adjacency
+        self._neighbours = _neighbours(adjacency)
+
+    def run(self, colours: list[int]) -> _Branch:
+        """Search below a colouring."""
+        colours = _refine(self._neighbours, colours)
+        tied = _tied(colours)
+        if not tied:
+            leaf = self._leaf(colours)
+            return _Branch(leaf, leaf, [])
+        branches: dict[int, _Branch] = {}
+        automorphisms: list[list[int]] = []
+        for node in tied:
+            if branches and node in _orbits(branches, automorphisms):
+                continue
+            split = _individualised(colours, node)
+            # Equal forms are an automorphism, which maps one whole branch to the other.
+            found = self._automorphism(branches, split) if branches else None
+            if found is not None:
+                automorphisms.append(found)
+                continue
+            branches[node] = self.run(split)
+            automorphisms += branches[node].automorphisms
+        first = branches[tied[0]].first
+        return _Branch(first, min(branch.best for branch in branches.values()), automorphisms)
+
+    def _automorphism(self, branches: dict[int, _Branch], colours: list[int]) -> list[int] | None:
+        """Map the first leaf of a branch to the first leaf below a colouring, if they are equal."""
+        colours = _refine(self._neighbours, colours)
+        while tied := _tied(colours):
+            colours = _refine(self._neighbours, _individualised(colours, tied[0]))
+        leaf = self._leaf(colours)
+        for branch in branches.values():
+            if branch.first.form == leaf.form:
+                image = dict(zip(branch.first.order, leaf.order, strict=True))
+                return [image[i] for i in range(len(image))]
+        return None
+
+    def _leaf(self, colours: list[int]) -> _Leaf:
+        order = sorted(range(len(colours)), key=colours.__getitem__)
+        return _Leaf(self._adjacency[np.ix_(order, order)].tobytes(), order)
+
+
+def _tied(colours: list[int]) -> list[int]:
+    """Give the nodes of the first colour that several have; none if all differ."""
+    count = Counter(colours)
+    colour = min((c for c, n in count.items() if n > 1), default=None)
+    return [i for i, c in enumerate(colours) if c == colour]
+
+
+def _individualised(colours: list[int], node: int) -> list[int]:
+    """Put a node before the others of its colour."""
+    tied = colours[node]
+    return _ranks([(c, c == tied and i != node) for i, c in enumerate(colours)])
+
+
+def _orbits(nodes: Iterable[int], automorphisms: list[list[int]]) -> set[int]:
+    """Give everything that automorphisms map these nodes to."""
+    found = set(nodes)
+    todo = list(found)
+    while todo:
+        node = todo.pop()
+        new = {image[node] for image in automorphisms} - found
+        found |= new
+        todo += new
+    return found

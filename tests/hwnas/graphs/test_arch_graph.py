@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,57 @@ def layers(*cycles: int) -> ArchGraph:
                 adjacency[start + i, n + start + j] = 1
         start += length
     return ArchGraph((INPUT, *"a" * (2 * n), OUTPUT), adjacency)
+
+
+def parallel(branches: list[str], order: list[int]) -> ArchGraph:
+    """Make chains of operations side by side, in an order that also mixes their node numbers."""
+    chains = [branches[i] for i in order]
+    longest = max(map(len, chains))
+    places = [(depth, b) for depth in range(longest) for b in range(len(chains))]
+    places = [(depth, b) for depth, b in places if depth < len(chains[b])]
+    number = {place: i for i, place in enumerate(places, start=1)}
+    adjacency = np.zeros((len(places) + 2, len(places) + 2), dtype=np.int64)
+    for (depth, b), i in number.items():
+        adjacency[number.get((depth - 1, b), 0), i] = 1
+        if depth == len(chains[b]) - 1:
+            adjacency[i, -1] = 1
+    labels = (chains[b][depth] for depth, b in places)
+    return ArchGraph((INPUT, *labels, OUTPUT), adjacency)
+
+
+@pytest.mark.parametrize("count", [9, 30])
+@pytest.mark.parametrize("chain", ["a", "ab", "aba"])
+def test_many_identical_branches(count: int, chain: str) -> None:
+    """Trying all orders of 30 branches would take longer than the universe is old."""
+    rng = np.random.default_rng(0)
+    order = [int(i) for i in rng.permutation(count)]
+    graph = parallel([chain] * count, order)
+    moved = parallel([chain] * (count - 1) + [f"{chain}c"], order)
+    assert graph.digest() == parallel([chain] * count, order[::-1]).digest()
+    assert moved.digest() == parallel([chain] * (count - 1) + [f"{chain}c"], order[::-1]).digest()
+    assert moved.digest() != graph.digest()
+    assert graph.digest() != parallel([chain] * (count + 1), [*order, count]).digest()
+
+
+@given(st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=4), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_branches_are_a_multiset(branches: list[str], random: Any) -> None:
+    order = list(range(len(branches)))
+    random.shuffle(order)
+    assert parallel(branches, order).digest() == parallel(sorted(branches), sorted(order)).digest()
+
+
+@given(dags(largest=5, labels="a", edges=1), st.data())
+@settings(max_examples=150, deadline=None)
+def test_nodes_that_look_alike_against_all_renumberings(graph: ArchGraph, data: Any) -> None:
+    """One more edge or one less makes another graph, unless some renumbering says otherwise."""
+    v = len(graph)
+    i, j = sorted(data.draw(st.lists(st.integers(0, v - 1), min_size=2, max_size=2, unique=True)))
+    flipped = graph.adjacency.copy()
+    flipped[i, j] = 1 - flipped[i, j]
+    other = ArchGraph(graph.operations, flipped)
+    isomorphic = any(same(candidate, other) for candidate in renumberings(graph))
+    assert (graph.digest() == other.digest()) is isomorphic
 
 
 @given(dags(edges=1))
