@@ -7,12 +7,13 @@ groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs`` and ``hwnas.strategi
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from hwnas.errors import MissingDependencyError, unknown_name
+from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
 
 Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts", "predictors"]
 
@@ -128,4 +129,29 @@ def load(kind: Kind, name: str) -> Any:
         raise MissingDependencyError(
             f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not "
             f"installed: pip install it."
+        ) from error
+
+
+def make(kind: Kind, name: str, *args: Any, **settings: Any) -> Any:
+    """Make what a name stands for.
+
+    Args:
+        kind: table.
+        name: name in it.
+        args: what every component of this kind is made from.
+        settings: the component's own settings.
+
+    Raises:
+        UnknownNameError: the name is in no table.
+        InvalidValueError: the component has no such setting, or refuses its value.
+    """
+    factory = load(kind, name)
+    try:
+        inspect.signature(factory).bind(*args, **settings)
+        return factory(*args, **settings)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidValueError) or not settings:
+            raise
+        raise InvalidValueError(
+            f"`settings` of {_SINGULAR[kind]} {name!r} must be its own, but got {settings}: {error}"
         ) from error

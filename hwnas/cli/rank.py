@@ -116,7 +116,8 @@ def rank(
     from hwnas.rank_study.population import scored_sample
     from hwnas.rank_study.rows import Truth, learned_rows, score_rows
     from hwnas.ranking.published import TEST_ACCURACIES
-    from hwnas.study.configuration import Task, make_space
+    from hwnas.spaces.space_text import read_space
+    from hwnas.study.configuration import Task
     from hwnas.tasks.datasets import get_dataset
 
     _check(space, jobs, markdown and as_json)
@@ -131,7 +132,7 @@ def rank(
     datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
     truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}
-    tasks = [Task(make_space(space), d, batch, seed, data, images) for d in datasets]
+    tasks = [Task(read_space(space), d, batch, seed, data, images) for d in datasets]
     if scores is not None:
         populations = dict.fromkeys(truths, _read(scores, tasks[0], names))
     elif sample is None:

@@ -161,10 +161,11 @@ def _score_space(
 ) -> list[Row]:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
-    from hwnas.study.configuration import Task, make_space
+    from hwnas.spaces.space_text import read_space
+    from hwnas.study.configuration import Task
     from hwnas.tasks.datasets import get_dataset
 
-    task = Task(make_space(name), get_dataset(dataset), given.batch, seed, given.data, given.images)
+    task = Task(read_space(name), get_dataset(dataset), given.batch, seed, given.data, given.images)
     archs = wanted.read(task.space, seed)
     source = task.proxies(proxies)
     with ResultCache.default() as cache, ProgressBar() as bar:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from typing import Any
 
-from hwnas.errors import InvalidValueError
-from hwnas.registry import load, names
+from hwnas.files.grammar import read_component
+from hwnas.registry import make, names
 from hwnas.typing import Direction, Proxy
 
 
@@ -27,13 +26,7 @@ def make_proxy(name: str, **settings: Any) -> Proxy:
         UnknownNameError: there is no such proxy.
         InvalidValueError: the proxy has no such setting.
     """
-    factory = load("proxies", name)
-    try:
-        proxy: Proxy = factory(**settings)
-    except TypeError as error:
-        raise InvalidValueError(
-            f"`settings` of proxy {name!r} must be its own, but got {settings}: {error}"
-        ) from error
+    proxy: Proxy = make("proxies", name, **settings)
     return proxy
 
 
@@ -60,24 +53,5 @@ def proxy_direction(column: str) -> Direction:
 
 
 def _from_text(text: str) -> Proxy:
-    name, _, settings = text.partition(":")
-    return make_proxy(name, **_settings(settings, text))
-
-
-def _settings(settings: str, text: str) -> dict[str, Any]:
-    """Read ``key=value,key=value``; a bare word is a text."""
-    try:
-        call = ast.parse(f"f({settings})", mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            raise ValueError("its brackets do not match")
-        if call.args or any(keyword.arg is None for keyword in call.keywords):
-            raise ValueError("a setting has no name")
-        return {
-            str(k.arg): k.value.id if isinstance(k.value, ast.Name) else ast.literal_eval(k.value)
-            for k in call.keywords
-        }
-    except (SyntaxError, ValueError) as error:
-        raise InvalidValueError(
-            f"`proxy` must be NAME or NAME:SETTING=VALUE,…, e.g. vkdnw_entropy:batch_size=64, but "
-            f"got {text!r} ({str(error).splitlines()[0]})."
-        ) from None
+    component = read_component(text, "proxy")
+    return make_proxy(component.name, **component.settings)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hwnas import registry
+from hwnas.files.grammar import read_component
 from hwnas.strategies.ask_tell import AskTell
 from hwnas.strategies.history import History, Proposer
 from hwnas.strategies.problem import Knowledge, Problem
@@ -23,14 +24,18 @@ def make_proposer(
     """Make an algorithm.
 
     Args:
-        strategy: name of an algorithm, for its default settings, or what makes one of a problem,
-            e.g. ``functools.partial(AgeingEvolution, warm_up=64)``.
+        strategy: an algorithm as text, e.g. ``ageing-evolution:warm_up=64``, or what makes one of a
+            problem, e.g. ``functools.partial(AgeingEvolution, warm_up=64)``.
         problem: what is searched.
 
     Raises:
         UnknownNameError: no such algorithm; suggests the closest name.
         InvalidValueError: the algorithm needs knowledge that the problem has not.
     """
-    make = registry.load("strategies", strategy) if isinstance(strategy, str) else strategy
-    proposer: Proposer[Any] = make(problem)
+    if not isinstance(strategy, str):
+        return strategy(problem)
+    component = read_component(strategy, "strategy")
+    proposer: Proposer[Any] = registry.make(
+        "strategies", component.name, problem, **component.settings
+    )
     return proposer

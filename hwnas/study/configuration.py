@@ -92,12 +92,6 @@ class Task(Generic[Arch]):
         )
 
 
-def make_space(name: str, **settings: Any) -> SearchSpace[Any]:
-    """Make a search space by name."""
-    space: SearchSpace[Any] = registry.load("spaces", name)(**settings)
-    return space
-
-
 def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:
     """Draw the representatives of `n` different valid classes, or of all there are.
 

@@ -19,7 +19,8 @@ from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import notices, with_uncertainty
-from hwnas.study.configuration import Task, make_constraints, make_objectives, make_space
+from hwnas.spaces.space_text import read_space
+from hwnas.study.configuration import Task, make_constraints, make_objectives
 from hwnas.tasks.datasets import get_dataset
 from hwnas.typing import UncertainCostModel
 
@@ -236,7 +237,7 @@ def make_evaluator(
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
-    space, dataset = make_space(s.space), get_dataset(s.dataset)
+    space, dataset = read_space(s.space), get_dataset(s.dataset)
     task = Task(space, dataset, s.batch, s.seed, data_folder, s.images)
     objectives = make_objectives(task, s.objectives, s.costs, cache=cache, jobs=jobs, report=report)
     constraints = make_constraints(task, s.constraints, objectives)

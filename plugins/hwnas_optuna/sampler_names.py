@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
 from hwnas import registry
-from hwnas.errors import unknown_name
+from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.evaluator import Evaluator
+from hwnas.files.grammar import Component, read_component
 from hwnas.study.evaluated_problem import problem_of
 from hwnas_optuna.hardware_aware import HardwareAwareSampler
 from hwnas_optuna.samplers import FACTORIES, ReproducibleSampler
@@ -25,22 +28,43 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
     """Make a sampler whose study can be killed and goes on exactly.
 
     Args:
-        name: one of `sampler_names`.
+        name: one of `sampler_names`, with settings of its own after a colon, e.g.
+            ``ageing-evolution:warm_up=64`` or ``nsga2:population_size=50``.
         evaluator: what the study evaluates; its tables and bounds guide the samplers of hwnas.
         seed: user seed.
 
     Raises:
         UnknownNameError: no such sampler; suggests the closest name.
+        InvalidValueError: the sampler has no such setting.
     """
-    if name in FACTORIES:
-        return ReproducibleSampler(FACTORIES[name], seed)
-    if name not in sampler_names():
-        raise unknown_name("sampler", name, sampler_names())
+    component = read_component(name, "sampler")
+    if component.name not in sampler_names():
+        raise unknown_name("sampler", component.name, sampler_names())
+    if component.name in FACTORIES:
+        return ReproducibleSampler(_stock(component), seed)
+    if component.name == DEFAULT and component.settings:
+        raise InvalidValueError(
+            f"`sampler` {DEFAULT!r} chooses its strategy and has no settings, but got {name!r}: "
+            f"name the strategy, one of {', '.join(registry.names('strategies'))}."
+        )
     problem = problem_of(evaluator)
     return HardwareAwareSampler(
         problem.space,
-        strategy=None if name == DEFAULT else name,
+        strategy=None if component.name == DEFAULT else name,
         knowledge=problem.knowledge,
         feasible=problem.feasible,
         seed=seed,
     )
+
+
+def _stock(component: Component) -> Callable[[int], BaseSampler]:
+    """Give the factory of a stock sampler with settings, tried once."""
+    factory = partial(FACTORIES[component.name], **component.settings)
+    try:
+        factory(0)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"`settings` of sampler {component.name!r} must be those of Optuna, but got "
+            f"{dict(component.settings)}: {error}"
+        ) from error
+    return factory

@@ -18,17 +18,17 @@ POPULATION = 20
 """Population of NSGA-II, for budgets of tens to hundreds of trials."""
 
 
-def nsga2(seed: int) -> BaseSampler:
+def nsga2(seed: int, population_size: int = POPULATION, **settings: Any) -> BaseSampler:
     """Make Optuna's NSGA-II with a small population."""
-    return optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=population_size, **settings)
 
 
-def tpe(seed: int) -> BaseSampler:
+def tpe(seed: int, constant_liar: bool = True, **settings: Any) -> BaseSampler:
     """Make Optuna's TPE; trials in progress count as bad, so that a batch spreads out."""
     with warnings.catch_warnings():
         # `constant_liar` is experimental since Optuna 2.8 and unchanged.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=constant_liar, **settings)
 
 
 def random(seed: int) -> BaseSampler:

@@ -259,6 +259,13 @@ class TestParetoSet:
         # Scaled losses (0, 1), (.25, .25), (1, 0): distances 1, .35 and 1.
         assert example([[8, 40], [6, 10], [0, 0]]).knee().arch == "b"
 
+    def test_knee_is_nearest_by_the_euclidean_distance_of_scaled_losses(self) -> None:
+        # Losses of a (to maximise) and b (to minimise, a hundred times larger) as scaled: the sum
+        # would choose the last one (.64 < .70), the larger of both the fourth (.40 < .50).
+        scaled = [(0, 1), (1, 0), (0.2, 0.5), (0.4, 0.4), (0.02, 0.62)]
+        chosen = example([[-x, 100 * y] for x, y in scaled]).knee()
+        assert chosen.values == (-0.2, 50)
+
     @given(st.integers(0, 2**32 - 1))
     def test_members_dominate_the_rest_and_not_one_another(self, seed: int) -> None:
         values = np.random.default_rng(seed).integers(0, 6, size=(12, 2)).astype(float)
@@ -312,6 +319,7 @@ class TestReadSpace:
 
     def test_reads_a_registered_name(self) -> None:
         assert read_space("nasbench201") == NasBench201()
+        assert read_space("nasbench201:cells=2,channels=4") == NasBench201(channels=4, cells=2)
 
     @pytest.mark.parametrize(
         "text",
@@ -326,7 +334,7 @@ class TestReadSpace:
         ],
     )
     def test_refuses_other_texts(self, text: str) -> None:
-        with pytest.raises(InvalidValueError, match="`space` must be a registered name"):
+        with pytest.raises(InvalidValueError, match=r"`(space|settings|channels)`.* must be"):
             read_space(text)
 
     def test_suggests_a_close_name(self) -> None:
