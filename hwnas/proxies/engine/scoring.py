@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.engine.signals import OwnSignal, PassSignal, Setting
+from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.tasks.batch import Batch
@@ -62,8 +62,8 @@ def score_network(
         threads: CPU threads, during the call only.
 
     Returns:
-        The scores by the proxies' names. A proxy that is not defined for this network has NaN and
-        the reason.
+        The scores by the proxies' names. A proxy that is not defined for this network, or raises
+        anything, has NaN and the reason; the others have the values that they have without it.
 
     Raises:
         ProxyError: the network rejects such images or does not return (B, K) logits.
@@ -121,6 +121,11 @@ class _Answers:
         answer: T = value
         return answer
 
+    def move(self, start: Setting, end: Signal[Any], seconds: float) -> None:
+        """Count seconds of a pass as those of one of its signals."""
+        self.seconds[start] -= seconds
+        self.seconds[end] = self.seconds.get(end, 0.0) + seconds
+
     def share(self, used: set[Signal[Any] | Setting | None]) -> float:
         """Give the share of the seconds of one of those who use these items."""
         return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
@@ -137,7 +142,7 @@ def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
     answers = _Answers(users=Counter(item for proxy in proxies for item in _work(subject, proxy)))
     if None in answers.users:
         with _timed(answers, None):
-            _ = subject.num_classes  # fails here, for all proxies, if the network is unusable
+            subject.check()  # fails here, for all proxies, if the network is unusable
     signals = list(dict.fromkeys(signal for proxy in proxies for signal in proxy.needs))
     passes: dict[Setting, list[PassSignal[Any]]] = {}
     for signal in signals:
@@ -151,7 +156,7 @@ def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
                 f"`needs` must hold OwnSignal or PassSignal requests, but got {signal!r}."
             )
     for setting, members in passes.items():
-        _run_pass(subject, setting, members, answers)
+        _serve(subject, setting, members, answers)
     return answers
 
 
@@ -159,46 +164,87 @@ def _attempt(subject: Subject, signal: OwnSignal[Any]) -> Any:
     try:
         torch.default_generator.manual_seed(derive_seed(subject.seed, "own", signal))
         return signal.measure(subject)
-    except InvalidValueError:
-        raise
+    except Exception as error:  # whatever the user's network or a signal raises
+        return _as_proxy_error(error)
+
+
+def _serve(
+    subject: Subject, setting: Setting, signals: Sequence[PassSignal[Any]], answers: _Answers
+) -> None:
+    """Answer all signals by one forward pass; those that it failed for, by a pass each.
+
+    A pass that collects nothing tells a failure of the network, which is all signals', from one of
+    a collector.
+    """
+    again = _run_pass(subject, setting, signals, answers)
+    if len(signals) == 1 or not again:
+        return
+    failure = _failure_of_network(subject, setting, answers)
+    for signal in again:
+        if failure is not None:
+            answers.values[signal] = failure
+        else:
+            _run_pass(subject, setting, [signal], answers)
+
+
+def _failure_of_network(subject: Subject, setting: Setting, answers: _Answers) -> ProxyError | None:
+    try:
+        with _timed(answers, setting):
+            _forward(subject, setting, [])
     except Exception as error:  # whatever the user's network raises
         return _as_proxy_error(error)
+    return None
 
 
 def _run_pass(
     subject: Subject, setting: Setting, signals: Sequence[PassSignal[Any]], answers: _Answers
-) -> None:
-    """Run one forward pass for all signals; a failing pass is each signal's failure."""
+) -> list[PassSignal[Any]]:
+    """Run one forward pass for all signals; give those whose failure may be another's doing."""
+    collectors: dict[PassSignal[Any], Collector[Any]] = {}
+    for signal in signals:
+        with _timed(answers, signal):
+            try:
+                collectors[signal] = signal.collector(subject)
+            except Exception as error:  # whatever a signal raises
+                answers.values[signal] = _as_proxy_error(error)
+    if not collectors:
+        return []
     try:
         with _timed(answers, setting):
-            network, (images, _) = subject.network(setting), subject.input(setting)
-            collectors = {signal: signal.collector(subject) for signal in signals}
-            torch.default_generator.manual_seed(derive_seed(subject.seed, "pass", setting))
-            with ExitStack() as stack:
-                for collector in collectors.values():
-                    stack.enter_context(collector.watch(network, images))
-                logits = network(images)
-            if not logits.isfinite().all():
-                raise ProxyError("The output of the network is not finite.")
-            answers.seconds[setting] = -sum(c.seconds for c in collectors.values())
-    except InvalidValueError:
-        raise
-    except Exception as error:  # whatever the user's network raises
-        answers.values.update(dict.fromkeys(signals, _as_proxy_error(error)))
-        return
+            logits = _forward(subject, setting, list(collectors.values()))
+    except Exception as error:  # whatever the user's network or a collector raises
+        answers.values.update(dict.fromkeys(collectors, _as_proxy_error(error)))
+        return list(collectors)
+    again = []
     for signal, collector in collectors.items():
-        answers.seconds[signal] = collector.seconds
+        answers.move(setting, signal, collector.seconds)
         with _timed(answers, signal):
             try:
                 answers.values[signal] = collector.finish(logits)
-            except (ProxyError, RuntimeError) as error:
+            except Exception as error:  # e.g. of a backward pass
                 answers.values[signal] = _as_proxy_error(error)
+                if not isinstance(error, ProxyError):
+                    again.append(signal)
+    return again
+
+
+def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[Any]]) -> Tensor:
+    network, (images, _) = subject.network(setting), subject.input(setting)
+    torch.default_generator.manual_seed(derive_seed(subject.seed, "pass", setting))
+    with ExitStack() as stack:
+        for collector in collectors:
+            stack.enter_context(collector.watch(network, images))
+        logits: Tensor = network(images)
+    if not logits.isfinite().all():
+        raise ProxyError("The output of the network is not finite.")
+    return logits
 
 
 def _as_proxy_error(error: Exception) -> ProxyError:
     if isinstance(error, ProxyError):
         return error
-    return ProxyError(f"The network raised {type(error).__name__}: {error}")
+    text = " ".join(str(error).split())
+    return ProxyError(f"Running the network raised {type(error).__name__}: {text}")
 
 
 @contextmanager
@@ -219,4 +265,6 @@ def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | No
             value, error = math.nan, f"{proxy.name} is not finite for this network."
     except ProxyError as failure:
         value, error = math.nan, str(failure)
+    except Exception as failure:  # whatever somebody's formula raises
+        value, error = math.nan, f"{proxy.name} raised {type(failure).__name__}: {failure}"
     return ProxyScore(value, time.perf_counter() - start + answers.share(used), error)

@@ -113,13 +113,23 @@ class Subject:
         labels = batch.labels
         if labels is None:
             labels = random_labels(size, self.num_classes, self.generator("labels", part))
-        elif not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
-            raise InvalidValueError(
-                f"`batch.labels` must be in 0..{self.num_classes - 1}, the classes of the network, "
-                f"but got {int(labels.min())}..{int(labels.max())}."
-            )
         images = batch.images.detach().to("cpu", torch.float32)
         return images.clone(memory_format=self._layout), labels.to("cpu", torch.int64)
+
+    def check(self) -> None:
+        """Check that the network can be run, and that it has the batch's classes.
+
+        Raises:
+            ProxyError: the network rejects such images, or its output is not (B, K) logits.
+            InvalidValueError: a label is not one of the network's classes.
+        """
+        classes = self.num_classes
+        labels = None if self.batch is None else self.batch.labels
+        if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise InvalidValueError(
+                f"`batch.labels` must be in 0..{classes - 1}, the classes of the network, but got "
+                f"{int(labels.min())}..{int(labels.max())}."
+            )
 
     @property
     def num_classes(self) -> int:
