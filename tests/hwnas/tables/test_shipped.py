@@ -168,7 +168,12 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
     computed = fresh.compute(SPACE.parse(found.archs[row]), names)
     for name in names:
         expected = found.columns[name][row]
-        np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
+        # The lowest decile of this spectrum is rounding noise of the processor at hand: 1e-32 where
+        # the highest one is 1e3.
+        noise = 1e-30 * abs(found.columns["fim_decile.9"][row]) if "fim_decile" in name else 0
+        np.testing.assert_allclose(
+            computed[name].value, expected, rtol=1e-3, atol=noise, err_msg=name
+        )
 
 
 def test_both_shipped_files_have_the_same_rows() -> None:
