@@ -11,14 +11,17 @@ import re
 from pathlib import Path
 
 from hwnas.data.catalogue import published, require
+from hwnas.data.checks import damaged, numbers
 from hwnas.data.safe_pickle import load_pickle
-from hwnas.errors import DataFormatError, unknown_name
+from hwnas.errors import unknown_name
 from hwnas.spaces.nasbench201 import EDGES, Cell
 from hwnas.typing import DeviceKey
 
 # Operation numbers of the files; their edges stand in the order of the architecture string.
 _OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_NUMBERS = set(range(len(_OPERATIONS)))
 _MS = 1e3
+_DATA = "brp-nas"
 
 
 def brp_nas_devices() -> tuple[str, ...]:
@@ -52,24 +55,16 @@ def brp_nas_latencies(device: str, folder: Path | None = None) -> dict[Cell, flo
     Raises:
         UnknownNameError: no such device.
         DataNotFoundError: the file is absent.
-        DataFormatError: the file is not a dictionary from cells to positive numbers.
+        DataFormatError: the file is not a dictionary from cells to positive, finite numbers.
     """
     path = require(brp_nas_file(device), folder)
     content = load_pickle(path)
-    try:
-        latency_ms = {_cell(numbers): _MS * float(s) for numbers, s in content.items()}
-        if not all(value > 0 for value in latency_ms.values()):
-            raise ValueError("a latency is not positive")
-    except (AttributeError, TypeError, ValueError, IndexError) as error:
-        raise DataFormatError(
-            f"`{path}` must be a dictionary from tuples of {len(EDGES)} operation numbers to "
-            f"positive seconds, but reading it failed ({error}): check it with "
-            f"`hwnas data verify brp-nas`."
-        ) from error
-    return latency_ms
-
-
-def _cell(numbers: tuple[int, ...]) -> Cell:
-    if min(numbers) < 0:
-        raise ValueError("an operation number is negative")
-    return Cell(tuple(_OPERATIONS[i] for i in numbers))
+    what = f"a dictionary from tuples of {len(EDGES)} operation numbers to seconds"
+    if not isinstance(content, dict):
+        raise damaged(path, what, f"a {type(content).__name__}", _DATA)
+    for row, key in enumerate(content, start=1):
+        if not (isinstance(key, tuple) and len(key) == len(EDGES) and set(key) <= _NUMBERS):
+            raise damaged(path, what, f"{key!r} in row {row}", _DATA)
+    seconds = numbers(list(content.values()), path, "seconds", _DATA)
+    cells = (Cell(tuple(_OPERATIONS[i] for i in key)) for key in content)
+    return dict(zip(cells, (_MS * seconds).tolist(), strict=True))

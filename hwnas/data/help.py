@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwnas.data.catalogue import published, require
+from hwnas.data.checks import damaged, numbers
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.data.safe_pickle import load_torch
-from hwnas.errors import DataFormatError, unknown_name
+from hwnas.errors import unknown_name
 from hwnas.spaces.fbnet import OPERATIONS, FBNet, FBNetArch
 from hwnas.spaces.mobilenetv3 import DEPTHS, Layer, MobileNetV3, MobileNetV3Arch
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.typing import DeviceKey, FloatArray, SearchSpace
 
+_DATA = "help"
 REFERENCES = 10
 """Architectures whose latencies describe a device."""
 
@@ -113,9 +113,9 @@ def help_references(space: str, folder: Path | None = None) -> tuple[int, ...]:
     """Read which ten architectures describe a device, as numbers of `help_archs`."""
     path = require(f"help/{_part(space).folder}/hardware_embedding_index.pt", folder)
     found = load_torch(path)
-    if not isinstance(found, list) or len(found) != REFERENCES:
-        raise _damaged(path, f"a list of {REFERENCES} numbers")
-    return tuple(int(index) for index in found)
+    if not isinstance(found, list) or len(found) != REFERENCES or not all(map(_is_index, found)):
+        raise damaged(path, f"a list of {REFERENCES} numbers of architectures", repr(found), _DATA)
+    return tuple(found)
 
 
 def help_latency_file(space: str, device: str) -> str:
@@ -140,16 +140,10 @@ def help_latencies(space: str, device: str, folder: Path | None = None) -> Float
     Raises:
         UnknownNameError: no such space or device.
         DataNotFoundError: the file is absent.
-        DataFormatError: the file is not a list of positive numbers.
+        DataFormatError: the file is not a list of positive, finite numbers.
     """
     path = require(help_latency_file(space, device), folder)
-    try:
-        latency_ms = np.array(load_torch(path), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise _damaged(path, "a list of numbers") from error
-    if latency_ms.ndim != 1 or not (latency_ms > 0).all():
-        raise _damaged(path, "a list of positive numbers")
-    return latency_ms
+    return numbers(load_torch(path), path, "latency_ms", _DATA)
 
 
 def help_device_key(device: str) -> DeviceKey:
@@ -165,28 +159,50 @@ def _cells(folder: Path | None) -> Sequence[Any]:
 
 def _fbnet(folder: Path | None) -> Sequence[Any]:
     path = require("help/fbnet/arch.pt", folder)
-    try:
-        numbers = np.array(load_torch(path), dtype=np.intp)
-        return [FBNetArch(tuple(OPERATIONS[i] for i in row)) for row in numbers.tolist()]
-    except (TypeError, ValueError, IndexError) as error:
-        raise _damaged(path, f"lists of 22 operation numbers ({error})") from error
+    return _archs(path, load_torch(path), "a list of lists of 22 operation numbers", _fbnet_arch)
+
+
+def _fbnet_arch(numbers: Any) -> FBNetArch:
+    if not isinstance(numbers, list) or not all(map(_is_index, numbers)):
+        raise TypeError
+    return FBNetArch(tuple(OPERATIONS[i] for i in numbers))
 
 
 def _mobilenetv3(folder: Path | None) -> Sequence[Any]:
-    path = require("help/ofa/ofa_archs.pt", folder)
-    try:
-        return [_ofa_arch(entry) for entry in load_torch(path)["arch"]]
-    except (TypeError, ValueError, KeyError) as error:
-        raise _damaged(path, f"architectures with ks, e, d and r ({error})") from error
+    path, what = require("help/ofa/ofa_archs.pt", folder), "architectures with ks, e, d and r"
+    content = load_torch(path)
+    if not isinstance(content, dict):
+        raise damaged(path, what, f"a {type(content).__name__}", _DATA)
+    return _archs(path, content.get("arch"), what, _ofa_arch)
 
 
-def _ofa_arch(entry: Mapping[str, Any]) -> MobileNetV3Arch:
+def _ofa_arch(entry: Any) -> MobileNetV3Arch:
     """Drop the layers beyond each depth, which are listed with choices that mean nothing."""
-    layers = [Layer(int(k), int(e)) for k, e in zip(entry["ks"], entry["e"], strict=True)]
-    most = max(DEPTHS)
-    starts = range(0, len(layers), most)
-    stages = zip(starts, entry["d"], strict=True)
+    kernels, expansions, depths = (entry[name] for name in ("ks", "e", "d"))
+    if not all(_is_index(n) for n in (*kernels, *expansions, *depths, int(entry["r"]))):
+        raise TypeError
+    layers = [Layer(k, e) for k, e in zip(kernels, expansions, strict=True)]
+    stages = zip(range(0, len(layers), max(DEPTHS)), depths, strict=True)
     return MobileNetV3Arch(int(entry["r"]), tuple(tuple(layers[s : s + d]) for s, d in stages))
+
+
+def _archs(
+    path: Path, entries: Any, what: str, read: Callable[[Any], Any]
+) -> Sequence[FBNetArch] | Sequence[MobileNetV3Arch]:
+    """Read each entry of a list; what is no architecture is named by its row."""
+    if not isinstance(entries, list):
+        raise damaged(path, what, f"a {type(entries).__name__}", _DATA)
+    found = []
+    for row, entry in enumerate(entries, start=1):
+        try:
+            found.append(read(entry))
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            raise damaged(path, what, f"something else in row {row} ({error})", _DATA) from error
+    return found
+
+
+def _is_index(value: Any) -> bool:
+    return type(value) is int and value >= 0
 
 
 _PARTS: Mapping[str, _Part] = {
@@ -201,10 +217,3 @@ def _part(space: str) -> _Part:
     if space not in _PARTS:
         raise unknown_name("space", space, _PARTS)
     return _PARTS[space]
-
-
-def _damaged(path: Path, content: str) -> DataFormatError:
-    return DataFormatError(
-        f"`{path}` must hold {content}, but holds something else: check it with "
-        f"`hwnas data verify help`."
-    )

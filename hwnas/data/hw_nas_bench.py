@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.data.catalogue import find, require, sha256
+from hwnas.data.checks import is_number, require_costs, require_whole_csv
 from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
@@ -41,7 +42,8 @@ COLUMNS = (
 )
 PICKLE = "hw_nas_bench/HW-NAS-Bench-v1_0.pickle"
 
-_NO_VALUE = -1.0
+# The Edge TPU ran some cells only.
+_NO_VALUE, _WITH_GAPS = -1.0, "edgetpu_latency"
 _CELLS = len(OPERATIONS) ** len(EDGES)
 # NASLib's numbers of the operations and its order of the edges, as the column `net` uses them.
 _NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -130,8 +132,12 @@ def _read(path: Path, dataset: str, changed: int, size: int) -> HwTable:
     if len(np.unique(codes)) != len(codes):
         raise _damaged(path, "a cell occurs twice")
     if np.isnan(values).any():
-        raise _damaged(path, "a value is missing")
-    return HwTable(path, sha256(path), np.where(values == _NO_VALUE, np.nan, values), rows)
+        row, column = np.argwhere(np.isnan(values))[0].tolist()
+        raise _damaged(path, f"a value is missing in row {row + 1}, column {COLUMNS[column]!r}")
+    tpu = values[:, COLUMNS.index(_WITH_GAPS)]
+    tpu[tpu == _NO_VALUE] = np.nan
+    require_costs(values, COLUMNS, path, "hw-nas-bench")
+    return HwTable(path, sha256(path), values, rows)
 
 
 def _damaged(path: Path, reason: str) -> DataFormatError:
@@ -144,15 +150,12 @@ def _damaged(path: Path, reason: str) -> DataFormatError:
 def _read_csv(path: Path) -> tuple[IntArray, FloatArray]:
     import pandas as pd
 
+    require_whole_csv(path, "hw-nas-bench")
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, np.float64))
-        nets, values = frame["net"], frame[list(COLUMNS)].to_numpy(np.float64)
+        nets, values = frame["net"], frame[list(COLUMNS)].to_numpy(np.float64, copy=True)
     except (ValueError, KeyError, UnicodeDecodeError) as error:
         raise _damaged(path, f"reading it failed ({error})") from error
-    with path.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        if stream.read() != b"\n":
-            raise _damaged(path, "its last line is cut off")
     return _naslib_codes(path, nets), values
 
 
@@ -173,11 +176,27 @@ def _read_pickle(path: Path, dataset: str) -> tuple[IntArray, FloatArray]:
         part: Mapping[str, Any] = content["nasbench201"][dataset]
         config = part["config"]
         indices = sorted(config) if isinstance(config, Mapping) else range(len(config))
-        cells = [parse_cell(config[i]["arch_str"]) for i in indices]
-        values = np.array([[part[c][i] for i in indices] for c in COLUMNS], dtype=np.float64).T
+        cells = [parse_cell(_text(config[i]["arch_str"])) for i in indices]
+        columns = [[part[column][i] for i in indices] for column in COLUMNS]
         lengths = {len(part[column]) for column in COLUMNS}
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(path, f"its layout is another one ({error!r})") from error
     if lengths != {len(cells)}:
         raise _damaged(path, f"it has {sorted(lengths)} values for {len(cells)} cells")
-    return _codes(cells), values
+    return _codes(cells), np.array(
+        [_column(path, *c) for c in zip(columns, COLUMNS, strict=True)]
+    ).T
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _column(path: Path, values: list[Any], name: str) -> FloatArray:
+    """Give the `(n,)` numbers of a column, whatever they are."""
+    for row, value in enumerate(values, start=1):
+        if not is_number(value):
+            raise _damaged(path, f"row {row}, column {name!r} has {value!r}")
+    return np.array(values, dtype=np.float64)

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hwnas.data.catalogue import find, require, sha256
+from hwnas.data.checks import is_number
 from hwnas.data.help import help_archs, help_latencies, help_latency_file
 from hwnas.data.hw_nas_bench import PICKLE
 from hwnas.data.safe_pickle import load_pickle
@@ -129,10 +131,10 @@ def _from_pickle(path: Path, dataset: str, column: str, changed: int) -> FBNetTa
     del changed
     setting, side, classes = _SETTINGS[dataset]
     try:
-        costs: Mapping[str, float] = load_pickle(path)["fbnet"][column]
+        costs: Mapping[str, Any] = load_pickle(path)["fbnet"][column]
         fixed = [_value(costs, key) for key in _fixed_keys(setting, side, classes)]
         layers = [[_value(costs, key) for key in keys] for keys in _layer_keys(setting, side)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataFormatError(
             f"`{path}` must be the official file of HW-NAS-Bench v1.0, but its layout is another "
             f"one ({error!r}): fetch it again."
@@ -144,9 +146,12 @@ def _from_pickle(path: Path, dataset: str, column: str, changed: int) -> FBNetTa
     return FBNetTable(path, sha256(path), float(np.sum(fixed)), np.array(layers))
 
 
-def _value(costs: Mapping[str, float], key: str) -> float:
-    value = float(costs.get(key, np.nan))
-    return np.nan if value == _NO_VALUE else value
+def _value(costs: Mapping[str, Any], key: str) -> float:
+    """Give a cost, which may be zero (skipping costs nothing), or NaN where there is none."""
+    value = costs.get(key, _NO_VALUE)
+    if not is_number(value) or not (0 <= value < np.inf or value == _NO_VALUE):
+        raise ValueError(f"{key} costs {value!r}")
+    return np.nan if value == _NO_VALUE else float(value)
 
 
 def _fixed_keys(setting: Setting, side: int, classes: int) -> list[str]:

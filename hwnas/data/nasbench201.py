@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from hwnas.data.catalogue import find, require
-from hwnas.data.safe_pickle import load_pickle
+from hwnas.data.checks import damaged, numbers, require_whole_csv
+from hwnas.data.safe_pickle import load_pickle, load_torch
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
 from hwnas.tasks.datasets import get_dataset
@@ -106,8 +107,13 @@ def accuracies(
     if split == "full-test" and name == "cifar10":
         return _full_test(folder)
     column = "validation accuracy" if split == "validation" else "test accuracy"
-    frame = _read_csv(require(_csv(name), folder), ("arch str", column))
-    return dict(zip(frame["arch str"], frame[column].astype(float), strict=True))
+    path = require(_csv(name), folder)
+    frame = _read_csv(path, ("arch str", column))
+    percent = numbers(frame[column].tolist(), path, column, "nasbench201", percent=True)
+    texts = frame["arch str"].tolist()
+    if len(set(map(parse_cell, map(str, texts)))) != SIZE:
+        raise damaged(path, f"{SIZE} different cells", "some twice", "nasbench201")
+    return dict(zip(texts, percent.tolist(), strict=True))
 
 
 def _full_test(folder: Path | None) -> dict[str, float]:
@@ -118,8 +124,8 @@ def _full_test(folder: Path | None) -> dict[str, float]:
             f"`{path}` must be a list of {SIZE} accuracies: check it with `hwnas data verify "
             f"nasbench201-robot`."
         )
-    cells = OfficialIndex.load(folder).cells
-    return {str(cell): float(value) for cell, value in zip(cells, values, strict=True)}
+    percent = numbers(values, path, "test accuracy", "nasbench201-robot", percent=True).tolist()
+    return dict(zip(map(str, OfficialIndex.load(folder).cells), percent, strict=True))
 
 
 def _csv(dataset: str) -> str:
@@ -129,6 +135,7 @@ def _csv(dataset: str) -> str:
 def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     import pandas as pd
 
+    require_whole_csv(path, "nasbench201")
     try:
         frame = pd.read_csv(path, usecols=list(columns))
     except (ValueError, UnicodeDecodeError) as error:
@@ -161,13 +168,7 @@ def _numbered_strings(path: Path) -> Mapping[int, str]:
     if path.suffix == ".csv":
         frame = _read_csv(path, ("file id", "arch str"))
         return dict(zip(frame["file id"].tolist(), frame["arch str"].tolist(), strict=True))
-    import torch
-
-    try:
-        numbers: Mapping[str, int] = torch.load(path, weights_only=True)
-        return {index: text for text, index in numbers.items()}
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise DataFormatError(
-            f"`{path}` must be a table of architecture strings, but reading it failed: "
-            f"{type(error).__name__}. Check it with `hwnas data verify help`."
-        ) from error
+    found = load_torch(path)
+    if not isinstance(found, dict) or not all(type(i) is int for i in found.values()):
+        raise damaged(path, "a number of each architecture string", "something else", "help")
+    return {index: text for text, index in found.items()}

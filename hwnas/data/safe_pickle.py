@@ -1,110 +1,497 @@
 """Reading published pickles and PyTorch files without running what they hold.
 
-A pickle names the functions that rebuild its objects. Only those of plain numpy numbers and
-arrays are admitted here, and in a PyTorch file those of tensors; any other name is refused before
-it is imported.
+A pickle is a program for a stack machine that may call anything. The machine here knows the
+instructions of protocols 2 to 4 that published files use, and calls nothing: plain values are
+Python's, numpy's scalars and arrays are built from an exact list of number formats, and instances
+of classes that a caller expects are records of what was pickled. Everything else is refused.
+
+What a file can take is bounded by its size: each instruction makes one small object, texts and
+arrays have the length of the bytes at hand, and what holds itself, is nested deep or repeats its
+parts without end is refused before anyone walks through it.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
 from hwnas.errors import DataFormatError
 
-Admitted = Mapping[tuple[str, str], Any]
-"""What a pickle may name: (module, name) -> the object it gets."""
+LARGEST_FILE = 256 << 20
+"""Bytes of the largest file that is read; the largest published one has less than half of it."""
+_MOST_INSTRUCTIONS = 20_000_000
+_DEEPEST = 24
+_LARGEST_STRUCTURE = 1 << 10
+_Order = Literal["<", ">", "|", "="]
+_ORDERS: dict[str, _Order] = {"<": "<", ">": ">", "|": "|", "=": "="}
+_FORMATS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """Do what `_codecs.encode` is called for in old pickles, and nothing else."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"the encoding {encoding!r} is not admitted")
-    return text.encode("latin-1")
+class Name(NamedTuple):
+    """What a pickle refers to: a module and a name in it."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
 
 
-def _numbers() -> Admitted:
-    multiarray = np._core.multiarray  # type: ignore[attr-defined]
-    table: dict[tuple[str, str], Any] = {
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        ("_codecs", "encode"): _latin1,
-    }
-    for package in ("numpy.core", "numpy._core"):
-        for name in ("scalar", "_reconstruct"):
-            table[f"{package}.multiarray", name] = getattr(multiarray, name)
-    return table
+@dataclass(eq=False)
+class Recorded:
+    """Stands for an instance of a class: what it was called with, and its attributes."""
+
+    of: Name
+    args: tuple[Any, ...]
+    state: dict[str, Any] = field(default_factory=dict)
 
 
-ADMITTED = _numbers()
-"""What every pickle may name."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: BinaryIO, admitted: Admitted) -> None:
-        super().__init__(stream)
-        self._admitted = admitted
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        """Give an admitted object; every other name is refused."""
-        try:
-            return self._admitted[module_name, global_name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f"it names {module_name}.{global_name}, which is not admitted"
-            ) from None
-
-
-def load_pickle(path: Path, stand_ins: Admitted | None = None) -> Any:
+def load_pickle(path: Path, classes: Collection[tuple[str, str]] = ()) -> Any:
     """Read a pickle of plain values and numpy numbers.
 
     Args:
         path: the file.
-        stand_ins: what further names get, e.g. a class that only keeps what was pickled.
+        classes: (module, name) of classes whose instances are `Recorded`.
 
     Returns:
-        Its object: built-in containers, texts, numbers, numpy scalars and arrays.
+        Its object: lists, tuples, dicts, texts, bytes, numbers, numpy scalars and arrays.
 
     Raises:
-        DataFormatError: the file is empty, cut off or no pickle, or names anything else than
-            numpy's numbers and arrays.
+        DataFormatError: the file is empty, cut off, too large or no pickle, or has anything else.
     """
-    with path.open("rb") as stream:
-        try:
-            return _Unpickler(stream, {**ADMITTED, **(stand_ins or {})}).load()
-        except Exception as error:  # a damaged pickle can raise nearly anything
-            raise DataFormatError(
-                f"`{path}` must be a complete pickle of plain numbers, but reading it failed: "
-                f"{error or type(error).__name__}. Fetch the file again."
-            ) from error
+    try:
+        return _Machine(_content(path), classes).run()
+    except (OSError, _RefusedError) as error:
+        raise _refusal(path, "pickle", error) from error
 
 
 def load_torch(path: Path) -> Any:
-    """Read a PyTorch file of plain values, numpy numbers and tensors.
+    """Read a PyTorch file of plain values and numpy numbers; tensors are refused.
 
     Args:
         path: the file.
 
     Returns:
-        Its object, as `load_pickle` gives it, with tensors on the CPU.
+        Its object, as `load_pickle` gives it.
 
     Raises:
-        DataFormatError: the file is empty, cut off or no such file, or names anything else.
+        DataFormatError: the file is empty, cut off, too large or no such file, or has anything
+            else.
     """
-    import torch
-
-    kinds = {type(np.dtype(kind)) for kind in (np.int64, np.float64)}
-    named = [(value, f"{module}.{name}") for (module, name), value in ADMITTED.items()]
     try:
-        with torch.serialization.safe_globals([*named, *kinds]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise nearly anything
-        reason = (str(error) or type(error).__name__).partition("\n")[0]
-        raise DataFormatError(
-            f"`{path}` must be a complete PyTorch file of plain numbers, but reading it failed: "
-            f"{reason} Fetch the file again."
-        ) from error
+        return _Machine(_pickle_of_torch(path), ()).run()
+    except (OSError, _RefusedError) as error:
+        raise _refusal(path, "PyTorch file", error) from error
+
+
+class _RefusedError(Exception):
+    """A file is not admitted; the text says why."""
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise _RefusedError(reason)
+
+
+def _refusal(path: Path, kind: str, error: Exception) -> DataFormatError:
+    return DataFormatError(
+        f"`{path}` must be a complete {kind} of plain numbers, but reading it failed: {error}. "
+        f"Fetch the file again."
+    )
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_FILE:
+        _refuse(f"it has more than {LARGEST_FILE} bytes")
+    return path.read_bytes()
+
+
+def _pickle_of_torch(path: Path) -> bytes:
+    """Give the pickle in a PyTorch file, a zip archive of members that are not compressed."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(_content(path))) as archive:
+            found = [m for m in archive.infolist() if m.filename.endswith("/data.pkl")]
+            if len(found) != 1 or found[0].compress_type != zipfile.ZIP_STORED:
+                _refuse("it must have one data.pkl that is not compressed")
+            return archive.read(found[0])
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        _refuse(str(error) or type(error).__name__)
+
+
+class _Dtype:
+    """A number format, and for structures the state that names their fields."""
+
+    def __init__(self, code: Any) -> None:
+        if type(code) is not str:
+            _refuse("a number format is no text")
+        self.code: str = code
+        self.order: _Order = "="
+        self.fields: tuple[Any, ...] | None = None
+        self._plain: np.dtype[Any] | None = None
+
+    def build(self, state: Any) -> None:
+        """Take ``(version, byte order, None, names, fields, size, alignment, ...)``."""
+        if not isinstance(state, tuple) or len(state) < 7 or type(state[1]) is not str:
+            _refuse("a number format has an unknown state")
+        if state[1] not in _ORDERS:
+            _refuse(f"the byte order {state[1]!r} is not admitted")
+        self.order, self._plain = _ORDERS[state[1]], None
+        self.fields = state[3:6] if state[3] is not None else None
+
+    def plain(self) -> np.dtype[Any]:
+        """Give the format of one number."""
+        if self._plain is None:
+            if self.code not in _FORMATS or self.fields is not None:
+                _refuse(f"the number format {self.code!r} is not admitted")
+            self._plain = np.dtype(self.code).newbyteorder(self.order)
+        return self._plain
+
+    def any(self) -> np.dtype[Any]:
+        """Give the format of a number or a structure of numbers."""
+        return self.plain() if self.fields is None else _structure(*self.fields)
+
+
+def _structure(names: Any, fields: Any, size: Any) -> np.dtype[Any]:
+    """Build the format of a structure of numbers that lie within its `size` bytes."""
+    if type(names) is not tuple or not all(type(name) is str for name in names):
+        _refuse("a structure has names that are no texts")
+    if type(fields) is not dict or set(names) != set(fields):
+        _refuse("a structure has other fields than names")
+    if type(size) is not int or not 0 < size <= _LARGEST_STRUCTURE:
+        _refuse("a structure has a size that is not admitted")
+    formats, offsets = [], []
+    for name in names:
+        entry = fields[name]
+        if not isinstance(entry, tuple) or len(entry) < 2:
+            _refuse("a field of a structure is not admitted")
+        kind, offset = entry[:2]
+        dtype = kind.plain() if isinstance(kind, _Dtype) else _refuse("a field has no format")
+        if type(offset) is not int or not 0 <= offset <= size - dtype.itemsize:
+            _refuse("a field lies outside of its structure")
+        formats.append(dtype)
+        offsets.append(offset)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+class _Array:
+    """An array whose content has not come yet."""
+
+    value: np.ndarray[Any, np.dtype[Any]] | None = None
+
+    def build(self, state: Any) -> np.ndarray[Any, np.dtype[Any]]:
+        """Take ``(version, shape, format, whether columns come first, bytes)``."""
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
+            _refuse("an array has an unknown state")
+        _, shape, kind, columns_first, raw = state
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            _refuse("an array has a shape that is not admitted")
+        dtype = kind.any()
+        if len(shape) > 8 or type(raw) is not bytes:
+            _refuse("an array has no bytes, or more than 8 dimensions")
+        if 0 in shape or len(raw) != math.prod(shape) * dtype.itemsize:
+            _refuse(f"an array of shape {shape} has {len(raw)} bytes")
+        order: Literal["F", "C"] = "F" if columns_first is True else "C"
+        self.value = np.frombuffer(raw, dtype).reshape(shape, order=order).copy(order=order)
+        return self.value
+
+
+_DTYPE, _NDARRAY, _ENCODE = (
+    Name("numpy", "dtype"),
+    Name("numpy", "ndarray"),
+    Name("_codecs", "encode"),
+)
+_PACKAGES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_SCALARS = {Name(package, "scalar") for package in _PACKAGES}
+_ARRAYS = {Name(package, "_reconstruct") for package in _PACKAGES}
+_ADMITTED = {_DTYPE, _NDARRAY, _ENCODE} | _SCALARS | _ARRAYS
+
+
+class _Machine:
+    """Runs the instructions of one pickle."""
+
+    def __init__(self, data: bytes, classes: Collection[tuple[str, str]]) -> None:
+        self._data, self._at = data, 0
+        self._stack: list[Any] = []
+        self._marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        self._classes = {Name(*name) for name in classes}
+
+    def run(self) -> Any:
+        """Give the object; refuses all that is left over or not admitted."""
+        data = self._data
+        if data[:1] != b"\x80":
+            _refuse("it is no pickle of protocol 2 to 4, which is admitted alone")
+        try:
+            for _ in range(_MOST_INSTRUCTIONS):
+                code = data[self._at]
+                self._at += 1
+                if code == _STOP:
+                    return self._end()
+                _INSTRUCTIONS[code](self)
+        except KeyError:
+            _refuse(f"its instruction {code:#04x} at byte {self._at - 1} is not admitted")
+        except (IndexError, struct.error):
+            _refuse("it is cut off, or no pickle")
+        except UnicodeDecodeError as error:
+            _refuse(f"a text is damaged ({error})")
+        _refuse(f"it has more than {_MOST_INSTRUCTIONS} instructions")
+
+    def _end(self) -> Any:
+        if self._at != len(self._data) or self._marks or len(self._stack) != 1:
+            _refuse("it has more than one object")
+        _measure(self._stack[0])
+        return self._stack[0]
+
+    def take(self, n: int) -> bytes:
+        """Give the next `n` bytes."""
+        start, self._at = self._at, self._at + n
+        if self._at > len(self._data):
+            raise IndexError
+        return self._data[start : self._at]
+
+    def number(self, layout: struct.Struct) -> Any:
+        """Give the next number."""
+        (value,) = layout.unpack_from(self._data, self._at)
+        self._at += layout.size
+        return value
+
+    def line(self) -> str:
+        """Give the text up to the end of the line."""
+        end = self._data.find(b"\n", self._at, self._at + 200)
+        if end < 0:
+            raise IndexError
+        return self.take(end + 1 - self._at)[:-1].decode()
+
+    def push(self, value: Any) -> None:
+        """Put a value on the stack."""
+        self._stack.append(value)
+
+    def pop(self) -> Any:
+        """Take the last value from the stack."""
+        return self._stack.pop()
+
+    def mark(self) -> None:
+        """Begin a list of values."""
+        self._marks.append(self._stack)
+        self._stack = []
+
+    def items(self) -> list[Any]:
+        """Give the values since the last mark."""
+        items, self._stack = self._stack, self._marks.pop()
+        return items
+
+    def remember(self, index: int) -> None:
+        """Keep the last value."""
+        self._memo[index] = self._stack[-1]
+
+    def remember_next(self) -> None:
+        """Keep the last value under the next number."""
+        self.remember(len(self._memo))
+
+    def recall(self, index: int) -> None:
+        """Push a value that was kept."""
+        if index not in self._memo:
+            _refuse("it refers to what it does not have")
+        value = self._memo[index]
+        self.push(value.value if type(value) is _Array else value)
+
+    def extend(self, items: list[Any]) -> None:
+        """Add to the list on the stack."""
+        if type(self._stack[-1]) is not list:
+            _refuse("it adds to what is no list")
+        self._stack[-1].extend(items)
+
+    def update(self, items: list[Any]) -> None:
+        """Add keys and values to the dict on the stack."""
+        if type(self._stack[-1]) is not dict or len(items) % 2:
+            _refuse("it sets items of what is no dict")
+        for key in items[::2]:
+            plain = key if type(key) is tuple and len(key) <= 64 else (key,)
+            if not all(type(part) in (str, int) for part in plain):
+                _refuse(f"a key of a dict is a {type(key).__name__}")
+        self._stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    def name(self, module: Any, name: Any) -> None:
+        """Push a name, if it is admitted."""
+        if not (isinstance(module, str) and isinstance(name, str)):
+            _refuse("a name is no text")
+        found = Name(module, name)
+        if found not in _ADMITTED and found not in self._classes:
+            _refuse(f"it names {found}, which is not admitted")
+        self.push(found)
+
+    def call(self) -> None:
+        """Do what calling one of the admitted names would give."""
+        args, called = self.pop(), self.pop()
+        if type(called) is not Name or type(args) is not tuple:
+            _refuse("it calls what is not admitted")
+        if called in self._classes:
+            self.push(Recorded(called, args))
+        elif called == _DTYPE and 0 < len(args) <= 3:
+            self.push(_Dtype(args[0]))
+        elif called == _ENCODE and len(args) == 2:
+            self.push(_latin1(*args))
+        elif called in _SCALARS and len(args) == 2:
+            self.push(_scalar(*args))
+        elif called in _ARRAYS and args and type(args[0]) is Name and args[0] == _NDARRAY:
+            self.push(_Array())
+        else:
+            _refuse(f"it calls {called} in a way that is not admitted")
+
+    def build(self) -> None:
+        """Give the last object its state."""
+        state = self.pop()
+        target = self._stack[-1]
+        if type(target) is _Dtype:
+            target.build(state)
+        elif type(target) is _Array:
+            self._stack[-1] = target.build(state)
+        elif type(target) is Recorded and type(state) is dict:
+            target.state.update(state)
+        else:
+            _refuse("it gives a state to what has none")
+
+
+def _latin1(text: Any, encoding: Any) -> bytes:
+    """Do what `_codecs.encode` is called for in old pickles."""
+    if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
+        _refuse(f"the encoding {encoding!r} is not admitted")
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        _refuse("a text stands for no bytes")
+
+
+def _scalar(kind: Any, raw: Any) -> Any:
+    """Give a numpy scalar of its bytes."""
+    if type(kind) is not _Dtype or type(raw) is not bytes or len(raw) != kind.plain().itemsize:
+        _refuse("a number has another number of bytes")
+    return np.frombuffer(raw, kind.plain())[0]
+
+
+def _whole_number(machine: _Machine) -> None:
+    raw = machine.take(machine.number(_BYTE))
+    if len(raw) > 8:
+        _refuse("a whole number has more than 64 bits")
+    machine.push(int.from_bytes(raw, "little", signed=True))
+
+
+def _measure(value: Any) -> None:
+    """Refuse what holds itself, is nested deep, or has repeated parts beyond all bounds."""
+    sizes: dict[int, int] = {}
+    open_now: set[int] = set()
+
+    def size(part: Any) -> int:
+        if type(part) not in _CONTAINERS:
+            return 1
+        if (known := sizes.get(id(part))) is not None:
+            return known
+        if id(part) in open_now or len(open_now) >= _DEEPEST:
+            _refuse("it holds itself, or is nested too deep")
+        open_now.add(id(part))
+        total = 1 + sum(map(size, _parts(part)))
+        open_now.remove(id(part))
+        if total > _MOST_INSTRUCTIONS:
+            _refuse("its parts are repeated too often")
+        sizes[id(part)] = total
+        return total
+
+    size(value)
+
+
+_CONTAINERS = {list, tuple, dict, Recorded}
+
+
+def _parts(value: Any) -> Collection[Any]:
+    if type(value) is dict:
+        return value.values()
+    if type(value) is Recorded:
+        return (value.args, value.state)
+    parts: Collection[Any] = value
+    return parts
+
+
+_BYTE, _SHORT, _INT = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<i")
+_LENGTH, _LENGTH8, _FLOAT = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct(">d")
+_STOP = ord(".")
+
+
+def _protocol(machine: _Machine) -> None:
+    if not 2 <= (protocol := machine.number(_BYTE)) <= 4:
+        _refuse(f"its protocol {protocol} is not admitted")
+
+
+def _tuple(length: int) -> Callable[[_Machine], None]:
+    def instruction(machine: _Machine) -> None:
+        machine.push(tuple([machine.pop() for _ in range(length)][::-1]))
+
+    return instruction
+
+
+def _text(layout: struct.Struct) -> Callable[[_Machine], None]:
+    def instruction(machine: _Machine) -> None:
+        machine.push(machine.take(machine.number(layout)).decode())
+
+    return instruction
+
+
+def _bytes(layout: struct.Struct) -> Callable[[_Machine], None]:
+    return lambda machine: machine.push(machine.take(machine.number(layout)))
+
+
+def _setitem(machine: _Machine) -> None:
+    value, key = machine.pop(), machine.pop()
+    machine.update([key, value])
+
+
+def _stack_global(machine: _Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.name(module, name)
+
+
+# The instructions as CPython's documentation of the format (`pickletools`) names them.
+_INSTRUCTIONS: dict[int, Callable[[_Machine], Any]] = {
+    0x80: _protocol,  # PROTO
+    0x95: lambda m: m.number(_LENGTH8),  # FRAME
+    ord("N"): lambda m: m.push(None),  # NONE
+    0x88: lambda m: m.push(True),  # NEWTRUE
+    0x89: lambda m: m.push(False),  # NEWFALSE
+    ord("K"): lambda m: m.push(m.number(_BYTE)),  # BININT1
+    ord("M"): lambda m: m.push(m.number(_SHORT)),  # BININT2
+    ord("J"): lambda m: m.push(m.number(_INT)),  # BININT
+    0x8A: _whole_number,  # LONG1
+    ord("G"): lambda m: m.push(m.number(_FLOAT)),  # BINFLOAT
+    0x8C: _text(_BYTE),  # SHORT_BINUNICODE
+    ord("X"): _text(_LENGTH),  # BINUNICODE
+    ord("C"): _bytes(_BYTE),  # SHORT_BINBYTES
+    ord("B"): _bytes(_LENGTH),  # BINBYTES
+    ord("]"): lambda m: m.push([]),  # EMPTY_LIST
+    ord("}"): lambda m: m.push({}),  # EMPTY_DICT
+    ord(")"): lambda m: m.push(()),  # EMPTY_TUPLE
+    0x85: _tuple(1),  # TUPLE1
+    0x86: _tuple(2),  # TUPLE2
+    0x87: _tuple(3),  # TUPLE3
+    ord("("): _Machine.mark,  # MARK
+    ord("t"): lambda m: m.push(tuple(m.items())),  # TUPLE
+    ord("a"): lambda m: m.extend([m.pop()]),  # APPEND
+    ord("e"): lambda m: m.extend(m.items()),  # APPENDS
+    ord("s"): _setitem,  # SETITEM
+    ord("u"): lambda m: m.update(m.items()),  # SETITEMS
+    ord("q"): lambda m: m.remember(m.number(_BYTE)),  # BINPUT
+    ord("r"): lambda m: m.remember(m.number(_LENGTH)),  # LONG_BINPUT
+    0x94: _Machine.remember_next,  # MEMOIZE
+    ord("h"): lambda m: m.recall(m.number(_BYTE)),  # BINGET
+    ord("j"): lambda m: m.recall(m.number(_LENGTH)),  # LONG_BINGET
+    ord("c"): lambda m: m.name(m.line(), m.line()),  # GLOBAL
+    0x93: _stack_global,  # STACK_GLOBAL
+    ord("R"): _Machine.call,  # REDUCE
+    0x81: _Machine.call,  # NEWOBJ
+    ord("b"): _Machine.build,  # BUILD
+}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +21,11 @@ RULES = "fusion_rules.json"
 _RELEASE = "https://github.com/microsoft/nn-Meter/releases/download/v1.0-data"
 
 
-class _Part:
-    """Takes the place of a class of scikit-learn: keeps what was pickled."""
-
-    def __init__(self, *args: Any) -> None:
-        del args
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
-_STAND_INS = {
-    ("sklearn.ensemble._forest", "RandomForestRegressor"): _Part,
-    ("sklearn.tree._classes", "DecisionTreeRegressor"): _Part,
-    ("sklearn.tree._tree", "Tree"): _Part,
-}
+_CLASSES = (
+    ("sklearn.ensemble._forest", "RandomForestRegressor"),
+    ("sklearn.tree._classes", "DecisionTreeRegressor"),
+    ("sklearn.tree._tree", "Tree"),
+)
 
 
 class Forest:
@@ -50,10 +39,16 @@ class Forest:
     """
 
     def __init__(self, path: Path) -> None:
-        forest = load_pickle(path, _STAND_INS)
+        forest = load_pickle(path, _CLASSES)
         try:
-            trees = [estimator.tree_ for estimator in forest.estimators_]
-            self._trees = Trees.join([t.nodes for t in trees], [t.values[:, 0, 0] for t in trees])
+            parts = [estimator.state["tree_"] for estimator in forest.state["estimators_"]]
+            self._features: int = parts[0].args[0]
+            trees = [part.state for part in parts]
+            self._trees = Trees.join(
+                [tree["nodes"] for tree in trees], [tree["values"][:, 0, 0] for tree in trees]
+            )
+            if self._trees.feature.max() >= self._features:
+                raise ValueError("it splits by a feature that there is not")
         except (AttributeError, TypeError, ValueError, KeyError, IndexError) as error:
             raise DataFormatError(
                 f"`{path}` must be the random forest of a kernel, but has other parts: {error}. "
@@ -61,8 +56,18 @@ class Forest:
             ) from error
 
     def predict(self, features: npt.ArrayLike) -> FloatArray:
-        """Predict `(n,)` latencies in ms from `(n, f)` features in nn-Meter's order."""
-        return self._trees.predict(np.asarray(features, dtype=np.float64))
+        """Predict `(n,)` latencies in ms from `(n, f)` features in nn-Meter's order.
+
+        Raises:
+            DataFormatError: the forest was learned from another number of features.
+        """
+        rows = np.asarray(features, dtype=np.float64)
+        if rows.shape[1] != self._features:
+            raise DataFormatError(
+                f"The forest of a kernel must have {rows.shape[1]} features, but the file has one "
+                f"of {self._features} features. Fetch it again."
+            )
+        return self._trees.predict(rows)
 
 
 def read_predictors(folder: Path, kernels: Sequence[str]) -> dict[str, Forest]:

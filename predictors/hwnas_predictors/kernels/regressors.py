@@ -85,6 +85,23 @@ class Trees:
     right: npt.NDArray[np.int64]
     value: FloatArray
 
+    def __post_init__(self) -> None:
+        nodes, leaf = np.arange(len(self.feature)), self.feature < 0
+        if (
+            len({len(a) for a in (self.feature, self.threshold, self.left, self.right, self.value)})
+            > 1
+        ):
+            raise ValueError("the nodes of the trees have arrays of different lengths")
+        if np.any(self.roots < 0) or np.any(self.roots >= len(nodes)):
+            raise ValueError("a root of the trees is none of their nodes")
+        # Children stand after their node, and a leaf stays: every descent ends.
+        for child in (self.left, self.right):
+            right = np.where(leaf, child == nodes, (child > nodes) & (child < len(nodes)))
+            if not right.all():
+                raise ValueError("a node of the trees has a child that is none")
+        if np.isnan(self.value).any() or np.isnan(self.threshold).any():
+            raise ValueError("a value of the trees is NaN")
+
     @classmethod
     def join(cls, nodes: Sequence[npt.NDArray[Any]], values: Sequence[FloatArray]) -> Trees:
         """Join trees, each with its nodes in scikit-learn's record format and `(m,)` values."""
@@ -150,8 +167,11 @@ class RidgeAndTrees:
     @classmethod
     def of_arrays(cls, **arrays: npt.NDArray[Any]) -> RidgeAndTrees:
         """Make it of the arrays of both, whose names differ."""
-        line = {name: arrays.pop(name) for name in (f.name for f in fields(Ridge))}
-        return cls(Ridge(**line), Trees(**arrays))
+        line = Ridge(**{name: arrays.pop(name) for name in (f.name for f in fields(Ridge))})
+        trees = Trees(**arrays)
+        if np.any(trees.feature >= len(line.mean)):
+            raise ValueError("a node of the trees splits by a feature that there is not")
+        return cls(line, trees)
 
 
 @dataclass(frozen=True)

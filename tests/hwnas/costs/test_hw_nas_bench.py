@@ -35,7 +35,7 @@ NETS = {NONE: (1, 1, 1, 1, 1, 1), INDEX_0: (4, 3, 3, 0, 0, 0), MIXED: (2, 1, 3, 
 
 def numbers(row: int) -> list[float]:
     """Give made-up values: row 2 has 20, 21, …; the Edge TPU has no value in row 1."""
-    values = [10.0 * row + column for column in range(10)]
+    values = [10.0 * row + column or 0.5 for column in range(10)]
     if row == 1:
         values[3] = -1.0
     return values
@@ -199,8 +199,13 @@ def test_metrics_of_a_device() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("", "reading it failed"),
-        (table()[:-8], "its last line is cut off"),
+        ("", "whole lines"),
+        (table()[:-8], "a last line that is cut off"),
+        (table().replace("fpga_energy", "fpga_latency"), "must hold each column once"),
+        (table().replace("20.0", "-20.0"), "has -20 in row 3, column 'edgegpu_latency'"),
+        (table().replace("20.0", "0"), "has 0 in row 3, column 'edgegpu_latency'"),
+        (table().replace("20.0", "inf"), "has inf in row 3, column 'edgegpu_latency'"),
+        (table().replace("21.0", "-1"), "has -1 in row 3, column 'edgegpu_energy'"),
         (table()[:-30], "a value is missing|cut off"),
         (table().replace("fpga_energy", "other"), "reading it failed"),
         (table().replace("20.0", "twenty"), "reading it failed"),

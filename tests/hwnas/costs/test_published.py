@@ -65,7 +65,8 @@ def test_brp_nas_seconds_are_ms_by_exact_cell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [[1.0], {(5, 0, 0, 0, 0, 0): 0.1}, {(0, 0, 0): 0.1}, {(-1, 0, 0, 0, 0, 0): 0.1},
-     {(0, 0, 0, 0, 0, 0): -1.0}, {(0, 0, 0, 0, 0, 0): "fast"}, {7: 0.1}],
+     {(0, 0, 0, 0, 0, 0): -1.0}, {(0, 0, 0, 0, 0, 0): float("inf")}, {(0, 0, 0, 0, 0, 0): 0},
+     {(0, 0, 0, 0, 0, 0): True}, {(0, 0, 0, 0, 0, 0): "fast"}, {7: 0.1}],
     ids=str,
 )  # fmt: skip
 def test_damaged_brp_nas_file_is_refused(tmp_path: Path, content: Any) -> None:

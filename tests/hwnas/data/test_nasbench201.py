@@ -84,7 +84,7 @@ def test_damaged_indices(order: list[Cell], tmp_path: Path) -> None:
 def test_damaged_help_index(tmp_path: Path, content: bytes) -> None:
     (tmp_path / INDEX_FILE).parent.mkdir(parents=True)
     (tmp_path / INDEX_FILE).write_bytes(content)
-    with pytest.raises(DataFormatError, match="table of architecture strings"):
+    with pytest.raises(DataFormatError, match="must be a complete PyTorch file of plain numbers"):
         OfficialIndex.load(tmp_path)
 
 
@@ -132,13 +132,38 @@ def test_accuracies_of_unknown_names(tmp_path: Path) -> None:
         accuracies("cifar10", folder=tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n"])
+@pytest.mark.parametrize("content", ["\n", "a,b\n1,2\n"])
 def test_foreign_tables_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "nasbench201/nasbench201_cifar10.csv"
     path.parent.mkdir()
     path.write_text(content)
     with pytest.raises(DataFormatError, match="must be a CSV with the columns"):
         accuracies("cifar10", folder=tmp_path)
+
+
+def test_damaged_accuracies_are_named(order: list[Cell], tmp_path: Path) -> None:
+    lines = rows(order)
+    for number, (last, named) in enumerate(
+        [
+            ("100.5,1", "has 100.5 in row 15625, column 'validation accuracy'"),
+            ("-1,1", "has -1 in row 15625"),
+            ("inf,1", "has inf in row 15625"),
+            ("high,1", "has 'high' in row 15625|has '0.0' in row 1"),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        write(folder, [*lines[:-1], f"15624,{order[-1]},infer.tiny,16,5,99,{last}"], "cifar100")
+        with pytest.raises(DataFormatError, match=named):
+            accuracies("cifar100", folder=folder)
+    write(tmp_path, lines, "cifar100")
+    path = tmp_path / "nasbench201/nasbench201_cifar100.csv"
+    path.write_text(path.read_text()[:-3])
+    with pytest.raises(DataFormatError, match="a last line that is cut off"):
+        accuracies("cifar100", folder=tmp_path)
+    file = tmp_path / "nasbench201/nb2_cf10_test_accuracy.p"
+    file.write_bytes(pickle.dumps([90.0] * 15_624 + [900.0]))
+    with pytest.raises(DataFormatError, match="has 900 in row 15625, column 'test accuracy'"):
+        accuracies("cifar10", "full-test", tmp_path)
 
 
 @pytest.mark.data

@@ -42,10 +42,28 @@ def test_forest_is_evaluated_as_by_scikit_learn(tmp_path: Path) -> None:
 def test_other_pickles_are_refused_and_not_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "conv.pkl").write_bytes(b"cos\nsystem\n(S'echo run >&2'\ntR.")
+    (tmp_path / "conv.pkl").write_bytes(b"\x80\x02cos\nsystem\n(S'echo run >&2'\ntR.")
     with pytest.raises(DataFormatError, match=r"names os\.system, which is not admitted"):
         Forest(tmp_path / "conv.pkl")
     assert "run" not in capsys.readouterr().err
+
+
+def test_damaged_forests_are_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((80, 4))
+    forest = RandomForestRegressor(1, random_state=0).fit(x, x[:, 0])
+    whole = pickle.dumps(forest, 4)
+    nodes = forest.estimators_[0].tree_.__getstate__()["nodes"]
+    assert whole.count(nodes.tobytes()) == 1
+    for name, value in {"left_child": 0, "right_child": 10**6, "feature": 9}.items():
+        wrong = nodes.copy()
+        wrong[name][0] = value
+        path = tmp_path / "conv.pkl"
+        path.write_bytes(whole.replace(nodes.tobytes(), wrong.tobytes()))
+        with pytest.raises(DataFormatError, match="random forest of a kernel"):
+            Forest(path)
+    path.write_bytes(whole)
+    with pytest.raises(DataFormatError, match="4 features"):
+        Forest(path).predict(np.zeros((2, 3)))
 
 
 def test_absent_files_are_named_with_their_address(tmp_path: Path) -> None:
