@@ -13,25 +13,25 @@ import optuna
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import Task, make_constraints, make_objectives
-from hwnas.tasks.datasets import get_dataset
+from hwnas.study.configuration import EvaluationSetup, make_constraints, make_objectives
+from hwnas.tasks.catalogue import get_task
 from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
 
 
 def main(trials: int = 60) -> None:
     """Search for cells that score high and need little energy on an Edge GPU."""
     # Gaussian images of CIFAR-10's size; 16 of them are enough for a first look.
-    task = Task(NasBench201(), get_dataset("cifar10"), batch_size=16, seed=0)
+    setup = EvaluationSetup(NasBench201(), get_task("cifar10"), batch_size=16, seed=0)
 
     # Objectives: one proxy to maximise, one published cost to minimise.
-    objectives = make_objectives(task, ["naswot"], ["hw-nas-bench:edgegpu:energy"])
+    objectives = make_objectives(setup, ["naswot"], ["hw-nas-bench:edgegpu:energy"])
     # Constraints are checked first: an infeasible trial is pruned before its network is built.
     constraints = make_constraints(
-        task, ["hw-nas-bench:edgegpu:latency<=6", "params<=1e6"], objectives
+        setup, ["hw-nas-bench:edgegpu:latency<=6", "params<=1e6"], objectives
     )
     with ResultCache.default() as cache:
         objective = HardwareAwareObjective(
-            Evaluator(task.space, objectives, constraints, cache=cache)
+            Evaluator(setup.space, objectives, constraints, cache=cache)
         )
         # From here on it is plain Optuna: any sampler, storage, callback or dashboard.
         optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -20,9 +20,10 @@ from hwnas.pareto.json_csv import write_csv, write_json
 from hwnas.reports.onnx_members import export_onnx_members
 from hwnas.reports.report import write_report
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.task import image_task
 
 SEED = 0
-NUM_CLASSES, IN_SHAPE = 10, (3, 32, 32)
+TASK = image_task(10, (3, 32, 32))
 
 
 def depth(space: NasBench201, cell: Cell) -> int:
@@ -40,7 +41,7 @@ def main(folder: Path) -> None:
     space = NasBench201(channels=8, cells=2)
     rng = np.random.default_rng(SEED)
     cells = [space.sample(rng) for _ in range(40)]
-    macs = CounterCost(space, "macs", NUM_CLASSES, IN_SHAPE).predict(cells)
+    macs = CounterCost(space, "macs", TASK).predict(cells)
     pareto_set = ParetoSet.from_values(
         cells,
         [space.canonical_key(cell) for cell in cells],
@@ -48,16 +49,13 @@ def main(folder: Path) -> None:
         [ObjectiveInfo("macs", "MAC", "minimize"), ObjectiveInfo("depth", "", "maximize")],
         space=space,
         statuses=["complete" if space.is_valid(cell) else "infeasible" for cell in cells],
-        provenance=describe_environment()
-        | {"seed": SEED, "num_classes": NUM_CLASSES, "in_shape": IN_SHAPE},
+        provenance=describe_environment() | {"seed": SEED, **TASK.settings},
     )
 
     write_json(pareto_set, folder / "front.json")
     write_csv(pareto_set, folder / "front.csv")
     write_report(pareto_set, folder / "report.html", space)
-    files = export_onnx_members(
-        pareto_set, space, NUM_CLASSES, IN_SHAPE, folder / "onnx", seed=SEED
-    )
+    files = export_onnx_members(pareto_set, space, TASK, folder / "onnx", seed=SEED)
 
     again = ParetoSet.load(folder / "front.json")
     print(f"written to {folder}, read back unchanged: {again == pareto_set}")

@@ -15,7 +15,7 @@ from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.hub.pytorch import NasBench201
 
 from hwnas.pareto import ParetoSet
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas_nni import CostFilter, CostProfiler, ObjectivesEvaluator, ParetoStrategy
 
 
@@ -24,7 +24,7 @@ def main(n_models: int, out: Path) -> None:
     space = NasBench201()
     evaluator = ObjectivesEvaluator(objectives=["naswot"], costs=["count:macs"], batch=8)
     # No model above this many parameters is submitted.
-    params = CostProfiler(space, "count:params", get_dataset("cifar10"))
+    params = CostProfiler(space, "count:params", get_task("cifar10"))
     strategy = ParetoStrategy(
         evaluator.objectives, filters=[CostFilter(params, upper=1e6)], max_trials=n_models
     )

@@ -24,9 +24,10 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from hwnas.errors import DataFormatError, HwnasError, InvalidArchitectureError
+from hwnas.errors import DataFormatError, HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.sources import MeasuredCost
 from hwnas.seeding import seeded
+from hwnas.tasks.task import Logits, Task, TensorSpec, image_task
 from hwnas.typing import (
     CostModel,
     DeviceKey,
@@ -57,13 +58,13 @@ class SearchSpaceContract:
 
     Attributes:
         samples: architectures that each property is tried on.
-        num_classes: classes K of the built networks.
-        in_shape: (C, H, W) that the space's networks accept.
+        task: what the networks are built for: classes of images, or what the space is for.
+        foreign_task: what the space has no networks for; None if it has them for every task.
     """
 
     samples: int = 20
-    num_classes: int = 7
-    in_shape: InShape = (3, 8, 8)
+    task: Task = image_task(7, (3, 8, 8))
+    foreign_task: Task | None = Task("text", TensorSpec((9,), "tokens", 20), Logits(2))
 
     @pytest.fixture
     def archs(self, space: SearchSpace[Any]) -> list[Any]:
@@ -152,10 +153,24 @@ class SearchSpaceContract:
         import torch
 
         for arch in archs[:3]:
-            model = space.build(arch, self.num_classes, self.in_shape)
-            logits = model(torch.zeros(2, *self.in_shape))
-            assert logits.shape == (2, self.num_classes)
+            model = space.build(arch, self.task)
+            logits = model(torch.zeros(2, *self.task.input.shape))
+            assert logits.shape == (2, self.task.settings["num_classes"])
             assert torch.isfinite(logits).all()
+
+    def test_the_default_task_is_served(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+        chosen, default = (space.build(archs[0], task) for task in (space.default_task, None))
+        assert {n: p.shape for n, p in chosen.named_parameters()} == {
+            n: p.shape for n, p in default.named_parameters()
+        }
+
+    def test_a_foreign_task_is_refused_in_one_line(
+        self, space: SearchSpace[Any], archs: list[Any]
+    ) -> None:
+        if self.foreign_task is None:
+            pytest.skip("the space has networks for every task")
+        with pytest.raises(InvalidValueError, match=r"^`task` .*$"):
+            space.build(archs[0], self.foreign_task)
 
 
 class ProxyContract:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.graphs.arch_graph import ArchGraph
+    from hwnas.tasks.task import Task
 
 Direction = Literal["minimize", "maximize"]
 InShape = tuple[int, int, int]
@@ -99,10 +100,12 @@ class SearchSpace(Protocol[Arch]):
     def sample(self, rng: np.random.Generator) -> Arch:
         """Draw an architecture uniformly over the parameters."""
 
-    def build(
-        self, arch: Arch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
-        """Build the network; its output is `(B, K)` logits for `(B, *in_shape)` images."""
+    @property
+    def default_task(self) -> Task:
+        """What `build` builds networks for unless it is told."""
+
+    def build(self, arch: Arch, task: Task | None = None) -> nn.Module:
+        """Build the network for a task; `InvalidValueError` if the space has none for it."""
 
     def to_graph(self, arch: Arch) -> ArchGraph:
         """Give the canonical computation graph: one node an operation."""
@@ -146,10 +149,8 @@ class Surrogate:
 class SurrogateSpace(Protocol[Arch_contra]):
     """A search space that builds surrogates as well."""
 
-    def build_surrogate(
-        self, arch: Arch_contra, surrogate: Surrogate, num_classes: int, in_shape: InShape
-    ) -> nn.Module:
-        """Build a surrogate of the network that `build` gives; `in_shape` is its image's."""
+    def build_surrogate(self, arch: Arch_contra, surrogate: Surrogate, task: Task) -> nn.Module:
+        """Build a surrogate of the network that `build` gives; the task is the surrogate's."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ LONGEST_MODULE = 500
 # From the ground to its users: a unit of hwnas imports only what stands before it, also inside
 # functions. The registry names modules by text, and so does the face.
 UNITS = (
-    "errors", "registry", "graphs", "typing", "seeding", "face", "files", "networks", "tasks",
+    "errors", "registry", "graphs", "tasks", "typing", "seeding", "face", "files", "networks",
     "spaces", "tables", "data", "proxies", "runtimes", "onnx_export", "measure", "costs", "ranking",
     "pareto", "evaluation", "strategies", "testing", "reports", "study", "rank_study", "cli",
     "__main__",

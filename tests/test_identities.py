@@ -33,6 +33,7 @@ from hwnas.study.configuration import reference_sample
 from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
 from hwnas.tables.shipped import shipped_name, shipped_scores
 from hwnas.tasks.batch import Batch
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import DeviceKey
 
 FILE = Path(__file__).with_name("identities.json")
@@ -105,7 +106,7 @@ def _space(space: Any) -> dict[str, Any]:
 
 def _prefixes(space: Any, batch: Batch | None = None) -> dict[str, str]:
     proxies = make_proxies([*proxy_names(), *VARIANTS])
-    source = ProxyValues(space, tuple(proxies), 10, (3, 32, 32), 64, 0, batch)
+    source = ProxyValues(space, tuple(proxies), get_task("cifar10"), 64, 0, batch)
     return {name: source.cache_prefix(name) for name in source.columns}
 
 

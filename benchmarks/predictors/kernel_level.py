@@ -23,7 +23,7 @@ from hwnas import registry
 from hwnas.costs.onnxruntime_latency import measure_latency
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint, package_versions
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.build import Build
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"machine: {host_fingerprint()}; load {os.getloadavg()[0]:.1f}")
     print(f"versions: {package_versions(('onnx', 'onnxruntime', 'scikit-learn', 'numpy'))}")
-    families = [(registry.load("spaces", s)(), get_dataset(d)) for s, d in SPACES.items()]
+    families = [(registry.load("spaces", s)(), get_task(d)) for s, d in SPACES.items()]
     start = time.monotonic()
     with ResultCache.default() as cache:
         cached = len(cache)

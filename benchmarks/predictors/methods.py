@@ -17,7 +17,7 @@ from hwnas.costs.counters import CounterCost, Metric
 from hwnas.data.device_pool import DevicePool
 from hwnas.data.help import help_dataset
 from hwnas.tables.shipped import shipped_scores
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 from hwnas_predictors.brp_nas import GcnPredictor
 from hwnas_predictors.encodings import additive_counts, one_hot
@@ -101,17 +101,17 @@ def components(costs: FloatArray) -> FloatArray:
 def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
     """Count the `(n,)` parameters or FLOPs: shipped, summed over choices, or one by one."""
     space, archs = pool.space, list(pool.archs)
-    dataset = get_dataset(help_dataset(space.name))
+    task = get_task(help_dataset(space.name))
     if space.name == "nasbench201":
-        shipped = shipped_scores(space.name, dataset.name)
+        shipped = shipped_scores(space.name, task.name)
         assert shipped is not None
         rows = [shipped.rows[space.canonical_key(arch)] for arch in archs]
         return shipped.columns[metric][rows]
-    weights = additive_counts(space, dataset, [metric])
+    weights = additive_counts(space, task, [metric])
     if weights is not None:
         every: FloatArray = one_hot(space, archs) @ weights[:, 0]
         return every
-    return CounterCost(space, metric, dataset.num_classes, dataset.in_shape).predict(archs)
+    return CounterCost(space, metric, task).predict(archs)
 
 
 def _transfer(predictor: TransferPredictor[Any], archs: list[Any]) -> Method:

@@ -29,6 +29,7 @@ from hwnas.proxies.vkdnw import VkdnwEntropy
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import reference_sample
 from hwnas.tasks.batch import gaussian_batch
+from hwnas.tasks.task import image_task
 from hwnas.typing import FloatArray, Proxy
 
 IN_SHAPE = (3, 32, 32)
@@ -83,7 +84,11 @@ def peak_gib(cell: Cell, batch_size: int) -> float:
     """Score one network with every proxy; give the largest memory of this process."""
     torch.set_num_threads(1)
     source = ProxyValues(
-        NasBench201(), tuple(make_proxies(["all"])), 10, IN_SHAPE, batch_size, fresh=True
+        NasBench201(),
+        tuple(make_proxies(["all"])),
+        image_task(10, IN_SHAPE),
+        batch_size,
+        fresh=True,
     )
     source.compute(cell, source.columns)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -94,7 +99,7 @@ def network(space: NasBench201, cell: Cell, proxies: Sequence[Proxy]) -> nn.Modu
     surrogate = getattr(proxies[0], "surrogate", None)
     if surrogate is None:
         return space.build(cell)
-    return space.build_surrogate(cell, surrogate, 10, IN_SHAPE)
+    return space.build_surrogate(cell, surrogate, image_task(10, IN_SHAPE))
 
 
 def measure(

@@ -26,8 +26,8 @@ from hwnas.proxies import make_proxies
 from hwnas.rank_study.population import raw_scores
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import Task, reference_sample
-from hwnas.tasks.datasets import get_dataset
+from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 
 
@@ -43,7 +43,9 @@ def main() -> None:
     print(f"{'score':<22}{'batch':>6}" + "".join(f"{name:>17}" for name in truth))
     for batch in arguments.batch:
         scores = _scores(
-            Task(space, get_dataset("cifar10"), batch, arguments.seed), archs, arguments.jobs
+            EvaluationSetup(space, get_task("cifar10"), batch, arguments.seed),
+            archs,
+            arguments.jobs,
         )
         for name in ("params", "flops", "layers"):
             _print(name, batch, scores[name], truth)
@@ -63,9 +65,11 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _scores(task: Task[Cell], archs: Sequence[Cell], jobs: int) -> dict[str, FloatArray]:
+def _scores(
+    setup: EvaluationSetup[Cell], archs: Sequence[Cell], jobs: int
+) -> dict[str, FloatArray]:
     names = {proxy for recipe in RECIPES.values() for proxy in recipe.proxies}
-    source = task.proxies(make_proxies(sorted(names | {"params", "flops", "layers"})))
+    source = setup.proxies(make_proxies(sorted(names | {"params", "flops", "layers"})))
     with ResultCache.default() as cache, ProgressBar() as bar:
         return raw_scores(source, archs, cache=cache, jobs=jobs, report=bar)
 

@@ -32,9 +32,9 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import Task, reference_sample
+from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_name
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 
 DATASET = "cifar10"
 FOLDER = Path(hwnas.tables.shipped.__file__).parent
@@ -76,7 +76,7 @@ GROUPS: Mapping[str, Groups] = {
 
 def source(space: NasBench201, images: str, group: str, seed: int) -> ProxyValues[Cell]:
     batch, names = GROUPS[images][group]
-    task = Task(space, get_dataset(DATASET), batch, seed, images=images)
+    task = EvaluationSetup(space, get_task(DATASET), batch, seed, images=images)
     return replace(task.proxies(make_proxies(names)), fresh=True)
 
 

@@ -30,9 +30,9 @@ from hwnas.rank_study.population import raw_scores, shipped_population
 from hwnas.ranking.metrics import kendall, spearman
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import IMAGES, Task
+from hwnas.study.configuration import IMAGES, EvaluationSetup
 from hwnas.tables.shipped import shipped_scores
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 
 DATASET = "cifar10"
@@ -62,8 +62,8 @@ def main() -> None:
     names = [*arguments.proxy, *inits]
     for batch in arguments.batch:
         for images in IMAGES:
-            task = Task(space, get_dataset(DATASET), batch, arguments.seed, images=images)
-            source = task.proxies(make_proxies(names))
+            setup = EvaluationSetup(space, get_task(DATASET), batch, arguments.seed, images=images)
+            source = setup.proxies(make_proxies(names))
             with ResultCache.default() as cache, ProgressBar() as bar:
                 scores = raw_scores(source, archs, cache=cache, jobs=arguments.jobs, report=bar)
             for name, values in scores.items():
@@ -88,14 +88,14 @@ def with_weights(
     draw: Callable[[nn.Module, int], None], archs: Sequence[Cell], arguments: argparse.Namespace
 ) -> dict[str, FloatArray]:
     """Score networks whose weights are drawn anew, with their classes' seeds."""
-    space, dataset, proxies = NasBench201(), get_dataset(DATASET), make_proxies(arguments.proxy)
+    space, task, proxies = NasBench201(), get_task(DATASET), make_proxies(arguments.proxy)
     scores, batch = [], arguments.batch[0]
     with ProgressBar() as bar:
         for number, arch in enumerate(archs):
             seed = derive_seed(arguments.seed, space.canonical_key(arch))
-            model = space.build(arch, dataset.num_classes, dataset.in_shape)
+            model = space.build(arch, task)
             draw(model, seed)
-            found = score_network(model, dataset.in_shape, proxies, batch_size=batch, seed=seed)
+            found = score_network(model, task.input.shape, proxies, batch_size=batch, seed=seed)
             scores.append([found[proxy.name].value for proxy in proxies])
             bar("scores of drawn weights", number + 1, len(archs))
     columns = np.array(scores).T

@@ -166,6 +166,7 @@ def _export_onnx(
     from hwnas.networks.importing import parse_in_shape
     from hwnas.reports.onnx_members import export_onnx_members
     from hwnas.spaces.space_text import read_space
+    from hwnas.tasks.task import image_task
 
     known = _task(pareto_set)
     num_classes = _given("--classes", known.get("num_classes") if classes is None else classes)
@@ -173,7 +174,7 @@ def _export_onnx(
     chosen = pareto_set.provenance.get("seed", 0) if seed is None else seed
     note(f"Writing {len(pareto_set)} ONNX networks, untrained, and comparing them with PyTorch.")
     rows = export_onnx_members(
-        pareto_set, read_space(pareto_set.space), num_classes, tuple(in_shape), folder, chosen
+        pareto_set, read_space(pareto_set.space), image_task(num_classes, in_shape), folder, chosen
     )
     return [
         {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff, "arch": r.arch}
@@ -183,12 +184,12 @@ def _export_onnx(
 
 def _task(pareto_set: ParetoSet) -> Mapping[str, Any]:
     """Find what the search built its networks for: `num_classes` and `in_shape`, if known."""
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
 
     provenance = pareto_set.provenance
     settings = provenance.get("settings")
     name = settings.get("dataset") if isinstance(settings, Mapping) else None
-    return {**(vars(get_dataset(name)) if name else {}), **provenance}
+    return {**(get_task(name).settings if name else {}), **provenance}
 
 
 def _given(option: str, value: Any) -> Any:

@@ -159,10 +159,10 @@ def train(
     from hwnas.data.catalogue import sha256
     from hwnas.errors import InvalidValueError
     from hwnas.spaces.space_text import read_space
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
-    get_dataset(dataset)
+    get_task(dataset)
     names = extra or []
     metric = metric or ("accuracy" if method == "brp-nas-relation" else "latency")
     unit = _UNITS.get(metric) if unit is None else unit

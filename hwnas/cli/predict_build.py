@@ -13,7 +13,7 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     import onnx
 
-    from hwnas.tasks.datasets import Dataset
+    from hwnas.tasks.task import Task
     from hwnas.typing import SearchSpace
 
 
@@ -74,12 +74,12 @@ def build(
     note(f"{out}: latency in ms on {made.predictor.device}")
 
 
-def _family(text: str) -> tuple[SearchSpace[Any], Dataset]:
+def _family(text: str) -> tuple[SearchSpace[Any], Task]:
     from hwnas.spaces.space_text import read_space
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
 
     name, _, dataset = text.rpartition(":")
-    return (read_space(name or dataset), get_dataset(dataset if name else "cifar10"))
+    return (read_space(name or dataset), get_task(dataset if name else "cifar10"))
 
 
 def _read(file: Path) -> onnx.ModelProto:

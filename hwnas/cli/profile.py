@@ -116,13 +116,15 @@ def _architecture(
     import torch
 
     from hwnas import registry
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
+    from hwnas.tasks.task import image_classes, image_task
 
-    space, data = registry.load("spaces", space_name)(), get_dataset(dataset)
+    space = registry.load("spaces", space_name)()
+    classes, in_shape = image_classes(get_task(dataset), "hwnas profile")
     arch = space.parse(text)
     torch.manual_seed(seed)
-    in_shape = shape or data.in_shape
-    network = space.build(arch, data.num_classes, in_shape)
+    in_shape = shape or in_shape
+    network = space.build(arch, image_task(classes, in_shape))
     return _Subject({"space": space.name, "arch": str(arch)}, network, in_shape)
 
 
@@ -130,10 +132,12 @@ def _own_model(spec: str, shape: InShape | None, dataset: str, seed: int) -> _Su
     import torch
 
     from hwnas.networks.importing import load_model
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
+    from hwnas.tasks.task import image_classes
 
     torch.manual_seed(seed)
-    return _Subject({"model": spec}, load_model(spec), shape or get_dataset(dataset).in_shape)
+    _, in_shape = image_classes(get_task(dataset), "hwnas profile")
+    return _Subject({"model": spec}, load_model(spec), shape or in_shape)
 
 
 def _counts(subject: _Subject) -> dict[str, int | None]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hwnas.data.nasbench201 import Split
     from hwnas.rank_study.population import Population
     from hwnas.spaces.nasbench201 import Cell
-    from hwnas.study.configuration import Task
+    from hwnas.study.configuration import EvaluationSetup
 
 _POPULATIONS = ("live", "all", "networks")
 STABLE = 0.9
@@ -117,8 +117,8 @@ def rank(
     from hwnas.rank_study.rows import Truth, learned_rows, score_rows
     from hwnas.ranking.published import TEST_ACCURACIES
     from hwnas.spaces.space_text import read_space
-    from hwnas.study.configuration import Task
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.study.configuration import EvaluationSetup
+    from hwnas.tasks.catalogue import get_task
 
     _check(space, jobs, markdown and as_json)
     if plot is not None and plot.suffix != ".html":
@@ -129,19 +129,19 @@ def rank(
             "`--images` must not be given with --scores, but got both: what is in the file is "
             "ranked."
         )
-    datasets = [get_dataset(name) for name in dict.fromkeys(dataset or ["cifar10"])]
+    tasks = [get_task(name) for name in dict.fromkeys(dataset or ["cifar10"])]
     names = _proxies(proxy or ["all"])
-    truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in datasets}
-    tasks = [Task(read_space(space), d, batch, seed, data, images) for d in datasets]
+    truths = {d.name: accuracies(d.name, cast("Split", split), data) for d in tasks}
+    setups = [EvaluationSetup(read_space(space), t, batch, seed, data, images) for t in tasks]
     if scores is not None:
-        populations = dict.fromkeys(truths, _read(scores, tasks[0], names))
+        populations = dict.fromkeys(truths, _read(scores, setups[0], names))
     elif sample is None:
-        populations = dict.fromkeys(truths, _shipped(tasks[0], population, names))
+        populations = dict.fromkeys(truths, _shipped(setups[0], population, names))
     else:
         with ResultCache.default() as cache, ProgressBar() as bar:
             populations = {
-                task.dataset.name: scored_sample(
-                    task,
+                setup.task.name: scored_sample(
+                    setup,
                     names or ["all"],
                     sample,
                     second_seed=second_seed,
@@ -149,7 +149,7 @@ def rank(
                     jobs=jobs,
                     report=bar,
                 )
-                for task in tasks
+                for setup in setups
             }
     every: list[dict[str, Any]] = []
     for name, members in populations.items():
@@ -233,12 +233,12 @@ def _columns(names: Sequence[str] | None) -> list[str] | None:
     return None if names is None else [proxy.name for proxy in make_proxies(names)]
 
 
-def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Population[Cell]:
+def _shipped(setup: EvaluationSetup[Cell], which: str, names: list[str] | None) -> Population[Cell]:
     from hwnas.rank_study.population import shipped_population
     from hwnas.spaces.nasbench201 import NasBench201
     from hwnas.tables.shipped import shipped_scores
 
-    scores = shipped_scores(task.space.name, "cifar10", task.images)
+    scores = shipped_scores(setup.space.name, "cifar10", setup.images)
     if scores is None:
         raise InvalidValueError(
             "`--sample` or `--scores` must be given, since no such scores are shipped: "
@@ -250,19 +250,19 @@ def _shipped(task: Task[Cell], which: str, names: list[str] | None) -> Populatio
         "all": lambda _: True,
         "networks": lambda cell: space.representative(cell) == cell,
     }
-    return shipped_population(space, scores, members[which], task.seed, _columns(names))
+    return shipped_population(space, scores, members[which], setup.seed, _columns(names))
 
 
-def _read(file: Path, task: Task[Cell], names: list[str] | None) -> Population[Cell]:
+def _read(file: Path, setup: EvaluationSetup[Cell], names: list[str] | None) -> Population[Cell]:
     from hwnas.rank_study.population import shuffled
     from hwnas.tables.score_table import read_scores
 
-    table = read_scores(file, task.space, _columns(names))
+    table = read_scores(file, setup.space, _columns(names))
     if table.ignored:
         note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
     if table.repeated:
         note(f"{table.repeated} repeated rows were left out.")
-    return shuffled(table, file, task.seed)
+    return shuffled(table, file, setup.seed)
 
 
 def _print(rows: list[dict[str, Any]], origin: str, markdown: bool) -> None:

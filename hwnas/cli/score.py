@@ -162,15 +162,16 @@ def _score_space(
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import read_space
-    from hwnas.study.configuration import Task
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.study.configuration import EvaluationSetup
+    from hwnas.tasks.catalogue import get_task
 
-    task = Task(read_space(name), get_dataset(dataset), given.batch, seed, given.data, given.images)
-    archs = wanted.read(task.space, seed)
-    source = task.proxies(proxies)
+    task, space = get_task(dataset), read_space(name)
+    setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
+    archs = wanted.read(space, seed)
+    source = setup.proxies(proxies)
     with ResultCache.default() as cache, ProgressBar() as bar:
         evaluator = Evaluator(
-            task.space,
+            space,
             [proxy_objective(source, p.name) for p in proxies],
             cache=cache,
             jobs=jobs,

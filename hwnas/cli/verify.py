@@ -16,7 +16,7 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
     from hwnas.pareto.verification import Check, Verification
-    from hwnas.tasks.datasets import Dataset
+    from hwnas.tasks.task import Task
     from hwnas.typing import CostModel, FloatArray, SearchSpace
 
 
@@ -71,7 +71,7 @@ def verify(
         measured, origin = _from_file(front, space, table, name)
     else:
         assert cost is not None
-        model = _measured_cost(cost, space, _dataset(front, dataset), data)
+        model = _measured_cost(cost, space, _task(front, dataset), data)
         column = column_name(model.metric, model.unit)
         name = objective_to_verify(front, [column], objective)
         measured, origin = _measure(front, space, model, cost)
@@ -87,20 +87,20 @@ def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | Non
     from hwnas.evaluation.objectives import cost_objective
     from hwnas.pareto.uncertainty import predicted_objectives, with_uncertainty
     from hwnas.study.search import uncertain_costs
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
 
     settings = front.provenance.get("settings")
     if predicted_objectives(front) or not isinstance(settings, Mapping):
         return front
     specs = [spec for spec in settings.get("costs", ()) if spec.startswith("predictor:")]
-    costs = [make_cost(s, space, get_dataset(settings["dataset"]), data) for s in specs]
+    costs = [make_cost(s, space, get_task(settings["dataset"]), data) for s in specs]
     return with_uncertainty(
         front, space, uncertain_costs(cost_objective(space, cost) for cost in costs)
     )
 
 
-def _dataset(front: ParetoSet, name: str | None) -> Dataset:
-    from hwnas.tasks.datasets import get_dataset
+def _task(front: ParetoSet, name: str | None) -> Task:
+    from hwnas.tasks.catalogue import get_task
 
     settings = front.provenance.get("settings")
     known = settings.get("dataset") if isinstance(settings, Mapping) else None
@@ -109,15 +109,15 @@ def _dataset(front: ParetoSet, name: str | None) -> Dataset:
         raise InvalidValueError(
             "`--dataset` must be given: the Pareto set does not say what it was made for."
         )
-    return get_dataset(chosen)
+    return get_task(chosen)
 
 
 def _measured_cost(
-    spec: str, space: SearchSpace[Any], dataset: Dataset, data: Path | None
+    spec: str, space: SearchSpace[Any], task: Task, data: Path | None
 ) -> CostModel[Any]:
     from hwnas.costs.source import make_cost
 
-    model = make_cost(spec, space, dataset, data)
+    model = make_cost(spec, space, task, data)
     if hasattr(model, "predict_std"):
         raise InvalidValueError(f"`--cost` must measure, but got the predictor {spec!r}.")
     return model

@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any, Generic, Literal, get_args
 
 import numpy as np
-import torch
 from torch import nn
 
 from hwnas.costs.source import CostOption, CostRequest
@@ -20,7 +19,9 @@ from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.networks.layers import weight_layers
 from hwnas.networks.operations import trace_operations
 from hwnas.networks.peak_memory import peak_memory_bytes
-from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
+from hwnas.spaces.networks import Networks
+from hwnas.tasks.task import Task
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -35,7 +36,7 @@ _SHIPPED: Mapping[str, tuple[str, float]] = {
 """The proxy that is a count, and its share."""
 _DEVICE = DeviceKey(device="any", runtime="count")
 _MEMO_LIMIT = 65536
-_memo: dict[tuple[str, str, int, InShape], Counts] = {}
+_memo: dict[tuple[str, str, str], Counts] = {}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def count(model: nn.Module, in_shape: tuple[int, ...]) -> Counts:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CounterCost(Generic[Arch]):
     """One count of the network of an architecture's representative, as a cost model.
 
@@ -101,8 +102,7 @@ class CounterCost(Generic[Arch]):
     Attributes:
         space: search space.
         metric: ``params``, ``macs``, ``flops``, ``peak_memory`` (bytes) or ``layers``.
-        num_classes: classes K of the network.
-        in_shape: (C, H, W) of an image.
+        task: what the networks are built for; the space's default if None.
 
     Raises:
         UnknownNameError: there is no such metric.
@@ -110,8 +110,7 @@ class CounterCost(Generic[Arch]):
 
     space: SearchSpace[Arch]
     metric: Metric
-    num_classes: int = 10
-    in_shape: InShape = (3, 32, 32)
+    task: Task | None = None
 
     direction: Direction = "minimize"
 
@@ -119,6 +118,18 @@ class CounterCost(Generic[Arch]):
         """Check the settings."""
         if self.metric not in METRICS:
             raise unknown_name("metric", self.metric, METRICS)
+
+    def __repr__(self) -> str:
+        task = "".join(f"{k}={v!r}, " for k, v in self.networks.task.settings.items())
+        return (
+            f"CounterCost(space={self.space!r}, metric={self.metric!r}, {task}"
+            f"direction={self.direction!r})"
+        )
+
+    @cached_property
+    def networks(self) -> Networks[Arch]:
+        """What is counted."""
+        return Networks(self.space, self.task or self.space.default_task)
 
     @property
     def unit(self) -> str:
@@ -173,20 +184,18 @@ class CounterCost(Generic[Arch]):
         from hwnas.tables.shipped import shipped_values
 
         name, share = _SHIPPED[self.metric]
-        identity = score_identity(make_proxy(name), self.space, self.num_classes, self.in_shape)
+        identity = score_identity(make_proxy(name), self.space, self.networks.task)
         found = shipped_values(self.space.name, identity)
         return {key: share * value for key, value in found.items()}
 
     def _counts(self, arch: Arch) -> Counts:
-        key = (repr(self.space), self.space.canonical_key(arch), self.num_classes, self.in_shape)
+        task = self.networks.task
+        key = (repr(self.space), self.space.canonical_key(arch), repr(task.settings))
         if key not in _memo:
             if len(_memo) >= _MEMO_LIMIT:
                 _memo.clear()
-            with torch.random.fork_rng(devices=[]):
-                model = self.space.build(
-                    self.space.representative(arch), self.num_classes, self.in_shape
-                )
-            _memo[key] = count(model, self.in_shape)
+            # Weights do not matter.
+            _memo[key] = count(self.networks.network(arch, seed=0), task.input.shape)
         return _memo[key]
 
 
@@ -201,5 +210,4 @@ class CounterSource:
     def make(self, request: CostRequest) -> CounterCost[Any]:
         """Make the counter; params where no metric is named."""
         metric: Any = request.metric or METRICS[0]
-        dataset = request.dataset
-        return CounterCost(request.space, metric, dataset.num_classes, dataset.in_shape)
+        return CounterCost(request.space, metric, request.task)

@@ -19,7 +19,7 @@ from hwnas.data.nasbench201 import DATASETS
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.spaces.fbnet import FBNet, FBNetArch
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import DeviceKey, Direction, FloatArray
 
 OPTIONS = (
@@ -92,7 +92,7 @@ class HwNasBench:
     ) -> None:
         """Read the file, once a process."""
         self._option = _option(device, metric)
-        if get_dataset(dataset).name not in DATASETS:
+        if get_task(dataset).name not in DATASETS:
             raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
         self.dataset = dataset
         self._table = read_table(self.dataset, folder, file)
@@ -195,11 +195,11 @@ class HwNasBenchSource:
         device = request.device or OPTIONS[0].device
         metric = request.metric or metrics_of(device)[0]
         if request.space == FBNet():
-            return fbnet_cost(request.dataset.name, device, metric, request.data_folder)
+            return fbnet_cost(request.task.name, device, metric, request.data_folder)
         if request.space != NasBench201():
             raise InvalidValueError(
                 f"`space` must be fbnet, or nasbench201 with C = 16 and N = 5, for hw-nas-bench, "
                 f"which holds no other networks, but got {request.space!r}: choose another cost "
                 f"source."
             )
-        return HwNasBench(request.dataset.name, device, metric, request.data_folder)
+        return HwNasBench(request.task.name, device, metric, request.data_folder)

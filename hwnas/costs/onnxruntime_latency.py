@@ -16,7 +16,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter_ns, thread_time_ns
 from typing import Any, ClassVar, Generic, Literal
 
@@ -37,8 +37,9 @@ from hwnas.runtimes.onnxruntime_session import (
     provider_name,
     random_feeds,
 )
-from hwnas.seeding import derive_seed, seeded
-from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, InShape, SearchSpace
+from hwnas.spaces.networks import Networks
+from hwnas.tasks.task import Task
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 ClockChoice = Literal["auto", "wall", "cpu"]
 
@@ -185,7 +186,7 @@ def _summarise(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OnnxRuntimeLatency(Generic[Arch]):
     """Latency of a space's networks on this host, as a cost model.
 
@@ -195,8 +196,7 @@ class OnnxRuntimeLatency(Generic[Arch]):
 
     Attributes:
         space: search space.
-        num_classes: classes K of the network.
-        in_shape: (C, H, W) of an image.
+        task: what the networks are built for; the space's default if None.
         provider: execution provider.
         threads: threads inside an operator.
         batch: images a run; the latency is that of the whole batch.
@@ -210,8 +210,7 @@ class OnnxRuntimeLatency(Generic[Arch]):
     """
 
     space: SearchSpace[Arch]
-    num_classes: int = 10
-    in_shape: InShape = (3, 32, 32)
+    task: Task | None = None
     provider: str = "cpu"
     threads: int = 1
     batch: int = 1
@@ -229,6 +228,15 @@ class OnnxRuntimeLatency(Generic[Arch]):
             raise InvalidValueError(f"`threads` must be at least 1, but got {self.threads}.")
         _check_limits(self.batch, 0, self.max_seconds, 1.0)
         _choose_clock(self.clock, self.provider, self.threads)
+
+    def __repr__(self) -> str:
+        settings = {"space": self.space, **self._networks.task.settings}
+        settings |= {f.name: getattr(self, f.name) for f in fields(self)[2:]}
+        return f"OnnxRuntimeLatency({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+
+    @property
+    def _networks(self) -> Networks[Arch]:
+        return Networks(self.space, self.task or self.space.default_task)
 
     @property
     def device(self) -> DeviceKey:
@@ -253,12 +261,10 @@ class OnnxRuntimeLatency(Generic[Arch]):
         Raises:
             InvalidValueError: the network cannot be exported or run.
         """
-        with seeded(derive_seed(self.seed, self.space.canonical_key(arch))):
-            model = self.space.build(
-                self.space.representative(arch), self.num_classes, self.in_shape
-            )
+        networks = self._networks
+        model = networks.network(arch, networks.seed(arch, self.seed))
         return measure_latency(
-            export_onnx(model, self.in_shape, batch=self.batch),
+            export_onnx(model, networks.task.input.shape, batch=self.batch),
             provider=self.provider,
             threads=self.threads,
             batch=self.batch,
@@ -281,10 +287,4 @@ class OnnxRuntimeSource:
 
     def make(self, request: CostRequest) -> OnnxRuntimeLatency[Any]:
         """Make the cost model for one image and one thread."""
-        dataset = request.dataset
-        return OnnxRuntimeLatency(
-            request.space,
-            dataset.num_classes,
-            dataset.in_shape,
-            provider=request.device or "cpu",
-        )
+        return OnnxRuntimeLatency(request.space, request.task, provider=request.device or "cpu")

@@ -18,7 +18,7 @@ from hwnas.files.predictor_file import (
     read_predictor_file,
 )
 from hwnas.seeding import derive_seed
-from hwnas.tasks.datasets import Dataset
+from hwnas.tasks.task import Task
 from hwnas.typing import CostModel, Predictor, SearchSpace
 
 _DRAWN = 100
@@ -28,8 +28,8 @@ _DRAWN = 100
 class NetworkCost(Protocol):
     """A predictor that looks at networks, whatever their space."""
 
-    def for_networks(self, space: SearchSpace[Any], dataset: Dataset) -> CostModel[Any]:
-        """Give the cost of a space's networks for a data set."""
+    def for_networks(self, space: SearchSpace[Any], task: Task) -> CostModel[Any]:
+        """Give the cost of a space's networks for a task."""
 
 
 @runtime_checkable
@@ -82,7 +82,7 @@ class PredictorSource:
             )
         predictor = make_predictor(content)
         if isinstance(predictor, NetworkCost):
-            return predictor.for_networks(request.space, request.dataset)
+            return predictor.for_networks(request.space, request.task)
         if isinstance(predictor, ScoreReader):
             _insist_on_scores(predictor, request.space, file)
         return predictor

@@ -115,8 +115,8 @@ def require_networks(
             f"but got {name}: choose another cost source."
         )
     space, dataset = spaces[name]
-    if request.space != space or request.dataset.name != dataset:
+    if request.space != space or request.task.name != dataset:
         raise InvalidValueError(
             f"`space` and `dataset` must be {space!r} and {dataset} for {source}, whose networks "
-            f"are these, but got {request.space!r} and {request.dataset.name}."
+            f"are these, but got {request.space!r} and {request.task.name}."
         )

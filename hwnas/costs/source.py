@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from hwnas import registry
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.tasks.datasets import Dataset
+from hwnas.tasks.task import Task
 from hwnas.typing import CostModel, Direction, SearchSpace
 
 
@@ -46,14 +46,14 @@ class CostRequest:
         space: search space of the architectures.
         device: device of one of the source's options; None leaves the choice to the source.
         metric: metric of one of the source's options; None leaves the choice to the source.
-        dataset: data set that the networks are built for.
+        task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
     """
 
     space: SearchSpace[Any]
     device: str | None
     metric: str | None
-    dataset: Dataset
+    task: Task
     data_folder: Path | None = None
 
 
@@ -143,14 +143,14 @@ def _choose(
 
 
 def make_cost(
-    spec: str, space: SearchSpace[Any], dataset: Dataset, data_folder: Path | None = None
+    spec: str, space: SearchSpace[Any], task: Task, data_folder: Path | None = None
 ) -> CostModel[Any]:
     """Make the cost model that a user's text describes.
 
     Args:
         spec: ``SOURCE[:DEVICE][:METRIC]``, or ``SOURCE:FILE`` where the source reads files.
         space: search space of the architectures.
-        dataset: data set that the networks are built for.
+        task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
 
     Raises:
@@ -162,6 +162,6 @@ def make_cost(
     if name and isinstance(by_file := get_source(name), FileCostSource):
         if not file:
             raise InvalidValueError(f"`cost` must be {name}:FILE, but got {spec!r}.")
-        return by_file.open(Path(file), CostRequest(space, None, None, dataset, data_folder))
+        return by_file.open(Path(file), CostRequest(space, None, None, task, data_folder))
     source, device, metric = parse_cost_spec(spec)
-    return get_source(source).make(CostRequest(space, device, metric, dataset, data_folder))
+    return get_source(source).make(CostRequest(space, device, metric, task, data_folder))

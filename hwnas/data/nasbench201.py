@@ -17,7 +17,7 @@ from hwnas.data.checks import damaged, numbers, require_whole_csv
 from hwnas.data.safe_pickle import load_pickle, load_torch
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ def accuracies(
     """
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
-    name = get_dataset(dataset).name
+    name = get_task(dataset).name
     if name not in DATASETS:
         raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
     if split == "full-test" and name == "cifar10":

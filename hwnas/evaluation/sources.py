@@ -15,13 +15,13 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.proxies.identity import score_identity
-from hwnas.seeding import derive_seed, seeded
+from hwnas.spaces.networks import Networks
 from hwnas.tables.result import Result
+from hwnas.tasks.task import Task
 from hwnas.typing import (
     Arch,
     Arch_contra,
     CostModel,
-    InShape,
     Proxy,
     SearchSpace,
     Surrogate,
@@ -29,8 +29,6 @@ from hwnas.typing import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from hwnas.tasks.batch import Batch
 
 
@@ -88,8 +86,7 @@ class ProxyValues(Generic[Arch]):
     Attributes:
         space: search space; the class representative's network is scored.
         proxies: the proxies.
-        num_classes: classes K of the network.
-        in_shape: (C, H, W) of an image.
+        task: what the network is built for.
         batch_size: images B of the synthetic batch.
         seed: user seed; the seed of an architecture derives from it and the canonical key.
         batch: images of the user, or None for Gaussian ones.
@@ -98,8 +95,7 @@ class ProxyValues(Generic[Arch]):
 
     space: SearchSpace[Arch]
     proxies: tuple[Proxy, ...]
-    num_classes: int
-    in_shape: InShape
+    task: Task
     batch_size: int = 64
     seed: int = 0
     batch: Batch | None = None
@@ -119,8 +115,7 @@ class ProxyValues(Generic[Arch]):
         return score_identity(
             proxy,
             self.space,
-            self.num_classes,
-            self.in_shape,
+            self.task,
             batch_size=self.batch_size,
             seed=self.seed,
             batch=self.batch,
@@ -156,28 +151,18 @@ class ProxyValues(Generic[Arch]):
         if surrogate is not None and not isinstance(self.space, SurrogateSpace):
             reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
             return {proxy.name: Result(float("nan"), reason) for proxy in proxies}
-        in_shape = self.in_shape if surrogate is None else surrogate.in_shape or self.in_shape
-        seed = derive_seed(self.seed, self.space.canonical_key(arch))
+        networks = Networks(self.space, self.task)
+        task, seed = networks.surrogate_task(surrogate), networks.seed(arch, self.seed)
         scores = score_network(
-            self._build(arch, surrogate, in_shape, seed),
-            in_shape,
+            networks.network(arch, seed, surrogate),
+            task.input.shape,
             proxies,
-            batch=self.batch if in_shape == self.in_shape else None,
+            batch=self.batch if task == self.task else None,
             batch_size=self.batch_size,
             seed=seed,
             threads=1,
         )
         return {name: Result(s.value, s.error, s.seconds) for name, s in scores.items()}
-
-    def _build(
-        self, arch: Arch, surrogate: Surrogate | None, in_shape: InShape, seed: int
-    ) -> nn.Module:
-        arch = self.space.representative(arch)
-        with seeded(seed):
-            if surrogate is None:
-                return self.space.build(arch, self.num_classes, in_shape)
-            assert isinstance(self.space, SurrogateSpace)
-            return self.space.build_surrogate(arch, surrogate, self.num_classes, in_shape)
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 from hwnas import __version__
 from hwnas.tasks.batch import Batch
-from hwnas.typing import InShape, Proxy, SearchSpace
+from hwnas.tasks.task import Task
+from hwnas.typing import Proxy, SearchSpace
 
 
 def score_identity(
     proxy: Proxy,
     space: SearchSpace[Any],
-    num_classes: int,
-    in_shape: InShape,
+    task: Task,
     *,
     batch_size: int = 64,
     seed: int = 0,
@@ -25,8 +25,7 @@ def score_identity(
     Args:
         proxy: the proxy.
         space: search space.
-        num_classes: classes K of the network.
-        in_shape: (C, H, W) of an image.
+        task: what the network is built for.
         batch_size: images B of the synthetic batch.
         seed: user seed.
         batch: images of the user, or None for Gaussian ones.
@@ -38,7 +37,13 @@ def score_identity(
     size = batch_size if own is None else own
     images = None if size == 0 else batch
     data = f"gaussian B={size}" if images is None else _fingerprint(images)
-    return f"proxy|{proxy!r}|v{version}|{space!r}|K={num_classes}|in={in_shape}|{data}|seed={seed}"
+    return f"proxy|{proxy!r}|v{version}|{space!r}|{_text(task)}|{data}|seed={seed}"
+
+
+def _text(task: Task) -> str:
+    """State the task without its name; classes of images as caches have known them."""
+    short = {"num_classes": "K", "in_shape": "in"}
+    return "|".join(f"{short.get(name, name)}={value}" for name, value in task.settings.items())
 
 
 def _fingerprint(batch: Batch) -> str:

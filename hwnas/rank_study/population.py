@@ -15,7 +15,7 @@ from hwnas.evaluation.evaluator import Evaluator, Report
 from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
-from hwnas.study.configuration import Task, reference_sample
+from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.score_table import ScoreTable
 from hwnas.tables.shipped import ShippedScores
 from hwnas.typing import Arch, EnumerableSpace, FloatArray
@@ -86,7 +86,7 @@ def shipped_population(
 
 
 def scored_sample(
-    task: Task[Arch],
+    setup: EvaluationSetup[Arch],
     proxies: Sequence[str],
     n: int,
     *,
@@ -98,7 +98,7 @@ def scored_sample(
     """Score `n` different networks, or all there are.
 
     Args:
-        task: space, data set, batch size, and the seed of the sample and of the scores.
+        setup: space, task, batch size, and the seed of the sample and of the scores.
         proxies: names of the proxies.
         n: networks.
         second_seed: seed of scores of the same networks, to compare the first ones with.
@@ -106,17 +106,17 @@ def scored_sample(
         jobs: worker processes.
         report: progress.
     """
-    archs = reference_sample(task.space, n, task.seed)
+    archs = reference_sample(setup.space, n, setup.seed)
 
     def scores(seed: int) -> dict[str, FloatArray]:
-        source = replace(task, seed=seed).proxies(make_proxies(proxies))
+        source = replace(setup, seed=seed).proxies(make_proxies(proxies))
         return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
 
     origin = (
-        f"networks of uniformly drawn cells, each once, scored with {task.batch_size} "
-        f"{task.images} images for {task.dataset.name}, seed {task.seed}"
+        f"networks of uniformly drawn cells, each once, scored with {setup.batch_size} "
+        f"{setup.images} images for {setup.task.name}, seed {setup.seed}"
     )
-    first = scores(task.seed)
+    first = scores(setup.seed)
     if second_seed is None:
         return Population(archs, first, origin)
     return Population(archs, first, origin, first, scores(second_seed))

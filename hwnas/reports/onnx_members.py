@@ -19,7 +19,8 @@ from hwnas.files.atomic import write_bytes, write_text
 from hwnas.onnx_export.export import export_onnx, verify_onnx
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.seeding import derive_seed, seeded
-from hwnas.typing import InShape, SearchSpace
+from hwnas.tasks.task import Task
+from hwnas.typing import SearchSpace
 
 TOLERANCE = 1e-4
 """Largest accepted difference of the logits of ONNX Runtime and PyTorch."""
@@ -49,8 +50,7 @@ class OnnxMember:
 def export_onnx_members(
     pareto_set: ParetoSet,
     space: SearchSpace[Any],
-    num_classes: int,
-    in_shape: InShape,
+    task: Task,
     folder: str | os.PathLike[str],
     seed: int = 0,
 ) -> list[OnnxMember]:
@@ -66,8 +66,7 @@ def export_onnx_members(
     Args:
         pareto_set: the set; without members only an index without rows is written.
         space: the search space that its architectures belong to.
-        num_classes: classes K.
-        in_shape: (C, H, W) of an image.
+        task: what the networks are for.
         folder: where to write; other files in it are left alone.
         seed: user seed of the weights.
 
@@ -80,7 +79,7 @@ def export_onnx_members(
     """
     target = Path(folder)
     rows = [
-        _export(rank, member, space, num_classes, in_shape, target, seed)
+        _export(rank, member, space, task, target, seed)
         for rank, member in enumerate(pareto_set.members, start=1)
     ]
     buffer = io.StringIO()
@@ -95,13 +94,12 @@ def _export(
     rank: int,
     member: Member,
     space: SearchSpace[Any],
-    num_classes: int,
-    in_shape: InShape,
+    task: Task,
     folder: Path,
     seed: int,
 ) -> OnnxMember:
-    network = _untrained(member, space, num_classes, in_shape, seed)
-    model = export_onnx(network, in_shape)
+    network = _untrained(member, space, task, seed)
+    model = export_onnx(network, task.input.shape)
     metadata = {
         "hwnas_version": __version__,
         "hwnas_space": repr(space),
@@ -112,7 +110,7 @@ def _export(
     known = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, known | metadata)
     onnx.checker.check_model(model)
-    difference = verify_onnx(model, network, in_shape, atol=TOLERANCE, rtol=0.0)
+    difference = verify_onnx(model, network, task.input.shape, atol=TOLERANCE, rtol=0.0)
     content = model.SerializeToString(deterministic=True)
     short = re.sub(r"[^A-Za-z0-9_-]", "-", member.key)[:12]
     file = folder / f"{rank:03d}-{short}.onnx"
@@ -122,15 +120,13 @@ def _export(
     )
 
 
-def _untrained(
-    member: Member, space: SearchSpace[Any], num_classes: int, in_shape: InShape, seed: int
-) -> torch.nn.Module:
+def _untrained(member: Member, space: SearchSpace[Any], task: Task, seed: int) -> torch.nn.Module:
     """Build the member's network in evaluation mode with seeded weights and statistics."""
     # The proxies derive the seed in the same way: these are the weights that they scored,
     # where the member is the representative of its class.
     with seeded(derive_seed(seed, member.key)), torch.no_grad():
-        network = space.build(space.parse(member.arch), num_classes, in_shape)
+        network = space.build(space.parse(member.arch), task)
         # One step of the running statistics, as in training: enough to stop sums of skips from
         # growing, and without the amplified rounding of fully adapted statistics in deep chains.
-        network.train()(torch.randn(CALIBRATION_IMAGES, *in_shape))
+        network.train()(torch.randn(CALIBRATION_IMAGES, *task.input.shape))
     return network.eval()

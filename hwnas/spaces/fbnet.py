@@ -15,6 +15,8 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import InShape
 
 SKIP = "skip"
@@ -187,15 +189,17 @@ class FBNet:
             tuple(OPERATIONS[i] for i in rng.integers(len(OPERATIONS), size=len(POSITIONS)))
         )
 
-    def build(
-        self, arch: FBNetArch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
+    @property
+    def default_task(self) -> Task:
+        """CIFAR-10."""
+        return get_task("cifar10")
+
+    def build(self, arch: FBNetArch, task: Task | None = None) -> nn.Module:
         """Build the network of HW-NAS-Bench.
 
         Args:
             arch: the architecture.
-            num_classes: classes K.
-            in_shape: (C, H, W) of an image. With a side below 64 the network is that for CIFAR:
+            task: classes of images. With a side below 64 the network is that for CIFAR:
                 strides 1 in the stem and 1, 1, 2, 2, 1, 2, 1 in the stages, 1,504 channels at the
                 end. Else it is that for ImageNet: 2 and 1, 2, 2, 2, 1, 2, 1, and 1,984.
 
@@ -204,7 +208,7 @@ class FBNet:
         """
         from hwnas.spaces.fbnet_network import FBNetNetwork
 
-        return FBNetNetwork(arch, num_classes, in_shape)
+        return FBNetNetwork(arch, *image_classes(task or self.default_task, self.name))
 
     def to_graph(self, arch: FBNetArch) -> ArchGraph:
         """Give the chain of layers without identities, labelled e.g. ``k3_e6:16>24``."""

@@ -7,7 +7,6 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from hwnas.errors import InvalidValueError
 from hwnas.spaces.conv_bn import conv_bn
 from hwnas.spaces.fbnet import POSITIONS, SKIP, STEM_CHANNELS, FBNetArch, setting_for
 from hwnas.typing import InShape
@@ -58,11 +57,6 @@ class FBNetNetwork(nn.Module):
 
     def __init__(self, arch: FBNetArch, num_classes: int, in_shape: InShape) -> None:
         super().__init__()
-        if min(in_shape) < 1 or num_classes < 1:
-            raise InvalidValueError(
-                f"`in_shape` and `num_classes` must be positive, but got {in_shape} and "
-                f"{num_classes}."
-            )
         setting = setting_for(in_shape)
         self.stem = nn.Sequential(
             *conv_bn(in_shape[0], STEM_CHANNELS, 3, setting.stem_stride), nn.ReLU()

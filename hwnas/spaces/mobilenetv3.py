@@ -15,7 +15,8 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
-from hwnas.typing import InShape
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task, image_classes
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
@@ -186,15 +187,17 @@ class MobileNetV3:
             {name: choices[rng.integers(len(choices))] for name, choices in PARAMETERS.items()}
         )
 
-    def build(
-        self, arch: MobileNetV3Arch, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
+    @property
+    def default_task(self) -> Task:
+        """CIFAR-10."""
+        return get_task("cifar10")
+
+    def build(self, arch: MobileNetV3Arch, task: Task | None = None) -> nn.Module:
         """Build the network of the architecture as a plain one, without weights of a supernet.
 
         Args:
             arch: the architecture.
-            num_classes: classes K.
-            in_shape: (C, H, W) of an image. One of another size than the architecture's
+            task: classes of images. An image of another size than the architecture's
                 resolution is resized first, bilinearly.
 
         Returns:
@@ -202,6 +205,7 @@ class MobileNetV3:
         """
         from hwnas.spaces.mobilenetv3_network import MobileNetV3Network
 
+        num_classes, in_shape = image_classes(task or self.default_task, self.name)
         return MobileNetV3Network(arch, self.width, num_classes, in_shape)
 
     def to_graph(self, arch: MobileNetV3Arch) -> ArchGraph:

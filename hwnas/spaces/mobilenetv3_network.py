@@ -13,7 +13,6 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from hwnas.errors import InvalidValueError
 from hwnas.spaces.conv_bn import conv_bn
 from hwnas.spaces.mobilenetv3 import MobileNetV3Arch
 from hwnas.typing import InShape
@@ -89,11 +88,6 @@ class MobileNetV3Network(nn.Module):
         self, arch: MobileNetV3Arch, width: float, num_classes: int, in_shape: InShape
     ) -> None:
         super().__init__()
-        if min(in_shape) < 1 or num_classes < 1:
-            raise InvalidValueError(
-                f"`in_shape` and `num_classes` must be positive, but got {in_shape} and "
-                f"{num_classes}."
-            )
         side = arch.resolution
         self.resize = (
             nn.Identity()

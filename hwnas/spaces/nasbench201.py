@@ -19,7 +19,9 @@ from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
-from hwnas.typing import FloatArray, InShape, Surrogate
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task, image_classes
+from hwnas.typing import FloatArray, Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -192,29 +194,31 @@ class NasBench201:
         """Draw a cell uniformly from the 15,625."""
         return Cell(tuple(OPERATIONS[i] for i in rng.integers(len(OPERATIONS), size=len(EDGES))))
 
-    def build(
-        self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
+    @property
+    def default_task(self) -> Task:
+        """CIFAR-10."""
+        return get_task("cifar10")
+
+    def build(self, arch: Cell, task: Task | None = None) -> nn.Module:
         """Build exactly this cell's network, dead operations included.
 
         Args:
             arch: the cell.
-            num_classes: classes K.
-            in_shape: (C, H, W) of an image; H and W must be multiples of 4.
+            task: classes of images; their H and W must be multiples of 4.
 
         Returns:
             A network that maps `(B, C, H, W)` images to `(B, K)` logits.
         """
         from hwnas.spaces.nasbench201_network import CellNetwork
 
+        num_classes, in_shape = image_classes(task or self.default_task, self.name)
         return CellNetwork(arch, self.channels, self.cells, num_classes, in_shape)
 
-    def build_surrogate(
-        self, arch: Cell, surrogate: Surrogate, num_classes: int, in_shape: InShape
-    ) -> nn.Module:
+    def build_surrogate(self, arch: Cell, surrogate: Surrogate, task: Task) -> nn.Module:
         """Build a smaller network of exactly this cell: other channels, cells, modules, stem."""
         from hwnas.spaces.nasbench201_network import CellNetwork
 
+        num_classes, in_shape = image_classes(task, self.name)
         return CellNetwork(
             arch,
             surrogate.channels,

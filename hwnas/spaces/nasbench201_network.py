@@ -92,13 +92,11 @@ class CellNetwork(nn.Module):
         super().__init__()
         c_in, height, width = in_shape
         scale = 2 ** (stages - 1)
-        if c_in < 1 or height < scale or width < scale or height % scale or width % scale:
+        if height % scale or width % scale:
             raise InvalidValueError(
                 f"`in_shape` must be (C, H, W) with H and W positive multiples of {scale}, since "
                 f"{stages - 1} blocks halve the image, but got {in_shape}."
             )
-        if num_classes < 1:
-            raise InvalidValueError(f"`num_classes` must be at least 1, but got {num_classes}.")
         if not stem and c_in != channels:
             raise InvalidValueError(
                 f"`channels` must be those of the image without a stem, but got {channels} for "

@@ -32,7 +32,7 @@ from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
 if TYPE_CHECKING:
     from hwnas.ranking.recipes import Recipe
     from hwnas.tasks.batch import Batch
-    from hwnas.tasks.datasets import Dataset
+    from hwnas.tasks.task import Task
 
 REFERENCE_SIZE = 256
 """Architectures that a calibrated score is ranked against."""
@@ -42,12 +42,12 @@ _ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
-class Task(Generic[Arch]):
-    """What architectures are evaluated for.
+class EvaluationSetup(Generic[Arch]):
+    """Which networks are evaluated, and on what they are scored.
 
     Attributes:
         space: search space.
-        dataset: number of classes, input shape, and the data set of published tables.
+        task: what the networks are built for; its name is that of published tables' data set.
         batch_size: images of the synthetic batch that proxies see.
         seed: user seed.
         data_folder: folder of published data, or None for the default one.
@@ -55,7 +55,7 @@ class Task(Generic[Arch]):
     """
 
     space: SearchSpace[Arch]
-    dataset: Dataset
+    task: Task
     batch_size: int = 64
     seed: int = 0
     data_folder: Path | None = None
@@ -76,16 +76,17 @@ class Task(Generic[Arch]):
         if self.images == "gaussian":
             return None
         from hwnas.data.cifar10_sample import cifar10_sample
+        from hwnas.tasks.task import image_classes
 
-        return cifar10_sample(self.batch_size, self.dataset.in_shape, self.data_folder)
+        _, in_shape = image_classes(self.task, self.images)
+        return cifar10_sample(self.batch_size, in_shape, self.data_folder)
 
     def proxies(self, proxies: Sequence[Proxy]) -> ProxyValues[Arch]:
         """Make the source of these proxies' scores."""
         return ProxyValues(
             self.space,
             tuple(proxies),
-            self.dataset.num_classes,
-            self.dataset.in_shape,
+            self.task,
             self.batch_size,
             self.seed,
             self.batch,
@@ -170,7 +171,7 @@ def _applicable(recipe: Recipe, found: Sequence[Evaluation[Any]]) -> Recipe:
 
 
 def make_objectives(
-    task: Task[Arch],
+    setup: EvaluationSetup[Arch],
     names: Sequence[str],
     costs: Sequence[str],
     *,
@@ -181,7 +182,7 @@ def make_objectives(
     """Make objectives of proxy names, score names and cost specifications.
 
     Args:
-        task: space, data set, seed.
+        setup: space, task, seed.
         names: proxies, as `make_proxies` reads them (``naswot``), and ready-made scores
             (``az-nas``).
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
@@ -201,24 +202,26 @@ def make_objectives(
         if name.partition(":")[0] not in known and name not in RECIPES:
             raise unknown_name("objective", name, [*known, *RECIPES])
     needed = [p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,))]
-    source = task.proxies(make_proxies(list(dict.fromkeys(needed))))
-    cost_models = [make_cost(spec, task.space, task.dataset, task.data_folder) for spec in costs]
+    source = setup.proxies(make_proxies(list(dict.fromkeys(needed))))
+    cost_models = [make_cost(spec, setup.space, setup.task, setup.data_folder) for spec in costs]
     scores = [
         score_objective(source, RECIPES[n], cache=cache, jobs=jobs, report=report)
         if n in RECIPES
         else proxy_objective(source, make_proxies([n])[0].name)
         for n in names
     ]
-    return [*scores, *(cost_objective(task.space, cost) for cost in cost_models)]
+    return [*scores, *(cost_objective(setup.space, cost) for cost in cost_models)]
 
 
 def make_constraints(
-    task: Task[Arch], texts: Sequence[str], objectives: Sequence[ValueObjective[Arch]]
+    setup: EvaluationSetup[Arch],
+    texts: Sequence[str],
+    objectives: Sequence[ValueObjective[Arch]],
 ) -> list[Constraint[Arch]]:
     """Read constraints such as ``latency<=5``, ``params<=1e6`` or ``hw-nas-bench:raspi4<=20``.
 
     Args:
-        task: space and data set.
+        setup: space and task.
         texts: ``NAME<=NUMBER`` or ``NAME>=NUMBER``; the name is an objective's, an objective's
             metric, a counter's, or a cost specification. The number is in the cost's unit.
         objectives: the study's objectives.
@@ -230,19 +233,22 @@ def make_constraints(
         name, relation, bound = split_constraint(text)
         objective = match_objective(name, objectives)
         if objective is None:
-            objective = cost_objective(task.space, _named_cost(make_cost, task, name, objectives))
+            objective = cost_objective(setup.space, _named_cost(make_cost, setup, name, objectives))
         constraints.append(Constraint(objective, relation, bound))
     return constraints
 
 
 def _named_cost(
-    make_cost: Any, task: Task[Any], name: str, objectives: Sequence[ValueObjective[Any]]
+    make_cost: Any,
+    setup: EvaluationSetup[Any],
+    name: str,
+    objectives: Sequence[ValueObjective[Any]],
 ) -> Any:
     counters = [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
     if name in counters:
-        return make_cost(f"count:{name}", task.space, task.dataset, task.data_folder)
+        return make_cost(f"count:{name}", setup.space, setup.task, setup.data_folder)
     if ":" not in name:
         known = [*(o.name for o in objectives), *counters]
         error = unknown_name("constraint", name, known)
         raise InvalidValueError(f"{error} A cost is written SOURCE:DEVICE:METRIC.")
-    return make_cost(name, task.space, task.dataset, task.data_folder)
+    return make_cost(name, setup.space, setup.task, setup.data_folder)

@@ -20,8 +20,12 @@ from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import notices, with_uncertainty
 from hwnas.spaces.space_text import read_space
-from hwnas.study.configuration import Task, make_constraints, make_objectives
-from hwnas.tasks.datasets import get_dataset
+from hwnas.study.configuration import (
+    EvaluationSetup,
+    make_constraints,
+    make_objectives,
+)
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import UncertainCostModel
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -45,7 +49,7 @@ class SearchSettings:
         sampler: sampler of the host by name.
         trials: trials in the end.
         batch: images that the proxies see.
-        images: which: ``gaussian`` or ``cifar10-sample``, see `hwnas.study.configuration.Task`.
+        images: which: ``gaussian`` or ``cifar10-sample``, see `EvaluationSetup`.
         seed: seed of everything random.
     """
 
@@ -206,7 +210,7 @@ class Search:
             {
                 "seed": s.seed,
                 "settings": asdict(s),
-                "dataset": asdict(get_dataset(s.dataset)),
+                "dataset": get_task(s.dataset).as_dict(),
                 "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
             },
         )
@@ -237,11 +241,13 @@ def make_evaluator(
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
-    space, dataset = read_space(s.space), get_dataset(s.dataset)
-    task = Task(space, dataset, s.batch, s.seed, data_folder, s.images)
-    objectives = make_objectives(task, s.objectives, s.costs, cache=cache, jobs=jobs, report=report)
-    constraints = make_constraints(task, s.constraints, objectives)
-    return Evaluator(task.space, objectives, constraints, cache=cache, jobs=jobs, report=report)
+    space, task = read_space(s.space), get_task(s.dataset)
+    setup = EvaluationSetup(space, task, s.batch, s.seed, data_folder, s.images)
+    objectives = make_objectives(
+        setup, s.objectives, s.costs, cache=cache, jobs=jobs, report=report
+    )
+    constraints = make_constraints(setup, s.constraints, objectives)
+    return Evaluator(space, objectives, constraints, cache=cache, jobs=jobs, report=report)
 
 
 def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import InvalidValueError
-from hwnas.typing import InShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Batch:
         return Batch(self.images[start:stop], labels, f"{self.description}[{start}:{stop}]")
 
 
-def gaussian_batch(in_shape: InShape, size: int, num_classes: int, seed: int) -> Batch:
+def gaussian_batch(in_shape: tuple[int, ...], size: int, num_classes: int, seed: int) -> Batch:
     """Draw standard-normal images with uniformly random labels.
 
     Args:

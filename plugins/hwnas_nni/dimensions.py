@@ -16,7 +16,8 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import LARGEST_LISTED
-from hwnas.typing import InShape
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -191,11 +192,14 @@ class DimensionSpace:
         """Draw every choice that exists uniformly."""
         return self._complete(lambda d: int(rng.integers(len(d.values))))
 
-    def build(
-        self, arch: Assignment, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
-        """Build the network; the space itself decides on classes and images."""
-        del num_classes, in_shape
+    @property
+    def default_task(self) -> Task:
+        """CIFAR-10; what the builder makes is unknown here."""
+        return get_task("cifar10")
+
+    def build(self, arch: Assignment, task: Task | None = None) -> nn.Module:
+        """Build the network; the builder itself decides on classes and images."""
+        del task
         if self._builder is None:
             raise InvalidValueError(f"`{self.name}` must be of networks, but it builds none.")
         return self._builder(self.values(arch))

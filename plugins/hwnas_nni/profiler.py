@@ -11,7 +11,8 @@ from nni.nas.profiler import Profiler
 
 from hwnas.costs.source import make_cost
 from hwnas.errors import InvalidValueError
-from hwnas.tasks.datasets import Dataset, get_dataset
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
 from hwnas.typing import CostModel
 from hwnas_nni.codec import codec_of
 
@@ -24,7 +25,7 @@ class CostProfiler(Profiler):
             measurements take any.
         cost: ``SOURCE:DEVICE:METRIC``, e.g. ``count:params`` or ``hw-nas-bench:edgegpu:latency``,
             or a cost model of the architectures that `hwnas_nni.codec_of` gives.
-        dataset: data set by name, or as a `Dataset` with classes and image shape.
+        task: what the networks are built for, or the name of its data set.
         data_folder: folder of published data; None for the default one.
     """
 
@@ -32,12 +33,12 @@ class CostProfiler(Profiler):
         self,
         model_space: Mutable,
         cost: str | CostModel[Any],
-        dataset: str | Dataset = "cifar10",
+        task: str | Task = "cifar10",
         data_folder: Path | None = None,
     ) -> None:
         super().__init__(model_space)
         self._codec = codec_of(model_space)
-        known = get_dataset(dataset) if isinstance(dataset, str) else dataset
+        known = get_task(task) if isinstance(task, str) else task
         self.cost = (
             make_cost(cost, self._codec.space, known, data_folder)
             if isinstance(cost, str)

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnas.costs.counters import METRICS, CounterCost, Metric
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
-from hwnas.tasks.datasets import Dataset
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 _CHECKED = 50
@@ -51,7 +51,7 @@ def one_hot(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
 def counter_columns(
     space: SearchSpace[Arch],
     archs: Sequence[Arch],
-    dataset: Dataset,
+    task: Task,
     metrics: Sequence[Metric] = ("params", "macs"),
 ) -> FloatArray:
     """Count parameters, MACs and the like of the networks.
@@ -62,7 +62,7 @@ def counter_columns(
     Args:
         space: search space.
         archs: `(n,)` architectures.
-        dataset: number of classes and image shape.
+        task: what the networks are built for.
         metrics: what is counted: ``params``, ``macs``, ``flops``, ``peak_memory`` or ``layers``.
 
     Returns:
@@ -75,13 +75,13 @@ def counter_columns(
     for metric in metrics:
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
-        cost = CounterCost(space, metric, dataset.num_classes, dataset.in_shape)
+        cost = CounterCost(space, metric, task)
         columns.append(np.log(cost.predict(archs)))
     return np.array(columns).T.reshape(len(archs), len(metrics))
 
 
 def additive_counts(
-    space: SearchSpace[Arch], dataset: Dataset, metrics: Sequence[Metric]
+    space: SearchSpace[Arch], task: Task, metrics: Sequence[Metric]
 ) -> FloatArray | None:
     """Find what each choice adds to counts, where the choices of a network add up.
 
@@ -90,7 +90,7 @@ def additive_counts(
 
     Args:
         space: search space.
-        dataset: number of classes and image shape.
+        task: what the networks are built for.
         metrics: what is counted.
 
     Returns:
@@ -99,7 +99,7 @@ def additive_counts(
     """
     rng = np.random.default_rng(0)
     archs = [space.sample(rng) for _ in range(counted_networks(space))]
-    flags, counts = one_hot(space, archs), np.exp(counter_columns(space, archs, dataset, metrics))
+    flags, counts = one_hot(space, archs), np.exp(counter_columns(space, archs, task, metrics))
     weights = np.linalg.lstsq(flags[:-_CHECKED], counts[:-_CHECKED])[0].astype(np.float64)
     agree = np.allclose(flags[-_CHECKED:] @ weights, counts[-_CHECKED:], rtol=1e-9)
     return weights if agree and flags[:-_CHECKED].any(axis=0).all() else None

@@ -15,7 +15,8 @@ from hwnas.costs.counters import METRICS, CounterCost, Metric
 from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.proxies import proxy_names
 from hwnas.tables.shipped import shipped_scores
-from hwnas.tasks.datasets import Dataset, get_dataset
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_predictors.encodings import (
     additive_counts,
@@ -44,7 +45,7 @@ class ExtraColumns(Generic[Arch]):
 
     Attributes:
         space: search space.
-        dataset: classes and image shape of the networks that are counted.
+        task: what the networks that are counted are built for.
         power: exponent of the transform of counts; 0 takes logarithms.
         counts: what is counted.
         weights: `(f, m)` counts of each choice where they add up, else `(0, m)`: networks are built
@@ -57,7 +58,7 @@ class ExtraColumns(Generic[Arch]):
     """
 
     space: SearchSpace[Arch]
-    dataset: Dataset
+    task: Task
     power: float
     counts: tuple[Metric, ...]
     weights: FloatArray
@@ -94,18 +95,18 @@ class ExtraColumns(Generic[Arch]):
             UnknownNameError: there is no such count, proxy or data set.
             DataNotFoundError: scores are not shipped, or an architecture has none.
         """
-        images, given = get_dataset(dataset), scores or {}
+        task, given = get_task(dataset), scores or {}
         columns = tuple(n for n in METRICS if n in names and n not in given)
         known = {
-            name: given[name] if name in given else _shipped(space, name, images)
+            name: given[name] if name in given else _shipped(space, name, task)
             for name in names
             if name not in columns
         }
         found = None
         if columns and len(archs) > counted_networks(space):
-            found = additive_counts(space, images, columns)
+            found = additive_counts(space, task, columns)
         weights = np.zeros((0, len(columns))) if found is None else found
-        logs = _log_counts(space, archs, images, columns, weights)
+        logs = _log_counts(space, archs, task, columns, weights)
         raw = score_columns(space, archs, known)
         empty = [n for n, c in zip(known, raw.T, strict=True) if not np.isfinite(c).any()]
         if empty:
@@ -119,7 +120,7 @@ class ExtraColumns(Generic[Arch]):
         spreads[spreads == 0] = 1.0
         quantiles = np.array([_quantiles(column) for column in raw.T])
         quantiles = quantiles.reshape(len(known), _QUANTILES)
-        return cls(space, images, power, columns, weights, known, own, centres, spreads, quantiles)
+        return cls(space, task, power, columns, weights, known, own, centres, spreads, quantiles)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -131,8 +132,7 @@ class ExtraColumns(Generic[Arch]):
         """Whether an architecture's network is built to be counted."""
         if len(self.weights):
             return False
-        shape = self.dataset.num_classes, self.dataset.in_shape
-        return not all(CounterCost(self.space, name, *shape).is_shipped for name in self.counts)
+        return not all(CounterCost(self.space, n, self.task).is_shipped for n in self.counts)
 
     def unscored(self, archs: Sequence[Arch]) -> list[Arch]:
         """Give the architectures that a proxy has no entry for."""
@@ -148,7 +148,7 @@ class ExtraColumns(Generic[Arch]):
         Raises:
             DataNotFoundError: an architecture has no score; names it.
         """
-        logs = _log_counts(self.space, archs, self.dataset, self.counts, self.weights)
+        logs = _log_counts(self.space, archs, self.task, self.counts, self.weights)
         raw = score_columns(self.space, archs, self.scores)
         columns = [_places(c, q) for c, q in zip(raw.T, self.quantiles, strict=True)]
         ranked = np.array(columns).T.reshape(raw.shape)
@@ -192,7 +192,7 @@ class ExtraColumns(Generic[Arch]):
         counts = tuple(parts["counts"].tolist())
         numbers = [parts[name] for name in ("centres", "spreads", "quantiles")]
         own, weights = tuple(parts["own"].tolist()), parts["weights"]
-        return cls(space, get_dataset(dataset), power, counts, weights, scores, own, *numbers)
+        return cls(space, get_task(dataset), power, counts, weights, scores, own, *numbers)
 
 
 def check_names(names: Any) -> None:
@@ -211,13 +211,13 @@ def check_names(names: Any) -> None:
 def _log_counts(
     space: SearchSpace[Arch],
     archs: Sequence[Arch],
-    dataset: Dataset,
+    task: Task,
     counts: Sequence[Metric],
     weights: FloatArray,
 ) -> FloatArray:
     """Give `(n, m)` logarithms of the counts, summed over choices or counted in networks."""
     if not len(weights):
-        return counter_columns(space, archs, dataset, counts)
+        return counter_columns(space, archs, task, counts)
     logs: FloatArray = np.log(one_hot(space, archs) @ weights)
     return logs
 
@@ -246,15 +246,15 @@ def _places(column: FloatArray, quantiles: FloatArray) -> FloatArray:
     return np.nan_to_num((below + above) / 2)
 
 
-def _shipped(space: SearchSpace[Any], name: str, dataset: Dataset) -> Mapping[str, float]:
+def _shipped(space: SearchSpace[Any], name: str, task: Task) -> Mapping[str, float]:
     """Look up the scores of a proxy that ship with the package."""
-    shipped = shipped_scores(space.name, dataset.name)
+    shipped = shipped_scores(space.name, task.name)
     if shipped is None or name not in shipped.columns:
         if re.split("[.:]", name)[0] not in proxy_names():
             raise unknown_name("extra", name, dict.fromkeys((*METRICS, *proxy_names())))
     elif f"|{space!r}|" in shipped.about[name].identity:
         return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
     raise DataNotFoundError(
-        f"hwnas has no scores of {name} for {space!r} and {dataset.name}: score the networks with "
+        f"hwnas has no scores of {name} for {space!r} and {task.name}: score the networks with "
         f"`hwnas score --out` and give the table as `scores`."
     )

@@ -18,6 +18,8 @@ from torch import nn
 from hwnas import registry
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task, image_classes
 from hwnas.testing import (
     CostModelContract,
     PredictorContract,
@@ -25,7 +27,7 @@ from hwnas.testing import (
     SearchSpaceContract,
     StrategyContract,
 )
-from hwnas.typing import DeviceKey, Direction, FloatArray, InShape, Proxy, Signal, Signals
+from hwnas.typing import DeviceKey, Direction, FloatArray, Proxy, Signal, Signals
 
 CHOICES = ("none", "conv", "pool")
 
@@ -87,9 +89,12 @@ class Chains:
     def sample(self, rng: np.random.Generator) -> Chain:
         return Chain(tuple(CHOICES[i] for i in rng.integers(3, size=3)))
 
-    def build(
-        self, arch: Chain, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
+    @property
+    def default_task(self) -> Task:
+        return get_task("cifar10")
+
+    def build(self, arch: Chain, task: Task | None = None) -> nn.Module:
+        num_classes, in_shape = image_classes(task or self.default_task, self.name)
         kinds: dict[str, Callable[[], nn.Module]] = {
             "none": nn.Identity,
             "pool": lambda: nn.AvgPool2d(3, 1, 1),

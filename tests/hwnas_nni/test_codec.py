@@ -13,6 +13,7 @@ from nni.mutable import Categorical, CategoricalMultiple, MutableDict, Numerical
 from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace  # noqa: E402
 
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
+from hwnas.tasks.task import image_task  # noqa: E402
 from hwnas_nni.codec import codec_of  # noqa: E402
 
 HUB: dict[str, Callable[[], Any]] = {
@@ -73,7 +74,7 @@ def test_the_hubs_network_has_the_parameters_of_ours() -> None:
         "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
     )
     theirs = executable.freeze(codec.to_sample(cell)).executable_model()
-    ours = codec.space.build(cell, 10, (3, 32, 32))
+    ours = codec.space.build(cell, image_task(10, (3, 32, 32)))
     count = [sum(p.numel() for p in network.parameters()) for network in (theirs, ours)]
     assert count[0] == count[1]
 

@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.pareto import ParetoSet  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
-from hwnas.tasks.datasets import Dataset  # noqa: E402
+from hwnas.tasks.task import image_task  # noqa: E402
 from hwnas_nni import (  # noqa: E402
     CostFilter,
     CostProfiler,
@@ -30,7 +30,7 @@ from hwnas_nni import (  # noqa: E402
     codec_of,
 )
 
-SMALL = Dataset("small", 10, (3, 32, 32))
+SMALL = image_task(10, (3, 32, 32), "small")
 
 
 @nni.trace

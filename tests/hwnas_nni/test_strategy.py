@@ -29,7 +29,7 @@ from hwnas.costs.source import make_cost  # noqa: E402
 from hwnas.data.nasbench201 import accuracies  # noqa: E402
 from hwnas.errors import DataFormatError, InvalidValueError, UnknownNameError  # noqa: E402
 from hwnas.spaces.nasbench201 import NasBench201  # noqa: E402
-from hwnas.tasks.datasets import get_dataset  # noqa: E402
+from hwnas.tasks.catalogue import get_task  # noqa: E402
 from hwnas.typing import Direction  # noqa: E402
 from hwnas_nni import (  # noqa: E402
     CostFilter,
@@ -207,7 +207,7 @@ def test_nni_and_optuna_propose_the_same_in_the_same_order(name: str, data_folde
     m, n = ALGORITHMS[name]
     space = NasBench201()
     accuracy = accuracies("cifar10", folder=data_folder)
-    energy = make_cost("hw-nas-bench:edgegpu:energy", space, get_dataset("cifar10"), data_folder)
+    energy = make_cost("hw-nas-bench:edgegpu:energy", space, get_task("cifar10"), data_folder)
     directions: dict[str, Direction] = {"accuracy": "maximize", "energy_mj": "minimize"}
     directions = dict(list(directions.items())[:m])
 

@@ -14,7 +14,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import EDGES, NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import PredictorContract
 from hwnas.typing import Predictor
 from hwnas_predictors import brp_nas
@@ -111,7 +111,7 @@ def test_file_of_another_space_is_refused(
     )
     source = registry.load("costs", "predictor")()
     with pytest.raises(InvalidValueError, match="`space` must be"):
-        source.open(tmp_path / "p", CostRequest(FBNet(), None, None, get_dataset("cifar10")))
+        source.open(tmp_path / "p", CostRequest(FBNet(), None, None, get_task("cifar10")))
     assert read_predictor_file(tmp_path / "p").kind == kind.kind
 
 

@@ -14,7 +14,7 @@ from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import EDGES, NasBench201, operation_graph, parse_cell
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import draw
 from hwnas_predictors.encodings import (
     counter_columns,
@@ -164,17 +164,17 @@ def test_cells_are_no_sequences() -> None:
 
 
 def test_counter_columns_are_logarithms_of_counts() -> None:
-    space, dataset = NasBench201(channels=4, cells=1), get_dataset("cifar10")
+    space, task = NasBench201(channels=4, cells=1), get_task("cifar10")
     archs = draw(space, 3)
-    columns = counter_columns(space, archs, dataset, ("macs", "params"))
+    columns = counter_columns(space, archs, task, ("macs", "params"))
     for arch, row in zip(archs, columns, strict=True):
-        counts = count(space.build(space.representative(arch)), dataset.in_shape)
+        counts = count(space.build(space.representative(arch)), task.input.shape)
         assert counts.macs is not None
         np.testing.assert_allclose(np.exp(row), [counts.macs, counts.params])
-    assert counter_columns(space, [], dataset).shape == (0, 2)
+    assert counter_columns(space, [], task).shape == (0, 2)
     metrics: Any = ("latency",)
     with pytest.raises(UnknownNameError, match="metric"):
-        counter_columns(space, archs, dataset, metrics)
+        counter_columns(space, archs, task, metrics)
 
 
 def test_score_columns_are_looked_up_by_class() -> None:

@@ -17,7 +17,7 @@ from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, Unkno
 from hwnas.evaluation.sources import Effort
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import draw
 from hwnas.typing import FloatArray
 from hwnas_predictors import encodings, extra_columns
@@ -72,7 +72,7 @@ def test_counts_that_add_up_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
 
     def summed(space: Any, archs: Any, dataset: Any, metrics: Any) -> FloatArray:
-        assert dataset == get_dataset("cifar100")
+        assert dataset == get_task("cifar100")
         counted.append(len(archs))
         return np.log(np.outer(one_hot(space, archs) @ each, np.ones(len(metrics))))
 
@@ -83,7 +83,7 @@ def test_counts_that_add_up_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted == [counted_networks(space)]
     new = draw(space, 4, seed=7)
     wanted = (
-        summed(space, new, get_dataset("cifar100"), ("macs",)) - columns.centres
+        summed(space, new, get_task("cifar100"), ("macs",)) - columns.centres
     ) / columns.spreads
     np.testing.assert_allclose(columns(new), wanted, atol=1e-9)
     # In a file the sums need no network.
@@ -99,7 +99,7 @@ def test_counts_that_add_up_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("metric", ["macs", "layers"])
 def test_counts_of_cells_do_not_add_up(space: NasBench201, metric: Any) -> None:
-    assert additive_counts(space, get_dataset("cifar10"), [metric]) is None
+    assert additive_counts(space, get_task("cifar10"), [metric]) is None
 
 
 @pytest.mark.parametrize(("share", "interaction"), [(0.0, 0.0), (0.001, 0.0), (0.0, 1e-6)])
@@ -121,12 +121,12 @@ def test_counts_add_up_exactly_and_everywhere_or_not_at_all(
     def summed(space: Any, archs: Any, dataset: Any, metrics: Any) -> FloatArray:
         flags = one_hot(space, archs)
         counts = flags @ each + interaction * flags[:, 3] * flags[:, -3] * 1e3
-        assert dataset == get_dataset("cifar100")
+        assert dataset == get_task("cifar100")
         logs: FloatArray = np.log(np.outer(counts, np.ones(len(metrics))))
         return logs
 
     monkeypatch.setattr(encodings, "counter_columns", summed)
-    found = additive_counts(space, get_dataset("cifar100"), ["macs"])
+    found = additive_counts(space, get_task("cifar100"), ["macs"])
     assert (found is not None) == (share == interaction == 0)
 
 
@@ -193,7 +193,7 @@ def test_a_proxy_without_any_score_is_refused(space: NasBench201) -> None:
 def test_counts_are_of_the_data_set_that_is_named(space: NasBench201) -> None:
     archs = draw(space, 12)
     columns = ExtraColumns.fit(space, archs, ["macs"], "ImageNet16-120")
-    macs = CounterCost(space, "macs", 120, (3, 16, 16)).predict(archs)
+    macs = CounterCost(space, "macs", get_task("ImageNet16-120")).predict(archs)
     assert columns.centres[0] == pytest.approx(np.log(macs).mean())
     wanted = np.log(macs) - np.log(macs).mean()
     np.testing.assert_allclose(columns(archs)[:, 0], wanted / wanted.std(), atol=1e-9)
@@ -289,7 +289,7 @@ def test_scores_of_a_part_choose_from_it_and_cannot_be_searched_with(
     chosen = model.choose_support(8)
     assert {space.canonical_key(arch) for arch in chosen} <= set(known)
     source = registry.load("costs", "predictor")()
-    request = CostRequest(space, None, None, get_dataset("cifar10"))
+    request = CostRequest(space, None, None, get_task("cifar10"))
     with pytest.raises(InvalidValueError, match="has no zero-cost scores of"):
         source.open(tmp_path / "p.npz", request)
     whole = TransferPredictor(space, extra=["jacob_cov"]).fit(archs, np.ones(len(archs)))

@@ -12,7 +12,7 @@ from hwnas.errors import DataNotFoundError
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import draw
 from hwnas_predictors.encodings import counter_columns
 from hwnas_predictors.shipped import shipped_pool
@@ -46,7 +46,7 @@ def test_a_pool_says_what_it_is(path: Path) -> None:
 
 
 def test_macs_of_the_fbnet_pool_are_those_of_its_networks() -> None:
-    space, dataset = FBNet(), get_dataset("cifar100")
+    space, dataset = FBNet(), get_task("cifar100")
     pool = TransferPredictor.shipped(space)
     assert (list(pool.extra), pool.dataset) == (["macs"], dataset.name)
     archs, columns = draw(space, 4), pool._extra

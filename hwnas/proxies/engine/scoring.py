@@ -39,7 +39,7 @@ class ProxyScore:
 
 def score_network(
     model: nn.Module,
-    in_shape: InShape,
+    in_shape: tuple[int, ...],
     proxies: Sequence[Proxy],
     *,
     batch: Batch | None = None,

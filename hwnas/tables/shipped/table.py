@@ -143,8 +143,8 @@ def shipped_scores(space: str, dataset: str, images: str = "gaussian") -> Shippe
     Args:
         space: name of the space.
         dataset: name of the data set.
-        images: what proxies saw, see `hwnas.study.configuration.Task`. Of other images than
-            Gaussian ones there are only some columns; Gaussian ones take the place of the others.
+        images: what proxies saw, see `hwnas.study.configuration.EvaluationSetup`. Of other images
+            than Gaussian ones there are only some columns; Gaussian ones take the place of others.
 
     Returns:
         The scores, or None where none are shipped.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import numpy as np
@@ -16,8 +16,8 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
 from hwnas.onnx_export.export import export_onnx
-from hwnas.seeding import seeded
-from hwnas.tasks.datasets import Dataset
+from hwnas.spaces.networks import Networks
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
@@ -34,23 +34,20 @@ _FEWEST = 5
 
 @dataclass(frozen=True)
 class Family(Generic[Arch]):
-    """The networks of a search space for one data set.
+    """The networks of a search space for a task, as they are exported.
 
     Attributes:
         space: search space.
-        dataset: classes and image shape.
+        task: what the networks are built for.
     """
 
     space: SearchSpace[Arch]
-    dataset: Dataset
+    task: Task
 
     def network(self, arch: Arch, batch: int = 1) -> onnx.ModelProto:
         """Build and export a network; its weights do not matter for its latency."""
-        with seeded(0):
-            model = self.space.build(
-                self.space.representative(arch), self.dataset.num_classes, self.dataset.in_shape
-            )
-        return export_onnx(model, self.dataset.in_shape, batch=batch)
+        model = Networks(self.space, self.task).network(arch, seed=0)
+        return export_onnx(model, self.task.input.shape, batch=batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +103,7 @@ class KernelPredictor(Generic[Arch]):
 
     @staticmethod
     def build(
-        families: Sequence[tuple[SearchSpace[Any], Dataset]],
+        families: Sequence[tuple[SearchSpace[Any], Task]],
         models: Sequence[onnx.ModelProto] = (),
         *,
         cache: ResultCache | None = None,
@@ -116,7 +113,7 @@ class KernelPredictor(Generic[Arch]):
         """Measure kernels on this host and learn from them: see `build.build_predictor`.
 
         Args:
-            families: search spaces and data sets whose networks tell which kernels occur.
+            families: search spaces and tasks whose networks tell which kernels occur.
             models: further networks, for one image.
             cache: where measurements are kept: an interrupted build goes on from it.
             report: called with what is done and how much of it.
@@ -124,12 +121,12 @@ class KernelPredictor(Generic[Arch]):
         """
         from hwnas_predictors.kernels.build import BuildSettings, build_predictor
 
-        members = [Family(space, dataset) for space, dataset in families]
+        members = [Family(space, task) for space, task in families]
         return build_predictor(members, models, BuildSettings(**settings), cache, report)
 
-    def for_networks(self, space: SearchSpace[Any], dataset: Dataset) -> KernelPredictor[Any]:
-        """Give the same predictor for the networks of a search space for a data set."""
-        return replace(self, family=Family(space, dataset))
+    def for_networks(self, space: SearchSpace[Any], task: Task) -> KernelPredictor[Any]:
+        """Give the same predictor for the networks of a search space for a task."""
+        return replace(self, family=Family(space, task))
 
     def kernel_ms(self, kernels: Sequence[Kernel]) -> FloatArray:
         """Predict `(n,)` latencies of kernels in ms.
@@ -296,7 +293,7 @@ class KernelPredictor(Generic[Arch]):
             "kernel_overhead_ms": self.kernel_overhead_ms,
             "scale": self.scale,
             "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
-            "dataset": None if family is None else asdict(family.dataset),
+            "dataset": None if family is None else family.task.as_dict(),
         }
         facts = Facts(space, self.metric, self.unit, self.direction, self.device, self.fingerprint)
         PredictorFile(KIND, facts, settings, arrays).write(path)
@@ -393,6 +390,4 @@ def _family_of(file: PredictorFile) -> Family[Any] | None:
 
     if file.facts.space == ANY_SPACE:
         return None
-    dataset = dict(file.settings["dataset"])
-    c, h, w = dataset.pop("in_shape")
-    return Family(read_space(file.facts.space), Dataset(in_shape=(c, h, w), **dataset))
+    return Family(read_space(file.facts.space), Task.from_dict(file.settings["dataset"]))

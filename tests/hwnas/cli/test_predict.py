@@ -375,11 +375,11 @@ def test_a_pool_is_no_cost_and_another_space_is_refused(
 ) -> None:
     from hwnas.costs.source import make_cost
     from hwnas.errors import InvalidValueError
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
     from hwnas_predictors.transfer import TransferPredictor
 
     TransferPredictor.shipped(SPACE).save(tmp_path / "pool.npz")
-    cifar10 = get_dataset("cifar10")
+    cifar10 = get_task("cifar10")
     with pytest.raises(InvalidValueError, match="holds a pool"):
         make_cost(f"predictor:{tmp_path / 'pool.npz'}", SPACE, cifar10)
     with pytest.raises(InvalidValueError, match="`space` must be"):

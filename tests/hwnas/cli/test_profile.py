@@ -14,6 +14,7 @@ from hwnas.cli import _run
 from hwnas.cli.profile import profile
 from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.catalogue import get_task
 
 ARCH = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
 MODELS = """
@@ -58,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--space", "nasbench201", "--arch", ARCH, "--dataset", "cifar100", "--json") == 0
     row = json_line(capsys)
-    network = NasBench201().build(NasBench201().parse(ARCH), 100)
+    network = NasBench201().build(NasBench201().parse(ARCH), get_task("cifar100"))
     assert row["params"] == sum(p.numel() for p in network.parameters())
     assert (row["space"], row["arch"]) == ("nasbench201", ARCH)
     assert 0 < row["latency_ms"] <= row["p95_ms"]

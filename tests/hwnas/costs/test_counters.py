@@ -13,7 +13,8 @@ from hwnas.costs.counters import METRICS, CounterCost, CounterSource, Counts, Me
 from hwnas.costs.source import CostRequest, make_cost
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import image_classes, image_task
 
 IMAGE = (3, 8, 8)
 
@@ -192,11 +193,12 @@ def _by_hand(cell: Cell, cells: int, in_shape: tuple[int, int, int], classes: in
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "ImageNet16-120"])
 def test_nasbench201_macs_by_hand(dataset: str) -> None:
-    data, space = get_dataset(dataset), NasBench201(cells=2)
+    task, space = get_task(dataset), NasBench201(cells=2)
     text = "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
     cell = space.parse(text)
-    counts = count(space.build(cell, data.num_classes, data.in_shape), data.in_shape)
-    assert counts.macs == _by_hand(cell, 2, data.in_shape, data.num_classes)
+    classes, in_shape = image_classes(task, "this test")
+    counts = count(space.build(cell, task), in_shape)
+    assert counts.macs == _by_hand(cell, 2, in_shape, classes)
 
 
 def test_costs_are_those_of_the_representative() -> None:
@@ -214,7 +216,7 @@ def test_every_metric_is_the_count_of_its_name() -> None:
     counts = count(space.build(space.representative(cell)), (3, 32, 32))
     for option in CounterSource().options():
         metric = cast(Metric, option.metric)
-        request = CostRequest(space, option.device, metric, get_dataset("cifar10"))
+        request = CostRequest(space, option.device, metric, get_task("cifar10"))
         cost = CounterSource().make(request)
         assert cost.predict([cell]).tolist() == [float(getattr(counts, metric))]
         assert (cost.metric, cost.unit, cost.direction) == option[1:]
@@ -223,8 +225,8 @@ def test_every_metric_is_the_count_of_its_name() -> None:
 
 
 def test_cost_is_found_by_its_spec() -> None:
-    cost = make_cost("count:flops", NasBench201(), get_dataset("ImageNet16-120"))
-    assert cost == CounterCost(NasBench201(), "flops", 120, (3, 16, 16))
+    cost = make_cost("count:flops", NasBench201(), get_task("ImageNet16-120"))
+    assert cost == CounterCost(NasBench201(), "flops", get_task("ImageNet16-120"))
     assert "cells=5" in repr(cost)
 
 
@@ -262,6 +264,7 @@ def test_shipped_counts_are_those_of_the_networks(
 )
 def test_other_networks_are_counted(space: NasBench201, classes: int) -> None:
     cell = space.sample(np.random.default_rng(1))
-    network = space.build(space.representative(cell), classes, (3, 32, 32))
+    task = image_task(classes, (3, 32, 32))
+    network = space.build(space.representative(cell), task)
     expected = count(network, (3, 32, 32)).params
-    assert CounterCost(space, "params", classes).predict([cell]).tolist() == [expected]
+    assert CounterCost(space, "params", task).predict([cell]).tolist() == [expected]

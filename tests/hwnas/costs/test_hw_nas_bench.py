@@ -19,7 +19,7 @@ from hwnas.data.hw_nas_bench import COLUMNS, read_table
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 
 NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
@@ -258,16 +258,16 @@ def test_absent_file_is_named(tmp_path: Path) -> None:
 
 def test_source_makes_what_is_asked_for(tmp_path: Path) -> None:
     write_table(tmp_path, table())
-    cost = make_cost("hw-nas-bench:eyeriss:energy", NasBench201(), get_dataset("cifar10"), tmp_path)
+    cost = make_cost("hw-nas-bench:eyeriss:energy", NasBench201(), get_task("cifar10"), tmp_path)
     assert cost == HwNasBench("cifar10", "eyeriss", "energy", tmp_path)
-    request = CostRequest(NasBench201(), None, None, get_dataset("cifar10"), tmp_path)
+    request = CostRequest(NasBench201(), None, None, get_task("cifar10"), tmp_path)
     assert HwNasBenchSource().make(request) == HwNasBench("cifar10", "edgegpu", "latency", tmp_path)
 
 
 def test_source_refuses_other_spaces(tmp_path: Path) -> None:
     write_table(tmp_path, table())
     with pytest.raises(InvalidValueError, match=r"channels=8.*choose another cost source"):
-        make_cost("hw-nas-bench", NasBench201(channels=8), get_dataset("cifar10"), tmp_path)
+        make_cost("hw-nas-bench", NasBench201(channels=8), get_task("cifar10"), tmp_path)
 
 
 @pytest.mark.data

@@ -33,7 +33,8 @@ from hwnas.runtimes.onnxruntime_session import (
     random_feeds,
 )
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import image_task
 
 CONV = str(Cell(("nor_conv_3x3",) * 6))
 Inputs = Sequence[tuple[str, int, Sequence[int | str]]]
@@ -265,7 +266,7 @@ def test_cost_measures_the_representative_and_leaves_the_generator_alone(
     space = NasBench201(channels=4, cells=1)
     dead = space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|nor_conv_3x3~2|")
     state = torch.get_rng_state()
-    cost = OnnxRuntimeLatency(space, 7, (1, 16, 16), max_seconds=0.02, batch=2)
+    cost = OnnxRuntimeLatency(space, image_task(7, (1, 16, 16)), max_seconds=0.02, batch=2)
     for arch in (dead, space.representative(dead), space.parse(SKIP)):
         assert cost.measure(arch).batch == 2
     assert torch.equal(torch.get_rng_state(), state)
@@ -273,7 +274,7 @@ def test_cost_measures_the_representative_and_leaves_the_generator_alone(
 
 
 def test_cost_states_everything_and_is_a_measurement() -> None:
-    cost = make_cost("onnxruntime", NasBench201(cells=1), get_dataset("ImageNet16-120"))
+    cost = make_cost("onnxruntime", NasBench201(cells=1), get_task("ImageNet16-120"))
     assert isinstance(cost, OnnxRuntimeLatency)
     assert isinstance(cost, MeasuredCost)
     for text in ("cells=1", "num_classes=120", "(3, 16, 16)", "threads=1", "batch=1", "clock="):
@@ -290,8 +291,8 @@ def test_source_offers_the_providers_of_this_installation() -> None:
     options = OnnxRuntimeSource().options()
     assert [option.device for option in options] == list(available_providers())
     assert options[0].device == "cpu"
-    request = CostRequest(NasBench201(), "cpu", "latency", get_dataset("cifar100"))
-    assert OnnxRuntimeSource().make(request).num_classes == 100
+    request = CostRequest(NasBench201(), "cpu", "latency", get_task("cifar100"))
+    assert OnnxRuntimeSource().make(request).task == get_task("cifar100")
 
 
 def test_source_value_of_a_measurement_carries_its_spread() -> None:

@@ -25,7 +25,7 @@ from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, 
 from hwnas.spaces.fbnet import OPERATIONS, POSITIONS, SKIP, FBNet, FBNetArch
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 
 INDEX_0 = parse_cell(
@@ -78,15 +78,15 @@ def test_damaged_brp_nas_file_is_refused(tmp_path: Path, content: Any) -> None:
 def test_brp_nas_is_for_its_networks(tmp_path: Path) -> None:
     write_brp(tmp_path, {(0, 0, 0, 0, 0, 0): 0.1})
     spec = f"brp-nas:{PHONE}"
-    cost = make_cost(spec, NasBench201(), get_dataset("cifar10"), tmp_path)
+    cost = make_cost(spec, NasBench201(), get_task("cifar10"), tmp_path)
     assert cost == brp_nas_cost(PHONE, tmp_path)
     for space, dataset in ((NasBench201(cells=2), "cifar10"), (NasBench201(), "cifar100")):
         with pytest.raises(InvalidValueError, match="and cifar10 for brp-nas"):
-            make_cost(spec, space, get_dataset(dataset), tmp_path)
+            make_cost(spec, space, get_task(dataset), tmp_path)
     with pytest.raises(InvalidValueError, match="`space` must be nasbench201 for brp-nas"):
-        make_cost(spec, FBNet(), get_dataset("cifar10"), tmp_path)
+        make_cost(spec, FBNet(), get_task("cifar10"), tmp_path)
     with pytest.raises(DataNotFoundError, match="Google Drive"):
-        make_cost("brp-nas", NasBench201(), get_dataset("cifar10"), tmp_path)
+        make_cost("brp-nas", NasBench201(), get_task("cifar10"), tmp_path)
 
 
 def test_fourteen_devices() -> None:
@@ -129,12 +129,12 @@ def test_help_is_for_its_networks(
     spec: str, space: Any, dataset: str, named: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidValueError, match=re.escape(named)):
-        make_cost(spec, space, get_dataset(dataset), tmp_path)
+        make_cost(spec, space, get_task(dataset), tmp_path)
 
 
 def test_help_device_of_another_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"`device` must be one of .*but got 'v100_1'"):
-        make_cost("help:v100_1", FBNet(), get_dataset("cifar100"), tmp_path)
+        make_cost("help:v100_1", FBNet(), get_task("cifar100"), tmp_path)
 
 
 def fbnet_pickle(sides: list[int], strides: list[int], stem: int, width: int, classes: int) -> Any:
@@ -266,7 +266,7 @@ class TestFBNetContract(CostModelContract):
     @pytest.fixture(params=FROM_HELP)
     def cost(self, request: pytest.FixtureRequest, data_folder: Path) -> Any:
         spec = f"hw-nas-bench:{request.param}:latency"
-        return make_cost(spec, FBNet(), get_dataset("cifar100"), data_folder)
+        return make_cost(spec, FBNet(), get_task("cifar100"), data_folder)
 
 
 @pytest.mark.data

@@ -11,7 +11,7 @@ from hwnas import registry
 from hwnas.costs.source import CostOption, CostRequest, CostSpec, make_cost, parse_cost_spec
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 
 
 class Lab:
@@ -74,7 +74,7 @@ def test_unknown_parts_are_named(text: str, named: str) -> None:
 
 
 def test_the_source_gets_the_whole_request() -> None:
-    space, dataset = NasBench201(), get_dataset("cifar100")
+    space, dataset = NasBench201(), get_task("cifar100")
     request: Any = make_cost("lab:energy", space, dataset)
     assert request == CostRequest(space, "phone", "energy", dataset, None)
 

@@ -16,6 +16,7 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.task import image_task
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
 
@@ -56,18 +57,18 @@ def test_smaller_images_are_means_of_pixels(folder: Path) -> None:
 
 def test_scores_and_cache_keys_depend_on_the_images(folder: Path) -> None:
     space, proxies = NasBench201(channels=4, cells=1), tuple(make_proxies(["jacob_cov"]))
-    batch = cifar10_sample(8, (3, 8, 8), folder)
+    batch, task = cifar10_sample(8, (3, 8, 8), folder), image_task(10, (3, 8, 8))
     sources = [
-        ProxyValues(space, proxies, 10, (3, 8, 8), 8),
-        ProxyValues(space, proxies, 10, (3, 8, 8), 8, batch=batch),
-        ProxyValues(space, proxies, 10, (3, 8, 8), 8, batch=cifar10_sample(9, (3, 8, 8), folder)),
+        ProxyValues(space, proxies, task, 8),
+        ProxyValues(space, proxies, task, 8, batch=batch),
+        ProxyValues(space, proxies, task, 8, batch=cifar10_sample(9, (3, 8, 8), folder)),
     ]
     keys = [source.cache_prefix("jacob_cov") for source in sources]
     assert len(set(keys)) == 3
     assert "cifar10-sample B=8" in keys[1]
     blind = [replace(s, proxies=tuple(make_proxies(["synflow"]))) for s in sources]
     assert len({source.cache_prefix("synflow") for source in blind}) == 1
-    model = space.build(space.parse(CELL), 10, (3, 8, 8))
+    model = space.build(space.parse(CELL), image_task(10, (3, 8, 8)))
     gaussian = score_network(model, (3, 8, 8), proxies, batch_size=8)["jacob_cov"]
     real = score_network(model, (3, 8, 8), proxies, batch=batch)["jacob_cov"]
     assert real.error is None

@@ -17,14 +17,14 @@ import sys
 
 from hwnas.evaluation.backends import parallel_backend
 from hwnas.spaces.space_text import read_space
-from hwnas.study.configuration import Task, make_objectives, reference_sample
-from hwnas.tasks.datasets import get_dataset
+from hwnas.study.configuration import EvaluationSetup, make_objectives, reference_sample
+from hwnas.tasks.catalogue import get_task
 from hwnas.evaluation.evaluator import Evaluator
 
 
 def main(backend: str) -> None:
     space = read_space("nasbench201:channels=4,cells=1")
-    task = Task(space, get_dataset("cifar10"), 4, 0)
+    task = EvaluationSetup(space, get_task("cifar10"), 4, 0)
     objectives = make_objectives(task, ["naswot"], ["count:macs"])
     archs = reference_sample(space, 20, 0)
     here = Evaluator(space, objectives).evaluate(archs)

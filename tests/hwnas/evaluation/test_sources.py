@@ -13,6 +13,7 @@ from hwnas.proxies.nasgraph import NasGraphAverageDegree
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.batch import Batch
+from hwnas.tasks.task import image_task
 from hwnas.typing import Surrogate
 
 SPACE = NasBench201(channels=4, cells=1)
@@ -21,7 +22,7 @@ EQUAL = Cell(("none", "nor_conv_1x1", "none", "none", "none", "nor_conv_3x3"))
 
 
 def source(**changes: object) -> ProxyValues[Cell]:
-    settings: dict[str, object] = {"num_classes": 10, "in_shape": (3, 8, 8), "batch_size": 4}
+    settings: dict[str, object] = {"task": image_task(10, (3, 8, 8)), "batch_size": 4}
     space = changes.pop("space", SPACE)
     proxies = changes.pop("proxies", tuple(make_proxies(["naswot"])))
     return ProxyValues(space, proxies, **(settings | changes))  # type: ignore[arg-type]
@@ -33,8 +34,8 @@ def test_everything_that_changes_a_score_is_in_its_cache_key() -> None:
         source(),
         source(seed=1),
         source(batch_size=5),
-        source(num_classes=9),
-        source(in_shape=(3, 16, 16)),
+        source(task=image_task(9, (3, 8, 8))),
+        source(task=image_task(10, (3, 16, 16))),
         source(space=NasBench201(channels=5, cells=1)),
         source(space=NasBench201(channels=4, cells=2)),
         source(batch=Batch(images)),
@@ -70,10 +71,10 @@ def test_equal_networks_have_equal_scores_and_seeds_matter() -> None:
 
 def test_cost_names_carry_device_and_unit() -> None:
     from hwnas.costs.source import make_cost
-    from hwnas.tasks.datasets import get_dataset
+    from hwnas.tasks.catalogue import get_task
 
     def name(spec: str) -> str:
-        return CostValues(SPACE, make_cost(spec, SPACE, get_dataset("cifar10"))).name
+        return CostValues(SPACE, make_cost(spec, SPACE, get_task("cifar10"))).name
 
     assert name("count:params") == "params"
     assert name("count:peak_memory") == "peak_memory_bytes"
@@ -85,7 +86,7 @@ def test_a_proxy_of_a_surrogate_scores_that_and_nothing_else_is_built(
 ) -> None:
     small, whole = (NasGraphAverageDegree(s) for s in (Surrogate(4, 1, 2), None))
     scored = source(proxies=(small, whole)).compute(CELL, [small.name, whole.name])
-    network = SPACE.build_surrogate(CELL, Surrogate(4, 1, 2), 10, (3, 8, 8))
+    network = SPACE.build_surrogate(CELL, Surrogate(4, 1, 2), image_task(10, (3, 8, 8)))
     seed = derive_seed(0, SPACE.canonical_key(CELL))
     expected = score_network(network, (3, 8, 8), [small], seed=seed)[small.name].value
     assert scored[small.name].value == expected != scored[whole.name].value

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx, verify_onnx
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.task import image_task
 from hwnas.typing import InShape
 
 IMAGE: InShape = (3, 8, 8)
@@ -151,7 +152,7 @@ def test_cells_agree(seed: int, dynamic_batch: bool) -> None:
     cell = CELLS[seed] if seed < 0 else space.sample(rng)
     in_shape = (int(rng.choice([1, 3])), 4 * int(rng.integers(1, 5)), 4 * int(rng.integers(1, 5)))
     classes = int(rng.integers(1, 130))
-    model = lively(space.build(cell, classes, in_shape), in_shape)
+    model = lively(space.build(cell, image_task(classes, in_shape)), in_shape)
     proto = export_onnx(model, in_shape, dynamic_batch=dynamic_batch)
     assert exporter(proto) == "direct"
     verify_onnx(proto, model, in_shape)

@@ -36,7 +36,7 @@ def test_values_within_the_spread_of_their_difference() -> None:
 
 
 def test_members_carry_deviation_and_neighbours() -> None:
-    cost = Sure(SPACE, "params", 10, (3, 32, 32))
+    cost = Sure(SPACE, "params")
     found = with_uncertainty(front([9.0, 8.0, 1.0]), SPACE, {"mine_latency_ms": cost})
     assert [m.attributes["mine_latency_ms_std"] for m in found.members] == [0.5] * 3
     lists = [m.attributes["mine_latency_ms_not_distinguishable"] for m in found.members]

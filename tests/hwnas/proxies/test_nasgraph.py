@@ -15,6 +15,7 @@ from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nasgraph import ChannelDegrees, NasGraphAverageDegree, NasGraphResilience
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.task import image_task
 from hwnas.typing import InShape, Surrogate
 
 SHAPE = (3, 8, 8)
@@ -188,7 +189,7 @@ def cell_blocks(network: Any, in_shape: InShape) -> Iterator[tuple[str, Block]]:
 def test_cells_against_running_layer_by_layer(cell: str) -> None:
     space = NasBench201()
     surrogate = Surrogate(channels=3, cells=2, modules=2)
-    network = space.build_surrogate(space.parse(cell), surrogate, 10, SHAPE)
+    network = space.build_surrogate(space.parse(cell), surrogate, image_task(10, SHAPE))
     assert degrees(network) == slow_degrees(dict(cell_blocks(network, SHAPE)))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nn_mass import NnDegree, NnMass
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.task import image_task
 from hwnas.testing import ProxyContract
 from hwnas.typing import Proxy
 
@@ -102,7 +103,7 @@ def test_degree_where_the_topology_does_not_define_it() -> None:
     assert "has none" in score(Residual(nn.Conv2d(8, 8, 1)), NnDegree()).error
     assert "without concatenations" in score(DenseCells(4, 4, 2), NnDegree()).error
     cell = Cell(("nor_conv_3x3",) * 6)
-    network = NasBench201(channels=4, cells=1).build(cell, in_shape=(3, 8, 8))
+    network = NasBench201(channels=4, cells=1).build(cell, image_task(10, (3, 8, 8)))
     assert "nested" in score(network, NnDegree()).error
 
 

@@ -10,6 +10,7 @@ from hwnas.proxies.linear_regions import LinearRegions
 from hwnas.proxies.ntk import NtkCondition
 from hwnas.proxies.te_nas import NTK_SURROGATE, REGIONS_SURROGATE, TeNasNtk, TeNasRegions
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tasks.task import image_task
 from hwnas.testing import ProxyContract
 from hwnas.typing import Proxy, Surrogate
 
@@ -42,12 +43,12 @@ def test_the_kernel_is_that_of_training_mode(resnet: nn.Module) -> None:
 
 def test_a_search_space_builds_the_tiny_networks() -> None:
     space, proxies = NasBench201(), (TeNasRegions(samples=500), TeNasNtk())
-    found = ProxyValues(space, proxies, 10, (3, 32, 32)).compute(CELL, [p.name for p in proxies])
+    found = ProxyValues(space, proxies, space.default_task).compute(CELL, [p.name for p in proxies])
     assert 1 < found["te_nas_regions.samples500"].value < 500
     assert found["te_nas_ntk"].value >= 1
-    tiny = space.build_surrogate(CELL, REGIONS_SURROGATE, 10, (1, 3, 3))
+    tiny = space.build_surrogate(CELL, REGIONS_SURROGATE, image_task(10, (1, 3, 3)))
     assert sum(p.numel() for p in tiny.parameters()) == (9 + 2) + (1 + 2) + 2 + (10 + 10)
-    small = space.build_surrogate(CELL, NTK_SURROGATE, 10, (3, 32, 32))
+    small = space.build_surrogate(CELL, NTK_SURROGATE, image_task(10, (3, 32, 32)))
     assert small.get_submodule("stem.0").weight.shape == (3, 3, 3, 3)
 
 

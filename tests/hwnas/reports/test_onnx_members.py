@@ -15,7 +15,9 @@ from hwnas.onnx_export.export import export_onnx
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.reports.onnx_members import export_onnx_members
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.tasks.task import image_task
 
+TASK = image_task(10, (3, 8, 8))
 SPACE = NasBench201(channels=4, cells=1)
 # The second has a dead convolution on edge 0>1; the third doubles its signal in every cell.
 CELLS = tuple(
@@ -43,7 +45,7 @@ def logits(file: Path, images: np.ndarray) -> np.ndarray:
 
 
 def test_files_hold_working_networks_of_the_members(tmp_path: Path) -> None:
-    rows = export_onnx_members(pareto_set(), SPACE, 7, (3, 8, 8), tmp_path, seed=5)
+    rows = export_onnx_members(pareto_set(), SPACE, image_task(7, (3, 8, 8)), tmp_path, seed=5)
     assert [row.arch for row in rows] == [str(cell) for cell in CELLS]
     assert [row.file.name for row in rows] == [f"{i + 1:03d}-key-{i}.onnx" for i in range(3)]
     for row in rows:
@@ -56,7 +58,7 @@ def test_files_hold_working_networks_of_the_members(tmp_path: Path) -> None:
 
 
 def test_a_file_holds_the_kernels_of_its_own_cell(tmp_path: Path) -> None:
-    rows = export_onnx_members(pareto_set(CELLS[:1]), SPACE, 3, (3, 8, 8), tmp_path)
+    rows = export_onnx_members(pareto_set(CELLS[:1]), SPACE, image_task(3, (3, 8, 8)), tmp_path)
     weights = [
         onnx.numpy_helper.to_array(t)
         for t in onnx.load(rows[0].file).graph.initializer
@@ -73,15 +75,15 @@ def test_a_file_holds_the_kernels_of_its_own_cell(tmp_path: Path) -> None:
 
 def test_a_wrong_graph_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    foreign = export_onnx(SPACE.build(CELLS[1], 10, (3, 8, 8)).eval(), (3, 8, 8))
+    foreign = export_onnx(SPACE.build(CELLS[1], TASK).eval(), (3, 8, 8))
     monkeypatch.setattr("hwnas.reports.onnx_members.export_onnx", lambda *_: foreign)
     with pytest.raises(InvalidValueError, match="must agree with the network"):
-        export_onnx_members(pareto_set(CELLS[:1]), SPACE, 10, (3, 8, 8), tmp_path)
+        export_onnx_members(pareto_set(CELLS[:1]), SPACE, TASK, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_metadata_say_what_it_is_and_that_it_is_untrained(tmp_path: Path) -> None:
-    row = export_onnx_members(pareto_set(), SPACE, 10, (3, 8, 8), tmp_path, seed=5)[1]
+    row = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path, seed=5)[1]
     metadata = {p.key: p.value for p in onnx.load(row.file).metadata_props}
     assert metadata["hwnas_arch"] == str(CELLS[1])
     assert metadata["hwnas_space"] == repr(SPACE)
@@ -91,17 +93,17 @@ def test_metadata_say_what_it_is_and_that_it_is_untrained(tmp_path: Path) -> Non
 def test_files_depend_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    one = export_onnx_members(pareto_set(), SPACE, 10, (3, 8, 8), tmp_path / "1", seed=5)
+    one = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path / "1", seed=5)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    two = export_onnx_members(pareto_set(CELLS[:2]), SPACE, 10, (3, 8, 8), tmp_path / "2", seed=5)
+    two = export_onnx_members(pareto_set(CELLS[:2]), SPACE, TASK, tmp_path / "2", seed=5)
     assert [r.sha256 for r in two] == [r.sha256 for r in one[:2]]
-    other = export_onnx_members(pareto_set(), SPACE, 10, (3, 8, 8), tmp_path / "3", seed=6)
+    other = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path / "3", seed=6)
     assert other[0].sha256 != one[0].sha256
 
 
 def test_weights_depend_on_the_canonical_key(tmp_path: Path) -> None:
-    rows = export_onnx_members(pareto_set((CELLS[0], CELLS[0])), SPACE, 10, (3, 8, 8), tmp_path)
+    rows = export_onnx_members(pareto_set((CELLS[0], CELLS[0])), SPACE, TASK, tmp_path)
     images = np.ones((1, 3, 8, 8), np.float32)
     assert not np.allclose(logits(rows[0].file, images), logits(rows[1].file, images))
 
@@ -109,13 +111,13 @@ def test_weights_depend_on_the_canonical_key(tmp_path: Path) -> None:
 def test_sums_of_skips_do_not_blow_up(tmp_path: Path) -> None:
     # Each of 15 cells multiplies its input by four: 4¹⁵ is about 10⁹.
     deep = NasBench201(channels=4, cells=5)
-    row = export_onnx_members(pareto_set(CELLS[2:]), deep, 10, (3, 8, 8), tmp_path)[0]
+    row = export_onnx_members(pareto_set(CELLS[2:]), deep, TASK, tmp_path)[0]
     images = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
     assert 1e-3 < np.abs(logits(row.file, images)).max() < 100
 
 
 def test_the_index_lists_the_files(tmp_path: Path) -> None:
-    rows = export_onnx_members(pareto_set(), SPACE, 10, (3, 8, 8), tmp_path)
+    rows = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path)
     with (tmp_path / "index.csv").open(encoding="utf-8") as file:
         listed = list(csv.DictReader(file))
     assert [(r["file"], r["sha256"], r["arch"]) for r in listed] == [
@@ -125,12 +127,12 @@ def test_the_index_lists_the_files(tmp_path: Path) -> None:
 
 
 def test_an_empty_set_gives_an_empty_index(tmp_path: Path) -> None:
-    assert export_onnx_members(pareto_set(()), SPACE, 10, (3, 8, 8), tmp_path) == []
+    assert export_onnx_members(pareto_set(()), SPACE, TASK, tmp_path) == []
     assert len((tmp_path / "index.csv").read_text().splitlines()) == 1
 
 
 def test_a_foreign_architecture_or_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArchitectureError):
-        export_onnx_members(pareto_set(("x",)), SPACE, 10, (3, 8, 8), tmp_path)
+        export_onnx_members(pareto_set(("x",)), SPACE, TASK, tmp_path)
     with pytest.raises(InvalidValueError, match="`in_shape` must be"):
-        export_onnx_members(pareto_set(), SPACE, 10, (3, 9, 8), tmp_path)
+        export_onnx_members(pareto_set(), SPACE, image_task(10, (3, 9, 8)), tmp_path)

@@ -15,6 +15,7 @@ from hwnas.costs.counters import count
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.fbnet import OPERATIONS, POSITIONS, SKIP, FBNet, FBNetArch, Position
 from hwnas.spaces.fbnet_network import InvertedResidual
+from hwnas.tasks.task import image_task
 from hwnas.testing import SearchSpaceContract
 
 SPACE = FBNet()
@@ -117,7 +118,7 @@ def block_size(c_in: int, c_out: int, kernel: int, expansion: int, groups: int) 
 
 def test_fbnet_c_has_the_published_size() -> None:
     # 5.5 M in the paper, 5.57 M in the table of timm, whose head has the 1,984 channels as well.
-    counts = count(SPACE.build(FBNET_C, 1000, (3, 224, 224)), (3, 224, 224))
+    counts = count(SPACE.build(FBNET_C, image_task(1000, (3, 224, 224))), (3, 224, 224))
     assert round(counts.params / 1e6, 2) == 5.57
     # 375 M in the paper.
     assert counts.macs == pytest.approx(375e6, rel=0.03)
@@ -133,13 +134,13 @@ def test_size_of_every_operation(operation: str) -> None:
     else:
         kernel, expansion, groups = (int(n) for n in re.findall(r"\d", f"{operation}_g1")[:3])
         body = sum(block_size(p.c_in, p.c_out, kernel, expansion, groups) for p in POSITIONS)
-    model = SPACE.build(filled(operation), 100, (3, 32, 32))
+    model = SPACE.build(filled(operation), image_task(100, (3, 32, 32)))
     assert sum(p.numel() for p in model.parameters()) == stem + body + head
 
 
 @pytest.mark.parametrize(("side", "strides"), [(32, 8), (224, 32)])
 def test_strides_follow_the_image(side: int, strides: int) -> None:
-    model = SPACE.build(filled(SKIP), 10, (3, side, side))
+    model = SPACE.build(filled(SKIP), image_task(10, (3, side, side)))
     with torch.no_grad():
         features = model.layers(model.stem(torch.zeros(1, 3, side, side)))  # type: ignore[operator]
     assert features.shape == (1, 352, side // strides, side // strides)
@@ -166,7 +167,8 @@ def test_residual_only_where_the_shape_is_kept(c_out: int, stride: int) -> None:
 
 def test_identities_leave_the_function_alone() -> None:
     first, second = (
-        SPACE.build(arch, 5, (3, 16, 16)).eval() for arch in (filled(l2=SKIP), filled(l4=SKIP))
+        SPACE.build(arch, image_task(5, (3, 16, 16))).eval()
+        for arch in (filled(l2=SKIP), filled(l4=SKIP))
     )
     for source, target in zip(first.parameters(), second.parameters(), strict=True):
         target.data.copy_(source.data)
@@ -175,5 +177,5 @@ def test_identities_leave_the_function_alone() -> None:
 
 
 def test_empty_image_is_refused() -> None:
-    with pytest.raises(InvalidValueError, match="must be positive"):
-        SPACE.build(FBNET_C, 10, (3, 0, 32))
+    with pytest.raises(InvalidValueError, match="with positive numbers"):
+        SPACE.build(FBNET_C, image_task(10, (3, 0, 32)))

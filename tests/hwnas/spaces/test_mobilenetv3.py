@@ -23,6 +23,7 @@ from hwnas.spaces.mobilenetv3 import (
     MobileNetV3Arch,
 )
 from hwnas.spaces.mobilenetv3_network import MobileBlock, SqueezeExcitation, multiple_of_8
+from hwnas.tasks.task import image_task
 from hwnas.testing import SearchSpaceContract
 
 SPACE = MobileNetV3()
@@ -189,14 +190,14 @@ def size_by_hand(arch: MobileNetV3Arch, channels: list[int], classes: int) -> in
     ],
 )
 def test_sizes_of_both_widths(arch: MobileNetV3Arch, width: float, channels: list[int]) -> None:
-    model = MobileNetV3(width).build(arch, 1000, (3, 224, 224))
+    model = MobileNetV3(width).build(arch, image_task(1000, (3, 224, 224)))
     assert sum(p.numel() for p in model.parameters()) == size_by_hand(arch, channels, 1000)
 
 
 def test_macs_grow_with_the_resolution() -> None:
     def macs(resolution: int) -> Any:
         arch = MobileNetV3Arch(resolution, SMALLEST.stages)
-        return count(SPACE.build(arch, 10, (3, 32, 32)), (3, 32, 32)).macs
+        return count(SPACE.build(arch, image_task(10, (3, 32, 32))), (3, 32, 32)).macs
 
     # Everything before the pooling is proportional to the area; 128 and 224 divide by 32.
     head = 1152 * 1536 + 1536 * 10
@@ -206,12 +207,12 @@ def test_macs_grow_with_the_resolution() -> None:
 
 
 def test_image_of_the_resolution_is_not_resized() -> None:
-    model = SPACE.build(SMALLEST, 10, (3, 128, 128))
+    model = SPACE.build(SMALLEST, image_task(10, (3, 128, 128)))
     assert not any(isinstance(module, nn.Upsample) for module in model.modules())
 
 
 def test_strides_and_activations() -> None:
-    model = SPACE.build(SMALLEST, 10, (3, 128, 128)).eval()
+    model = SPACE.build(SMALLEST, image_task(10, (3, 128, 128))).eval()
     with torch.no_grad():
         features = model.blocks(model.stem(torch.zeros(1, 3, 128, 128)))  # type: ignore[operator]
     assert features.shape == (1, 192, 4, 4)

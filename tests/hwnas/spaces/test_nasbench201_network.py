@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 from hwnas.spaces.nasbench201_network import CellBlock
+from hwnas.tasks.task import image_task
 from hwnas.typing import Surrogate
 
 NONE = ("none",) * 6
@@ -31,7 +32,7 @@ def params(model: nn.Module) -> int:
 
 def macs(cell: Cell, classes: int = 10, side: int = 32) -> int:
     with torch.device("meta"):
-        model = NasBench201().build(cell, classes, (3, side, side))
+        model = NasBench201().build(cell, image_task(classes, (3, side, side)))
         images = torch.zeros(1, 3, side, side)
     with FlopCounterMode(display=False) as counter:
         model(images)
@@ -49,7 +50,7 @@ def one_edge(operation: str) -> Cell:
 def test_official_parameter_counts(text: str, expected: tuple[int, int, int]) -> None:
     cell = parse_cell(text)
     for classes, side, count in zip((10, 100, 120), (32, 32, 16), expected, strict=True):
-        assert params(NasBench201().build(cell, classes, (3, side, side))) == count
+        assert params(NasBench201().build(cell, image_task(classes, (3, side, side)))) == count
 
 
 def test_skeleton_parameters() -> None:
@@ -89,7 +90,9 @@ def test_smaller_spaces_have_smaller_networks() -> None:
     stem, head = 3 * 4 * 9 + 8, 2 * 16 + 16 * 3 + 3
     reductions = sum(9 * 2 * c * c + 4 * c + 36 * c * c + 4 * c + 2 * c * c for c in (4, 8))
     cells = 2 * sum(c * c + 2 * c for c in (4, 8, 16))
-    model = NasBench201(channels=4, cells=2).build(one_edge("nor_conv_1x1"), 3, (3, 8, 8))
+    model = NasBench201(channels=4, cells=2).build(
+        one_edge("nor_conv_1x1"), image_task(3, (3, 8, 8))
+    )
     assert params(model) == stem + reductions + head + cells
 
 
@@ -131,7 +134,7 @@ def test_convolution_is_relu_conv_norm() -> None:
 
 def logits(cell: Cell, images: Tensor) -> tuple[Tensor, nn.Module]:
     torch.manual_seed(1)
-    model = NasBench201(channels=4, cells=1).build(cell, 6, (3, 8, 8)).eval()
+    model = NasBench201(channels=4, cells=1).build(cell, image_task(6, (3, 8, 8))).eval()
     with torch.no_grad():
         return model(images), model
 
@@ -162,25 +165,29 @@ def test_equal_skip_graphs_compute_the_same() -> None:
         ((3, 30, 32), 10, "multiples of 4"),
         ((3, 2, 2), 10, "multiples of 4"),
         ((0, 32, 32), 10, "(0, 32, 32)"),
-        ((3, 32, 32), 0, "`num_classes` must be at least 1, but got 0"),
+        ((3, 32, 32), 0, "`classes` must be at least 1, but got 0"),
     ],
 )
 def test_impossible_networks_are_refused(
     in_shape: tuple[int, int, int], classes: int, named: str
 ) -> None:
     with pytest.raises(InvalidValueError, match=re.escape(named)):
-        NasBench201().build(Cell(NONE), classes, in_shape)
+        NasBench201().build(Cell(NONE), image_task(classes, in_shape))
 
 
 def test_a_surrogate_has_other_channels_cells_modules_and_no_stem() -> None:
     cell = Cell(("nor_conv_3x3", "none", "none", "skip_connect", "none", "nor_conv_1x1"))
-    network = NasBench201().build_surrogate(cell, Surrogate(8, 2, 2), 5, (3, 10, 10))
+    network = NasBench201().build_surrogate(cell, Surrogate(8, 2, 2), image_task(5, (3, 10, 10)))
     assert network(torch.zeros(2, 3, 10, 10)).shape == (2, 5)
     widths = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert sorted(set(widths)) == [8, 16]
     assert sum(isinstance(m, CellBlock) for m in network.modules()) == 2 * 2
-    bare = NasBench201().build_surrogate(cell, Surrogate(1, 1, 1, stem=False), 5, (1, 3, 3))
+    bare = NasBench201().build_surrogate(
+        cell, Surrogate(1, 1, 1, stem=False), image_task(5, (1, 3, 3))
+    )
     assert bare(torch.zeros(2, 1, 3, 3)).shape == (2, 5)
     assert [m.out_channels for m in bare.modules() if isinstance(m, nn.Conv2d)] == [1, 1]
     with pytest.raises(InvalidValueError, match="`channels`"):
-        NasBench201().build_surrogate(cell, Surrogate(2, 1, 1, stem=False), 5, (1, 3, 3))
+        NasBench201().build_surrogate(
+            cell, Surrogate(2, 1, 1, stem=False), image_task(5, (1, 3, 3))
+        )

@@ -14,7 +14,9 @@ from torch import nn
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.strategies import Knowledge
-from hwnas.typing import FloatArray, InShape
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
+from hwnas.typing import FloatArray
 
 LETTERS = ("a", "b", "c", "d")
 
@@ -74,9 +76,11 @@ class Words:
     def sample(self, rng: np.random.Generator) -> Word:
         return Word(tuple(LETTERS[i] for i in rng.integers(len(LETTERS), size=self.length)))
 
-    def build(
-        self, arch: Word, num_classes: int = 10, in_shape: InShape = (3, 32, 32)
-    ) -> nn.Module:
+    @property
+    def default_task(self) -> Task:
+        return get_task("cifar10")
+
+    def build(self, arch: Word, task: Task | None = None) -> nn.Module:
         raise NotImplementedError
 
     def to_graph(self, arch: Word) -> ArchGraph:

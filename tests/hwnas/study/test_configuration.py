@@ -13,9 +13,9 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import Task, score_objective
-from hwnas.tasks.datasets import get_dataset
-from hwnas.typing import InShape
+from hwnas.study.configuration import EvaluationSetup, score_objective
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
 
 CELLS = 5
 
@@ -24,10 +24,10 @@ CELLS = 5
 class WithoutRectifiers(NasBench201):
     """NAS-Bench-201 with a smooth activation, which some proxies cannot score."""
 
-    def build(self, arch: Cell, num_classes: int = 10, in_shape: InShape = (3, 32, 32)) -> Any:
+    def build(self, arch: Cell, task: Task | None = None) -> Any:
         from torch import nn
 
-        model = super().build(arch, num_classes, in_shape)
+        model = super().build(arch, task)
         for module in list(model.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, nn.ReLU):
@@ -37,7 +37,7 @@ class WithoutRectifiers(NasBench201):
 
 def source(*names: str) -> ProxyValues[Cell]:
     space = WithoutRectifiers(channels=4, cells=1)
-    return Task(space, get_dataset("cifar10"), batch_size=4).proxies(make_proxies(names))
+    return EvaluationSetup(space, get_task("cifar10"), batch_size=4).proxies(make_proxies(names))
 
 
 def test_a_score_goes_without_proxies_that_have_no_value_in_the_space() -> None:

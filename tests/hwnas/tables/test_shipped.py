@@ -15,17 +15,17 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import Task
+from hwnas.study.configuration import EvaluationSetup
 from hwnas.study.search import SearchSettings
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_scores, table
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.typing import Proxy
 
 SPACE = NasBench201()
 
 
 def _source(seed: int = 0, *, fresh: bool = False) -> ProxyValues[Cell]:
-    task = Task(SPACE, get_dataset("cifar10"), 4, seed)
+    task = EvaluationSetup(SPACE, get_task("cifar10"), 4, seed)
     source = task.proxies(make_proxies(["params", "layers"]))
     return ProxyValues(**{**vars(source), "fresh": fresh})
 
@@ -161,7 +161,7 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
     # A proxy whose version or settings change must be scored again: its identity differs.
     found = _shipped()
     every = list(found.about)
-    source = Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(_proxies(every))
+    source = EvaluationSetup(SPACE, get_task("cifar10"), batch, 0).proxies(_proxies(every))
     names = [n for n in every if source.cache_prefix(n) == found.about[n].identity]
     fresh = ProxyValues(**{**vars(source), "fresh": True})
     row = 1234
@@ -191,7 +191,7 @@ def test_shipped_scores_with_real_images_are_those_of_the_code(data_folder: Path
     found, gaussian = _shipped("cifar10-sample"), _shipped()
     names = [n for n in found.about if found.about[n] != gaussian.about[n]]
     assert set(names) >= {"naswot", "jacob_cov", "epe_nas", "meco", "swap"}
-    task = Task(SPACE, get_dataset("cifar10"), SearchSettings().batch, 0, data_folder)
+    task = EvaluationSetup(SPACE, get_task("cifar10"), SearchSettings().batch, 0, data_folder)
     source = replace(task, images="cifar10-sample").proxies(_proxies(names))
     assert {n: source.cache_prefix(n) for n in names} == {n: found.about[n].identity for n in names}
     row = 1234
@@ -207,7 +207,7 @@ def test_every_shipped_score_is_of_one_of_two_batches_and_searches_find_theirs()
     fitting = [
         {n for n in found.about if source.cache_prefix(n) == found.about[n].identity}
         for batch in (16, SearchSettings().batch)
-        for source in [Task(SPACE, get_dataset("cifar10"), batch, 0).proxies(proxies)]
+        for source in [EvaluationSetup(SPACE, get_task("cifar10"), batch, 0).proxies(proxies)]
     ]
     assert fitting[0] | fitting[1] == set(found.about)
     for score in ("hwnas-agg", "jacob_cov+params", "az-nas", "vkdnw-agg"):

@@ -8,7 +8,7 @@ from onnx import helper
 
 from hwnas.evaluation.cache import ResultCache
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_model import kernel_model, packs, repeats
@@ -79,7 +79,7 @@ def test_kernels_that_cannot_run_leave_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_every_kernel_of_a_network_runs_by_itself() -> None:
-    family = Family(SMALL, get_dataset("cifar10"))
+    family = Family(SMALL, get_task("cifar10"))
     kernels = find_kernels(family.network(SMALL.sample(np.random.default_rng(0))))
     latencies = KernelTimer(max_seconds=0.01)(kernels)
     assert ((latencies > 0) & (latencies < 1000)).all()

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from hwnas.errors import DataFormatError, DataNotFoundError, MissingDependencyError
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas_predictors.kernels.nn_meter_cost import NnMeterCost
 from hwnas_predictors.kernels.nn_meter_data import (
     configuration,
@@ -75,7 +75,7 @@ def test_absent_files_are_named_with_their_address(tmp_path: Path) -> None:
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nn_meter", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hwnas\[nn-meter\]'"):
-        NnMeterCost("cortexA76cpu_tflite21", Family(NasBench201(), get_dataset("cifar10")))
+        NnMeterCost("cortexA76cpu_tflite21", Family(NasBench201(), get_task("cifar10")))
 
 
 def test_configurations_are_translated() -> None:

@@ -17,7 +17,7 @@ from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import cost_objective
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.evaluated_problem import problem_of
-from hwnas.tasks.datasets import get_dataset
+from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.features import NAMES
@@ -30,7 +30,7 @@ from tests.hwnas_predictors.kernels.conftest import network
 
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
 SMALL = NasBench201(channels=8, cells=1)
-CIFAR10 = get_dataset("cifar10")
+CIFAR10 = get_task("cifar10")
 
 
 def per_byte(nanoseconds: float) -> Ridge:
@@ -199,7 +199,7 @@ def test_a_file_for_any_network_is_a_cost_of_the_space_and_data_set_that_is_sear
 ) -> None:
     for family, name in ((None, "any"), (predictor.family, "one")):
         replace(predictor, family=family).save(tmp_path / name)
-    small = get_dataset("ImageNet16-120")
+    small = get_task("ImageNet16-120")
     archs = [SMALL.sample(np.random.default_rng(4))]
     for name in ("any", "one"):
         cost = make_cost(f"predictor:{tmp_path / name}", SMALL, small)

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from hwnas.proxies.engine.blocks import feature_blocks, record_maps
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.tasks.task import image_task
 
 
 def blocks(model: nn.Module, images: Tensor) -> list[str]:
@@ -20,7 +21,7 @@ def blocks(model: nn.Module, images: Tensor) -> list[str]:
     ],
 )
 def test_nasbench201_has_stem_cells_and_reductions(cell: str) -> None:
-    model = NasBench201(channels=2).build(parse_cell(cell), in_shape=(3, 8, 8))
+    model = NasBench201(channels=2).build(parse_cell(cell), image_task(10, (3, 8, 8)))
     expected = ["stem", *(f"blocks.{i}" for i in range(17))]
     assert blocks(model, torch.randn(2, 3, 8, 8)) == expected
 

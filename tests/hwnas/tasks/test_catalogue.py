@@ -1,11 +1,12 @@
-"""Image data sets by name."""
+"""Tasks by name."""
 
 from __future__ import annotations
 
 import pytest
 
 from hwnas.errors import UnknownNameError
-from hwnas.tasks.datasets import DATASETS, get_dataset
+from hwnas.tasks.catalogue import TASKS, get_task
+from hwnas.tasks.task import Logits, TensorSpec
 
 
 @pytest.mark.parametrize(
@@ -18,14 +19,15 @@ from hwnas.tasks.datasets import DATASETS, get_dataset
     ],
 )
 def test_known(name: str, num_classes: int, in_shape: tuple[int, int, int]) -> None:
-    dataset = get_dataset(name)
-    assert (dataset.name, dataset.num_classes, dataset.in_shape) == (name, num_classes, in_shape)
+    task = get_task(name)
+    assert (task.name, task.output) == (name, Logits(num_classes))
+    assert task.input == TensorSpec(in_shape)
 
 
 def test_there_are_four() -> None:
-    assert len(DATASETS) == 4
+    assert len(TASKS) == 4
 
 
 def test_misspelt_name_is_suggested() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'ImageNet16-120'"):
-        get_dataset("imagenet16-120")
+        get_task("imagenet16-120")
