@@ -12,8 +12,11 @@ from typing import cast
 from torch import Tensor, nn
 
 from hwnas.costs.counters import count
-from hwnas.costs.onnxruntime_latency import measure_latency
-from hwnas.onnx_export.export import export_onnx, verify_onnx
+from hwnas.measure.measuring import measure
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import verify_onnx
+from hwnas.runtimes.base import OnnxModel
 
 IN_SHAPE = (3, 64, 64)
 
@@ -57,11 +60,13 @@ def main() -> None:
             counts = count(network, IN_SHAPE)
             export_onnx(network, IN_SHAPE, path)
             verify_onnx(path, network, IN_SHAPE)
-            latency = measure_latency(path, threads=1, max_seconds=2.0, clock="wall")
-            interval = f"[{latency.ci_low_ms:.3f}, {latency.ci_high_ms:.3f}]"
+            latency = measure(
+                OnnxModel(path), make_runtime("onnxruntime"), meter="wall", max_seconds=2.0
+            )
+            interval = f"[{latency.ci_low:.3f}, {latency.ci_high:.3f}]"
             print(
                 f"{channels:>8} {counts.params:>8,} {counts.macs:>12,} "
-                f"{counts.peak_memory / 1e6:>10.2f} {latency.latency_ms:>6.3f} {interval}"
+                f"{counts.peak_memory / 1e6:>10.2f} {latency.value:>6.3f} {interval}"
             )
     print(f"Measured on {latency.fingerprint}; the interval is that of the median, 95 %.")
 

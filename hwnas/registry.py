@@ -1,7 +1,8 @@
-"""Names of spaces, proxies, costs, strategies and hosts, found without importing them.
+"""Names of spaces, proxies, costs, runtimes and so on, found without importing them.
 
 A component is one file plus one line here; other packages add theirs through the entry-point
-groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs`` and ``hwnas.strategies``.
+groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs``, ``hwnas.runtimes``, ``hwnas.meters``
+and ``hwnas.strategies``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, Literal
 
 from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
 
-Kind = Literal["spaces", "proxies", "costs", "strategies", "hosts", "predictors"]
+Kind = Literal[
+    "spaces", "proxies", "costs", "runtimes", "meters", "strategies", "hosts", "predictors"
+]
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "spaces": {
@@ -65,8 +68,15 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "hw-nas-bench": "hwnas.costs.hw_nas_bench:HwNasBenchSource",
         "help": "hwnas.costs.help:HelpSource",
         "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
-        "onnxruntime": "hwnas.costs.onnxruntime_latency:OnnxRuntimeSource",
         "predictor": "hwnas.costs.predictor_source:PredictorSource",
+    },
+    "runtimes": {
+        "onnxruntime": "hwnas.runtimes.onnxruntime_runtime:OnnxRuntime",
+        "torch": "hwnas.runtimes.torch_runtime:TorchRuntime",
+    },
+    "meters": {
+        "cpu": "hwnas.meters.clocks:ThreadClock",
+        "wall": "hwnas.meters.clocks:WallClock",
     },
     "strategies": {
         "random-search": "hwnas.strategies.random_search:RandomSearch",
@@ -94,6 +104,8 @@ _SINGULAR: Mapping[Kind, str] = {
     "spaces": "space",
     "proxies": "proxy",
     "costs": "cost",
+    "runtimes": "runtime",
+    "meters": "meter",
     "strategies": "strategy",
     "hosts": "host",
     "predictors": "predictor",
@@ -104,7 +116,7 @@ _SINGULAR: Mapping[Kind, str] = {
 def targets(kind: Kind) -> Mapping[str, str]:
     """Give ``name -> "module:attribute"`` of a kind, built-in names before other packages'."""
     found = {point.name: point.value for point in entry_points(group=f"hwnas.{kind}")}
-    return {**found, **BUILT_IN[kind]}
+    return {**BUILT_IN[kind], **{k: v for k, v in found.items() if k not in BUILT_IN[kind]}}
 
 
 def names(kind: Kind) -> list[str]:

@@ -29,11 +29,11 @@ LONGEST_MODULE = 500
 # functions. The registry names modules by text, and so does the face.
 UNITS = (
     "errors", "registry", "graphs", "tasks", "typing", "seeding", "face", "files", "networks",
-    "spaces", "tables", "data", "proxies", "runtimes", "onnx_export", "measure", "costs", "ranking",
-    "pareto", "evaluation", "strategies", "testing", "reports", "study", "rank_study", "cli",
-    "__main__",
+    "spaces", "tables", "data", "proxies", "onnx_export", "runtimes", "meters", "measure", "costs",
+    "ranking", "pareto", "evaluation", "strategies", "testing", "reports", "study", "rank_study",
+    "cli", "__main__",
 )  # fmt: skip
-ROOT_MODULES = {"__init__", "__main__", "errors", "registry", "seeding", "testing", "typing"}
+ROOT_MODULES = {"__init__", "__main__", "errors", "registry", "seeding", "typing"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 SHADOWING = {"optuna", "nni", "torch", "onnx", "onnxruntime", "numpy", "pandas", "sklearn"}
 

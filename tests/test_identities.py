@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from hwnas.costs.counters import METRICS, CounterCost
-from hwnas.costs.onnxruntime_latency import OnnxRuntimeLatency
+from hwnas.costs.measured import RuntimeCost
 from hwnas.costs.published import MeasuredTable, PublishedCost
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.files.predictor_file import FORMAT as PREDICTOR_FORMAT
@@ -58,7 +58,7 @@ def identities() -> dict[str, Any]:
         "latency", "ms", DeviceKey("raspi4", "hw-nas-bench"), "cifar10",
         {"sha256": "0" * 64}, MeasuredTable({}),
     )  # fmt: skip
-    measured = OnnxRuntimeLatency(space)
+    measured = RuntimeCost(space)
     return {
         "formats": [FRONT_FORMAT, SCHEMA, PREDICTOR_FORMAT],
         "defaults": [DEFAULT_SCORE, DEFAULT_COST],

@@ -40,7 +40,7 @@ def test_every_package_is_typed(installed: list[str]) -> None:
 
 def test_catalogue_and_contract_tests_are_installed(installed: list[str]) -> None:
     assert "hwnas/data/catalogue.json" in installed
-    assert "hwnas/testing.py" in installed
+    assert "hwnas/testing/__init__.py" in installed
 
 
 def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:

@@ -23,10 +23,12 @@ import numpy as np
 from scipy import stats
 
 from hwnas.costs.counters import count
-from hwnas.costs.onnxruntime_latency import measure_latency
 from hwnas.measure.host import host_fingerprint, package_versions
+from hwnas.measure.measuring import measure
 from hwnas.onnx_export import export as onnx_export
 from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.base import OnnxModel
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.runtimes.onnxruntime_session import open_session
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import FloatArray
@@ -76,7 +78,7 @@ def time_steps(
             watch.stop("export, torch.onnx")
         open_session(content)
         watch.stop("session")
-        measurement = measure_latency(content, max_seconds=max_seconds)
+        measurement = measure(OnnxModel(content), OnnxRuntime(), max_seconds=max_seconds)
         watch.stop("measurement")
         if i:
             converged.append(measurement.converged)
@@ -92,8 +94,11 @@ def measure_all(cells: list[Cell], max_seconds: float) -> dict[str, list[float]]
     """
     space = NasBench201()
     found = [
-        measure_latency(
-            export_onnx(space.build(cell), IN_SHAPE), max_seconds=max_seconds, target=1e-9
+        measure(
+            OnnxModel(export_onnx(space.build(cell), IN_SHAPE)),
+            OnnxRuntime(),
+            max_seconds=max_seconds,
+            target=1e-9,
         )
         for cell in cells
     ]

@@ -20,9 +20,11 @@ import onnx
 from scipy import stats
 
 from hwnas import registry
-from hwnas.costs.onnxruntime_latency import measure_latency
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint, package_versions
+from hwnas.measure.measuring import measure
+from hwnas.runtimes.base import OnnxModel
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.build import Build
@@ -42,8 +44,9 @@ def unseen(family: Family[Any], number: int, seed: int) -> list[onnx.ModelProto]
     return [family.network(arch) for arch in found.values()]
 
 
-def measure(models: list[onnx.ModelProto], max_seconds: float) -> FloatArray:
-    return np.array([measure_latency(m, max_seconds=max_seconds).latency_ms for m in models])
+def measure_all(models: list[onnx.ModelProto], max_seconds: float) -> FloatArray:
+    found = [measure(OnnxModel(m), OnnxRuntime(), max_seconds=max_seconds) for m in models]
+    return np.array([measurement.value for measurement in found])
 
 
 def within(predicted: FloatArray, measured: FloatArray) -> float:
@@ -73,11 +76,11 @@ def print_build(made: Build, seconds: float, cached: int) -> None:
 def print_agreement(
     name: str, predictor: KernelPredictor[Any], models: list[onnx.ModelProto], max_seconds: float
 ) -> tuple[FloatArray, FloatArray]:
-    first = measure(models, max_seconds)
+    first = measure_all(models, max_seconds)
     start = time.process_time()
     predicted = np.array([predictor.predict_model(model) for model in models])
     cpu_ms = 1e3 * (time.process_time() - start) / len(models)
-    again = measure(models, max_seconds)
+    again = measure_all(models, max_seconds)
     truth = np.sqrt(first * again)
     print(
         f"{name:>12}, {len(models)} unseen: within 10 % {within(predicted, truth):.2f}, Spearman "

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.cli.output import print_json_lines, print_table
+from hwnas.errors import HwnasError
 
 _RAPL = Path("/sys/class/powercap")
 _INA = Path("/sys/bus/i2c/drivers")
@@ -48,6 +49,7 @@ def doctor(
     report = {
         "packages": _packages(),
         "host": _host(),
+        "runtimes": _runtimes(),
         "energy": {name: probe() for name, probe in _ENERGY.items()},
         "folders": _folders(),
         "data": _data(),
@@ -75,7 +77,6 @@ def _host() -> dict[str, Any]:
     import torch
 
     from hwnas.measure.host import host
-    from hwnas.runtimes.onnxruntime_session import available_providers
 
     machine = host()
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -87,8 +88,22 @@ def _host() -> dict[str, Any]:
         "python": machine.python,
         "torch_threads": torch.get_num_threads(),
         "cuda": ", ".join(cuda) or "not found: torch sees no CUDA device",
-        "onnxruntime_providers": list(available_providers()),
     }
+
+
+def _runtimes() -> dict[str, Any]:
+    """Give the devices of each runtime, or why it cannot be used."""
+    from hwnas import registry
+    from hwnas.runtimes import make_runtime
+
+    found: dict[str, Any] = {}
+    for name in registry.names("runtimes"):
+        try:
+            runtime = make_runtime(name)
+            found[f"{name} {runtime.version()}"] = runtime.devices()
+        except HwnasError as error:
+            found[name] = str(error)
+    return found
 
 
 def _nvml() -> str:

@@ -51,11 +51,11 @@ def proxies(as_json: AsJson = False) -> None:
 
 def costs(as_json: AsJson = False) -> None:
     """List the costs as SOURCE:DEVICE:METRIC. Example: hwnas costs."""
-    from hwnas.costs.source import FileCostSource
+    from hwnas.costs.source import FileCostSource, get_source, source_names
 
     rows = []
-    for name in registry.names("costs"):
-        source = registry.load("costs", name)()
+    for name in source_names():
+        source = get_source(name)
         if isinstance(source, FileCostSource):
             rows.append({"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"})
             continue

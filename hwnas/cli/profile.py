@@ -12,9 +12,9 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    import onnx
     from torch import nn
 
+    from hwnas.runtimes.base import Network
     from hwnas.typing import InShape
 
 _DEFAULT_SPACE = "nasbench201"
@@ -47,7 +47,17 @@ def profile(
         str,
         typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
     ] = "cifar10",
-    provider: Annotated[str, typer.Option(help="ONNX Runtime's execution provider.")] = "cpu",
+    runtime: Annotated[
+        str, typer.Option(help="What runs it: onnxruntime, or torch (eager): see `hwnas doctor`.")
+    ] = "onnxruntime",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            "--provider",
+            help="The runtime's device: an execution provider, or cpu and cuda with torch.",
+        ),
+    ] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images a run; 1, or what the ONNX model fixes.")
@@ -63,10 +73,14 @@ def profile(
 ) -> None:
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
     _check_choice(arch, onnx_file, model, space)
+    from hwnas.measure.measuring import measure
+    from hwnas.meters import choose_meter
     from hwnas.networks.importing import parse_in_shape
-    from hwnas.runtimes.onnxruntime_session import provider_name
+    from hwnas.runtimes import make_runtime
+    from hwnas.runtimes.base import RunSettings
 
-    provider_name(provider)
+    chosen, settings = make_runtime(runtime), RunSettings(device, threads, batch, seed=seed)
+    choose_meter(clock, "latency", chosen.place(settings))
     shape = parse_in_shape(in_shape) if in_shape else None
     if onnx_file is not None:
         subject = _Subject({"onnx": str(onnx_file)}, None, shape, onnx_file)
@@ -75,23 +89,12 @@ def profile(
     else:
         assert arch is not None
         subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
-    from hwnas.costs.onnxruntime_latency import measure_latency
-
     counts = _counts(subject)
-    measurement = measure_latency(
-        _graph(subject, batch or 1),
-        provider=provider,
-        threads=threads,
-        batch=batch,
-        in_shape=subject.in_shape,
-        max_seconds=max_seconds,
-        clock=clock,  # type: ignore[arg-type]  # checked there
-        seed=seed,
-    )
+    measurement = measure(_network(subject), chosen, settings, meter=clock, max_seconds=max_seconds)
     if not measurement.converged:
         note(
-            f"The 95 % interval of the median, {measurement.ci_low_ms:.4g} to "
-            f"{measurement.ci_high_ms:.4g} ms, is wider than 2 %: raise --max-seconds."
+            f"The 95 % interval of the median, {measurement.ci_low:.4g} to "
+            f"{measurement.ci_high:.4g} ms, is wider than 2 %: raise --max-seconds."
         )
     _show({**subject.label, **measurement.as_dict(), **counts}, as_json)
 
@@ -158,14 +161,14 @@ def _counts(subject: _Subject) -> dict[str, int | None]:
     }
 
 
-def _graph(subject: _Subject, batch: int) -> onnx.ModelProto | Path:
-    if subject.file is not None:
-        return subject.file
-    from hwnas.onnx_export.export import export_onnx
+def _network(subject: _Subject) -> Network:
+    from hwnas.runtimes.base import OnnxModel, TorchNetwork
 
+    if subject.file is not None:
+        return OnnxModel(subject.file, subject.in_shape)
     assert subject.network is not None
     assert subject.in_shape is not None
-    return export_onnx(subject.network, subject.in_shape, batch=batch)
+    return TorchNetwork(subject.network, subject.in_shape)
 
 
 def _show(row: dict[str, Any], as_json: bool) -> None:

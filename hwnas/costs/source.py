@@ -1,23 +1,25 @@
 """Where cost models come from: named sources that are asked for a device and a metric.
 
-A source is one line in the table ``costs`` of `hwnas.registry`; its class is made without
-arguments. How known sources are spelled in these terms:
+A source is one line in the table ``costs`` of `hwnas.registry`, whose class is made without
+arguments, or a runtime: one line in the table ``runtimes``. How known sources are spelled in these
+terms:
 
 - ``hw-nas-bench:edgegpu:energy`` is a table with ten (device, metric) pairs;
 - ``count:macs`` is a counter, whose only device is ``any``;
-- ``onnxruntime:cpu:latency`` is a measurement on this host;
+- ``onnxruntime:cpu:latency:threads=2`` is a measurement on this host, whose source is a runtime;
 - ``predictor:mine.npz`` is a predictor that `hwnas predict` wrote: a `FileCostSource`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 from hwnas import registry
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
+from hwnas.files.grammar import read_component
 from hwnas.tasks.task import Task
 from hwnas.typing import CostModel, Direction, SearchSpace
 
@@ -48,6 +50,7 @@ class CostRequest:
         metric: metric of one of the source's options; None leaves the choice to the source.
         task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
+        settings: settings by name, all of them in the source's `settings`.
     """
 
     space: SearchSpace[Any]
@@ -55,6 +58,7 @@ class CostRequest:
     metric: str | None
     task: Task
     data_folder: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CostSource(Protocol):
@@ -75,42 +79,63 @@ class FileCostSource(Protocol):
         """Make the cost model of a file; `HwnasError` if it is not for the space."""
 
 
+@runtime_checkable
+class SettableCostSource(Protocol):
+    """A maker of cost models that have settings: ``SOURCE:DEVICE:METRIC:SETTING=VALUE,…``."""
+
+    @property
+    def settings(self) -> Sequence[str]:
+        """Names of the settings."""
+
+
 class CostSpec(NamedTuple):
-    """A cost as written by a user, completed: source, device and metric."""
+    """A cost as written by a user, completed: source, device, metric and settings."""
 
     source: str
     device: str
     metric: str
+    settings: Mapping[str, Any]
 
 
 def get_source(name: str) -> CostSource:
     """Make a source by its name; `UnknownNameError` if there is none."""
-    return cast(CostSource, registry.load("costs", name)())
+    if name in registry.names("runtimes"):
+        from hwnas.costs.measured import RuntimeSource
+
+        return RuntimeSource(name)
+    try:
+        return cast(CostSource, registry.load("costs", name)())
+    except UnknownNameError:
+        raise unknown_name("cost", name, source_names()) from None
+
+
+def source_names() -> list[str]:
+    """List the sources: tables, counters and files, then a source for each runtime."""
+    return [*registry.names("costs"), *registry.names("runtimes")]
 
 
 def parse_cost_spec(text: str) -> CostSpec:
-    """Read ``SOURCE[:DEVICE][:METRIC]``.
+    """Read ``SOURCE[:DEVICE][:METRIC][:SETTING=VALUE,…]``.
 
     With two parts the second is a metric if the source has that metric, else a device. A part
     that is missing is that of the first matching option of the source.
 
     Args:
-        text: e.g. ``hw-nas-bench:edgegpu:energy``, ``hw-nas-bench:raspi4`` or ``count:macs``.
+        text: e.g. ``hw-nas-bench:edgegpu:energy``, ``hw-nas-bench:raspi4``, ``count:macs`` or
+            ``onnxruntime:cpu:latency:threads=2,batch=4``.
 
     Returns:
-        The three parts, all of them known to the source.
+        The parts, all of them known to the source.
 
     Raises:
-        InvalidValueError: the text has another form.
-        UnknownNameError: no such source, device or metric; suggests the closest name.
+        InvalidValueError: the text has another form, or the source has no settings.
+        UnknownNameError: no such source, device, metric or setting; suggests the closest name.
     """
-    source, *rest = text.split(":")
-    if not source or len(rest) > 2 or not all(rest):
-        raise InvalidValueError(
-            f"`cost` must be SOURCE[:DEVICE][:METRIC], e.g. 'hw-nas-bench:edgegpu:energy', "
-            f"but got {text!r}."
-        )
-    options = get_source(source).options()
+    read = read_component(text, "cost", words=2)
+    source, rest = read.name, read.words
+    maker = get_source(source)
+    options = maker.options()
+    _check_settings(source, maker, read.settings)
     if len(rest) == 1 and rest[0] in {option.metric for option in options}:
         option = next(option for option in options if option.metric == rest[0])
     elif len(rest) == 1:
@@ -118,7 +143,14 @@ def parse_cost_spec(text: str) -> CostSpec:
         option = _choose(source, options, rest[0], None, {o.metric for o in options} | known)
     else:
         option = _choose(source, options, *(rest or (None, None)))
-    return CostSpec(source, option.device, option.metric)
+    return CostSpec(source, option.device, option.metric, read.settings)
+
+
+def _check_settings(name: str, source: CostSource, settings: Mapping[str, Any]) -> None:
+    known = source.settings if isinstance(source, SettableCostSource) else ()
+    for setting in settings:
+        if setting not in known:
+            raise unknown_name(f"setting of {name}", setting, known)
 
 
 def _choose(
@@ -148,7 +180,8 @@ def make_cost(
     """Make the cost model that a user's text describes.
 
     Args:
-        spec: ``SOURCE[:DEVICE][:METRIC]``, or ``SOURCE:FILE`` where the source reads files.
+        spec: ``SOURCE[:DEVICE][:METRIC][:SETTING=VALUE,…]``, or ``SOURCE:FILE`` where the source
+            reads files.
         space: search space of the architectures.
         task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
@@ -163,5 +196,6 @@ def make_cost(
         if not file:
             raise InvalidValueError(f"`cost` must be {name}:FILE, but got {spec!r}.")
         return by_file.open(Path(file), CostRequest(space, None, None, task, data_folder))
-    source, device, metric = parse_cost_spec(spec)
-    return get_source(source).make(CostRequest(space, device, metric, task, data_folder))
+    source, device, metric, settings = parse_cost_spec(spec)
+    request = CostRequest(space, device, metric, task, data_folder, settings)
+    return get_source(source).make(request)

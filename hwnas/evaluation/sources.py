@@ -179,8 +179,12 @@ class CostValues(Generic[Arch]):
 
     @property
     def name(self) -> str:
-        """Device, metric and unit, e.g. ``edgegpu_energy_mj``; counts have no device."""
-        device = "" if self.cost.device.device == "any" else f"{self.cost.device.device}_"
+        """Device, metric and unit, e.g. ``edgegpu_energy_mj``; counts have no device.
+
+        A cost that its device's name alone does not tell from others has a `device_name`.
+        """
+        name = getattr(self.cost, "device_name", self.cost.device.device)
+        device = "" if name == "any" else f"{name}_"
         unit = {"": "", "bytes": "_bytes"}.get(self.cost.unit)
         if unit is None:
             unit = "_" + "".join(c if c.isalnum() else "_" for c in self.cost.unit.lower())

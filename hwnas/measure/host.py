@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -49,20 +49,25 @@ def host() -> Host:
     )
 
 
-def host_fingerprint() -> str:
-    """Give a text that changes whenever latencies measured here are no longer comparable.
+def host_fingerprint(
+    packages: Sequence[str] = ("onnxruntime", "onnxruntime-gpu"), hardware: str = ""
+) -> str:
+    """Give a text that changes whenever what is measured here is no longer comparable.
+
+    Args:
+        packages: distributions of the runtime; those that are not installed are left out.
+        hardware: name of the device, where it is not the CPU.
 
     Returns:
-        CPU, cores, system and the versions of ONNX Runtime and hwnas, e.g. for a cache key. The
+        CPU, cores, device, system and the versions of runtime and hwnas, e.g. for a cache key. The
         host's name is left out: equal machines share their measurements.
     """
     machine = host()
-    versions = package_versions(("onnxruntime", "onnxruntime-gpu"))
-    runtime = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
-    return (
-        f"{machine.cpu} | {machine.cores} cores | {machine.system} | "
-        f"{runtime or 'no onnxruntime'} | hwnas {__version__}"
-    )
+    found = [f"{name} {number}" for name, number in package_versions(packages).items() if number]
+    runtime = ", ".join(found) or f"no {packages[0]}"
+    device = [hardware] if hardware else []
+    parts = [machine.cpu, f"{machine.cores} cores", *device, machine.system, runtime]
+    return " | ".join([*parts, f"hwnas {__version__}"])
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str | None]:

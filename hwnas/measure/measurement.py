@@ -1,19 +1,18 @@
-"""What a repeated time measurement says: its median, how sure that is, and when to stop."""
+"""What a repeated measurement says: its median, how sure that is, and when to stop."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from hwnas.typing import FloatArray
+from hwnas.typing import DeviceKey, FloatArray
 
-Clock = Literal["wall", "cpu"]
 MIN_RUNS = 20
 """Fewer runs are never called converged: a few equal ones are often luck."""
 
@@ -25,76 +24,113 @@ _WARMUP_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Measurement:
-    """The latency of a network on this host; all times in ms for one run of the whole batch.
+    """What one run of a network takes: the whole batch, on this host.
 
     Attributes:
-        latency_ms: median by `clock`.
-        p95_ms: 95th percentile by `clock`.
-        iqr_ms: interquartile range by `clock`.
-        ci_low_ms: lower end of the 95 % confidence interval of the median by `clock`; NaN below
-            6 runs, where there is none.
-        ci_high_ms: its upper end.
+        metric: what was measured, e.g. ``latency``.
+        unit: unit of all values but the clocks', e.g. ``ms``.
+        value: median of the runs by `meter`.
+        p95: 95th percentile.
+        iqr: interquartile range.
+        ci_low: lower end of the 95 % confidence interval of the median; NaN below 6 runs, where
+            there is none.
+        ci_high: its upper end.
+        meter: name of the meter, e.g. ``cpu`` for the calling thread's CPU clock or ``wall``.
         wall_ms: median by the wall clock.
         cpu_ms: median of the calling thread's CPU time; NaN where other threads or devices work
             for it.
-        clock: ``wall`` or ``cpu``.
-        runs: timed runs.
+        runs: samples that count; a sample is one run, or as many as fill the meter's window.
         converged: whether the interval became as narrow as was asked for before time was up.
         seconds: time spent, warm-up included.
-        provider: execution provider, e.g. ``cpu``.
-        threads: threads inside an operator.
-        batch: images a run.
-        device: model of the CPU.
-        versions: versions of ONNX Runtime and Python.
-        fingerprint: the host, as in `hwnas.measure.host.host_fingerprint`.
+        key: device, runtime with version, precision, batch and threads.
+        hardware: model of the CPU or of the device.
+        fingerprint: host and software, as in `hwnas.measure.host.host_fingerprint`.
+        relative_error: largest difference of the outputs from PyTorch's as a share of the largest
+            output; NaN where there was no torch network, or its outputs are not finite.
+        versions: versions of the runtime's packages and of Python.
     """
 
-    latency_ms: float
-    p95_ms: float
-    iqr_ms: float
-    ci_low_ms: float
-    ci_high_ms: float
+    metric: str
+    unit: str
+    value: float
+    p95: float
+    iqr: float
+    ci_low: float
+    ci_high: float
+    meter: str
     wall_ms: float
     cpu_ms: float
-    clock: Clock
     runs: int
     converged: bool
     seconds: float
-    provider: str
-    threads: int
-    batch: int
-    device: str
+    key: DeviceKey
+    hardware: str
     fingerprint: str
+    relative_error: float = math.nan
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def value(self) -> float:
-        """The latency in ms."""
-        return self.latency_ms
-
     def as_dict(self) -> dict[str, Any]:
-        """Give all fields as JSON-serialisable values; a missing number is None."""
-        return {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in asdict(self).items()
+        """Give everything as JSON-serialisable values, with units in the names; NaN is None."""
+        unit = f"_{self.unit.lower()}" if self.unit else ""
+        found: dict[str, Any] = {
+            f"{self.metric}{unit}": self.value,
+            f"p95{unit}": self.p95,
+            f"iqr{unit}": self.iqr,
+            f"ci_low{unit}": self.ci_low,
+            f"ci_high{unit}": self.ci_high,
+            "wall_ms": self.wall_ms,
+            "cpu_ms": self.cpu_ms,
+            "clock": self.meter,
+            "runs": self.runs,
+            "converged": self.converged,
+            "seconds": self.seconds,
+            "runtime": self.key.runtime,
+            "provider": self.key.device,
+            "precision": self.key.precision,
+            "threads": self.key.threads,
+            "batch": self.key.batch,
+            "device": self.hardware,
+            "relative_error": self.relative_error,
+            "fingerprint": self.fingerprint,
+            "versions": dict(self.versions),
         }
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in found.items()}
 
 
 @dataclass(frozen=True)
-class Timings:
-    """The runs of one measurement.
+class Samples:
+    """The samples of one measurement.
 
     Attributes:
-        wall_ms: `(r,)` wall-clock times.
-        cpu_ms: `(r,)` CPU times of the calling thread.
-        converged: whether the chosen clock's interval became narrow enough.
+        values: `(r, k)` readings by the `k` meters, for one run; the first meter decided.
+        converged: whether its interval became narrow enough.
         seconds: time spent, warm-up included.
     """
 
-    wall_ms: FloatArray
-    cpu_ms: FloatArray
+    values: FloatArray
     converged: bool
     seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What samples say of the value: median, 95th percentile, interquartile range, interval."""
+
+    value: float
+    p95: float
+    iqr: float
+    ci_low: float
+    ci_high: float
+
+
+def summarise(values: FloatArray) -> Summary:
+    """Summarise `(r,)` samples, r >= 1.
+
+    Quantiles are interpolated linearly between order statistics: quantile q of n samples lies
+    at position (n - 1) q of the sorted ones, counted from 0 (Hyndman and Fan, 1996, type 7).
+    """
+    lower, median, upper, p95 = (float(q) for q in np.percentile(values, [25, 50, 75, 95]))
+    return Summary(median, p95, upper - lower, *median_interval(values))
 
 
 def median_interval(times: FloatArray) -> tuple[float, float]:
@@ -120,50 +156,42 @@ def median_interval(times: FloatArray) -> tuple[float, float]:
 
 
 def repeat(
-    run: Callable[[], tuple[float, float]],
-    clock: Clock,
+    sample: Callable[[], Sequence[float]],
     *,
     warmup: int,
     max_seconds: float,
     target: float,
-) -> Timings:
+) -> Samples:
     """Repeat a run until its median is known well enough, or time is up.
 
     The runs before are a warm-up: at least `warmup` of them, then until the median of the last
     five is within 5 % of that of the five before, for at most a quarter of the time.
 
     Args:
-        run: runs once and gives its (wall, CPU) time in ms.
-        clock: the clock that decides.
-        warmup: least number of runs that are not counted.
-        max_seconds: time for warm-up and measurement; the run in progress is finished, and there
-            is always one.
+        sample: runs, and gives what a run took by each of the meters; the first one decides.
+        warmup: least number of samples that are not counted.
+        max_seconds: time for warm-up and measurement; the sample in progress is finished, and
+            there is always one.
         target: width of the 95 % interval as a share of the median at which to stop.
 
     Returns:
-        The counted runs.
+        The counted samples.
     """
     start = perf_counter()
-    column = 0 if clock == "wall" else 1
-    _warm_up(run, column, warmup, start, max_seconds)
-    times = [run()]
+    _warm_up(sample, warmup, start, max_seconds)
+    values = [sample()]
     converged, check = False, MIN_RUNS
     while not converged and perf_counter() - start < max_seconds:
-        times.append(run())
-        if len(times) >= check:
+        values.append(sample())
+        if len(values) >= check:
             # Sorting disturbs caches: look again only after a tenth more runs.
-            check = len(times) + max(10, len(times) // 10)
-            converged = _is_narrow(np.array(times)[:, column], target)
-    both = np.array(times, dtype=np.float64)
-    return Timings(both[:, 0], both[:, 1], converged, perf_counter() - start)
+            check = len(values) + max(10, len(values) // 10)
+            converged = _is_narrow(np.array(values)[:, 0], target)
+    return Samples(np.array(values, dtype=np.float64), converged, perf_counter() - start)
 
 
 def _warm_up(
-    run: Callable[[], tuple[float, float]],
-    column: int,
-    least: int,
-    start: float,
-    max_seconds: float,
+    sample: Callable[[], Sequence[float]], least: int, start: float, max_seconds: float
 ) -> None:
     done: list[float] = []
     while perf_counter() - start < _WARMUP_SHARE * max_seconds:
@@ -171,9 +199,9 @@ def _warm_up(
             before = float(np.median(done[-2 * _WINDOW : -_WINDOW]))
             if abs(float(np.median(done[-_WINDOW:])) - before) <= _STABLE * before:
                 return
-        done.append(run()[column])
+        done.append(sample()[0])
 
 
-def _is_narrow(times: FloatArray, target: float) -> bool:
-    low, high = median_interval(times)
-    return high - low <= target * float(np.median(times))
+def _is_narrow(values: FloatArray, target: float) -> bool:
+    low, high = median_interval(values)
+    return high - low <= target * float(np.median(values))

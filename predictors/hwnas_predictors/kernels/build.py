@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from hwnas.costs.onnxruntime_latency import measure_latency
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
+from hwnas.measure.measuring import measure
+from hwnas.runtimes.base import OnnxModel, RunSettings
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.seeding import derive_seed
 from hwnas.tables.result import Result
 from hwnas.typing import DeviceKey, FloatArray
@@ -269,10 +271,13 @@ def _measure_networks(
         if known is None:
             if len(found) >= 2 and time.monotonic() - start > settings.max_seconds:
                 break
-            measured = measure_latency(
-                content, threads=settings.threads, max_seconds=settings.network_seconds
+            measured = measure(
+                OnnxModel(content),
+                OnnxRuntime(),
+                RunSettings(threads=settings.threads),
+                max_seconds=settings.network_seconds,
             )
-            known = Result(measured.latency_ms)
+            known = Result(measured.value)
             if cache is not None:
                 cache.put({key: known})
         found.append(known.value)

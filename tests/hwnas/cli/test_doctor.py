@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 import typer
@@ -29,7 +30,9 @@ def report(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_versions_and_host(report: dict[str, Any]) -> None:
     assert report["packages"]["torch"] == torch.__version__
-    assert "cpu" in report["host"]["onnxruntime_providers"]
+    runtimes = report["runtimes"]
+    assert runtimes[f"onnxruntime {onnxruntime.__version__}"][0] == "cpu"
+    assert runtimes[f"torch {torch.__version__}"][0] == "cpu"
     assert report["host"]["torch_threads"] == torch.get_num_threads()
     assert report["folders"]["cache"].startswith(os.environ["HWNAS_CACHE"])
 
@@ -103,5 +106,5 @@ def test_nvml(gpus: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tables_show_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(app, []) == 0
     text = capsys.readouterr().out
-    for part in ("onnxruntime_providers", "nvml", "hw-nas-bench", "cache", "optuna"):
+    for part in ("onnxruntime", "nvml", "hw-nas-bench", "cache", "optuna"):
         assert part in text

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from torch import nn
 
@@ -104,6 +105,17 @@ def test_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "onnxruntime" in table
 
 
+@pytest.mark.usefixtures("folder")
+def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", "profile_models_for_test:Net", "--input", "1,5,6", "--json"]
+    assert run(*arguments, "--runtime", "torch", "--batch", "3") == 0
+    row = json_line(capsys)
+    assert row["runtime"] == f"torch-{torch.__version__}"
+    assert (row["batch"], row["provider"], row["precision"]) == (3, "cpu", "float32")
+    assert row["versions"]["torch"] == torch.__version__
+    assert row["relative_error"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -116,7 +128,11 @@ def test_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--arch", ARCH, "--input", "3,33,33"], "`in_shape` must be"),
         (["--arch", ARCH, "--input", "3x32x32"], "`input` must be C,H,W"),
         (["--arch", ARCH, "--provider", "quantum"], "`provider` must be one of"),
-        (["--arch", ARCH, "--clock", "sun"], "`clock` must be auto, wall or cpu"),
+        (["--arch", ARCH, "--clock", "sun"], "must be one of auto, cpu, wall, but got 'sun'"),
+        (["--arch", ARCH, "--clock", "cpu", "--threads", "2"], "`meter` must see all of the work"),
+        (["--arch", ARCH, "--runtime", "torsh"], "Did you mean 'torch'"),
+        (["--arch", ARCH, "--runtime", "torch", "--device", "tpu"], "`device of torch` must be"),
+        (["--onnx", "absent.onnx", "--runtime", "torch"], "use the runtime onnxruntime"),
         (["--onnx", "absent.onnx"], "there is no file 'absent.onnx'"),
         (["--model", "absent_module_for_test:f"], "no module 'absent_module_for_test'"),
     ],

@@ -99,12 +99,12 @@ def test_the_results_folder_is_written_by_default(
 def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.costs.onnxruntime_latency import OnnxRuntimeLatency
+    from hwnas.costs.measured import RuntimeCost
 
     measured: list[str] = []
-    genuine: Callable[..., object] = OnnxRuntimeLatency.measure
+    genuine: Callable[..., object] = RuntimeCost.measure
 
-    def measure(self: OnnxRuntimeLatency[Cell], arch: Cell) -> object:
+    def measure(self: RuntimeCost[Cell], arch: Cell) -> object:
         if len(measured) == 2 and "again" not in measured:
             raise KeyboardInterrupt
         measured.append(str(arch))
@@ -114,7 +114,7 @@ def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
         object.__setattr__(self, "max_seconds", 1.0)
         return found
 
-    monkeypatch.setattr(OnnxRuntimeLatency, "measure", measure)
+    monkeypatch.setattr(RuntimeCost, "measure", measure)
     source = results(tmp_path / "in", settings={"dataset": "cifar10"})
     before = (source / "front.json").read_bytes()
     assert run(source, "--cost", "onnxruntime:cpu:latency") == 130

@@ -49,12 +49,12 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_missing_parts_are_those_of_the_first_match(text: str, device: str, metric: str) -> None:
-    assert parse_cost_spec(text) == CostSpec("lab", device, metric)
+    assert parse_cost_spec(text) == CostSpec("lab", device, metric, {})
 
 
 @pytest.mark.parametrize("text", ["", ":phone", "lab:", "lab::latency", "lab:phone:latency:ms"])
 def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(InvalidValueError, match=re.escape("SOURCE[:DEVICE][:METRIC]")):
+    with pytest.raises(InvalidValueError, match=re.escape("`cost` must be NAME[:WORD][:WORD]")):
         parse_cost_spec(text)
 
 
@@ -80,8 +80,8 @@ def test_the_source_gets_the_whole_request() -> None:
 
 
 def test_hw_nas_bench_in_the_table() -> None:
-    assert parse_cost_spec("hw-nas-bench") == ("hw-nas-bench", "edgegpu", "latency")
-    assert parse_cost_spec("hw-nas-bench:energy") == ("hw-nas-bench", "edgegpu", "energy")
-    assert parse_cost_spec("hw-nas-bench:raspi4") == ("hw-nas-bench", "raspi4", "latency")
+    assert parse_cost_spec("hw-nas-bench") == ("hw-nas-bench", "edgegpu", "latency", {})
+    assert parse_cost_spec("hw-nas-bench:energy") == ("hw-nas-bench", "edgegpu", "energy", {})
+    assert parse_cost_spec("hw-nas-bench:raspi4") == ("hw-nas-bench", "raspi4", "latency", {})
     with pytest.raises(UnknownNameError, match="`metric of hw-nas-bench:raspi4`"):
         parse_cost_spec("hw-nas-bench:raspi4:energy")

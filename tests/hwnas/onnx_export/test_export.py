@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx, verify_onnx
+from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx
+from hwnas.runtimes.agreement import verify_onnx
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.task import image_task
 from hwnas.typing import InShape

@@ -1,15 +1,4 @@
-"""Contract tests for components, of hwnas itself and of other packages.
-
-Each role has a class. Subclass it in a test module under a name that begins with ``Test`` and
-supply its fixtures; pytest then runs the whole contract on the component::
-
-    class TestMySpace(SearchSpaceContract):
-        @pytest.fixture
-        def space(self):
-            return MySpace()
-
-Passing a contract is what hwnas relies on; it says nothing about the quality of the numbers.
-"""
+"""Contracts of the roles in `hwnas.typing`: spaces, proxies, costs, predictors, strategies."""
 
 from __future__ import annotations
 

@@ -1,0 +1,149 @@
+"""Measuring one network: any runtime, any meter, one loop.
+
+The meter that decides is read around every run, and the two clocks beside it. With one thread on
+the CPU the whole run happens in the calling thread, whose CPU clock is the default there; with
+several threads or another device only the wall clock sees all of the work.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+
+import numpy as np
+
+from hwnas.errors import InvalidValueError
+from hwnas.measure.host import host, host_fingerprint, package_versions
+from hwnas.measure.measurement import Measurement, repeat, summarise
+from hwnas.meters import AUTO, choose_meter
+from hwnas.meters.base import Meter, Read
+from hwnas.meters.clocks import ThreadClock, WallClock
+from hwnas.runtimes.agreement import relative_error
+from hwnas.runtimes.base import Network, Place, RunSettings, Runtime, TorchNetwork
+
+
+def measure(
+    network: Network,
+    runtime: Runtime,
+    settings: RunSettings | None = None,
+    *,
+    metric: str = "latency",
+    meter: str = AUTO,
+    warmup: int = 10,
+    max_seconds: float = 5.0,
+    target: float = 0.02,
+) -> Measurement:
+    """Measure what one run of a network takes on this host.
+
+    The outputs of a torch network are compared with PyTorch's first. Runs are repeated until the
+    95 % confidence interval of the median is narrower than `target` times the median, or time is
+    up.
+
+    Args:
+        network: what runs, on random inputs.
+        runtime: what runs it.
+        settings: device, threads, batch, precision and options; the defaults if None.
+        metric: what is measured: one that a meter has.
+        meter: name of a meter of this metric; ``auto`` for the first one that sees all of the
+            work, which for latency is ``cpu`` for one thread on the CPU and ``wall`` otherwise.
+        warmup: least number of samples before the counted ones.
+        max_seconds: time for warm-up and measurement; at least one sample is counted.
+        target: width of the interval as a share of the median at which to stop.
+
+    Raises:
+        UnknownNameError: no such device, option, precision, metric or meter.
+        InvalidValueError: a setting is out of range, the network cannot be run, or it does not
+            give PyTorch's outputs.
+    """
+    settings = settings or RunSettings()
+    check_limits(warmup, max_seconds, target)
+    place = runtime.place(settings)
+    meters = _with_clocks(choose_meter(meter, metric, place))
+    with runtime.prepare(network, settings) as executable, ExitStack() as stack:
+        if isinstance(network, TorchNetwork):
+            error = relative_error(executable, network.module)
+        else:
+            executable.outputs()
+            error = math.nan
+        reads = [stack.enter_context(m.open()) for m in meters]
+        stack.enter_context(_without_garbage_collection())
+        samples = repeat(
+            _sampler(executable.run, reads, meters[0].window_seconds),
+            warmup=warmup,
+            max_seconds=max_seconds,
+            target=target,
+        )
+    found = summarise(samples.values[:, 0])
+    clocks = dict(zip((m.name for m in meters), np.median(samples.values, axis=0), strict=True))
+    versions = {**package_versions(runtime.packages), "python": platform.python_version()}
+    return Measurement(
+        metric=metric,
+        unit=meters[0].unit,
+        value=found.value,
+        p95=found.p95,
+        iqr=found.iqr,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        meter=meters[0].name,
+        wall_ms=float(clocks["wall"]),
+        cpu_ms=float(clocks["cpu"]) if place.own_thread else math.nan,
+        runs=len(samples.values),
+        converged=samples.converged,
+        seconds=samples.seconds,
+        key=executable.key,
+        hardware=place.hardware or host().cpu,
+        fingerprint=fingerprint_of(runtime, place),
+        relative_error=error,
+        versions={name: version for name, version in versions.items() if version},
+    )
+
+
+def fingerprint_of(runtime: Runtime, place: Place) -> str:
+    """Give a text that changes whenever measurements are no longer comparable."""
+    return host_fingerprint(runtime.packages, place.hardware)
+
+
+def check_limits(warmup: int, max_seconds: float, target: float) -> None:
+    """Refuse limits out of range with `InvalidValueError`."""
+    if warmup < 0:
+        raise InvalidValueError(f"`warmup` must be at least 0, but got {warmup}.")
+    for name, number in (("max_seconds", max_seconds), ("target", target)):
+        if not isinstance(number, int | float) or not number > 0:
+            raise InvalidValueError(f"`{name}` must be above 0, but got {number}.")
+
+
+def _with_clocks(meter: Meter) -> list[Meter]:
+    clocks: list[Meter] = [WallClock(), ThreadClock()]
+    return [meter, *(clock for clock in clocks if clock.name != meter.name)]
+
+
+def _sampler(
+    run: Callable[[], None], reads: Sequence[Read], window: float
+) -> Callable[[], list[float]]:
+    """Make a sample: run at least once and for as long as the window; give the mean of a run."""
+
+    def sample() -> list[float]:
+        end, runs = perf_counter() + window, 1
+        before = [read() for read in reads]
+        run()
+        while perf_counter() < end:
+            run()
+            runs += 1
+        return [(read() - start) / runs for read, start in zip(reads, before, strict=True)]
+
+    return sample
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

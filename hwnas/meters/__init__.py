@@ -1,0 +1,58 @@
+"""Meters: what is read around a run. A meter is one file and one line in the registry."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from hwnas import registry
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.meters.base import Meter
+from hwnas.runtimes.base import Place
+
+AUTO = "auto"
+"""The first meter of a metric that sees all of the work."""
+
+
+def make_meter(name: str) -> Meter:
+    """Make a meter by its name.
+
+    Raises:
+        UnknownNameError: there is no such meter.
+        MissingDependencyError: it needs a package that is not installed.
+    """
+    return cast(Meter, registry.load("meters", name)())
+
+
+def all_meters() -> list[Meter]:
+    """Make every meter, in the order in which they are preferred."""
+    return [make_meter(name) for name in registry.names("meters")]
+
+
+def choose_meter(name: str, metric: str, place: Place) -> Meter:
+    """Choose what reads a metric.
+
+    Args:
+        name: name of a meter, or ``auto``.
+        metric: what is measured, e.g. ``latency``.
+        place: where the network runs.
+
+    Raises:
+        UnknownNameError: no such meter, or none for this metric.
+        InvalidValueError: the meter does not see all of the work.
+    """
+    meters = all_meters()
+    fitting = {meter.name: meter for meter in meters if meter.metric == metric}
+    if not fitting:
+        raise unknown_name("metric", metric, {meter.metric for meter in meters})
+    seeing = {n: meter for n, meter in fitting.items() if meter.sees(place)}
+    if name == AUTO and seeing:
+        return next(iter(seeing.values()))
+    if name != AUTO and name not in fitting:
+        raise unknown_name(f"meter of {metric}", name, [AUTO, *fitting])
+    if name not in seeing:
+        others = ", ".join(seeing) or "none"
+        raise InvalidValueError(
+            f"`meter` must see all of the work on {place.resource}, but {name!r} does not: "
+            f"{others} of {', '.join(fitting)} can."
+        )
+    return seeing[name]

@@ -1,0 +1,132 @@
+"""The proof that a runtime computes what PyTorch computes."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hwnas.errors import InvalidValueError
+from hwnas.runtimes.base import Array, Executable, OnnxModel, RunSettings
+from hwnas.runtimes.onnx_facts import has_free_batch
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.runtimes.onnxruntime_session import load_model_bytes
+from hwnas.runtimes.torch_runtime import forward
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+RELATIVE: Mapping[str, float] = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 2e-1}
+"""Largest accepted difference as a share of the largest output, by precision."""
+
+
+def torch_outputs(module: nn.Module, inputs: Sequence[Array]) -> list[Array]:
+    """Run a copy of a network in PyTorch: on the CPU, in float32 and evaluation mode.
+
+    Raises:
+        InvalidValueError: the network does not run on such inputs.
+    """
+    twin = copy.deepcopy(module).float().cpu().eval()
+    return forward(twin, *(torch.from_numpy(array) for array in inputs))
+
+
+def relative_error(executable: Executable, module: nn.Module) -> float:
+    """Compare what a runtime computes with PyTorch, before a measurement counts.
+
+    Args:
+        executable: the network as the runtime prepared it.
+        module: the network.
+
+    Returns:
+        The largest absolute difference of an output over PyTorch's largest absolute output; 0 if
+        all outputs are 0, NaN if PyTorch's own are not finite and nothing can be compared.
+
+    Raises:
+        InvalidValueError: it is more than `RELATIVE` allows for the precision, or the outputs
+            have other shapes.
+    """
+    expected = torch_outputs(module, executable.inputs)
+    difference = largest_difference(executable.outputs(), expected)
+    scale = _largest(expected)
+    if not np.isfinite(scale):
+        return float("nan")
+    error = difference / scale if scale else difference
+    accepted = RELATIVE.get(executable.key.precision, 1.0)
+    # Written so that NaN fails.
+    if not error <= accepted:
+        raise InvalidValueError(
+            f"`model` must give PyTorch's outputs within {accepted:g} of the largest one, but "
+            f"{executable.key} differs by {error:.3g}: its latency would be that of another "
+            f"network."
+        )
+    return error
+
+
+def largest_difference(got: Sequence[Array], expected: Sequence[Array]) -> float:
+    """Give the largest absolute difference; NaN if an output is NaN in one of them only.
+
+    Raises:
+        InvalidValueError: number or shapes of the outputs differ.
+    """
+    shapes, wanted = ([array.shape for array in arrays] for arrays in (got, expected))
+    if shapes != wanted:
+        raise InvalidValueError(
+            f"`model` must give outputs of shape {_text(wanted)}, as the network does, but got "
+            f"{_text(shapes)}."
+        )
+    with np.errstate(invalid="ignore"):
+        pairs = zip(got, expected, strict=True)
+        return _largest([g.astype(np.float64) - e for g, e in pairs])
+
+
+def _largest(arrays: Sequence[Array]) -> float:
+    return max((float(np.max(np.abs(a), initial=0.0)) for a in arrays), default=0.0)
+
+
+def _text(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def verify_onnx(
+    model: onnx.ModelProto | str | os.PathLike[str],
+    module: nn.Module,
+    in_shape: tuple[int, ...],
+    atol: float = 1e-4,
+    rtol: float = 1e-4,
+    seed: int = 0,
+) -> float:
+    """Compare an ONNX model in ONNX Runtime with the network that it was made from.
+
+    Args:
+        model: the model or its file, with one input and one output.
+        module: the network; evaluated in evaluation mode and left as it is.
+        in_shape: shape of one image, (C, H, W).
+        atol: largest difference that is accepted.
+        rtol: difference that is accepted on top, as a share of the largest output.
+        seed: seed of the Gaussian images; where the batch is free there are two.
+
+    Returns:
+        The largest absolute difference of an output.
+
+    Raises:
+        InvalidValueError: the difference is larger than `atol + rtol * max |output|`, or one
+            of the outputs is not finite.
+    """
+    content = load_model_bytes(model)
+    settings = RunSettings(batch=2 if has_free_batch(content) else None, seed=seed)
+    with OnnxRuntime().prepare(OnnxModel(content, in_shape), settings) as executable:
+        expected = torch_outputs(module, executable.inputs)
+        difference = largest_difference(executable.outputs(), expected)
+    accepted = atol + rtol * _largest(expected)
+    # Written so that NaN fails.
+    if not (difference <= accepted < float("inf")):
+        raise InvalidValueError(
+            f"`model` must agree with the network within {accepted:.3g}, but differs by "
+            f"{difference:.3g}: it was made from another network, other weights or another mode."
+        )
+    return difference

@@ -1,0 +1,233 @@
+"""What a runtime is: it makes a network executable; what is measured and how often is not its part.
+
+How known things are spelled in these terms:
+
+- ONNX Runtime is a `Runtime` whose devices are its execution providers; what it prepares holds a
+  session and its inputs.
+- Eager PyTorch is one whose devices are the CPU and each CUDA device.
+- A process on another machine is a `Runtime` around another one.
+- "4 images, 2 threads, int8" are `RunSettings`; "idle threads sleep" is an option of one runtime.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.tasks.task import TensorSpec
+from hwnas.typing import DeviceKey
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import nn
+
+Array = npt.NDArray[Any]
+THIS_CPU = "this-cpu"
+"""The resource of everything that the host's CPU computes."""
+
+
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A torch module to run; it is left as it is.
+
+    Attributes:
+        module: the network.
+        input: what it gets, without the batch; a shape stands for an image's (C, H, W).
+    """
+
+    module: nn.Module
+    input: TensorSpec | tuple[int, ...]
+
+    @property
+    def spec(self) -> TensorSpec:
+        """The input."""
+        return self.input if isinstance(self.input, TensorSpec) else TensorSpec(self.input)
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Shape of the input without the batch."""
+        return self.spec.shape
+
+    def draw(self, batch: int, seed: int) -> Array:
+        """Draw a batch of inputs: standard normal in float32, or tokens uniformly in int64."""
+        rng, shape = np.random.default_rng(seed), (batch, *self.in_shape)
+        if self.spec.vocabulary is not None:
+            return rng.integers(self.spec.vocabulary, size=shape)
+        return rng.standard_normal(shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX model to run, with any number of inputs.
+
+    Attributes:
+        content: the model, its bytes, or its file, which may have data files beside it.
+        in_shape: the first input's dimensions behind the batch, where they are free.
+    """
+
+    content: onnx.ModelProto | bytes | str | os.PathLike[str]
+    in_shape: tuple[int, ...] | None = None
+
+
+Network = TorchNetwork | OnnxModel
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a network is run.
+
+    Attributes:
+        device: one of the runtime's devices.
+        threads: CPU threads inside an operator; operators run one after another.
+        batch: images a run; None for the model's, or 1 where that is free.
+        precision: number format, e.g. ``float32``; None for the model's, or float32.
+        options: the runtime's own options, by name.
+        seed: seed of the inputs, Gaussian for real numbers.
+
+    Raises:
+        InvalidValueError: a number is below 1.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    batch: int | None = None
+    precision: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, value in (("threads", self.threads), ("batch", self.batch)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise InvalidValueError(f"`{name}` must be at least 1, but got {value}.")
+
+
+class Place(NamedTuple):
+    """Where a network runs.
+
+    Attributes:
+        resource: what two measurements cannot share, e.g. ``this-cpu`` or ``gpu0``.
+        hardware: name of a device that is not the host's CPU, e.g. of a GPU; else empty.
+        own_thread: whether all the work happens in the thread that calls.
+    """
+
+    resource: str
+    hardware: str = ""
+    own_thread: bool = False
+
+
+class Executable(Protocol):
+    """A network that is ready to run, with its inputs."""
+
+    @property
+    def key(self) -> DeviceKey:
+        """What really runs: device, runtime with version, precision, batch, threads."""
+
+    @property
+    def inputs(self) -> Sequence[Array]:
+        """The arrays that it runs on, in the network's order."""
+
+    def run(self) -> None:
+        """Run once, and return when the outputs are there; nothing else may be done here."""
+
+    def outputs(self) -> list[Array]:
+        """Run once and give the outputs; `InvalidValueError` if the network cannot be run."""
+
+
+class Runtime(Protocol):
+    """What executes networks.
+
+    Its name is that in the registry; the class is made without arguments.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in the table of runtimes."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose versions change a latency."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Number formats that a torch network can be run in, the default first."""
+
+    @property
+    def options(self) -> Mapping[str, tuple[str, ...]]:
+        """The runtime's own options: what each may be, the default first."""
+
+    def version(self) -> str:
+        """Version of the software."""
+
+    def devices(self) -> list[str]:
+        """List the devices of this host, the default first, without ``:``."""
+
+    def place(self, settings: RunSettings) -> Place:
+        """Tell where these settings run; `UnknownNameError` for a device that is not there."""
+
+    def prepare(
+        self, network: Network, settings: RunSettings
+    ) -> AbstractContextManager[Executable]:
+        """Make a network executable; what that took is given back at the end of the context.
+
+        Raises:
+            UnknownNameError: no such device, precision or option.
+            InvalidValueError: the runtime cannot run such a network.
+        """
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An `Executable` made of two functions."""
+
+    key: DeviceKey
+    inputs: Sequence[Array]
+    run: Callable[[], None]
+    outputs: Callable[[], list[Array]]
+
+
+def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:
+    """Check settings for a torch network, and say what they leave open.
+
+    Returns:
+        The same settings with batch and precision, and without options that are the default.
+
+    Raises:
+        UnknownNameError: the runtime has no such precision or option; lists what there is.
+    """
+    precision = settings.precision or runtime.precisions[0]
+    if precision not in runtime.precisions:
+        raise unknown_name(f"precision of {runtime.name}", precision, runtime.precisions)
+    options = check_options(runtime, settings)
+    return replace(settings, batch=settings.batch or 1, precision=precision, options=options)
+
+
+def check_options(runtime: Runtime, settings: RunSettings) -> tuple[tuple[str, str], ...]:
+    """Give the options that are not the default, in the order of their names.
+
+    Raises:
+        UnknownNameError: the runtime has no such option; lists what there is.
+    """
+    for name, value in settings.options:
+        if name not in runtime.options:
+            raise unknown_name(f"option of {runtime.name}", name, runtime.options)
+        if value not in runtime.options[name]:
+            raise unknown_name(f"{name} of {runtime.name}", value, runtime.options[name])
+    return tuple(sorted((k, v) for k, v in settings.options if v != runtime.options[k][0]))
+
+
+def device_key(runtime: Runtime, settings: RunSettings) -> DeviceKey:
+    """Name what `explicit` settings ask for."""
+    assert settings.precision is not None
+    assert settings.batch is not None
+    software = f"{runtime.name}-{runtime.version()}"
+    return DeviceKey(
+        settings.device, software, settings.precision, settings.batch, settings.threads
+    )

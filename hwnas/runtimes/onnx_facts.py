@@ -1,0 +1,46 @@
+"""What an ONNX model says of itself: its number format, and whether its batch is free."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+
+import onnx
+from onnx import TensorProto
+
+_NAMES = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.BFLOAT16: "bfloat16",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "int8",
+    TensorProto.INT4: "int4",
+    TensorProto.UINT4: "int4",
+}
+
+
+def precision_of(model: bytes | str) -> str:
+    """Give the format that most of a model's weights are in; float32 where there are none."""
+    elements: Counter[str] = Counter()
+    for tensor in _graph(model).initializer:
+        if tensor.data_type in _NAMES:
+            elements[_NAMES[tensor.data_type]] += prod(tensor.dims)
+    return elements.most_common(1)[0][0] if elements else "float32"
+
+
+def has_free_batch(model: bytes | str) -> bool:
+    """Tell whether the first dimension of the first input is left open."""
+    graph = _graph(model)
+    dims = graph.input[0].type.tensor_type.shape.dim if graph.input else []
+    return bool(dims) and not dims[0].HasField("dim_value")
+
+
+def _graph(model: bytes | str) -> onnx.GraphProto:
+    """Read the graph; an empty one if there is none, since what loads it says what is wrong."""
+    try:
+        if isinstance(model, bytes):
+            return onnx.load_from_string(model).graph
+        return onnx.load(model, load_external_data=False).graph
+    except Exception:  # Protobuf has an error of its own, which has no types.
+        return onnx.GraphProto()
