@@ -28,7 +28,7 @@ from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.vkdnw import VkdnwEntropy
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import reference_sample
-from hwnas.tasks.batch import gaussian_batch
+from hwnas.tasks.batch import draw_batch
 from hwnas.tasks.task import image_task
 from hwnas.typing import FloatArray, Proxy
 
@@ -75,7 +75,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def one_pass(model: nn.Module, batch_size: int, seed: int) -> None:
-    images = gaussian_batch(IN_SHAPE, batch_size, 10, seed).images
+    images = draw_batch(image_task(10, IN_SHAPE), batch_size, seed).inputs
     model.zero_grad()
     model(images).sum().backward()
 

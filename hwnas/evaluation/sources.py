@@ -155,7 +155,7 @@ class ProxyValues(Generic[Arch]):
         task, seed = networks.surrogate_task(surrogate), networks.seed(arch, self.seed)
         scores = score_network(
             networks.network(arch, seed, surrogate),
-            task.input.shape,
+            task,
             proxies,
             batch=self.batch if task == self.task else None,
             batch_size=self.batch_size,

@@ -27,7 +27,7 @@ CANDIDATES = tuple(10.0**exponent for exponent in range(-10, 5))
 
 @dataclass(frozen=True)
 class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
-    """(B * K,) logits of the network with all weights equal, for each of some weights.
+    """(B * K,) outputs of the network with all weights equal, for each of some weights.
 
     Weights are the parameters called weight, of every layer, batch norms included; those called
     bias are 0. Batch norms are in training mode.
@@ -59,10 +59,11 @@ class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
 
     def _images(self, subject: Subject) -> Tensor:
         """Give (B, C, H, W) images; those of the ramp are an expanded tensor."""
+        shape = subject.real_shape
         if self.images == "batch":
             return subject.input(Setting("as_built"))[0]
         grey = torch.arange(self.batch_size, dtype=torch.float64) / self.batch_size
-        return grey[:, None, None, None].expand(-1, *subject.in_shape)
+        return grey.view(-1, *(1 for _ in shape)).expand(-1, *shape)
 
 
 @torch.no_grad()
@@ -102,8 +103,8 @@ def _constant_copy(
 
 
 def _checked(logits: Any) -> Tensor:
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise ProxyError(f"`model` must return (B, K) logits, but got {type(logits).__name__}.")
+    if not isinstance(logits, Tensor):
+        raise ProxyError(f"`model` must return a tensor, but got {type(logits).__name__}.")
     return logits
 
 

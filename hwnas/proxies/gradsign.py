@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import ProxyError
@@ -15,6 +15,7 @@ from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
 from hwnas.proxies.engine.signals import OwnSignal
 from hwnas.proxies.engine.subject import Subject
+from hwnas.tasks.outputs import loss
 from hwnas.typing import Direction, Signal, Signals
 
 
@@ -33,21 +34,19 @@ class SignSums(OwnSignal[tuple[float, int]]):
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         images, labels = subject.input(AS_BUILT)
         sums: dict[int, Tensor] = {}
+        of_images = partial(loss, subject.output, total=True)
 
         def add(number: int, gradients: Tensor) -> None:
             sums[number] = sums.get(number, 0) + gradients.sign_().sum(dim=0)
 
-        left = image_gradients(network, images, labels, weights, _loss, add)
+        left = image_gradients(network, images, labels, weights, of_images, add)
         slow = [weights[number] for number in left]
-        for gradients in gradients_by_image(network, images, labels, slow, _loss) if left else ():
+        rest = gradients_by_image(network, images, labels, slow, of_images) if left else ()
+        for gradients in rest:
             for number, gradient in zip(left, gradients, strict=True):
                 add(number, gradient[None].clone())
         agreement = sum(float(total.abs().sum(dtype=torch.float64)) for total in sums.values())
         return agreement, sum(weight.numel() for weight in weights)
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits, labels, reduction="sum")
 
 
 @dataclass(frozen=True)

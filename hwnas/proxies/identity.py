@@ -48,7 +48,7 @@ def _text(task: Task) -> str:
 
 def _fingerprint(batch: Batch) -> str:
     """Tell a user's batch from every other one, whatever it is called."""
-    digest = hashlib.blake2b(batch.images.detach().cpu().contiguous().numpy().tobytes())
+    digest = hashlib.blake2b(batch.inputs.detach().cpu().contiguous().numpy().tobytes())
     if batch.labels is not None:
         digest.update(batch.labels.cpu().contiguous().numpy().tobytes())
-    return f"{batch.description} {tuple(batch.images.shape)} {digest.hexdigest()[:32]}"
+    return f"{batch.description} {tuple(batch.inputs.shape)} {digest.hexdigest()[:32]}"

@@ -23,8 +23,8 @@ class InputGradient(PassSignal[Tensor]):
     """(B, C*H*W): gradient of the sum of all logits with respect to each image."""
 
     def collector(self, subject: Subject) -> Collector[Tensor]:
-        """Take one backward pass to the images."""
-        del subject
+        """Take one backward pass to the images; `ProxyError` for tokens."""
+        _ = subject.real_shape
         return _InputGradientCollector()
 
 

@@ -71,7 +71,7 @@ def _batch_gradients(
     """Give the gradients of the summed logits of each image of one batch."""
     for weight in weights:
         weight.requires_grad_()
-    for output in network(images).sum(dim=1):
+    for output in network(images).flatten(1).sum(dim=1):
         yield torch.autograd.grad(output, weights, retain_graph=True, materialize_grads=True)
 
 

@@ -40,7 +40,7 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         weights = [layer.weight.requires_grad_() for layer in layers.values()]
-        image = torch.ones(1, *subject.in_shape, dtype=torch.float64)
+        image = torch.ones(1, *subject.real_shape, dtype=torch.float64)
         with _WithoutBatchNorm():
             response = network(image).sum()
         gradients = torch.autograd.grad(response, weights, materialize_grads=True)

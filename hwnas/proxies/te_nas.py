@@ -41,11 +41,12 @@ class RegionCount(OwnSignal[int]):
 
     def measure(self, subject: Subject) -> int:
         """Run one forward pass in training mode, of kaiming weights."""
-        if self.in_shape not in (None, subject.in_shape):
+        shape = subject.spec.shape
+        if self.in_shape not in (None, shape):
             raise ProxyError(
                 f"Regions are counted in the surrogate networks of a search space, whose images "
-                f"have shape {self.in_shape}, but got {subject.in_shape}: use `linear_regions`, or "
-                f"set `surrogate=None`, which takes {self.samples} images."
+                f"have shape {self.in_shape}, but got {shape}: use `linear_regions`, or set "
+                f"`surrogate=None`, which takes {self.samples} images."
             )
         setting = Setting(batch_size=self.samples)
         network, (images, _) = subject.network(setting), subject.input(setting)

@@ -44,7 +44,7 @@ class PerturbedFeatures(OwnSignal[Perturbation]):
 
     def measure(self, subject: Subject) -> Perturbation:
         """Run two forward passes on Gaussian images, as many as the batch has."""
-        setting = Setting("as_built")
+        setting, _ = Setting("as_built"), subject.real_shape
         network = subject.network(setting)
         standard_normal_weights_(network, derive_seed(subject.seed, "standard normal"))
         like = subject.input(setting)[0]

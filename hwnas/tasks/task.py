@@ -43,6 +43,9 @@ class TensorSpec:
     kind: Kind = "image"
     vocabulary: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.kind} ({', '.join(map(str, self.shape))})"
+
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise unknown_name("kind", self.kind, get_args(Kind))
@@ -128,15 +131,39 @@ class Task:
         name: official name of the data set, as the benchmarks spell it, or the user's.
         input: what the network gets.
         output: what it answers.
+
+    Raises:
+        InvalidValueError: the output is not one of such an input.
     """
 
     name: str
     input: TensorSpec
     output: Output
 
+    def __post_init__(self) -> None:
+        if isinstance(self.output, NextToken):
+            fits = self.output.vocabulary == self.input.vocabulary
+        else:
+            fits = not (isinstance(self.output, Map) and self.input.kind == "tokens")
+        if not fits:
+            raise InvalidValueError(
+                f"`output` must be one of its input: a Map of an image or signal, a NextToken of "
+                f"the tokens' vocabulary, but got {self}."
+            )
+
     def __str__(self) -> str:
-        shape = ", ".join(map(str, self.input.shape))
-        return f"{self.output!r} of {self.input.kind} ({shape})"
+        return f"{self.output!r} of {self.input}"
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels of one input: () for its class, (H, W) for those of its positions."""
+        match self.output:
+            case Logits():
+                return ()
+            case Regression(targets):
+                return (targets,)
+            case _:
+                return self.input.shape if self.input.kind == "tokens" else self.input.shape[1:]
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -169,11 +169,11 @@ class ProxyContract:
     convolutional one.
 
     Attributes:
-        in_shape: (C, H, W) that the network accepts.
-        batch_size: images B of the synthetic batch.
+        task: what the network is for, or the (C, H, W) of the images that it accepts.
+        batch_size: inputs B that are drawn.
     """
 
-    in_shape: InShape = (3, 8, 8)
+    task: Task | TensorSpec | InShape = (3, 8, 8)
     batch_size: int = 8
 
     @pytest.fixture
@@ -185,9 +185,7 @@ class ProxyContract:
         """Score a network; a missing value fails with its reason."""
         from hwnas.proxies.engine.scoring import score_network
 
-        scores = score_network(
-            network, self.in_shape, [proxy], batch_size=self.batch_size, seed=seed
-        )
+        scores = score_network(network, self.task, [proxy], batch_size=self.batch_size, seed=seed)
         assert set(scores) == {proxy.name}
         result = scores[proxy.name]
         assert result.error is None, result.error

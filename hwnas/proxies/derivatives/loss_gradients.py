@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
@@ -17,6 +16,7 @@ from hwnas.proxies.derivatives.positions import position_rows, sum_positions
 from hwnas.proxies.engine.signals import OwnSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
+from hwnas.tasks.outputs import loss
 
 AS_BUILT = Setting("as_built")
 """The weights as the user gave them, training mode: what the proxies of a loss look at."""
@@ -49,7 +49,7 @@ class ChannelProducts:
 
 @dataclass(frozen=True)
 class LossPass:
-    """Weights and gradients after one backward pass of the mean cross-entropy.
+    """Weights and gradients after one backward pass of the mean loss.
 
     Attributes:
         weights: weight of each convolution and linear layer, by layer name.
@@ -66,7 +66,7 @@ class LossPass:
 
 @dataclass(frozen=True)
 class LossGradients(OwnSignal[LossPass]):
-    """The gradients of the mean cross-entropy on one batch.
+    """The gradients of the mean loss on one batch, cross-entropy or that of the task.
 
     Attributes:
         setting: preparation of the network, and images a batch.
@@ -93,7 +93,7 @@ class LossGradients(OwnSignal[LossPass]):
     def loss(self, subject: Subject, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Run the forward pass; equal requests draw equal random numbers, e.g. of dropout."""
         torch.default_generator.manual_seed(derive_seed(subject.seed, "loss", self))
-        return F.cross_entropy(network(batch[0]), batch[1])
+        return loss(subject.output, network(batch[0]), batch[1])
 
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:
         network = subject.network(self.setting).requires_grad_()
@@ -105,10 +105,10 @@ class LossGradients(OwnSignal[LossPass]):
         parameters = list(network.parameters())
         for copies in (False, True):
             with _channel_products(watched, len(batch[0]), copies) as products:
-                loss = images.loss(subject, network, batch)
+                mean = images.loss(subject, network, batch)
             if not products.overwritten():
                 break
-        gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+        gradients = torch.autograd.grad(mean, parameters, materialize_grads=True)
         of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
         return LossPass(
             {name: layer.weight.detach() for name, layer in layers.items()},

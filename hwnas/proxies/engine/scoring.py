@@ -18,7 +18,8 @@ from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setti
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.tasks.batch import Batch
-from hwnas.typing import InShape, Proxy, Signal, T
+from hwnas.tasks.task import Task, TensorSpec
+from hwnas.typing import Proxy, Signal, T
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ProxyScore:
 
 def score_network(
     model: nn.Module,
-    in_shape: tuple[int, ...],
+    task: Task | TensorSpec | tuple[int, ...],
     proxies: Sequence[Proxy],
     *,
     batch: Batch | None = None,
@@ -53,11 +54,11 @@ def score_network(
     weights, buffers, hooks, mode and the global random state.
 
     Args:
-        model: any network that maps (B, C, H, W) images to (B, K) logits.
-        in_shape: (C, H, W) of an image.
+        model: any network that maps one tensor to one of the outputs of `hwnas.tasks.task`.
+        task: what it is for, what it gets, or the (C, H, W) of the images that it gets.
         proxies: what to compute.
-        batch: images of the user; None draws Gaussian ones.
-        batch_size: images B of the Gaussian batch.
+        batch: inputs of the user; None draws Gaussian images or signals, or uniform tokens.
+        batch_size: inputs B that are drawn.
         seed: seed of weights, images, labels and random projections.
         threads: CPU threads, during the call only.
 
@@ -66,26 +67,16 @@ def score_network(
         anything, has NaN and the reason; the others have the values that they have without it.
 
     Raises:
-        ProxyError: the network rejects such images or does not return (B, K) logits.
+        ProxyError: the network rejects such inputs, or returns something else.
         InvalidValueError: two proxies have one name, or the batch does not fit the network.
     """
     counts = Counter(proxy.name for proxy in proxies)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise InvalidValueError(f"`proxies` must have different names, but got {repeated} twice.")
-    in_shape = _checked_shape(in_shape)
-    subject = Subject(model, in_shape, batch, batch_size, seed)
+    subject = Subject(model, task, batch, batch_size, seed)
     with _isolated(threads):
         answers = _answer(subject, proxies)
         return {proxy.name: _score(proxy, answers, _work(subject, proxy)) for proxy in proxies}
-
-
-def _checked_shape(in_shape: Sequence[int]) -> InShape:
-    if len(in_shape) != 3 or min(in_shape) < 1:
-        raise InvalidValueError(
-            f"`in_shape` must be (C, H, W) with positive numbers, but got {tuple(in_shape)}."
-        )
-    channels, height, width = (int(n) for n in in_shape)
-    return channels, height, width
 
 
 @contextmanager

@@ -16,15 +16,18 @@ from hwnas.networks.layers import kaiming_weights_
 from hwnas.proxies.engine.blocks import feature_blocks, record_maps
 from hwnas.proxies.engine.signals import Init, Setting
 from hwnas.seeding import derive_seed
-from hwnas.tasks.batch import Batch, gaussian_batch, random_labels
+from hwnas.tasks.batch import Batch, draw_batch, draw_inputs
+from hwnas.tasks.outputs import check_labels, draw_labels, read_output
+from hwnas.tasks.task import Logits, Output, Task, TensorSpec
 from hwnas.typing import InShape, T
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """What one run tells: classes K, the layout that the network accepts, its feature maps."""
+    """What one run tells: the output, the layout that the network accepts, its feature maps."""
 
-    num_classes: int
+    output: Output
+    label_shape: tuple[int, ...]
     layout: torch.memory_format
     maps: list[str]
 
@@ -39,15 +42,16 @@ class Subject:
 
     Attributes:
         model: the user's network.
-        in_shape: (C, H, W) of an image.
-        batch: the user's images, or None for Gaussian ones.
+        task: what it is for, what it gets, or the (C, H, W) of the images that it gets; the output
+            is what it returns unless the task says more, e.g. that numbers are no classes.
+        batch: the user's inputs, or None for drawn ones.
         batch_size: images B of a Gaussian batch.
         seed: every draw's seed derives from it and from what is drawn, so that a value does not
             depend on what else is computed.
     """
 
     model: nn.Module
-    in_shape: InShape
+    task: Task | TensorSpec | tuple[int, ...]
     batch: Batch | None = None
     batch_size: int = 64
     seed: int = 0
@@ -56,11 +60,41 @@ class Subject:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise InvalidValueError(f"`batch_size` must be at least 1, but got {self.batch_size}.")
-        if self.batch is not None and self.batch.images.shape[1:] != self.in_shape:
-            raise InvalidValueError(
-                f"`batch.images` must have shape (B, {', '.join(map(str, self.in_shape))}), but "
-                f"got {tuple(self.batch.images.shape)}."
+        spec = self.spec
+        if self.batch is not None:
+            self.batch.check(spec)
+
+    @cached_property
+    def spec(self) -> TensorSpec:
+        """What an input is."""
+        if isinstance(self.task, Task):
+            return self.task.input
+        return self.task if isinstance(self.task, TensorSpec) else TensorSpec(self.task)
+
+    @property
+    def in_shape(self) -> InShape:
+        """(C, H, W) of an image, for proxies that are defined for images alone.
+
+        Raises:
+            ProxyError: the input is something else.
+        """
+        if self.spec.kind != "image":
+            raise ProxyError(f"The proxy is defined for images, but the input is {self.spec}.")
+        channels, height, width = self.spec.shape
+        return channels, height, width
+
+    @property
+    def real_shape(self) -> tuple[int, ...]:
+        """Shape of an input of real numbers, for proxies that change or differentiate by it.
+
+        Raises:
+            ProxyError: the input is tokens.
+        """
+        if self.spec.kind == "tokens":
+            raise ProxyError(
+                f"The proxy is defined for inputs of real numbers, but the input is {self.spec}."
             )
+        return self.spec.shape
 
     def generator(self, *purpose: object) -> torch.Generator:
         """Make the generator of one purpose's draws."""
@@ -94,7 +128,7 @@ class Subject:
         return network
 
     def input(self, setting: Setting, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        """Give the images (B, C, H, W) and labels (B,) of a pass, as copies.
+        """Give the inputs, e.g. images (B, C, H, W), and labels (B, ...) of a pass, as copies.
 
         Args:
             setting: says how many images.
@@ -102,7 +136,7 @@ class Subject:
             parts: batches of the pass: Gaussian ones are drawn one each, the user's images are
                 divided evenly.
         """
-        batch = self._gaussian(setting, part) if self.batch is None else self._users(part, parts)
+        batch = self._drawn(setting, part) if self.batch is None else self._users(part, parts)
         size = len(batch) if setting.batch_size is None else setting.batch_size
         if size > len(batch):
             raise ProxyError(
@@ -112,33 +146,46 @@ class Subject:
         batch = batch.part(0, size)
         labels = batch.labels
         if labels is None:
-            labels = random_labels(size, self.num_classes, self.generator("labels", part))
-        images = batch.images.detach().to("cpu", torch.float32)
-        return images.clone(memory_format=self._layout), labels.to("cpu", torch.int64)
+            shape, generator = self._probe.label_shape, self.generator("labels", part)
+            labels = draw_labels(self.output, shape, batch.inputs, generator)
+        layout = self._layout if batch.inputs.ndim == 4 else torch.preserve_format
+        inputs = _plain(batch.inputs.detach()).clone(memory_format=layout)
+        return inputs, _plain(labels)
 
     def check(self) -> None:
         """Check that the network can be run, and that it has the batch's classes.
 
         Raises:
-            ProxyError: the network rejects such images, or its output is not (B, K) logits.
-            InvalidValueError: a label is not one of the network's classes.
+            ProxyError: the network rejects such inputs, or its output is none of the outputs.
+            InvalidValueError: the labels are not those of its output.
         """
-        classes = self.num_classes
+        output = self.output
         labels = None if self.batch is None else self.batch.labels
-        if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-            raise InvalidValueError(
-                f"`batch.labels` must be in 0..{classes - 1}, the classes of the network, but got "
-                f"{int(labels.min())}..{int(labels.max())}."
-            )
+        if labels is not None:
+            check_labels(labels, output, self._probe.label_shape)
+
+    @property
+    def output(self) -> Output:
+        """What the network answers, with its own number of classes.
+
+        Raises:
+            ProxyError: the network rejects such inputs, or its output is none of the outputs.
+        """
+        return self._probe.output
 
     @property
     def num_classes(self) -> int:
-        """Classes K of the network's output.
+        """Classes K, for proxies that are defined for one class an input.
 
         Raises:
-            ProxyError: the network rejects such images, or its output is not (B, K) logits.
+            ProxyError: the network answers something else, or rejects such inputs.
         """
-        return self._probe.num_classes
+        if not isinstance(self.output, Logits):
+            raise ProxyError(
+                f"The proxy is defined for one class an input, (B, K) logits, but the network's "
+                f"output is {self.output!r}."
+            )
+        return self.output.classes
 
     @cached_property
     def blocks(self) -> list[str]:
@@ -153,19 +200,20 @@ class Subject:
     def _probe(self) -> _Probe:
         """Run two images once."""
         error: Exception | None = None
-        for layout in _layouts(self.model):
+        for layout in _layouts(self.model, self.spec):
             network = self._copy(layout).eval()
-            images = torch.randn(2, *self.in_shape, generator=self.generator("probe"))
+            inputs = draw_inputs(self.spec, 2, self.generator("probe"))
             try:
                 with torch.no_grad(), record_maps(network) as maps:
-                    logits = network(images.contiguous(memory_format=layout))
+                    answer = network(inputs.contiguous(memory_format=layout))
             except Exception as failure:  # whatever the user's network raises
                 error = error or failure
                 continue
-            return _Probe(_classes(logits), layout, maps)
+            wanted = self.task.output if isinstance(self.task, Task) else None
+            return _Probe(*read_output(answer, 2, self.spec, wanted), layout, maps)
         raise ProxyError(
-            f"`model` must accept images of shape (B, {', '.join(map(str, self.in_shape))}), but "
-            f"raised {type(error).__name__}: {error}"
+            f"`model` must accept {_NAMES[self.spec.kind]} of shape (B, "
+            f"{', '.join(map(str, self.spec.shape))}), but raised {type(error).__name__}: {error}"
         ) from error
 
     def _copy(self, layout: torch.memory_format) -> nn.Module:
@@ -179,10 +227,11 @@ class Subject:
         except RuntimeError as error:
             raise ProxyError(f"`model` must be copyable, but raised {error}") from error
 
-    def _gaussian(self, setting: Setting, part: int) -> Batch:
+    def _drawn(self, setting: Setting, part: int) -> Batch:
         size = setting.batch_size or self.batch_size
         seed = derive_seed(self.seed, "images", part)
-        return gaussian_batch(self.in_shape, size, self.num_classes, seed)
+        task = Task("drawn", self.spec, self.output)
+        return draw_batch(task, size, seed, self._probe.label_shape)
 
     def _users(self, part: int, parts: int) -> Batch:
         assert self.batch is not None
@@ -195,14 +244,21 @@ class Subject:
         return self.batch.part(part * size, (part + 1) * size)
 
 
-def _layouts(model: nn.Module) -> list[torch.memory_format]:
+_NAMES = {"image": "images", "tokens": "tokens", "signal": "signals"}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else torch.int64)
+
+
+def _layouts(model: nn.Module, spec: TensorSpec) -> list[torch.memory_format]:
     """Give the layouts to try, the fast one first.
 
     In `channels_last`, oneDNN's weight gradient of a strided 1x1 convolution writes out of bounds
     if there are fewer input channels than its block has, 8 or 16: wrong numbers or a crash
     (https://github.com/uxlfoundation/oneDNN/issues/6035).
     """
-    unsafe = any(
+    unsafe = spec.kind != "image" or any(
         isinstance(m, nn.Conv2d)
         and m.kernel_size == (1, 1)
         and m.stride != (1, 1)
@@ -210,17 +266,3 @@ def _layouts(model: nn.Module) -> list[torch.memory_format]:
         for m in model.modules()
     )
     return [torch.contiguous_format] if unsafe else [torch.channels_last, torch.contiguous_format]
-
-
-def _classes(logits: object) -> int:
-    """Give K of (B, K) logits, or say what else the network returned."""
-    if not isinstance(logits, Tensor):
-        raise ProxyError(
-            f"`model` must return a tensor of (B, K) logits, but got {type(logits).__name__}: wrap "
-            "it in a module that returns the logits only."
-        )
-    if logits.ndim != 2 or len(logits) != 2:
-        raise ProxyError(
-            f"`model` must return (B, K) logits, but got {tuple(logits.shape)} for 2 images."
-        )
-    return logits.shape[1]

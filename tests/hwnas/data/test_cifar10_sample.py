@@ -40,17 +40,17 @@ def folder(tmp_path: Path, pixels: Any) -> Path:
 
 def test_images_are_normalised_by_channel(folder: Path, pixels: Any) -> None:
     batch = cifar10_sample(12, folder=folder)
-    assert batch.images.shape == (12, 3, 32, 32)
+    assert batch.inputs.shape == (12, 3, 32, 32)
     assert batch.labels is not None
     assert batch.labels.tolist() == [*range(10), 0, 1]
     expected = (pixels[7, 3, 5, 2] / 255 - 0.4465) / 0.2616
-    assert float(batch.images[7, 2, 3, 5]) == pytest.approx(expected, abs=1e-6)
+    assert float(batch.inputs[7, 2, 3, 5]) == pytest.approx(expected, abs=1e-6)
     assert batch.description == "cifar10-sample B=12"
 
 
 def test_smaller_images_are_means_of_pixels(folder: Path) -> None:
-    whole = cifar10_sample(5, folder=folder).images
-    half = cifar10_sample(5, (3, 16, 8), folder).images
+    whole = cifar10_sample(5, folder=folder).inputs
+    half = cifar10_sample(5, (3, 16, 8), folder).inputs
     assert half.shape == (5, 3, 16, 8)
     torch.testing.assert_close(half[0, 1, 4, 2], whole[0, 1, 8:10, 8:12].mean())
 
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_refused(folder: Path) -> None:
 @pytest.mark.data
 def test_the_sample_has_the_mean_and_deviation_of_the_data_set(data_folder: Path) -> None:
     batch = cifar10_sample(1000, folder=data_folder)
-    assert batch.images.mean(dim=(0, 2, 3)).abs().max() < 0.05
-    assert (batch.images.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
+    assert batch.inputs.mean(dim=(0, 2, 3)).abs().max() < 0.05
+    assert (batch.inputs.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
     assert batch.labels is not None
     assert batch.labels.bincount().tolist() == [100] * 10

@@ -32,7 +32,7 @@ def test_units_with_equal_signs_count_once() -> None:
 
 def test_images_with_equal_signs_share_a_region() -> None:
     images = (
-        IMAGES.images[[0, 1, 2, 1, 0]]
+        IMAGES.inputs[[0, 1, 2, 1, 0]]
         * torch.tensor([1.0, 1.0, 1.0, 2.0, 3.0])[:, None, None, None]
     )
     found = score_network(Rectified(), (4, 1, 1), [LinearRegions()], batch=Batch(images))

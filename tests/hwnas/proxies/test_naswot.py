@@ -45,7 +45,7 @@ class Function(nn.Module):
 
 
 def naswot(model: nn.Module, batch: Batch = IMAGES) -> ProxyScore:
-    in_shape = (batch.images.shape[1], batch.images.shape[2], batch.images.shape[3])
+    in_shape = (batch.inputs.shape[1], batch.inputs.shape[2], batch.inputs.shape[3])
     return score_network(model, in_shape, [NasWot("as_built")], batch=batch)["naswot.as_built"]
 
 

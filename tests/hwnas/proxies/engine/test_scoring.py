@@ -151,7 +151,7 @@ def test_a_transformer_has_the_proxies_that_are_defined_for_it() -> None:
     [
         (lambda x: (x, x), "must return a tensor of .* but got tuple"),
         (lambda x: {"logits": x}, "must return a tensor of .* but got dict"),
-        (lambda x: x, r"must return \(B, K\) logits, but got \(2, 3, 8, 8\)"),
+        (lambda x: x.flatten(2), r"must return \(B, K\) logits or .* but got \(2, 3, 64\)"),
     ],
 )
 def test_other_outputs_are_refused(output: Callable[[Tensor], Any], text: str) -> None:
@@ -235,7 +235,7 @@ def test_two_proxies_of_one_name_are_refused(resnet: nn.Module) -> None:
     [
         ({"batch_size": 0}, "`batch_size`"),
         ({"threads": 0}, "`threads`"),
-        ({"batch": Batch(torch.zeros(2, 3, 4, 4))}, "`batch.images`"),
+        ({"batch": Batch(torch.zeros(2, 3, 4, 4))}, "`batch.inputs`"),
         ({"batch": Batch(torch.randn(2, 3, 8, 8), torch.tensor([0, 4]))}, "`batch.labels`"),
     ],
 )
@@ -246,7 +246,7 @@ def test_bad_settings_are_refused(resnet: nn.Module, settings: Any, text: str) -
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 0, 8)])
 def test_a_bad_shape_is_refused(resnet: nn.Module, shape: Any) -> None:
-    with pytest.raises(InvalidValueError, match="`in_shape`"):
+    with pytest.raises(InvalidValueError, match="`shape` of image must"):
         score_network(resnet, shape, [ZiCo()])
 
 

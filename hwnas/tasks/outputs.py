@@ -1,0 +1,137 @@
+"""What a network answers, as tensors: which output it is, labels for it, and its loss.
+
+Classes stand in dimension 1 of (B, K), of (B, K, H, W) and of (B, K, T), tokens in the last one of
+(B, T, V).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, TensorSpec
+
+
+def read_output(
+    answer: object, inputs: int, spec: TensorSpec, wanted: Output | None = None
+) -> tuple[Output, tuple[int, ...]]:
+    """Tell what a network answers, from its answer to some inputs.
+
+    Args:
+        answer: what it returned.
+        inputs: number B of the inputs.
+        spec: what one of them is.
+        wanted: what it should be, or None for anything: classes, unless the shape says more.
+
+    Returns:
+        The output with the network's own number of classes, and the shape of an input's labels.
+
+    Raises:
+        ProxyError: it is none of the outputs, or another one than is wanted.
+    """
+    if not isinstance(answer, Tensor):
+        raise ProxyError(
+            f"`model` must return a tensor of {_EXPECTED[spec.kind]}, but got "
+            f"{type(answer).__name__}: wrap it in a module that returns the tensor only."
+        )
+    found = _read(answer, spec, isinstance(wanted, Regression)) if len(answer) == inputs else None
+    if found is None or not isinstance(found[0], type(wanted or found[0])):
+        what = _EXPECTED[spec.kind] if wanted is None else f"{wanted!r}"
+        raise ProxyError(
+            f"`model` must return {what}, but got {tuple(answer.shape)} for {inputs} inputs."
+        )
+    return found
+
+
+_EXPECTED = {
+    "image": "(B, K) logits or (B, K, H, W) maps",
+    "signal": "(B, K) logits or (B, K, T) maps",
+    "tokens": "(B, K) logits, or (B, T, V) of its input's vocabulary",
+}
+
+
+def _read(answer: Tensor, spec: TensorSpec, numbers: bool) -> tuple[Output, tuple[int, ...]] | None:
+    sizes = tuple(answer.shape[1:])
+    if not all(sizes):
+        return None
+    if len(sizes) == 1:
+        return (Regression(sizes[0]), sizes) if numbers else (Logits(sizes[0]), ())
+    if spec.kind == "tokens":
+        fits = sizes == (*spec.shape, spec.vocabulary)
+        return (NextToken(sizes[1]), sizes[:1]) if fits else None
+    return (Map(sizes[0]), sizes[1:]) if len(sizes) == len(spec.shape) else None
+
+
+def classes_of(output: Output) -> int:
+    """Give the number of different labels."""
+    assert not isinstance(output, Regression)
+    return output.vocabulary if isinstance(output, NextToken) else output.classes
+
+
+def draw_labels(
+    output: Output, shape: tuple[int, ...], inputs: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Make up labels: the next tokens, uniform classes, or standard-normal targets.
+
+    Args:
+        output: what the network answers.
+        shape: of the labels of one input.
+        inputs: (B, ...).
+        generator: of the draws; the token after the last one is uniform.
+
+    Returns:
+        (B, *shape) int64, or float32 targets.
+    """
+    size = len(inputs)
+    if isinstance(output, Regression):
+        return torch.randn(size, *shape, generator=generator)
+    if isinstance(output, NextToken):
+        last = torch.randint(output.vocabulary, (size, 1), generator=generator)
+        return torch.cat([inputs[:, 1:].long(), last], dim=1)
+    return torch.randint(output.classes, (size, *shape), generator=generator)
+
+
+def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None:
+    """Refuse a user's labels (B, ...) that are not those of an output.
+
+    Raises:
+        InvalidValueError: shape, type or a value is another.
+    """
+    numbers = isinstance(output, Regression)
+    if tuple(labels.shape[1:]) != shape or labels.is_floating_point() != numbers:
+        kind = "float numbers" if numbers else "class indices"
+        raise InvalidValueError(
+            f"`batch.labels` must be {kind} of shape (B{''.join(f', {n}' for n in shape)}) for "
+            f"{output!r}, but got {tuple(labels.shape)} of {labels.dtype}."
+        )
+    if numbers:
+        return
+    lowest, highest, classes = int(labels.min()), int(labels.max()), classes_of(output)
+    if not 0 <= lowest <= highest < classes:
+        raise InvalidValueError(
+            f"`batch.labels` must be in 0..{classes - 1}, the classes of the network, but got "
+            f"{lowest}..{highest}."
+        )
+
+
+def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False) -> Tensor:
+    """Give the cross-entropy, or the squared error of real targets.
+
+    Args:
+        output: what the answer is.
+        answer: (B, ...) of a network.
+        labels: (B, ...) of the inputs.
+        total: sum over the inputs instead of their mean; positions and targets of an input are
+            averaged in either case.
+    """
+    if isinstance(output, Regression):
+        each = F.mse_loss(answer, labels.to(answer.dtype), reduction="none")
+    else:
+        if isinstance(output, NextToken):
+            answer = answer.transpose(1, 2)
+        if not total or labels.ndim == 1:
+            return F.cross_entropy(answer, labels, reduction="sum" if total else "mean")
+        each = F.cross_entropy(answer, labels, reduction="none")
+    return each.flatten(1).mean(dim=1).sum() if total else each.mean()

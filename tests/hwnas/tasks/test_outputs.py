@@ -1,0 +1,122 @@
+"""Which output an answer is, which labels fit it, and its loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.tasks.outputs import check_labels, loss, read_output
+from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, TensorSpec
+
+IMAGE = TensorSpec((3, 8, 8))
+WORDS = TensorSpec((5,), "tokens", 11)
+PULSE = TensorSpec((2, 9), "signal")
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec", "wanted", "output", "label_shape"),
+    [
+        ((2, 7), IMAGE, None, Logits(7), ()),
+        ((2, 7), IMAGE, Logits(10), Logits(7), ()),
+        ((2, 7), PULSE, Regression(1), Regression(7), (7,)),
+        ((2, 7, 4, 2), IMAGE, None, Map(7), (4, 2)),
+        ((2, 7, 9), PULSE, None, Map(7), (9,)),
+        ((2, 5, 11), WORDS, None, NextToken(11), (5,)),
+        ((2, 3), WORDS, None, Logits(3), ()),
+    ],
+)
+def test_an_answer_is_told_by_its_shape(
+    shape: tuple[int, ...],
+    spec: TensorSpec,
+    wanted: Output | None,
+    output: Output,
+    label_shape: tuple[int, ...],
+) -> None:
+    assert read_output(torch.zeros(shape), 2, spec, wanted) == (output, label_shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec", "wanted"),
+    [
+        ((3, 7), IMAGE, None),
+        ((2,), IMAGE, None),
+        ((2, 0), IMAGE, None),
+        ((2, 7, 4), IMAGE, None),
+        ((2, 5, 10), WORDS, None),
+        ((2, 11, 5), WORDS, None),
+        ((2, 7, 4, 4), PULSE, None),
+        ((2, 7), IMAGE, Map(7)),
+        ((2, 7, 4, 4), IMAGE, Logits(7)),
+        ((2, 7, 4, 4), IMAGE, Regression(7)),
+    ],
+)
+def test_any_other_answer_is_refused(
+    shape: tuple[int, ...], spec: TensorSpec, wanted: Output | None
+) -> None:
+    with pytest.raises(ProxyError, match="`model` must return"):
+        read_output(torch.zeros(shape), 2, spec, wanted)
+
+
+@pytest.mark.parametrize(
+    ("labels", "output", "shape"),
+    [
+        (torch.tensor([0, 3]), Logits(3), ()),
+        (torch.tensor([0, -1]), Logits(3), ()),
+        (torch.tensor([0.0, 1.0]), Logits(3), ()),
+        (torch.tensor([[0, 1], [1, 0]]), Logits(3), ()),
+        (torch.zeros(2, 4, 4, dtype=torch.int64), Map(3), (4, 2)),
+        (torch.zeros(2, 3, dtype=torch.int64), Regression(3), (3,)),
+    ],
+)
+def test_foreign_labels_are_refused(
+    labels: torch.Tensor, output: Output, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(InvalidValueError, match=r"`batch.labels` must be"):
+        check_labels(labels, output, shape)
+
+
+def by_hand(output: Output, answer: torch.Tensor, labels: torch.Tensor) -> list[float]:
+    """Loss of each input, number by number."""
+    found = []
+    for scores, wanted in zip(answer.tolist(), labels.tolist(), strict=True):
+        if isinstance(output, Regression):
+            terms = [(a - b) ** 2 for a, b in zip(scores, wanted, strict=True)]
+        elif isinstance(output, Logits):
+            terms = [surprise(scores, wanted)]
+        elif isinstance(output, NextToken):
+            terms = [surprise(row, label) for row, label in zip(scores, wanted, strict=True)]
+        else:
+            places = [(i, j) for i in range(len(wanted)) for j in range(len(wanted[0]))]
+            terms = [surprise([c[i][j] for c in scores], wanted[i][j]) for i, j in places]
+        found.append(sum(terms) / len(terms))
+    return found
+
+
+def surprise(logits: list[float], label: int) -> float:
+    return math.log(sum(map(math.exp, logits))) - logits[label]
+
+
+CASES: list[Any] = [
+    (Logits(4), (3, 4), (3,)),
+    (Map(4), (3, 4, 2, 5), (3, 2, 5)),
+    (NextToken(4), (3, 6, 4), (3, 6)),
+    (Regression(4), (3, 4), (3, 4)),
+]
+
+
+@pytest.mark.parametrize(("output", "shape", "label_shape"), CASES)
+def test_the_loss_is_averaged_over_positions_and_inputs(
+    output: Output, shape: tuple[int, ...], label_shape: tuple[int, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    answer = torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(4, label_shape, generator=generator)
+    if isinstance(output, Regression):
+        labels = torch.randn(label_shape, generator=generator)
+    expected = by_hand(output, answer, labels)
+    assert float(loss(output, answer, labels)) == pytest.approx(sum(expected) / 3, rel=1e-6)
+    assert float(loss(output, answer, labels, total=True)) == pytest.approx(sum(expected), rel=1e-6)
