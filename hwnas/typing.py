@@ -32,6 +32,9 @@ InShape = tuple[int, int, int]
 """Shape of one input image, `(C, H, W)`."""
 FloatArray = npt.NDArray[np.float64]
 
+Choice = str | int | float | bool
+"""What a parameter can be: a JSON value without parts."""
+
 Arch = TypeVar("Arch", bound=Hashable)
 Arch_contra = TypeVar("Arch_contra", bound=Hashable, contravariant=True)
 T = TypeVar("T")
@@ -64,6 +67,10 @@ class DeviceKey:
 class SearchSpace(Protocol[Arch]):
     """A set of architectures that can be sampled, described, built and compared.
 
+    A parameter may exist for some architectures only. A space that can say so has a method `make`
+    that asks for what exists, and follows from `hwnas.spaces.choices.Declared`; of others hosts ask
+    for all parameters.
+
     `repr(space)` states every setting, so that it can stand in a cache key. `str(arch)` is the
     text of an architecture and `parse` reads it.
     """
@@ -73,17 +80,17 @@ class SearchSpace(Protocol[Arch]):
         """Name in the table of spaces."""
 
     @property
-    def parameters(self) -> Mapping[str, tuple[str, ...]]:
-        """Choices of each categorical parameter, by parameter name, in a fixed order."""
+    def parameters(self) -> Mapping[str, tuple[Choice, ...]]:
+        """Choices of each parameter that can exist, by its name, in a fixed order."""
 
     def parse(self, text: str) -> Arch:
         """Read an architecture from its text; `InvalidArchitectureError` if it is not one."""
 
     def decode(self, parameters: Mapping[str, Any]) -> Arch:
-        """Make the architecture that the parameters describe."""
+        """Make the architecture that the parameters describe, given as values or as texts."""
 
-    def encode(self, arch: Arch) -> dict[str, str]:
-        """Give the parameters of an architecture: `decode(encode(a)) == a`."""
+    def encode(self, arch: Arch) -> Mapping[str, Choice]:
+        """Give the parameters that exist for an architecture: `decode(encode(a)) == a`."""
 
     def is_valid(self, arch: Arch) -> bool:
         """Tell whether the output of the network depends on its input."""
@@ -98,7 +105,7 @@ class SearchSpace(Protocol[Arch]):
         """List the architectures at edit distance one, without `arch` itself."""
 
     def sample(self, rng: np.random.Generator) -> Arch:
-        """Draw an architecture uniformly over the parameters."""
+        """Draw an architecture, uniformly over the parameters if the space says nothing else."""
 
     @property
     def default_task(self) -> Task:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
+from typing import Any
 
 # Before numpy and torch are imported: tests must not fight for cores.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -34,6 +36,13 @@ def data_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.fail(f"HWNAS_DATA names {folder}, which is no folder")
     monkeypatch.setenv("HWNAS_DATA", str(folder))
     return folder
+
+
+@pytest.fixture
+def conditional_space() -> Any:
+    """Give the space of the example: nested conditions, ordered integers and floats."""
+    example = Path(__file__).parents[1] / "examples/04_own_space.py"
+    return runpy.run_path(str(example))["SmallNets"]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -61,6 +61,12 @@ def test_a_pareto_set_is_exported(tmp_path: Path) -> None:
     assert list(out.rglob("*.onnx"))
 
 
+def test_a_space_of_ones_own_is_searched(tmp_path: Path) -> None:
+    (script,) = (path for path in EXAMPLES if path.name.startswith("04"))
+    printed = run(str(script), "12", folder=tmp_path)
+    assert '{"depth": ' in printed
+
+
 def test_nni_searches_the_hubs_nasbench201(tmp_path: Path) -> None:
     pytest.importorskip("nni", reason="the extra nni is not installed")
     (script,) = (path for path in EXAMPLES if path.name.startswith("05"))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
 from hwnas.ranking.metrics import top_count, top_weights
+from hwnas.spaces.options import text_of
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 
@@ -21,8 +22,9 @@ def operation_counts(
     Returns:
         The (o,) different choices, and (n, o) counts.
     """
-    names = tuple(dict.fromkeys(c for choices in space.parameters.values() for c in choices))
-    found = (Counter(space.encode(arch).values()) for arch in archs)
+    texts = (text_of(c) for choices in space.parameters.values() for c in choices)
+    names = tuple(dict.fromkeys(texts))
+    found = (Counter(map(text_of, space.encode(arch).values())) for arch in archs)
     rows = [[float(counter[name]) for name in names] for counter in found]
     return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
+from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import InShape
@@ -85,7 +86,7 @@ def _positions() -> Iterator[Position]:
 
 
 POSITIONS = tuple(_positions())
-PARAMETERS = {f"layer_{i}": OPERATIONS for i in range(len(POSITIONS))}
+OPTIONS = {f"layer_{i}": Options(OPERATIONS) for i in range(len(POSITIONS))}
 
 
 @dataclass(frozen=True, order=True)
@@ -114,7 +115,7 @@ class FBNetArch:
 
 
 @dataclass(frozen=True)
-class FBNet:
+class FBNet(Declared[FBNetArch]):
     """FBNet: 22 layers, each an inverted residual block or a skip; 9^22 architectures.
 
     A skip is an identity where the layer keeps its input's shape, and else a 1x1 convolution with
@@ -124,9 +125,9 @@ class FBNet:
     name: str = field(default="fbnet", init=False, repr=False)
 
     @property
-    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+    def options(self) -> Mapping[str, Options[str]]:
         """Operations of each layer, by ``layer_NUMBER``."""
-        return PARAMETERS
+        return OPTIONS
 
     @property
     def graph_labels(self) -> tuple[str, ...]:
@@ -138,27 +139,13 @@ class FBNet:
         """Read operations with commas; `InvalidArchitectureError` names what is wrong."""
         return FBNetArch(tuple(part.strip() for part in text.split(",")))
 
-    def decode(self, parameters: Mapping[str, Any]) -> FBNetArch:
-        """Make the architecture with these operations; other parameters are left alone."""
-        missing = [name for name in PARAMETERS if name not in parameters]
-        if missing:
-            raise InvalidArchitectureError(
-                f"`parameters` must hold every layer, but {', '.join(missing)} is missing."
-            )
-        return FBNetArch(tuple(str(parameters[name]) for name in PARAMETERS))
+    def make(self, choose: Choose) -> FBNetArch:
+        """Ask for the operation of each layer."""
+        return FBNetArch(tuple(choose(name, options) for name, options in OPTIONS.items()))
 
-    def encode(self, arch: FBNetArch) -> dict[str, str]:
+    def values(self, arch: FBNetArch) -> Mapping[str, str]:
         """Give the operation of each layer."""
-        return dict(zip(PARAMETERS, arch.operations, strict=True))
-
-    def is_valid(self, arch: FBNetArch) -> bool:
-        """Tell that the output depends on the input, as it always does in a chain."""
-        del arch
-        return True
-
-    def canonical_key(self, arch: FBNetArch) -> str:
-        """Give the text of the representative."""
-        return str(self.representative(arch))
+        return dict(zip(OPTIONS, arch.operations, strict=True))
 
     def representative(self, arch: FBNetArch) -> FBNetArch:
         """Move identities behind the other layers of the same shape, which all follow each other.

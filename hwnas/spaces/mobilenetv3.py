@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
+from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
+from hwnas.typing import Choice
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
@@ -85,20 +88,19 @@ def _layer_names(stage: int, layer: int) -> tuple[str, str]:
     return f"kernel_{stage + 1}_{layer + 1}", f"expansion_{stage + 1}_{layer + 1}"
 
 
-def _parameters() -> dict[str, tuple[str, ...]]:
-    named: dict[str, Sequence[int]] = {"resolution": RESOLUTIONS}
-    for stage in range(STAGES):
-        named[f"depth_{stage + 1}"] = DEPTHS
-        for layer in range(max(DEPTHS)):
-            named.update(zip(_layer_names(stage, layer), (KERNELS, EXPANSIONS), strict=True))
-    return {name: tuple(map(str, choices)) for name, choices in named.items()}
+def _texts(numbers: Sequence[int]) -> Options[str]:
+    return Options(tuple(map(str, numbers)))
 
 
-PARAMETERS = _parameters()
+_RESOLUTION, _DEPTH, _LAYER = (
+    _texts(RESOLUTIONS),
+    _texts(DEPTHS),
+    (_texts(KERNELS), _texts(EXPANSIONS)),
+)
 
 
 @dataclass(frozen=True)
-class MobileNetV3:
+class MobileNetV3(Declared[MobileNetV3Arch]):
     """Once-for-all MobileNetV3: five stages of 2 to 4 blocks, kernels, expansions, resolution.
 
     Attributes:
@@ -114,11 +116,6 @@ class MobileNetV3:
                 f"`width` must be one of {', '.join(map(str, WIDTHS))}, as published, but got "
                 f"{self.width}."
             )
-
-    @property
-    def parameters(self) -> Mapping[str, tuple[str, ...]]:
-        """``resolution``, ``depth_S``, and ``kernel_S_L`` and ``expansion_S_L`` of each layer."""
-        return PARAMETERS
 
     @property
     def graph_labels(self) -> tuple[str, ...]:
@@ -138,36 +135,24 @@ class MobileNetV3:
         except InvalidArchitectureError as error:
             raise InvalidArchitectureError(f"{error} The text was {text!r}.") from None
 
-    def decode(self, parameters: Mapping[str, Any]) -> MobileNetV3Arch:
-        """Make the architecture; parameters beyond the depths and of other names are left alone."""
-        wanted = {name: _choice(name, parameters) for name in ("resolution", *_DEPTH_NAMES)}
+    def make(self, choose: Choose) -> MobileNetV3Arch:
+        """Ask for ``resolution``, each ``depth_S``, and ``kernel_S_L``, ``expansion_S_L`` to it."""
+        resolution = int(choose("resolution", _RESOLUTION))
         stages = []
-        for stage, depth_name in enumerate(_DEPTH_NAMES):
-            names = [_layer_names(stage, layer) for layer in range(wanted[depth_name])]
-            stages.append(tuple(Layer(*(_choice(n, parameters) for n in pair)) for pair in names))
-        return MobileNetV3Arch(wanted["resolution"], tuple(stages))
+        for stage in range(STAGES):
+            depth = int(choose(f"depth_{stage + 1}", _DEPTH))
+            pairs = (zip(_layer_names(stage, i), _LAYER, strict=True) for i in range(depth))
+            stages.append(tuple(Layer(*(int(choose(*asked)) for asked in pair)) for pair in pairs))
+        return MobileNetV3Arch(resolution, tuple(stages))
 
-    def encode(self, arch: MobileNetV3Arch) -> dict[str, str]:
-        """Give the parameters that count: none of layers beyond the depth."""
+    def values(self, arch: MobileNetV3Arch) -> Mapping[str, str]:
+        """Give the choices as texts: none of layers beyond the depth."""
         values: dict[str, int] = {"resolution": arch.resolution}
         for stage, layers in enumerate(arch.stages):
-            values[_DEPTH_NAMES[stage]] = len(layers)
+            values[f"depth_{stage + 1}"] = len(layers)
             for number, layer in enumerate(layers):
                 values.update(zip(_layer_names(stage, number), layer, strict=True))
         return {name: str(value) for name, value in values.items()}
-
-    def is_valid(self, arch: MobileNetV3Arch) -> bool:
-        """Tell that the output depends on the input, as it always does in a chain."""
-        del arch
-        return True
-
-    def canonical_key(self, arch: MobileNetV3Arch) -> str:
-        """Give the text: architectures hold nothing but what their network has."""
-        return str(arch)
-
-    def representative(self, arch: MobileNetV3Arch) -> MobileNetV3Arch:
-        """Give the architecture itself."""
-        return arch
 
     def neighbours(self, arch: MobileNetV3Arch) -> Sequence[MobileNetV3Arch]:
         """List the architectures with another resolution, layer choice, or one layer more or less.
@@ -182,10 +167,13 @@ class MobileNetV3:
         return found
 
     def sample(self, rng: np.random.Generator) -> MobileNetV3Arch:
-        """Draw every parameter uniformly."""
-        return self.decode(
-            {name: choices[rng.integers(len(choices))] for name, choices in PARAMETERS.items()}
-        )
+        """Draw every parameter uniformly, those of layers beyond the depth as well."""
+        drawn = {name: choices[rng.integers(len(choices))] for name, choices in self._all}
+        return self.decode(drawn)
+
+    @cached_property
+    def _all(self) -> Sequence[tuple[str, tuple[Choice, ...]]]:
+        return tuple(self.parameters.items())
 
     @property
     def default_task(self) -> Task:
@@ -218,7 +206,6 @@ class MobileNetV3:
         return chain_graph([f"resize{arch.resolution}", *blocks])
 
 
-_DEPTH_NAMES = tuple(f"depth_{stage + 1}" for stage in range(STAGES))
 _ALL_LAYERS = tuple(Layer(k, e) for k in KERNELS for e in EXPANSIONS)
 
 
@@ -233,16 +220,6 @@ def _other_stages(layers: tuple[Layer, ...]) -> list[tuple[Layer, ...]]:
     longer = [(*layers, more) for more in _ALL_LAYERS] if len(layers) < max(DEPTHS) else []
     shorter = [layers[:-1]] if len(layers) > min(DEPTHS) else []
     return [*changed, *longer, *shorter]
-
-
-def _choice(name: str, parameters: Mapping[str, Any]) -> int:
-    if name not in parameters:
-        raise InvalidArchitectureError(f"`parameters` must hold {name}, but it is missing.")
-    if str(parameters[name]) not in PARAMETERS[name]:
-        raise InvalidArchitectureError(
-            f"`{name}` must be one of {', '.join(PARAMETERS[name])}, but got {parameters[name]!r}."
-        )
-    return int(parameters[name])
 
 
 def _match(pattern: str, text: str) -> tuple[str, ...]:

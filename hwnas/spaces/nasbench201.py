@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
+from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import FloatArray, Surrogate
@@ -26,7 +26,7 @@ from hwnas.typing import FloatArray, Surrogate
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) of each edge, in the order of the architecture string."""
-PARAMETERS = {f"edge_{source}_{target}": OPERATIONS for source, target in EDGES}
+OPTIONS = {f"edge_{source}_{target}": Options(OPERATIONS) for source, target in EDGES}
 
 _EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 _OUTPUT_NODE = 3
@@ -119,7 +119,7 @@ def parse_cell(text: str) -> Cell:
 
 
 @dataclass(frozen=True)
-class NasBench201:
+class NasBench201(Declared[Cell]):
     """The cells and networks of NAS-Bench-201; equal settings are equal spaces.
 
     Attributes:
@@ -137,9 +137,9 @@ class NasBench201:
                 raise InvalidValueError(f"`{setting}` must be at least 1, but got {value}.")
 
     @property
-    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+    def options(self) -> Mapping[str, Options[str]]:
         """Operations of each edge, by ``edge_SOURCE_TARGET``."""
-        return PARAMETERS
+        return OPTIONS
 
     def __len__(self) -> int:
         return int(len(OPERATIONS) ** len(EDGES))
@@ -152,18 +152,13 @@ class NasBench201:
         """Read an official architecture string; `InvalidArchitectureError` names what is wrong."""
         return parse_cell(text)
 
-    def decode(self, parameters: Mapping[str, Any]) -> Cell:
-        """Make the cell with these operations; parameters of other names are left alone."""
-        missing = [name for name in PARAMETERS if name not in parameters]
-        if missing:
-            raise InvalidArchitectureError(
-                f"`parameters` must hold every edge, but {', '.join(missing)} is missing."
-            )
-        return Cell(tuple(str(parameters[name]) for name in PARAMETERS))
+    def make(self, choose: Choose) -> Cell:
+        """Ask for the operation of each edge."""
+        return Cell(tuple(choose(name, options) for name, options in OPTIONS.items()))
 
-    def encode(self, arch: Cell) -> dict[str, str]:
+    def values(self, arch: Cell) -> Mapping[str, str]:
         """Give the operation of each edge."""
-        return dict(zip(PARAMETERS, arch.operations, strict=True))
+        return dict(zip(OPTIONS, arch.operations, strict=True))
 
     def is_valid(self, arch: Cell) -> bool:
         """Tell whether a path of operations joins the input and the output."""

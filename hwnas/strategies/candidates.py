@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
-from typing import Generic, cast
+from typing import Generic
 
 import numpy as np
 
+from hwnas.spaces.choices import members_of
 from hwnas.strategies.problem import Problem
-from hwnas.typing import Arch, EnumerableSpace
+from hwnas.typing import Arch
 
 LARGEST_LISTED = 100_000
 """Spaces with at most so many architectures are listed instead of drawn from."""
@@ -37,10 +38,8 @@ class Candidates(Generic[Arch]):
         space, given = self._problem.space, self._problem.candidates
         if given is not None:
             return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
-        if not hasattr(space, "__len__"):
-            return None
-        members = cast(EnumerableSpace[Arch], space)
-        if len(members) > LARGEST_LISTED:
+        members = members_of(space, LARGEST_LISTED)
+        if members is None:
             return None
         classes: dict[str, Arch] = {}
         for arch in members:

@@ -16,7 +16,9 @@ from sklearn.exceptions import NotFittedError
 from hwnas.errors import DataFormatError, HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.sources import MeasuredCost
 from hwnas.seeding import seeded
+from hwnas.spaces.choices import members_of
 from hwnas.tasks.task import Logits, Task, TensorSpec, image_task
+from hwnas.testing.parameters import ParametersContract
 from hwnas.typing import (
     CostModel,
     DeviceKey,
@@ -42,7 +44,7 @@ def draw(space: SearchSpace[Any], n: int, seed: int = 0) -> list[Any]:
     return [space.sample(rng) for _ in range(n)]
 
 
-class SearchSpaceContract:
+class SearchSpaceContract(ParametersContract):
     """What every search space keeps; supply the fixture `space`.
 
     Attributes:
@@ -59,24 +61,9 @@ class SearchSpaceContract:
     def archs(self, space: SearchSpace[Any]) -> list[Any]:
         return draw(space, self.samples)
 
-    def test_parameters_are_choices_of_text(self, space: SearchSpace[Any]) -> None:
-        assert space.name
-        assert space.parameters
-        for name, choices in space.parameters.items():
-            assert isinstance(name, str)
-            assert len(choices) == len(set(choices)) >= 1
-            assert all(isinstance(choice, str) for choice in choices)
-
     def test_repr_states_the_settings(self, space: SearchSpace[Any]) -> None:
         assert not _ADDRESS.search(repr(space))
         assert repr(space) == repr(copy.deepcopy(space))
-
-    def test_encode_and_decode_are_inverse(self, space: SearchSpace[Any], archs: list[Any]) -> None:
-        for arch in archs:
-            parameters = space.encode(arch)
-            assert set(parameters) <= set(space.parameters)
-            assert all(value in space.parameters[name] for name, value in parameters.items())
-            assert space.decode(parameters) == arch
 
     def test_text_and_parse_are_inverse(self, space: SearchSpace[Any], archs: list[Any]) -> None:
         for arch in archs:
@@ -462,9 +449,8 @@ class StrategyContract:
 
 def _members(space: Any, limit: int) -> list[Any] | None:
     """List a space's members; None if there are more than `limit` or they cannot be listed."""
-    if not hasattr(space, "__len__") or len(space) > limit:
-        return None
-    return list(space)
+    members = members_of(space, limit)
+    return None if members is None else list(members)
 
 
 def _convolutional_network() -> nn.Module:

@@ -201,10 +201,11 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
                 be proposed has these values.
         """
         for name, value in fixed.items():
-            if value not in self._space.parameters[name]:
+            choices = self._space.parameters[name]
+            if value not in choices:
                 raise InvalidValueError(
-                    f"`{name}` must be one of {', '.join(self._space.parameters[name])}, but the "
-                    f"queued trial has {value!r}."
+                    f"`{name}` must be one of {', '.join(map(str, choices))}, but the queued trial "
+                    f"has {value!r}."
                 )
         matching = [arch for arch in self._matching(fixed, rng) if self._space.is_valid(arch)]
         # New ones first, and no more than needed: bounds may build networks.

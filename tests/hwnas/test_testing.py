@@ -65,7 +65,10 @@ class Chains:
         return Chain(operations)
 
     def decode(self, parameters: Mapping[str, Any]) -> Chain:
-        return Chain(tuple(parameters[f"op{i}"] for i in range(3)))
+        for name, choices in self.parameters.items():
+            if parameters.get(name) not in choices:
+                raise InvalidArchitectureError(f"`{name}` must be one of {choices}.")
+        return Chain(tuple(parameters[name] for name in self.parameters))
 
     def encode(self, arch: Chain) -> dict[str, str]:
         return {f"op{i}": operation for i, operation in enumerate(arch.operations)}

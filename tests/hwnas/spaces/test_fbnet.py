@@ -105,7 +105,7 @@ def test_parse_error_names_what_is_wrong(text: str, named: str) -> None:
 def test_decode_names_missing_layers() -> None:
     parameters = SPACE.encode(FBNET_C)
     del parameters["layer_7"]
-    with pytest.raises(InvalidArchitectureError, match="layer_7 is missing"):
+    with pytest.raises(InvalidArchitectureError, match="layer_7, but it is missing"):
         SPACE.decode(parameters)
 
 

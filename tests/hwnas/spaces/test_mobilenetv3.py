@@ -16,7 +16,6 @@ from hwnas.spaces.mobilenetv3 import (
     DEPTHS,
     EXPANSIONS,
     KERNELS,
-    PARAMETERS,
     RESOLUTIONS,
     Layer,
     MobileNetV3,
@@ -25,6 +24,7 @@ from hwnas.spaces.mobilenetv3 import (
 from hwnas.spaces.mobilenetv3_network import MobileBlock, SqueezeExcitation, multiple_of_8
 from hwnas.tasks.task import image_task
 from hwnas.testing import SearchSpaceContract
+from hwnas.typing import Choice
 
 SPACE = MobileNetV3()
 SMALLEST = MobileNetV3Arch(128, ((Layer(3, 3),) * 2,) * 5)
@@ -39,17 +39,18 @@ class TestContract(SearchSpaceContract):
         return MobileNetV3(width=1.0)
 
 
-def all_parameters(**changed: str) -> dict[str, str]:
-    return {name: choices[0] for name, choices in PARAMETERS.items()} | changed
+def all_parameters(**changed: str) -> dict[str, Choice]:
+    return {name: choices[0] for name, choices in SPACE.parameters.items()} | changed
 
 
 def test_46_parameters() -> None:
-    assert len(PARAMETERS) == 1 + 5 + 20 + 20
-    assert PARAMETERS["depth_3"] == ("2", "3", "4")
-    assert PARAMETERS["kernel_5_4"] == ("3", "5", "7")
-    assert PARAMETERS["expansion_1_1"] == ("3", "4", "6")
-    assert PARAMETERS["resolution"][:2] == ("128", "132")
-    assert PARAMETERS["resolution"][-1] == "224"
+    parameters = SPACE.parameters
+    assert len(parameters) == 1 + 5 + 20 + 20
+    assert parameters["depth_3"] == ("2", "3", "4")
+    assert parameters["kernel_5_4"] == ("3", "5", "7")
+    assert parameters["expansion_1_1"] == ("3", "4", "6")
+    assert parameters["resolution"][:2] == ("128", "132")
+    assert parameters["resolution"][-1] == "224"
 
 
 def test_layers_beyond_the_depth_do_not_count() -> None:

@@ -77,7 +77,7 @@ def test_decode_names_missing_parameters_and_leaves_others_alone() -> None:
     parameters = SPACE.encode(cell(e01=C1))
     assert SPACE.decode({**parameters, "learning_rate": 0.1}) == cell(e01=C1)
     del parameters["edge_1_2"]
-    with pytest.raises(InvalidArchitectureError, match="edge_1_2 is missing"):
+    with pytest.raises(InvalidArchitectureError, match="edge_1_2, but it is missing"):
         SPACE.decode(parameters)
 
 

@@ -1,0 +1,107 @@
+"""What a parameter can be, and who chooses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.typing import Choice
+
+V = TypeVar("V", bound=Choice)
+
+_ROUNDING = 1e-9
+"""Numbers closer than this, relative to the largest option, are equal."""
+
+
+@dataclass(frozen=True)
+class Options(Generic[V]):
+    """What can be chosen.
+
+    Attributes:
+        values: texts, integers, floats or truth values, all different, also as text.
+        ordered: whether they are increasing numbers, of which close ones are alike.
+
+    Raises:
+        InvalidValueError: there is no value, one comes twice, or is none of these.
+    """
+
+    values: Sequence[V]
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        values = tuple(self.values)
+        object.__setattr__(self, "values", values)
+        scalars = all(isinstance(v, str | int) or _is_finite_float(v) for v in values)
+        numbers = [v for v in values if not isinstance(v, str | bool)]
+        if scalars and self.ordered:
+            scalars = values == tuple(sorted(numbers))
+        # Equal numbers of different types, such as 1 and True, are one choice.
+        if not scalars or not 0 < len(values) == len(set(values)) == len(set(map(text_of, values))):
+            kind = "increasing numbers" if self.ordered else "different texts, numbers or booleans"
+            raise InvalidValueError(
+                f"`values` must be {kind}, at least one, but got {', '.join(map(repr, values))}."
+            )
+
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
+        places = range(len(self.values))
+        return {form(self.values[i]): i for form in (str, text_of) for i in places}
+
+    def position(self, got: object) -> int | None:
+        """Give the position of a value or of its text; None if it is none of the values.
+
+        A number may be rounded otherwise, by 1e-9 of the largest value.
+        """
+        if isinstance(got, str):
+            return self._positions.get(got)
+        got = got.item() if isinstance(got, np.generic) else got
+        if not isinstance(got, int | float):
+            return None
+        found = self._positions.get(text_of(got))
+        if found is not None or isinstance(got, bool):
+            return found
+        numbers = {i: v for i, v in enumerate(self.values) if not isinstance(v, str | bool)}
+        largest = max((abs(v) for v in numbers.values()), default=0)
+        close = (i for i, v in numbers.items() if abs(v - got) <= _ROUNDING * largest)
+        return next(close, None)
+
+    def read(self, name: str, got: object) -> V:
+        """Give the option that a value or text is; `InvalidArchitectureError` if it is none."""
+        position = self.position(got)
+        if position is None:
+            options = ", ".join(map(text_of, self.values))
+            raise InvalidArchitectureError(f"`{name}` must be one of {options}, but got {got!r}.")
+        return self.values[position]
+
+    def near(self, value: V) -> Sequence[V]:
+        """Give the options that one edit leads to: all others.
+
+        Of ordered ones it is those that are 1, 2, 4, 8, ... positions away, near and far.
+        """
+        at = self.values.index(value)
+        away = ((abs(i - at), other) for i, other in enumerate(self.values) if i != at)
+        return [other for steps, other in away if not self.ordered or not steps & (steps - 1)]
+
+
+def text_of(value: Choice) -> str:
+    """Give the text of a choice: texts as they are, numbers and booleans as in JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)
+
+
+def _is_finite_float(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+class Choose(Protocol):
+    """Whoever chooses: a generator, given parameters, a trial."""
+
+    def __call__(self, name: str, options: Options[V]) -> V:
+        """Choose one of the options for the parameter of this name."""
