@@ -44,7 +44,12 @@ class FrontQuality:
 
 
 def to_losses(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:
-    """Flip the sign of the maximised columns of `(n, m)` values."""
+    """Flip the sign of the maximised columns of `(n, m)` values.
+
+    Example:
+        >>> to_losses([[0.9, 2.0]], ["maximize", "minimize"]).tolist()
+        [[-0.9, 2.0]]
+    """
     table = _table(values, "values", len(directions))
     signs: FloatArray = np.array([-1.0 if d == "maximize" else 1.0 for d in directions])
     return table * signs
@@ -61,6 +66,10 @@ def is_non_dominated(losses: npt.ArrayLike) -> BoolArray:
 
     Returns:
         `(n,)` flags; empty for no rows.
+
+    Example:
+        >>> is_non_dominated([[1, 3], [2, 2], [2, 3], [3, 1]]).tolist()
+        [True, True, False, True]
     """
     table = _table(losses, "losses")
     complete = ~np.isnan(table).any(axis=1)
@@ -85,6 +94,12 @@ def hypervolume(losses: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
     Raises:
         InvalidValueError: the reference is not finite or its length is not m.
+
+    Example:
+        Rectangles of 2 x 1 and 1 x 2 up to the reference that share 1 x 1.
+
+        >>> hypervolume([[1, 2], [2, 1]], reference=[3, 3])
+        3.0
     """
     point = np.asarray(reference, dtype=np.float64)
     table = _finite(losses, point.size)
@@ -108,6 +123,12 @@ def igd(losses: npt.ArrayLike, front: npt.ArrayLike) -> float:
 
     Raises:
         InvalidValueError: the front is empty or not finite, or the widths differ.
+
+    Example:
+        Distances 0 and 5 (of a triangle with the sides 3, 4 and 5) from the front's two rows.
+
+        >>> igd([[0, 4]], front=[[0, 4], [3, 0]])
+        2.5
     """
     table, target = _distance_arguments(losses, front)
     return float(moocore.igd(table, ref=target)) if len(table) else float("inf")
@@ -118,6 +139,12 @@ def igd_plus(losses: npt.ArrayLike, front: npt.ArrayLike) -> float:
 
     Unlike IGD it never prefers a set that another one dominates (Ishibuchi et al., Modified
     Distance Calculation in Generational Distance and Inverted Generational Distance, EMO 2015).
+
+    Example:
+        Better by 3 in one loss counts nothing, worse by 4 in the other does.
+
+        >>> igd_plus([[0, 4]], front=[[0, 4], [3, 0]])
+        2.0
     """
     table, target = _distance_arguments(losses, front)
     return float(moocore.igd_plus(table, ref=target)) if len(table) else float("inf")
@@ -128,6 +155,10 @@ def recall(found: Iterable[Hashable], front: Collection[Hashable]) -> float:
 
     Raises:
         InvalidValueError: the front is empty.
+
+    Example:
+        >>> recall(["a", "c", "c"], front=["a", "b"])
+        0.5
     """
     wanted = set(front)
     if not wanted:
@@ -142,6 +173,10 @@ def normalise(losses: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) ->
 
     Raises:
         InvalidValueError: some `high` is below its `low`.
+
+    Example:
+        >>> normalise([[2.0, 5.0]], low=[1.0, 5.0], high=[3.0, 9.0]).tolist()
+        [[0.5, 0.0]]
     """
     bottom = np.asarray(low, dtype=np.float64)
     span = np.asarray(high, dtype=np.float64) - bottom
@@ -169,14 +204,18 @@ def front_quality(found: npt.ArrayLike, population: npt.ArrayLike) -> FrontQuali
 
     Raises:
         InvalidValueError: the population is empty or the widths differ.
+
+    Example:
+        >>> front_quality([[0, 1]], [[0, 1], [1, 0], [1, 1]]).recall
+        0.5
     """
     everything = _finite(population)
     if not len(everything):
         raise InvalidValueError("`population` must have a row of finite losses, but it has none.")
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    scaled = normalise(everything, low, high)
-    front = scaled[is_non_dominated(scaled)]
-    points = normalise(_finite(found, everything.shape[1]), low, high)
+    low, high = everything.min(axis=0), everything.max(axis=0)  # (m,) each
+    scaled = normalise(everything, low, high)  # (n, m) in [0, 1]
+    front = scaled[is_non_dominated(scaled)]  # (f, m)
+    points = normalise(_finite(found, everything.shape[1]), low, high)  # (k, m)
 
     def share(reference: FloatArray) -> float:
         best = hypervolume(front, reference)

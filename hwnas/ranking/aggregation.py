@@ -33,6 +33,10 @@ def rank_sum(
 
     Returns:
         (n,) sums of ranks, 1 for the worst and n for the best of a score. Larger is better.
+
+    Example:
+        >>> rank_sum([[0.1, 9.0], [0.3, 7.0], [0.2, 8.0]], ["maximize", "minimize"]).tolist()
+        [2.0, 6.0, 4.0]
     """
     return _ranks(values, directions) @ _weights(weights, len(directions))
 
@@ -55,8 +59,15 @@ def log_rank(
 
     Returns:
         (n,) numbers <= 0; 0 is best in every score. Larger is better.
+
+    Example:
+        Ranks (1, 2) and (2, 1) of two: log(1/2) + log(2/2) each.
+
+        >>> log_rank([[0.1, 7.0], [0.3, 9.0]], ["maximize", "minimize"]).round(4).tolist()
+        [-0.6931, -0.6931]
     """
-    ranks = _ranks(values, directions)
+    ranks = _ranks(values, directions)  # (n, p)
+    # (n, p) @ (p,): sum_k w_k log(rank_k / n)
     return np.log(ranks / max(len(ranks), 1)) @ _weights(weights, len(directions))
 
 
@@ -79,6 +90,12 @@ def vote(
 
     Returns:
         (n,) numbers in [-1, 1]. Larger is better. Work grows with n squared.
+
+    Example:
+        The first wins both duels, the others one and none; a draw with itself counts 0.
+
+        >>> vote([[3.0], [2.0], [1.0]], ["maximize"]).round(4).tolist()
+        [0.6667, 0.0, -0.6667]
     """
     oriented = _oriented(values, directions)
     return _duels(oriented, oriented, _weights(weights, len(directions)))
@@ -89,9 +106,16 @@ def normal_scores(values: npt.ArrayLike) -> FloatArray:
 
     A model of them sees no scale, so that neither a few hopeless architectures nor a crowd of
     nearly equal ones decides what it learns.
+
+    Example:
+        The quantiles of 1/4 and 3/4.
+
+        >>> normal_scores([100.0, 1.0]).round(4).tolist()
+        [0.6745, -0.6745]
     """
-    ranks = rankdata(np.asarray(values, dtype=np.float64), nan_policy="omit")
+    ranks = rankdata(np.asarray(values, dtype=np.float64), nan_policy="omit")  # (n,)
     there = max(int(np.count_nonzero(~np.isnan(ranks))), 1)
+    # Φ⁻¹((rank - 1/2) / n)
     return np.asarray(norm.ppf((ranks - 0.5) / there), dtype=np.float64)
 
 
@@ -109,6 +133,13 @@ class ReferenceRanking:
         directions: (p,) which values are better.
         method: how the ranks are joined.
         weights: (p,) weights of the scores; None for 1 each.
+
+    Example:
+        Better than both of two: u = (2 + 1/2) / 3.
+
+        >>> ranking = ReferenceRanking(["maximize"], "sum").fit([[1.0], [2.0]])
+        >>> ranking.score([[3.0]]).round(4).tolist()
+        [0.8333]
     """
 
     directions: Sequence[Direction]
@@ -153,8 +184,9 @@ class ReferenceRanking:
 def _rank_among(column: FloatArray, known: FloatArray) -> FloatArray:
     """Give the ranks in (0, 1) of (m,) scores among (n,) known ones."""
     order = np.sort(known)
-    worse = np.searchsorted(order, column, side="left")
-    ties = np.searchsorted(order, column, side="right") - worse
+    worse = np.searchsorted(order, column, side="left")  # (m,)
+    ties = np.searchsorted(order, column, side="right") - worse  # (m,)
+    # u = (worse + ties / 2 + 1/2) / (n + 1)
     return np.asarray((worse + ties / 2 + 0.5) / (len(order) + 1), dtype=np.float64)
 
 

@@ -21,6 +21,13 @@ def operation_counts(
 
     Returns:
         The (o,) different choices, and (n, o) counts.
+
+    Example:
+        >>> from hwnas.spaces.nasbench201 import Cell, NasBench201
+        >>> cell = Cell(("none", "none", "none", "none", "none", "nor_conv_3x3"))
+        >>> names, counts = operation_counts(NasBench201(), [cell])
+        >>> dict(zip(names, counts[0].tolist()))["none"]
+        5.0
     """
     texts = (text_of(c) for choices in space.parameters.values() for c in choices)
     names = tuple(dict.fromkeys(texts))
@@ -44,6 +51,12 @@ def operation_frequencies(
 
     Raises:
         InvalidValueError: there is not one row a score, or there are no operations.
+
+    Example:
+        The better of two architectures has three convolutions and one pool.
+
+        >>> operation_frequencies([2.0, 1.0], [[3, 1], [0, 4]], fraction=0.5).tolist()
+        [0.75, 0.25]
     """
     table, array = np.asarray(counts, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or array.shape != table.shape[:1] or not table.any():
@@ -75,6 +88,10 @@ def operation_bias(
 
     Returns:
         A number in [0, 2]: 0 for equal preferences, 2 for tops without a common operation.
+
+    Example:
+        >>> operation_bias([2.0, 1.0], [90.0, 93.0], [[3, 1], [0, 4]], fraction=0.5)
+        1.5
     """
-    preferred = operation_frequencies(scores, counts, fraction)
+    preferred = operation_frequencies(scores, counts, fraction)  # (o,)
     return float(np.abs(preferred - operation_frequencies(accuracies, counts, fraction)).sum())

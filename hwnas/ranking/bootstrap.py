@@ -36,6 +36,10 @@ def bootstrap_interval(
 
     Raises:
         InvalidValueError: a number is out of range.
+
+    Example:
+        >>> bootstrap_interval(lambda drawn: float(len(drawn)), n=5, resamples=10, seed=0)
+        (5.0, 5.0)
     """
     if n < 1 or resamples < 1 or not 0 < level < 1:
         raise InvalidValueError(

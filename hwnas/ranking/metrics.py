@@ -20,7 +20,14 @@ DEFAULT_P = 1000
 
 
 def spearman(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
-    """Correlate the ranks; ties share their average rank. In [-1, 1], larger is better."""
+    """Correlate the ranks; ties share their average rank. In [-1, 1], larger is better.
+
+    Example:
+        One exchange of neighbours among four: 1 - 6 * 2 / (4 * 15).
+
+        >>> round(spearman([1, 3, 2, 4], [90.0, 91.0, 92.0, 93.0]), 6)
+        0.8
+    """
     ranks, truth = _checked(scores, accuracies)
     if _constant(ranks) or _constant(truth):
         return float("nan")
@@ -28,7 +35,14 @@ def spearman(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
 
 
 def kendall(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
-    """Compute Kendall's tau-b, which accounts for ties. In [-1, 1], larger is better."""
+    """Compute Kendall's tau-b, which accounts for ties. In [-1, 1], larger is better.
+
+    Example:
+        Five of the six pairs agree and one does not: (5 - 1) / 6.
+
+        >>> round(kendall([1, 3, 2, 4], [90.0, 91.0, 92.0, 93.0]), 6)
+        0.666667
+    """
     ranks, truth = _checked(scores, accuracies)
     if _constant(ranks) or _constant(truth):
         return float("nan")
@@ -53,6 +67,12 @@ def ndcg(scores: npt.ArrayLike, accuracies: npt.ArrayLike, p: int = DEFAULT_P) -
 
     Raises:
         InvalidValueError: `p` is below 1, or an accuracy is no percentage.
+
+    Example:
+        Gains 2^1 - 1 and 2^2 - 1 in the wrong order: (1 + 3 / log2(3)) / (3 + 1 / log2(3)).
+
+        >>> round(ndcg([2, 1], [1.0, 2.0]), 6)
+        0.796708
     """
     ranks, truth = _checked(scores, accuracies)
     if p < 1:
@@ -62,10 +82,10 @@ def ndcg(scores: npt.ArrayLike, accuracies: npt.ArrayLike, p: int = DEFAULT_P) -
             f"`accuracies` must be in percent, 0 to 100, but got {truth.min():g} to "
             f"{truth.max():g}."
         )
-    gains = np.exp2(truth) - 1
-    best = np.argsort(-ranks, kind="stable")[:p]
-    ideal = np.sort(gains)[::-1][:p]
-    discounts = 1 / np.log2(np.arange(len(best)) + 2)
+    gains = np.exp2(truth) - 1  # (n,): 2^a_i - 1
+    best = np.argsort(-ranks, kind="stable")[:p]  # (p,)
+    ideal = np.sort(gains)[::-1][:p]  # (p,)
+    discounts = 1 / np.log2(np.arange(len(best)) + 2)  # (p,): 1 / log2(i + 1) for i = 1, …, p
     norm = float(ideal @ discounts)
     return float(gains[best] @ discounts) / norm if norm > 0 else float("nan")
 
@@ -80,6 +100,10 @@ def top_by_accuracy(accuracies: npt.ArrayLike, fraction: float) -> npt.NDArray[n
 
     Returns:
         (n,) flags.
+
+    Example:
+        >>> top_by_accuracy([90.0, 94.0, 93.0, 94.0], 0.25).tolist()
+        [False, True, False, True]
     """
     truth = np.asarray(accuracies, dtype=np.float64)
     if not len(truth):
@@ -93,6 +117,12 @@ def top_overlap(scores: npt.ArrayLike, accuracies: npt.ArrayLike, fraction: floa
     "Top-10 %/top-10 %" of Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, ICLR 2021.
     It is the expectation where ties at the border of the score are broken at random, so that it
     does not depend on the order given. In [0, 1], larger is better, `fraction` by chance.
+
+    Example:
+        One of the two best by score is among the two most accurate.
+
+        >>> top_overlap([4, 3, 2, 1], [93.0, 90.0, 92.0, 91.0], fraction=0.5)
+        0.5
     """
     ranks, truth = _checked(scores, accuracies)
     if not len(ranks):
@@ -108,6 +138,10 @@ def top_hits(
 
     "Top-64/top-5 %" of Abdelfattah et al., ICLR 2021; the expectation where ties at the border are
     broken at random. In [0, k], larger is better; all of the population where it is smaller than k.
+
+    Example:
+        >>> top_hits([4, 3, 2, 1], [93.0, 90.0, 92.0, 91.0], k=3, fraction=0.5)
+        2.0
     """
     ranks, truth = _checked(scores, accuracies)
     return float(top_weights(ranks, k)[top_by_accuracy(truth, fraction)].sum())
@@ -122,6 +156,12 @@ def top_weights(scores: npt.ArrayLike, k: int) -> FloatArray:
 
     Returns:
         (n,) numbers in [0, 1] with the sum min(k, n).
+
+    Example:
+        Two tie for the second place.
+
+        >>> top_weights([3.0, 2.0, 2.0, 1.0], k=2).tolist()
+        [1.0, 0.5, 0.5, 0.0]
     """
     ranks = worst_if_missing(scores)
     k = min(k, len(ranks))
@@ -141,6 +181,10 @@ def seed_stability(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
     Returns:
         Spearman's coefficient, in [-1, 1]; 1 where the seed does not matter.
+
+    Example:
+        >>> round(seed_stability([1, 2, 3, 4], [10, 30, 20, 40]), 6)
+        0.8
     """
     return spearman(first, worst_if_missing(second))
 
@@ -158,6 +202,10 @@ def rank_metrics(
     Returns:
         Numbers by name. ``spearman_top10`` and its like are correlations among the 10 % of the
         architectures with the highest accuracy, wherever the score has put them.
+
+    Example:
+        >>> rank_metrics([1, 2, 3], [90.0, 91.0, 92.0])["kendall"]
+        1.0
     """
     ranks, truth = _checked(scores, accuracies)
     metrics = {
@@ -175,7 +223,12 @@ def rank_metrics(
 
 
 def worst_if_missing(scores: npt.ArrayLike) -> FloatArray:
-    """Turn (n,) scores into average ranks, 1 for the worst; NaN ties with -inf."""
+    """Turn (n,) scores into average ranks, 1 for the worst; NaN ties with -inf.
+
+    Example:
+        >>> worst_if_missing([0.5, float("nan"), 0.7]).tolist()
+        [2.0, 1.0, 3.0]
+    """
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 1:
         raise InvalidValueError(f"`scores` must have shape (n,), but got {array.shape}.")
@@ -183,7 +236,12 @@ def worst_if_missing(scores: npt.ArrayLike) -> FloatArray:
 
 
 def top_count(n: int, fraction: float) -> int:
-    """Round `fraction` of n, to at least 1."""
+    """Round `fraction` of n, to at least 1.
+
+    Example:
+        >>> top_count(200, 0.05), top_count(3, 0.05)
+        (10, 1)
+    """
     if not 0 < fraction <= 1:
         raise InvalidValueError(f"`fraction` must be in (0, 1], but got {fraction}.")
     return max(1, round(fraction * n))

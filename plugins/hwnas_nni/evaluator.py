@@ -40,10 +40,10 @@ def report_metrics(
     Raises:
         InvalidValueError: a value is no number, there is no finite one, or `default` names none.
 
-    Example:
-        >>> def evaluate(model):
-        ...     report_metrics({"accuracy": train(model), "latency_ms": measure(model)})
-        >>> evaluator = nni.nas.evaluator.FunctionalEvaluator(evaluate)
+    In the function of a `nni.nas.evaluator.FunctionalEvaluator`::
+
+        def evaluate(model):
+            report_metrics({"accuracy": train(model), "latency_ms": measure(model)})
     """
     reported = with_default(metrics, default)
     nni.report_final_result(reported)

@@ -57,11 +57,11 @@ class ParetoStrategy(Strategy):
         InvalidValueError: no objectives, or a direction is misspelt.
         UnknownNameError: no such algorithm.
 
-    Example:
-        >>> strategy = ParetoStrategy({"accuracy": "maximize", "latency_ms": "minimize"})
-        >>> experiment = NasExperiment(model_space, evaluator, strategy)
-        >>> experiment.run()
-        >>> strategy.pareto_set().save("front.json")
+    In an experiment::
+
+        strategy = ParetoStrategy({"accuracy": "maximize", "latency_ms": "minimize"})
+        NasExperiment(model_space, evaluator, strategy).run()
+        strategy.pareto_set().save("front.json")
     """
 
     def __init__(

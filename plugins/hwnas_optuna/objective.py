@@ -31,9 +31,19 @@ class HardwareAwareObjective(Generic[Arch]):
         evaluator: objectives, constraints, cache.
 
     Example:
+        >>> from hwnas.costs.counters import CounterCost
+        >>> from hwnas.evaluation.objectives import cost_objective
+        >>> from hwnas.spaces.nasbench201 import NasBench201
+        >>> space = NasBench201()
+        >>> costs = [CounterCost(space, metric) for metric in ("params", "layers")]
+        >>> evaluator = Evaluator(space, [cost_objective(space, cost) for cost in costs])
+        >>> objective = HardwareAwareObjective(evaluator)
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
         >>> study = optuna.create_study(directions=objective.directions)
         >>> objective.describe(study)
-        >>> study.optimize(objective, n_trials=100)
+        >>> study.optimize(objective, n_trials=3)
+        >>> len(study.trials)
+        3
     """
 
     def __init__(self, evaluator: Evaluator[Arch]) -> None:

@@ -88,18 +88,21 @@ class Posterior:
     @classmethod
     def of(cls, features: FloatArray, targets: FloatArray, prior: LogNormal) -> Posterior:
         """Learn from `(s, p)` features and `(s,)` targets."""
+        # A = U S V': (s, r), (r,), (r, p) with r = min(s, p)
         left, singular, right = np.linalg.svd(features, full_matrices=False)
-        coordinates = left.T @ targets
-        rest = max(targets @ targets - coordinates @ coordinates, 0.0)
-        free = len(targets) - len(singular)
+        coordinates = left.T @ targets  # (r,): U' t
+        rest = max(targets @ targets - coordinates @ coordinates, 0.0)  # |t|² - |U' t|²
+        free = len(targets) - len(singular)  # targets' directions without a feature
         evidence = np.empty(len(NOISE_GRID))
         for q, noise in enumerate(NOISE_GRID):
-            variances = singular**2 + noise**2
+            # log N(t; 0, A A' + s² I) + log p(s): A A' + s² I has the eigenvalues S² + s² along U
+            # and s² elsewhere.
+            variances = singular**2 + noise**2  # (r,)
             misfit = np.sum(coordinates**2 / variances) + rest / noise**2
             volume = np.sum(np.log(variances)) + 2 * free * np.log(noise)
             surprise = ((np.log(noise) - prior.mean) / prior.spread) ** 2
             evidence[q] = -0.5 * (misfit + volume + surprise)
-        weights = np.exp(evidence - evidence.max())
+        weights = np.exp(evidence - evidence.max())  # (q,)
         weights /= weights.sum()
         keep = weights > _NEGLIGIBLE
         kept = weights[keep] / weights[keep].sum()
@@ -107,11 +110,12 @@ class Posterior:
 
     def predict(self, features: FloatArray) -> NormalMixture:
         """Give the distribution of the targets of `(n, p)` features."""
-        rotated = features @ self.basis
-        prior = np.sum(features**2, axis=1)
+        rotated = features @ self.basis  # (n, r): a V of each row a
+        prior = np.sum(features**2, axis=1)  # (n,): a a', the variance before any target
+        # (q, r): S² / (S² + s²), and S / (S² + s²) U' t
         shrink = self.singular**2 / (self.singular**2 + self.noises[:, None] ** 2)
         gain = self.singular / (self.singular**2 + self.noises[:, None] ** 2) * self.coordinates
-        known = shrink @ (rotated**2).T
+        known = shrink @ (rotated**2).T  # (q, n): a V (S² / (S² + s²)) V' a'
         variances = np.maximum(prior - known, 0.0) + self.noises[:, None] ** 2
         return NormalMixture(self.weights, gain @ rotated.T, np.sqrt(variances))
 
@@ -133,15 +137,17 @@ def most_informative(
     Returns:
         Row numbers in the order of choice.
     """
-    covariance = np.eye(candidates.shape[1])
-    moment = population.T @ population / len(population)
+    covariance = np.eye(candidates.shape[1])  # (p, p): C of the weights
+    moment = population.T @ population / len(population)  # (p, p): M, mean of x x'
     chosen: list[int] = []
     for _ in range(n):
-        spread = candidates @ covariance
-        variance = np.sum(spread * candidates, axis=1) + noise**2
+        spread = candidates @ covariance  # (c, p): a C
+        variance = np.sum(spread * candidates, axis=1) + noise**2  # (c,): a C a' + s²
+        # (c,): a C M C a' / (a C a' + s²), by which the mean of x C x' falls
         gain = np.sum((spread @ moment) * spread, axis=1) / variance
         gain[chosen] = -1.0
         best = int(np.argmax(gain))
         chosen.append(best)
+        # C - C a' a C / (a C a' + s²)
         covariance -= np.outer(spread[best], spread[best]) / variance[best]
     return chosen

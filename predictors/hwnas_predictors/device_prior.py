@@ -52,7 +52,8 @@ class DevicePrior:
     def scale(self, blocks: Sequence[FloatArray]) -> FloatArray:
         """Give `(n, k + p + 1)` features with standard normal weights; the last is constant."""
         centred = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
-        parts = [centred[-1] @ self.components, *centred]
+        parts = [centred[-1] @ self.components, *centred]  # (n, k), (n, p_1), …, (n, p)
+        # w ~ N(0, v I) of a block's features X is X w = (sqrt(v) X) u with u ~ N(0, I).
         scaled = [np.sqrt(v) * part for v, part in zip(self.variances, parts, strict=True)]
         offset = np.full((len(centred[-1]), 1), np.sqrt(OFFSET_VARIANCE))
         return np.concatenate([*scaled, offset], axis=1)
@@ -73,16 +74,17 @@ def learn_prior(
     means = tuple(block.mean(axis=0) for block in blocks)
     centred = [block - mean for block, mean in zip(blocks, means, strict=True)]
     smoothed = _ridge(centred[-1], targets)
-    fits = centred[-1] @ smoothed
+    fits = centred[-1] @ smoothed  # (n, d): every device's targets without their noise
     rng = np.random.default_rng(seed)
     tasks: list[_Task] = []
     for device, row in enumerate(targets):
         others = np.delete(np.arange(len(targets)), device)
+        # (n, k) components of the other devices, then the blocks
         parts = [fits[:, others] @ _axes(fits[:, others], components), *centred]
         known = np.flatnonzero(np.isfinite(row))
         for _ in range(_DRAWS):
             drawn = rng.choice(known, min(sample, len(known)), replace=False)
-            kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])
+            kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])  # (b, s, s)
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
     variances, log_noises = _maximise_evidence(tasks, len(targets))
     spread = max(WIDENED * float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
@@ -101,14 +103,14 @@ def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
         known = np.isfinite(row)
         rows, values = features[known], row[known] - row[known].mean()
         gram = whole if known.all() else rows.T @ rows + eye
-        weights[:, device] = np.linalg.solve(gram, rows.T @ values)
+        weights[:, device] = np.linalg.solve(gram, rows.T @ values)  # (X' X + I)⁻¹ X' t
     return weights
 
 
 def _axes(fits: FloatArray, components: int) -> FloatArray:
     """Give `(d, k)` principal axes of `(n, d)` fits: a component is the fits' product with it."""
     devices = fits.shape[1]
-    _, axes = np.linalg.eigh(fits.T @ fits)
+    _, axes = np.linalg.eigh(fits.T @ fits)  # (d, d), the largest eigenvalue last
     first: FloatArray = axes[:, ::-1][:, :components] / np.sqrt(max(devices, 1))
     return first
 
@@ -161,11 +163,15 @@ def negative_evidence(
         The value, its `(b,)` derivatives by `log_variances`, and that by `log_noise`.
     """
     variances, noise = np.exp(log_variances), np.exp(2 * log_noise)
+    # (s, s): C = sum_b v_b K_b + offset + s² I
     covariance = np.tensordot(variances, kernels, axes=1) + OFFSET_VARIANCE
     covariance[np.diag_indices(len(targets))] += noise
     inverse = np.linalg.inv(covariance)
-    solved = inverse @ targets
-    value = 0.5 * float(targets @ solved + np.linalg.slogdet(covariance)[1])
+    solved = inverse @ targets  # (s,): C⁻¹ t
+    value = 0.5 * float(
+        targets @ solved + np.linalg.slogdet(covariance)[1]
+    )  # (t' C⁻¹ t + log|C|)/2
+    # dvalue/dC = (C⁻¹ - C⁻¹ t t' C⁻¹) / 2, then dC/dlog v_b = v_b K_b and dC/dlog s = 2 s² I
     change = inverse - np.outer(solved, solved)
     by_variance = 0.5 * variances * np.tensordot(kernels, change, axes=2)
     return value, by_variance, float(noise * np.trace(change))
