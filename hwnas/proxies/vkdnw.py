@@ -101,15 +101,16 @@ class VkdnwEntropy:
 
     def deciles(self, signals: Signals) -> Tensor:
         """Give the (9,) deciles of the spectrum."""
-        jacobian = signals[self._jacobian]
+        jacobian = signals[self._jacobian]  # rows (B, K - 1, P), logits (B, K)
         smooth = jacobian.logits.double().softmax(dim=1) * (1 - _SMOOTHING)
-        p = smooth + _SMOOTHING / smooth.shape[1]
+        p = smooth + _SMOOTHING / smooth.shape[1]  # (B, K): .95 p + .05 / K
         factor = _published_factor if self.published else _factor
+        # (P,) eigenvalues of F = A^T A (Eqs. 9 and 10), then their quantiles .1, …, .9
         return torch.quantile(_spectrum(factor(jacobian.rows, p)), _DECILES)
 
     def score(self, signals: Signals) -> float:
         """Compute the entropy of the deciles."""
-        value = entropy(self.deciles(signals))
+        value = entropy(self.deciles(signals))  # Eq. 11: -sum_i d_i log d_i, d_i = decile_i / sum
         if math.isnan(value):
             raise ProxyError("The Fisher information is 0 or not finite for this network.")
         return value
@@ -154,6 +155,7 @@ class Vkdnw:
 
     def score(self, signals: Signals) -> float:
         """Add the two."""
+        # Eq. 12 with the entropy brought to [0, 1]: number of tensors + entropy / ln 9
         return len(signals[ParameterShapes()]) + self.entropy.score(signals) / math.log(9)
 
 
@@ -210,8 +212,10 @@ def _factor(contrasts: Tensor, p: Tensor) -> Tensor:
 
     ``J^T (diag(p) - p p^T) J = sum_k p_k (J_k - m)(J_k - m)^T`` with ``m = sum_k p_k J_k``.
     """
+    # (B, K, P): J_k - J_K; a constant taken off all J_k changes no J_k - m.
     rows = torch.cat([contrasts, torch.zeros_like(contrasts[:, :1])], dim=1)
-    centred = rows - torch.einsum("bk,bkp->bp", p, rows)[:, None]
+    centred = rows - torch.einsum("bk,bkp->bp", p, rows)[:, None]  # J_k - m
+    # (B * K, P): sqrt(p_k / B) (J_k - m)
     return (p.sqrt()[:, :, None] * centred).flatten(0, 1) / math.sqrt(len(p))
 
 
@@ -221,15 +225,17 @@ def _published_factor(rows: Tensor, p: Tensor) -> Tensor:
     The last column of L is 0, hence the last row of J does not count; its columns sum to 0.
     """
     q = p[:, :-1]
+    # (B, K - 1, K - 1): diag(q) - q q^T
     covariance = torch.diag_embed(q) - q[:, :, None] * q[:, None, :]
     if not covariance.isfinite().all():
         return torch.full_like(rows, torch.nan).flatten(0, 1)
     lower = torch.linalg.cholesky(covariance)
-    lower = torch.cat([lower, -lower.sum(dim=1, keepdim=True)], dim=1)
+    lower = torch.cat([lower, -lower.sum(dim=1, keepdim=True)], dim=1)  # (B, K, K - 1): L
+    # (B * K, P): L J / sqrt(B)
     return (lower @ rows).flatten(0, 1) / math.sqrt(len(p))
 
 
 def _spectrum(factor: Tensor) -> Tensor:
     """Give the P eigenvalues of A^T A for A of (n, P); those beyond the rank are 0."""
-    values = singular_values(factor) ** 2
+    values = singular_values(factor) ** 2  # (min(n, P),)
     return torch.cat([values, values.new_zeros(factor.shape[1] - len(values))])

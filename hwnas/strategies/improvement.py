@@ -55,7 +55,7 @@ def expected_improvement(
         best = np.min(np.where(is_rival, losses[:, 0], reference[0]), axis=1)  # (n,)
         gap = best - means[:, 0]
         z = gap / deviations[:, 0]
-        # Jones et al., Eq. 15: (f* - μ) Φ(z) + σ φ(z) with z = (f* - μ) / σ
+        # Jones et al.: (f* - μ) Φ(z) + σ φ(z) with z = (f* - μ) / σ
         return np.asarray(gap * norm.cdf(z) + deviations[:, 0] * norm.pdf(z), dtype=np.float64)
     optimistic = _maximin_improvement(means - deviations, is_rival, losses, reference)
     # Behind those worth sampling, in the order of what they could become.

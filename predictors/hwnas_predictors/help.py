@@ -68,8 +68,9 @@ class MetaNetwork(nn.Module):
 
     def start(self, description: Tensor) -> tuple[Weights, Tensor]:
         """Give a device's initial weights and the `(6,)` step sizes of its tensors."""
-        scales, rates = self.conditioning(description).split(self.sizes)
+        scales, rates = self.conditioning(description).split(self.sizes)  # (2 * hidden,), (6,)
         weights: Weights = list(self.body.parameters())
+        # W_l (1 + z_l) and b_l (1 + z_l), row by row, for both hidden layers; rates exp(a + b)
         for layer, scale in enumerate(scales.chunk(2)):
             weights[2 * layer] = weights[2 * layer] * (1 + scale[:, None])
             weights[2 * layer + 1] = weights[2 * layer + 1] * (1 + scale)
@@ -80,6 +81,7 @@ def evaluate(weights: Weights, features: Tensor) -> Tensor:
     """Give `(n,)` outputs for `(n, f)` features."""
     states = features
     for layer in range(2):
+        # (n, hidden): max(0, h W^T + b)
         states = torch.relu(states @ weights[2 * layer].T + weights[2 * layer + 1])
     return (states @ weights[4].T + weights[5]).squeeze(-1)
 
@@ -115,6 +117,7 @@ def descend_safely(
 
 def _step(weights: Weights, rates: Tensor, slopes: Sequence[Tensor]) -> Weights:
     moves = zip(weights, rates, slopes, strict=True)
+    # θ - α ∂L/∂θ with a rate α of each tensor
     return [weight - rate * slope for weight, rate, slope in moves]
 
 
@@ -193,8 +196,9 @@ class HelpPredictor(DevicePredictor[Arch]):
                 "`references` must be architectures that every device has a cost of, but there is "
                 "none: their costs describe a device."
             )
-        logs = np.log(rows)
+        logs = np.log(rows)  # (d, n)
         at = _rows_of(chosen, archs, np.asarray(np.isfinite(logs).all(axis=0)))
+        # log cost less its mean over the references: what is learned knows no device's scale.
         logs -= logs[:, at].mean(axis=1, keepdims=True)
         self._fit_extra(archs)
         self._chosen = chosen
@@ -256,7 +260,7 @@ class HelpPredictor(DevicePredictor[Arch]):
             )
         with torch.no_grad():
             found = evaluate(self._adapted, self._encode(archs)).double().numpy()
-        costs: FloatArray = np.exp(self._centre + found)
+        costs: FloatArray = np.exp(self._centre + found)  # (n,): e^(mean over references + f(x))
         return costs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -296,6 +300,8 @@ class HelpPredictor(DevicePredictor[Arch]):
             total = torch.zeros(())
             for row, there in zip(targets, known, strict=True):
                 asked = rng.choice(there, min(self.query, len(there)), replace=False)
+                # θ_0 and α of the device, θ after `steps` on the references, and
+                # the loss of θ on the query set, whose gradient goes through those steps.
                 weights, rates = network.start(row[at])
                 weights = descend(weights, rates, features[at], row[at], self.steps)
                 found = evaluate(weights, features[asked])

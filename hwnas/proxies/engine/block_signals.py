@@ -71,8 +71,9 @@ class _CovarianceCollector(Collector[tuple[Tensor, ...]]):
         """Reduce the output (B, C, H, W) of a block."""
         del module, args
         with self.timed(), torch.no_grad():
-            features = _rows(output)
+            features = _rows(output)  # (B*H*W, C)
             features = features - features.mean(dim=0)
+            # (C, C): X^T X / (B*H*W) of centred X
             self.covariances.append((features.T @ features).double() / len(features))
 
     def finish(self, logits: Tensor) -> tuple[Tensor, ...]:
@@ -149,8 +150,9 @@ def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
 def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
     """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H, W)."""
     (h_in, w_in), (h, w) = returned.shape[2:], signs.shape[2:]
-    stride = max(math.ceil(h_in / h), math.ceil(w_in / w))
-    returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))
+    stride = max(math.ceil(h_in / h), math.ceil(w_in / w))  # r
+    returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))  # (B, C_in, r*H, r*W)
+    # (B*H*W, r*r*C_in) and (B*H*W, C_out)
     rows_in, rows_out = _rows(F.pixel_unshuffle(returned, stride)), _rows(signs)
     return (rows_in.T @ rows_out).double() / len(rows_out)
 
