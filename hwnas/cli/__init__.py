@@ -104,5 +104,7 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"hwnas: {text}\n")
+    from hwnas.cli.output import one_line
+
+    sys.stderr.write(f"hwnas: {one_line(text)}\n")
     return code

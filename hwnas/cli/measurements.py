@@ -1,20 +1,32 @@
-"""Measurements of architectures as CSV: a column `arch`, and one or more columns of costs."""
+"""Measurements of architectures as CSV: a column `arch`, and one or more columns of costs.
+
+Other columns may stand beside them. Row numbers, which pandas and R write under no name, texts and
+standard deviations are left alone; a column is read when it is asked for, so that what is wrong
+with another one does not matter.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
+from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows
 from hwnas.typing import FloatArray, SearchSpace
 
 _UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw", "percent")
+_ROW_NUMBERS = re.compile(
+    r"|#|x|unnamed: \d+|index|rows?|row_?names|nr?|no\.?|number", re.IGNORECASE
+)
+_SPREAD = re.compile(r"(^|_)(std|stdev|sd|iqr|sem)(_|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,41 +35,100 @@ class Measurements:
 
     Attributes:
         archs: `(n,)` architectures.
-        columns: `(n,)` costs by column name; NaN where a cell is empty.
+        cells: `(n,)` texts by column name.
+        lines: `(n,)` number of each row's line.
         path: the file.
     """
 
     archs: list[Any]
-    columns: Mapping[str, FloatArray]
+    cells: Mapping[str, Sequence[str]]
+    lines: Sequence[int]
     path: Path
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Columns of costs: all but row numbers, texts, standard deviations and empty names.
+
+        Raises:
+            DataFormatError: a column has no name and is no row number.
+        """
+        return [name for name in self.cells if not self._is_other(name)]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Columns that are no costs."""
+        return [name for name in self.cells if name not in self.names]
+
+    @cached_property
+    def columns(self) -> Mapping[str, FloatArray]:
+        """All `(n,)` costs by column name; NaN where a cell is empty.
+
+        Raises:
+            DataFormatError: a cell is no positive number; names line and column.
+        """
+        return {name: self.costs(name) for name in self.names}
+
+    def costs(self, name: str) -> FloatArray:
+        """Give the `(n,)` costs of a column; NaN where a cell is empty.
+
+        Raises:
+            DataFormatError: a cell is no positive number; names line and column.
+        """
+        found = np.empty(len(self.lines))
+        for i, (line, text) in enumerate(zip(self.lines, self.cells[name], strict=True)):
+            try:
+                found[i] = _number(text)
+            except ValueError as error:
+                raise DataFormatError(
+                    f"Line {line} of `{self.path}`, column {name!r}: {error}"
+                ) from error
+        return found
 
     def of(self, metric: str, unit: str) -> FloatArray:
         """Give the costs of a metric, whose column states the unit: ``latency_ms``.
 
         Raises:
             InvalidValueError: there is no such column; lists those that there are.
+            DataFormatError: a cell is no positive number; names line and column.
         """
         name = column_name(metric, unit)
-        if name not in self.columns:
+        if name not in self.cells:
             raise InvalidValueError(
                 f"`measurements` must have a column {name!r} in {unit}, but {str(self.path)!r} has "
-                f"{', '.join(self.columns) or 'none'}: convert the values and rename the column."
+                f"{', '.join(self.cells) or 'none'}: convert the values and rename the column."
             )
-        return self.columns[name]
+        return self.costs(name)
 
     def insist_on(self, unit: str) -> None:
         """Refuse columns that state another unit, e.g. ``pixel3_latency_s``.
 
         Raises:
-            InvalidValueError: there is one.
+            InvalidValueError: there is one, or there is no column of costs.
         """
-        for name in self.columns:
+        if not self.names:
+            raise InvalidValueError(
+                f"`measurements` must have a column of costs, but {str(self.path)!r} has "
+                f"{', '.join(self.cells)}."
+            )
+        for name in self.names:
             stated = name.lower().rpartition("_")[2]
             if stated in _UNITS and stated != unit.lower():
                 raise InvalidValueError(
                     f"`unit` is {unit!r}, but the column {name!r} of {str(self.path)!r} is in "
                     f"{stated}: name the unit with --unit, or convert the values."
                 )
+
+    def _is_other(self, name: str) -> bool:
+        texts = self.cells[name]
+        if _ROW_NUMBERS.fullmatch(name.strip()) and _are_row_numbers(texts):
+            return True
+        if not name.strip():
+            raise DataFormatError(
+                f"`{self.path}` must name each column of costs, but the one that begins with "
+                f"{texts[0]!r} has no name: name it, or delete it."
+            )
+        given = [text for text in texts if text.strip()]
+        return _SPREAD.search(name) is not None or bool(given and not any(map(_is_numeric, given)))
 
 
 def column_name(metric: str, unit: str) -> str:
@@ -70,19 +141,11 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataFormatError: it has no column `arch`, a line has other cells than the header, or a
-            cell is no positive number; names the line.
+        DataFormatError: it has no column `arch`, a column twice, a line with other cells than the
+            header, or fewer rows than it had; names the line.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            header = list(reader.fieldnames or ())
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataFormatError(f"`{path}` must be a CSV file, but it is not: {error}.") from error
-    names = [name for name in header if name != "arch"]
+    header, rows = _rows(path)
+    names = [name for name in header if name not in ("arch", ROWS_LEFT)]
     if "arch" not in header or not names or not rows:
         raise DataFormatError(
             f"`{path}` must have a column 'arch', a column of costs such as 'latency_ms' and at "
@@ -90,17 +153,32 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
         )
     if len(set(header)) < len(header):
         raise DataFormatError(f"`{path}` must name each column once, but has {header}.")
-    archs, values = [], np.empty((len(rows), len(names)))
-    for i, (line, row) in enumerate(rows):
+    archs = []
+    for line, row in rows:
         try:
             # Decimal commas make more cells, and a writer that was killed leaves fewer.
             if None in row or None in row.values():
                 raise ValueError(f"it must have {len(header)} cells, with decimal points.")
-            archs.append(space.parse(row["arch"]))
-            values[i] = [_number(row[name]) for name in names]
+            archs.append(space.parse(from_cell(row["arch"])))
         except (HwnasError, ValueError, TypeError) as error:
             raise DataFormatError(f"Line {line} of `{path}`: {error}") from error
-    return Measurements(archs, dict(zip(names, values.T, strict=True)), path)
+    if ROWS_LEFT in header:
+        require_all_rows((row[ROWS_LEFT] for _, row in rows), path)
+    cells = {name: [row[name] for _, row in rows] for name in names}
+    return Measurements(archs, cells, [line for line, _ in rows], path)
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Give the header, and each row with the number of its line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            header = list(reader.fieldnames or ())
+            return header, [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataFormatError(f"`{path}` must be a CSV file, but it is not: {error}.") from error
 
 
 def _number(text: str) -> float:
@@ -109,3 +187,16 @@ def _number(text: str) -> float:
     if value <= 0 or math.isinf(value):
         raise ValueError(f"a cost must be positive, but is {text}: leave failed ones empty.")
     return value
+
+
+def _is_numeric(text: str) -> bool:
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
+
+
+def _are_row_numbers(texts: Sequence[str]) -> bool:
+    """Whether whole numbers count the rows from 0 or 1."""
+    counts = range(len(texts))
+    return list(texts) in ([str(i) for i in counts], [str(i + 1) for i in counts])

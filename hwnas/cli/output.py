@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_BREAKS = re.compile(r"\s*[\n\r\x0b\x0c\x85\u2028\u2029]\s*|\t+")
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 """Console of progress and messages: standard output stays free for results."""
@@ -18,7 +22,21 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 def note(text: str) -> None:
     """Write one line for the user to standard error."""
-    messages.print(text, markup=False)
+    messages.print(one_line(text), markup=False)
+
+
+def one_line(text: str) -> str:
+    r"""Give a text as one line that changes nothing on a terminal.
+
+    Line breaks become spaces. Other control characters, and those that turn the direction of
+    writing, are shown as Python writes them.
+
+    Example:
+        >>> print(one_line("a\x1b[2Jb\n  c"))
+        a\x1b[2Jb c
+    """
+    joined = _BREAKS.sub(" ", text.strip())
+    return "".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in joined)
 
 
 def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -48,22 +66,22 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         title: text above the table.
     """
     console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=_text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):
         numeric = bool(body) and all(isinstance(row[i], (int, float, type(None))) for row in body)
-        table.add_column(_escape(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    return _escape(f"{value:.5g}" if isinstance(value, float) else str(value))
+        return Text("–")
+    return _text(f"{value:.5g}" if isinstance(value, float) else str(value))
 
 
-def _escape(text: str) -> str:
-    """Keep rich from reading brackets as its markup."""
-    return text.replace("[", r"\[")
+def _text(value: str) -> Text:
+    """Keep rich from reading brackets as its markup, and the terminal from obeying the text."""
+    return Text(one_line(value))

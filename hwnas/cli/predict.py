@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.files.csv_table import as_cell
 
 if TYPE_CHECKING:
     from hwnas.typing import FloatArray, SearchSpace
@@ -58,9 +61,9 @@ def support(
 
     pool = _pool(space, model)
     chosen = pool.choose_support(n, seed)
-    typer.echo(f"arch,{column_name(pool.metric, pool.unit)}")
-    for arch in chosen:
-        typer.echo(f"{_quoted(str(arch))},")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["arch", column_name(pool.metric, pool.unit)])
+    writer.writerows([as_cell(str(arch)), ""] for arch in chosen)
 
 
 @app.command()
@@ -169,8 +172,10 @@ def train(
     if unit is None:
         raise InvalidValueError(f"`--unit` must be given for {metric}, e.g. --unit mJ.")
     table = read_measurements(measurements, read_space(space))
-    costs = list(table.columns.values())
     table.insist_on(unit)
+    costs = list(table.columns.values())
+    if table.left_out:
+        note(f"columns left alone, as they are no costs: {', '.join(map(repr, table.left_out))}.")
     if method not in _POOLS and len(costs) != 1:
         raise InvalidValueError(
             f"`measurements` must have one column of costs for {method}, but got "
@@ -335,6 +340,8 @@ def _scores(
     from hwnas.tables.score_table import read_scores
 
     table = read_scores(path, space)
+    if not table.counted:
+        note(f"{path} does not count its rows: whether it is whole is not known.")
     keys = [space.canonical_key(arch) for arch in table.archs]
     found: dict[str, dict[str, float]] = {n: {} for n in table.columns if n in names}
     for name, known in found.items():
@@ -362,10 +369,6 @@ def _amount(costs: FloatArray) -> str:
     known = int(np.isfinite(costs).sum())
     missing = f", {len(costs) - known} empty" if known < len(costs) else ""
     return f"{known} measurements{missing}"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if "," in text else text
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hwnas.cli.output import messages
+from hwnas.cli.output import messages, note, one_line
 
 
 class ProgressBar:
@@ -26,7 +26,7 @@ class ProgressBar:
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -64,10 +64,10 @@ class ProgressBar:
         assert self._task is not None
         self._progress.update(self._task, completed=finished, total=total, rate=rate)
         if finished == total and not messages.is_terminal and elapsed > 1:
-            messages.print(f"{label}: {total} architectures in {elapsed:.1f} s ({rate})")
+            note(f"{label}: {total} architectures in {elapsed:.1f} s ({rate})")
 
     def _restart(self, label: str, total: int) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._label, self._started = label, time.monotonic()
-        self._task = self._progress.add_task(label, total=total, rate="")
+        self._task = self._progress.add_task(one_line(label), total=total, rate="")

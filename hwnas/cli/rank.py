@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hwnas.cli.options import Images, Jobs
-from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.output import note, one_line, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
@@ -262,6 +262,8 @@ def _read(file: Path, setup: EvaluationSetup[Cell], names: list[str] | None) -> 
         note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
     if table.repeated:
         note(f"{table.repeated} repeated rows were left out.")
+    if not table.counted:
+        note(f"{file} does not count its rows: whether it is whole is not known.")
     return shuffled(table, file, setup.seed)
 
 
@@ -273,7 +275,11 @@ def _print(rows: list[dict[str, Any]], origin: str, markdown: bool) -> None:
     if not markdown:
         print_table(headers, body, title)
         return
-    lines = [title, "", *(_line(cells) for cells in (headers, ["---"] * len(headers), *body))]
+    lines = [
+        one_line(title),
+        "",
+        *(_line(cells) for cells in (headers, ["---"] * len(headers), *body)),
+    ]
     sys.stdout.write("\n".join(lines) + "\n\n")
 
 

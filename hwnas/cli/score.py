@@ -13,7 +13,8 @@ from hwnas.cli.architectures import parse_architectures
 from hwnas.cli.options import Backend, Cluster, Images, Jobs
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.cli.table_file import check_table, write_table
+from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def score(
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.proxies import make_proxies
 
-    _check_output(out)
+    if out is not None:
+        check_table(out)
     proxies = make_proxies(proxy or DEFAULT)
     if model is not None:
         if space is not None or arch or archs or sample or whole_space:
@@ -216,17 +218,16 @@ def _score_model(
     return row | ({"errors": errors} if errors else {})
 
 
-def _check_output(out: Path | None) -> None:
-    if out is not None and out.suffix not in (".csv", ".parquet"):
-        raise InvalidValueError(f"`--out` must end in .csv or .parquet, but got {out.name!r}.")
-
-
 def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json: bool) -> None:
     for row in rows:
         for name, reason in row.get("errors", {}).items():
             note(f"{name} has no value for {row.get('arch', row.get('model'))}: {reason}")
     if out is not None:
-        _write_table(rows, out)
+        try:
+            write_table([{k: v for k, v in row.items() if k != "errors"} for row in rows], out)
+        except HwnasError:
+            print_json_lines(rows)  # what was paid for is not lost with a disk that is full
+            raise
         note(f"{len(rows)} rows written to {out}.")
     if as_json:
         print_json_lines(rows)
@@ -240,20 +241,3 @@ def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json:
         print_table(
             columns, [[row[first], *(row[n] for n in names), row["seconds"]] for row in rows]
         )
-
-
-def _write_table(rows: list[Row], out: Path) -> None:
-    import pandas as pd
-
-    table = pd.DataFrame([{k: v for k, v in row.items() if k != "errors"} for row in rows])
-    if out.suffix == ".csv":
-        table.to_csv(out, index=False)
-        return
-    try:
-        table.to_parquet(out, index=False)
-    except ImportError:
-        from hwnas.errors import MissingDependencyError
-
-        raise MissingDependencyError(
-            "`--out` in .parquet needs pyarrow: pip install 'hwnas[parquet]', or write .csv."
-        ) from None

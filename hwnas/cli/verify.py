@@ -67,7 +67,7 @@ def verify(
     front = _with_deviations(front, space, data)
     if measurements is not None:
         table = read_measurements(measurements, space)
-        name = objective_to_verify(front, list(table.columns), objective)
+        name = objective_to_verify(front, table.names, objective)
         measured, origin = _from_file(front, space, table, name)
     else:
         assert cost is not None
@@ -132,9 +132,9 @@ def _from_file(
     from hwnas.data.catalogue import sha256
     from hwnas.pareto.verification import matches
 
-    column = next(c for c in table.columns if matches(name, c))
+    column = next(c for c in table.names if matches(name, c))
     rows: dict[str, list[float]] = {}
-    for arch, value in zip(table.archs, table.columns[column], strict=True):
+    for arch, value in zip(table.archs, table.costs(column), strict=True):
         if value == value:
             rows.setdefault(space.canonical_key(arch), []).append(value)
     absent = [m.arch for m in front.members if m.key not in rows]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hwnas.errors import InvalidValueError
@@ -22,18 +25,41 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         InvalidValueError: the file cannot be written.
     """
     target = Path(path)
+    with _scratch(target) as scratch:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(target)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether `write_bytes` can write a file, before what goes into it is computed.
+
+    Missing folders are made.
+
+    Raises:
+        InvalidValueError: the file cannot be written.
+    """
+    target = Path(path)
+    with _scratch(target) as scratch:
+        scratch.touch()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Give the name of a file beside the target, which is gone in the end."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with scratch.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(target)
+            yield scratch
         finally:
             scratch.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, "strerror", None) or error
         raise InvalidValueError(
-            f"`path` must be writable, but {str(target)!r} is not: {error.strerror}."
+            f"`path` must be writable, but {str(target)!r} is not: {reason}."
         ) from error

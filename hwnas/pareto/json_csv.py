@@ -13,6 +13,7 @@ from typing import Any, NoReturn, cast, get_args
 
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.files.atomic import write_text
+from hwnas.files.csv_table import as_cell
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet, Status
 from hwnas.pareto.provenance import plain
 
@@ -66,7 +67,8 @@ def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
     """Write one row a member: `arch`, `key`, the objectives by name, then the attributes.
 
     Numbers keep every digit, a missing attribute is empty, a nested one is JSON text. An
-    attribute whose name is taken is called ``attributes.NAME``.
+    attribute whose name is taken is called ``attributes.NAME``. Texts that spreadsheet programs
+    would take for formulas have an apostrophe before them, see `hwnas.files.csv_table`.
 
     Raises:
         InvalidValueError: the file cannot be written.
@@ -75,10 +77,10 @@ def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
     names = attribute_names(pareto_set)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*fixed, *(f"attributes.{n}" if n in fixed else n for n in names)])
+    writer.writerow([*fixed, *(f"attributes.{n}" if n in fixed else as_cell(n) for n in names)])
     for member in pareto_set.members:
-        details = (attribute_text(member.attributes.get(name)) for name in names)
-        writer.writerow([member.arch, member.key, *member.values, *details])
+        details = (_cell(member.attributes.get(name)) for name in names)
+        writer.writerow([as_cell(member.arch), as_cell(member.key), *member.values, *details])
     write_text(path, buffer.getvalue())
 
 
@@ -114,6 +116,10 @@ def attribute_text(value: Any) -> str:
     if isinstance(value, (Mapping, list, tuple, bool)):
         return json.dumps(plain(value), ensure_ascii=False)
     return str(value)
+
+
+def _cell(value: Any) -> str:
+    return as_cell(value) if isinstance(value, str) else attribute_text(value)
 
 
 def _parse(path: Path) -> Any:

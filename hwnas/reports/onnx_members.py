@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import re
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from hwnas import __version__
 from hwnas.files.atomic import write_bytes, write_text
 from hwnas.onnx_export.export import export_onnx
+from hwnas.files.csv_table import as_cell
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.seeding import derive_seed, seeded
@@ -86,7 +87,10 @@ def export_onnx_members(
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(field.name for field in fields(OnnxMember))
-    writer.writerows((row.file.name, *astuple(row)[1:]) for row in rows)
+    writer.writerows(
+        (row.file.name, row.sha256, row.max_abs_diff, as_cell(row.arch), as_cell(row.key))
+        for row in rows
+    )
     write_text(target / INDEX, buffer.getvalue())
     return rows
 

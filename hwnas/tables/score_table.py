@@ -13,13 +13,14 @@ from hwnas.errors import (
     InvalidValueError,
     MissingDependencyError,
 )
+from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows, require_plain_csv
 from hwnas.registry import names
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OTHER_COLUMNS = {"arch", "key", "seconds"}
+_OTHER_COLUMNS = {"arch", "key", "seconds", ROWS_LEFT}
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class ScoreTable(Generic[Arch]):
         columns: (n,) raw scores by the name of the proxy; NaN where the file has none.
         repeated: rows left out because they repeat another one.
         ignored: columns that are no known proxy.
+        counted: whether the file counts its rows, so that none is known to be missing.
     """
 
     archs: list[Arch]
     columns: dict[str, FloatArray]
     repeated: int
     ignored: list[str]
+    counted: bool = True
 
 
 def read_scores(
@@ -51,12 +54,15 @@ def read_scores(
 
     Raises:
         InvalidValueError: the file cannot be read, or a wanted column is absent.
-        DataFormatError: a score is no number, an architecture has two different scores, or there
-            is no row.
+        DataFormatError: a score is no number, an architecture has two different scores, a column
+            stands there twice, rows are missing, or there is none.
         InvalidArchitectureError: an architecture is not one of the space; gives the row.
         MissingDependencyError: a Parquet file needs the extra ``parquet``.
     """
     frame = _read(path)
+    counted = ROWS_LEFT in frame
+    if counted:
+        require_all_rows(frame[ROWS_LEFT].tolist(), path)
     wanted = _proxy_columns(frame) if proxies is None else list(proxies)
     missing = [name for name in ("arch", *wanted) if name not in frame]
     if missing or not wanted:
@@ -83,7 +89,7 @@ def read_scores(
         )
     columns = {name: different[name].to_numpy(dtype="float64") for name in wanted}
     archs = [parsed[i] for i in different.index]
-    return ScoreTable(archs, columns, len(frame) - len(different), ignored)
+    return ScoreTable(archs, columns, len(frame) - len(different), ignored, counted)
 
 
 def _proxy_columns(frame: pd.DataFrame) -> list[str]:
@@ -100,7 +106,12 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix not in (".csv", ".parquet"):
         raise InvalidValueError(f"`scores` must end in .csv or .parquet, but got {path.name!r}.")
     try:
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        require_plain_csv(path)
+        return pd.read_csv(path, converters={"arch": from_cell})
+    except DataFormatError:
+        raise
     except ImportError:
         raise MissingDependencyError(
             "`scores` in .parquet needs pyarrow: pip install 'hwnas[parquet]', or use .csv."
@@ -116,6 +127,8 @@ def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series[Any]:
     import pandas as pd
 
     try:
+        if frame[name].dtype == bool:
+            raise TypeError("truth values")
         return pd.to_numeric(frame[name]).astype("float64")
     except (ValueError, TypeError) as error:
         raise DataFormatError(

@@ -145,7 +145,7 @@ def test_train_takes_counts_and_scores_of_a_table(
     rng = np.random.default_rng(0)
     score = dict(zip(cells, rng.normal(size=len(cells)), strict=True))
     table, seen, out = (tmp_path / n for n in ("scores.csv", "seen.csv", "own.npz"))
-    table.write_text("\n".join(["arch,naswot", *(f"{a},{v}" for a, v in score.items())]))
+    table.write_text("\n".join(["arch,naswot", *(f"{a},{v}" for a, v in score.items())]) + "\n")
     seen.write_text("\n".join(["arch,lab_ms", *(f"{a},{2 + v / 9}" for a, v in score.items())]))
     command = ["train", "--measurements", str(seen), "--out", str(out), "--scores", str(table)]
     assert run(*command, "--extra", "naswot", "--extra", "macs", "--runtime", "trt") == 0

@@ -98,7 +98,8 @@ def test_tables_are_written(suffix: str, tmp_path: Path) -> None:
     assert run(*arguments) == 0
     table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     times = ["params_seconds", "layers_seconds", "seconds"]
-    assert list(table.columns) == ["arch", "key", "params", "layers", *times]
+    assert list(table.columns) == ["arch", "key", "params", "layers", *times, "rows_left"]
+    assert table["rows_left"].tolist() == [2, 1, 0]
     assert len(table) == 3
     np.testing.assert_allclose(table["params_seconds"] + table["layers_seconds"], table["seconds"])
 

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError
+from hwnas.cli.table_file import write_table
+from hwnas.errors import (
+    DataFormatError,
+    HwnasError,
+    InvalidArchitectureError,
+    InvalidValueError,
+)
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.tables.score_table import read_scores
 
@@ -74,3 +80,49 @@ def test_files_that_are_no_table(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     with pytest.raises(InvalidValueError, match="`scores` must"):
         read_scores(tmp_path / name, SPACE)
+
+
+def test_every_cut_of_a_counted_table_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    rows = [{"arch": c, "params": 372346 + i} for i, c in enumerate((CELL, OTHER))]
+    file = tmp_path / "scores.csv"
+    write_table(rows, file)
+    whole = read_scores(file, SPACE)
+    assert whole.counted
+    content = file.read_bytes()
+    for length in range(len(content)):
+        file.write_bytes(content[:length])
+        try:
+            found = read_scores(file, SPACE)
+        except HwnasError:
+            continue
+        # The line end alone may be lost, and then every value is there.
+        assert length == len(content) - 1
+        assert found.archs == whole.archs
+        np.testing.assert_array_equal(found.columns["params"], [372346, 372347])
+
+
+def test_a_sorted_table_is_whole_and_one_with_deleted_rows_is_not(tmp_path: Path) -> None:
+    header = "arch,params,rows_left"
+    lines = [f"{OTHER},7,0", f"{CELL},9,1"]
+    assert read_scores(write(tmp_path, header, *lines), SPACE).columns["params"].tolist() == [7, 9]
+    with pytest.raises(DataFormatError, match=r"cut off or has lost rows: .* delete the column"):
+        read_scores(write(tmp_path, header, lines[1]), SPACE)
+
+
+def test_a_table_from_before_is_read_and_not_known_to_be_whole(tmp_path: Path) -> None:
+    file = write(tmp_path, "arch,params", f"{CELL},372346")
+    assert not read_scores(file, SPACE).counted
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(DataFormatError, match="its last line may be cut off"):
+        read_scores(file, SPACE)
+
+
+@pytest.mark.parametrize("header", ["arch,params,params", "arch,arch,params"])
+def test_doubled_columns_are_refused(header: str, tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="each column once"):
+        read_scores(write(tmp_path, header, f"{CELL},1,2"), SPACE)
+
+
+def test_truth_values_are_no_numbers(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="numbers in the column params"):
+        read_scores(write(tmp_path, "arch,params", f"{CELL},True", f"{OTHER},False"), SPACE)

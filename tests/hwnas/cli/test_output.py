@@ -1,0 +1,24 @@
+"""Texts of others on the terminal: shown as they are, never obeyed."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwnas.cli.output import note, one_line, print_table
+
+HOSTILE = "[red]a[/red] \\[b] \x1b[2J\x07\u202e\x9bm"
+SHOWN = r"[red]a[/red] \[b] \x1b[2J\x07\u202e\x9bm"
+
+
+def test_markup_and_escape_sequences_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([HOSTILE], [[HOSTILE]], HOSTILE)
+    note(HOSTILE)
+    out, err = capsys.readouterr()
+    assert out.count(SHOWN) == 3
+    assert err.strip() == SHOWN
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(out + err)
+
+
+def test_one_line() -> None:
+    assert one_line("a\n\tb\r\nc  d\u2028e") == "a b c  d e"
+    assert one_line("größer → ≤ 中文") == "größer → ≤ 中文"
