@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import time
@@ -12,8 +13,9 @@ from types import TracebackType
 
 import platformdirs
 
-from hwnas.errors import DataFormatError
 from hwnas.tables.result import Result
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
@@ -25,7 +27,8 @@ CREATE TABLE IF NOT EXISTS results (
     created REAL NOT NULL
 ) WITHOUT ROWID
 """
-_BUSY_SECONDS = 60.0
+_COLUMNS = "key, value, error, seconds, detail, created"
+_BUSY_SECONDS = 8.0
 # SQLite's default limit of bound variables is 999 in old builds.
 _CHUNK = 500
 
@@ -38,30 +41,18 @@ def cache_folder() -> Path:
 class ResultCache:
     """A persistent map from a text key to a `Result`, safe for several processes at once.
 
+    A file that cannot be opened, read or written takes nothing with it: one line is logged, the
+    file is left alone, and what is stored from then on is kept in memory.
+
     Args:
         path: SQLite file; made with its folders if absent. None keeps results in memory only.
-
-    Raises:
-        DataFormatError: the file exists and is no SQLite data base.
     """
 
     def __init__(self, path: Path | None) -> None:
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._connection = sqlite3.connect(
-            ":memory:" if path is None else path, timeout=_BUSY_SECONDS, isolation_level=None
-        )
-        try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(_SCHEMA)
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise DataFormatError(
-                f"The cache must be an SQLite file, but {path} is not usable ({error}): move it "
-                f"away or name another folder in HWNAS_CACHE."
-            ) from error
+        self._memory: dict[str, Result] = {}
+        self._writes = path is not None
+        self._connection = None if path is None else self._open(path)
 
     @classmethod
     def default(cls) -> ResultCache:
@@ -71,46 +62,41 @@ class ResultCache:
     def get(self, keys: Iterable[str]) -> dict[str, Result]:
         """Give what is known of `keys`; absent keys are left out."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[str, Result] = {}
-        for start in range(0, len(wanted), _CHUNK):
-            chunk = wanted[start : start + _CHUNK]
-            marks = ",".join("?" * len(chunk))
-            rows = self._connection.execute(
-                f"SELECT key, value, error, seconds, detail FROM results WHERE key IN ({marks})",
-                chunk,
-            )
-            for key, value, error, seconds, detail in rows:
-                number = float("nan") if value is None else value
-                found[key] = Result(number, error, seconds, json.loads(detail))
+        found = {key: self._memory[key] for key in wanted if key in self._memory}
+        if self._connection is None:
+            return found
+        try:
+            for start in range(0, len(wanted), _CHUNK):
+                found = _read(self._connection, wanted[start : start + _CHUNK]) | found
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.Error as error:
+            self._give_up(error)
         return found
 
     def put(self, results: Mapping[str, Result]) -> None:
         """Store results; what another process stored first stays, so that all see one value."""
-        now = time.time()
-        rows = [
-            (
-                k,
-                None if r.value != r.value else r.value,
-                r.error,
-                r.seconds,
-                json.dumps(r.detail),
-                now,
-            )
-            for k, r in results.items()
-        ]
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(
-                "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(key) DO NOTHING", rows
-            )
+        if self._writes and self._connection is not None:
+            try:
+                _write(self._connection, results)
+                return
+            except sqlite3.ProgrammingError:
+                raise
+            except sqlite3.Error as error:
+                self._writes = False
+                self._tell(error)
+        self._memory = {**results, **self._memory}
 
     def __len__(self) -> int:
-        (count,) = self._connection.execute("SELECT COUNT(*) FROM results").fetchone()
-        return int(count)
+        count = 0
+        if self._connection is not None:
+            (count,) = self._connection.execute("SELECT COUNT(*) FROM results").fetchone()
+        return int(count) + len(self._memory)
 
     def close(self) -> None:
         """Close the file; a closed cache cannot be used again."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def __enter__(self) -> ResultCache:
         """Use the cache as a context manager."""
@@ -124,3 +110,71 @@ class ResultCache:
     ) -> None:
         """Close the file."""
         self.close()
+
+    def _open(self, path: Path) -> sqlite3.Connection | None:
+        connection = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._prepare(connection)
+            connection.execute(f"SELECT {_COLUMNS} FROM results LIMIT 1").fetchone()
+        except (sqlite3.Error, OSError, ValueError) as error:  # a path with a NUL: ValueError
+            if connection is not None:
+                connection.close()
+            self._tell(error)
+            return None
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the table where it is absent; a file that can only be read is read."""
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):
+                raise
+            self._writes = False
+            self._tell(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._tell(error)
+        self.close()
+        self._connection = None
+
+    def _tell(self, error: Exception) -> None:
+        _log.warning(
+            "The cache %s is not usable (%s): results of this run are kept in memory. Make it "
+            "writable, move it away, or name another folder in HWNAS_CACHE.",
+            self.path,
+            error,
+        )
+
+
+def _read(connection: sqlite3.Connection, keys: list[str]) -> dict[str, Result]:
+    """Give the results of some keys; rows that another program wrote are left out."""
+    marks = ",".join("?" * len(keys))
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM results WHERE key IN ({marks})", keys)
+    found = {}
+    for key, value, error, seconds, detail, _ in rows:
+        try:
+            facts = json.loads(detail)
+            number = float("nan") if value is None else float(value)
+            if isinstance(facts, dict) and isinstance(error, str | None):
+                found[key] = Result(number, error, float(seconds), facts)
+        except (TypeError, ValueError, RecursionError):
+            continue
+    return found
+
+
+def _write(connection: sqlite3.Connection, results: Mapping[str, Result]) -> None:
+    now = time.time()
+    rows = [
+        (k, None if r.value != r.value else r.value, r.error, r.seconds, json.dumps(r.detail), now)
+        for k, r in results.items()
+    ]
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(key) DO NOTHING", rows
+        )

@@ -16,8 +16,8 @@ import torch
 
 from hwnas import __version__
 from hwnas.files.atomic import write_bytes, write_text
-from hwnas.onnx_export.export import export_onnx
 from hwnas.files.csv_table import as_cell
+from hwnas.onnx_export.export import export_onnx
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.seeding import derive_seed, seeded
