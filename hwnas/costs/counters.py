@@ -45,7 +45,7 @@ class Counts:
 
     Attributes:
         params: elements of all parameters; one that several modules share counts once.
-        macs: multiply-accumulates of convolutions and matrix products; biases, norms,
+        macs: multiply-accumulates by the formulas of `hwnas.networks.macs`; biases, norms,
             activations, pools and sums count 0. None if an operator has no formula.
         peak_memory: bytes of activations alive at once in float32, weights excluded; defined by
             `hwnas.networks.peak_memory.peak_memory_bytes`.
@@ -65,29 +65,29 @@ class Counts:
         return None if self.macs is None else 2 * self.macs
 
 
-def count(model: nn.Module, in_shape: tuple[int, ...]) -> Counts:
+def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts:
     """Count parameters, MACs, memory and layers of a network in evaluation mode.
 
     Args:
-        model: any network with one image tensor as its input; it is left as it is.
+        model: any network with one image tensor as its input; it is left as it is. One that needs
+            values is counted as it runs on a Gaussian image.
         in_shape: shape of one image, (C, H, W).
+        batch: images of a run, for a network that does not run on one: one's share is counted.
 
     Returns:
-        The counts for a batch of one. Operators without a formula are named in `uncounted`, and
+        The counts for one image. Operators without a formula are named in `uncounted`, and
         `macs` is None then: they are never counted as 0.
 
     Raises:
-        InvalidValueError: the network cannot be run on such an image without its values.
+        InvalidValueError: the network does not run on such an image.
     """
-    trace = trace_operations(model, in_shape)
-    uncounted = sorted({op.name for op in trace.operations if op.macs is None})
-    macs = sum(op.macs or 0 for op in trace.operations)
+    trace = trace_operations(model, in_shape, (1, batch))
     return Counts(
         params=sum(parameter.numel() for parameter in model.parameters()),
-        macs=None if uncounted else macs,
-        peak_memory=peak_memory_bytes(trace),
+        macs=trace.macs,
+        peak_memory=peak_memory_bytes(trace) // trace.batch,
         layers=len(weight_layers(model)),
-        uncounted=tuple(uncounted),
+        uncounted=trace.uncounted,
     )
 
 

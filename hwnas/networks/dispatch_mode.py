@@ -12,6 +12,8 @@ class EagerDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     imports the compiler, over a CPU second in each process, and takes time for each operator.
     """
 
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False

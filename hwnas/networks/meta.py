@@ -62,6 +62,9 @@ class MetaShapes(EagerDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         del types
         kwargs = kwargs or {}
+        if _is_composite(func):
+            with self:
+                return func.decompose(*args, **kwargs)
         result = _run(func, args, kwargs)
         if self._observer is not None:
             self._observer(func, args, kwargs, result)
@@ -84,7 +87,16 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 @cache
+def _is_composite(func: Any) -> bool:
+    """Tell whether an operator is made of others, which inference mode does not split it into."""
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return hasattr(func, "_schema") and has_kernel(func.name(), "CompositeImplicitAutograd")
+
+
+@cache
 def _is_functional(func: Any) -> bool:
+    if not hasattr(func, "_schema"):
+        return False
     schema = func._schema
     aliases = any(value.alias_info is not None for value in (*schema.arguments, *schema.returns))
     return not aliases and schema.name not in _HIDDEN_VIEWS

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import InvalidValueError
+from hwnas.networks.copying import copy_model, own_tensors
+from hwnas.networks.macs import macs_of
 from hwnas.networks.meta import MetaShapes, meta_copy
-
-# Operators that multiply and accumulate nothing by the usual convention, beside the pointwise
-# ones and views, which PyTorch tags; names without the underscore of the in-place forms.
-_WITHOUT_MACS = """
-    empty empty_like empty_strided new_empty new_zeros new_ones new_full zeros zeros_like ones
-    ones_like full full_like arange scalar_tensor copy fill zero clone _to_copy lift_fresh
-    _unsafe_view repeat cat stack constant_pad_nd reflection_pad2d replication_pad2d roll flip
-    index index_select gather embedding masked_fill tril triu pixel_shuffle pixel_unshuffle
-    channel_shuffle native_channel_shuffle im2col col2im topk sort
-    native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
-    _batch_norm_no_update native_layer_norm native_group_norm _fused_rms_norm
-    avg_pool1d avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices
-    _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d
-    mean sum prod amax amin max min argmax argmin var var_mean std std_mean any all cumsum
-    logsumexp linalg_vector_norm norm
-    _softmax _log_softmax _safe_softmax native_dropout bernoulli rand_like
-    hardtanh hardswish hardsigmoid hardshrink leaky_relu elu celu selu gelu silu mish softplus
-    relu6 _prelu_kernel glu
-    upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_bicubic2d
-"""
-_FREE = frozenset(_WITHOUT_MACS.split())
-# Products with a vector, which PyTorch's table lacks: one MAC an element of this argument.
-_MATRIX_ARGUMENT: Mapping[str, int] = {"mv": 0, "dot": 0, "addmv": 1}
 
 
 @dataclass(frozen=True)
@@ -43,7 +23,8 @@ class Operation:
     """One executed operator.
 
     Attributes:
-        name: name of the ATen operator, e.g. ``convolution``.
+        name: name of the operator, e.g. ``convolution``; ``library::name`` of one of another
+            library than ATen.
         macs: multiply-accumulates; None for an operator that there is no formula for.
         reads: numbers of the buffers it reads.
         writes: numbers of the buffers it writes.
@@ -67,45 +48,106 @@ class OperationTrace:
         sizes: `(b,)` bytes of each buffer.
         inputs: buffers of the network's input.
         outputs: buffers of the network's outputs.
+        batch: images of the pass.
     """
 
     operations: tuple[Operation, ...]
     sizes: tuple[int, ...]
     inputs: frozenset[int]
     outputs: frozenset[int]
+    batch: int = 1
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one image; None if an operator has no formula."""
+        if self.uncounted:
+            return None
+        return sum(operation.macs or 0 for operation in self.operations) // self.batch
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Names of the executed operators that there is no formula for, in order."""
+        return tuple(sorted({op.name for op in self.operations if op.macs is None}))
 
 
-def trace_operations(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> OperationTrace:
-    """Record what a forward pass in evaluation mode executes, on `meta` tensors.
+def trace_operations(
+    model: nn.Module, in_shape: tuple[int, ...], batches: Sequence[int] = (1,)
+) -> OperationTrace:
+    """Record what a forward pass in evaluation mode executes.
+
+    It runs on `meta` tensors, at no computation; or, where a network needs values (it branches on
+    them, or holds quantised weights), on a CPU copy and Gaussian images.
 
     Args:
         model: any network with one image tensor as its input; it is left as it is.
         in_shape: shape of one image, without the batch.
-        batch: images.
+        batches: numbers of images to try, until the network accepts one.
 
     Returns:
         The trace. Parts of the network that the pass does not reach are not in it.
 
     Raises:
-        InvalidValueError: the network does not accept such an input, or its control flow depends
-            on values, which `meta` tensors do not have.
+        InvalidValueError: the network does not accept such an input.
     """
+    reason: Exception | None = None
+    for trace in (_trace_meta, _trace_real):
+        for batch in batches:
+            try:
+                return trace(model, (batch, *in_shape))
+            except Exception as error:  # whatever the user's network raises
+                # That of a real pass of one image says most.
+                if reason is None or (trace is _trace_real and batch == batches[0]):
+                    reason = error
+    raise InvalidValueError(
+        f"`model` must run on images of shape {(batches[0], *in_shape)}, but "
+        f"{type(model).__name__} raised {type(reason).__name__}: {' '.join(str(reason).split())}"
+    ) from reason
+
+
+def _trace_meta(model: nn.Module, shape: tuple[int, ...]) -> OperationTrace:
     twin, weights = meta_copy(model)
-    images = torch.empty((batch, *in_shape), device="meta")
+    with torch.device("meta"):
+        return _trace(twin, weights, torch.empty(shape))
+
+
+def _trace_real(model: nn.Module, shape: tuple[int, ...]) -> OperationTrace:
+    def convert(tensor: Tensor) -> Tensor:
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        return tensor.to("cpu", dtype, copy=True)
+
+    twin = copy_model(model, convert).eval().requires_grad_(False)
+    weights = [tensor for module in twin.modules() for tensor in own_tensors(module)]
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]), _unfused():
+        torch.default_generator.manual_seed(0)
+        return _trace(twin, weights, images)
+
+
+def _trace(twin: nn.Module, weights: Sequence[Tensor], images: Tensor) -> OperationTrace:
     recorder = _Recorder(weights)
     inputs = recorder.buffers(images)
-    try:
-        with torch.no_grad(), torch.device("meta"), MetaShapes(recorder.observe):
-            result = twin(images)
-    except Exception as error:
-        raise InvalidValueError(
-            f"`model` must run on images of shape {tuple(images.shape)} without looking at their "
-            f"values, but {type(model).__name__} raised {type(error).__name__}: {error}"
-        ) from error
-    outputs = recorder.buffers(result)
+    with torch.no_grad(), _WatchForNumpy(recorder), MetaShapes(recorder.observe):
+        result = twin(images)
     return OperationTrace(
-        tuple(recorder.operations), tuple(recorder.sizes), frozenset(inputs), frozenset(outputs)
+        tuple(recorder.operations),
+        tuple(recorder.sizes),
+        frozenset(inputs),
+        frozenset(recorder.buffers(result)),
+        len(images),
     )
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Run fused layers by their parts: transformers', and what the user's code compiles."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    compiles = "torch._dynamo" in sys.modules  # its import takes over a second
+    try:
+        with torch.compiler.set_stance("force_eager") if compiles else nullcontext():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 class _Recorder:
@@ -125,8 +167,8 @@ class _Recorder:
         """Record one operation."""
         reads = frozenset(self.buffers([*args, *kwargs.values()]))
         writes = tuple(self.buffers(result))
-        name = func._overloadpacket.__name__
-        self.operations.append(Operation(name, _macs(func, args, kwargs, result), reads, writes))
+        name = _name(func)
+        self.operations.append(Operation(name, macs_of(func, args, kwargs, result), reads, writes))
 
     def buffers(self, value: Any) -> list[int]:
         """Give the buffers of all tensors in `value`, weights left out."""
@@ -142,26 +184,25 @@ class _Recorder:
         return number
 
 
-def _macs(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int | None:
-    packet = func._overloadpacket
-    formula = _flop_formulas().get(packet)
-    if formula is not None:
-        return int(formula(*args, **kwargs, out_val=result)) // 2
-    if packet.__name__ in _MATRIX_ARGUMENT:
-        return int(args[_MATRIX_ARGUMENT[packet.__name__]].numel())
-    return 0 if _is_free(func) else None
+class _WatchForNumpy(TorchFunctionMode):
+    """Name the way out of PyTorch, behind which nothing can be counted."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        if func in (Tensor.numpy, Tensor.__array__, Tensor.__dlpack__):
+            self._recorder.operations.append(Operation("numpy", None, frozenset(), ()))
+        return func(*args, **(kwargs or {}))
 
 
-@cache
-def _flop_formulas() -> Mapping[Any, Callable[..., int]]:
-    # PyTorch counts 2 FLOPs a multiply-accumulate.
-    return dict(FlopCounterMode(display=False).flop_registry)
-
-
-@cache
-def _is_free(func: Any) -> bool:
-    name = func._overloadpacket.__name__.rstrip("_")
-    return torch.Tag.pointwise in func.tags or bool(func.is_view) or name in _FREE
+def _name(func: Any) -> str:
+    name = func._schema.name if hasattr(func, "_schema") else str(func)
+    return str(name).removeprefix("aten::")
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

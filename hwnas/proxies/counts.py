@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
-
+from hwnas.errors import ProxyError
 from hwnas.networks.layers import weight_layers
-from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.networks.operations import trace_operations
+from hwnas.proxies.engine.signals import OwnSignal
 from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
@@ -46,42 +41,19 @@ class FlopCount(OwnSignal[int]):
     """Floating-point operations of the forward pass of one image."""
 
     def measure(self, subject: Subject) -> int:
-        """Count them while one image runs through."""
-        setting = Setting("as_built", "eval", 1)
-        network, (images, _) = subject.network(setting), subject.input(setting)
-        counter = _FlopCounter()
-        with torch.no_grad(), _plain_attention(), counter:
-            network(images)
-        return counter.flops
+        """Count them as `hwnas.costs.counters.count` does.
 
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Split attention, and layers made of it, into products, which have formulas."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up PyTorch's formulas; its own counter tracks modules too, which takes most of it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if formula := flop_registry.get(func.overloadpacket):
-            flops: int = formula(*args, **kwargs, out_val=result)
-            self.flops += flops
-        return result
+        Raises:
+            ProxyError: the network has an operator without a formula.
+        """
+        images = subject.batch_size if subject.batch is None else len(subject.batch)
+        trace = trace_operations(subject.model, subject.in_shape, (1, images))
+        if trace.macs is None:
+            raise ProxyError(
+                f"There must be a formula for every operator, but there is none for "
+                f"{', '.join(trace.uncounted)}."
+            )
+        return 2 * trace.macs
 
 
 @dataclass(frozen=True)
@@ -104,10 +76,11 @@ class Params:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one image: 2 a multiply-accumulate of convolutions, matrix products, attention.
+    """FLOPs of one image: 2 a multiply-accumulate of convolutions, matrix products, attention, ...
 
-    Everything else (batch norm, pooling, activations) counts as 0, as usual in the field; many
-    papers call the number of multiply-accumulates, half of this, "FLOPs". It is the complexity of
+    `hwnas.networks.macs` has the formulas. Batch norm, pooling, activations and the like count as
+    0, as usual in the field; many papers call the number of multiply-accumulates, half of this,
+    "FLOPs". A network with an operator that has no formula has no score. It is the complexity of
     AZ-NAS (Lee and Ham, CVPR 2024), whose code takes it from the benchmark's API. Larger is better.
     """
 

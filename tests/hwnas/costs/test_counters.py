@@ -165,13 +165,32 @@ def test_tensor_attributes_factories_and_bound_methods_run() -> None:
     assert (counts.params, counts.macs) == (9, 9 * 64)
 
 
-def test_value_dependent_network_gets_one_clear_line() -> None:
+def test_value_dependent_network_is_counted_as_it_runs() -> None:
     class Branch(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x if x.sum().item() > 0 else -x
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1)
 
-    with pytest.raises(InvalidValueError, match="without looking at their values, but Branch"):
-        count(Branch(), IMAGE)
+        def forward(self, x: Tensor) -> Tensor:
+            features: Tensor = self.conv(x if x.isfinite().all() else x.new_zeros(x.shape))
+            return features
+
+    branch, plain = Branch(), nn.Conv2d(3, 5, 1)
+    state = torch.get_rng_state()
+    assert count(branch, IMAGE).macs == count(plain, IMAGE).macs == 5 * 3 * 64
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_share_is_counted_where_one_image_is_too_few() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 5, 8), nn.Flatten(), nn.BatchNorm1d(5, track_running_stats=False)
+    )
+    with pytest.raises(InvalidValueError, match="Expected more than 1 value"):
+        count(model, IMAGE)
+    assert count(model, IMAGE, batch=4).macs == 5 * 192
+
+
+def test_network_that_rejects_the_image_gets_one_clear_line() -> None:
     with pytest.raises(InvalidValueError, match=r"images of shape \(1, 4, 8, 8\)"):
         count(nn.Conv2d(3, 1, 1), (4, 8, 8))
 
