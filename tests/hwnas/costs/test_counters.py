@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import image_classes, image_task
+from hwnas.testing import CostModelContract
 
 IMAGE = (3, 8, 8)
 
@@ -287,3 +288,13 @@ def test_other_networks_are_counted(space: NasBench201, classes: int) -> None:
     network = space.build(space.representative(cell), task)
     expected = count(network, (3, 32, 32)).params
     assert CounterCost(space, "params", task).predict([cell]).tolist() == [expected]
+
+
+class TestContract(CostModelContract):
+    @pytest.fixture
+    def space(self) -> NasBench201:
+        return NasBench201(channels=4, cells=1)
+
+    @pytest.fixture(params=METRICS)
+    def cost(self, request: pytest.FixtureRequest, space: NasBench201) -> CounterCost[Any]:
+        return CounterCost(space, request.param)

@@ -19,7 +19,13 @@ from hwnas.costs.hw_nas_bench import HwNasBench, fbnet_cost
 from hwnas.costs.source import make_cost
 from hwnas.data.brp_nas import brp_nas_devices, brp_nas_latencies
 from hwnas.data.catalogue import sha256
-from hwnas.data.help import help_archs, help_devices, help_latencies
+from hwnas.data.help import (
+    HELP_SPACES,
+    help_archs,
+    help_devices,
+    help_latencies,
+    help_space,
+)
 from hwnas.data.hw_nas_bench_fbnet import COLUMNS, FROM_HELP
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.spaces.fbnet import OPERATIONS, POSITIONS, SKIP, FBNet, FBNetArch
@@ -267,6 +273,33 @@ class TestFBNetContract(CostModelContract):
     def cost(self, request: pytest.FixtureRequest, data_folder: Path) -> Any:
         spec = f"hw-nas-bench:{request.param}:latency"
         return make_cost(spec, FBNet(), get_task("cifar100"), data_folder)
+
+
+@pytest.mark.data
+class TestHelpContract(CostModelContract):
+    @pytest.fixture(params=HELP_SPACES)
+    def space(self, request: pytest.FixtureRequest) -> Any:
+        return help_space(request.param)
+
+    @pytest.fixture
+    def archs(self, space: Any, data_folder: Path) -> list[Any]:
+        # Of the large spaces a random draw was not measured.
+        return list(help_archs(space.name, data_folder)[::1000])[: self.samples]
+
+    @pytest.fixture
+    def cost(self, space: Any, data_folder: Path) -> Any:
+        return help_cost(space.name, help_devices(space.name)[0], data_folder)
+
+
+@pytest.mark.data
+class TestBrpNasContract(CostModelContract):
+    @pytest.fixture
+    def space(self) -> NasBench201:
+        return NasBench201()
+
+    @pytest.fixture(params=brp_nas_devices())
+    def cost(self, request: pytest.FixtureRequest, data_folder: Path) -> Any:
+        return brp_nas_cost(request.param, data_folder)
 
 
 @pytest.mark.data

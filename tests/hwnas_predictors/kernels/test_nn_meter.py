@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from hwnas.errors import DataFormatError, DataNotFoundError, MissingDependencyError
+from hwnas.errors import (
+    DataFormatError,
+    DataNotFoundError,
+    InvalidValueError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
+from hwnas.testing import CostModelContract
 from hwnas_predictors.kernels.nn_meter_cost import NnMeterCost
 from hwnas_predictors.kernels.nn_meter_data import (
     configuration,
@@ -116,3 +124,66 @@ def test_other_layouts_are_refused(tmp_path: Path, content: str) -> None:
     file.write_text(content)
     with pytest.raises(DataFormatError):
         read_kernel_data([file])
+
+
+class _FakePredictor:
+    """nn-Meter's class at its boundary: the sum of a forest's predictions over convolutions."""
+
+    def __init__(self, predictors: Any, rules: str) -> None:
+        assert json.loads(Path(rules).read_text()) == {}
+        self.predictors = predictors
+
+    def predict(self, network: Any, kind: str) -> float:
+        assert kind == "onnx"
+        shapes = {weight.name: list(weight.dims) for weight in network.graph.initializer}
+        rows = [shapes[n.input[1]] for n in network.graph.node if n.op_type == "Conv"]
+        assert "conv-bn-relu" in self.predictors
+        return float(self.predictors["conv-bn-relu"].predict(rows).sum())
+
+
+@pytest.fixture
+def nn_meter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stand in for the package and for a device's files; gives the folder of devices."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 65, size=(200, 4)).astype(float)
+    forest = RandomForestRegressor(4, random_state=0).fit(sizes, 1e-4 * sizes[:, 0] * sizes[:, 1])
+    folder = tmp_path / "predictor" / "phone_lite21"
+    folder.mkdir(parents=True)
+    (folder / "conv-bn-relu.pkl").write_bytes(pickle.dumps(forest))
+    write(folder / "fusion_rules.json", {})
+    known = [{"name": "phone_lite21", "kernel_predictors": ["conv-bn-relu"]}]
+    contents: dict[str, dict[str, Any]] = {
+        "nn_meter": {},
+        "nn_meter.predictor": {},
+        "nn_meter.predictor.nn_meter_predictor": {
+            "list_latency_predictors": lambda: known,
+            "nnMeterPredictor": _FakePredictor,
+        },
+        "nn_meter.utils": {"get_user_data_folder": lambda: str(tmp_path)},
+    }
+    for name, content in contents.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    return folder.parent
+
+
+class TestContract(CostModelContract):
+    @pytest.fixture
+    def space(self) -> NasBench201:
+        return NasBench201(channels=4, cells=1)
+
+    @pytest.fixture
+    def cost(self, nn_meter: Path, space: NasBench201) -> NnMeterCost[Any]:
+        family = Family(space, get_task("cifar10"))
+        assert NnMeterCost("phone_lite21", family).device.runtime == "lite21"
+        return NnMeterCost("phone_lite21", family, nn_meter)
+
+
+def test_unknown_devices_and_kernels_are_named(nn_meter: Path) -> None:
+    family = Family(NasBench201(channels=4, cells=1), get_task("cifar10"))
+    with pytest.raises(UnknownNameError, match="Did you mean 'phone_lite21'"):
+        NnMeterCost("phone_lite20", family, nn_meter)
+    cost = NnMeterCost("phone_lite21", family, nn_meter)
+    with pytest.raises(InvalidValueError, match="but got 'fc'"):
+        _ = "fc" in cost._predictor.predictors
