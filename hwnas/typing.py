@@ -24,7 +24,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.graphs.arch_graph import ArchGraph
     from hwnas.tasks.task import Task
 
 Direction = Literal["minimize", "maximize"]
@@ -72,7 +71,8 @@ class SearchSpace(Protocol[Arch]):
     for all parameters.
 
     `repr(space)` states every setting, so that it can stand in a cache key. `str(arch)` is the
-    text of an architecture and `parse` reads it.
+    text of an architecture and `parse` reads it. What only some spaces can do, such as giving
+    computation graphs, is a facet: see `hwnas.spaces.facets`.
     """
 
     @property
@@ -114,9 +114,6 @@ class SearchSpace(Protocol[Arch]):
     def build(self, arch: Arch, task: Task | None = None) -> nn.Module:
         """Build the network for a task; `InvalidValueError` if the space has none for it."""
 
-    def to_graph(self, arch: Arch) -> ArchGraph:
-        """Give the canonical computation graph: one node an operation."""
-
 
 class EnumerableSpace(SearchSpace[Arch], Protocol[Arch]):
     """A search space whose architectures can be listed."""
@@ -150,14 +147,6 @@ class Surrogate:
         image = "" if self.in_shape is None else "-" + "x".join(map(str, self.in_shape))
         stem = "" if self.stem else "-nostem"
         return f"h{self.channels}-c{self.cells}-m{self.modules}{stem}{image}"
-
-
-@runtime_checkable
-class SurrogateSpace(Protocol[Arch_contra]):
-    """A search space that builds surrogates as well."""
-
-    def build_surrogate(self, arch: Arch_contra, surrogate: Surrogate, task: Task) -> nn.Module:
-        """Build a surrogate of the network that `build` gives; the task is the surrogate's."""
 
 
 @dataclass(frozen=True)

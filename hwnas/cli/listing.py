@@ -17,10 +17,13 @@ _JOINED = {"log": "log ranks", "sum": "ranks", "vote": "votes"}
 
 def spaces(as_json: AsJson = False) -> None:
     """List the search spaces. Example: hwnas spaces."""
+    from hwnas.spaces.facets import Listing, facet
+
     rows = []
     for name in registry.names("spaces"):
         space = registry.load("spaces", name)()
-        size = len(space) if hasattr(space, "__len__") else None
+        members = facet(space, Listing)
+        size = None if members is None else len(members)
         rows.append(
             {"space": name, "architectures": size, "parameters": len(space.parameters)}
             | {"description": _summary(space)}

@@ -268,13 +268,14 @@ def export(
     from hwnas.cli.architectures import parse_architectures
     from hwnas.cli.measurements import column_name
     from hwnas.errors import InvalidValueError
+    from hwnas.spaces.facets import Listing, facet
 
     predictor = _predictor(file)
     space = predictor.space
     if arch or archs:
         wanted = parse_architectures(space, arch or [], archs)
-    elif hasattr(space, "__iter__"):
-        wanted = list(space)
+    elif (members := facet(space, Listing)) is not None:
+        wanted = list(members)
     else:
         raise InvalidValueError(
             f"`--arch` or `--archs FILE` must be given, since {space.name} is too large to be "

@@ -134,16 +134,18 @@ class _Wanted:
         """Parse or draw the architectures; a bad line is named by its number."""
         import numpy as np
 
+        from hwnas.spaces.facets import Listing, facet
+
         found = parse_architectures(space, self.texts, self.file)
         rng = np.random.default_rng(seed)
         found += [space.sample(rng) for _ in range(self.sample)]
         if self.whole_space:
-            if not hasattr(space, "__iter__"):
+            if (members := facet(space, Listing)) is None:
                 raise InvalidValueError(
                     f"`--whole-space` must be given for a space that can be listed, but "
                     f"{space.name} cannot: try --sample 1000."
                 )
-            found += dict.fromkeys(space.representative(arch) for arch in space)
+            found += dict.fromkeys(space.representative(arch) for arch in members)
         if not found:
             raise InvalidValueError(
                 "Architectures must be given with --arch, --archs, --sample or --whole-space, but "

@@ -16,7 +16,7 @@ from hwnas.data.catalogue import find, require
 from hwnas.data.checks import damaged, numbers, require_whole_csv
 from hwnas.data.safe_pickle import load_pickle, load_torch
 from hwnas.errors import DataFormatError, InvalidArchitectureError, InvalidValueError, unknown_name
-from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
+from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NasBench201, parse_cell
 from hwnas.tasks.catalogue import get_task
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class OfficialIndex:
 
 
 def accuracies(
-    dataset: str, split: Split = "validation", folder: Path | None = None
+    dataset: str, split: str = "validation", folder: Path | None = None
 ) -> dict[str, float]:
     """Read the accuracies of all 15,625 cells.
 
@@ -114,6 +114,18 @@ def accuracies(
     if len(set(map(parse_cell, map(str, texts)))) != SIZE:
         raise damaged(path, f"{SIZE} different cells", "some twice", "nasbench201")
     return dict(zip(texts, percent.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class CellAccuracies:
+    """The facet `Truth` of NAS-Bench-201: see `accuracies`."""
+
+    space: NasBench201
+    splits: tuple[str, ...] = SPLITS
+
+    def accuracies(self, dataset: str, split: str, folder: Path | None = None) -> dict[str, float]:
+        """Give accuracies in percent by exact architecture string."""
+        return accuracies(dataset, split, folder)
 
 
 def _full_test(folder: Path | None) -> dict[str, float]:

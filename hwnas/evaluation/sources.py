@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.proxies.identity import score_identity
+from hwnas.spaces.facets import Surrogates, facet
 from hwnas.spaces.networks import Networks
 from hwnas.tables.result import Result
 from hwnas.tasks.task import Task
@@ -25,7 +26,6 @@ from hwnas.typing import (
     Proxy,
     SearchSpace,
     Surrogate,
-    SurrogateSpace,
 )
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class ProxyValues(Generic[Arch]):
     ) -> dict[str, Result]:
         from hwnas.proxies.engine.scoring import score_network
 
-        if surrogate is not None and not isinstance(self.space, SurrogateSpace):
+        if surrogate is not None and facet(self.space, Surrogates) is None:
             reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
             return {proxy.name: Result(float("nan"), reason) for proxy in proxies}
         networks = Networks(self.space, self.task)

@@ -18,8 +18,7 @@ from hwnas.ranking.bias import operation_bias
 from hwnas.ranking.bootstrap import bootstrap_interval
 from hwnas.ranking.metrics import DEFAULT_P, kendall, ndcg, rank_metrics, spearman
 from hwnas.ranking.recipes import RECIPES
-from hwnas.spaces.nasbench201 import Cell
-from hwnas.typing import FloatArray
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,26 @@ def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
 
 
 def learned(
-    population: Population[Cell], accuracies: npt.ArrayLike, labels: int, seed: int
+    space: SearchSpace[Arch],
+    population: Population[Arch],
+    accuracies: npt.ArrayLike,
+    labels: int,
+    seed: int,
 ) -> tuple[list[Candidate], npt.NDArray[np.intp]]:
-    """Learn each ranking of `MODEL_RECIPES` whose inputs are there from some random cells.
+    """Learn each ranking of `MODEL_RECIPES` whose inputs are there from random architectures.
 
     Args:
-        population: cells with their raw scores.
+        space: search space.
+        population: architectures with their raw scores.
         accuracies: (n,) accuracies.
-        labels: cells to learn from, fewer than there are.
+        labels: architectures to learn from, fewer than there are.
         seed: seed of the choice and of the regressors.
 
     Returns:
-        The rankings of the other cells, and the (n - labels,) indices of these.
+        The rankings of the others, and the (n - labels,) indices of these.
 
     Raises:
-        InvalidValueError: no cell would be left.
+        InvalidValueError: no architecture would be left.
     """
     truth = np.asarray(accuracies, dtype=np.float64)
     if labels >= len(truth):
@@ -92,9 +96,9 @@ def learned(
     found = []
     for recipe in MODEL_RECIPES.values():
         names = recipe.columns(list(population.columns))
-        if names is not None:
+        if names is not None and recipe.fits(space):
             columns = {name: population.columns[name] for name in names}
-            scores = recipe.predict(columns, population.archs, chosen, truth[chosen], seed)
+            scores = recipe.predict(space, columns, population.archs, chosen, truth[chosen], seed)
             failed = sum(bool(np.isnan(values[rest]).any()) for values in columns.values())
             found.append(Candidate(recipe.name, f"{labels:,} labels", scores[rest], failed))
     return found, rest

@@ -13,9 +13,9 @@ from hwnas.ranking.aggregation import normal_scores
 from hwnas.ranking.ensemble import ensemble
 from hwnas.ranking.model_driven import ModelRanking
 from hwnas.ranking.recipes import RECIPES
-from hwnas.spaces.nasbench201 import Cell
-from hwnas.spaces.nasbench201_features import graf_features
-from hwnas.typing import FloatArray
+from hwnas.spaces.facets import Features, facet
+from hwnas.strategies.features import describe_exactly
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Sec. V-A"
 PRIOR_LABELS = 50
@@ -25,18 +25,20 @@ _FIM = tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """A regressor that learns accuracies of labelled cells of NAS-Bench-201.
+    """A regressor that learns accuracies of labelled architectures.
 
     Attributes:
         name: name of the ranking.
         proxies: proxies that are needed, as `make_proxies` reads them.
         every_proxy: whether every other proxy that there is a column of is an input too.
-        graph: whether the GRAF features of the cell are inputs.
+        graph: whether the space's features of an architecture are inputs, those of GRAF for cells
+            of NAS-Bench-201.
         source: where the set comes from.
         regressor: makes the regressor from a seed and the number of labels; None for a random
             forest.
         prior: ready-made score that the ranking begins with, where its proxies are given. It is an
             input of the regressor, and joined with the prediction like `PRIOR_LABELS` labels.
+        flags: whether a flag for each choice will do in a space that has no features.
     """
 
     name: str
@@ -46,6 +48,11 @@ class ModelRecipe:
     source: str
     regressor: Callable[[int, int], Any] | None = None
     prior: str | None = None
+    flags: bool = False
+
+    def fits(self, space: SearchSpace[Arch]) -> bool:
+        """Tell whether the space knows what the ranking learns from."""
+        return not self.graph or self.flags or facet(space, Features) is not None
 
     def columns(self, given: Sequence[str]) -> list[str] | None:
         """Choose among the columns that are given; None if one that is needed is absent."""
@@ -59,28 +66,30 @@ class ModelRecipe:
 
     def predict(
         self,
+        space: SearchSpace[Arch],
         columns: Mapping[str, FloatArray],
-        cells: Sequence[Cell],
+        archs: Sequence[Arch],
         labelled: npt.NDArray[np.intp],
         accuracies: npt.ArrayLike,
         seed: int,
     ) -> FloatArray:
-        """Learn from some cells and predict all.
+        """Learn from some architectures and predict all.
 
         Args:
+            space: search space.
             columns: (n,) raw scores by the name of the proxy, those of `columns`. The ranks of a
-                prior are taken within these n cells.
-            cells: (n,) cells.
-            labelled: (s,) indices of the cells that are learned from.
+                prior are taken within these n architectures.
+            archs: (n,) architectures.
+            labelled: (s,) indices of those that are learned from.
             accuracies: (s,) their accuracies.
             seed: seed of the regressor.
 
         Returns:
-            (n,) predicted accuracies, the labelled cells' among them.
+            (n,) predicted accuracies, the labelled ones' among them.
         """
         inputs = [np.asarray(values)[:, None] for values in columns.values()]
         if self.graph:
-            inputs.append(graf_features(cells))
+            inputs.append(describe_exactly(space, archs))
         prior = self._prior(columns)
         if prior is not None:
             inputs.append(prior[:, None])
@@ -118,7 +127,9 @@ MODEL_RECIPES: Mapping[str, ModelRecipe] = {
             "Kadlecová et al., Surprisingly Strong Performance Prediction, ICML 2024",
         ),
         ModelRecipe("vkdnw-zcs-graf-model", (*_FIM, "layers", "flops"), True, True, _VKDNW),
-        ModelRecipe("hwnas-model", (), True, True, "hwnas.ranking.ensemble", ensemble, "hwnas-agg"),
+        ModelRecipe(
+            "hwnas-model", (), True, True, "hwnas.ranking.ensemble", ensemble, "hwnas-agg", True
+        ),
     )
 }
 """The learned rankings by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic
@@ -15,10 +15,11 @@ from hwnas.evaluation.evaluator import Evaluator, Report
 from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
+from hwnas.seeding import derive_seed
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.score_table import ScoreTable
 from hwnas.tables.shipped import ShippedScores
-from hwnas.typing import Arch, EnumerableSpace, FloatArray
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def shuffled(table: ScoreTable[Arch], file: Path, seed: int) -> Population[Arch]
 
 
 def shipped_population(
-    space: EnumerableSpace[Arch],
+    space: SearchSpace[Arch],
     scores: ShippedScores,
-    members: Callable[[Arch], bool],
+    members: Sequence[Arch],
     seed: int,
     proxies: Sequence[str] | None = None,
 ) -> Population[Arch]:
@@ -59,7 +60,7 @@ def shipped_population(
     Args:
         space: the space.
         scores: scores of all of its networks.
-        members: tells which architectures belong to the population.
+        members: the architectures of the population.
         seed: seed of the order.
         proxies: the columns wanted; None for every one that is there.
 
@@ -73,8 +74,7 @@ def shipped_population(
             f"{', '.join(absent)} is not: add --sample 256 to score some networks, or choose among "
             f"{', '.join(scores.columns)}."
         )
-    archs = [arch for arch in space if members(arch)]
-    archs = [archs[i] for i in np.random.default_rng(seed).permutation(len(archs))]
+    archs = [members[i] for i in np.random.default_rng(seed).permutation(len(members))]
     rows = np.array([scores.rows[space.canonical_key(arch)] for arch in archs])
     return Population(
         archs,
@@ -89,6 +89,7 @@ def scored_sample(
     setup: EvaluationSetup[Arch],
     proxies: Sequence[str],
     n: int,
+    known: Collection[str] | None = None,
     *,
     second_seed: int | None = None,
     cache: ResultCache | None = None,
@@ -101,25 +102,43 @@ def scored_sample(
         setup: space, task, batch size, and the seed of the sample and of the scores.
         proxies: names of the proxies.
         n: networks.
+        known: texts of the architectures that may be chosen; None for all. Where the space has
+            others, the sample is drawn from these alone.
         second_seed: seed of scores of the same networks, to compare the first ones with.
         cache: where scores are kept.
         jobs: worker processes.
         report: progress.
     """
     archs = reference_sample(setup.space, n, setup.seed)
+    if known is not None and not all(str(arch) in known for arch in archs):
+        archs = _sample_of(setup, known, n)
 
     def scores(seed: int) -> dict[str, FloatArray]:
         source = replace(setup, seed=seed).proxies(make_proxies(proxies))
         return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
 
     origin = (
-        f"networks of uniformly drawn cells, each once, scored with {setup.batch_size} "
+        f"networks of uniformly drawn architectures, each once, scored with {setup.batch_size} "
         f"{setup.images} images for {setup.task.name}, seed {setup.seed}"
     )
     first = scores(setup.seed)
     if second_seed is None:
         return Population(archs, first, origin)
     return Population(archs, first, origin, first, scores(second_seed))
+
+
+def _sample_of(setup: EvaluationSetup[Arch], texts: Collection[str], n: int) -> list[Arch]:
+    """Choose up to `n` connected architectures of different networks among those given."""
+    space, listed = setup.space, sorted(texts)
+    order = np.random.default_rng(derive_seed(setup.seed, repr(space), "known")).permutation(
+        len(listed)
+    )
+    found: dict[str, Arch] = {}
+    for i in order:
+        arch = space.parse(listed[i])
+        if len(found) < n and space.is_valid(arch):
+            found.setdefault(space.canonical_key(arch), arch)
+    return list(found.values())
 
 
 def raw_scores(

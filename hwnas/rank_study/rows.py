@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
@@ -12,57 +12,60 @@ from hwnas.rank_study.comparison import candidates, compare, learned
 from hwnas.rank_study.population import Population
 from hwnas.ranking.bias import operation_counts
 from hwnas.ranking.metrics import seed_stability
-from hwnas.ranking.published import published
-from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.typing import FloatArray
+from hwnas.spaces.facets import Equivalence, RankFigures, facet
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 Row = dict[str, Any]
-_PUBLISHED_LABELS = 1024
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What cells are ranked by.
+class KnownAccuracies(Generic[Arch]):
+    """What architectures are ranked by.
 
     Attributes:
+        space: their search space.
         dataset: name of the data set.
         split: which of its accuracies.
-        accuracies: accuracy in percent by architecture string.
+        accuracies: accuracy in percent by the text of the exact architecture.
     """
 
+    space: SearchSpace[Arch]
     dataset: str
     split: str
     accuracies: Mapping[str, float]
 
-    def of(self, population: Population[Cell]) -> FloatArray:
-        """Give the (n,) accuracies of a population."""
+    def of(self, population: Population[Arch]) -> FloatArray:
+        """Give the (n,) accuracies of a population, all of which must be known."""
         return np.array([self.accuracies[str(arch)] for arch in population.archs])
 
-    def describe(self, population: Population[Cell]) -> Row:
-        """Say what is ranked: data set, split, cells without dead operations, networks."""
-        space = NasBench201()
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "live": sum(arch.is_live() for arch in population.archs),
-            "networks": len({space.canonical_key(arch) for arch in population.archs}),
-        }
+    def describe(self, population: Population[Arch]) -> Row:
+        """Say what is ranked: data set, split, live architectures if that is known, networks."""
+        about: Row = {"dataset": self.dataset, "split": self.split}
+        if (known := facet(self.space, Equivalence)) is not None:
+            about["live"] = sum(known.is_live(arch) for arch in population.archs)
+        return about | {"networks": len({self.space.canonical_key(a) for a in population.archs})}
 
 
 def score_rows(
-    population: Population[Cell], truth: Truth, *, p: int, resamples: int, seed: int
+    population: Population[Arch],
+    truth: KnownAccuracies[Arch],
+    *,
+    p: int,
+    resamples: int,
+    seed: int,
 ) -> list[Row]:
     """Give a row for each proxy and each ready-made score, see `compare`.
 
     Args:
-        population: cells with their raw scores.
+        population: architectures with their raw scores.
         truth: what they are ranked by.
         p: architectures that nDCG looks at.
         resamples: bootstrap resamples; 0 for none.
         seed: seed of the resamples.
     """
     known, about = truth.of(population), truth.describe(population)
-    _, operations = operation_counts(NasBench201(), population.archs)
+    figures = facet(truth.space, RankFigures)
+    _, operations = operation_counts(truth.space, population.archs)
     first = {c.name: c.scores for c in candidates(population.first)}
     again = {c.name: c.scores for c in candidates(population.again)}
     rows = []
@@ -70,42 +73,37 @@ def score_rows(
         row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
         if c.name in again:
             row["seed_stability"] = seed_stability(first[c.name], again[c.name])
-        rows.append(row | _published(row))
+        rows.append(row if figures is None else row | dict(figures.published(row, None)))
     return rows
 
 
 def learned_rows(
-    population: Population[Cell], truth: Truth, labels: int, *, p: int, seed: int
+    population: Population[Arch],
+    truth: KnownAccuracies[Arch],
+    labels: int,
+    *,
+    p: int,
+    seed: int,
 ) -> list[Row]:
-    """Give a row for each learned ranking, on the cells that it did not learn from.
+    """Give a row for each learned ranking, on the architectures that it did not learn from.
 
     Args:
-        population: cells with their raw scores.
+        population: architectures with their raw scores.
         truth: what they are ranked by.
-        labels: cells that are learned from.
+        labels: architectures that are learned from.
         p: architectures that nDCG looks at.
         seed: seed of the choice and of the regressors.
     """
     known, whole = truth.of(population), truth.describe(population)
-    found, rest = learned(population, known, labels, seed)
-    _, operations = operation_counts(NasBench201(), [population.archs[i] for i in rest])
+    figures = facet(truth.space, RankFigures)
+    found, rest = learned(truth.space, population, known, labels, seed)
+    _, operations = operation_counts(truth.space, [population.archs[i] for i in rest])
     about = {"dataset": truth.dataset, "split": truth.split, "labels": labels}
     rows = []
     for c in found:
         row = about | compare(c, known[rest], operations, p=p)
         of_all = whole | {"score": c.name, "n": len(known)}
-        figures = _published(of_all) if labels == _PUBLISHED_LABELS else {}
-        rows.append(row | {"published_kendall": figures.get("published_kendall")})
+        if figures is not None:
+            row |= {"published_kendall": None, **figures.published(of_all, labels)}
+        rows.append(row)
     return rows
-
-
-def _published(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Give what papers report for the same population; nothing if it has a size of its own."""
-    cells = {(9_445, 9_445): "live", (15_625, 9_445): "all"}.get((row["n"], row["live"]))
-    if cells is None:
-        return {}
-    return {
-        f"published_{metric}": figure.value if figure else None
-        for metric in ("spearman", "kendall")
-        for figure in [published(metric, row["score"], row["dataset"], cells)]
-    }

@@ -25,8 +25,9 @@ import numpy as np
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.spaces.choosers import Counter, Run, drawing, other_options, reading
+from hwnas.spaces.facets import Listing, facet
 from hwnas.spaces.options import Choose, Options
-from hwnas.typing import Arch, Choice, EnumerableSpace, SearchSpace
+from hwnas.typing import Arch, Choice, SearchSpace
 
 __all__ = ["Choose", "Declared", "Options", "decide", "members_of", "options_of"]
 
@@ -238,7 +239,6 @@ def options_of(space: SearchSpace[Any]) -> Mapping[str, Options[Any]]:
 
 def members_of(space: SearchSpace[Arch], limit: int) -> Iterable[Arch] | None:
     """List the architectures of any space; None if there are more than `limit`, or it cannot."""
-    if hasattr(space, "__len__"):
-        listed = cast("EnumerableSpace[Arch]", space)
+    if (listed := facet(space, Listing)) is not None:
         return listed if len(listed) <= limit else None
     return cast("Declared[Arch]", space).members(limit) if hasattr(space, "members") else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -16,6 +16,7 @@ from torch import nn
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Facets, Sequences
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import InShape
@@ -123,6 +124,7 @@ class FBNet(Declared[FBNetArch]):
     """
 
     name: str = field(default="fbnet", init=False, repr=False)
+    facets: ClassVar[Facets] = {Sequences: "hwnas.spaces.sequences:FBNetSequences"}
 
     @property
     def options(self) -> Mapping[str, Options[str]]:

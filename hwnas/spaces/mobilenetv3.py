@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -17,6 +17,7 @@ from torch import nn
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Facets, Sequences
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -109,6 +110,7 @@ class MobileNetV3(Declared[MobileNetV3Arch]):
 
     width: float = 1.2
     name: str = field(default="mobilenetv3", init=False, repr=False)
+    facets: ClassVar[Facets] = {Sequences: "hwnas.spaces.sequences:MobileNetV3Sequences"}
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from typing import ClassVar
 
 import numpy as np
 from torch import nn
@@ -19,9 +20,10 @@ from torch import nn
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Drawing, ExactGraphs, Facets, Features, RankFigures, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
-from hwnas.typing import FloatArray, Surrogate
+from hwnas.typing import Surrogate
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -130,6 +132,13 @@ class NasBench201(Declared[Cell]):
     channels: int = 16
     cells: int = 5
     name: str = field(default="nasbench201", init=False, repr=False)
+    facets: ClassVar[Facets] = {
+        Drawing: "hwnas.spaces.nasbench201_drawing:CellDrawing",
+        ExactGraphs: "hwnas.spaces.nasbench201:OperationGraphs",
+        Features: "hwnas.spaces.nasbench201_features:GrafFeatures",
+        RankFigures: "hwnas.data.nasbench201_figures:CellFigures",
+        Truth: "hwnas.data.nasbench201:CellAccuracies",
+    }
 
     def __post_init__(self) -> None:
         for setting, value in (("channels", self.channels), ("cells", self.cells)):
@@ -233,11 +242,9 @@ class NasBench201(Declared[Cell]):
         """Give the canonical computation graph, one node an operation other than a skip."""
         return _canonical_graph(arch)
 
-    def features(self, archs: Sequence[Cell]) -> FloatArray:
-        """Give the `(n, 160)` GRAF features of the representatives, for models."""
-        from hwnas.spaces.nasbench201_features import graf_features
-
-        return graf_features([self.representative(arch) for arch in archs])
+    def is_live(self, arch: Cell) -> bool:
+        """Tell whether no operation other than `none` is dead or unreachable."""
+        return arch.is_live()
 
 
 def cell_graph(cell: Cell) -> ArchGraph:
@@ -270,6 +277,18 @@ def operation_graph(cell: Cell) -> ArchGraph:
     of measured cells see dead operations this way (Dudziak et al., BRP-NAS, 2020, Figure 2).
     """
     return ArchGraph((INPUT, *cell.operations, OUTPUT), _OPERATION_ADJACENCY)
+
+
+@dataclass(frozen=True)
+class OperationGraphs:
+    """The facet `ExactGraphs`: see `operation_graph`."""
+
+    space: NasBench201
+    zero_label: str = "none"
+
+    def exact_graph(self, arch: Cell) -> ArchGraph:
+        """Give the graph of exactly this cell."""
+        return operation_graph(arch)
 
 
 def _operation_adjacency() -> IntArray:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell
+from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NasBench201
 from hwnas.typing import FloatArray
 
 _SUBSETS = tuple(
@@ -25,6 +26,17 @@ _MEASURES = ("min_path", "max_path", "input_degree", "output_degree", "average_d
 _INPUT, _OUTPUT = 0, 3
 _NO_PATH = (5.0, -1.0)
 """What stands for the shortest and the longest path where there is none."""
+
+
+@dataclass(frozen=True)
+class GrafFeatures:
+    """The facet `Features`: see `graf_features`."""
+
+    space: NasBench201
+
+    def features(self, archs: Sequence[Cell]) -> FloatArray:
+        """Give the `(n, 160)` features of exactly these cells."""
+        return graf_features(archs)
 
 
 def graf_names() -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic
 
 from hwnas.seeding import derive_seed, seeded
+from hwnas.spaces.facets import Surrogates, require_facet
 from hwnas.tasks.task import Task
-from hwnas.typing import Arch, SearchSpace, Surrogate, SurrogateSpace
+from hwnas.typing import Arch, SearchSpace, Surrogate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +36,8 @@ class Networks(Generic[Arch]):
         Args:
             arch: any member of the class.
             seed: seed of the weights, used as it is; torch's global state is left as it was.
-            surrogate: the smaller network that is wanted instead, of a `SurrogateSpace`.
+            surrogate: the smaller network that is wanted instead; the space needs the facet
+                `Surrogates`.
 
         Raises:
             InvalidValueError: the space builds no networks for this task.
@@ -44,8 +46,8 @@ class Networks(Generic[Arch]):
         with seeded(seed):
             if surrogate is None:
                 return self.space.build(arch, self.task)
-            assert isinstance(self.space, SurrogateSpace)
-            return self.space.build_surrogate(arch, surrogate, self.surrogate_task(surrogate))
+            small = require_facet(self.space, Surrogates)
+            return small.build_surrogate(arch, surrogate, self.surrogate_task(surrogate))
 
     def surrogate_task(self, surrogate: Surrogate | None) -> Task:
         """Give the task of a surrogate: some see images of another shape."""

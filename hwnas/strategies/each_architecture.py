@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, cast
+from typing import Any, ClassVar, Generic, cast
 
+from hwnas.spaces.facets import Facets, Listing, facet
 from hwnas.strategies.features import describe
 from hwnas.typing import Arch, EnumerableSpace, FloatArray, SearchSpace
 
@@ -21,7 +22,7 @@ def each_architecture(space: SearchSpace[Arch]) -> SearchSpace[Arch]:
     Args:
         space: search space.
     """
-    made = _EachListed(space) if hasattr(space, "__len__") else _Each(space)
+    made = _Each(space) if facet(space, Listing) is None else _EachListed(space)
     return cast("SearchSpace[Arch]", made)
 
 
@@ -30,6 +31,13 @@ class _Each(Generic[Arch]):
     """Architectures are told apart by their text."""
 
     space: SearchSpace[Arch]
+    facets: ClassVar[Facets] = {}
+    """None of its own: those of `space` are made for that one."""
+
+    @property
+    def wrapped(self) -> SearchSpace[Arch]:
+        """The space that the other facets are of."""
+        return self.space
 
     def __getattr__(self, name: str) -> Any:
         """Give everything else as the space does."""

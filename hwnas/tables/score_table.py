@@ -67,7 +67,7 @@ def read_scores(
     missing = [name for name in ("arch", *wanted) if name not in frame]
     if missing or not wanted:
         raise InvalidValueError(
-            f"`{path}` must have the column arch and those of the proxies, but "
+            f"`{path}` must have the column arch and {', '.join(wanted) or 'one a proxy'}, but "
             f"{', '.join(missing) or 'any proxy'} is missing: there are "
             f"{', '.join(map(str, frame.columns))}."
         )

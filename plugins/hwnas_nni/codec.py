@@ -69,7 +69,8 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
     tunable arguments of an evaluator are all dimensions. Samples are equal if their choices are,
     apart from choices within a candidate that is not taken or a block beyond the depth
     (`hwnas_nni.nesting`). The hub's NasBench201 is known, and has 5,425 different networks. Of any
-    other space the user may know more, and give a `key`.
+    other space the user may know more, and give a `key`; its class may have `facets`, see
+    `hwnas.spaces.facets`.
 
     Args:
         model_space: the space.
@@ -92,7 +93,13 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
     valid = _Contains(model_space) if constrained else None
     return DimensionCodec(
         dimension_space(
-            _name(model_space), dimensions, valid, _Builder(model_space), _unused(model_space), key
+            _name(model_space),
+            dimensions,
+            valid,
+            _Builder(model_space),
+            _unused(model_space),
+            key,
+            getattr(model_space, "facets", None),
         )
     )
 

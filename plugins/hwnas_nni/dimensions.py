@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
-from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.seeding import derive_seed
+from hwnas.spaces.facets import Facets
 from hwnas.strategies.candidates import LARGEST_LISTED
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
@@ -100,6 +100,7 @@ class DimensionSpace:
         builder: makes the network of values by name; there are none if None.
         unused: names the dimensions that do not matter for values by name; none if None.
         key: gives a text that is equal for values by name whose networks are equal.
+        facets: what only some spaces can do, see `hwnas.spaces.facets`; nothing if None.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class DimensionSpace:
         builder: Callable[[Mapping[str, Any]], nn.Module] | None = None,
         unused: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
         key: Callable[[Mapping[str, Any]], str] | None = None,
+        facets: Facets | None = None,
     ) -> None:
         self.name = name
         self._builder = builder
@@ -117,6 +119,7 @@ class DimensionSpace:
         self._valid = valid
         self._unused = unused
         self._key = key
+        self.facets: Facets = facets or {}
         if len(self._dimensions) < len(dimensions) or not dimensions:
             raise InvalidValueError(
                 f"`dimensions` must have different names, and there must be one, but got "
@@ -204,10 +207,6 @@ class DimensionSpace:
             raise InvalidValueError(f"`{self.name}` must be of networks, but it builds none.")
         return self._builder(self.values(arch))
 
-    def to_graph(self, arch: Assignment) -> ArchGraph:
-        """Refuse: the operations behind the choices are unknown."""
-        raise InvalidValueError(f"`{self.name}` has no graph of {arch}: only choices are known.")
-
     def _complete(self, position: Callable[[Dimension], int]) -> Assignment:
         """Choose a position for every dimension that exists given the choices before it."""
         at: dict[str, int] = {}
@@ -259,8 +258,9 @@ def dimension_space(
     builder: Callable[[Mapping[str, Any]], nn.Module] | None = None,
     unused: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
     key: Callable[[Mapping[str, Any]], str] | None = None,
+    facets: Facets | None = None,
 ) -> DimensionSpace:
     """Make a space of dimensions, one that can be listed where it is small enough."""
     size = math.prod(len(dimension.values) for dimension in dimensions)
     kind = ListedDimensionSpace if size <= LARGEST_LISTED else DimensionSpace
-    return kind(name, dimensions, valid, builder, unused, key)
+    return kind(name, dimensions, valid, builder, unused, key, facets)

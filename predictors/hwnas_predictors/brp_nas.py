@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hwnas.errors import InvalidValueError
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import seeded
-from hwnas.spaces.nasbench201 import NasBench201, operation_graph
+from hwnas.spaces.facets import ExactGraphs, facet
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
@@ -177,8 +177,8 @@ class NetworkPredictor(DevicePredictor[Arch]):
 class GcnPredictor(NetworkPredictor[Arch]):
     """The graph convolutional network, on computation graphs.
 
-    Cells of NAS-Bench-201 are taken exactly, with dead operations, as published tables measured
-    them; architectures of other spaces are taken as their canonical graphs.
+    Where a space has exact graphs, architectures are taken exactly, with dead operations, as tables
+    of NAS-Bench-201 measured them; those of other spaces are taken as their canonical graphs.
     """
 
     kind = "brp-nas"
@@ -215,17 +215,17 @@ class MlpPredictor(NetworkPredictor[Arch]):
 def graph_tensors(space: SearchSpace[Any], archs: Sequence[Any]) -> list[Tensor]:
     """Give adjacency, features and mask of architectures as tensors.
 
-    In exact cells of NAS-Bench-201 the last two features flag live nodes, see `live_flags`.
+    In exact graphs the last two features flag live nodes, see `live_flags`.
     """
-    exact = isinstance(space, NasBench201)
-    batch = graph_batch(space, archs, to_graph=operation_graph if exact else None)
+    exact = facet(space, ExactGraphs)
+    batch = graph_batch(space, archs, to_graph=None if exact is None else exact.exact_graph)
     features = batch.features
-    if exact:
-        zero = features[:, :, 2 + graph_labels(space).index("none")] > 0
+    if exact is not None:
+        zero = features[:, :, 2 + graph_labels(space).index(exact.zero_label)] > 0
         features = np.concatenate([features, live_flags(batch, zero)], axis=2)
     return [torch.from_numpy(array) for array in (batch.adjacency, features, batch.mask)]
 
 
 def node_features(space: SearchSpace[Any]) -> int:
     """Give the number of features of a node in `graph_tensors`."""
-    return len(graph_labels(space)) + (4 if isinstance(space, NasBench201) else 2)
+    return len(graph_labels(space)) + (2 if facet(space, ExactGraphs) is None else 4)

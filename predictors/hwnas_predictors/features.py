@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.graphs.arch_graph import ArchGraph
+from hwnas.spaces.facets import Graphs, facet
 from hwnas.typing import FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
 
@@ -26,8 +27,9 @@ class ArchFeatures:
       path through it: what is left to run for a runtime that drops dead operations.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
-    `graph` and `pairs` are there in spaces with few choices, such as cells. Where there are many,
-    as in chains of layers, costs add up over the layers and a sum of choices says it all.
+    `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
+    those that have no graphs. Where there are many choices, as in chains of layers, costs add up
+    over the layers and a sum of choices says it all.
 
     Args:
         space: search space.
@@ -36,6 +38,7 @@ class ArchFeatures:
 
     def __init__(self, space: SearchSpace[Any], operations: Sequence[str] | None = None) -> None:
         self.space = space
+        self._graphs = facet(space, Graphs)
         # The columns of `one_hot`, in its order.
         self._column = [
             (name, choice) for name, choices in space.parameters.items() for choice in choices
@@ -48,8 +51,10 @@ class ArchFeatures:
         self._graph_rows: dict[str, FloatArray] = {}
 
     def _sample_operations(self) -> list[str]:
+        if self._graphs is None:
+            return []
         rng = np.random.default_rng(0)
-        graphs = (self.space.to_graph(self.space.sample(rng)) for _ in range(500))
+        graphs = (self._graphs.to_graph(self.space.sample(rng)) for _ in range(500))
         return sorted({operation for graph in graphs for operation in graph.operations})
 
     def blocks(self, archs: Sequence[Any]) -> list[FloatArray]:
@@ -85,12 +90,14 @@ class ArchFeatures:
         return self._pairs[1]
 
     def _graph(self, archs: Sequence[Any]) -> FloatArray:
-        """Count once a class of equal graphs, `(n, operations + 1)`."""
+        """Count once a class of equal graphs, `(n, operations + 1)`; `(n, 0)` without graphs."""
+        if self._graphs is None:
+            return np.zeros((len(archs), 0))
         rows = np.zeros((len(archs), len(self.operations) + 1))
         for row, arch in zip(rows, archs, strict=True):
             key = self.space.canonical_key(arch)
             if key not in self._graph_rows:
-                self._graph_rows[key] = self._count(self.space.to_graph(arch))
+                self._graph_rows[key] = self._count(self._graphs.to_graph(arch))
             row[:] = self._graph_rows[key]
         return rows
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
+from hwnas.spaces.facets import GraphLabels, Graphs, require_facet
 from hwnas.typing import Arch, SearchSpace
 
 FloatBatch = npt.NDArray[np.float32]
@@ -37,27 +37,13 @@ class GraphBatch:
         return len(self.mask)
 
 
-@runtime_checkable
-class LabelledSpace(Protocol):
-    """A search space that lists what stands in the labels of its graphs."""
-
-    @property
-    def graph_labels(self) -> tuple[str, ...]:
-        """Every part, between colons, of the labels in `to_graph`."""
-
-
 def graph_labels(space: SearchSpace[Arch]) -> tuple[str, ...]:
     """Give the parts of node labels that a space lists.
 
     Raises:
         InvalidValueError: the space does not list them.
     """
-    if not isinstance(space, LabelledSpace):
-        raise InvalidValueError(
-            f"`space` must have `graph_labels` for graph batches, but {space.name} has none: give "
-            f"`labels`, e.g. `labels_in` of many graphs."
-        )
-    return space.graph_labels
+    return require_facet(space, GraphLabels).graph_labels
 
 
 def labels_in(graphs: Iterable[ArchGraph]) -> tuple[str, ...]:
@@ -81,18 +67,19 @@ def graph_batch(
         labels: parts of node labels that have a feature; those that the space lists if None. A
             label such as ``k3_e6:16>24`` has the parts between its colons.
         nodes: number of nodes v; that of the largest graph if None.
-        to_graph: gives the graph of an architecture; None for the space's canonical one, e.g.
-            `hwnas.spaces.nasbench201.operation_graph` for exact cells.
+        to_graph: gives the graph of an architecture, e.g. `ExactGraphs.exact_graph`; None for the
+            space's canonical one.
 
     Returns:
         The batch, with `len(labels) + 2` features.
 
     Raises:
-        InvalidValueError: the space lists no labels, a label has a part that has no feature, or a
-            graph has more than `nodes` nodes.
+        InvalidValueError: the space has no graphs or lists no labels, a label has a part that has
+            no feature, or a graph has more than `nodes` nodes.
     """
     names = (INPUT, OUTPUT, *(graph_labels(space) if labels is None else labels))
-    graphs = [(to_graph or space.to_graph)(arch) for arch in archs]
+    graph_of = to_graph or require_facet(space, Graphs).to_graph
+    graphs = [graph_of(arch) for arch in archs]
     largest = max(map(len, graphs), default=0)
     v = largest if nodes is None else nodes
     if largest > v:

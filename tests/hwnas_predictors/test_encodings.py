@@ -11,6 +11,7 @@ import pytest
 from hwnas.costs.counters import count
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.graphs.arch_graph import ArchGraph
+from hwnas.spaces.facets import Sequences, require_facet
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import EDGES, NasBench201, operation_graph, parse_cell
@@ -24,7 +25,6 @@ from hwnas_predictors.encodings import (
     score_columns,
 )
 from hwnas_predictors.graph_batches import graph_batch, labels_in, live_flags
-from hwnas_predictors.sequences import sequence_batch
 
 SPACES: list[Any] = [NasBench201(), FBNet(), MobileNetV3()]
 MIXED = parse_cell(
@@ -121,7 +121,9 @@ def test_space_without_labels_needs_them() -> None:
             return ArchGraph(("input", arch, "output"), np.eye(3, k=1, dtype=np.int64))
 
     space: Any = Other()
-    with pytest.raises(InvalidValueError, match=r"must have `graph_labels`.*other has none"):
+    with pytest.raises(
+        InvalidValueError, match=r"must have the facet GraphLabels, but other has none"
+    ):
         graph_batch(space, ["a"])
     assert graph_batch(space, ["a"], labels=["a"]).features[0].tolist() == [
         [1, 0, 0], [0, 0, 1], [0, 1, 0]
@@ -131,14 +133,14 @@ def test_space_without_labels_needs_them() -> None:
 def test_fbnet_sequence_is_one_flag_a_layer() -> None:
     space = FBNet()
     archs = draw(space, 10)
-    batch = sequence_batch(space, archs)
+    batch = require_facet(space, Sequences).sequences(archs)
     assert batch.features.shape == (10, 22, 9)
     assert batch.mask.all()
     np.testing.assert_array_equal(batch.flat(), one_hot(space, archs))
 
 
 def test_mobilenetv3_sequence_pads_dead_layers() -> None:
-    batch = sequence_batch(MobileNetV3(), [MOBILE])
+    batch = require_facet(MobileNetV3(), Sequences).sequences([MOBILE])
     there = [1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1]
     assert batch.mask[0].tolist() == [bool(t) for t in there]
     assert not batch.features[0, ~batch.mask[0]].any()
@@ -152,15 +154,18 @@ def test_mobilenetv3_sequence_pads_dead_layers() -> None:
 
 @pytest.mark.parametrize("space", [FBNet(), MobileNetV3()], ids=lambda space: space.name)
 def test_no_architectures_no_rows(space: Any) -> None:
-    batch = sequence_batch(space, [])
+    batch = require_facet(space, Sequences).sequences([])
     assert len(batch) == 0
     assert batch.flat().shape[0] == 0
     assert len(graph_batch(space, [])) == 0
 
 
 def test_cells_are_no_sequences() -> None:
-    with pytest.raises(InvalidValueError, match="fbnet or mobilenetv3 for sequences"):
-        sequence_batch(NasBench201(), [MIXED])
+    with pytest.raises(
+        InvalidValueError,
+        match=r"the facet Sequences, but nasbench201 has none: give its class `facets",
+    ):
+        require_facet(NasBench201(), Sequences)
 
 
 def test_counter_columns_are_logarithms_of_counts() -> None:

@@ -105,7 +105,7 @@ def test_a_table_for_people(data: Path, table: Path, capsys: pytest.CaptureFixtu
     arguments = ["--data", str(data), "--scores", str(table), "--ndcg", "12"]
     assert run(*arguments) == 0
     printed = capsys.readouterr().out
-    assert "cifar10, validation accuracy: 40 cells" in printed
+    assert "cifar10, validation accuracy: 40 architectures" in printed
     assert "different networks; scores of scores.csv" in printed
     assert "nDCG@12" in printed
 
@@ -114,7 +114,7 @@ def test_markdown(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -
     arguments = ["--data", str(data), "--scores", str(table), "--markdown", "--bootstrap", "9"]
     assert run(*arguments) == 0
     title, blank, *lines = capsys.readouterr().out.strip().splitlines()
-    assert "40 cells" in title
+    assert "40 architectures" in title
     assert blank == ""
     assert len(lines) == 5
     assert len({line.count("|") for line in lines}) == 1

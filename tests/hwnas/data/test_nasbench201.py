@@ -127,7 +127,7 @@ def test_accuracies_of_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'cifar10'"):
         accuracies("cifar-10", folder=tmp_path)
     with pytest.raises(UnknownNameError, match="Did you mean 'validation'"):
-        accuracies("cifar10", "valid", folder=tmp_path)  # type: ignore[arg-type]
+        accuracies("cifar10", "valid", folder=tmp_path)
     with pytest.raises(DataNotFoundError, match=r"nasbench201_cifar10\.csv` must be"):
         accuracies("cifar10", folder=tmp_path)
 
@@ -205,7 +205,7 @@ def test_three_published_files_agree_on_the_index(data_folder: Path) -> None:
 def test_published_extremes(
     data_folder: Path, dataset: str, split: str, best: float, number: int
 ) -> None:
-    values = accuracies(dataset, split, data_folder)  # type: ignore[arg-type]
+    values = accuracies(dataset, split, data_folder)
     text = max(values, key=values.__getitem__)
     assert values[text] == pytest.approx(best, abs=5e-4)
     assert OfficialIndex.load(data_folder).index(parse_cell(text)) == number

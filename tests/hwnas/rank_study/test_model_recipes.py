@@ -12,6 +12,7 @@ from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.nasbench201_features import graf_features
 
+SPACE = NasBench201()
 FIM = [proxy.name for proxy in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]
 
 
@@ -34,23 +35,23 @@ def test_inputs_are_chosen_among_the_columns() -> None:
 
 
 def test_only_labelled_accuracies_are_learned_from() -> None:
-    cells = list(NasBench201())[:400]
+    cells = list(SPACE)[:400]
     score = np.arange(400.0)
     labelled = np.arange(0, 400, 4)
     recipe = MODEL_RECIPES["vkdnw-model"]
     columns = dict.fromkeys(("fim_decile.1", "layers"), score)
-    predicted = recipe.predict(columns, cells, labelled, -score[labelled], 0)
+    predicted = recipe.predict(SPACE, columns, cells, labelled, -score[labelled], 0)
     assert np.corrcoef(predicted, -score)[0, 1] > 0.99
-    again = recipe.predict(columns, cells, labelled, -score[labelled], 0)
+    again = recipe.predict(SPACE, columns, cells, labelled, -score[labelled], 0)
     np.testing.assert_array_equal(predicted, again)
 
 
 def test_the_graph_is_an_input_where_a_recipe_says_so() -> None:
-    cells = list(NasBench201())[::20]
+    cells = list(SPACE)[::20]
     truth = graf_features(cells)[:, :3] @ [1.0, 5.0, 25.0]
     labelled = np.arange(0, len(cells), 2)
     rest = np.arange(1, len(cells), 2)
-    predicted = MODEL_RECIPES["graf-model"].predict({}, cells, labelled, truth[labelled], 0)
+    predicted = MODEL_RECIPES["graf-model"].predict(SPACE, {}, cells, labelled, truth[labelled], 0)
     assert np.corrcoef(predicted[rest], truth[rest])[0, 1] > 0.95
 
 
@@ -68,7 +69,7 @@ def test_the_ensemble_sees_ranks_of_accuracies() -> None:
 
 def test_a_ready_made_score_decides_where_labels_are_few() -> None:
     rng = np.random.default_rng(0)
-    cells = list(NasBench201())[:300]
+    cells = list(SPACE)[:300]
     proxies = RECIPES["hwnas-agg"].proxies
     columns = {name: rng.normal(size=300) for name in proxies}
     score = RECIPES["hwnas-agg"].in_population(np.column_stack(list(columns.values())))
@@ -76,16 +77,21 @@ def test_a_ready_made_score_decides_where_labels_are_few() -> None:
     recipe = replace(MODEL_RECIPES["hwnas-model"], graph=False)
     few, many = np.arange(4), np.arange(200)
     rest = np.arange(200, 300)
-    assert spearman(recipe.predict(columns, cells, few, -score[few], 0)[rest], score[rest]) > 0.9
-    found = recipe.predict(columns, cells, many, -score[many], 0)
+    assert (
+        spearman(recipe.predict(SPACE, columns, cells, few, -score[few], 0)[rest], score[rest])
+        > 0.9
+    )
+    found = recipe.predict(SPACE, columns, cells, many, -score[many], 0)
     assert spearman(found[rest], score[rest]) < -0.8
 
 
 def test_without_the_proxies_of_the_prior_there_is_none() -> None:
-    cells = list(NasBench201())[:60]
+    cells = list(SPACE)[:60]
     columns = {"naswot": np.arange(60.0)}
     labelled = np.arange(0, 60, 2)
     recipe = MODEL_RECIPES["hwnas-model"]
-    expected = replace(recipe, prior=None).predict(columns, cells, labelled, labelled * 1.0, 0)
-    found = recipe.predict(columns, cells, labelled, labelled * 1.0, 0)
+    expected = replace(recipe, prior=None).predict(
+        SPACE, columns, cells, labelled, labelled * 1.0, 0
+    )
+    found = recipe.predict(SPACE, columns, cells, labelled, labelled * 1.0, 0)
     np.testing.assert_array_equal(found, expected)

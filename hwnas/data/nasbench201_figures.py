@@ -1,16 +1,21 @@
-"""Figures that papers report for rankings of NAS-Bench-201, to print beside our own."""
+"""Figures that papers report for rankings of NAS-Bench-201: the facet `RankFigures`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from hwnas.data.nasbench201 import DATASETS
+from hwnas.spaces.nasbench201 import NasBench201
 
 Cells = Literal["live", "all", "networks"]
 """``live``: the 9,445 cells without a dead operation; ``all``: 15,625; ``networks``: 5,425."""
 
+PUBLISHED_LABELS = 1024
+"""Labels that the published learned rankings learned from."""
+_POPULATIONS: Mapping[tuple[int, int], Cells] = {(9_445, 9_445): "live", (15_625, 9_445): "all"}
+"""Populations by their architectures and live ones."""
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Table I"
 _NASGRAPH = "Huang et al., NASGraph, 2024, Tables 1 and 4"
 _EPSILON = "Gracheva, arXiv 2302.04406, Table 1 (cells with a value)"
@@ -93,3 +98,25 @@ def published(metric: str, score: str, dataset: str, cells: str) -> PublishedFig
     table = {"kendall": KENDALL, "spearman": SPEARMAN}.get(metric, {})
     figure = table.get(score, {}).get(dataset)
     return figure if figure is not None and figure.cells == cells else None
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """The facet `RankFigures` of NAS-Bench-201."""
+
+    space: NasBench201
+
+    def published(self, row: Mapping[str, Any], labels: int | None) -> dict[str, float | None]:
+        """Give what papers report for the same population; nothing if it is one of our own."""
+        cells = _POPULATIONS.get((row["n"], row["live"]))
+        if cells is None or labels not in (None, PUBLISHED_LABELS):
+            return {}
+        return {
+            f"published_{metric}": figure.value if figure else None
+            for metric in (("spearman", "kendall") if labels is None else ("kendall",))
+            for figure in [published(metric, row["score"], row["dataset"], cells)]
+        }
+
+    def remark(self, split: str) -> str | None:
+        """Say that the published figures are of another split."""
+        return None if split == "full-test" else TEST_ACCURACIES

@@ -1,0 +1,104 @@
+"""Graphs as SVG pictures that follow the page's colours, and the parts of other pictures.
+
+Colours are CSS classes (`op-...`), which the report defines for light and dark pages; every
+operation is written out as well, so nothing depends on colour alone.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from hwnas.graphs.arch_graph import ArchGraph
+
+_BOX, _COLUMN, _ROW = 80, 112, 34
+
+
+def draw_graph(graph: ArchGraph) -> str:
+    """Draw a computation graph: one column a depth, one box an operation, input on the left.
+
+    The depth of a node is its longest path from the input; a number on an edge tells how often
+    the value is added where that is more than once.
+    """
+    adjacency, depth = graph.adjacency, _depths(graph)
+    columns = [[i for i in range(len(graph)) if depth[i] == d] for d in sorted(set(depth))]
+    height = _ROW * max(map(len, columns)) + 10
+    place = {
+        node: (8 + _COLUMN * column, (height - _ROW * len(nodes)) / 2 + _ROW * (row + 0.5))
+        for column, nodes in enumerate(columns)
+        for row, node in enumerate(nodes)
+    }
+    parts = [
+        _connect(place[i], place[j], height if depth[j] - depth[i] > 1 else None, adjacency[i, j])
+        for j in range(len(graph))
+        for i in range(j)
+        if adjacency[i, j]
+    ]
+    parts += [_box(*place[i], operation) for i, operation in enumerate(graph.operations)]
+    title = f"Graph of {len(graph)} operations: {', '.join(graph.operations)}"
+    return svg(_COLUMN * len(columns) - 16, height + 12, title, parts)
+
+
+def _depths(graph: ArchGraph) -> list[int]:
+    """Give each node's longest path from the input; 1 for a node that nothing leads to."""
+    depth = [0] * len(graph)
+    for j in range(1, len(graph)):
+        depth[j] = max((depth[i] + 1 for i in range(j) if graph.adjacency[i, j]), default=1)
+    return depth
+
+
+def _connect(
+    start: tuple[float, float], end: tuple[float, float], floor: float | None, count: int
+) -> str:
+    """Join two boxes; an edge that skips columns passes below the others, at `floor`."""
+    (x0, y0), (x1, y1) = (start[0] + _BOX, start[1]), end
+    reach, bend0, bend1 = (x1 - x0) / 2, y0, y1
+    if floor is not None:
+        # The middle of the curve lies at 3/8 of each bend and 1/8 of each end.
+        bend0 = bend1 = (floor - (y0 + y1) / 8) / 0.75
+        reach = 40
+    curve = f"C{x0 + reach:g} {bend0:g} {x1 - reach:g} {bend1:g} {x1 - 4:g} {y1:g}"
+    arrow = edge(f"M{x0:g} {y0:g}{curve}", "op-skip_connect")
+    middle = (bend0 + bend1) * 3 / 8 + (y0 + y1) / 8
+    return arrow + (label((x0 + x1) / 2, middle - 4, f"×{count}", "") if count > 1 else "")
+
+
+def svg(width: float, height: float, title: str, parts: list[str]) -> str:
+    """Wrap parts into a picture with a text for those who do not see it."""
+    name = escape(title)
+    return (
+        f'<svg class="architecture" viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'style="max-width:{width:g}px" aria-label="{name}"><title>{name}</title>'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def edge(path: str, kind: str) -> str:
+    """Draw an arrow along an SVG path; `kind` is its CSS classes."""
+    return f'<path class="edge {kind}" d="{path}" marker-end="url(#arrow)"/>'
+
+
+def label(x: float, y: float, text: str, kind: str) -> str:
+    """Write the text of an edge around a point."""
+    return f'<text class="label {kind}" x="{x:g}" y="{y:g}">{escape(text)}</text>'
+
+
+def node(x: float, y: float, text: str) -> str:
+    """Draw a circle with a text."""
+    return (
+        f'<circle class="node" cx="{x:g}" cy="{y:g}" r="10"/>'
+        f'<text class="node-text" x="{x:g}" y="{y + 4:g}">{text}</text>'
+    )
+
+
+def _box(x: float, y: float, operation: str) -> str:
+    short = operation if len(operation) <= 13 else f"{operation[:12]}…"
+    return (
+        f'<rect class="box {css(operation)}" x="{x:g}" y="{y - 11:g}" width="{_BOX}" height="22" '
+        f'rx="5"/><text class="node-text" x="{x + _BOX / 2:g}" y="{y + 4:g}">{escape(short)}</text>'
+    )
+
+
+def css(operation: str) -> str:
+    """Give the class of an operation; a name from elsewhere must not leave the attribute."""
+    return f"op-{re.sub(r'[^A-Za-z0-9_-]', '-', operation)}"

@@ -1,0 +1,293 @@
+"""One run of `hwnas rank`: which architectures, which scores of them, which accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Report
+from hwnas.rank_study.model_recipes import MODEL_RECIPES
+from hwnas.rank_study.population import (
+    Population,
+    scored_sample,
+    shipped_population,
+    shuffled,
+)
+from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
+from hwnas.ranking.recipes import RECIPES
+from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
+from hwnas.spaces.space_text import read_space
+from hwnas.study.configuration import IMAGES, EvaluationSetup
+from hwnas.tables.accuracy_file import AccuracyFile
+from hwnas.tables.score_table import read_scores
+from hwnas.tables.shipped import shipped_scores
+from hwnas.tasks.catalogue import get_task
+from hwnas.typing import SearchSpace
+
+POPULATIONS = ("live", "all", "networks")
+_SHIPPED_FOR = "cifar10"
+
+
+@dataclass(frozen=True)
+class RankSettings:
+    """What is ranked, and by what.
+
+    Attributes:
+        space: search space, as `read_space` reads it.
+        datasets: data sets by name; without accuracies of its own a file's are for one.
+        split: which accuracies; the first that the space has if None.
+        truth: table of accuracies, instead of those that the space knows.
+        scores: table of scores, instead of the shipped ones.
+        population: of the shipped scores: ``live``, ``all`` or ``networks``; None for live ones
+            where the space tells them, else all.
+        proxies: proxies and ready-made scores; ``all`` for every one.
+        sample: different networks to score, instead of the shipped scores.
+        labels: numbers of architectures that rankings are learned from.
+        ndcg: P of nDCG@P.
+        resamples: bootstrap resamples; 0 for none.
+        seed: seed of everything random.
+        second_seed: seed of scores that the sample's are compared with.
+        batch: images of the proxies' input.
+        images: which: ``gaussian`` or ``cifar10-sample``.
+        data: data folder; None for the default one.
+    """
+
+    space: str = "nasbench201"
+    datasets: tuple[str, ...] = ("cifar10",)
+    split: str | None = None
+    truth: Path | None = None
+    scores: Path | None = None
+    population: str | None = None
+    proxies: tuple[str, ...] = ("all",)
+    sample: int | None = None
+    labels: tuple[int, ...] = ()
+    ndcg: int = 1000
+    resamples: int = 0
+    seed: int = 0
+    second_seed: int | None = None
+    batch: int = 16
+    images: str = "gaussian"
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The rows of one data set.
+
+    Attributes:
+        population: what was ranked.
+        rows: see `score_rows` and `learned_rows`.
+        remark: how published figures among the rows compare, if that needs a word.
+    """
+
+    population: Population[Any]
+    rows: list[Row]
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
+class RankStudy:
+    """A run that is ready: everything that is named has been found.
+
+    Attributes:
+        settings: what is ranked.
+        space: the search space.
+        truths: what it is ranked by, by data set.
+        proxies: proxies that are needed; None for all there are.
+    """
+
+    settings: RankSettings
+    space: SearchSpace[Any]
+    truths: Mapping[str, KnownAccuracies[Any]]
+    proxies: list[str] | None
+
+    @classmethod
+    def prepare(cls, settings: RankSettings) -> RankStudy:
+        """Find space, data sets, proxies and accuracies.
+
+        Raises:
+            HwnasError: one of them is not there, or what is asked for does not go together.
+        """
+        space = read_space(settings.space)
+        if settings.population not in (None, *POPULATIONS):
+            raise unknown_name("population", str(settings.population), POPULATIONS)
+        if settings.images not in IMAGES:
+            raise unknown_name("images", settings.images, IMAGES)
+        datasets = [get_task(name).name for name in dict.fromkeys(settings.datasets)]
+        proxies = needed_proxies(settings.proxies)
+        truth = _truth(settings, space)
+        split = truth.splits[0] if settings.split is None else settings.split
+        if split not in truth.splits:
+            raise unknown_name("split", split, truth.splits)
+        known = {d: truth.accuracies(d, split, settings.data) for d in datasets}
+        truths = {d: KnownAccuracies(space, d, split, values) for d, values in known.items()}
+        return cls(settings, space, truths, proxies)
+
+    def run(
+        self,
+        note: Callable[[str], None],
+        *,
+        cache: ResultCache | None = None,
+        jobs: int = 1,
+        report: Report | None = None,
+    ) -> list[Ranked]:
+        """Rank by the accuracies of each data set.
+
+        Args:
+            note: is told what was left out.
+            cache: where the scores of a sample are kept.
+            jobs: worker processes.
+            report: progress.
+        """
+        settings, found = self.settings, []
+        given = None if settings.sample is not None else self._given(note)
+        for truth in self.truths.values():
+            members = given
+            if members is None:
+                members = self._sample(truth, cache=cache, jobs=jobs, report=report)
+            members = _with_accuracy(members, truth, note)
+            rows = score_rows(
+                members, truth, p=settings.ndcg, resamples=settings.resamples, seed=settings.seed
+            )
+            for labels in dict.fromkeys(settings.labels):
+                rows += learned_rows(members, truth, labels, p=settings.ndcg, seed=settings.seed)
+            found.append(Ranked(members, rows, _remark(truth, rows)))
+        return found
+
+    def _setup(self, dataset: str) -> EvaluationSetup[Any]:
+        s = self.settings
+        return EvaluationSetup(self.space, get_task(dataset), s.batch, s.seed, s.data, s.images)
+
+    def _given(self, note: Callable[[str], None]) -> Population[Any]:
+        """Take the scores of a file, or the shipped ones."""
+        settings, columns = self.settings, _columns(self.proxies)
+        if settings.scores is None:
+            return self._shipped(columns)
+        table = read_scores(settings.scores, self.space, columns)
+        if table.ignored:
+            note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
+        if table.repeated:
+            note(f"{table.repeated} repeated rows were left out.")
+        if not table.counted:
+            note(f"{settings.scores} does not count its rows: whether it is whole is not known.")
+        return shuffled(table, settings.scores, settings.seed)
+
+    def _shipped(self, columns: list[str] | None) -> Population[Any]:
+        settings, members = self.settings, facet(self.space, Listing)
+        scores = shipped_scores(self.space.name, _SHIPPED_FOR, settings.images)
+        if scores is None or members is None:
+            raise InvalidValueError(
+                "`--sample` or `--scores` must be given, since no such scores are shipped: "
+                "try --sample 256."
+            )
+        kind, equivalence = settings.population, facet(self.space, Equivalence)
+        if kind == "live" and equivalence is None:
+            raise InvalidValueError(
+                f"`population` must be all or networks for {self.space.name}, which does not tell "
+                f"live architectures, but got 'live'."
+            )
+        tests: dict[str, Callable[[Any], bool]] = {
+            "all": lambda _: True,
+            "networks": lambda arch: bool(self.space.representative(arch) == arch),
+        }
+        if equivalence is not None:
+            tests["live"] = equivalence.is_live
+        chosen = kind or ("all" if equivalence is None else "live")
+        archs = [arch for arch in members if tests[chosen](arch)]
+        return shipped_population(self.space, scores, archs, settings.seed, columns)
+
+    def _sample(
+        self,
+        truth: KnownAccuracies[Any],
+        *,
+        cache: ResultCache | None,
+        jobs: int,
+        report: Report | None,
+    ) -> Population[Any]:
+        assert self.settings.sample is not None
+        return scored_sample(
+            self._setup(truth.dataset),
+            self.proxies or ["all"],
+            self.settings.sample,
+            truth.accuracies,
+            second_seed=self.settings.second_seed,
+            cache=cache,
+            jobs=jobs,
+            report=report,
+        )
+
+
+def needed_proxies(names: Sequence[str]) -> list[str] | None:
+    """Replace ready-made scores by their proxies; None stands for all there are.
+
+    Raises:
+        UnknownNameError: there is no such proxy or score.
+    """
+    from hwnas.proxies import proxy_names
+
+    parts = {name: recipe.proxies for name, recipe in RECIPES.items()}
+    parts |= {name: model.proxies for name, model in MODEL_RECIPES.items()}
+    known = ["all", *proxy_names(), *parts]
+    for name in names:
+        if name.partition(":")[0] not in known:
+            raise unknown_name("proxy", name, known)
+    if "all" in names:
+        return None
+    # A learned ranking of graphs alone needs no proxy: then all there are do no harm.
+    return list(dict.fromkeys(p for n in names for p in parts.get(n, (n,)))) or None
+
+
+def _columns(names: Sequence[str] | None) -> list[str] | None:
+    from hwnas.proxies import make_proxies
+
+    return None if names is None else [proxy.name for proxy in make_proxies(names)]
+
+
+def _truth(settings: RankSettings, space: SearchSpace[Any]) -> Truth:
+    if settings.truth is not None:
+        if settings.split is not None or len(set(settings.datasets)) > 1:
+            raise InvalidValueError(
+                "`--split` and a second `--dataset` must not be given with --truth, but got both: "
+                "the file holds one kind of accuracy, of one data set."
+            )
+        return AccuracyFile.read(settings.truth, space)
+    known = facet(space, Truth)
+    if known is None:
+        raise InvalidValueError(
+            f"`--space` must have known accuracies, but {space.name} has no facet Truth: give "
+            f"--truth FILE.csv with the columns arch and accuracy, or see hwnas.spaces.facets."
+        )
+    return known
+
+
+def _remark(truth: KnownAccuracies[Any], rows: Sequence[Row]) -> str | None:
+    figures = facet(truth.space, RankFigures)
+    if figures is None or all(row.get("published_kendall") is None for row in rows):
+        return None
+    return figures.remark(truth.split)
+
+
+def _with_accuracy(
+    population: Population[Any], truth: KnownAccuracies[Any], note: Callable[[str], None]
+) -> Population[Any]:
+    """Leave out architectures of unknown accuracy.
+
+    Raises:
+        InvalidValueError: fewer than two are left.
+    """
+    rows = [i for i, arch in enumerate(population.archs) if str(arch) in truth.accuracies]
+    absent = len(population.archs) - len(rows)
+    if len(rows) < 2:
+        raise InvalidValueError(
+            f"`truth` must hold accuracies of at least two of the architectures that are ranked, "
+            f"but holds {len(rows)} of {len(population.archs)}."
+        )
+    if not absent:
+        return population
+    note(f"{absent} architectures without a known accuracy were left out.")
+    columns = {name: values[rows] for name, values in population.columns.items()}
+    return replace(population, archs=[population.archs[i] for i in rows], columns=columns)

@@ -1,0 +1,59 @@
+"""Accuracies of the user's own trained networks, from a table with two columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import DataFormatError
+from hwnas.tables.score_table import read_scores
+from hwnas.typing import SearchSpace
+
+COLUMN = "accuracy"
+
+
+@dataclass(frozen=True)
+class AccuracyFile:
+    """A `hwnas.spaces.facets.Truth` of one file, whatever the data set.
+
+    Attributes:
+        known: accuracy by the text of the exact architecture.
+        splits: the file's name, which stands for what it holds.
+    """
+
+    known: dict[str, float]
+    splits: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, space: SearchSpace[Any]) -> AccuracyFile:
+        """Read a ``.csv`` or ``.parquet`` file with the columns ``arch`` and ``accuracy``.
+
+        An architecture without a value is left out; larger accuracies are better, in any unit.
+
+        Raises:
+            InvalidValueError: the file cannot be read, or a column is absent.
+            DataFormatError: a value is no finite number, an architecture has two different ones, or
+                fewer than two architectures have one.
+            InvalidArchitectureError: an architecture is not one of the space; gives the row.
+        """
+        table = read_scores(path, space, [COLUMN])
+        values = table.columns[COLUMN]
+        known = {
+            str(arch): float(value)
+            for arch, value in zip(table.archs, values, strict=True)
+            if not np.isnan(value)
+        }
+        if len(known) < 2 or not np.isfinite(list(known.values())).all():
+            raise DataFormatError(
+                f"`{path}` must have finite accuracies of at least two architectures, but has "
+                f"{sum(np.isfinite(v) for v in known.values())}."
+            )
+        return cls(known, (path.name,))
+
+    def accuracies(self, dataset: str, split: str, folder: Path | None = None) -> dict[str, float]:
+        """Give what the file holds: it is for one data set and split, which it does not name."""
+        del dataset, split, folder
+        return self.known
