@@ -78,13 +78,17 @@ def test_scores_of_a_file(data: Path, table: Path, capsys: pytest.CaptureFixture
     assert {r["networks"] for r in found} == {len(keys)}
 
 
+def _constant(lines: list[str]) -> list[str]:
+    return [f"{line.split(',')[0]},k,,3,," for line in lines]
+
+
 def test_the_order_of_the_file_does_not_break_ties(
     data: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Sorted by accuracy, a constant score would be perfect if ties kept the order of the file.
     header, *lines = table.read_text().splitlines()
     lines.sort(key=lambda line: -int(line.split(",")[2]))
-    table.write_text("\n".join([header, *(f"{line.split(',')[0]},k,,3,," for line in lines)]))
+    table.write_text("".join(f"{row}\n" for row in (header, *_constant(lines))))
     arguments = ["--data", str(data), "--scores", str(table), "--json", "--proxy", "params"]
     assert run(*arguments, "--ndcg", "5") == 0
     (row,) = rows(capsys)
