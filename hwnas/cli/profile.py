@@ -74,6 +74,7 @@ def profile(
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
     _check_choice(arch, onnx_file, model, space)
     from hwnas.measure.measuring import measure
+    from hwnas.measure.resource_lock import hold
     from hwnas.meters import choose_meter
     from hwnas.networks.importing import parse_in_shape
     from hwnas.runtimes import make_runtime
@@ -90,7 +91,10 @@ def profile(
         assert arch is not None
         subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
     counts = _counts(subject)
-    measurement = measure(_network(subject), chosen, settings, meter=clock, max_seconds=max_seconds)
+    with hold(chosen.place(settings).resource):
+        measurement = measure(
+            _network(subject), chosen, settings, meter=clock, max_seconds=max_seconds
+        )
     if not measurement.converged:
         note(
             f"The 95 % interval of the median, {measurement.ci_low:.4g} to "

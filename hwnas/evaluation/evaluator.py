@@ -3,14 +3,15 @@
 Sources run from cheap to costly. Constraints are checked as soon as their values are known, and
 neither an infeasible architecture nor one whose cheaper value is missing reaches a costlier
 source. Every value is stored the moment it is finished, so an interrupted run loses only what was
-in progress.
+in progress. A measurement holds its resource, e.g. this host's CPU, so that no other one runs on it
+at the same time, in this or in another process.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal
 
@@ -21,6 +22,7 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ValueSource
+from hwnas.measure.resource_lock import hold
 from hwnas.tables.result import Result
 from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
 
@@ -237,8 +239,10 @@ def _plan(
 def _compute_one(
     source: ValueSource[Arch], key: Any, arch: Arch, columns: list[str]
 ) -> tuple[Any, dict[str, Result]]:
+    alone = hold(source.resource) if source.resource else nullcontext()
     try:
-        return key, source.compute(arch, columns)
+        with alone:
+            return key, source.compute(arch, columns)
     except HwnasError as error:
         return key, {column: Result(float("nan"), str(error)) for column in columns}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.proxies.identity import score_identity
+from hwnas.runtimes.base import THIS_CPU
 from hwnas.spaces.facets import Surrogates, facet
 from hwnas.spaces.networks import Networks
 from hwnas.tables.result import Result
@@ -57,7 +58,11 @@ class ValueSource(Protocol[Arch_contra]):
 
     @property
     def effort(self) -> Effort:
-        """When it runs; a `MEASURE` runs alone on the machine, others in worker processes."""
+        """When it runs; a `MEASURE` runs in this process, others in worker processes."""
+
+    @property
+    def resource(self) -> str | None:
+        """What only one process of this host may use at a time; None if there is nothing."""
 
     def cache_prefix(self, column: str) -> str | None:
         """Give what identifies a column beside the architecture; None if it is not cached."""
@@ -71,7 +76,11 @@ class ValueSource(Protocol[Arch_contra]):
 
 @runtime_checkable
 class MeasuredCost(Protocol):
-    """A cost that is measured on a device: `measure` gives the value with its spread."""
+    """A cost that is measured on a device: `measure` gives the value with its spread.
+
+    One whose device is not this host's CPU says so by an attribute `resource`, e.g. ``gpu0`` or
+    ``ssh:board``: measurements on one resource never run together.
+    """
 
     fingerprint: str
 
@@ -103,6 +112,7 @@ class ProxyValues(Generic[Arch]):
 
     label = "proxy scores"
     effort = Effort.SCORE
+    resource = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -206,6 +216,13 @@ class CostValues(Generic[Arch]):
         if isinstance(self.cost, MeasuredCost):
             return Effort.MEASURE
         return getattr(self.cost, "effort", Effort.LOOKUP)
+
+    @property
+    def resource(self) -> str | None:
+        """What a measurement needs for itself."""
+        if isinstance(self.cost, MeasuredCost):
+            return getattr(self.cost, "resource", THIS_CPU)
+        return None
 
     def cache_prefix(self, column: str) -> str | None:
         """Cache measurements under the device's fingerprint; look-ups are not worth it."""

@@ -41,6 +41,7 @@ class Toy:
 
     label = "toy"
     effort = Effort.LOOKUP
+    resource = None
     columns = ("gain", "cost")
 
     def cache_prefix(self, column: str) -> str | None:

@@ -14,7 +14,8 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.measure.measuring import measure
-from hwnas.runtimes.base import OnnxModel, RunSettings
+from hwnas.measure.resource_lock import hold
+from hwnas.runtimes.base import THIS_CPU, OnnxModel, RunSettings
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.seeding import derive_seed
 from hwnas.tables.result import Result
@@ -271,12 +272,13 @@ def _measure_networks(
         if known is None:
             if len(found) >= 2 and time.monotonic() - start > settings.max_seconds:
                 break
-            measured = measure(
-                OnnxModel(content),
-                OnnxRuntime(),
-                RunSettings(threads=settings.threads),
-                max_seconds=settings.network_seconds,
-            )
+            with hold(THIS_CPU):
+                measured = measure(
+                    OnnxModel(content),
+                    OnnxRuntime(),
+                    RunSettings(threads=settings.threads),
+                    max_seconds=settings.network_seconds,
+                )
             known = Result(measured.value)
             if cache is not None:
                 cache.put({key: known})

@@ -16,6 +16,8 @@ import onnx
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
+from hwnas.measure.resource_lock import hold
+from hwnas.runtimes.base import THIS_CPU
 from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
@@ -71,7 +73,8 @@ class KernelTimer:
 
     def _measure(self, pack: Sequence[Kernel]) -> list[Result]:
         try:
-            return [Result(float(latency)) for latency in self._profile(pack)]
+            with hold(THIS_CPU):
+                return [Result(float(latency)) for latency in self._profile(pack)]
         except InvalidValueError as error:
             if len(pack) == 1:
                 return [Result(float("nan"), str(error))]

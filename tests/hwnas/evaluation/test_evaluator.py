@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort
+from hwnas.measure.resource_lock import lock_file
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tables.result import Result
 from hwnas.typing import Constraint, Direction
@@ -32,6 +34,7 @@ class Counting:
 
     operation: str
     effort: Effort = Effort.SCORE
+    resource: str | None = None
     cached: bool = True
     calls: list[str] = field(default_factory=list, compare=False)
 
@@ -181,3 +184,30 @@ def test_bad_settings_are_refused() -> None:
         Evaluator(SPACE, [])
     with pytest.raises(InvalidValueError, match="jobs"):
         Evaluator(SPACE, [same], jobs=0)
+
+
+@dataclass(frozen=True)
+class Measuring(Counting):
+    """Tells whether its resource is held while it computes."""
+
+    effort: Effort = Effort.MEASURE
+    resource: str | None = "bench for test_evaluator"
+
+    def compute(self, arch: Cell, columns: Sequence[str]) -> dict[str, Result]:
+        with pytest.raises(Timeout):
+            FileLock(lock_file(str(self.resource))).acquire(timeout=0)
+        return super().compute(arch, columns)
+
+
+def test_a_measurement_holds_its_resource() -> None:
+    source = Measuring("nor_conv_3x3")
+    assert Evaluator(SPACE, [objective(source)])(CONVS).values == {"nor_conv_3x3": 6.0}
+    with FileLock(lock_file(str(source.resource))).acquire(timeout=0):
+        pass
+
+
+def test_a_measurement_that_fails_frees_its_resource() -> None:
+    source = Failing("nor_conv_3x3", Effort.MEASURE, resource="bench for test_evaluator")
+    assert Evaluator(SPACE, [objective(source)])(CONVS).status == "failed"
+    with FileLock(lock_file(str(source.resource))).acquire(timeout=0):
+        pass

@@ -1,0 +1,105 @@
+"""One measurement at a time on a resource."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hwnas.measure.resource_lock import hold, lock_file
+
+HOLDER = """
+import sys, time
+from hwnas.measure.resource_lock import hold
+
+with hold(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from hwnas.measure.resource_lock import hold
+
+marker, name = Path(sys.argv[1]), sys.argv[2]
+for _ in range(10):
+    with hold(name):
+        # Exclusive creation fails if another process is inside.
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        time.sleep(0.01)
+        marker.unlink()
+print("done")
+"""
+
+
+@pytest.fixture
+def resource(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert lock_file("x").parent == tmp_path
+    return "ssh:board one"
+
+
+def holder(resource: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, resource],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def waiting_for(resource: str) -> threading.Event:
+    """Hold the resource in a thread; the event is set when it does."""
+    got = threading.Event()
+
+    def wait() -> None:
+        with hold(resource):
+            got.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return got
+
+
+def test_another_process_waits_and_others_resources_are_free(resource: str) -> None:
+    process = holder(resource)
+    got = waiting_for(resource)
+    with hold("gpu0"):
+        assert not got.wait(0.3)
+    process.communicate("")
+    assert got.wait(60)
+
+
+def test_a_killed_holder_frees_it(resource: str) -> None:
+    process = holder(resource)
+    got = waiting_for(resource)
+    assert not got.wait(0.1)
+    process.kill()
+    assert got.wait(60)
+    process.communicate()
+
+
+def test_threads_of_one_process_wait_too(resource: str) -> None:
+    with hold(resource):
+        got = waiting_for(resource)
+        assert not got.wait(0.1)
+    assert got.wait(60)
+
+
+def test_many_workers_are_never_inside_together(resource: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "inside"), resource]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [worker.communicate()[0] for worker in workers] == ["done\n"] * 3
+
+
+def test_an_error_inside_frees_it(resource: str) -> None:
+    with pytest.raises(RuntimeError), hold(resource):
+        raise RuntimeError
+    start = time.monotonic()
+    with hold(resource):
+        assert time.monotonic() - start < 60
