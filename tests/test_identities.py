@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hwnas.costs.counters import METRICS, CounterCost
 from hwnas.costs.measured import RuntimeCost
 from hwnas.costs.published import MeasuredTable, PublishedCost
 from hwnas.evaluation.sources import CostValues, ProxyValues
+from hwnas.files.identity import identity_text
 from hwnas.files.predictor_file import FORMAT as PREDICTOR_FORMAT
 from hwnas.pareto.json_csv import FORMAT as FRONT_FORMAT
 from hwnas.pareto.json_csv import SCHEMA
@@ -67,16 +69,23 @@ def identities() -> dict[str, Any]:
         "devices": [str(device), repr(device), str(DeviceKey("cpu"))],
         "spaces": {name: _space(s) for name, s in SPACES.items()},
         "proxies": {
-            name: _prefixes(s)
+            name: _prefixes(s, ProxyValues.cache_prefix)
             for name, s in SPACES.items()
             if name in ("nasbench201", "mobilenetv3")
         },
-        "proxies with images": _prefixes(space, _zeros()),
+        "proxies with images": _prefixes(space, ProxyValues.cache_prefix, _zeros()),
+        "former proxies": {
+            name: _prefixes(s, _former)
+            for name, s in SPACES.items()
+            if name in ("nasbench201", "mobilenetv3")
+        },
+        "former proxies with images": _prefixes(space, _former, _zeros()),
         "costs": {
             "counts": [repr(CounterCost(space, metric)) for metric in METRICS],
             "count names": [CostValues(space, CounterCost(space, m)).name for m in METRICS],
             "published": [repr(published), CostValues(space, published).name],
-            "measured": [repr(measured), CostValues(space, measured).name],
+            "measured": [identity_text(cost=measured), CostValues(space, measured).name],
+            "former measured": repr(measured),
         },
         "recipes": {name: list(recipe.proxies) for name, recipe in RECIPES.items()},
         "shipped": {
@@ -104,10 +113,17 @@ def _space(space: Any) -> dict[str, Any]:
     }
 
 
-def _prefixes(space: Any, batch: Batch | None = None) -> dict[str, str]:
+def _former(source: ProxyValues[Any], column: str) -> str:
+    (prefix,) = source.former_prefixes(column)
+    return prefix
+
+
+def _prefixes(
+    space: Any, state: Callable[[ProxyValues[Any], str], str], batch: Batch | None = None
+) -> dict[str, str]:
     proxies = make_proxies([*proxy_names(), *VARIANTS])
     source = ProxyValues(space, tuple(proxies), get_task("cifar10"), 64, 0, batch)
-    return {name: source.cache_prefix(name) for name in source.columns}
+    return {name: state(source, name) for name in source.columns}
 
 
 def _shipped(images: str) -> dict[str, Any]:

@@ -73,8 +73,20 @@ class RuntimeCost(Generic[Arch]):
         object.__setattr__(self, "settings", explicit(self._runtime, self.settings))
         choose_meter(self.meter, self.metric, self._place)
 
+    def identity(self) -> dict[str, Any]:
+        """State what a value depends on beside the host; see `hwnas.files.identity`."""
+        return {
+            "space": self.space,
+            "task": self._networks.task.settings,
+            "runtime": self.runtime,
+            "metric": self.metric,
+            "settings": self.settings,
+            "meter": self.meter,
+            "max_seconds": self.max_seconds,
+        }
+
     def __repr__(self) -> str:
-        """State every setting, for cache keys; what hwnas 0.1 could measure, in its words."""
+        """State every setting; what the first caches hold is found by the words used there."""
         s = self.settings
         built = {"space": self.space, **self._networks.task.settings}
         network = ", ".join(f"{name}={value!r}" for name, value in built.items())

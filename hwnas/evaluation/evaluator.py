@@ -155,10 +155,10 @@ class Evaluator(Generic[Arch]):
         groups: dict[Any, list[Evaluation[Arch]]] = {}
         for evaluation in todo:
             groups.setdefault(evaluation.key if cached else evaluation.arch, []).append(evaluation)
-        known = self._cache.get(f"{prefixes[c]}|{key}" for key in groups if cached for c in columns)
+        known = self._known(source, prefixes, list(groups)) if cached else {}
         work: list[tuple[Any, Arch, list[str]]] = []
         for key, members in groups.items():
-            found = {c: known.get(f"{prefixes[c]}|{key}") for c in columns}
+            found = {c: known.get((c, key)) for c in columns}
             if cached:
                 found |= {c: source.precomputed(c, key) for c in columns if found[c] is None}
             self._share(members, {c: r for c, r in found.items() if r is not None})
@@ -174,6 +174,24 @@ class Evaluator(Generic[Arch]):
                 self._cache.put({f"{prefixes[c]}|{key}": r for c, r in results.items()})
             self._share(groups[key], results)
             self._report(source.label, finished, total)
+
+    def _known(
+        self, source: ValueSource[Arch], prefixes: Mapping[str, str | None], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Result]:
+        """Give what the cache holds by column and key, also under what columns were called once."""
+        former = getattr(source, "former_prefixes", None)
+        found: dict[tuple[str, str], Result] = {}
+        names = {c: [prefix, *(former(c) if former else ())] for c, prefix in prefixes.items()}
+        for round_ in range(max(map(len, names.values()))):
+            wanted = {
+                f"{texts[round_]}|{key}": (column, key)
+                for column, texts in names.items()
+                if round_ < len(texts)
+                for key in keys
+                if (column, key) not in found
+            }
+            found |= {wanted[text]: result for text, result in self._cache.get(wanted).items()}
+        return found
 
     def _share(self, members: list[Evaluation[Arch]], results: Mapping[str, Result]) -> None:
         for member in members:

@@ -7,14 +7,15 @@ network serves every proxy, so the proxies of a study are one source; every cost
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, runtime_checkable
 
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.proxies.identity import score_identity
+from hwnas.files.identity import identity_text
+from hwnas.proxies.identity import former_score_identity, score_identity
 from hwnas.runtimes.base import THIS_CPU
 from hwnas.spaces.facets import Surrogates, facet
 from hwnas.spaces.networks import Networks
@@ -46,7 +47,11 @@ class Effort(enum.IntEnum):
 
 
 class ValueSource(Protocol[Arch_contra]):
-    """Several named values of one architecture, computed together."""
+    """Several named values of one architecture, computed together.
+
+    A source whose columns caches once knew by other texts than `cache_prefix` gives these by a
+    method `former_prefixes(column)`, the latest first.
+    """
 
     @property
     def label(self) -> str:
@@ -121,15 +126,16 @@ class ProxyValues(Generic[Arch]):
 
     def cache_prefix(self, column: str) -> str:
         """State everything that the score depends on."""
+        return self._identity(score_identity, column)
+
+    def former_prefixes(self, column: str) -> Sequence[str]:
+        """Give the text of the time before schema 1."""
+        return (self._identity(former_score_identity, column),)
+
+    def _identity(self, state: Callable[..., str], column: str) -> str:
         proxy = next(p for p in self.proxies if p.name == column)
-        return score_identity(
-            proxy,
-            self.space,
-            self.task,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            batch=self.batch,
-        )
+        images = {"batch_size": self.batch_size, "batch": self.batch}
+        return state(proxy, self.space, self.task, seed=self.seed, **images)
 
     def precomputed(self, column: str, key: str) -> Result | None:
         """Look the score up in the tables that ship with the package."""
@@ -229,7 +235,14 @@ class CostValues(Generic[Arch]):
         del column
         if not isinstance(self.cost, MeasuredCost):
             return None
-        return f"cost|{self.cost!r}|{self.cost.fingerprint}"
+        return identity_text(cost=self.cost, host=self.cost.fingerprint)
+
+    def former_prefixes(self, column: str) -> Sequence[str]:
+        """Give the text of the time before schema 1."""
+        del column
+        if not isinstance(self.cost, MeasuredCost):
+            return ()
+        return (f"cost|{self.cost!r}|{self.cost.fingerprint}",)
 
     def precomputed(self, column: str, key: str) -> Result | None:
         """Give nothing: tables are sources of their own."""

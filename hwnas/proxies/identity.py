@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from hwnas import __version__
+from hwnas.files.identity import identity_text
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import Task
 from hwnas.typing import Proxy, SearchSpace
@@ -20,24 +21,52 @@ def score_identity(
     seed: int = 0,
     batch: Batch | None = None,
 ) -> str:
-    """State everything that a score of a space's network depends on.
+    """State everything that a score of a space's network depends on; see `hwnas.files.identity`.
 
     Args:
         proxy: the proxy.
         space: search space.
-        task: what the network is built for.
+        task: what the network is built for; its name does not matter.
         batch_size: images B of the synthetic batch.
         seed: user seed.
         batch: images of the user, or None for Gaussian ones.
     """
-    version = getattr(proxy, "version", __version__)
+    return identity_text(
+        proxy=proxy,
+        version=_version(proxy),
+        space=space,
+        task=task.settings,
+        data=_data(proxy, batch_size, batch),
+        seed=seed,
+    )
+
+
+def former_score_identity(
+    proxy: Proxy,
+    space: SearchSpace[Any],
+    task: Task,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+    batch: Batch | None = None,
+) -> str:
+    """Give the text that caches of hwnas before schema 1 know the same score by."""
+    data = _data(proxy, batch_size, batch)
+    return f"proxy|{proxy!r}|v{_version(proxy)}|{space!r}|{_text(task)}|{data}|seed={seed}"
+
+
+def _version(proxy: Proxy) -> Any:
+    return getattr(proxy, "version", __version__)
+
+
+def _data(proxy: Proxy, batch_size: int, batch: Batch | None) -> str:
+    """Name what the proxy sees."""
     # A proxy that sees Gaussian images of its own number is the same for every batch size, one
     # that sees none for every batch.
     own = getattr(proxy, "own_images", None)
     size = batch_size if own is None else own
     images = None if size == 0 else batch
-    data = f"gaussian B={size}" if images is None else _fingerprint(images)
-    return f"proxy|{proxy!r}|v{version}|{space!r}|{_text(task)}|{data}|seed={seed}"
+    return f"gaussian B={size}" if images is None else _fingerprint(images)
 
 
 def _text(task: Task) -> str:

@@ -252,7 +252,7 @@ def _shipped(space: SearchSpace[Any], name: str, task: Task) -> Mapping[str, flo
     if shipped is None or name not in shipped.columns:
         if re.split("[.:]", name)[0] not in proxy_names():
             raise unknown_name("extra", name, dict.fromkeys((*METRICS, *proxy_names())))
-    elif f"|{space!r}|" in shipped.about[name].identity:
+    elif shipped.about[name].is_of(space):
         return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
     raise DataNotFoundError(
         f"hwnas has no scores of {name} for {space!r} and {task.name}: score the networks with "

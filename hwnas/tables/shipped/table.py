@@ -6,6 +6,7 @@ proxy, and a header that says where each column comes from, see `hwnas.files.npz
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.files.identity import describe
 from hwnas.files.npz import NpzFormat, opened_npz, write_npz
 from hwnas.tables.result import Result
-from hwnas.typing import FloatArray
+from hwnas.typing import FloatArray, SearchSpace
 
 _FOLDER = Path(__file__).parent
 _FILE = NpzFormat("hwnas scores 1", "a table of shipped scores", "install hwnas again", (1,))
@@ -30,8 +32,8 @@ class ShippedColumn:
     """Where the scores of one proxy come from.
 
     Attributes:
-        identity: everything that a score depends on beside the architecture; equal to the cache
-            prefix of the source that would compute it.
+        identity: everything that a score depends on beside the architecture, as
+            `hwnas.proxies.identity.score_identity` states it.
         seconds: time a network on one thread, median.
         errors: reason of each missing score by row.
     """
@@ -39,6 +41,11 @@ class ShippedColumn:
     identity: str
     seconds: float
     errors: Mapping[str, Sequence[int]]
+
+    def is_of(self, space: SearchSpace[Any]) -> bool:
+        """Tell whether the scores are of networks of just this space, settings included."""
+        stated = json.loads(self.identity)
+        return isinstance(stated, dict) and stated.get("space") == describe(space)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -97,7 +98,10 @@ def test_cost_states_everything_and_is_a_measurement() -> None:
     source = CostValues(space, cost)
     assert source.effort is Effort.MEASURE
     assert cost.fingerprint == host_fingerprint()
-    assert source.cache_prefix("cpu_latency_ms") == f"cost|{cost!r}|{host_fingerprint()}"
+    assert source.former_prefixes("cpu_latency_ms") == (f"cost|{cost!r}|{host_fingerprint()}",)
+    stated = json.loads(source.cache_prefix("cpu_latency_ms") or "")
+    assert stated["host"] == host_fingerprint()
+    assert stated["cost"]["runtime"] == "onnxruntime"
 
 
 def test_torch_is_never_taken_for_onnx_runtime() -> None:

@@ -94,6 +94,24 @@ def test_what_is_cached_is_not_computed_again(tmp_path: Path) -> None:
             assert [e.values["nor_conv_3x3"] for e in found] == [6.0, 0.0]
 
 
+@dataclass(frozen=True)
+class Renamed(Counting):
+    def former_prefixes(self, column: str) -> Sequence[str]:
+        return (f"newer {column}", f"older {column}")
+
+
+def test_what_earlier_versions_cached_is_found(tmp_path: Path) -> None:
+    with ResultCache(tmp_path / "c.sqlite") as cache:
+        keys = [SPACE.canonical_key(cell) for cell in (CONVS, POOLS)]
+        cache.put({f"older nor_conv_3x3|{keys[0]}": Result(60.0)})
+        cache.put({f"newer nor_conv_3x3|{keys[0]}": Result(61.0)})
+        cache.put({f"older nor_conv_3x3|{keys[1]}": Result(62.0)})
+        source = Renamed("nor_conv_3x3")
+        found = Evaluator(SPACE, [objective(source)], cache=cache).evaluate([CONVS, POOLS, SKIPS])
+    assert [e.values["nor_conv_3x3"] for e in found] == [61.0, 62.0, 0.0]
+    assert len(source.calls) == 1
+
+
 def test_infeasible_architectures_never_reach_a_costlier_source() -> None:
     cheap = Counting("avg_pool_3x3", Effort.LOOKUP, cached=False)
     costly = Counting("skip_connect", Effort.MEASURE)
