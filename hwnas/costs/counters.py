@@ -19,6 +19,7 @@ from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.networks.layers import weight_layers
 from hwnas.networks.operations import trace_operations
 from hwnas.networks.peak_memory import peak_memory_bytes
+from hwnas.networks.plain import plain_network
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
@@ -44,7 +45,8 @@ class Counts:
     """What one inference of one image takes.
 
     Attributes:
-        params: elements of all parameters; one that several modules share counts once.
+        params: elements of all parameters; one that several modules share counts once. A weight
+            that is computed from others, e.g. by weight norm, counts itself, and they do not.
         macs: multiply-accumulates by the formulas of `hwnas.networks.macs`; biases, norms,
             activations, pools and sums count 0. None if an operator has no formula.
         peak_memory: bytes of activations alive at once in float32, weights excluded; defined by
@@ -81,6 +83,7 @@ def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts
     Raises:
         InvalidValueError: the network does not run on such an image.
     """
+    model = plain_network(model)
     trace = trace_operations(model, in_shape, (1, batch))
     return Counts(
         params=sum(parameter.numel() for parameter in model.parameters()),

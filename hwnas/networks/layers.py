@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from hwnas.errors import ProxyError
+
 WeightLayer = _ConvNd | nn.Linear
 
 
@@ -45,10 +47,30 @@ def standard_normal_weights_(model: nn.Module, seed: int) -> None:
     _initialise(model, lambda w: nn.init.normal_(w, generator=generator))
 
 
+def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Give the weights of `weight_layers` by the layers' names.
+
+    Raises:
+        ProxyError: a layer computes its weight, so that it can neither be set nor be differentiated
+            by; `plain_network` knows PyTorch's ways to compute weights.
+    """
+    weights: dict[str, nn.Parameter] = {}
+    for name, layer in weight_layers(model).items():
+        weight = layer._parameters.get("weight")
+        if weight is None:
+            raise ProxyError(
+                f"Each layer's `weight` must be a parameter, but {name!r} computes it in a way of "
+                "its own: use `torch.nn.utils.parametrize`."
+            )
+        weights[name] = weight
+    return weights
+
+
 @torch.no_grad()
 def _initialise(model: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    for layer in weight_layers(model).values():
-        draw(layer.weight)
+    weights = layer_weights(model)
+    for name, layer in weight_layers(model).items():
+        draw(weights[name])
         if layer.bias is not None:
             layer.bias.zero_()
     for norm in batch_norms(model).values():

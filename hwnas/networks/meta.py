@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.dispatch_mode import EagerDispatchMode
+from hwnas.networks.plain import plain_network
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 """Called with (ATen operator, positional arguments, keyword arguments, result)."""
@@ -22,7 +23,7 @@ _memo: dict[tuple[Any, ...], Any] = {}
 
 
 def meta_copy(model: nn.Module) -> tuple[nn.Module, list[Tensor]]:
-    """Copy a network's structure in evaluation mode, with `meta` tensors for all of its tensors.
+    """Copy a plain network's structure in evaluation mode, with `meta` tensors for all tensors.
 
     Floating-point tensors become float32, whatever they were. No weight is copied, and `model` is
     left as it is.
@@ -30,7 +31,7 @@ def meta_copy(model: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     Returns:
         The copy, and its parameters, buffers and tensor attributes.
     """
-    twin = copy_model(model, _without_data).eval().requires_grad_(False)
+    twin = copy_model(plain_network(model), _without_data).eval().requires_grad_(False)
     tensors = {id(t): t for module in twin.modules() for t in own_tensors(module)}
     return twin, list(tensors.values())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,8 @@ from hwnas.errors import InvalidValueError
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.macs import macs_of
 from hwnas.networks.meta import MetaShapes, meta_copy
+from hwnas.networks.plain import plain_network, to_float32
+from hwnas.networks.settings import default_settings
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ class OperationTrace:
 
 
 def trace_operations(
-    model: nn.Module, in_shape: tuple[int, ...], batches: Sequence[int] = (1,)
+    model: nn.Module,
+    in_shape: tuple[int, ...],
+    batches: Sequence[int] = (1,),
+    draw: Callable[[tuple[int, ...]], Tensor] | None = None,
 ) -> OperationTrace:
     """Record what a forward pass in evaluation mode executes.
 
@@ -82,6 +87,7 @@ def trace_operations(
         model: any network with one image tensor as its input; it is left as it is.
         in_shape: shape of one image, without the batch.
         batches: numbers of images to try, until the network accepts one.
+        draw: gives inputs of a shape with the batch, where they are no images.
 
     Returns:
         The trace. Parts of the network that the pass does not reach are not in it.
@@ -89,11 +95,13 @@ def trace_operations(
     Raises:
         InvalidValueError: the network does not accept such an input.
     """
+    model = plain_network(model)
     reason: Exception | None = None
     for trace in (_trace_meta, _trace_real):
         for batch in batches:
             try:
-                return trace(model, (batch, *in_shape))
+                with default_settings():
+                    return trace(model, (draw or _gaussian)((batch, *in_shape)))
             except Exception as error:  # whatever the user's network raises
                 # That of a real pass of one image says most.
                 if reason is None or (trace is _trace_real and batch == batches[0]):
@@ -104,23 +112,22 @@ def trace_operations(
     ) from reason
 
 
-def _trace_meta(model: nn.Module, shape: tuple[int, ...]) -> OperationTrace:
+def _gaussian(shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _trace_meta(model: nn.Module, inputs: Tensor) -> OperationTrace:
     twin, weights = meta_copy(model)
     with torch.device("meta"):
-        return _trace(twin, weights, torch.empty(shape))
+        return _trace(twin, weights, inputs.to("meta"))
 
 
-def _trace_real(model: nn.Module, shape: tuple[int, ...]) -> OperationTrace:
-    def convert(tensor: Tensor) -> Tensor:
-        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-        return tensor.to("cpu", dtype, copy=True)
-
-    twin = copy_model(model, convert).eval().requires_grad_(False)
+def _trace_real(model: nn.Module, inputs: Tensor) -> OperationTrace:
+    twin = copy_model(model, to_float32).eval().requires_grad_(False)
     weights = [tensor for module in twin.modules() for tensor in own_tensors(module)]
-    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]), _unfused():
         torch.default_generator.manual_seed(0)
-        return _trace(twin, weights, images)
+        return _trace(twin, weights, inputs)
 
 
 def _trace(twin: nn.Module, weights: Sequence[Tensor], images: Tensor) -> OperationTrace:

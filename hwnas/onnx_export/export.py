@@ -7,7 +7,6 @@ That a model computes what its network does is proven where both can be run:
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import os
@@ -21,6 +20,9 @@ from torch import nn
 from hwnas import __version__
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import write_bytes
+from hwnas.networks.copying import copy_model
+from hwnas.networks.plain import plain_network, to_float32
+from hwnas.networks.settings import default_settings
 from hwnas.onnx_export.from_fx import write_directly
 from hwnas.onnx_export.graph_writer import OPSET, UnsupportedError
 
@@ -41,7 +43,8 @@ def export_onnx(
     Networks of usual convolutional operations are written directly, in milliseconds. A network
     with any other operation goes through `torch.onnx.export`, which takes seconds. The model's
     metadata entry ``hwnas.exporter`` says which way was taken. Identities, such as skips, and what
-    the output does not depend on leave no node.
+    the output does not depend on leave no node. Weights that are computed are written as the
+    values that they have, and a wrapper around the network is left out (`plain_network`).
 
     Args:
         model: the network, with one image tensor as its input and one tensor as its output. It is
@@ -60,11 +63,13 @@ def export_onnx(
     """
     if batch < 1:
         raise InvalidValueError(f"`batch` must be at least 1, but got {batch}.")
-    try:
-        proto, exporter = write_directly(model, in_shape, batch, dynamic_batch), "direct"
-    except UnsupportedError as reason:
-        _LOG.info("%s goes through torch.onnx.export: %s", type(model).__name__, reason)
-        proto, exporter = _export_by_torch(model, in_shape, batch, dynamic_batch), "torch.onnx"
+    with default_settings():
+        model = plain_network(model)
+        try:
+            proto, exporter = write_directly(model, in_shape, batch, dynamic_batch), "direct"
+        except UnsupportedError as reason:
+            _LOG.info("%s goes through torch.onnx.export: %s", type(model).__name__, reason)
+            proto, exporter = _export_by_torch(model, in_shape, batch, dynamic_batch), "torch.onnx"
     proto.producer_name, proto.producer_version = "hwnas", __version__
     onnx.helper.set_model_props(proto, {EXPORTER_KEY: exporter})
     onnx.checker.check_model(proto, full_check=True)
@@ -76,7 +81,7 @@ def export_onnx(
 def _export_by_torch(
     model: nn.Module, in_shape: tuple[int, ...], batch: int, dynamic_batch: bool
 ) -> onnx.ModelProto:
-    twin = copy.deepcopy(model).float().cpu().eval()
+    twin = copy_model(model, to_float32).eval()
     # A batch of one would be taken for a constant.
     images = torch.zeros((2 if dynamic_batch else batch, *in_shape))
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None

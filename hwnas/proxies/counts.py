@@ -11,6 +11,7 @@ from hwnas.networks.layers import weight_layers
 from hwnas.networks.operations import trace_operations
 from hwnas.proxies.engine.signals import OwnSignal
 from hwnas.proxies.engine.subject import Subject
+from hwnas.tasks.batch import draw_inputs
 from hwnas.typing import Direction, Signal, Signals
 
 
@@ -22,7 +23,7 @@ class ParameterShapes(OwnSignal[tuple[tuple[int, ...], ...]]):
 
     def measure(self, subject: Subject) -> tuple[tuple[int, ...], ...]:
         """List them in the order of `named_parameters`."""
-        return tuple(tuple(parameter.shape) for parameter in subject.model.parameters())
+        return tuple(tuple(parameter.shape) for parameter in subject.plain.parameters())
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class WeightLayerNames(OwnSignal[tuple[str, ...]]):
 
     def measure(self, subject: Subject) -> tuple[str, ...]:
         """List them in the order in which they were defined."""
-        return tuple(weight_layers(subject.model))
+        return tuple(weight_layers(subject.plain))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,13 @@ class FlopCount(OwnSignal[int]):
             ProxyError: the network has an operator without a formula.
         """
         images = subject.batch_size if subject.batch is None else len(subject.batch)
-        trace = trace_operations(subject.model, subject.in_shape, (1, images))
+        spec, generator = subject.spec, subject.generator("flops")
+        trace = trace_operations(
+            subject.plain,
+            spec.shape,
+            (1, images),
+            lambda shape: draw_inputs(spec, shape[0], generator),
+        )
         if trace.macs is None:
             raise ProxyError(
                 f"There must be a formula for every operator, but there is none for "
@@ -59,6 +66,8 @@ class FlopCount(OwnSignal[int]):
 @dataclass(frozen=True)
 class Params:
     """Number of parameters, trainable or not; a shared tensor counts once. Larger is better.
+
+    A weight that is computed from others, e.g. by weight norm, counts itself, and they do not.
 
     It needs no pass. Buffers, e.g. running statistics, do not count.
     """

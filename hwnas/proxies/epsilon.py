@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.copying import copy_model
+from hwnas.networks.settings import default_settings
 from hwnas.proxies.derivatives.equal_channels import EqualChannels
 from hwnas.proxies.engine.signals import OwnSignal, Setting
 from hwnas.proxies.engine.subject import Subject
@@ -54,7 +55,7 @@ class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
         outputs = []
         for weight in self.weights:
             torch.default_generator.set_state(state)  # equal dropout in all passes
-            outputs.append(_logits(subject.model, weight, images).flatten().double())
+            outputs.append(_logits(subject.plain, weight, images).flatten().double())
         return tuple(outputs)
 
     def _images(self, subject: Subject) -> Tensor:
@@ -226,10 +227,11 @@ def choose_weights(
     """
     weights = tuple(sorted(candidates))
     outputs = ConstantWeightOutputs(weights, "ramp", _RAMP, double=not published)
-    suited = [
-        [_separates(logits) for logits in outputs.measure(Subject(network, in_shape))]
-        for network in networks
-    ]
+    with default_settings():
+        suited = [
+            [_separates(logits) for logits in outputs.measure(Subject(network, in_shape))]
+            for network in networks
+        ]
     informative = [row for row in suited if any(row)]
     kept = [w for i, w in enumerate(weights) if informative and all(r[i] for r in informative)]
     if len(kept) < 2:

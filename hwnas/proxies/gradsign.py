@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import weight_layers
+from hwnas.networks.layers import layer_weights
 from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
 from hwnas.proxies.engine.signals import OwnSignal
@@ -29,7 +29,7 @@ class SignSums(OwnSignal[tuple[float, int]]):
     def measure(self, subject: Subject) -> tuple[float, int]:
         """Take the signs of `image_gradients`, layer by layer."""
         network = subject.network(AS_BUILT)
-        weights = [layer.weight for layer in weight_layers(network).values()]
+        weights = list(layer_weights(network).values())
         if not weights:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         images, labels = subject.input(AS_BUILT)

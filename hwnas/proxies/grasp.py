@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hwnas.networks.layers import weight_layers
+from hwnas.networks.layers import layer_weights
 from hwnas.proxies.derivatives.loss_gradients import LossGradients
 from hwnas.proxies.derivatives.second_derivatives import FastSecondDerivatives, scale_free_weights
 from hwnas.proxies.engine.signals import OwnSignal
@@ -34,8 +35,9 @@ class HessianGradient(OwnSignal[float]):
         request = LossGradients()
         gradients = [g.double() for g in request.measure(subject).gradients.values()]
         network = subject.network(request.setting)
-        weights = [layer.weight.requires_grad_() for layer in weight_layers(network).values()]
-        with FastSecondDerivatives():
+        weights = [w.requires_grad_() for w in layer_weights(network).values()]
+        # PyTorch's fused attention has no second derivative.
+        with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):
             loss = request.loss(subject, network, request.input(subject))
         free = scale_free_weights(loss)
         rest = _hessian_product(loss, weights, [w for w in weights if w not in free])

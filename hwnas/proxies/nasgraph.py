@@ -42,7 +42,7 @@ class ChannelDegrees(OwnSignal[Degrees]):
 
     def measure(self, subject: Subject) -> Degrees:
         """Trace the network once."""
-        degrees = channel_graph(subject.model, subject.in_shape, subject.generator("nasgraph"))
+        degrees = channel_graph(subject.plain, subject.in_shape, subject.generator("nasgraph"))
         if not len(degrees.incoming):
             raise ProxyError("The channel graph of the network has no edges.")
         return degrees

@@ -38,7 +38,7 @@ class DenseCells(OwnSignal[tuple[DenseCell, ...]]):
 
     def measure(self, subject: Subject) -> tuple[DenseCell, ...]:
         """Trace the network once."""
-        blocks = trace_blocks(subject.model, subject.in_shape, subject.generator("unused"))
+        blocks = trace_blocks(subject.plain, subject.in_shape, subject.generator("unused"))
         if any(block.terms > 1 for block in blocks):
             raise ProxyError(
                 "NN-Mass is defined for networks whose layers are joined by concatenation, but "
@@ -142,7 +142,7 @@ class ResidualUnits(OwnSignal[tuple[ResidualUnit, ...]]):
     def measure(self, subject: Subject) -> tuple[ResidualUnit, ...]:
         """Trace the network once."""
         trace = _UnitTrace()
-        twin, _ = meta_copy(subject.model)
+        twin, _ = meta_copy(subject.plain)
         images = torch.empty((1, *subject.in_shape), device="meta")
         with torch.no_grad(), torch.device("meta"), MetaShapes(trace.observe):
             twin(images)

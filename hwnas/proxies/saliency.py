@@ -144,7 +144,7 @@ class WeightNorms(OwnSignal[tuple[float, ...]]):
 
     def measure(self, subject: Subject) -> tuple[float, ...]:
         """Compute them in float64."""
-        weights = [layer.weight.detach() for layer in weight_layers(subject.model).values()]
+        weights = [layer.weight.detach() for layer in weight_layers(subject.plain).values()]
         return tuple(float(weight.double().norm()) for weight in weights)
 
 

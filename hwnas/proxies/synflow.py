@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import weight_layers
+from hwnas.networks.layers import layer_weights
 from hwnas.proxies.engine.signals import Init, OwnSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
@@ -36,10 +36,10 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.abs_()
-        layers = weight_layers(network)
+        layers = layer_weights(network)
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
-        weights = [layer.weight.requires_grad_() for layer in layers.values()]
+        weights = [weight.requires_grad_() for weight in layers.values()]
         image = torch.ones(1, *subject.real_shape, dtype=torch.float64)
         with _WithoutBatchNorm():
             response = network(image).sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,9 @@ import numpy as np
 import torch
 
 from hwnas.errors import InvalidValueError
+from hwnas.networks.copying import copy_model
+from hwnas.networks.plain import plain_network, to_float32
+from hwnas.networks.settings import default_settings
 from hwnas.runtimes.base import Array, Executable, OnnxModel, RunSettings
 from hwnas.runtimes.onnx_facts import has_free_batch
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
@@ -31,8 +33,9 @@ def torch_outputs(module: nn.Module, inputs: Sequence[Array]) -> list[Array]:
     Raises:
         InvalidValueError: the network does not run on such inputs.
     """
-    twin = copy.deepcopy(module).float().cpu().eval()
-    return forward(twin, *(torch.from_numpy(array) for array in inputs))
+    with default_settings():
+        twin = copy_model(plain_network(module), to_float32).eval()
+        return forward(twin, *(torch.from_numpy(array) for array in inputs))
 
 
 def relative_error(executable: Executable, module: nn.Module) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import WeightLayer, weight_layers
+from hwnas.networks.layers import WeightLayer, layer_weights, weight_layers
 from hwnas.proxies.derivatives.positions import position_rows, sum_positions
 from hwnas.proxies.engine.signals import OwnSignal, Setting
 from hwnas.proxies.engine.subject import Subject
@@ -97,7 +97,7 @@ class LossGradients(OwnSignal[LossPass]):
 
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:
         network = subject.network(self.setting).requires_grad_()
-        layers = weight_layers(network)
+        layers, weights = weight_layers(network), layer_weights(network)
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         batch = images.input(subject)
@@ -111,8 +111,8 @@ class LossGradients(OwnSignal[LossPass]):
         gradients = torch.autograd.grad(mean, parameters, materialize_grads=True)
         of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
         return LossPass(
-            {name: layer.weight.detach() for name, layer in layers.items()},
-            {name: of_parameter[id(layer.weight)] for name, layer in layers.items()},
+            {name: weight.detach() for name, weight in weights.items()},
+            {name: of_parameter[id(weight)] for name, weight in weights.items()},
             float(torch.stack([g.double().square().sum() for g in gradients]).sum().sqrt()),
             products,
         )

@@ -53,7 +53,8 @@ class BlockTransfers(PassSignal[tuple[BlockTransfer, ...]]):
 
     def collector(self, subject: Subject) -> Collector[tuple[BlockTransfer, ...]]:
         """Take one backward pass through each block on its own."""
-        return _TransferCollector(_blocks(subject), subject.generator("random signs"))
+        signs = subject.generator("random signs")
+        return _TransferCollector(_blocks(subject), subject.inside, signs)
 
 
 class _CovarianceCollector(Collector[tuple[Tensor, ...]]):
@@ -82,20 +83,28 @@ class _CovarianceCollector(Collector[tuple[Tensor, ...]]):
 
 
 class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
-    def __init__(self, blocks: Sequence[str], generator: torch.Generator) -> None:
+    def __init__(self, blocks: Sequence[str], inside: str, generator: torch.Generator) -> None:
         self.blocks = blocks
+        self.inside = inside
         self.generator = generator
+        self.images: set[Tensor] = set()
         self.inputs: dict[nn.Module, Tensor] = {}
         self.ends: list[tuple[Tensor, Tensor]] = []
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
-        def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(
-                self.enter(module, a, images) if isinstance(a, Tensor) else a for a in args
-            )
+        self.images = {images}
 
-        handles = [network.get_submodule(n).register_forward_pre_hook(before) for n in self.blocks]
+        def start(module: nn.Module, args: tuple[Any, ...]) -> None:
+            del module
+            self.images.update(a for a in args if isinstance(a, Tensor))
+
+        def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(self.enter(module, a) if isinstance(a, Tensor) else a for a in args)
+
+        inside = network.get_submodule(self.inside)
+        handles = [inside.register_forward_pre_hook(start)]
+        handles += [network.get_submodule(n).register_forward_pre_hook(before) for n in self.blocks]
         with _forward_hooks(network, self.blocks, self.leave):
             try:
                 yield
@@ -103,10 +112,15 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
                 for handle in handles:
                     handle.remove()
 
-    def enter(self, module: nn.Module, inputs: Tensor, images: Tensor) -> Tensor:
+    def enter(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Note a block's input; the block gets a copy, which it may change in place."""
-        if inputs is images:
+        if inputs in self.images:
             return inputs
+        if not torch.is_grad_enabled():
+            raise ProxyError(
+                "Each block must run with gradients, but one runs without, e.g. in a function that "
+                "runs it again in the backward pass."
+            )
         with self.timed():
             if not inputs.requires_grad:
                 inputs = inputs.detach().requires_grad_()

@@ -18,7 +18,9 @@ def feature_blocks(model: nn.Module, maps: Sequence[str]) -> list[str]:
     with children. What is then left with children is a block if it ran on one (B, C, H, W) tensor
     and gave one, and either holds a convolution, or holds no weight matrix and is not sequential
     (a cell of skips and pools; but not a batch norm followed by a ReLU). A single block is opened
-    in turn. Where there are fewer than two, the 2-D convolutions are the blocks.
+    in turn, and so is, before that, a module around all convolutions that gave no map: the network
+    inside of one that chooses its logits or prepares its images. Where there are fewer than two,
+    the 2-D convolutions are the blocks.
 
     Args:
         model: the network.
@@ -27,7 +29,8 @@ def feature_blocks(model: nn.Module, maps: Sequence[str]) -> list[str]:
     Returns:
         Names of modules of `model`; empty where nothing computes feature maps.
     """
-    found = _ran(_inside(model, ""), maps)
+    name = network_inside(model, maps)
+    found = _ran(_inside(model.get_submodule(name), f"{name}." if name else ""), maps)
     while len(found) == 1:
         found = _ran(_inside(model.get_submodule(found[0]), f"{found[0]}."), maps)
     convolutions = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)}
@@ -66,6 +69,23 @@ def record_maps(model: nn.Module) -> Iterator[list[str]]:
         result.extend(names)
         for handle in handles:
             handle.remove()
+
+
+def network_inside(model: nn.Module, maps: Sequence[str], name: str = "") -> str:
+    """Give the name of the innermost module around all convolutions that gave no map.
+
+    It is empty for the model itself; otherwise what is around it chooses its logits or prepares
+    its images.
+    """
+    around = [
+        (f"{name}.{child_name}" if name else child_name, child)
+        for child_name, child in model.named_children()
+        if any(isinstance(m, nn.Conv2d) for m in child.modules())
+    ]
+    if len(around) != 1 or around[0][0] in maps or not list(around[0][1].children()):
+        return name
+    inside, child = around[0]
+    return network_inside(child, maps, inside)
 
 
 def _is_map(output: object) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.networks.settings import default_settings
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
@@ -50,8 +51,10 @@ def score_network(
 ) -> dict[str, ProxyScore]:
     """Score one network.
 
-    A score depends neither on the other proxies nor on their order. The network is left as it was:
-    weights, buffers, hooks, mode and the global random state.
+    A score depends neither on the other proxies nor on their order, nor on PyTorch's settings
+    (`default_settings`). The network is left as it was: weights, buffers, hooks, mode and the
+    global random state. It counts as its plain form (`plain_network`): weights that are computed
+    are those of an equal network that has them as parameters, and a wrapper around it is left out.
 
     Args:
         model: any network that maps one tensor to one of the outputs of `hwnas.tasks.task`.
@@ -81,17 +84,13 @@ def score_network(
 
 @contextmanager
 def _isolated(threads: int) -> Iterator[None]:
-    """Keep random state, thread number and gradient mode of the caller as they are."""
+    """Keep random state, thread number and settings of the caller apart from the passes."""
     if threads < 1:
         raise InvalidValueError(f"`threads` must be at least 1, but got {threads}.")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-        ):
+        with torch.random.fork_rng(devices=[]), default_settings():
             yield
     finally:
         torch.set_num_threads(before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,32 +14,24 @@ from torch import Tensor, nn
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.copying import copy_model
 from hwnas.networks.layers import kaiming_weights_
-from hwnas.proxies.engine.blocks import feature_blocks, record_maps
+from hwnas.networks.plain import plain_network
+from hwnas.proxies.engine.blocks import feature_blocks, network_inside
+from hwnas.proxies.engine.probe import Probe, keep_norms_contiguous, probe_network
 from hwnas.proxies.engine.signals import Init, Setting
 from hwnas.seeding import derive_seed
 from hwnas.tasks.batch import Batch, draw_batch, draw_inputs
-from hwnas.tasks.outputs import check_labels, draw_labels, read_output
+from hwnas.tasks.outputs import check_labels, draw_labels
 from hwnas.tasks.task import Logits, Output, Task, TensorSpec
 from hwnas.typing import InShape, T
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """What one run tells: the output, the layout that the network accepts, its feature maps."""
-
-    output: Output
-    label_shape: tuple[int, ...]
-    layout: torch.memory_format
-    maps: list[str]
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A network with its input, from which every pass starts afresh.
 
-    The network itself is never run or changed: passes run on float32 copies on the CPU, in the
-    `channels_last` layout unless the network cannot work in it (e.g. flattens by `view`) or PyTorch
-    would crash in it.
+    The network itself is never run or changed: passes run on float32 copies of its plain form
+    (`plain_network`) on the CPU, in the `channels_last` layout unless the network cannot work in it
+    (e.g. flattens by `view`); normalisations other than batch norms get contiguous inputs.
 
     Attributes:
         model: the user's network.
@@ -118,7 +111,10 @@ class Subject:
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
         prototype = self.once(("prototype", setting.init), lambda: self._prototype(setting.init))
-        return copy_model(prototype, torch.clone).train(setting.mode == "train")
+        network = copy_model(prototype, torch.clone).train(setting.mode == "train")
+        if self._probe.norms:
+            keep_norms_contiguous(network)
+        return network
 
     def _prototype(self, init: Init) -> nn.Module:
         """Give what passes run on copies of."""
@@ -190,42 +186,42 @@ class Subject:
     @cached_property
     def blocks(self) -> list[str]:
         """Names of the network's blocks in the order in which they run; see `feature_blocks`."""
-        return feature_blocks(self.model, self._probe.maps)
+        return feature_blocks(self.plain, self._probe.maps)
+
+    @cached_property
+    def inside(self) -> str:
+        """Name of the network inside of the wrappers around it; see `network_inside`."""
+        return network_inside(self.plain, self._probe.maps)
 
     @property
     def _layout(self) -> torch.memory_format:
         return self._probe.layout
 
     @cached_property
-    def _probe(self) -> _Probe:
-        """Run two images once."""
-        error: Exception | None = None
-        for layout in _layouts(self.model, self.spec):
-            network = self._copy(layout).eval()
-            inputs = draw_inputs(self.spec, 2, self.generator("probe"))
-            try:
-                with torch.no_grad(), record_maps(network) as maps:
-                    answer = network(inputs.contiguous(memory_format=layout))
-            except Exception as failure:  # whatever the user's network raises
-                error = error or failure
-                continue
-            wanted = self.task.output if isinstance(self.task, Task) else None
-            return _Probe(*read_output(answer, 2, self.spec, wanted), layout, maps)
-        raise ProxyError(
-            f"`model` must accept {_NAMES[self.spec.kind]} of shape (B, "
-            f"{', '.join(map(str, self.spec.shape))}), but raised {type(error).__name__}: {error}"
-        ) from error
+    def _probe(self) -> Probe:
+        wanted = self.task.output if isinstance(self.task, Task) else None
+        return probe_network(
+            self.plain,
+            self._copy,
+            self.spec,
+            lambda: draw_inputs(self.spec, 2, self.generator("probe")),
+            wanted,
+        )
+
+    @cached_property
+    def plain(self) -> nn.Module:
+        """The network with plain weights, see `plain_network`: its structure. It is not run."""
+        with _copying():
+            return plain_network(self.model)
 
     def _copy(self, layout: torch.memory_format) -> nn.Module:
         def convert(tensor: Tensor) -> Tensor:
             dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-            kept = layout if tensor.ndim == 4 else torch.preserve_format
+            kept = layout if tensor.ndim == 4 else torch.contiguous_format
             return tensor.to("cpu", dtype, copy=True, memory_format=kept)
 
-        try:
-            return copy_model(self.model, convert).requires_grad_(False)
-        except RuntimeError as error:
-            raise ProxyError(f"`model` must be copyable, but raised {error}") from error
+        with _copying():
+            return copy_model(self.plain, convert).requires_grad_(False)
 
     def _drawn(self, setting: Setting, part: int) -> Batch:
         size = setting.batch_size or self.batch_size
@@ -244,25 +240,15 @@ class Subject:
         return self.batch.part(part * size, (part + 1) * size)
 
 
-_NAMES = {"image": "images", "tokens": "tokens", "signal": "signals"}
-
-
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else torch.int64)
 
 
-def _layouts(model: nn.Module, spec: TensorSpec) -> list[torch.memory_format]:
-    """Give the layouts to try, the fast one first.
-
-    In `channels_last`, oneDNN's weight gradient of a strided 1x1 convolution writes out of bounds
-    if there are fewer input channels than its block has, 8 or 16: wrong numbers or a crash
-    (https://github.com/uxlfoundation/oneDNN/issues/6035).
-    """
-    unsafe = spec.kind != "image" or any(
-        isinstance(m, nn.Conv2d)
-        and m.kernel_size == (1, 1)
-        and m.stride != (1, 1)
-        and m.in_channels // m.groups < 16
-        for m in model.modules()
-    )
-    return [torch.contiguous_format] if unsafe else [torch.channels_last, torch.contiguous_format]
+@contextmanager
+def _copying() -> Iterator[None]:
+    try:
+        yield
+    except ProxyError:
+        raise
+    except Exception as error:  # whatever the network's own members raise
+        raise ProxyError(f"`model` must be copyable, but raised {error}") from error

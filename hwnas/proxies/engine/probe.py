@@ -1,0 +1,185 @@
+"""The first run of a network: what it returns, and how it has to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.overrides import TorchFunctionMode
+
+from hwnas.errors import ProxyError
+from hwnas.networks.dispatch_mode import EagerDispatchMode
+from hwnas.proxies.engine.blocks import record_maps
+from hwnas.tasks.outputs import read_output
+from hwnas.tasks.task import Output, TensorSpec
+
+Layout = torch.memory_format
+_NAMES = {"image": "images", "tokens": "tokens", "signal": "signals"}
+
+_aten = torch.ops.aten
+# Normalisations other than batch norms, which get contiguous inputs.
+_NORM_MODULES = (nn.GroupNorm, _InstanceNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
+_NORM_FUNCTIONS = frozenset(
+    {
+        *(F.group_norm, torch.group_norm, torch.native_group_norm),
+        *(F.layer_norm, torch.layer_norm, torch.native_layer_norm),
+        *(F.instance_norm, torch.instance_norm),
+        *(F.rms_norm, torch.rms_norm),
+        F.local_response_norm,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one run of two inputs tells.
+
+    Attributes:
+        output: what the network answers, with its own number of classes.
+        label_shape: shape of an input's labels.
+        layout: layout of tensors in which the network is run.
+        norms: whether it has other normalisations than batch norms.
+        maps: names of the modules that gave a feature map, see `record_maps`.
+    """
+
+    output: Output
+    label_shape: tuple[int, ...]
+    layout: Layout
+    norms: bool
+    maps: Sequence[str]
+
+
+def probe_network(
+    model: nn.Module,
+    copy: Callable[[Layout], nn.Module],
+    spec: TensorSpec,
+    draw: Callable[[], Tensor],
+    wanted: Output | None,
+) -> Probe:
+    """Run two inputs in evaluation mode.
+
+    Args:
+        model: the network; it is not run.
+        copy: gives a copy of it in a layout.
+        spec: what an input is.
+        draw: gives two inputs.
+        wanted: what the network should answer, or None for anything.
+
+    Raises:
+        ProxyError: the network rejects such inputs, its output is none of the outputs, or its copy
+            runs parameters of the original.
+    """
+    error: Exception | None = None
+    modules = list(model.modules())
+    for layout in _layouts(modules, spec):
+        network, inputs = copy(layout).eval(), draw().contiguous(memory_format=layout)
+        watch, norms = _Watch(model), _ContiguousNorms()
+        try:
+            with torch.no_grad(), record_maps(network) as maps, watch, norms:
+                answer = network(inputs)
+        except Exception as failure:  # whatever the user's network raises
+            error = error or failure
+            continue
+        if watch.original:
+            raise ProxyError(
+                "`model` must be copyable, but its copy runs parameters of the original: refer to "
+                "modules by attributes of the network, not by global variables."
+            )
+        if layout is torch.contiguous_format or not watch.contiguous:
+            used = norms.used or any(isinstance(m, _NORM_MODULES) for m in modules)
+            return Probe(*read_output(answer, 2, spec, wanted), layout, used, maps)
+    raise ProxyError(
+        f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
+        f"but raised {type(error).__name__}: {error}"
+    ) from error
+
+
+def keep_norms_contiguous(network: nn.Module) -> None:
+    """Give the normalisations of a network contiguous inputs while it runs."""
+    mode = _ContiguousNorms()
+
+    def before(module: nn.Module, args: Any) -> None:
+        del module, args
+        mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        del module, args, output
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    network.register_forward_pre_hook(before)
+    network.register_forward_hook(after, always_call=True)
+
+
+class _ContiguousNorms(TorchFunctionMode):
+    """Gives normalisations contiguous inputs, be they modules or functions.
+
+    Attributes:
+        used: whether one ran.
+    """
+
+    used = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if func in _NORM_FUNCTIONS:
+            self.used = True
+            if args:
+                args = (args[0].contiguous(), *args[1:])
+            else:
+                kwargs = {**kwargs, "input": kwargs["input"].contiguous()}
+        return func(*args, **kwargs)
+
+
+class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what the operators of a run ask for.
+
+    Attributes:
+        contiguous: whether an operator must be run in the contiguous layout.
+        original: whether a parameter or buffer of the network that was copied is used.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._originals = {id(t) for t in (*model.parameters(), *model.buffers())}
+        self.contiguous = False
+        self.original = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func.overloadpacket is _aten.convolution and _is_narrow(
+            args[1].shape[2:], args[1].shape[1], args[3]
+        ):
+            self.contiguous = True
+        if not self._originals.isdisjoint(map(id, args)):
+            self.original = True
+        return func(*args, **(kwargs or {}))
+
+
+def _layouts(modules: Sequence[nn.Module], spec: TensorSpec) -> list[Layout]:
+    """Give the layouts to try, the fast one first."""
+    contiguous = spec.kind != "image" or any(
+        isinstance(m, torch.jit.ScriptModule)  # its normalisations are out of sight
+        or (
+            isinstance(m, nn.Conv2d)
+            and _is_narrow(m.kernel_size, m.in_channels // m.groups, m.stride)
+        )
+        for m in modules
+    )
+    fast = [] if contiguous else [torch.channels_last]
+    return [*fast, torch.contiguous_format]
+
+
+def _is_narrow(kernel: Sequence[int], channels: int, stride: Sequence[int]) -> bool:
+    """Tell whether a convolution must run in the contiguous layout.
+
+    In `channels_last`, oneDNN's weight gradient of a strided 1x1 convolution writes out of bounds
+    if there are fewer input channels than its block has, 8 or 16: wrong numbers or a crash
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    return tuple(kernel) == (1, 1) and channels < 16 and tuple(stride) != (1, 1)

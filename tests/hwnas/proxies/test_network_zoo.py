@@ -1,0 +1,73 @@
+"""Each proxy has the right value for every kind of network, or one sentence says why not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+import torch
+
+from hwnas.errors import ProxyError
+from hwnas.proxies import make_proxies, proxy_names
+from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from tests.hwnas.proxies.network_zoo import SHAPE, ZOO, Build
+from tests.hwnas.proxies.plain_scores import OF_BATCHES, PLAIN, PlainScores
+
+BATCH = 4
+# It scores surrogates in search spaces only, and says so for any network that is given as it is.
+NAMES = [name for name in proxy_names() if name != "te_nas_regions"]
+SCORED = [name for name, kind in ZOO.items() if not kind.refused]
+OTHER_KINDS = [name for name in SCORED if ZOO[name].plain is not ZOO[name].build]
+
+
+@cache
+def scores_of(build: Build) -> Mapping[str, ProxyScore]:
+    return score_network(build(), SHAPE, make_proxies(NAMES), batch_size=BATCH)
+
+
+def test_the_zoo_is_large() -> None:
+    assert len(ZOO) >= 60
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_every_proxy_has_a_value_or_one_sentence(name: str) -> None:
+    for proxy, score in scores_of(ZOO[name].build).items():
+        if score.error is None:
+            assert math.isfinite(score.value), proxy
+        else:
+            assert math.isnan(score.value), proxy
+            assert score.error.strip(), proxy
+            assert "\n" not in score.error, (proxy, score.error)
+            assert "raised" not in score.error, (proxy, score.error)
+
+
+@pytest.mark.parametrize("name", OTHER_KINDS)
+def test_scores_are_those_of_the_equal_plain_network(name: str) -> None:
+    kind = ZOO[name]
+    expected, got = scores_of(kind.plain), scores_of(kind.build)
+    for proxy in NAMES:
+        if proxy in kind.own:
+            continue
+        assert got[proxy].error == expected[proxy].error
+        close = pytest.approx(expected[proxy].value, rel=1e-4, abs=1e-9, nan_ok=True)
+        assert got[proxy].value == close, proxy
+
+
+@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_scores_are_those_of_plain_autograd(name: str) -> None:
+    kind = ZOO[name]
+    got, plain = scores_of(kind.build), PlainScores(kind.plain(), SHAPE, BATCH)
+    for proxy, (formula, tolerance) in PLAIN.items():
+        if got[proxy].error is None and not (kind.random and proxy in OF_BATCHES):
+            torch.manual_seed(0)
+            assert got[proxy].value == pytest.approx(formula(plain), rel=tolerance), proxy
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if ZOO[name].refused])
+def test_what_cannot_be_scored_is_one_sentence(name: str) -> None:
+    with pytest.raises(ProxyError, match=ZOO[name].refused) as caught:
+        scores_of(ZOO[name].build)
+    assert "\n" not in str(caught.value)
