@@ -14,13 +14,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError
 from hwnas.files.atomic import write_bytes
+from hwnas.files.npy_archive import read_arrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -73,10 +74,13 @@ def opened_npz(
         DataFormatError: the file is damaged or something else.
     """
     try:
-        arrays = _read(Path(path))
+        arrays = read_arrays(Path(path))
         header = json.loads(
-            arrays.pop(_HEADER).tobytes() if _HEADER in arrays else str(arrays.pop(_OLD_HEADER))
+            arrays.pop(_HEADER).tobytes() if _HEADER in arrays else str(arrays.pop(_OLD_HEADER)),
+            parse_constant=_no_number,
         )
+        if not isinstance(header, dict):
+            raise ValueError("its header is no object")
         if header["format"] not in (kind.text, *kind.old):
             raise ValueError(f"its format is {header['format']!r}")
         yield header, arrays
@@ -88,7 +92,7 @@ def opened_npz(
         ) from None
     except (
         OSError, EOFError, LookupError, TypeError, ValueError, AttributeError, RuntimeError,
-        zipfile.BadZipFile, zlib.error,
+        ArithmeticError, MemoryError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataFormatError(
@@ -97,7 +101,5 @@ def opened_npz(
         ) from error
 
 
-def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
-    # From memory: numpy leaves the file of a damaged archive open.
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-        return {name: content[name] for name in content.files}
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} in the header is no number")

@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
+
+import numpy as np
 
 from hwnas import __version__
 from hwnas.errors import DataFormatError, HwnasError, InvalidValueError
@@ -18,6 +20,13 @@ from hwnas.files.npz import Arrays, NpzFormat, opened_npz, write_npz
 from hwnas.typing import DeviceKey, Direction
 
 FORMAT = "hwnas predictor 1"
+SCORES = "extra_scores"
+"""The array that may have NaN: scores of proxies that a network has none of."""
+_UNITS = {
+    "latency": ("s", "ms", "us", "µs", "ns"),
+    "energy": ("j", "mj", "uj", "µj", "nj"),
+    "accuracy": ("percent", "%", ""),
+}
 ANY_SPACE = "any"
 """The space of a predictor that is for no space in particular."""
 _FILE = NpzFormat(FORMAT, "a predictor file", "make it with `hwnas predict`")
@@ -93,6 +102,30 @@ class PredictorFile:
                 )
 
 
+def _check(file: PredictorFile) -> None:
+    """Raise `ValueError` for what no predictor of ours has."""
+    facts, device = file.facts, file.facts.device
+    texts = (file.kind, file.version, facts.space, facts.metric, facts.unit, facts.data,
+             device.device, device.runtime, device.precision)  # fmt: skip
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a fact in its header is no text")
+    for count in (device.batch, device.threads):
+        if count is not None and (type(count) is not int or count < 1):
+            raise ValueError(f"its batch or its threads are {count!r}")
+    if facts.direction not in get_args(Direction):
+        raise ValueError(f"its direction is {facts.direction!r}")
+    if facts.unit.lower() not in _UNITS.get(facts.metric, (facts.unit.lower(),)):
+        raise ValueError(f"its unit of {facts.metric} is {facts.unit!r}")
+    if not isinstance(file.settings, dict):
+        raise ValueError("its settings are no object")
+    for name, array in file.arrays.items():
+        if array.dtype.kind == "U" and not name.startswith("extra_"):
+            raise ValueError(f"its array {name!r} holds texts")
+        # Scores of proxies alone have gaps.
+        if array.dtype.kind == "f" and name != SCORES and not np.isfinite(array).all():
+            raise ValueError(f"its array {name!r} has numbers that are not finite")
+
+
 @contextmanager
 def insist_on_whole(file: PredictorFile) -> Iterator[None]:
     """Say in one line what a predictor misses in its file while it is made.
@@ -105,7 +138,10 @@ def insist_on_whole(file: PredictorFile) -> Iterator[None]:
         yield
     except HwnasError:
         raise
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError,
+        AssertionError, MemoryError,
+    ) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataFormatError(
             f"The predictor file must hold all that a {file.kind} predictor needs, but is damaged: "
@@ -131,6 +167,7 @@ def read_predictor_file(path: str | os.PathLike[str], kind: str | None = None) -
             header["kind"], Facts(**facts, device=device), header["settings"], arrays,
             header["hwnas"],
         )  # fmt: skip
+        _check(found)
     if kind is not None and found.kind != kind:
         raise DataFormatError(
             f"`{path}` must hold a predictor of the kind {kind!r}, but holds {found.kind!r}."

@@ -108,6 +108,16 @@ class Posterior:
         kept = weights[keep] / weights[keep].sum()
         return cls(right.T, singular, coordinates, NOISE_GRID[keep], kept)
 
+    def check(self) -> None:
+        """Raise `ValueError` where the arrays do not belong together."""
+        sizes = (*self.basis.shape[1:], *self.singular.shape, *self.coordinates.shape)
+        if len(sizes) != 3 or len(set(sizes)) > 1 or self.basis.ndim != 2:
+            raise ValueError("its basis, singular values and coordinates have other shapes")
+        if self.noises.ndim != 1 or self.noises.shape != self.weights.shape:
+            raise ValueError("its noise levels and their weights have other shapes")
+        if not (self.noises > 0).all() or not np.isclose(self.weights.sum(), 1.0):
+            raise ValueError("its noise levels have no probabilities")
+
     def predict(self, features: FloatArray) -> NormalMixture:
         """Give the distribution of the targets of `(n, p)` features."""
         rotated = features @ self.basis  # (n, r): a V of each row a

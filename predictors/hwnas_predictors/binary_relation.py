@@ -115,9 +115,8 @@ class BinaryRelationPredictor(NetworkPredictor[Arch]):
         return self.with_arrays(values=self._values, measured=self._measured.numpy())
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> Self:
-        """Make the predictor of a file's content."""
-        made = super().from_file(file)
+    def _of_file(cls, file: PredictorFile) -> Self:
+        made = super()._of_file(file)
         made._values = file.arrays["values"]
         made._measured = torch.from_numpy(file.arrays["measured"])
         return made

@@ -33,9 +33,9 @@ from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.gcn import GraphRegression
 from hwnas_predictors.graph_batches import graph_batch, graph_labels, live_flags
 from hwnas_predictors.network_training import (
+    declared,
     minimise,
     outputs,
-    set_weights,
     weights_of,
 )
 
@@ -152,12 +152,12 @@ class NetworkPredictor(DevicePredictor[Arch]):
         return self._file({**weights, "target": target, **arrays})
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> Self:
-        """Make the predictor of a file's content."""
+    def _of_file(cls, file: PredictorFile) -> Self:
         made = cls._unfitted(file, **file.settings)
         made._centre, made._scale = map(float, file.arrays["target"])
-        made._network = made.make_network()
-        set_weights(made._network, file.arrays)
+        if not 0 <= made.layers <= len(file.arrays):
+            raise ValueError(f"it declares {made.layers} layers")
+        made._network = declared(made.make_network, file.arrays)
         return made
 
     def _name_device(self) -> None:

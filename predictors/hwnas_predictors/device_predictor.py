@@ -23,6 +23,7 @@ from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.extra_columns import ExtraColumns, Scores, check_names
 
 ANY_DEVICE = DeviceKey("any")
+_TRIED = 2
 _FEWEST_COSTS = 2
 
 
@@ -78,8 +79,31 @@ class DevicePredictor(ABC, Generic[Arch]):
 
     @classmethod
     @abstractmethod
+    def _of_file(cls, file: PredictorFile) -> Self:
+        """Make the predictor of a file's content, whatever it will say."""
+
+    @classmethod
     def from_file(cls, file: PredictorFile) -> Self:
-        """Make the predictor of a file's content."""
+        """Make the predictor of a file's content, and try it.
+
+        Raises:
+            ValueError: it predicts something else than numbers.
+        """
+        made = cls._of_file(file)
+        rng = np.random.default_rng(0)
+        archs = [made.space.sample(rng) for _ in range(_TRIED)]
+        unscored = made.unscored(archs)
+        found = made._try([arch for arch in archs if arch not in unscored])
+        if not np.isfinite(found).all():
+            raise ValueError("it predicts something else than numbers")
+        return made
+
+    def _try(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give numbers that are finite if what was learned makes sense."""
+        found = self.predict(archs)
+        if found.shape != (len(archs),):
+            raise ValueError(f"it predicts {found.shape} numbers of {len(archs)} architectures")
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned, settings, unit and device key without pickle."""

@@ -34,7 +34,7 @@ from hwnas_predictors.device_predictor import (
 )
 from hwnas_predictors.encodings import join_columns, one_hot, one_hot_names
 from hwnas_predictors.extra_columns import Scores
-from hwnas_predictors.network_training import set_weights, weights_of
+from hwnas_predictors.network_training import declared, weights_of
 
 Weights = list[Tensor]
 _REFINING = 30
@@ -275,15 +275,13 @@ class HelpPredictor(DevicePredictor[Arch]):
         return self._file(arrays, references=[str(arch) for arch in self._chosen])
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> Self:
-        """Make the predictor of a file's content."""
+    def _of_file(cls, file: PredictorFile) -> Self:
         settings = dict(file.settings)
         texts = settings.pop("references")
         made = cls._unfitted(file, **settings)
         made._chosen = [made.space.parse(text) for text in texts]
         made.references = made._chosen
-        made._network = made._make_network()
-        set_weights(made._network, file.arrays)
+        made._network = declared(made._make_network, file.arrays)
         made._centre = float(file.arrays["centre"])
         if "adapted_0" in file.arrays:
             made._adapted = [torch.from_numpy(file.arrays[f"adapted_{i}"]) for i in range(6)]
@@ -323,6 +321,13 @@ class HelpPredictor(DevicePredictor[Arch]):
             if {arch for arch, flag in zip(support, known, strict=True) if flag} > {*self._chosen}:
                 weights = descend_safely(weights, rates, features[there], logs[there], _REFINING)
         self._adapted = [weight.detach() for weight in weights]
+
+    def _try(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give predictions, or those of the start where there is no device yet."""
+        if self._adapted is not None:
+            return super()._try(archs)
+        weights, _ = self._require_network().start(torch.zeros(len(self._chosen)))
+        return evaluate(weights, self._encode(archs)).detach().double().numpy()
 
     def _make_network(self) -> MetaNetwork:
         features = len(one_hot_names(self.space)) + len(self.extra)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 import torch
@@ -13,6 +13,7 @@ from hwnas.typing import FloatArray
 
 PREDICTION_BATCH = 2048
 _WEIGHT = "weight_"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def minimise(
@@ -61,7 +62,31 @@ def weights_of(network: nn.Module) -> dict[str, npt.NDArray[Any]]:
 
 
 def set_weights(network: nn.Module, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Set the weights that `weights_of` gave."""
+    """Set the weights that `weights_of` gave, in a network without memory of its own.
+
+    Raises:
+        RuntimeError: names or shapes are other ones.
+    """
     found = {n.removeprefix(_WEIGHT): v for n, v in arrays.items() if n.startswith(_WEIGHT)}
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in found.items()})
+    kinds = {name: value.dtype for name, value in network.state_dict().items()}
+    weights = {n: torch.from_numpy(v).to(kinds.get(n, torch.float32)) for n, v in found.items()}
+    network.load_state_dict(weights, assign=True)
     network.eval()
+
+
+def declared(make: Callable[[], Network], arrays: Mapping[str, npt.NDArray[Any]]) -> Network:
+    """Make the network of a file, of the weights in it and nothing else.
+
+    Its settings may declare any size: nothing is allocated before the shapes agree.
+
+    Args:
+        make: makes the untrained network.
+        arrays: arrays of the file.
+
+    Raises:
+        RuntimeError: the weights are of another network.
+    """
+    with torch.device("meta"):
+        network = make()
+    set_weights(network, arrays)
+    return network

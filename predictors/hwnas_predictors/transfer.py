@@ -235,8 +235,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         return cls.from_file(shipped_pool(space))
 
     @classmethod
-    def from_file(cls, file: PredictorFile) -> Self:
-        """Make the predictor of a file's content."""
+    def _of_file(cls, file: PredictorFile) -> Self:
         arrays, settings = file.arrays, dict(file.settings)
         operations = settings.pop("operations")
         made = cls._unfitted(file, **settings)
@@ -244,13 +243,23 @@ class TransferPredictor(DevicePredictor[Arch]):
         # The components have a variance and no mean.
         means = tuple(arrays[f"mean_{i}"] for i in range(len(arrays["variances"]) - 1))
         noise = LogNormal(*map(float, arrays["noise"]))
+        if any(mean.ndim != 1 for mean in means) or arrays["components"].ndim != 2:
+            raise ValueError("its means and components have other shapes")
+        if arrays["variances"].ndim != 1 or not (arrays["variances"] >= 0).all():
+            raise ValueError("its variances are none")
         made._prior = DevicePrior(means, arrays["components"], arrays["variances"], noise)
         start = "posterior_"
         parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
         if parts or made.device != ANY_DEVICE:
             made._posterior = Posterior(**parts)
+            made._posterior.check()
             made._centre = float(arrays["centre"])
         return made
+
+    def _try(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give predictions, or the scaled features where there is no device yet."""
+        _, prior = self._require_prior()
+        return prior.scale(self._blocks(archs)) if self._posterior is None else super()._try(archs)
 
     def _require_prior(self) -> tuple[ArchFeatures, DevicePrior]:
         if self._features is None or self._prior is None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.errors import DataFormatError, HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
@@ -19,6 +19,7 @@ from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.regressors import Regressor, from_arrays, to_arrays
@@ -315,10 +316,15 @@ class KernelPredictor(Generic[Arch]):
         try:
             kinds: list[list[str]] = settings["kinds"]
             regressors = {
-                kind: from_arrays(method, _arrays_of(file, i))
+                kind: from_arrays(method, _arrays_of(file, i), len(NAMES))
                 for i, (kind, method) in enumerate(kinds)
             }
             spread = settings["relative_std"]
+            numbers = [settings[name] for name in ("overhead_ms", "kernel_overhead_ms", "scale")]
+            if not all(type(n) in (int, float) and n >= 0 for n in (*numbers, spread or 0)):
+                raise ValueError(f"its overheads and scales are {numbers} and {spread}")
+            if type(settings["block"]) is not int:
+                raise ValueError(f"its block is {settings['block']!r}")
             return cls(
                 regressors=regressors,
                 methods={kind: method for kind, method in kinds},
@@ -331,7 +337,9 @@ class KernelPredictor(Generic[Arch]):
                 fingerprint=file.facts.data,
                 family=_family_of(file),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except HwnasError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataFormatError(
                 f"`file` must hold all parts of a kernel predictor, but got {error!r}: it is "
                 f"damaged."

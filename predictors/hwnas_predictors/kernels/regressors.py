@@ -239,16 +239,28 @@ def to_arrays(regressor: Regressor) -> dict[str, npt.NDArray[Any]]:
     return found
 
 
-def from_arrays(method: str, arrays: Arrays) -> Regressor:
-    """Make a regressor of its arrays; `DataFormatError` if they do not belong together."""
+def from_arrays(method: str, arrays: Arrays, width: int) -> Regressor:
+    """Make a regressor of its arrays; `DataFormatError` if they are none of `width` features."""
     try:
         make: Callable[..., Regressor] = getattr(METHODS[method], "of_arrays", METHODS[method])
-        return make(**arrays)
-    except (KeyError, TypeError) as error:
+        found = make(**arrays)
+        value = found.predict(np.zeros((1, _width(arrays, width))))
+        if value.shape != (1,) or not np.isfinite(value).all():
+            raise ValueError("it predicts no number")
+        return found
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise DataFormatError(
             f"`method` must be one of {', '.join(METHODS)} with its arrays, but got {method!r} "
             f"with {', '.join(sorted(arrays))}: the file is damaged."
         ) from error
+
+
+def _width(arrays: Arrays, width: int) -> int:
+    """Give the number of features, which have a mean and a scale each."""
+    mean, scale = arrays["mean"], arrays["scale"]
+    if mean.shape != (width,) or scale.shape != (width,) or not (scale > 0).all():
+        raise ValueError(f"its features are not {width}, with positive scales")
+    return width
 
 
 def _standard(features: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -32,7 +32,7 @@ def test_a_line_is_learned_and_arrays_keep_the_regressor(name: str) -> None:
     new, truth = line(40, 1)
     fitted = METHODS[name].fit(x, y)
     assert np.abs(fitted.predict(new) - truth).mean() < 0.02
-    again = from_arrays(name, to_arrays(fitted))
+    again = from_arrays(name, to_arrays(fitted), 4)
     np.testing.assert_array_equal(again.predict(new), fitted.predict(new))
 
 
@@ -71,4 +71,4 @@ def test_few_kernels_are_enough_for_a_guess(n: int) -> None:
 
 def test_foreign_arrays_are_refused() -> None:
     with pytest.raises(DataFormatError, match="`method` must be one of ridge"):
-        from_arrays("forest", {})
+        from_arrays("forest", {}, 4)
