@@ -7,7 +7,7 @@ Settings follow: ``onnxruntime:cpu:latency:threads=2,batch=4``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
+from hwnas.measure.isolation import Limits, child_with
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.measuring import check_limits, fingerprint_of, measure
 from hwnas.meters import AUTO, all_meters, choose_meter
@@ -33,6 +34,7 @@ from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 _FIRST_RUNTIME = "onnxruntime"
+_LIMITS = {"limit_seconds": "seconds", "limit_memory_bytes": "memory_bytes"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class RuntimeCost(Generic[Arch]):
         settings: device, threads, batch, precision and options.
         meter: name of a meter, or ``auto``, as in `hwnas.measure.measuring.measure`.
         max_seconds: time for one network, preparation not included.
+        limits: what a measurement may take in a child process; None measures in this one.
 
     Raises:
         UnknownNameError: no such runtime, device, precision, option, metric or meter.
@@ -64,6 +67,7 @@ class RuntimeCost(Generic[Arch]):
     settings: RunSettings = field(default_factory=RunSettings)
     meter: str = AUTO
     max_seconds: float = 1.0
+    limits: Limits | None = None
 
     direction: ClassVar[Direction] = "minimize"
 
@@ -90,19 +94,19 @@ class RuntimeCost(Generic[Arch]):
         s = self.settings
         built = {"space": self.space, **self._networks.task.settings}
         network = ", ".join(f"{name}={value!r}" for name, value in built.items())
-        if (self.runtime, self.metric) == ("onnxruntime", "latency") and (
-            (s.precision, s.options) == ("float32", ())
-        ):
+        told = (self.runtime, self.metric, s.precision, s.options, self.limits)
+        if told == ("onnxruntime", "latency", "float32", (), None):
             return (
                 f"OnnxRuntimeLatency({network}, provider={s.device!r}, threads={s.threads}, "
                 f"batch={s.batch}, max_seconds={self.max_seconds}, seed={s.seed}, "
                 f"clock={self.meter!r})"
             )
+        limits = "" if self.limits is None else f", limits={self.limits}"
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
             f"metric={self.metric!r}, meter={self.meter!r}, threads={s.threads}, batch={s.batch}, "
             f"precision={s.precision!r}, options={s.options}, seed={s.seed}, "
-            f"max_seconds={self.max_seconds})"
+            f"max_seconds={self.max_seconds}{limits})"
         )
 
     @property
@@ -147,9 +151,11 @@ class RuntimeCost(Generic[Arch]):
         """Build and measure one network.
 
         Raises:
-            InvalidValueError: the network cannot be run, does not give PyTorch's outputs, or ran
-                otherwise than was asked for.
+            InvalidValueError: the network cannot be run, does not give PyTorch's outputs, ran
+                otherwise than was asked for, or took more than the limits.
         """
+        if self.limits is not None:
+            return child_with(self.limits).call(replace(self, limits=None).measure, arch)
         networks = self._networks
         module = networks.network(arch, networks.seed(arch, self.settings.seed))
         found = measure(
@@ -201,7 +207,7 @@ class RuntimeSource:
     def settings(self) -> tuple[str, ...]:
         """Names of the settings that a cost's text may carry."""
         own = make_runtime(self._name).options
-        return ("threads", "batch", "precision", "meter", "max_seconds", *own)
+        return ("threads", "batch", "precision", "meter", "max_seconds", *_LIMITS, *own)
 
     def options(self) -> list[CostOption]:
         """List devices and metrics, the runtime's first device first."""
@@ -217,6 +223,7 @@ class RuntimeSource:
         given = dict(request.settings)
         seconds = given.pop("max_seconds", RuntimeCost.max_seconds)
         meter = str(given.pop("meter", AUTO))
+        limits = {name: given.pop(key) for key, name in _LIMITS.items() if key in given}
         run = {key: given.pop(key) for key in ("threads", "batch", "precision") if key in given}
         return RuntimeCost(
             request.space,
@@ -230,6 +237,7 @@ class RuntimeSource:
             ),
             meter,
             float(seconds) if isinstance(seconds, int) else seconds,
+            Limits(**limits) if limits else None,
         )
 
 
