@@ -11,19 +11,25 @@ supply its fixtures; pytest then runs the whole contract on the component::
 Passing a contract is what hwnas relies on; it says nothing about the quality of the numbers.
 """
 
-from hwnas.testing.roles import (
-    CostModelContract,
-    PredictorContract,
-    ProxyContract,
-    SearchSpaceContract,
-    StrategyContract,
-    draw,
-)
+from hwnas.testing.costs import CostModelContract
+from hwnas.testing.predictors import PredictorContract
+from hwnas.testing.proxies import ProxyContract
 from hwnas.testing.runtimes import MeterContract, RuntimeContract
+from hwnas.testing.samples import draw
+from hwnas.testing.spaces import (
+    ArchitecturesContract,
+    GraphsContract,
+    NetworksContract,
+    SearchSpaceContract,
+)
+from hwnas.testing.strategies import StrategyContract
 
 __all__ = [
+    "ArchitecturesContract",
     "CostModelContract",
+    "GraphsContract",
     "MeterContract",
+    "NetworksContract",
     "PredictorContract",
     "ProxyContract",
     "RuntimeContract",

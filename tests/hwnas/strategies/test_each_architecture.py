@@ -11,6 +11,7 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import AskTell, Problem, make_proposer
 from hwnas.strategies.each_architecture import each_architecture
 from hwnas.strategies.features import describe
+from hwnas.testing import ArchitecturesContract, NetworksContract
 from hwnas_optuna import HardwareAwareSampler
 
 
@@ -70,3 +71,11 @@ def test_a_study_stops_when_every_architecture_was_proposed(words: Any) -> None:
     study.optimize(objective, n_trials=300)
     seen = {tuple(trial.params.values()) for trial in study.trials}
     assert len(study.trials) == len(seen) == 255
+
+
+class TestContract(ArchitecturesContract, NetworksContract):
+    """Equal graphs have different keys here, so that the contract of graphs is none of its."""
+
+    @pytest.fixture
+    def space(self) -> Any:
+        return each_architecture(NasBench201(channels=4, cells=1))
