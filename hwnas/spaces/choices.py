@@ -18,7 +18,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, cast
 
 import numpy as np
@@ -224,10 +224,14 @@ def decide(space: SearchSpace[Arch], choose: Choose) -> Arch:
     """
     make = getattr(space, "make", None)
     if make is None:
-        asked = options_of(space).items()
-        return space.decode({name: choose(name, options) for name, options in asked})
+        make = partial(_make_of_everything, space)
     made: Arch = Run(choose).make(make)
     return made
+
+
+def _make_of_everything(space: SearchSpace[Arch], choose: Choose) -> Arch:
+    asked = options_of(space).items()
+    return space.decode({name: choose(name, options) for name, options in asked})
 
 
 def options_of(space: SearchSpace[Any]) -> Mapping[str, Options[Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,25 +33,21 @@ class Options(Generic[V]):
 
     values: Sequence[V]
     ordered: bool = False
+    _positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         values = tuple(self.values)
         object.__setattr__(self, "values", values)
-        scalars = all(isinstance(v, str | int) or _is_finite_float(v) for v in values)
-        numbers = [v for v in values if not isinstance(v, str | bool)]
-        if scalars and self.ordered:
-            scalars = values == tuple(sorted(numbers))
-        # Equal numbers of different types, such as 1 and True, are one choice.
-        if not scalars or not 0 < len(values) == len(set(values)) == len(set(map(text_of, values))):
+        try:
+            positions = _positions(values, tuple(map(type, values)), self.ordered)
+        except TypeError:  # something without a hash
+            positions = None
+        if positions is None:
             kind = "increasing numbers" if self.ordered else "different texts, numbers or booleans"
             raise InvalidValueError(
                 f"`values` must be {kind}, at least one, but got {', '.join(map(repr, values))}."
             )
-
-    @cached_property
-    def _positions(self) -> Mapping[str, int]:
-        places = range(len(self.values))
-        return {form(self.values[i]): i for form in (str, text_of) for i in places}
+        object.__setattr__(self, "_positions", positions)
 
     def position(self, got: object) -> int | None:
         """Give the position of a value or of its text; None if it is none of the values.
@@ -94,6 +90,25 @@ def text_of(value: Choice) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else repr(value)
+
+
+@lru_cache(maxsize=1024)
+def _positions(
+    values: tuple[Any, ...], types: tuple[type, ...], ordered: bool
+) -> Mapping[str, int] | None:
+    """Give the position of each text; None if these can be no options.
+
+    Spaces make their options each time they ask. The types tell 1 from True in the cache.
+    """
+    del types
+    fine = all(isinstance(v, str | int) or _is_finite_float(v) for v in values)
+    if fine and ordered:
+        numbers = [v for v in values if not isinstance(v, str | bool)]
+        fine = values == tuple(sorted(numbers))
+    # Equal numbers of different types, such as 1 and True, are one choice.
+    if not fine or not 0 < len(values) == len(set(values)) == len(set(map(text_of, values))):
+        return None
+    return {form(values[i]): i for form in (str, text_of) for i in range(len(values))}
 
 
 def _is_finite_float(value: object) -> bool:

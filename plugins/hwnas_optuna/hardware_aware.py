@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, cast
+from typing import Any, Generic
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.errors import HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.seeding import derive_seed
+from hwnas.spaces.choices import Options, decide, members_of, options_of
+from hwnas.spaces.choosers import drawing
+from hwnas.spaces.options import V, text_of
 from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
-from hwnas.strategies.candidates import Candidates
+from hwnas.strategies.candidates import LARGEST_LISTED, Candidates
 from hwnas.strategies.problem import BoolArray
-from hwnas.typing import Arch, EnumerableSpace, SearchSpace
+from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.samplers import ReproducibleSampler, tpe
+from hwnas_optuna.suggesting import distribution_of
 from hwnas_optuna.trials import CLAIM, TrialReader
 
 _ATTEMPTS = 30
@@ -49,7 +53,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
     learning rate, are sampled one by one by a stock sampler.
 
     Args:
-        space: search space; its parameters must be suggested under its own names and choices.
+        space: search space; its parameters must be suggested under its own names and choices, as
+            `hwnas_optuna.suggesting.suggesting` does for those that exist.
         strategy: algorithm by name, or what makes one of a problem, e.g.
             ``functools.partial(AgeingEvolution, warm_up=64)``. None takes predictor-guided search
             where the space can be listed or something is known, else Pareto evolution.
@@ -85,8 +90,9 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._lock = _Lock()
         self._trials = TrialReader(space)
         self._independent = independent_sampler or ReproducibleSampler(tpe, seed)
+        self._options = options_of(space)
         self._distributions: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(choices) for name, choices in space.parameters.items()
+            name: distribution_of(options) for name, options in self._options.items()
         }
 
     def infer_relative_search_space(
@@ -118,6 +124,12 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         param_distribution: BaseDistribution,
     ) -> Any:
         """See `optuna.samplers.BaseSampler`."""
+        claim = trial.system_attrs.get(CLAIM)
+        if claim is not None:
+            # A parameter that exists for so few architectures that it was not found before.
+            value = self._space.encode(self._space.parse(claim)).get(param_name)
+            if value is not None:
+                return value
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -201,11 +213,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
                 be proposed has these values.
         """
         for name, value in fixed.items():
-            choices = self._space.parameters[name]
-            if value not in choices:
+            if self._options[name].position(value) is None:
+                choices = ", ".join(map(text_of, self._options[name].values))
                 raise InvalidValueError(
-                    f"`{name}` must be one of {', '.join(map(str, choices))}, but the queued trial "
-                    f"has {value!r}."
+                    f"`{name}` must be one of {choices}, but the queued trial has {value!r}."
                 )
         matching = [arch for arch in self._matching(fixed, rng) if self._space.is_valid(arch)]
         # New ones first, and no more than needed: bounds may build networks.
@@ -220,15 +231,36 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
 
     def _matching(self, fixed: dict[str, Any], rng: np.random.Generator) -> list[Arch]:
         """Give architectures with these values in random order: all that there are, or a sample."""
-        space = self._space
-        if self._candidates.listed is None:
-            drawn = (space.encode(space.sample(rng)) for _ in range(_DRAWS))
-            return [space.decode({**parameters, **fixed}) for parameters in drawn]
-        members: Iterable[Arch] = cast("EnumerableSpace[Arch]", space)
-        if self._candidates.restricted:
-            members = [arch for _, arch in self._candidates.listed]
-        found = [arch for arch in members if fixed.items() <= space.encode(arch).items()]
+        space, listed = self._space, self._candidates.listed
+        members: Iterable[Arch] | None = None
+        if listed is not None:
+            members = [arch for _, arch in listed]
+            if not self._candidates.restricted:
+                members = members_of(space, LARGEST_LISTED)
+        if members is None:
+            members = _completed(space, fixed, rng)
+        by_absent: dict[int, list[Arch]] = {}
+        for arch in members:
+            chosen = space.encode(arch)
+            if all(chosen.get(name, value) == value for name, value in fixed.items()):
+                by_absent.setdefault(len(fixed.keys() - chosen.keys()), []).append(arch)
+        # Parameters that are fixed in vain, since they exist for no architecture with the others.
+        found = by_absent[min(by_absent)] if by_absent else []
         return [found[i] for i in rng.permutation(len(found))]
+
+
+def _completed(
+    space: SearchSpace[Arch], fixed: Mapping[str, Any], rng: np.random.Generator
+) -> Iterator[Arch]:
+    """Draw what is not fixed."""
+    draw = drawing(rng)
+
+    def choose(name: str, options: Options[V]) -> V:
+        return options.read(name, fixed[name]) if name in fixed else draw(name, options)
+
+    for _ in range(_DRAWS):
+        with contextlib.suppress(InvalidArchitectureError):
+            yield decide(space, choose)
 
 
 class _Lock:

@@ -19,6 +19,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.typing import Arch
 from hwnas_optuna.hardware_aware import SpaceExhausted
@@ -150,6 +151,9 @@ def evaluate(
             study.tell(trial, state=TrialState.PRUNED)
             exhausted = True
             break
+        except InvalidArchitectureError as error:
+            objective.refuse(trial, error)
+            study.tell(trial, state=TrialState.PRUNED)
     for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
         # A process that was silent for too long finds its trial taken over by another one.
         with contextlib.suppress(UpdateFinishedTrialError):

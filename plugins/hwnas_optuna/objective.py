@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Generic
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution
 
+from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
+from hwnas.spaces.choices import decide, options_of
 from hwnas.typing import Arch, Direction
+from hwnas_optuna.suggesting import distribution_of, suggesting
 
 ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"
 """User attributes of a trial: architecture, canonical key, raw values, reasons of failures."""
@@ -55,12 +58,10 @@ class HardwareAwareObjective(Generic[Arch]):
         return [objective.direction for objective in self.evaluator.objectives]
 
     @property
-    def distributions(self) -> dict[str, CategoricalDistribution]:
-        """The space's parameters, for `study.ask`."""
-        return {
-            name: CategoricalDistribution(choices)
-            for name, choices in self.evaluator.space.parameters.items()
-        }
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """All parameters that can exist, for `study.ask`."""
+        options = options_of(self.evaluator.space)
+        return {name: distribution_of(o) for name, o in options.items()}
 
     def describe(self, study: optuna.Study) -> None:
         """Name the study's metrics, so that a front made of it has names and units."""
@@ -76,25 +77,43 @@ class HardwareAwareObjective(Generic[Arch]):
         study.set_user_attr("hwnas:space", repr(self.evaluator.space))
 
     def arch(self, trial: optuna.Trial) -> Arch:
-        """Suggest the parameters of an architecture and give the representative of its class.
+        """Suggest the parameters that exist and give the representative of the architecture.
 
         The representative is the architecture without dead operations: a table knows it by its
         own entry, and everything else is equal for the whole class.
+
+        Raises:
+            InvalidArchitectureError: the space makes no architecture of what was suggested, or
+                raises whatever it may; says why.
         """
         space = self.evaluator.space
-        parameters = {
-            name: trial.suggest_categorical(name, choices)
-            for name, choices in space.parameters.items()
-        }
-        return space.representative(space.decode(parameters))
+        arch = decide(space, suggesting(trial))
+        try:
+            member = space.representative(arch)
+            space.canonical_key(member)
+        except Exception as error:
+            raise InvalidArchitectureError(
+                f"{space.name!r} must give the class of {arch}, but raised "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return member
+
+    def refuse(self, trial: optuna.Trial, error: InvalidArchitectureError) -> None:
+        """Note why a trial has no architecture."""
+        trial.set_user_attr(ERRORS, {"architecture": str(error)})
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, ...]:
         """Evaluate one trial, from cheap to costly.
 
         Raises:
-            optuna.TrialPruned: a constraint is violated, or the network ignores its input.
+            optuna.TrialPruned: there is no architecture, a constraint is violated, or the network
+                ignores its input.
         """
-        arch = self.arch(trial)
+        try:
+            arch = self.arch(trial)
+        except InvalidArchitectureError as error:
+            self.refuse(trial, error)
+            raise optuna.TrialPruned(str(error)) from error
         evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))
         for _ in self.evaluator.stages([evaluation]):
             if not evaluation.feasible:

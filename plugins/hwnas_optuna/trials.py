@@ -10,7 +10,6 @@ import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import InvalidArchitectureError
 from hwnas.strategies import History
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
@@ -53,7 +52,7 @@ class TrialReader(Generic[Arch]):
 
     def __init__(self, space: SearchSpace[Arch]) -> None:
         self.space = space
-        self._names = tuple(space.parameters)
+        self._names = frozenset(space.parameters)
         self._decoded: dict[tuple[Any, ...], Arch | None] = {}
         # By study and number. A trial of another storage is another object; a finished one never
         # changes.
@@ -80,14 +79,19 @@ class TrialReader(Generic[Arch]):
 
     def decode(self, parameters: Mapping[str, Any]) -> Arch | None:
         """Give the architecture of parameters, or None if they do not make one."""
-        values = tuple(parameters.get(name) for name in self._names)
-        if values not in self._decoded:
-            named = {n: v for n, v in zip(self._names, values, strict=True) if v is not None}
+        known = tuple((n, v) for n, v in parameters.items() if self._is_known(n) and v is not None)
+        if known not in self._decoded:
             try:
-                self._decoded[values] = self.space.decode(named)
-            except InvalidArchitectureError:
-                self._decoded[values] = None
-        return self._decoded[values]
+                arch = self.space.decode(dict(known))
+                self.space.canonical_key(arch)
+                self._decoded[known] = arch
+            except Exception:  # Whatever a space raises: these are the parameters of none.
+                self._decoded[known] = None
+        return self._decoded[known]
+
+    def _is_known(self, name: str) -> bool:
+        """Tell whether a parameter may be the space's; one of a rare condition may be any."""
+        return name in self._names or hasattr(self.space, "make")
 
     def others(self, study: Study, trial: FrozenTrial) -> list[Taken[Arch]]:
         """Read all other trials from the storage, without those that this one retries."""
