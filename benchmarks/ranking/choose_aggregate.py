@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.data.nasbench201 import DATASETS, SPLITS, Split, accuracies
+from hwnas.data.own_images import IMAGES
 from hwnas.proxies import proxy_direction
 from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.aggregation import log_rank
 from hwnas.ranking.metrics import kendall
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import IMAGES
 from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import FloatArray
 

@@ -22,6 +22,7 @@ from torch import nn
 from hwnas.cli.output import print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.data.nasbench201 import accuracies
+from hwnas.data.own_images import IMAGES
 from hwnas.evaluation.cache import ResultCache
 from hwnas.networks.layers import kaiming_weights_, standard_normal_weights_
 from hwnas.proxies import make_proxies
@@ -30,7 +31,7 @@ from hwnas.rank_study.population import raw_scores, shipped_population
 from hwnas.ranking.metrics import kendall, spearman
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import IMAGES, EvaluationSetup
+from hwnas.study.configuration import EvaluationSetup
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray

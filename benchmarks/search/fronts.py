@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmarks.search.methods import METHODS, distinct
 from benchmarks.search.tasks import COSTS, DATASETS, Proxies, Task
-from hwnas.study.configuration import IMAGES
+from hwnas.data.own_images import IMAGES
 
 BUDGETS = (50, 100, 200, 500, 1000)
 KEYS = ("method", "dataset", "device", "metric", "cells", "seed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,30 +165,22 @@ def _export_onnx(
     from hwnas.networks.importing import parse_in_shape
     from hwnas.reports.onnx_members import export_onnx_members
     from hwnas.spaces.space_text import read_space
+    from hwnas.study.configuration import recorded_task
     from hwnas.tasks.task import image_task
 
-    known = _task(pareto_set)
-    num_classes = _given("--classes", known.get("num_classes") if classes is None else classes)
-    in_shape = _given("--input", known.get("in_shape") if image is None else parse_in_shape(image))
+    task = recorded_task(pareto_set.provenance)
+    if task is None or classes is not None or image is not None:
+        known = {} if task is None else task.settings
+        K = _given("--classes", known.get("num_classes") if classes is None else classes)
+        shape = _given("--input", known.get("in_shape") if image is None else parse_in_shape(image))
+        task = image_task(K, shape)
     chosen = pareto_set.provenance.get("seed", 0) if seed is None else seed
     note(f"Writing {len(pareto_set)} ONNX networks, untrained, and comparing them with PyTorch.")
-    rows = export_onnx_members(
-        pareto_set, read_space(pareto_set.space), image_task(num_classes, in_shape), folder, chosen
-    )
+    rows = export_onnx_members(pareto_set, read_space(pareto_set.space), task, folder, chosen)
     return [
         {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff, "arch": r.arch}
         for r in rows
     ]
-
-
-def _task(pareto_set: ParetoSet) -> Mapping[str, Any]:
-    """Find what the search built its networks for: `num_classes` and `in_shape`, if known."""
-    from hwnas.tasks.catalogue import get_task
-
-    provenance = pareto_set.provenance
-    settings = provenance.get("settings")
-    name = settings.get("dataset") if isinstance(settings, Mapping) else None
-    return {**(get_task(name).settings if name else {}), **provenance}
 
 
 def _given(option: str, value: Any) -> Any:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.architectures import parse_architectures
-from hwnas.cli.options import Backend, Cluster, Images, Jobs
+from hwnas.cli.options import Backend, Cluster, Dataset, Images, Jobs, named_dataset
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.cli.table_file import check_table, write_table
-from hwnas.errors import HwnasError, InvalidValueError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
     from hwnas.evaluation.evaluator import Evaluation
+    from hwnas.tasks.task import Task, TensorSpec
     from hwnas.typing import Proxy, SearchSpace
 
 Row = dict[str, Any]
@@ -61,10 +62,7 @@ def score(
     whole_space: Annotated[
         bool, typer.Option("--whole-space", help="Every different network of the space, once.")
     ] = False,
-    dataset: Annotated[
-        str,
-        typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
-    ] = "cifar10",
+    dataset: Dataset = None,
     batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
     images: Images = "gaussian",
     data: Annotated[
@@ -104,7 +102,7 @@ def score(
                 space or "nasbench201",
                 proxies,
                 _Wanted(arch or [], archs, sample, whole_space),
-                dataset,
+                named_dataset(dataset, images),
                 _Input(batch, images, data),
                 seed,
                 jobs,
@@ -166,10 +164,9 @@ def _score_space(
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import read_space
-    from hwnas.study.configuration import EvaluationSetup
-    from hwnas.tasks.catalogue import get_task
+    from hwnas.study.configuration import EvaluationSetup, named_task
 
-    task, space = get_task(dataset), read_space(name)
+    task, space = named_task(dataset, given.images), read_space(name)
     setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
     archs = wanted.read(space, seed)
     source = setup.proxies(proxies)
@@ -199,25 +196,33 @@ def _row(evaluation: Evaluation[Any]) -> Row:
 def _score_model(
     spec: str, in_shape: str | None, proxies: Sequence[Proxy], given: _Input, seed: int
 ) -> Row:
-    from hwnas.data.cifar10_sample import cifar10_sample
-    from hwnas.networks.importing import load_model, parse_in_shape
+    from hwnas.networks.importing import load_model
     from hwnas.proxies.engine.scoring import score_network
-    from hwnas.study.configuration import IMAGES
+    from hwnas.study.configuration import real_images
 
-    if in_shape is None:
-        raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")
-    shape = parse_in_shape(in_shape)
-    if given.images not in IMAGES:
-        raise unknown_name("images", given.images, IMAGES)
-    real = None if given.images == "gaussian" else cifar10_sample(given.batch, shape, given.data)
+    task = _model_task(in_shape, given.images)
+    real = real_images(given.images, given.batch, task, given.data)
     scores = score_network(
-        load_model(spec), shape, proxies, batch=real, batch_size=given.batch, seed=seed
+        load_model(spec), task, proxies, batch=real, batch_size=given.batch, seed=seed
     )
     row: Row = {"model": spec, **{name: score.value for name, score in scores.items()}}
     row |= {f"{name}{SECONDS}": score.seconds for name, score in scores.items()}
     row["seconds"] = sum(score.seconds for score in scores.values())
     errors = {name: score.error for name, score in scores.items() if score.error}
     return row | ({"errors": errors} if errors else {})
+
+
+def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:
+    """Tell what the user's network gets: what is written, or what the images are."""
+    from hwnas.data.own_images import OwnImages
+    from hwnas.networks.importing import parse_in_shape
+    from hwnas.tasks.task import TensorSpec
+
+    if in_shape is not None:
+        return TensorSpec(parse_in_shape(in_shape))
+    if (own := OwnImages.parse(images)) is None:
+        raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")
+    return own.known
 
 
 def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json: bool) -> None:

@@ -7,19 +7,14 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Images, Jobs
+from hwnas.cli.options import Backend, Cluster, Dataset, Images, Jobs, named_dataset
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 
 
 def search(
     space: Annotated[str, typer.Option(help="Search space: see `hwnas spaces`.")] = "nasbench201",
-    dataset: Annotated[
-        str,
-        typer.Option(
-            help="Classes, image size and tables: cifar10, cifar100, ImageNet16-120, ImageNet."
-        ),
-    ] = "cifar10",
+    dataset: Dataset = None,
     objective: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +69,7 @@ def search(
 
     settings = SearchSettings(
         space=space,
-        dataset=dataset,
+        dataset=named_dataset(dataset, images),
         objectives=tuple(objective or [DEFAULT_SCORE]),
         costs=tuple(cost or [DEFAULT_COST]),
         constraints=tuple(constraint or []),

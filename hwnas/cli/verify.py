@@ -86,30 +86,32 @@ def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | Non
     from hwnas.costs.source import make_cost
     from hwnas.evaluation.objectives import cost_objective
     from hwnas.pareto.uncertainty import predicted_objectives, with_uncertainty
+    from hwnas.study.configuration import recorded_task
     from hwnas.study.search import uncertain_costs
-    from hwnas.tasks.catalogue import get_task
 
     settings = front.provenance.get("settings")
     if predicted_objectives(front) or not isinstance(settings, Mapping):
         return front
     specs = [spec for spec in settings.get("costs", ()) if spec.startswith("predictor:")]
-    costs = [make_cost(s, space, get_task(settings["dataset"]), data) for s in specs]
+    if not specs or (task := recorded_task(front.provenance)) is None:
+        return front
+    costs = [make_cost(s, space, task, data) for s in specs]
     return with_uncertainty(
         front, space, uncertain_costs(cost_objective(space, cost) for cost in costs)
     )
 
 
 def _task(front: ParetoSet, name: str | None) -> Task:
+    from hwnas.study.configuration import recorded_task
     from hwnas.tasks.catalogue import get_task
 
-    settings = front.provenance.get("settings")
-    known = settings.get("dataset") if isinstance(settings, Mapping) else None
-    chosen = known if name is None else name
-    if chosen is None:
+    if name is not None:
+        return get_task(name)
+    if (known := recorded_task(front.provenance)) is None:
         raise InvalidValueError(
             "`--dataset` must be given: the Pareto set does not say what it was made for."
         )
-    return get_task(chosen)
+    return known
 
 
 def _measured_cost(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
@@ -21,7 +22,7 @@ from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
 from hwnas.spaces.space_text import read_space
-from hwnas.study.configuration import IMAGES, EvaluationSetup
+from hwnas.study.configuration import EvaluationSetup, named_task
 from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
@@ -115,8 +116,7 @@ class RankStudy:
         space = read_space(settings.space)
         if settings.population not in (None, *POPULATIONS):
             raise unknown_name("population", str(settings.population), POPULATIONS)
-        if settings.images not in IMAGES:
-            raise unknown_name("images", settings.images, IMAGES)
+        check_images(settings.images)
         datasets = [get_task(name).name for name in dict.fromkeys(settings.datasets)]
         proxies = needed_proxies(settings.proxies)
         truth = _truth(settings, space)
@@ -160,7 +160,9 @@ class RankStudy:
 
     def _setup(self, dataset: str) -> EvaluationSetup[Any]:
         s = self.settings
-        return EvaluationSetup(self.space, get_task(dataset), s.batch, s.seed, s.data, s.images)
+        # Own images say what is built, the data set whose accuracies are compared.
+        task = replace(named_task(dataset, s.images), name=dataset)
+        return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images)
 
     def _given(self, note: Callable[[str], None]) -> Population[Any]:
         """Take the scores of a file, or the shipped ones."""

@@ -7,7 +7,7 @@ name give the objectives of an evaluator.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from hwnas import registry
+from hwnas.data.own_images import OwnImages, check_images
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluation, Evaluator, Report
@@ -27,17 +28,16 @@ from hwnas.evaluation.objectives import (
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import split_constraint
 from hwnas.seeding import derive_seed
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task, TensorSpec, image_task
 from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.ranking.recipes import Recipe
     from hwnas.tasks.batch import Batch
-    from hwnas.tasks.task import Task
 
 REFERENCE_SIZE = 256
 """Architectures that a calibrated score is ranked against."""
-IMAGES = ("gaussian", "cifar10-sample")
-"""Images that proxies can see."""
 _ATTEMPTS = 100
 
 
@@ -51,7 +51,8 @@ class EvaluationSetup(Generic[Arch]):
         batch_size: images of the synthetic batch that proxies see.
         seed: user seed.
         data_folder: folder of published data, or None for the default one.
-        images: what proxies see: ``gaussian`` or ``cifar10-sample`` (1,000 published images).
+        images: what proxies see: ``gaussian``, ``cifar10-sample`` (1,000 published images), or
+            the user's own, see `hwnas.data.own_images.OwnImages`.
     """
 
     space: SearchSpace[Arch]
@@ -62,24 +63,12 @@ class EvaluationSetup(Generic[Arch]):
     images: str = "gaussian"
 
     def __post_init__(self) -> None:
-        if self.images not in IMAGES:
-            raise unknown_name("images", self.images, IMAGES)
+        check_images(self.images)
 
     @property
     def batch(self) -> Batch | None:
-        """The real images, or None for Gaussian ones.
-
-        Raises:
-            DataNotFoundError: the published images are absent.
-            InvalidValueError: there are none of this number or shape.
-        """
-        if self.images == "gaussian":
-            return None
-        from hwnas.data.cifar10_sample import cifar10_sample
-        from hwnas.tasks.task import image_classes
-
-        _, in_shape = image_classes(self.task, self.images)
-        return cifar10_sample(self.batch_size, in_shape, self.data_folder)
+        """The real images, or None for Gaussian ones; see `real_images`."""
+        return real_images(self.images, self.batch_size, self.task, self.data_folder)
 
     def proxies(self, proxies: Sequence[Proxy]) -> ProxyValues[Arch]:
         """Make the source of these proxies' scores."""
@@ -91,6 +80,59 @@ class EvaluationSetup(Generic[Arch]):
             self.seed,
             self.batch,
         )
+
+
+def real_images(
+    images: str, size: int, task: Task | TensorSpec, data_folder: Path | None = None
+) -> Batch | None:
+    """Give the real images that proxies see, or None for Gaussian ones.
+
+    Args:
+        images: ``gaussian``, ``cifar10-sample``, or the user's own.
+        size: images B.
+        task: what the network gets.
+        data_folder: folder of published data, or None for the default one.
+
+    Raises:
+        UnknownNameError: there are no such images.
+        DataNotFoundError: the images are absent.
+        InvalidValueError: there are none of this number or shape.
+    """
+    check_images(images)
+    if own := OwnImages.parse(images):
+        return own.batch(size)
+    if images == "gaussian":
+        return None
+    from hwnas.data.cifar10_sample import cifar10_sample
+
+    spec = task.input if isinstance(task, Task) else task
+    if spec.kind != "image":
+        raise InvalidValueError(f"`images` must be those of the input, {spec}, but got {images}.")
+    channels, height, width = spec.shape
+    return cifar10_sample(size, (channels, height, width), data_folder)
+
+
+def named_task(dataset: str, images: str = "gaussian") -> Task:
+    """Find what networks are built for: the user's own images say it, else the data set does.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+        HwnasError: the user's images cannot be read, or do not say their classes.
+    """
+    own = OwnImages.parse(images)
+    return get_task(dataset) if own is None else own.task
+
+
+def recorded_task(provenance: Mapping[str, Any]) -> Task | None:
+    """Find what the networks of a front were built for; None if it does not say."""
+    if {"num_classes", "in_shape"} <= provenance.keys():
+        return image_task(provenance["num_classes"], provenance["in_shape"])
+    if isinstance(task := provenance.get("dataset"), Mapping):
+        return Task.from_dict(task)
+    settings = provenance.get("settings")
+    if isinstance(settings, Mapping) and "dataset" in settings:
+        return named_task(settings["dataset"], settings.get("images", "gaussian"))
+    return None
 
 
 def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from filelock import FileLock, Timeout
 
 from hwnas import registry
+from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator, Report
@@ -24,8 +25,8 @@ from hwnas.study.configuration import (
     EvaluationSetup,
     make_constraints,
     make_objectives,
+    named_task,
 )
-from hwnas.tasks.catalogue import get_task
 from hwnas.typing import UncertainCostModel
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -49,7 +50,8 @@ class SearchSettings:
         sampler: sampler of the host by name.
         trials: trials in the end.
         batch: images that the proxies see.
-        images: which: ``gaussian`` or ``cifar10-sample``, see `EvaluationSetup`.
+        images: which: ``gaussian``, ``cifar10-sample`` or the user's own, see `EvaluationSetup`;
+            the user's own say classes and image size, whatever `dataset` is.
         seed: seed of everything random.
     """
 
@@ -81,6 +83,13 @@ class SearchSettings:
             raise InvalidValueError(
                 f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
             ) from None
+
+    def pinned(self) -> SearchSettings:
+        """Name the user's own images by place and checksum, and the data set by them."""
+        own = OwnImages.parse(self.images)
+        if own is None:
+            return self
+        return replace(self, images=own.pinned(self.batch), dataset=own.name)
 
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on: everything but the trials."""
@@ -199,7 +208,7 @@ class Search:
     def _run(self, cache: ResultCache) -> ParetoSet:
         from hwnas.reports.folder import write_results
 
-        s = self.settings
+        s = self.settings.pinned()
         evaluator = make_evaluator(
             s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
         )
@@ -210,7 +219,7 @@ class Search:
             {
                 "seed": s.seed,
                 "settings": asdict(s),
-                "dataset": get_task(s.dataset).as_dict(),
+                "dataset": named_task(s.dataset, s.images).as_dict(),
                 "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
             },
         )
@@ -241,7 +250,7 @@ def make_evaluator(
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
-    space, task = read_space(s.space), get_task(s.dataset)
+    space, task = read_space(s.space), named_task(s.dataset, s.images)
     setup = EvaluationSetup(space, task, s.batch, s.seed, data_folder, s.images)
     objectives = make_objectives(
         setup, s.objectives, s.costs, cache=cache, jobs=jobs, report=report

@@ -291,3 +291,21 @@ def test_a_plot(
     assert "Kendall" in text
     assert "synflow" in text
     assert 'src="http' not in text
+
+
+def test_a_sample_is_scored_on_images_of_ones_own(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8), dtype=np.uint8)
+    np.savez("mine.npz", images=pixels, labels=np.arange(8) % 4)
+    wanted = ["--data", str(data), "--proxy", "params", "--sample", "5", "--batch", "4"]
+    assert run(*wanted, "--dataset", "cifar100", "--images", "mine.npz") == 0
+    printed = capsys.readouterr().out
+    assert "cifar100, validation accuracy" in printed
+    assert "4 mine.npz images for cifar100" in " ".join(printed.split())
+    assert run("--data", str(data), "--proxy", "params", "--images", "mine.npz") == 2
+    assert "no such scores are shipped" in capsys.readouterr().err

@@ -170,3 +170,99 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.count("\n") == 1
+
+
+GREY_MODEL = """
+from torch import nn
+
+def net():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 7)
+    )
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with grey 12x8 images of seven classes, sorted by class."""
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 1, 12, 8), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.repeat(np.arange(7), 3))
+    np.savez(tmp_path / "bare.npz", images=pixels)
+    (tmp_path / "grey_model.py").write_text(GREY_MODEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_network_of_ones_own_sees_images_of_ones_own(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from hwnas.networks.importing import load_model
+    from hwnas.proxies import make_proxies
+    from hwnas.proxies.engine.scoring import score_network
+    from hwnas.tasks.batch import Batch
+
+    model = ["--model", "grey_model:net", "--batch", "9", "--proxy", "zico", "--proxy", "naswot"]
+    torch.manual_seed(0)
+    assert run(*model, "--images", "mine.npz", "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    pixels = np.load(own / "mine.npz")["images"].astype(np.float64)
+    # The first of each class, then the second ones.
+    chosen = [0, 3, 6, 9, 12, 15, 18, 1, 4]
+    inputs = (pixels[chosen] - pixels[chosen].mean()) / pixels[chosen].std()
+    labels = torch.tensor([i // 3 for i in chosen])
+    torch.manual_seed(0)
+    expected = score_network(
+        load_model("grey_model:net"),
+        (1, 12, 8),
+        make_proxies(["zico", "naswot"]),
+        batch=Batch(torch.tensor(inputs, dtype=torch.float32), labels),
+    )
+    assert row["naswot"] == pytest.approx(expected["naswot"].value, rel=1e-6)
+    # Its images need no labels, and their shape is theirs.
+    assert run(*model, "--images", "bare.npz", "--input", "1,12,8") == 0
+    assert run(*model, "--images", "bare.npz", "--input", "1,8,12") == 2
+    assert "`batch.inputs` must have shape (B, 1, 8, 12)" in capsys.readouterr().err
+
+
+def test_networks_of_a_space_are_built_for_images_of_ones_own(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--arch", CELL, "--batch", "7", "--proxy", "params", "--proxy", "naswot", "--json"]
+    assert run(*wanted, "--images", "mine.npz") == 0
+    row = json.loads(capsys.readouterr().out)
+    from hwnas.spaces.nasbench201 import NasBench201
+    from hwnas.tasks.task import image_task
+
+    space = NasBench201()
+    network = space.build(space.representative(space.parse(CELL)), image_task(7, (1, 12, 8)))
+    assert row["params"] == sum(p.numel() for p in network.parameters())
+    # Another file with the same images is the same; other images are not.
+    np.savez(own / "copy.npz", **np.load(own / "mine.npz"))
+    assert run(*wanted, "--images", "copy.npz") == 0
+    assert json.loads(capsys.readouterr().out)["naswot"] == row["naswot"]
+    np.savez(own / "mine.npz", images=np.load("mine.npz")["images"][::-1], labels=[0] * 20 + [6])
+    assert run(*wanted, "--images", "mine.npz") == 0
+    assert json.loads(capsys.readouterr().out)["naswot"] != row["naswot"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--images", "bare.npz"], "`bare.npz` must hold `labels`"),
+        (["--images", "mine.npz", "--dataset", "cifar100"], "`--dataset` must not be given"),
+        (["--images", "mine.npz", "--batch", "22"], "must be in 1 to 21"),
+        (["--images", "none.npz"], "there is no none.npz"),
+        (["--images", "grey_model.py"], "Your own are a FILE.npz or a folder"),
+        (["--images", "gausian"], "Did you mean 'gaussian'"),
+    ],
+)
+def test_bad_images_are_one_line(
+    own: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert own.is_dir()
+    assert run("--arch", CELL, "--proxy", "naswot", *arguments) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert "Traceback" not in error

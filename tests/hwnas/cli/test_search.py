@@ -203,3 +203,44 @@ def test_an_interrupted_search_ends_cleanly_and_keeps_what_is_finished(
     assert "everything that was finished is kept" in errors
     assert "Traceback" not in errors
     assert len(_results(tmp_path / "cache" / "results.sqlite")) >= 5
+
+
+def test_a_search_for_images_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 1, 8, 12), dtype=np.uint8)
+    np.savez("mine.npz", images=pixels, labels=np.arange(14) % 7)
+    arguments = [
+        *("search", "--space", "nasbench201:channels=4,cells=1", "--images", "mine.npz"),
+        *(*CHEAP, "--batch", "7", "--sampler", "random-search"),
+    ]
+    assert run(*arguments, "--trials", "3", "--out", "out") == 0
+    first = ParetoSet.load("out/front.json")
+    assert first.provenance["dataset"] == {
+        "name": "mine.npz", "num_classes": 7, "in_shape": [1, 8, 12]
+    }  # fmt: skip
+    images = first.provenance["settings"]["images"]
+    assert images.startswith(f"{tmp_path / 'mine.npz'}#")
+    # It goes on, also from another folder; the study alone says what its networks are for.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    own = [*arguments[:4], "../mine.npz", *arguments[5:]]
+    assert run(*own, "--trials", "4", "--out", "../out") == 0
+    storage = f"sqlite:///{tmp_path / 'out' / 'study.db'}"
+    assert run("pareto", "export", storage, "--onnx", "--out", "models") == 0
+    import onnx
+
+    graph = onnx.load(next(Path("models").rglob("*.onnx"))).graph
+    shapes = [
+        [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    ]
+    assert shapes == [[1, 1, 8, 12], [1, 7]]
+    # Other images under the same name make it another search, and a worker notices as well.
+    np.savez("../mine.npz", images=pixels[::-1], labels=np.arange(14) % 7)
+    capsys.readouterr()
+    assert run(*own, "--trials", "5", "--out", "../out") == 2
+    assert "must be continued with the settings" in capsys.readouterr().err
+    assert run("worker", "--storage", storage) == 2
+    assert "`images` must be those that were named" in capsys.readouterr().err

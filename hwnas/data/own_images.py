@@ -1,0 +1,241 @@
+"""A user's own images: a ``.npz`` of arrays, or a folder of class folders of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.errors import (
+    DataFormatError,
+    DataNotFoundError,
+    InvalidValueError,
+    MissingDependencyError,
+    UnknownNameError,
+    unknown_name,
+)
+from hwnas.tasks.arrays import batch_of_arrays, in_turn, spec_of_array, task_of_arrays
+from hwnas.tasks.batch import Batch
+from hwnas.tasks.task import Task, TensorSpec
+
+IMAGES = ("gaussian", "cifar10-sample")
+"""Names of images that are not the user's own."""
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+_PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """Images that a user names; what they hold is read when it is asked for.
+
+    Attributes:
+        path: ``.npz`` with the arrays ``images`` and, where there are any, ``labels`` (or
+            ``classes``, their number), or a folder with a folder of pictures for each class.
+        checksum: of the batch that must be found there; None for any.
+    """
+
+    path: Path
+    checksum: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> OwnImages | None:
+        """Read ``FILE.npz`` or ``FOLDER``, with or without ``#CHECKSUM``; None if it is neither."""
+        if not text or text in IMAGES:
+            return None
+        found = _PINNED.fullmatch(text)
+        path, checksum = (Path(found[1]), found[2]) if found else (Path(text), None)
+        return cls(path, checksum) if path.suffix == ".npz" or path.is_dir() else None
+
+    def pinned(self, size: int) -> str:
+        """Give the text that finds these images again, and no others.
+
+        Args:
+            size: images B of the batch.
+        """
+        return f"{self.path.resolve()}#{_checksum(self.batch(size))}"
+
+    @property
+    def name(self) -> str:
+        """Name of the task; no data set of a benchmark has such a one."""
+        return self.path.name if self.path.suffix == ".npz" else f"{self.path.name}/"
+
+    @property
+    def known(self) -> Task | TensorSpec:
+        """The task that the images are examples of; what an image is where labels are missing.
+
+        Raises:
+            DataNotFoundError: there is nothing of this name.
+            DataFormatError: it is something else.
+        """
+        images, labels, classes = self._examples(1)
+        if labels is None and classes is None:
+            return spec_of_array(images)
+        return task_of_arrays(images, labels, classes=classes, name=self.name)
+
+    @property
+    def task(self) -> Task:
+        """The task, for networks that are built for it.
+
+        Raises:
+            DataNotFoundError: there is nothing of this name.
+            DataFormatError: it is something else.
+            InvalidValueError: it does not say how many classes there are.
+        """
+        if not isinstance(known := self.known, Task):
+            raise InvalidValueError(
+                f"`{self.path}` must hold `labels`, or `classes`, the number that networks are "
+                f"built for, but holds `images` alone."
+            )
+        return known
+
+    def batch(self, size: int) -> Batch:
+        """Give the first images of each class in turn, bytes as numbers of mean 0, deviation 1.
+
+        Raises:
+            DataNotFoundError: there is nothing of this name.
+            DataFormatError: it is something else.
+            InvalidValueError: there are fewer images, or not those of the checksum.
+        """
+        images, labels, _ = self._examples(size)
+        batch = batch_of_arrays(images, labels, description="own images")
+        if self.checksum not in (None, found := _checksum(batch)):
+            raise InvalidValueError(
+                f"`images` must be those that were named, of checksum {self.checksum}, but the "
+                f"first {size} of {self.path} have {found}: start anew in another folder."
+            )
+        return batch
+
+    def _examples(self, size: int) -> _Examples:
+        return _read_pictures(self.path, size) if self.path.is_dir() else _some(self.path, size)
+
+
+def check_images(text: str) -> None:
+    """Insist on a name of images, or on what may be the user's own.
+
+    Raises:
+        UnknownNameError: it is neither.
+    """
+    if text not in IMAGES and OwnImages.parse(text) is None:
+        error = unknown_name("images", text, IMAGES)
+        raise UnknownNameError(f"{error} Your own are a FILE.npz or a folder of pictures.")
+
+
+_Array = npt.NDArray[Any]
+_Examples = tuple[_Array, _Array | None, int | None]
+"""Images, labels and the number of classes, where they are known."""
+
+
+def _checksum(batch: Batch) -> str:
+    digest = hashlib.sha256(batch.inputs.numpy().tobytes())
+    if batch.labels is not None:
+        digest.update(batch.labels.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _some(path: Path, size: int) -> _Examples:
+    if not path.is_file():
+        raise DataNotFoundError(f"`images` must name a file or folder, but there is no {path}.")
+    images, labels, classes = _arrays(path, path.stat().st_mtime_ns)
+    try:
+        chosen = in_turn(labels, size, len(images))
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{path}: {error}") from None
+    return images[chosen], None if labels is None else labels[chosen], classes
+
+
+@lru_cache(maxsize=1)
+def _arrays(path: Path, changed: int) -> _Examples:
+    """Read a file once while it stays as it is; pickles in it are refused."""
+    del changed
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            images = arrays["images"]
+            labels, classes = arrays.get("labels"), arrays.get("classes")
+            classes = None if classes is None else int(classes)
+        if images.ndim != 4:
+            raise ValueError(f"its images have shape {images.shape}")
+        spec_of_array(images)
+        if labels is not None:
+            task = task_of_arrays(images, labels, classes=classes)
+            classes = getattr(task.output, "classes", None)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataFormatError(
+            f"`{path}` must hold `images` (N, C, H, W) of float or uint8 and, if any, `labels` "
+            f"(N,) from 0 on, saved by `numpy.savez`, but reading it failed: {error}"
+        ) from None
+    return images, labels, classes
+
+
+def _read_pictures(folder: Path, size: int) -> _Examples:
+    files, labels = [], []
+    names = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    for number, name in enumerate(names):
+        found = sorted(p for p in name.rglob("*") if p.suffix.lower() in PICTURES)
+        files += found
+        labels += [number] * len(found)
+    if not files or len(set(labels)) < len(names):
+        empty = [entry.name for i, entry in enumerate(names) if i not in labels]
+        raise DataFormatError(
+            f"`{folder}` must hold a folder of pictures for each class, but "
+            f"{f'{empty[0]!r} has no picture' if empty else 'it has no folder'} "
+            f"({', '.join(sorted(PICTURES))})."
+        )
+    try:
+        chosen = in_turn(np.array(labels), size, len(files))
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{folder}: {error}") from None
+    images = _stacked([files[i] for i in chosen])
+    return images, np.array(labels)[chosen], len(names)
+
+
+def _stacked(files: Sequence[Path]) -> npt.NDArray[np.uint8]:
+    """Give (B, C, H, W) of pictures of one size: of one channel where all are grey, else three."""
+    pictures = [_read_picture(file) for file in files]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape[:2] != pictures[0].shape[:2]:
+            (height, width), (h, w) = pictures[0].shape[:2], picture.shape[:2]
+            raise DataFormatError(
+                f"The pictures must all have one size, but {files[0]} is {height}x{width} and "
+                f"{file} is {h}x{w}: resize them first."
+            )
+    channels = max(picture.shape[2] for picture in pictures)
+    return np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures]).transpose(
+        0, 3, 1, 2
+    )
+
+
+def _read_picture(file: Path) -> npt.NDArray[np.uint8]:
+    """Give (H, W, 1) bytes of a grey picture, (H, W, 3) of any other."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingDependencyError(
+            "`images` of a folder of pictures needs Pillow: pip install 'hwnas[pictures]', or save "
+            "the images as arrays in a .npz."
+        ) from None
+    try:
+        with Image.open(file) as picture:
+            grey = picture.mode in ("1", "L", "LA")
+            pixels = np.asarray(picture.convert("L" if grey else "RGB"), dtype=np.uint8)
+    except Exception as error:  # whatever a decoder raises
+        raise DataFormatError(f"`{file}` must be a picture, but got {error}") from None
+    return pixels[..., None] if grey else pixels

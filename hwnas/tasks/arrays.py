@@ -1,0 +1,136 @@
+"""A task and a batch from a user's own arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hwnas.errors import InvalidValueError
+from hwnas.tasks.batch import Batch
+from hwnas.tasks.task import Logits, Map, Output, Regression, Task, TensorSpec
+
+Array = npt.NDArray[np.generic]
+
+
+def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
+    """Tell what inputs are.
+
+    Args:
+        inputs: (N, C, H, W) images or (N, C, T) signals of real numbers or bytes, or (N, T)
+            integers, which are tokens.
+        vocabulary: number of different tokens; one more than the largest if None.
+
+    Raises:
+        InvalidValueError: they are none of these, empty, or not finite.
+    """
+    shape, real = inputs.shape[1:], inputs.dtype.kind == "f" or inputs.dtype == np.uint8
+    if inputs.ndim in (3, 4) and real and inputs.size:
+        if not np.isfinite(inputs).all():
+            raise InvalidValueError("`inputs` must be finite, but some are infinite or NaN.")
+        return TensorSpec(shape, "image" if inputs.ndim == 4 else "signal")
+    if inputs.ndim == 2 and inputs.dtype.kind in "iu" and inputs.size and inputs.min() >= 0:
+        return TensorSpec(shape, "tokens", vocabulary or int(inputs.max()) + 1)
+    raise InvalidValueError(
+        f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float or uint8, or (N, T) "
+        f"tokens from 0 on, but got {inputs.shape} of {inputs.dtype}."
+    )
+
+
+def task_of_arrays(
+    inputs: Array,
+    labels: Array | None = None,
+    *,
+    classes: int | None = None,
+    vocabulary: int | None = None,
+    name: str = "arrays",
+) -> Task:
+    """Make the task that arrays are examples of.
+
+    Args:
+        inputs: as in `spec_of_array`.
+        labels: (N,) integers, which are classes; integers of each position, which are a map; or
+            (N,) or (N, n) real numbers, which are targets.
+        classes: number of classes; one more than the largest label if None.
+        vocabulary: as in `spec_of_array`.
+        name: of the task.
+
+    Raises:
+        InvalidValueError: the arrays are something else, or say nothing of the classes.
+    """
+    spec = spec_of_array(inputs, vocabulary)
+    return Task(name, spec, _output(spec, labels, len(inputs), classes))
+
+
+def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | None) -> Output:
+    if labels is None:
+        if classes is None:
+            raise InvalidValueError(
+                "`labels` must be given, or `classes`, the number that networks are built for."
+            )
+        return Logits(classes)
+    if len(labels) == count and labels.dtype.kind == "f" and labels.ndim <= 2:
+        return Regression(labels.size // count)
+    known = labels.dtype.kind in "iu" and labels.size and labels.min() >= 0
+    if len(labels) == count and known and labels.shape[1:] in ((), spec.shape[1:]):
+        found = max(int(labels.max()) + 1, classes or 0)
+        if classes not in (None, found):
+            raise InvalidValueError(f"`labels` must be below {classes}, but got {found - 1}.")
+        return Logits(found) if labels.ndim == 1 else Map(found)
+    raise InvalidValueError(
+        f"`labels` must be {count} classes from 0 on, maps of them of the inputs' size, or real "
+        f"targets, but got {labels.shape} of {labels.dtype}."
+    )
+
+
+def batch_of_arrays(
+    inputs: Array, labels: Array | None = None, *, description: str = "own arrays"
+) -> Batch:
+    """Make the batch of arrays that `task_of_arrays` takes.
+
+    Bytes become numbers of mean 0 and deviation 1 in each channel; real numbers stay as they are.
+    """
+    targets = None if labels is None else _tensor(labels)
+    if targets is not None and targets.is_floating_point() and targets.ndim == 1:
+        targets = targets[:, None]
+    tensor = _tensor(inputs)
+    if inputs.dtype == np.uint8 and inputs.ndim > 2:
+        tensor = _standardised(tensor.float())
+    return Batch(tensor, targets, description)
+
+
+def _tensor(array: Array) -> Tensor:
+    kind = np.float32 if array.dtype.kind == "f" else np.int64
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
+
+
+def _standardised(inputs: Tensor) -> Tensor:
+    """Give each channel of (B, C, ...) mean 0 and deviation 1; a constant one becomes 0."""
+    over = (0, *range(2, inputs.ndim))
+    deviation, mean = torch.std_mean(inputs, dim=over, correction=0, keepdim=True)
+    return (inputs - mean) / torch.where(deviation > 0, deviation, 1.0)
+
+
+def in_turn(labels: Array | None, size: int, count: int) -> npt.NDArray[np.int64]:
+    """Choose `size` of `count` examples: the first of each class, the second of each, and so on.
+
+    Files are often sorted by class: the first examples would be of one class.
+
+    Args:
+        labels: (N,) classes; anything else counts as one class.
+        size: examples that are wanted.
+        count: examples N that there are.
+
+    Raises:
+        InvalidValueError: there are fewer.
+    """
+    if not 1 <= size <= count:
+        raise InvalidValueError(f"`size` must be in 1 to {count}, the examples, but got {size}.")
+    if labels is None or labels.ndim != 1 or labels.dtype.kind == "f":
+        return np.arange(size)
+    order = np.argsort(labels, kind="stable")
+    _, first, numbers = np.unique(labels[order], return_index=True, return_counts=True)
+    place = np.empty(count, dtype=np.int64)
+    place[order] = np.arange(count) - np.repeat(first, numbers)
+    return np.lexsort((np.arange(count), labels, place))[:size].astype(np.int64)

@@ -1,0 +1,223 @@
+"""Images of a user's own: arrays in a file, or a folder of pictures."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hwnas.data import own_images
+from hwnas.data.own_images import OwnImages
+from hwnas.errors import (
+    DataFormatError,
+    DataNotFoundError,
+    InvalidValueError,
+    MissingDependencyError,
+)
+from hwnas.tasks.task import Logits, TensorSpec, image_task
+
+LABELS = np.repeat(np.arange(4), 3)
+
+
+def arrays(path: Path, **content: Any) -> OwnImages:
+    np.savez(path, **content)
+    found = OwnImages.parse(str(path))
+    assert found is not None
+    return found
+
+
+def pixels(seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (12, 1, 6, 8)).astype(np.uint8)
+
+
+def test_a_file_says_task_and_batch(tmp_path: Path) -> None:
+    own = arrays(tmp_path / "mine.npz", images=pixels(), labels=LABELS)
+    assert own.task == own.known == image_task(4, (1, 6, 8), "mine.npz")
+    batch = own.batch(6)
+    assert batch.inputs.shape == (6, 1, 6, 8)
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [0, 1, 2, 3, 0, 1]
+    first = pixels()[[0, 3, 6, 9, 1, 4]].astype(np.float64)
+    np.testing.assert_allclose(batch.inputs, (first - first.mean()) / first.std(), atol=1e-5)
+
+
+def test_labels_may_be_missing(tmp_path: Path) -> None:
+    bare = arrays(tmp_path / "bare.npz", images=pixels())
+    assert bare.known == TensorSpec((1, 6, 8))
+    assert bare.batch(3).labels is None
+    with pytest.raises(InvalidValueError, match=r"bare.npz` must hold `labels`, or `classes`"):
+        _ = bare.task
+    counted = arrays(tmp_path / "counted.npz", images=pixels(), classes=9)
+    assert counted.task.output == Logits(9)
+
+
+def test_images_are_found_again_by_place_and_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.npz"
+    text = arrays(file, images=pixels(), labels=LABELS).pinned(4)
+    monkeypatch.chdir(tmp_path)
+    relative = OwnImages.parse("mine.npz")
+    again = OwnImages.parse(text)
+    assert relative is not None
+    assert again is not None
+    assert text == relative.pinned(4) == again.pinned(4)
+    assert text.startswith(f"{file}#")
+    # The same bytes in another place are the same images, for caches.
+    other = arrays(tmp_path / "other.npz", images=pixels(), labels=LABELS)
+    assert other.pinned(4).partition("#")[2] == text.partition("#")[2]
+    assert other.pinned(5).partition("#")[2] != text.partition("#")[2]
+    arrays(file, images=pixels(1), labels=LABELS)
+    with pytest.raises(InvalidValueError, match="`images` must be those that were named"):
+        again.batch(4)
+
+
+def test_there_must_be_as_many_images_as_the_batch_has(tmp_path: Path) -> None:
+    own = arrays(tmp_path / "mine.npz", images=pixels(), labels=LABELS)
+    with pytest.raises(InvalidValueError, match=r"mine.npz: `size` must be in 1 to 12"):
+        own.batch(13)
+
+
+@pytest.mark.parametrize("text", ["gaussian", "cifar10-sample", "nothing", "mine.npy", ""])
+def test_names_are_no_files(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gaussian").mkdir()
+    assert OwnImages.parse(text) is None
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    own = OwnImages(tmp_path / "none.npz")
+    with pytest.raises(DataNotFoundError, match="there is no"):
+        own.batch(2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"pictures": pixels()},
+        {"images": pixels()[0]},
+        {"images": pixels().astype(np.int32)},
+        {"images": np.full((12, 1, 6, 8), np.inf)},
+        {"images": np.array([{"a": 1}] * 12, dtype=object)},
+        {"images": pixels(), "labels": LABELS[:5]},
+        {"images": pixels(), "labels": LABELS - 1},
+        {"images": pixels(), "labels": LABELS, "classes": 3},
+        {"images": pixels(), "classes": "ten"},
+        {"images": pixels(), "classes": [1, 2]},
+    ],
+)
+def test_other_content_is_refused_in_one_line(tmp_path: Path, content: dict[str, Any]) -> None:
+    own = arrays(tmp_path / "mine.npz", **content)
+    with pytest.raises(DataFormatError, match=r"mine.npz` must hold `images`") as caught:
+        own.batch(2)
+    assert "\n" not in str(caught.value)
+
+
+class Harmful:
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("a pickle was executed",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"something else", pickle.dumps(Harmful())]
+)
+def test_foreign_files_are_refused_and_never_executed(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "mine.npz"
+    file.write_bytes(content)
+    with pytest.raises(DataFormatError, match=r"mine.npz` must hold `images`"):
+        OwnImages(file).batch(2)
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.npz"
+    np.savez_compressed(file, images=pixels(), labels=LABELS)
+    whole = file.read_bytes()
+    for size in (len(whole) // 2, len(whole) - 30):
+        file.write_bytes(whole[:size])
+        with pytest.raises(DataFormatError):
+            OwnImages(file).batch(2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of three files each, whose bytes are their pixels."""
+
+    def read(file: Path) -> npt.NDArray[np.uint8]:
+        side, *values = file.read_bytes()
+        return np.array(values, dtype=np.uint8).reshape(side, side, -1)
+
+    monkeypatch.setattr(own_images, "_read_picture", read)
+    for number, name in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(3):
+            content = bytes([2, *range(10 * number + i, 10 * number + i + 4)])
+            (tmp_path / "pets" / name / f"{i}.PNG").write_bytes(content)
+    (tmp_path / "pets" / "cat" / "notes.txt").write_text("no picture")
+    return tmp_path / "pets"
+
+
+def test_folders_are_classes(folder: Path) -> None:
+    own = OwnImages.parse(str(folder))
+    assert own is not None
+    assert own.task == image_task(2, (1, 2, 2), "pets/")
+    batch = own.batch(3)
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [0, 1, 0]
+    raw = np.array([[0, 1, 2, 3], [10, 11, 12, 13], [1, 2, 3, 4]], dtype=np.float64)
+    expected = ((raw - raw.mean()) / raw.std()).reshape(3, 1, 2, 2)
+    np.testing.assert_allclose(batch.inputs, expected, atol=1e-6)
+
+
+def test_a_coloured_picture_makes_all_of_them_coloured(folder: Path) -> None:
+    (folder / "dog" / "0.PNG").write_bytes(bytes([2, *range(12)]))
+    own = OwnImages(folder)
+    inputs = own.batch(2).inputs
+    assert inputs.shape == (2, 3, 2, 2)
+    raw = np.array([[0, 1, 2, 3], [0, 3, 6, 9]], dtype=np.float64)
+    np.testing.assert_allclose(inputs[:, 0].flatten(1), (raw - raw.mean()) / raw.std(), atol=1e-6)
+
+
+def test_pictures_of_two_sizes_are_refused(folder: Path) -> None:
+    (folder / "dog" / "0.PNG").write_bytes(bytes([3, *range(9)]))
+    with pytest.raises(DataFormatError, match=r"is 2x2 and .*0.PNG is 3x3: resize them first"):
+        OwnImages(folder).batch(2)
+
+
+def test_a_class_without_pictures_is_refused(folder: Path) -> None:
+    (folder / "bird").mkdir()
+    with pytest.raises(DataFormatError, match="'bird' has no picture"):
+        OwnImages(folder).batch(2)
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match="it has no folder"):
+        OwnImages(tmp_path).batch(2)
+
+
+def test_pictures_need_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hwnas\[pictures\]'"):
+        OwnImages(tmp_path).batch(1)
+
+
+def test_real_pictures(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    colours = np.random.default_rng(0).integers(0, 256, (4, 6, 3)).astype(np.uint8)
+    for name, content in (("a", colours), ("b", colours[..., 0])):
+        (tmp_path / name).mkdir()
+        image.fromarray(content).save(tmp_path / name / "0.png")
+    batch = OwnImages(tmp_path).batch(2)
+    assert batch.inputs.shape == (2, 3, 4, 6)
+    both = np.stack([colours[..., 1], colours[..., 0]]).astype(np.float64)
+    np.testing.assert_allclose(batch.inputs[:, 1], (both - both.mean()) / both.std(), atol=1e-5)
+    (tmp_path / "b" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataFormatError, match=r"0.png` must be a picture"):
+        OwnImages(tmp_path).batch(2)

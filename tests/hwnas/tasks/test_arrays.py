@@ -1,0 +1,107 @@
+"""Tasks and batches of a user's arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.errors import InvalidValueError
+from hwnas.tasks.arrays import batch_of_arrays, in_turn, task_of_arrays
+from hwnas.tasks.task import Logits, Map, Output, Regression, TensorSpec
+
+IMAGES = np.zeros((6, 1, 4, 5), dtype=np.uint8)
+CLASSES = np.array([0, 2, 1, 0, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "spec", "output"),
+    [
+        (IMAGES, CLASSES, TensorSpec((1, 4, 5)), Logits(3)),
+        (IMAGES.astype(np.float16), CLASSES.astype(np.uint8), TensorSpec((1, 4, 5)), Logits(3)),
+        (IMAGES, np.full((6, 4, 5), 6), TensorSpec((1, 4, 5)), Map(7)),
+        (np.zeros((6, 2, 9)), np.zeros(6), TensorSpec((2, 9), "signal"), Regression(1)),
+        (np.zeros((6, 2, 9)), np.zeros((6, 3)), TensorSpec((2, 9), "signal"), Regression(3)),
+        (np.arange(30).reshape(6, 5), CLASSES, TensorSpec((5,), "tokens", 30), Logits(3)),
+    ],
+)
+def test_arrays_say_what_the_task_is(
+    inputs: Any, labels: Any, spec: TensorSpec, output: Output
+) -> None:
+    task = task_of_arrays(inputs, labels, name="mine")
+    assert (task.name, task.input, task.output) == ("mine", spec, output)
+    batch = batch_of_arrays(inputs, labels)
+    batch.check(spec)
+    assert batch.labels is not None
+    assert batch.labels.shape[1:] == task.label_shape
+    assert batch.labels.is_floating_point() == isinstance(output, Regression)
+
+
+def test_what_arrays_do_not_say_is_given() -> None:
+    assert task_of_arrays(IMAGES, classes=9).output == Logits(9)
+    assert task_of_arrays(IMAGES, CLASSES, classes=9).output == Logits(9)
+    words = np.zeros((6, 5), dtype=np.int64)
+    assert task_of_arrays(words, CLASSES, vocabulary=40).input.vocabulary == 40
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "named"),
+    [
+        (np.zeros((6, 4)), CLASSES, "`inputs` must be"),
+        (np.zeros((0, 1, 4, 4)), CLASSES[:0], "`inputs` must be"),
+        (IMAGES.astype(np.int64), CLASSES, "of int64"),
+        (np.full((6, 5), -1), CLASSES, "tokens from 0 on"),
+        (np.full((6, 1, 4, 5), np.nan), CLASSES, "finite"),
+        (IMAGES, CLASSES[:5], "`labels` must be 6 classes"),
+        (IMAGES, CLASSES - 1, "from 0 on"),
+        (IMAGES, np.zeros((6, 5, 4), dtype=np.int64), "maps of them of the inputs' size"),
+        (IMAGES, np.array(["a"] * 6), "`labels` must be"),
+        (IMAGES, None, "`labels` must be given, or `classes`"),
+    ],
+)
+def test_other_arrays_are_refused(inputs: Any, labels: Any, named: str) -> None:
+    with pytest.raises(InvalidValueError, match=named):
+        task_of_arrays(inputs, labels)
+
+
+def test_labels_beyond_the_classes_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match="`labels` must be below 2, but got 2"):
+        task_of_arrays(IMAGES, CLASSES, classes=2)
+
+
+def test_bytes_have_mean_0_and_deviation_1_in_each_channel() -> None:
+    bytes_ = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4)).astype(np.uint8)
+    bytes_[:, 2] = 7
+    expected = bytes_.astype(np.float64)
+    for channel in range(2):
+        values = expected[:, channel]
+        expected[:, channel] = (values - values.mean()) / values.std()
+    expected[:, 2] = 0
+    np.testing.assert_allclose(batch_of_arrays(bytes_).inputs, expected, atol=1e-6)
+
+
+def test_real_numbers_stay_as_they_are() -> None:
+    numbers = np.random.default_rng(0).normal(5, 2, (3, 1, 4, 4)).astype(np.float32)
+    assert torch.equal(batch_of_arrays(numbers).inputs, torch.from_numpy(numbers))
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0, 0, 0, 1, 1, 2], [0, 3, 5, 1, 4]),
+        ([2, 1, 0, 0, 1, 0], [2, 1, 0, 3, 4]),
+        ([7, 7, 7, 7, 7, 7], [0, 1, 2, 3, 4]),
+    ],
+)
+def test_classes_are_taken_in_turn(labels: list[int], expected: list[int]) -> None:
+    assert in_turn(np.array(labels), 5, 6).tolist() == expected
+
+
+def test_without_classes_the_first_are_taken() -> None:
+    assert in_turn(None, 3, 6).tolist() == [0, 1, 2]
+    assert in_turn(np.zeros(6), 3, 6).tolist() == [0, 1, 2]
+    for size in (0, 7):
+        with pytest.raises(InvalidValueError, match=f"in 1 to 6, the examples, but got {size}"):
+            in_turn(None, size, 6)
