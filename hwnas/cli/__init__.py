@@ -105,6 +105,7 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
 
 def _fail(text: str, code: int) -> int:
     from hwnas.cli.output import one_line
+    from hwnas.files.passwords import without_passwords
 
-    sys.stderr.write(f"hwnas: {one_line(text)}\n")
+    sys.stderr.write(f"hwnas: {one_line(without_passwords(text))}\n")
     return code

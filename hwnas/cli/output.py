@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.files.passwords import without_passwords
+
 _BREAKS = re.compile(r"\s*[\n\r\x0b\x0c\x85\u2028\u2029]\s*|\t+")
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -21,8 +23,8 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def note(text: str) -> None:
-    """Write one line for the user to standard error."""
-    messages.print(one_line(text), markup=False)
+    """Write one line for the user to standard error; passwords in it are starred out."""
+    messages.print(one_line(without_passwords(text)), markup=False)
 
 
 def one_line(text: str) -> str:

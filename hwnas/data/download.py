@@ -5,9 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hwnas.data.catalogue import DataFile, data_folder, find, published, sha256
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+
+LARGEST = 512 << 20
+"""Bytes of the largest file that is fetched."""
+_SILENT_SECONDS = 30.0
 
 
 def get(
@@ -35,7 +40,8 @@ def get(
     Raises:
         UnknownNameError: there is no such data set.
         DataNotFoundError: a file cannot be fetched; says what to do by hand where that is the way.
-        DataFormatError: a file arrived with a wrong checksum; nothing of it is kept.
+        DataFormatError: a file arrived with a wrong checksum, or is larger than `LARGEST`; nothing
+            of it is kept.
         InvalidValueError: the folder cannot be written.
     """
     data, target = published(name), data_folder(folder)
@@ -50,6 +56,25 @@ def get(
             _download(url, target / file.path, file.sha256)
         paths.append(target / file.path)
     return paths
+
+
+class _TooLargeError(Exception):
+    """A server sends more than any published file has."""
+
+
+def _fetch(url: str, target: Any, _: object) -> None:
+    """Write what a server sends, up to a limit; a `downloader` of pooch."""
+    import requests
+
+    received = 0
+    with requests.get(url, stream=True, timeout=_SILENT_SECONDS) as response:
+        response.raise_for_status()
+        with open(target, "wb") as file:
+            for part in response.iter_content(1 << 20):
+                received += len(part)
+                if received > LARGEST:
+                    raise _TooLargeError
+                file.write(part)
 
 
 def _is_right(file: DataFile, folder: Path) -> bool:
@@ -68,8 +93,13 @@ def _download(url: str, path: Path, known_hash: str) -> None:
             known_hash=f"sha256:{known_hash}",
             fname=path.name,
             path=path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=False),
+            downloader=_fetch,
         )
+    except _TooLargeError as error:
+        raise DataFormatError(
+            f"`{url}` must have at most {LARGEST >> 20} MiB, but has more; nothing was kept. Fetch "
+            f"the file by other means and put it at {path}."
+        ) from error
     except RequestException as error:
         raise DataNotFoundError(
             f"`{url}` must be reachable, but got {error}. Check the connection, or fetch the file "

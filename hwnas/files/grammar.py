@@ -13,6 +13,7 @@ is never executed.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -139,6 +140,8 @@ def split_constraint(text: str) -> tuple[str, Literal["<=", ">="], float]:
         if match is None:
             raise ValueError
         bound = float(match[3])
+        if not math.isfinite(bound):
+            raise ValueError
     except ValueError:
         raise InvalidValueError(
             f"`constraint` must be NAME<=NUMBER or NAME>=NUMBER, e.g. 'latency<=5', but got "

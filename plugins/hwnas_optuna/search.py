@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
+from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
 from hwnas.study.search import Folder, SearchSettings, requirements
 from hwnas.typing import Arch
@@ -19,7 +20,7 @@ from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
 from hwnas_optuna.sampler_names import make_sampler
-from hwnas_optuna.storage import open_storage, storage_error, without_password
+from hwnas_optuna.storage import open_storage, reading, storage_error
 
 SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
 """User attributes of a study: what it was started with, how many trials it has in the end, and
@@ -98,10 +99,10 @@ def load_study(storage: str, name: str) -> optuna.Study:
         return optuna.load_study(storage=opened, study_name=name)
     except KeyError:
         raise InvalidValueError(
-            f"`study` must be in the storage, but {without_password(storage)} has no study "
+            f"`study` must be in the storage, but {without_passwords(storage)} has no study "
             f"{name!r}."
         ) from None
-    except (ValueError, OSError, SQLAlchemyError) as error:
+    except Exception as error:
         raise storage_error(storage, error) from error
 
 
@@ -161,7 +162,9 @@ class OptunaHost:
         study.set_user_attr(REQUIREMENTS, json.dumps(requirements(evaluator)))
         study.set_user_attr(TRIALS, settings.trials)
         run(study, evaluator, settings.trials)
-        return pareto_set_from_study(study, {**provenance, "storage": without_password(folder.url)})
+        return pareto_set_from_study(
+            study, {**provenance, "storage": without_passwords(folder.url)}
+        )
 
     def join(self, storage: str, study: str) -> JoinedStudy:
         """Join a study that `hwnas search` made.
@@ -170,7 +173,8 @@ class OptunaHost:
             InvalidValueError: the storage cannot be opened, or has no such study of hwnas search.
         """
         loaded = load_study(storage, study)
-        missing = {SETTINGS, REQUIREMENTS, TRIALS} - set(loaded.user_attrs)
+        with reading(storage):
+            missing = {SETTINGS, REQUIREMENTS, TRIALS} - set(loaded.user_attrs)
         if missing:
             raise InvalidValueError(
                 f"`study` must have been started by hwnas search, but {study!r} was not: start it "
@@ -191,12 +195,13 @@ class OptunaHost:
             InvalidValueError: the storage cannot be opened or has no such study.
         """
         loaded = load_study(storage, study)
-        settings = json.loads(loaded.user_attrs.get(SETTINGS, "{}"))
-        return pareto_set_from_study(
-            loaded,
-            {
-                "storage": without_password(storage),
-                "seed": settings.get("seed", 0),
-                "settings": settings,
-            },
-        )
+        with reading(storage):
+            settings = json.loads(loaded.user_attrs.get(SETTINGS, "{}"))
+            return pareto_set_from_study(
+                loaded,
+                {
+                    "storage": without_passwords(storage),
+                    "seed": settings.get("seed", 0),
+                    "settings": settings,
+                },
+            )

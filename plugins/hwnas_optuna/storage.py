@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
+from hwnas.files.passwords import without_passwords, without_those_of
 
 JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
@@ -47,25 +49,34 @@ def open_storage(text: str | None, *, create: bool = True) -> BaseStorage:
         return open_kind(text, create)
     except ImportError as error:
         raise _missing_driver(text, error) from error
-    except (ValueError, OSError, RuntimeError, SQLAlchemyError) as error:
+    except Exception as error:  # a damaged journal or data base can raise nearly anything
         raise storage_error(text, error) from error
 
 
-def without_password(text: str) -> str:
-    """Give a storage's text for people and files: the password is starred out."""
+@contextmanager
+def reading(text: str) -> Iterator[None]:
+    """Say in one line that what a storage holds is damaged.
+
+    Raises:
+        InvalidValueError: reading it raised anything else than an error of ours.
+    """
     try:
-        return make_url(text).render_as_string(hide_password=True)
-    except ArgumentError:
-        return text
+        yield
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise storage_error(text, error) from error
 
 
 def storage_error(text: str, error: Exception) -> InvalidValueError:
     """Say in one line why a storage is not usable."""
-    reason = str(error).strip().partition("\n")[0]
+    reason = without_those_of(text, str(error).strip().partition("\n")[0])
+    if not isinstance(error, ValueError | OSError | RuntimeError | SQLAlchemyError):
+        reason = f"it is damaged: {type(error).__name__} {reason}"
     return InvalidValueError(
         f"`storage` must be an Optuna storage that can be opened, e.g. 'sqlite:///study.db', "
         f"'postgresql://user@host/name', 'journal:study.log' or 'grpc://host:13000', but "
-        f"got {without_password(text)!r} ({reason})."
+        f"got {without_passwords(text)!r} ({reason})."
     )
 
 
@@ -136,6 +147,6 @@ def _missing_driver(text: str, error: ImportError) -> MissingDependencyError:
     extra = _EXTRAS.get(name)
     install = f"pip install 'hwnas[{extra}]'" if extra else "install it"
     return MissingDependencyError(
-        f"`storage` {without_password(text)!r} needs the module {name!r}, which is absent: "
+        f"`storage` {without_passwords(text)!r} needs the module {name!r}, which is absent: "
         f"{install}."
     )

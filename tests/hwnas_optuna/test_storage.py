@@ -6,8 +6,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hwnas.errors import InvalidValueError, MissingDependencyError
-from hwnas_optuna.storage import open_storage, without_password
+from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
+from hwnas_optuna.storage import open_storage
 
 
 def finished(storage: str, name: str = "s") -> int:
@@ -83,6 +83,18 @@ def test_an_absent_driver_names_the_extra(
         open_storage(text)
 
 
-def test_passwords_are_starred_out() -> None:
-    assert without_password("postgresql://me:secret@host/x") == "postgresql://me:***@host/x"
-    assert without_password("journal:study.log") == "journal:study.log"
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:secret@127.0.0.1:1/x",
+        "postgresql://me:secret@127.0.0.1:port/x",
+        "postgresql:/me:secret@127.0.0.1/x",
+        "nosuch://me:secret@host/x",
+        "grpc://me:secret@host",
+    ],
+)
+def test_passwords_are_told_nobody(address: str) -> None:
+    with pytest.raises(HwnasError) as caught:
+        open_storage(address)
+    assert "secret" not in str(caught.value)
+    assert "***" in str(caught.value)

@@ -168,3 +168,11 @@ def test_folder_must_be_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(InvalidValueError, match="must be writable"):
         download.get("made-up", tmp_path / "file")
+
+
+def test_what_is_too_large_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "LARGEST", 4000)
+    with pytest.raises(DataFormatError, match=r"must have at most .*nothing was kept") as caught:
+        download.get("made-up", tmp_path)
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path) == {}

@@ -1,0 +1,392 @@
+"""Every reader with small contents of its own making, and what must hold of what it accepts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.typing import DeviceKey
+
+SPACE = NasBench201()
+CELLS = [SPACE.sample(np.random.default_rng(i)) for i in range(6)]
+ARCH = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader.
+
+    Attributes:
+        contents: makes right contents, given a folder to write in.
+        read: reads a file, and asserts what holds of everything that is accepted.
+        name: name that the file has, as a path below a folder.
+    """
+
+    contents: Callable[[Path], Sequence[bytes]]
+    read: Callable[[Path], object]
+    name: str
+
+
+def _written(folder: Path, write: Callable[[Path], object], name: str = "x") -> bytes:
+    path = folder / f"made-{name}"
+    write(path)
+    return path.read_bytes()
+
+
+def _numbers(values: Any, n: int) -> None:
+    array = np.asarray(values, dtype=np.float64)
+    assert array.shape == (n,)
+    assert (np.isnan(array) | (array > 0) & np.isfinite(array)).all()
+
+
+def _front(folder: Path) -> list[bytes]:
+    from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet
+
+    objectives = (ObjectiveInfo("naswot", "", "maximize"), ObjectiveInfo("ms", "ms", "minimize"))
+    members = tuple(
+        Member(str(c), SPACE.canonical_key(c), (float(i), float(i + 1)), {"std": 0.5, "=a": "[b]"})
+        for i, c in enumerate(CELLS[:2])
+    )
+    evaluated = tuple(Evaluated(m.arch, m.key, m.values, "complete") for m in members)
+    made = ParetoSet(repr(SPACE), objectives, members, {"seed": 0, "settings": {}}, evaluated)
+    return [_written(folder, made.save, "front.json")]
+
+
+def _read_front(path: Path) -> None:
+    from hwnas.pareto.pareto_set import ParetoSet
+
+    found = ParetoSet.load(path)
+    for member in found.members:
+        assert len(member.values) == len(found.objectives)
+        assert np.isfinite(member.values).all()
+    found.save(path)
+    assert ParetoSet.load(path) == found
+
+
+def _scores(folder: Path) -> list[bytes]:
+    from hwnas.cli.table_file import write_table
+
+    rows = [{"arch": str(c), "naswot": 1.5 + i, "params": 372346 + i} for i, c in enumerate(CELLS)]
+    counted = _written(folder, lambda path: write_table(rows, path), "s.csv")
+    lines = counted.decode().splitlines()
+    return [counted, "".join(f"{line.rpartition(',')[0]}\n" for line in lines).encode()]
+
+
+def _read_scores(path: Path) -> None:
+    from hwnas.tables.score_table import read_scores
+
+    table = read_scores(path, SPACE)
+    assert table.archs
+    assert all(column.shape == (len(table.archs),) for column in table.columns.values())
+
+
+def _measurements(_: Path) -> list[bytes]:
+    rows = "".join(f"{i},{c},{7.5 + i},board\n" for i, c in enumerate(CELLS))
+    return [f",arch,latency_ms,device\n{rows}".encode()]
+
+
+def _read_measurements(path: Path) -> None:
+    from hwnas.cli.measurements import read_measurements
+
+    table = read_measurements(path, SPACE)
+    table.insist_on("ms")
+    for column in table.columns.values():
+        _numbers(column, len(table.archs))
+
+
+def _predictors(folder: Path) -> list[bytes]:
+    from hwnas_predictors.transfer import TransferPredictor
+
+    pool = TransferPredictor.shipped(SPACE)
+    mine = pool.adapt(CELLS, np.arange(1.0, 7.0), DeviceKey("mine"))
+    return [_written(folder, mine.save), _written(folder, pool.save)]
+
+
+def _read_predictor(path: Path) -> None:
+    from hwnas.costs.predictor_source import make_predictor
+    from hwnas.files.predictor_file import read_predictor_file
+
+    made = make_predictor(read_predictor_file(path))
+    if made.device.device != "any":
+        found = np.asarray(made.predict(CELLS))
+        assert found.shape == (len(CELLS),)
+        assert np.isfinite(found).all()
+
+
+def _shipped(folder: Path) -> list[bytes]:
+    from hwnas.tables.shipped.table import ShippedColumn, ShippedScores
+
+    keys = [SPACE.canonical_key(c) for c in CELLS]
+    values = {"naswot": np.arange(6.0)}
+    about = {"naswot": ShippedColumn("naswot v1", 0.5, {"no value": [2]})}
+    rows, again = np.array([0, 3]), {"naswot": np.array([1.0, 2.0])}
+    made = ShippedScores(list(map(str, CELLS)), keys, values, about, rows, again, {"input": "x"})
+    return [_written(folder, made.write)]
+
+
+def _read_shipped(path: Path) -> None:
+    from hwnas.tables.shipped.table import ShippedScores
+
+    table = ShippedScores.read(path)
+    n = len(table.archs)
+    assert len(table.keys) == n
+    assert all(column.shape == (n,) for column in table.columns.values())
+    assert len(table.reasons) >= 0
+
+
+def _pickles(contents: Callable[[], object]) -> Callable[[Path], list[bytes]]:
+    return lambda _: [pickle.dumps(contents(), protocol) for protocol in (2, 4)]
+
+
+def _torch(contents: Callable[[], object]) -> Callable[[Path], list[bytes]]:
+    import torch
+
+    return lambda folder: [_written(folder, lambda path: torch.save(contents(), path))]
+
+
+def _brp() -> object:
+    return {(i % 5, 1, 2, 3, 4, 0): np.float64(0.001 * (i + 1)) for i in range(5)}
+
+
+def _read_brp(path: Path) -> None:
+    from hwnas.data.brp_nas import brp_nas_latencies
+
+    found = brp_nas_latencies(path.stem, path.parents[1])
+    _numbers(list(found.values()), len(found))
+
+
+def _hw_pickle() -> object:
+    from hwnas.data.hw_nas_bench import COLUMNS
+
+    part: dict[str, Any] = {name: [np.float64(1.5 + i) for i in range(3)] for name in COLUMNS}
+    part["config"] = [{"arch_str": str(c), "C": 16} for c in CELLS[:3]]
+    return {"nasbench201": {"cifar10": part}, "fbnet": {}}
+
+
+def _hw_csv(_: Path) -> list[bytes]:
+    from hwnas.data.hw_nas_bench import COLUMNS
+
+    rows = [f'"({i}, 1, 2, 3, 4, 0)",' + ",".join(["1.5"] * 10) for i in range(4)]
+    return ["\n".join([",".join(["net", *COLUMNS]), *rows, ""]).encode()]
+
+
+def _read_hw(path: Path) -> None:
+    from hwnas.data.hw_nas_bench import read_table
+
+    table = read_table("cifar10", file=path)
+    for column in table.values.T:
+        _numbers(column, len(table.values))
+
+
+def _read_help_latency(path: Path) -> None:
+    from hwnas.data.help import help_latencies
+
+    found = help_latencies("fbnet", path.stem, path.parents[3])
+    _numbers(found, len(found))
+
+
+def _ofa() -> object:
+    entry = {"ks": [3, 5] * 10, "e": [4, 6] * 10, "d": [2, 3, 4, 2, 3], "r": np.int64(224)}
+    return {"dataset": "imagenet", "num_classes": 1000, "arch": [entry, entry]}
+
+
+def _read_help_archs(space: str) -> Callable[[Path], None]:
+    from hwnas.data.help import help_archs, help_space
+
+    def read(path: Path) -> None:
+        for arch in help_archs(space, path.parents[2]):
+            assert help_space(space).parse(str(arch)) == arch
+
+    return read
+
+
+def _forest() -> object:
+    from sklearn.ensemble import RandomForestRegressor
+
+    x = np.random.default_rng(0).random((20, 3))
+    return RandomForestRegressor(2, random_state=0).fit(x, 1 + x[:, 0])
+
+
+def _read_forest(path: Path) -> None:
+    from hwnas_predictors.kernels.nn_meter_files import Forest
+
+    assert np.isfinite(Forest(path).predict(np.zeros((2, 3)))).all()
+
+
+def _studies(journal: bool) -> Callable[[Path], list[bytes]]:
+    def make(folder: Path) -> list[bytes]:
+        path = folder / "made-study"
+        storage = f"journal:{path}" if journal else f"sqlite:///{path}"
+        _run(
+            f"search --objective params --cost count:macs --sampler random --trials 4 "
+            f"--storage {storage} --out {folder / 'out'}"
+        )
+        return [path.read_bytes()]
+
+    return make
+
+
+def _read_study(prefix: str) -> Callable[[Path], None]:
+    def read(path: Path) -> None:
+        from hwnas.cli.pareto import open_pareto_set
+
+        found = open_pareto_set(f"{prefix}{path}")
+        for member in found.members:
+            assert np.isfinite(member.values).all()
+
+    return read
+
+
+def _texts(*texts: str) -> Callable[[Path], list[bytes]]:
+    return lambda _: [text.encode() for text in texts]
+
+
+def _text(read: Callable[[str], object]) -> Callable[[Path], object]:
+    return lambda path: read(path.read_bytes().decode("utf-8", "replace"))
+
+
+def _read_arch(text: str) -> None:
+    from hwnas import registry
+
+    for name in ("nasbench201", "fbnet", "mobilenetv3"):
+        space: Any = registry.load("spaces", name)()
+        with contextlib.suppress(ValueError):
+            arch = space.parse(text)
+            assert space.parse(str(arch)) == arch
+
+
+def _read_space(text: str) -> None:
+    from hwnas.spaces.space_text import read_space
+
+    space = read_space(text)
+    assert read_space(repr(space)) == space
+
+
+def _read_component(text: str) -> None:
+    from hwnas.files.grammar import read_component
+
+    read_component(text, "proxy", words=2)
+
+
+def _read_constraint(text: str) -> None:
+    from hwnas.files.grammar import split_constraint
+
+    name, _, bound = split_constraint(text)
+    assert name
+    assert np.isfinite(bound)
+
+
+def _read_cost(text: str) -> None:
+    from hwnas.costs.source import parse_cost_spec
+
+    parse_cost_spec(text)
+
+
+def _read_shape(text: str) -> None:
+    from hwnas.networks.importing import parse_in_shape
+
+    assert all(size > 0 for size in parse_in_shape(text))
+
+
+_MOBILENET = "r224|k3e3,k3e3|k5e4,k5e4|k3e6,k7e6|k3e3,k3e3|k5e6,k5e6"
+_SETTINGS = ("--sample", "--trials", "--jobs", "-n", "--max", "--batch", "--seed", "--cluster")
+_COMMANDS = (
+    f"score --arch '{ARCH}' --proxy params --json",
+    f"score --arch '{ARCH}' --proxy layers --proxy flops --dataset cifar100",
+    "score --arch x --proxy naswot:batch=2 --images cifar10-sample",
+    "pareto show FILE --json",
+    "pareto show journal:FILE --study other",
+    "predict adapt --measurements FILE --out OUT.npz",
+    "predict evaluate FILE --measurements FILE",
+    "predict support -n 2 --space nasbench201",
+    "rank --scores FILE --split test",
+    "worker --storage sqlite:///FILE --study hwnas",
+    "data verify brp-nas",
+    "costs --space nasbench201",
+    "search --space nasbench201:cells=1 --cost count:macs --constraint params<=x --trials 1",
+)
+
+
+def _read_command(text: str) -> None:
+    try:
+        argv = shlex.split(text)
+    except ValueError:
+        argv = text.split()
+    if any(option.startswith(_SETTINGS) and len(word) > 2 for option, word in _pairs(argv)):
+        return  # a large number is a long run, and no fault
+    code, err = _run(*(word.replace("\x00", "") for word in argv))
+    assert code in (0, 1, 2), code
+    assert "Traceback" not in err
+    assert not {"\x1b", "\u202e"} & set(err), err
+    assert "me:secret@" not in err
+
+
+def _run(*argv: str) -> tuple[object, str]:
+    """Run the command line in this process; a single text is split at spaces."""
+    from hwnas.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    code: object = None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(argv[0].split() if len(argv) == 1 else list(argv))
+        except SystemExit as end:
+            code = end.code
+    return code, err.getvalue()
+
+
+def _pairs(argv: list[str]) -> list[tuple[str, str]]:
+    return [*pairwise(argv), *(tuple(a.partition("=")[::2]) for a in argv)]  # type: ignore[list-item]
+
+
+TARGETS: Mapping[str, Target] = {
+    "front": Target(_front, _read_front, "front.json"),
+    "scores": Target(_scores, _read_scores, "scores.csv"),
+    "measurements": Target(_measurements, _read_measurements, "m.csv"),
+    "predictor": Target(_predictors, _read_predictor, "p.npz"),
+    "shipped": Target(_shipped, _read_shipped, "s.npz"),
+    "brp-nas": Target(
+        _pickles(_brp), _read_brp, "brpnas/desktop-cpu-core-i7-7820x-fp32.pickle"
+    ),
+    "hw-nas-bench": Target(_pickles(_hw_pickle), _read_hw, "hw.pickle"),
+    "hw-nas-bench-csv": Target(_hw_csv, _read_hw, "hw.csv"),
+    "help-latency": Target(
+        _torch(lambda: [1.5, 2, 3.5] * 4), _read_help_latency, "help/fbnet/latency/pixel2.pt"
+    ),
+    "help-fbnet": Target(
+        _torch(lambda: [[0, 8] * 11] * 3), _read_help_archs("fbnet"), "help/fbnet/arch.pt"
+    ),
+    "help-ofa": Target(_torch(_ofa), _read_help_archs("mobilenetv3"), "help/ofa/ofa_archs.pt"),
+    "nn-meter": Target(_pickles(_forest), _read_forest, "conv.pkl"),
+    "journal": Target(_studies(journal=True), _read_study("journal:"), "study.log"),
+    "sqlite": Target(_studies(journal=False), _read_study("sqlite:///"), "study.db"),
+    "architecture": Target(
+        _texts(ARCH, ",".join(["k3_e1"] * 22), _MOBILENET),
+        _text(_read_arch), "text",
+    ),
+    "space": Target(
+        _texts("NasBench201(channels=16, cells=5)", "MobileNetV3(width=1.2)", "fbnet"),
+        _text(_read_space), "text",
+    ),
+    "component": Target(
+        _texts("onnxruntime:cpu:latency:threads=2", "epsilon:weights=(1e-6,1)", "a(b='c')"),
+        _text(_read_component), "text",
+    ),
+    "constraint": Target(_texts("latency<=5", "a:b:c>=1e6"), _text(_read_constraint), "text"),
+    "cost": Target(
+        _texts("hw-nas-bench:edgegpu:energy", "predictor:mine.npz", "count:macs"),
+        _text(_read_cost), "text",
+    ),
+    "shape": Target(_texts("3,32,32", "1,28,28"), _text(_read_shape), "text"),
+    "command": Target(_texts(*_COMMANDS), _text(_read_command), "text"),
+}  # fmt: skip
