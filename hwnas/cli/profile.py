@@ -69,6 +69,10 @@ def profile(
         float, typer.Option(help="Longest time to measure; ends when the median is known to 2 %.")
     ] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and inputs.")] = 0,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Name or index of the output, if --model returns more than one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
@@ -86,11 +90,11 @@ def profile(
     if onnx_file is not None:
         subject = _Subject({"onnx": str(onnx_file)}, None, shape, onnx_file)
     elif model is not None:
-        subject = _own_model(model, shape, dataset, seed)
+        subject = _own_model(model, shape, dataset, seed, batch or 1, output)
     else:
         assert arch is not None
         subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
-    counts = _counts(subject)
+    counts = _counts(subject, batch or 1)
     with hold(chosen.place(settings).resource):
         measurement = measure(
             _network(subject), chosen, settings, meter=clock, max_seconds=max_seconds
@@ -135,25 +139,35 @@ def _architecture(
     return _Subject({"space": space.name, "arch": str(arch)}, network, in_shape)
 
 
-def _own_model(spec: str, shape: InShape | None, dataset: str, seed: int) -> _Subject:
+def _own_model(
+    spec: str,
+    shape: InShape | None,
+    dataset: str,
+    seed: int,
+    batch: int,
+    output: str | None,
+) -> _Subject:
     import torch
 
     from hwnas.networks.importing import load_model
+    from hwnas.networks.usable import answering_network
     from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import image_classes
 
     torch.manual_seed(seed)
     _, in_shape = image_classes(get_task(dataset), "hwnas profile")
-    return _Subject({"model": spec}, load_model(spec), shape or in_shape)
+    in_shape = shape or in_shape
+    network = answering_network(load_model(spec), lambda: torch.randn(batch, *in_shape), output)
+    return _Subject({"model": spec}, network, in_shape)
 
 
-def _counts(subject: _Subject) -> dict[str, int | None]:
+def _counts(subject: _Subject, batch: int) -> dict[str, int | None]:
     """Count; unknown (None) for ONNX files, which do not tell parameters from constants."""
     if subject.network is None or subject.in_shape is None:
         return dict.fromkeys(("params", "macs", "flops", "peak_memory_bytes", "layers"))
     from hwnas.costs.counters import count
 
-    counts = count(subject.network, subject.in_shape)
+    counts = count(subject.network, subject.in_shape, batch)
     if counts.uncounted:
         note(f"macs are not known: there is no formula for {', '.join(counts.uncounted)}.")
     return {

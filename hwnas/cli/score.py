@@ -72,6 +72,10 @@ def score(
     jobs: Jobs = 1,
     backend: Backend = "loky",
     cluster: Cluster = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Name or index of the output, if --model returns more than one."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a table: .csv, or .parquet with the extra parquet.")
     ] = None,
@@ -95,7 +99,7 @@ def score(
                 "`--model` must be given without --space, --arch, --archs, --sample and "
                 "--whole-space, but got both: choose one."
             )
-        rows = [_score_model(model, in_shape, proxies, _Input(batch, images, data), seed)]
+        rows = [_score_model(model, in_shape, proxies, _Input(batch, images, data), seed, output)]
     else:
         with parallel_backend(backend, jobs, cluster):
             rows = _score_space(
@@ -194,7 +198,12 @@ def _row(evaluation: Evaluation[Any]) -> Row:
 
 
 def _score_model(
-    spec: str, in_shape: str | None, proxies: Sequence[Proxy], given: _Input, seed: int
+    spec: str,
+    in_shape: str | None,
+    proxies: Sequence[Proxy],
+    given: _Input,
+    seed: int,
+    output: str | None,
 ) -> Row:
     from hwnas.networks.importing import load_model
     from hwnas.proxies.engine.scoring import score_network
@@ -203,7 +212,13 @@ def _score_model(
     task = _model_task(in_shape, given.images)
     real = real_images(given.images, given.batch, task, given.data)
     scores = score_network(
-        load_model(spec), task, proxies, batch=real, batch_size=given.batch, seed=seed
+        load_model(spec),
+        task,
+        proxies,
+        batch=real,
+        batch_size=given.batch,
+        seed=seed,
+        output=output,
     )
     row: Row = {"model": spec, **{name: score.value for name, score in scores.items()}}
     row |= {f"{name}{SECONDS}": score.seconds for name, score in scores.items()}

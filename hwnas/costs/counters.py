@@ -12,14 +12,16 @@ from functools import cached_property
 from typing import Any, Generic, Literal, get_args
 
 import numpy as np
+import torch
 from torch import nn
 
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.networks.layers import weight_layers
+from hwnas.networks.layers import WeightLayer, weight_layers
 from hwnas.networks.operations import trace_operations
 from hwnas.networks.peak_memory import peak_memory_bytes
 from hwnas.networks.plain import plain_network
+from hwnas.networks.usable import complete_network
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
@@ -72,7 +74,8 @@ def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts
 
     Args:
         model: any network with one image tensor as its input; it is left as it is. One that needs
-            values is counted as it runs on a Gaussian image.
+            values is counted as it runs on a Gaussian image, and one with lazy modules as it is
+            after a run.
         in_shape: shape of one image, (C, H, W).
         batch: images of a run, for a network that does not run on one: one's share is counted.
 
@@ -84,14 +87,22 @@ def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts
         InvalidValueError: the network does not run on such an image.
     """
     model = plain_network(model)
+    model = complete_network(model, lambda: torch.randn(max(batch, 2), *in_shape))
     trace = trace_operations(model, in_shape, (1, batch))
     return Counts(
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs=trace.macs,
         peak_memory=peak_memory_bytes(trace) // trace.batch,
-        layers=len(weight_layers(model)),
+        layers=len(weight_layers(model)) + _scripted_layers(model),
         uncounted=trace.uncounted,
     )
+
+
+def _scripted_layers(model: nn.Module) -> int:
+    """Count the layers that TorchScript made of Python's."""
+    names = [m.original_name for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
+    kinds = [getattr(nn, name, None) for name in names]
+    return sum(isinstance(k, type) and issubclass(k, get_args(WeightLayer)) for k in kinds)
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hwnas.errors import InvalidValueError
+from hwnas.networks.answer import tensors_in
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.macs import macs_of
 from hwnas.networks.meta import MetaShapes, meta_copy
@@ -123,7 +124,7 @@ def _trace_meta(model: nn.Module, inputs: Tensor) -> OperationTrace:
 
 
 def _trace_real(model: nn.Module, inputs: Tensor) -> OperationTrace:
-    twin = copy_model(model, to_float32).eval().requires_grad_(False)
+    twin = copy_model(model, to_float32).eval()
     weights = [tensor for module in twin.modules() for tensor in own_tensors(module)]
     with torch.random.fork_rng(devices=[]), _unfused():
         torch.default_generator.manual_seed(0)
@@ -218,5 +219,5 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _tensors(item)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+    elif isinstance(value, dict) or is_dataclass(value):
+        yield from (tensor for _, tensor in tensors_in(value))

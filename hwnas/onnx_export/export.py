@@ -63,6 +63,11 @@ def export_onnx(
     """
     if batch < 1:
         raise InvalidValueError(f"`batch` must be at least 1, but got {batch}.")
+    if scripted := [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]:
+        raise InvalidValueError(
+            f"`model` must be a module in Python for ONNX, but got a {type(scripted[0]).__name__} "
+            "of TorchScript: give the module that it was made from, or run it by the runtime torch."
+        )
     with default_settings():
         model = plain_network(model)
         try:

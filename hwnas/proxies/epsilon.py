@@ -55,7 +55,7 @@ class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
         outputs = []
         for weight in self.weights:
             torch.default_generator.set_state(state)  # equal dropout in all passes
-            outputs.append(_logits(subject.plain, weight, images).flatten().double())
+            outputs.append(_logits(subject, weight, images).flatten().double())
         return tuple(outputs)
 
     def _images(self, subject: Subject) -> Tensor:
@@ -68,28 +68,30 @@ class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, weight: float, images: Tensor) -> Tensor:
+def _logits(subject: Subject, weight: float, images: Tensor) -> Tensor:
     """Run a copy with constant weights, with one channel for all where that is possible."""
     if images.dtype == torch.float64:
         mode = EqualChannels()
-        network = _constant_copy(model, weight, images.dtype, mode.expand)
+        network = _constant_copy(subject, weight, images.dtype, mode.expand)
         try:
             with mode:
-                return _checked(network(images))
+                answer: Tensor = network(images)
+                return answer
         except RuntimeError:
             pass  # it writes to single channels, or fails in the ordinary pass as well
-    network = _constant_copy(model, weight, images.dtype, Tensor.repeat)
-    return _checked(network(images.contiguous()))
+    network = _constant_copy(subject, weight, images.dtype, Tensor.repeat)
+    answer = network(images.contiguous())
+    return answer
 
 
 def _constant_copy(
-    model: nn.Module, weight: float, dtype: torch.dtype, fill: Callable[..., Tensor]
+    subject: Subject, weight: float, dtype: torch.dtype, fill: Callable[..., Tensor]
 ) -> nn.Module:
     """Copy a network in training mode; `fill(number, *shape)` makes its weights and biases."""
     numbers = {"weight": torch.tensor(weight, dtype=dtype), "bias": torch.tensor(0.0, dtype=dtype)}
     constants = {
         id(parameter): numbers[kind]
-        for name, parameter in model.named_parameters()
+        for name, parameter in subject.plain.named_parameters()
         for kind in ("bias", "weight")
         if kind in name.rpartition(".")[2]
     }
@@ -100,13 +102,9 @@ def _constant_copy(
         kept = tensor.to("cpu", copy=True)
         return kept.to(dtype) if kept.is_floating_point() else kept
 
-    return copy_model(model, replacement).train().requires_grad_(False)
-
-
-def _checked(logits: Any) -> Tensor:
-    if not isinstance(logits, Tensor):
-        raise ProxyError(f"`model` must return a tensor, but got {type(logits).__name__}.")
-    return logits
+    network = copy_model(subject.plain, replacement).train().requires_grad_(False)
+    network.register_forward_hook(subject.answer)
+    return network
 
 
 @dataclass(frozen=True)

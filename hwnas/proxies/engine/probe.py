@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
-from hwnas.errors import ProxyError
+from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.dispatch_mode import EagerDispatchMode
 from hwnas.proxies.engine.blocks import record_maps
 from hwnas.tasks.outputs import read_output
@@ -58,16 +59,18 @@ def probe_network(
     model: nn.Module,
     copy: Callable[[Layout], nn.Module],
     spec: TensorSpec,
-    draw: Callable[[], Tensor],
+    draw: Callable[[int], Tensor],
+    sizes: Sequence[int],
     wanted: Output | None,
 ) -> Probe:
-    """Run two inputs in evaluation mode.
+    """Run two inputs in evaluation mode; or a batch, if the network takes no other number.
 
     Args:
         model: the network; it is not run.
         copy: gives a copy of it in a layout.
         spec: what an input is.
-        draw: gives two inputs.
+        draw: gives a number of inputs.
+        sizes: numbers to try.
         wanted: what the network should answer, or None for anything.
 
     Raises:
@@ -76,12 +79,14 @@ def probe_network(
     """
     error: Exception | None = None
     modules = list(model.modules())
-    for layout in _layouts(modules, spec):
-        network, inputs = copy(layout).eval(), draw().contiguous(memory_format=layout)
+    for size, layout in product(sizes, _layouts(modules, spec)):
+        network, inputs = copy(layout).eval(), draw(size).contiguous(memory_format=layout)
         watch, norms = _Watch(model), _ContiguousNorms()
         try:
             with torch.no_grad(), record_maps(network) as maps, watch, norms:
                 answer = network(inputs)
+        except InvalidValueError as failure:  # of the choice of its answer
+            raise ProxyError(str(failure)) from failure
         except Exception as failure:  # whatever the user's network raises
             error = error or failure
             continue
@@ -92,7 +97,7 @@ def probe_network(
             )
         if layout is torch.contiguous_format or not watch.contiguous:
             used = norms.used or any(isinstance(m, _NORM_MODULES) for m in modules)
-            return Probe(*read_output(answer, 2, spec, wanted), layout, used, maps)
+            return Probe(*read_output(answer, size, spec, wanted), layout, used, maps)
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
         f"but raised {type(error).__name__}: {error}"

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.networks.answer import Answer
 from hwnas.networks.settings import default_settings
+from hwnas.networks.usable import usable_network
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
-from hwnas.tasks.batch import Batch
+from hwnas.tasks.batch import Batch, draw_inputs
 from hwnas.tasks.task import Task, TensorSpec
 from hwnas.typing import Proxy, Signal, T
 
@@ -48,6 +50,7 @@ def score_network(
     batch_size: int = 64,
     seed: int = 0,
     threads: int = 1,
+    output: str | int | None = None,
 ) -> dict[str, ProxyScore]:
     """Score one network.
 
@@ -57,13 +60,16 @@ def score_network(
     are those of an equal network that has them as parameters, and a wrapper around it is left out.
 
     Args:
-        model: any network that maps one tensor to one of the outputs of `hwnas.tasks.task`.
+        model: any network that maps one tensor to one of the outputs of `hwnas.tasks.task`; one
+            with lazy modules is scored as it is after their first run.
         task: what it is for, what it gets, or the (C, H, W) of the images that it gets.
         proxies: what to compute.
         batch: inputs of the user; None draws Gaussian images or signals, or uniform tokens.
         batch_size: inputs B that are drawn.
         seed: seed of weights, images, labels and random projections.
         threads: CPU threads, during the call only.
+        output: which output is the answer, if the network returns more than one: a name, an index,
+            or None for the rule of `hwnas.networks.answer`, whose choice is logged.
 
     Returns:
         The scores by the proxies' names. A proxy that is not defined for this network, or raises
@@ -71,13 +77,16 @@ def score_network(
 
     Raises:
         ProxyError: the network rejects such inputs, or returns something else.
-        InvalidValueError: two proxies have one name, or the batch does not fit the network.
+        InvalidValueError: two proxies have one name, the batch does not fit the network, or its
+            layers cannot be run or watched.
     """
     counts = Counter(proxy.name for proxy in proxies)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise InvalidValueError(f"`proxies` must have different names, but got {repeated} twice.")
-    subject = Subject(model, task, batch, batch_size, seed)
     with _isolated(threads):
+        spec = Subject(model, task, batch, batch_size).spec
+        model = usable_network(model, lambda: draw_inputs(spec, 2), derive_seed(seed, "lazy"))
+        subject = Subject(model, task, batch, batch_size, seed, Answer(output))
         answers = _answer(subject, proxies)
         return {proxy.name: _score(proxy, answers, _work(subject, proxy)) for proxy in proxies}
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.networks.answer import Answer
 from hwnas.networks.copying import copy_model
 from hwnas.networks.layers import kaiming_weights_
 from hwnas.networks.plain import plain_network
@@ -41,6 +42,7 @@ class Subject:
         batch_size: images B of a Gaussian batch.
         seed: every draw's seed derives from it and from what is drawn, so that a value does not
             depend on what else is computed.
+        answer: chooses the network's answer where it returns more than one tensor.
     """
 
     model: nn.Module
@@ -48,6 +50,7 @@ class Subject:
     batch: Batch | None = None
     batch_size: int = 64
     seed: int = 0
+    answer: Answer = field(default_factory=Answer)
     _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -199,13 +202,13 @@ class Subject:
 
     @cached_property
     def _probe(self) -> Probe:
-        wanted = self.task.output if isinstance(self.task, Task) else None
         return probe_network(
             self.plain,
             self._copy,
             self.spec,
-            lambda: draw_inputs(self.spec, 2, self.generator("probe")),
-            wanted,
+            lambda size: draw_inputs(self.spec, size, self.generator("probe")),
+            (2, self.batch_size if self.batch is None else len(self.batch)),
+            self.task.output if isinstance(self.task, Task) else None,
         )
 
     @cached_property
@@ -221,7 +224,9 @@ class Subject:
             return tensor.to("cpu", dtype, copy=True, memory_format=kept)
 
         with _copying():
-            return copy_model(self.plain, convert).requires_grad_(False)
+            network = copy_model(self.plain, convert).requires_grad_(False)
+        network.register_forward_hook(self.answer)
+        return network
 
     def _drawn(self, setting: Setting, part: int) -> Batch:
         size = setting.batch_size or self.batch_size

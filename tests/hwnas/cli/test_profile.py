@@ -30,6 +30,30 @@ class Net(nn.Module):
     def forward(self, x):
         return self.conv(x)
 
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.near, self.far = nn.Linear(4, 3), nn.Linear(4, 7)
+
+    def forward(self, x):
+        features = x.flatten(1)
+        return {"near": self.near(features), "far": self.far(features)}
+
+class NeedsBatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
+
+    def forward(self, x):
+        return self.norm(x.flatten(1))
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
+def without_values():
+    with torch.device("meta"):
+        return Net()
+
 class Orthogonal(Net):
     def forward(self, x):
         return torch.linalg.det(x) + self.conv(x).sum()
@@ -145,3 +169,32 @@ def test_bad_input_is_one_line_and_code_2(
     assert text in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_the_wanted_output_is_measured(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    del folder
+    model = ("--model", "profile_models_for_test:Pair", "--input", "1,2,2", "--json")
+    for output, choice in ((), "near"), (("--output", "far"), "far"):
+        caplog.clear()
+        assert run(*model, *output) == 0
+        assert json_line(capsys)["macs"] == 4 * 3 + 4 * 7
+        assert f"whose answer is {choice} of near, far" in caplog.text
+    assert run(*model, "--output", "middle") == 2
+    assert "one of near, far, but got 'middle'" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_kinds_of_modules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    del folder
+    models = "profile_models_for_test"
+    assert run("--model", f"{models}:lazy", "--input", "1,2,2", "--json") == 0
+    assert json_line(capsys)["params"] == 4 * 3 + 3
+    needy = ("--model", f"{models}:NeedsBatch", "--input", "1,2,2", "--runtime", "torch", "--json")
+    assert run(*needy, "--batch", "8") == 0
+    assert json_line(capsys)["batch"] == 8
+    assert run(*needy) == 2
+    assert "Expected more than 1 value" in capsys.readouterr().err
+    assert run("--model", f"{models}:without_values", "--input", "1,8,8") == 2
+    assert "on the meta device" in capsys.readouterr().err

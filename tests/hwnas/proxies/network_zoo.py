@@ -694,5 +694,75 @@ _add("float64 weights", _half(torch.float64), weight_only)
 _add("channels last", lambda: _channels_last(cnn()), cnn)
 _add("built in inference mode", _built_in_inference_mode, cnn)
 _add("sized lazy layers", _sized)
-_add("tuple", lambda: Stages(output="tuple"), refused="must return a tensor")
-_add("dictionary", lambda: Stages(output="dict"), refused="must return a tensor")
+
+
+class Heads(Stages):
+    """Has a second head, which it runs in training mode if ever."""
+
+    def __init__(self, runs: bool) -> None:
+        super().__init__()
+        self.second = nn.Linear(3, CLASSES)
+        self.runs = runs
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        if self.runs and self.training:
+            return logits, self.second(x.mean(dim=(2, 3)))
+        return logits
+
+
+class Results(Stages):
+    """Returns a dataclass, with what its layers gave."""
+
+    def forward(self, x: Tensor) -> Any:
+        return _Result(None, super().forward(x), [x])
+
+
+class TwoDimensional(Stages):
+    """Returns maps before its logits."""
+
+    def forward(self, x: Tensor) -> Any:
+        return x, super().forward(x)
+
+
+class Silent(Stages):
+    def forward(self, x: Tensor) -> Any:
+        super().forward(x)
+
+
+class Nested(Stages):
+    def forward(self, x: Tensor) -> Any:
+        return (x,), [super().forward(x)]
+
+
+@dataclass
+class _Result:
+    loss: Tensor | None
+    logits: Tensor
+    hidden: list[Tensor]
+
+
+def _by_torchscript(make: Callable[[Any, nn.Module], nn.Module]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch will drop it
+        return make(torch.jit, cnn().eval())
+
+
+def _without_values() -> nn.Module:
+    with torch.device("meta"):
+        return cnn()
+
+
+_add("tuple", TwoDimensional, Stages)
+_add("dictionary", lambda: Stages(output="dict"), Stages)
+_add("dataclass", Results, Stages)
+_add("second head in training mode", lambda: Heads(True), lambda: Heads(False))
+_add("lists in a tuple", Nested, Stages)
+_add("no tensor", Silent, refused="must return a tensor, or some")
+_add("scripted", lambda: _by_torchscript(lambda jit, m: jit.script(m)), refused="of TorchScript")
+_add(
+    "traced part",
+    lambda: nn.Sequential(_by_torchscript(lambda jit, m: jit.trace(m, torch.zeros(2, *SHAPE)))),
+    refused="of TorchScript",
+)
+_add("meta", _without_values, refused="on the meta device")

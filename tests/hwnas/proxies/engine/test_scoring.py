@@ -149,8 +149,8 @@ def test_a_transformer_has_the_proxies_that_are_defined_for_it() -> None:
 @pytest.mark.parametrize(
     ("output", "text"),
     [
-        (lambda x: (x, x), "must return a tensor of .* but got tuple"),
-        (lambda x: {"logits": x}, "must return a tensor of .* but got dict"),
+        (lambda x: [][: len(x)], "must return a tensor, or some in .* but got list"),
+        (lambda x: {"loss": float(x.sum())}, "must return a tensor, or some in .* but got dict"),
         (lambda x: x.flatten(2), r"must return \(B, K\) logits or .* but got \(2, 3, 64\)"),
     ],
 )
@@ -161,6 +161,54 @@ def test_other_outputs_are_refused(output: Callable[[Tensor], Any], text: str) -
 
     with pytest.raises(ProxyError, match=text):
         score_network(Odd(), SHAPE, make_proxies(["flops"]))
+
+
+class Twice(nn.Module):
+    """Gives the logits of two networks."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x: Tensor) -> Any:
+        return {"left": self.first(x), "right": [self.second(x)]}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_wanted_output_is_scored(resnet: nn.Module) -> None:
+    torch.manual_seed(0)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    proxies = [make_proxy("jacob_cov", init="as_built")]
+    for output, network in (("left", resnet), ("right.0", flat)):
+        expected = values(network, proxies)["jacob_cov.as_built"]
+        found = values(Twice(resnet, flat), proxies, output=output)["jacob_cov.as_built"]
+        assert found == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ProxyError, match=r"one of left, right\.0, but got 'middle'"):
+        values(Twice(resnet, flat), proxies, output="middle")
+
+
+def test_a_network_of_one_batch_size_is_scored_with_it(resnet: nn.Module) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = resnet
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x.reshape(6, *SHAPE))
+            return logits
+
+    proxies = make_proxies(["jacob_cov", "naswot", "zico", "flops"])
+    assert values(Fixed(), proxies) == pytest.approx(values(resnet, proxies), rel=1e-5)
+    with pytest.raises(ProxyError, match="must accept images"):
+        score_network(Fixed(), SHAPE, proxies, batch_size=5)
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_lazy_modules_are_scored_as_sized_ones() -> None:
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+    sized = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    proxies = make_proxies(["params", "flops", "layers", "jacob_cov", "naswot"])  # draw weights
+    assert values(lazy, proxies) == values(sized, proxies)
 
 
 def test_a_shape_that_the_network_rejects(resnet: nn.Module) -> None:

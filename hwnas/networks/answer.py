@@ -1,0 +1,145 @@
+"""Which of a network's outputs is its answer, where it returns more than one tensor.
+
+Of a dictionary, named tuple, dataclass, tuple or list, whatever stands inside of whatever:
+
+1. what the user named, by name (``logits``), index (``1``) or a path of both (``heads.0``);
+2. else what is called ``logits``, else what is called ``out``;
+3. else the only tensor of two dimensions, (B, K);
+4. else the first tensor.
+
+The same holds in training mode, where networks with auxiliary heads return these as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+
+Path = tuple[str | int, ...]
+_LOG = logging.getLogger(__name__)
+_NAMES = ("logits", "out")
+
+
+@dataclass
+class Answer:
+    """Choose the answer of a network: a forward hook of the network.
+
+    The choice is logged as a warning, once.
+
+    Attributes:
+        wanted: name, index or path of the answer; None for the rule of this module.
+    """
+
+    wanted: str | int | None = None
+    _said: set[str] = field(default_factory=set, repr=False)
+
+    def __call__(self, network: nn.Module, args: Any, output: Any) -> Tensor | None:
+        """Give the answer, or None for an output that is a tensor and stays as it is."""
+        del args
+        if isinstance(output, Tensor):
+            return None
+        path = answer_path(output, self.wanted)
+        answer: Tensor = take(output, path)
+        choice = f"{_text(path)} of {', '.join(_text(p) for p, _ in tensors_in(output))}"
+        if choice not in self._said:
+            self._said.add(choice)
+            mode = " in training mode" if network.training else ""
+            _LOG.warning(
+                "The network returns a %s%s, whose answer is %s.",
+                type(output).__name__,
+                mode,
+                choice,
+            )
+        return answer
+
+    def __deepcopy__(self, memo: Any) -> Answer:
+        """Stay one object in copies of the network, which say the same."""
+        return self
+
+
+def answer_path(output: Any, wanted: str | int | None = None) -> Path:
+    """Give where in an output the answer stands.
+
+    Args:
+        output: what a network returned, without tensors also.
+        wanted: name, index or path; None for the rule of this module.
+
+    Returns:
+        The keys one after another; none for a tensor.
+
+    Raises:
+        InvalidValueError: there is no tensor, or none where it is wanted.
+    """
+    found = [path for path, _ in tensors_in(output)]
+    if not found:
+        raise InvalidValueError(
+            f"`model` must return a tensor, or some in tuples, dictionaries or dataclasses, but "
+            f"got {type(output).__name__}."
+        )
+    if wanted is not None and not isinstance(output, Tensor):
+        keys = tuple(str(wanted).split("."))
+        inside = [path for path in found if tuple(map(str, path[: len(keys)])) == keys]
+        if not inside:
+            raise InvalidValueError(
+                f"`output` must be one of {', '.join(map(_text, found))}, but got {wanted!r}."
+            )
+        found = inside
+    for name in _NAMES:
+        if named := [path for path in found if name in path]:
+            return named[0]
+    flat = [path for path in found if take(output, path).ndim == 2]
+    return flat[0] if len(flat) == 1 else found[0]
+
+
+def tensors_in(output: Any) -> Iterator[tuple[Path, Tensor]]:
+    """Yield the tensors in a network's output with the keys that lead there, in their order."""
+    if isinstance(output, Tensor):
+        yield (), output
+    for key, member in _members(output):
+        for path, tensor in tensors_in(member):
+            yield (key, *path), tensor
+
+
+def take(output: Any, path: Path) -> Any:
+    """Give what stands at a path of `answer_path`."""
+    for key in path:
+        by_name = isinstance(key, str) and not isinstance(output, Mapping)
+        output = getattr(output, str(key)) if by_name else output[key]
+    return output
+
+
+class Answering(nn.Module):
+    """A network that returns nothing but its answer."""
+
+    def __init__(self, network: nn.Module, path: Path) -> None:
+        """Wrap a network whose answer stands at a path."""
+        super().__init__()
+        self.network = network
+        self.path = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the network, and give its answer."""
+        answer: Tensor = take(self.network(x), self.path)
+        return answer
+
+
+def _members(output: Any) -> list[tuple[str | int, Any]]:
+    if isinstance(output, Mapping):
+        return list(output.items())
+    if isinstance(output, tuple) and hasattr(output, "_fields"):
+        return list(zip(output._fields, output, strict=True))
+    if isinstance(output, (tuple, list)):
+        return list(enumerate(output))
+    if is_dataclass(output) and not isinstance(output, type):
+        return [(f.name, getattr(output, f.name)) for f in fields(output)]
+    return []
+
+
+def _text(path: Path) -> str:
+    return ".".join(map(str, path)) or "the tensor"

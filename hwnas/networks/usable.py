@@ -1,0 +1,124 @@
+"""What keeps a module from being run, and modules that are complete after their first run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import UninitializedBuffer
+
+from hwnas.errors import InvalidValueError
+from hwnas.networks.answer import Answer, Answering, answer_path
+from hwnas.networks.copying import copy_model, own_tensors
+from hwnas.networks.plain import to_float32
+
+
+def usable_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int = 0) -> nn.Module:
+    """Give a network whose layers can be looked at and run.
+
+    Args:
+        model: the network; it is left as it is.
+        inputs: draws inputs that it accepts, on the CPU.
+        seed: seed of the weights of lazy modules.
+
+    Returns:
+        `model` itself; or, where it has lazy modules, a copy that has run once.
+
+    Raises:
+        InvalidValueError: its tensors have no values, its layers are hidden by TorchScript, or
+            lazy modules fail on their first run.
+    """
+    check_has_values(model)
+    scripted = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
+    if scripted:
+        raise InvalidValueError(
+            f"`model` must be a module in Python, but got a {type(scripted[0]).__name__} of "
+            "TorchScript, whose layers cannot be watched or initialised: give the module that it "
+            "was made from."
+        )
+    return complete_network(model, inputs, seed)
+
+
+def check_has_values(model: nn.Module) -> None:
+    """Refuse a network on the `meta` device with `InvalidValueError`."""
+    empty = [t for m in model.modules() for t in own_tensors(m) if t.is_meta]
+    if empty:
+        raise InvalidValueError(
+            f"`model` must have values, but {len(empty)} of its tensors are on the meta device: "
+            "build it on the CPU, or give it values with `to_empty` and its initialisation."
+        )
+
+
+def complete_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int = 0) -> nn.Module:
+    """Give `model` itself, or a copy whose lazy modules have the sizes of their first inputs.
+
+    Raises:
+        InvalidValueError: the first run fails.
+    """
+    if not any(_is_lazy(module) for module in model.modules()):
+        return model
+    # PyTorch cannot copy the buffers that a lazy module has yet to size.
+    unsized = [b for b in model.buffers() if isinstance(b, UninitializedBuffer)]
+    make: Any = UninitializedBuffer
+    memo = {id(b): make(device=b.device, dtype=b.dtype) for b in unsized}
+    twin = copy.deepcopy(model, memo)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.default_generator.manual_seed(seed)
+            twin.eval()(inputs())
+    except Exception as error:  # whatever the user's network raises
+        raise InvalidValueError(
+            f"`model` must complete its lazy modules on inputs of shape {tuple(inputs().shape)}, "
+            f"but raised {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    left = [name for name, module in twin.named_modules() if _is_lazy(module)]
+    if left:
+        raise InvalidValueError(
+            f"`model` must run its lazy modules, but did not run {', '.join(left)}."
+        )
+    for mine, theirs in zip(twin.modules(), model.modules(), strict=True):
+        mine.training = theirs.training
+    return twin
+
+
+def answering_network(
+    model: nn.Module, inputs: Callable[[], Tensor], output: str | int | None = None
+) -> nn.Module:
+    """Give a network that returns its answer alone, in evaluation mode.
+
+    Args:
+        model: the network; it is left as it is.
+        inputs: draws inputs that it accepts, on the CPU.
+        output: which output is the answer; None for the rule of `hwnas.networks.answer`, whose
+            choice is logged.
+
+    Returns:
+        `model` itself if it returns a tensor and has no lazy modules.
+
+    Raises:
+        InvalidValueError: it has no values, does not run on such inputs, or has no such output.
+    """
+    check_has_values(model)
+    model = complete_network(model, inputs)
+    try:
+        twin = copy_model(model, to_float32).eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            answer = twin(inputs())
+    except Exception as error:  # whatever the user's network raises
+        raise InvalidValueError(
+            f"`model` must run on inputs of shape {tuple(inputs().shape)}, but "
+            f"{type(model).__name__} raised {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    if isinstance(answer, Tensor):
+        return model
+    path = answer_path(answer, output)
+    Answer(output)(twin, (), answer)  # says what is chosen
+    return Answering(model, path).train(model.training)
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()

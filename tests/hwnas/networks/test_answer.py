@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.networks.answer import Answer, Answering, answer_path, take
+
+Y, MAP, AUX = torch.zeros(2, 5), torch.zeros(2, 5, 4, 4), torch.ones(2, 5)
+Named = namedtuple("Named", ["aux", "logits"])
+
+
+@dataclass
+class Fields:
+    loss: None
+    logits: Tensor
+    hidden: tuple[Tensor, ...]
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted", "path"),
+    [
+        (Y, None, ()),
+        ((Y, AUX), None, (0,)),
+        ((MAP, Y), None, (1,)),
+        ([MAP, MAP], None, (0,)),
+        ((None, Y), None, (1,)),
+        ({"aux": AUX, "logits": Y}, None, ("logits",)),
+        (OrderedDict(aux=AUX, out=Y), None, ("out",)),
+        ({"out": AUX, "logits": Y}, None, ("logits",)),
+        ({"features": MAP, "classes": Y}, None, ("classes",)),
+        (Named(AUX, Y), None, ("logits",)),
+        (Fields(None, Y, (AUX,)), None, ("logits",)),
+        (((MAP,), [Y]), None, (1, 0)),
+        ({0: MAP, 1: Y}, None, (1,)),
+        ((Y, AUX), 1, (1,)),
+        ((Y, AUX), "1", (1,)),
+        ({"aux": AUX, "logits": Y}, "aux", ("aux",)),
+        ({"heads": [Y, AUX]}, "heads.1", ("heads", 1)),
+        ({"heads": [MAP, AUX], "logits": Y}, "heads", ("heads", 1)),
+        (Fields(None, Y, (AUX,)), "hidden", ("hidden", 0)),
+        (Y, "logits", ()),
+    ],
+)
+def test_rule(output: Any, wanted: Any, path: tuple[Any, ...]) -> None:
+    assert answer_path(output, wanted) == path
+    assert isinstance(take(output, path), Tensor)
+
+
+@pytest.mark.parametrize("output", [None, (), {"loss": 1.0}, "logits"])
+def test_no_tensor(output: Any) -> None:
+    with pytest.raises(InvalidValueError, match=f"but got {type(output).__name__}"):
+        answer_path(output)
+
+
+def test_missing_name_lists_what_there_is() -> None:
+    with pytest.raises(InvalidValueError, match=r"one of logits, heads\.0, but got 'aux'"):
+        answer_path({"logits": Y, "heads": [AUX]}, "aux")
+
+
+class Heads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 5), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Any:
+        return {"a": self.a(x), "b": [self.b(x)]}
+
+
+def test_hook_and_wrapper_give_the_answer_alone(caplog: pytest.LogCaptureFixture) -> None:
+    network, x = Heads(), torch.randn(2, 4)
+    expected = network.b(x)
+    assert torch.equal(Answering(network, ("b", 0))(x), expected)
+    network.register_forward_hook(Answer("b"))
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(network(x), expected)
+        assert torch.equal(network(x), expected)
+    (text,) = caplog.messages
+    assert "whose answer is b.0 of a, b.0" in text
