@@ -7,12 +7,12 @@ other by .97 and more. It is the right cost for what runs in eager PyTorch.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.networks.copying import copy_model
 from hwnas.runtimes.base import (
     THIS_CPU,
     Array,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class TorchRuntime:
     """PyTorch, operator by operator; ranks deployed latency badly.
 
-    The network runs in evaluation mode without gradients. On a CUDA device a run ends when the
-    device has finished; the images are there before.
+    A copy of the network runs in evaluation mode, uncompiled and without gradients. On a CUDA
+    device a run ends when the device has finished; the images are there before.
     """
 
     name: ClassVar[str] = "torch"
@@ -80,11 +80,15 @@ class TorchRuntime:
         on_gpu = self.place(chosen).resource != THIS_CPU
         device = torch.device(f"cuda:{_number(chosen.device)}" if on_gpu else "cpu")
         dtype: torch.dtype = getattr(torch, str(chosen.precision))
-        module = copy.deepcopy(network.module).to(device=device, dtype=dtype).eval()
+
+        def convert(tensor: torch.Tensor) -> torch.Tensor:
+            # Counts and tokens stay integers.
+            kind = dtype if tensor.is_floating_point() else tensor.dtype
+            return tensor.to(device, kind, copy=True)
+
+        module = copy_model(network.module, convert).eval()
         drawn = network.draw(chosen.batch or 1, chosen.seed)
-        images = torch.from_numpy(drawn).to(device)
-        # Tokens stay integers.
-        images = images.to(dtype) if images.is_floating_point() else images
+        images = convert(torch.from_numpy(drawn))
 
         def run() -> None:
             with torch.inference_mode():
