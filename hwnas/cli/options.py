@@ -23,6 +23,12 @@ Dataset = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
+OwnSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--space", help="Its search space where that is a class of your own: MODULE:CLASS."
+    ),
+]
 Backend = Annotated[
     str,
     typer.Option(help="Where they run: loky (here), ray or dask, each an extra of its name."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
@@ -86,6 +87,7 @@ def export(
         int | None,
         typer.Option(min=0, help="Seed of the ONNX networks' weights; the search's if absent."),
     ] = None,
+    space: OwnSpace = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a written file.")
     ] = False,
@@ -108,10 +110,12 @@ def export(
         write_csv(pareto_set, out / TABLE)
         written.append({"file": str(out / TABLE)})
     if report or everything:
-        write_report(pareto_set, out / REPORT, _space_or_none(pareto_set))
+        write_report(pareto_set, out / REPORT, _space_or_none(pareto_set, space))
         written.append({"file": str(out / REPORT)})
     if onnx or everything:
-        written += _export_onnx(pareto_set, out / "onnx", classes, in_shape, seed)
+        written += _export_onnx(
+            pareto_set, front_space(pareto_set, space), out / "onnx", classes, in_shape, seed
+        )
     if as_json:
         print_json_lines(written)
     else:
@@ -160,11 +164,15 @@ def _counts(pareto_set: ParetoSet) -> str:
 
 
 def _export_onnx(
-    pareto_set: ParetoSet, folder: Path, classes: int | None, image: str | None, seed: int | None
+    pareto_set: ParetoSet,
+    space: SearchSpace[Any],
+    folder: Path,
+    classes: int | None,
+    image: str | None,
+    seed: int | None,
 ) -> list[dict[str, Any]]:
     from hwnas.networks.importing import parse_in_shape
     from hwnas.reports.onnx_members import export_onnx_members
-    from hwnas.spaces.space_text import read_space
     from hwnas.study.configuration import recorded_task
     from hwnas.tasks.task import image_task
 
@@ -176,7 +184,7 @@ def _export_onnx(
         task = image_task(K, shape)
     chosen = pareto_set.provenance.get("seed", 0) if seed is None else seed
     note(f"Writing {len(pareto_set)} ONNX networks, untrained, and comparing them with PyTorch.")
-    rows = export_onnx_members(pareto_set, read_space(pareto_set.space), task, folder, chosen)
+    rows = export_onnx_members(pareto_set, space, task, folder, chosen)
     return [
         {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff, "arch": r.arch}
         for r in rows
@@ -192,12 +200,36 @@ def _given(option: str, value: Any) -> Any:
     return value
 
 
-def _space_or_none(pareto_set: ParetoSet) -> SearchSpace[Any] | None:
-    """Read the space for the drawings; a report without them is better than none."""
-    from hwnas.spaces.space_text import read_space
+def front_space(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
+    """Make the space of a front.
 
+    Args:
+        pareto_set: the front.
+        named: what the user names, a class that may be imported; None for registered spaces.
+
+    Raises:
+        HwnasError: there is no such space; says how it is named.
+    """
+    from hwnas.spaces.space_text import named_space, read_space
+
+    given = None if named is None else named_space(named)
+    if given is not None and repr(given) == pareto_set.space:
+        return given
     try:
         return read_space(pareto_set.space)
+    except HwnasError:
+        # A search says by which name it found a space whose own text is another.
+        settings = pareto_set.provenance.get("settings")
+        name = settings.get("space") if isinstance(settings, dict) else None
+        if not isinstance(name, str) or repr(space := read_space(name)) != pareto_set.space:
+            raise
+        return space
+
+
+def _space_or_none(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any] | None:
+    """Read the space for the drawings; a report without them is better than none."""
+    try:
+        return front_space(pareto_set, named)
     except HwnasError as error:
         note(f"No drawings in the report: {error}")
         return None

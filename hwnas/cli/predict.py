@@ -161,7 +161,7 @@ def train(
     from hwnas.cli.measurements import column_name, read_measurements
     from hwnas.data.catalogue import sha256
     from hwnas.errors import InvalidValueError
-    from hwnas.spaces.space_text import read_space
+    from hwnas.spaces.space_text import named_space
     from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
@@ -171,7 +171,7 @@ def train(
     unit = _UNITS.get(metric) if unit is None else unit
     if unit is None:
         raise InvalidValueError(f"`--unit` must be given for {metric}, e.g. --unit mJ.")
-    table = read_measurements(measurements, read_space(space))
+    table = read_measurements(measurements, named_space(space))
     table.insist_on(unit)
     costs = list(table.columns.values())
     if table.left_out:
@@ -189,9 +189,9 @@ def train(
             f"one device, but {str(measurements)!r} has the columns {', '.join(table.columns)}: "
             f"give them to `hwnas predict adapt`."
         )
-    known = _scores(scores, read_space(space), names)
+    known = _scores(scores, named_space(space), names)
     predictor = registry.load("predictors", method)(
-        read_space(space), metric, unit,
+        named_space(space), metric, unit,
         direction or ("maximize" if metric == "accuracy" else "minimize"),
         seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known,
     )  # fmt: skip
@@ -298,9 +298,9 @@ def _pool(space: str, model: Path | None) -> Any:
     """Load a pool for a space: the user's, or the one that comes with the package."""
     from hwnas import registry
     from hwnas.errors import InvalidValueError
-    from hwnas.spaces.space_text import read_space
+    from hwnas.spaces.space_text import named_space
 
-    made: SearchSpace[Any] = read_space(space)
+    made: SearchSpace[Any] = named_space(space)
     if model is None:
         return registry.load("predictors", "transfer").shipped(made)
     from hwnas.costs.predictor_source import make_predictor

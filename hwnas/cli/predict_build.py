@@ -75,11 +75,11 @@ def build(
 
 
 def _family(text: str) -> tuple[SearchSpace[Any], Task]:
-    from hwnas.spaces.space_text import read_space
+    from hwnas.spaces.space_text import named_space
     from hwnas.tasks.catalogue import get_task
 
     name, _, dataset = text.rpartition(":")
-    return (read_space(name or dataset), get_task(dataset if name else "cifar10"))
+    return (named_space(name or dataset), get_task(dataset if name else "cifar10"))
 
 
 def _read(file: Path) -> onnx.ModelProto:

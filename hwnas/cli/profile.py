@@ -126,11 +126,11 @@ def _architecture(
 ) -> _Subject:
     import torch
 
-    from hwnas import registry
+    from hwnas.spaces.space_text import named_space
     from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import image_classes, image_task
 
-    space = registry.load("spaces", space_name)()
+    space = named_space(space_name)
     classes, in_shape = image_classes(get_task(dataset), "hwnas profile")
     arch = space.parse(text)
     torch.manual_seed(seed)

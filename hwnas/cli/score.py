@@ -167,10 +167,10 @@ def _score_space(
 ) -> list[Row]:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
-    from hwnas.spaces.space_text import read_space
+    from hwnas.spaces.space_text import named_space
     from hwnas.study.configuration import EvaluationSetup, named_task
 
-    task, space = named_task(dataset, given.images), read_space(name)
+    task, space = named_task(dataset, given.images), named_space(name)
     setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
     archs = wanted.read(space, seed)
     source = setup.proxies(proxies)

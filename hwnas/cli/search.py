@@ -13,7 +13,9 @@ from hwnas.cli.progress import ProgressBar
 
 
 def search(
-    space: Annotated[str, typer.Option(help="Search space: see `hwnas spaces`.")] = "nasbench201",
+    space: Annotated[
+        str, typer.Option(help="Search space: see `hwnas spaces`, or MODULE:CLASS.")
+    ] = "nasbench201",
     dataset: Dataset = None,
     objective: Annotated[
         list[str] | None,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.measurements import column_name, read_measurements
+from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.pareto import Source, Study, open_pareto_set, results_folder
+from hwnas.cli.pareto import Source, Study, front_space, open_pareto_set, results_folder
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def verify(
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
+    own_space: OwnSpace = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a member.")
     ] = False,
@@ -56,14 +58,13 @@ def verify(
     from hwnas.pareto.verification import objective_to_verify
     from hwnas.pareto.verification import verify as replace_predictions
     from hwnas.reports.folder import write_results
-    from hwnas.spaces.space_text import read_space
 
     if (cost is None) == (measurements is None):
         got = "neither" if cost is None else "both"
         raise InvalidValueError(f"`--cost` or `--measurements` must be given, but got {got}.")
     front = open_pareto_set(source, study)
     folder = results_folder(source, out)
-    space = read_space(front.space)
+    space = front_space(front, own_space)
     front = _with_deviations(front, space, data)
     if measurements is not None:
         table = read_measurements(measurements, space)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Jobs
+from hwnas.cli.options import Backend, Cluster, Jobs, OwnSpace
 from hwnas.cli.output import note
 from hwnas.cli.progress import ProgressBar
 
@@ -20,6 +20,7 @@ def worker(
     jobs: Jobs = 1,
     backend: Backend = "loky",
     cluster: Cluster = None,
+    space: OwnSpace = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
@@ -31,8 +32,11 @@ def worker(
     Example: hwnas worker --storage postgresql://user@host/name --study hwnas
     """
     from hwnas.evaluation.backends import parallel_backend
+    from hwnas.spaces.space_text import named_space
     from hwnas.study.worker import Worker
 
+    if space is not None:
+        named_space(space)
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
         ran = Worker(storage, study, data, jobs, bar).run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

@@ -35,7 +35,7 @@ def load_model(spec: str) -> nn.Module:
         raise InvalidValueError(
             f"`model` must be MODULE:CALLABLE, e.g. 'my_models:build_net', but got {spec!r}."
         )
-    factory = _attribute(module_name, attribute)
+    factory = import_attribute(module_name, attribute, "model")
     if not callable(factory) or isinstance(factory, nn.Module):
         raise InvalidValueError(
             f"`model` {spec!r} must name a function or class that gives the network when called "
@@ -58,7 +58,17 @@ def load_model(spec: str) -> nn.Module:
     return model
 
 
-def _attribute(module_name: str, attribute: str) -> object:
+def import_attribute(module_name: str, attribute: str, kind: str) -> object:
+    """Import what the user names; the current folder can be imported from.
+
+    Args:
+        module_name: module, e.g. ``my_models``.
+        attribute: name in it.
+        kind: what it stands for, for errors, e.g. ``model``.
+
+    Raises:
+        InvalidValueError: the module or the attribute is missing, or the module raises.
+    """
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -66,18 +76,18 @@ def _attribute(module_name: str, attribute: str) -> object:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise InvalidValueError(
-            f"`model` must name a module that can be imported from {here}, but importing "
+            f"`{kind}` must name a module that can be imported from {here}, but importing "
             f"{module_name!r} failed: there is no module {error.name!r}."
         ) from error
     except Exception as error:  # whatever the user's code raises
         raise InvalidValueError(
-            f"`model` must name a module that can be imported, but {module_name!r} raised "
+            f"`{kind}` must name a module that can be imported, but {module_name!r} raised "
             f"{type(error).__name__}: {error}"
         ) from error
     if not hasattr(module, attribute):
         raise InvalidValueError(
-            f"`model` must name an attribute of module {module_name!r} ({module.__file__}), but it "
-            f"has no {attribute!r}."
+            f"`{kind}` must name an attribute of module {module_name!r} ({module.__file__}), but "
+            f"it has no {attribute!r}."
         )
     return getattr(module, attribute)
 

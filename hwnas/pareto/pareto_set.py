@@ -14,7 +14,8 @@ from hwnas import registry
 from hwnas.errors import InvalidValueError
 from hwnas.pareto.metrics import is_non_dominated, normalise, to_losses
 from hwnas.pareto.provenance import plain
-from hwnas.typing import Direction, FloatArray
+from hwnas.spaces.space_text import written_space
+from hwnas.typing import Direction, FloatArray, SearchSpace
 
 Status = Literal["complete", "infeasible", "failed"]
 
@@ -126,7 +127,7 @@ class ParetoSet:
         values: npt.ArrayLike,
         objectives: Sequence[ObjectiveInfo],
         *,
-        space: object,
+        space: SearchSpace[Any] | str,
         statuses: Sequence[Status] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,
@@ -142,7 +143,8 @@ class ParetoSet:
             keys: `(n,)` canonical keys.
             values: `(n, m)` objective values in the users' directions.
             objectives: `(m,)` meaning of the columns.
-            space: the search space, or its `repr`.
+            space: the search space, or its text. One that is not registered is opened again
+                by ``--space MODULE:CLASS``.
             statuses: `(n,)` outcomes; by default `failed` where a value is not finite and
                 `complete` elsewhere.
             attributes: `(n,)` further values of each architecture.
@@ -182,7 +184,7 @@ class ParetoSet:
             "repeated": len(usable) - len(first),
         }
         return cls(
-            space=space if isinstance(space, str) else repr(space),
+            space=space if isinstance(space, str) else written_space(space),
             objectives=tuple(objectives),
             members=tuple(
                 Member(str(archs[i]), keys[i], tuple(table[i].tolist()), plain(details[i]))

@@ -21,7 +21,7 @@ from hwnas.rank_study.population import (
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
-from hwnas.spaces.space_text import read_space
+from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, named_task
 from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.score_table import read_scores
@@ -38,7 +38,7 @@ class RankSettings:
     """What is ranked, and by what.
 
     Attributes:
-        space: search space, as `read_space` reads it.
+        space: search space, as `named_space` reads it.
         datasets: data sets by name; without accuracies of its own a file's are for one.
         split: which accuracies; the first that the space has if None.
         truth: table of accuracies, instead of those that the space knows.
@@ -113,7 +113,7 @@ class RankStudy:
         Raises:
             HwnasError: one of them is not there, or what is asked for does not go together.
         """
-        space = read_space(settings.space)
+        space = named_space(settings.space)
         if settings.population not in (None, *POPULATIONS):
             raise unknown_name("population", str(settings.population), POPULATIONS)
         check_images(settings.images)

@@ -20,7 +20,7 @@ from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import notices, with_uncertainty
-from hwnas.spaces.space_text import read_space
+from hwnas.spaces.space_text import named_space, read_space
 from hwnas.study.configuration import (
     EvaluationSetup,
     make_constraints,
@@ -209,6 +209,7 @@ class Search:
         from hwnas.reports.folder import write_results
 
         s = self.settings.pinned()
+        named_space(s.space)  # a module of the user's is imported for a search, not for a file
         evaluator = make_evaluator(
             s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
         )

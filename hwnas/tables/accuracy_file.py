@@ -31,11 +31,11 @@ class AccuracyFile:
     def read(cls, path: Path, space: SearchSpace[Any]) -> AccuracyFile:
         """Read a ``.csv`` or ``.parquet`` file with the columns ``arch`` and ``accuracy``.
 
-        An architecture without a value is left out; larger accuracies are better, in any unit.
+        Accuracies are in percent; an architecture without one is left out.
 
         Raises:
             InvalidValueError: the file cannot be read, or a column is absent.
-            DataFormatError: a value is no finite number, an architecture has two different ones, or
+            DataFormatError: a value is not in 0 to 100, an architecture has two different ones, or
                 fewer than two architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
@@ -46,10 +46,14 @@ class AccuracyFile:
             for arch, value in zip(table.archs, values, strict=True)
             if not np.isnan(value)
         }
-        if len(known) < 2 or not np.isfinite(list(known.values())).all():
+        if wrong := [value for value in known.values() if not 0 <= value <= 100]:
             raise DataFormatError(
-                f"`{path}` must have finite accuracies of at least two architectures, but has "
-                f"{sum(np.isfinite(v) for v in known.values())}."
+                f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}."
+            )
+        if len(known) < 2:
+            raise DataFormatError(
+                f"`{path}` must have accuracies of at least two architectures, but has "
+                f"{len(known)}."
             )
         return cls(known, (path.name,))
 

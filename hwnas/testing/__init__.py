@@ -12,6 +12,7 @@ Passing a contract is what hwnas relies on; it says nothing about the quality of
 """
 
 from hwnas.testing.costs import CostModelContract
+from hwnas.testing.facets import FacetsContract
 from hwnas.testing.predictors import PredictorContract
 from hwnas.testing.proxies import ProxyContract
 from hwnas.testing.runtimes import MeterContract, RuntimeContract
@@ -27,6 +28,7 @@ from hwnas.testing.strategies import StrategyContract
 __all__ = [
     "ArchitecturesContract",
     "CostModelContract",
+    "FacetsContract",
     "GraphsContract",
     "MeterContract",
     "NetworksContract",

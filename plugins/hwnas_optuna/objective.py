@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.spaces.choices import decide, options_of
+from hwnas.spaces.space_text import written_space
 from hwnas.typing import Arch, Direction
 from hwnas_optuna.suggesting import distribution_of, suggesting
 
@@ -74,7 +75,7 @@ class HardwareAwareObjective(Generic[Arch]):
             OBJECTIVES,
             [{"name": o.name, "unit": o.unit, "direction": o.direction} for o in objectives],
         )
-        study.set_user_attr("hwnas:space", repr(self.evaluator.space))
+        study.set_user_attr("hwnas:space", written_space(self.evaluator.space))
 
     def arch(self, trial: optuna.Trial) -> Arch:
         """Suggest the parameters that exist and give the representative of the architecture.

@@ -17,7 +17,9 @@ SMALL = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 INFOS = (ObjectiveInfo("score", "", "maximize"), ObjectiveInfo("latency_ms", "ms", "minimize"))
 
 
-def results(folder: Path, n: int = 2, space: object = SPACE, **provenance: object) -> Path:
+def results(
+    folder: Path, n: int = 2, space: NasBench201 | str = SPACE, **provenance: object
+) -> Path:
     found = ParetoSet.from_values(
         [CELL, SMALL][:n],
         ["k1", "k2"][:n],
