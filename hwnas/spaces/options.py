@@ -36,7 +36,7 @@ class Options(Generic[V]):
     _positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values = tuple(self.values)
+        values = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
         object.__setattr__(self, "values", values)
         try:
             positions = _positions(values, tuple(map(type, values)), self.ordered)

@@ -15,8 +15,9 @@ from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace
 from torch import nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.spaces.assignments import Assignment
 from hwnas.typing import Arch, SearchSpace
-from hwnas_nni.dimensions import Assignment, Dimension, DimensionSpace, dimension_space
+from hwnas_nni.dimensions import Dimension, DimensionSpace
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.nesting import Nesting
 
@@ -55,7 +56,7 @@ class DimensionCodec:
 
     def to_sample(self, arch: Assignment) -> dict[str, Any]:
         """Give the sample of an architecture, by label."""
-        return self.space.values(arch)
+        return dict(self.space.asked(arch))
 
     def from_sample(self, sample: Mapping[str, Any]) -> Assignment:
         """Give the architecture of a sample."""
@@ -85,14 +86,14 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
     if known is not None and key is None:
         return known
     dimensions = [
-        Dimension(label, _values(mutable, levels))
+        Dimension(label, _values(mutable, levels), ordered=isinstance(mutable, Numerical))
         for label, mutable in mutables.items()
         if not isinstance(mutable, MutableAnnotation)
     ]
     constrained = len(dimensions) < len(mutables)
     valid = _Contains(model_space) if constrained else None
     return DimensionCodec(
-        dimension_space(
+        DimensionSpace(
             _name(model_space),
             dimensions,
             valid,

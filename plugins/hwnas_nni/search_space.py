@@ -15,7 +15,9 @@ from nni.common.hpo_utils import (
 from scipy import stats
 
 from hwnas.errors import InvalidValueError
-from hwnas_nni.dimensions import Assignment, Dimension, dimension_space
+from hwnas.spaces.assignments import Assignment
+from hwnas.typing import Choice
+from hwnas_nni.dimensions import Dimension, DimensionSpace
 
 LEVELS = 16
 """Values of a parameter that has more than so many."""
@@ -47,13 +49,13 @@ class JsonSpace:
         self._inner: dict[str, list[float]] = {}
         self._outer: dict[str, list[Any]] = {}
         dimensions = [self._dimension(key, spec, levels) for key, spec in self._specs.items()]
-        self.space = dimension_space("nni", dimensions)
+        self.space = DimensionSpace("nni", dimensions)
 
     def to_parameters(self, arch: Assignment) -> dict[str, Any]:
         """Give the parameters that NNI hands to a trial, nested choices nested."""
         chosen = dict(arch.chosen)
         inner = {
-            key: self._inner[_name(key)][self._texts[_name(key)].index(chosen[_name(key)])]
+            key: self._inner[_name(key)][self._choices[_name(key)].index(chosen[_name(key)])]
             for key in self._specs
             if _name(key) in chosen
         }
@@ -63,16 +65,17 @@ class JsonSpace:
     def from_parameters(self, parameters: Mapping[str, Any]) -> Assignment | None:
         """Give the nearest configuration of a trial's parameters; None where there is none."""
         inner: dict[tuple[Any, ...], float] = {}
-        texts: dict[str, str] = {}
+        chosen: dict[str, Choice] = {}
         try:
             for key, spec in self._specs.items():
-                if spec.is_activated_in(inner):
+                # Not `spec.is_activated_in`: it fails where the parent does not exist either.
+                if not spec.is_nested() or inner.get(key[:-2]) == key[-2]:
                     position = self._nearest(key, spec, parameters)
                     inner[key] = self._inner[_name(key)][position]
-                    texts[_name(key)] = self._texts[_name(key)][position]
+                    chosen[_name(key)] = self._choices[_name(key)][position]
         except (KeyError, TypeError, ValueError):
             return None
-        return self.space.decode(texts)
+        return self.space.decode(chosen)
 
     def _nearest(
         self, key: tuple[Any, ...], spec: ParameterSpec, parameters: Mapping[str, Any]
@@ -88,7 +91,7 @@ class JsonSpace:
         return int(np.abs(np.array(outer) - value).argmin())
 
     @property
-    def _texts(self) -> Mapping[str, tuple[str, ...]]:
+    def _choices(self) -> Mapping[str, tuple[Choice, ...]]:
         return self.space.parameters
 
     def _dimension(self, key: tuple[Any, ...], spec: ParameterSpec, levels: int) -> Dimension:
@@ -97,7 +100,7 @@ class JsonSpace:
             found = _distinct(spec, levels)
         self._inner[_name(key)], self._outer[_name(key)] = list(found.values()), list(found)
         parent = (_name(key[:-2]), key[-2]) if spec.is_nested() else None
-        return Dimension(_name(key), tuple(found), parent)
+        return Dimension(_name(key), tuple(found), parent, ordered=spec.type != "choice")
 
 
 def _specs(search_space: Mapping[str, Any]) -> dict[tuple[Any, ...], ParameterSpec]:

@@ -12,10 +12,10 @@ from nni.tuner import Tuner
 
 from hwnas import registry
 from hwnas.errors import InvalidValueError
+from hwnas.spaces.assignments import Assignment
 from hwnas.strategies import AskTell, Problem, make_proposer
 from hwnas.typing import Direction
 from hwnas_nni.checkpoint import Record, read_state, write_state
-from hwnas_nni.dimensions import Assignment
 from hwnas_nni.metrics import DEFAULT, check_directions, complaint, losses_of
 from hwnas_nni.search_space import LEVELS, JsonSpace
 

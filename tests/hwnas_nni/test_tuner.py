@@ -123,10 +123,58 @@ def test_imported_trials_are_not_proposed() -> None:
 )
 def test_every_type_has_levels(kind: str, value: list[Any], expected: list[float]) -> None:
     space = JsonSpace({"x": {"_type": kind, "_value": value}}, levels=4)
-    found = sorted(space.to_parameters(arch)["x"] for arch in space.space)  # type: ignore[attr-defined]
+    members = space.space.members(4) or []
+    found = sorted(space.to_parameters(arch)["x"] for arch in members)
     assert found == pytest.approx(expected)
-    for arch in space.space:  # type: ignore[attr-defined]
+    for arch in members:
         assert space.from_parameters(space.to_parameters(arch)) == arch
+
+
+def test_numbers_are_ordered_and_conditions_hold() -> None:
+    """A deep network has widths and, of one kind, a rate; a flat one has neither."""
+    kinds = [
+        {"_name": "plain"},
+        {"_name": "dropped", "rate": {"_type": "quniform", "_value": [0, 0.4, 0.1]}},
+    ]
+    deep = {
+        "_name": "deep",
+        "width": {"_type": "randint", "_value": [1, 9]},
+        "kind": {"_type": "choice", "_value": kinds},
+    }
+    made = JsonSpace({"net": {"_type": "choice", "_value": [{"_name": "flat"}, deep]}})
+    options = made.space.options
+    assert {name: o.ordered for name, o in options.items()} == {
+        "net": False, "net/1/width": True, "net/1/kind": False, "net/1/kind/1/rate": True
+    }  # fmt: skip
+    assert list(options["net/1/width"].values) == list(range(1, 9))
+    members = made.space.members(100) or []
+    assert len(members) == 1 + 8 * (1 + 5)
+    for arch in members:
+        assert made.from_parameters(made.to_parameters(arch)) == arch
+        assert all(arch in made.space.neighbours(other) for other in made.space.neighbours(arch))
+    flat = made.to_parameters(members[0])
+    assert flat == {"net": {"_name": "flat"}}
+
+
+def test_a_conditional_space_is_searched_to_the_end() -> None:
+    dropped = {"_name": "dropped", "rate": {"_type": "quniform", "_value": [0, 0.4, 0.1]}}
+    space = {
+        "width": {"_type": "randint", "_value": [1, 9]},
+        "kind": {"_type": "choice", "_value": [{"_name": "plain"}, dropped]},
+    }
+    tuner = HwnasTuner(OBJECTIVES, strategy="predictor-guided")
+    tuner.update_search_space(space)
+    seen: list[Any] = []
+    for number in range(8 * (1 + 5)):
+        parameters = tuner.generate_parameters(number)
+        assert ("rate" in parameters["kind"]) is (parameters["kind"]["_name"] == "dropped")
+        width, rate = parameters["width"], parameters["kind"].get("rate", 0.0)
+        value = {"default": width, "gain": width - rate, "cost": width**2 + rate}
+        tuner.receive_trial_result(number, parameters, value)
+        seen.append(str(parameters))
+    assert len(set(seen)) == len(seen)
+    with pytest.raises(nni.NoMoreTrialError):
+        tuner.generate_parameters(len(seen))
 
 
 def test_bad_settings_are_refused() -> None:
