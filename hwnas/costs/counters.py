@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, Literal, get_args
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError, unknown_name
@@ -23,7 +23,8 @@ from hwnas.networks.peak_memory import peak_memory_bytes
 from hwnas.networks.plain import plain_network
 from hwnas.networks.usable import complete_network
 from hwnas.spaces.networks import Networks
-from hwnas.tasks.task import Task
+from hwnas.tasks.batch import draw_inputs
+from hwnas.tasks.task import Task, TensorSpec
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
@@ -69,14 +70,14 @@ class Counts:
         return None if self.macs is None else 2 * self.macs
 
 
-def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts:
+def count(model: nn.Module, task_input: TensorSpec | tuple[int, ...], batch: int = 1) -> Counts:
     """Count parameters, MACs, memory and layers of a network in evaluation mode.
 
     Args:
-        model: any network with one image tensor as its input; it is left as it is. One that needs
+        model: any network with one tensor as its input; it is left as it is. One that needs
             values is counted as it runs on a Gaussian image, and one with lazy modules as it is
             after a run.
-        in_shape: shape of one image, (C, H, W).
+        task_input: what an input is, or the shape of one of real numbers, e.g. (C, H, W).
         batch: images of a run, for a network that does not run on one: one's share is counted.
 
     Returns:
@@ -87,8 +88,11 @@ def count(model: nn.Module, in_shape: tuple[int, ...], batch: int = 1) -> Counts
         InvalidValueError: the network does not run on such an image.
     """
     model = plain_network(model)
-    model = complete_network(model, lambda: torch.randn(max(batch, 2), *in_shape))
-    trace = trace_operations(model, in_shape, (1, batch))
+    spec = task_input if isinstance(task_input, TensorSpec) else None
+    in_shape = task_input.shape if isinstance(task_input, TensorSpec) else task_input
+    draw = partial(_draw, spec)
+    model = complete_network(model, lambda: draw((max(batch, 2), *in_shape)))
+    trace = trace_operations(model, in_shape, (1, batch), draw)
     return Counts(
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs=trace.macs,
@@ -103,6 +107,13 @@ def _scripted_layers(model: nn.Module) -> int:
     names = [m.original_name for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
     kinds = [getattr(nn, name, None) for name in names]
     return sum(isinstance(k, type) and issubclass(k, get_args(WeightLayer)) for k in kinds)
+
+
+def _draw(spec: TensorSpec | None, shape: tuple[int, ...]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    if spec is None:
+        return torch.randn(shape, generator=generator)
+    return draw_inputs(spec, shape[0], generator)
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,7 +220,7 @@ class CounterCost(Generic[Arch]):
             if len(_memo) >= _MEMO_LIMIT:
                 _memo.clear()
             # Weights do not matter.
-            _memo[key] = count(self.networks.network(arch, seed=0), task.input.shape)
+            _memo[key] = count(self.networks.network(arch, seed=0), task.input)
         return _memo[key]
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hwnas import registry
+from hwnas.costs.counters import CounterCost
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies import make_proxies
 from hwnas.seeding import derive_seed
+from hwnas.spaces.choices import Choose, Declared
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.spaces.networks import Networks
+from hwnas.spaces.options import Options
 from hwnas.tasks.task import Logits, Map, Task, TensorSpec, image_task
 from hwnas.typing import Surrogate
 
@@ -78,3 +86,51 @@ def test_a_surrogate_has_the_classes_of_the_task_and_images_of_its_own() -> None
     small = Surrogate(4, 1, 2)
     assert networks.surrogate_task(small) == networks.surrogate_task(None) == networks.task
     assert networks.network(DEAD, 0, small)(torch.zeros(4, 3, 8, 8)).shape == (4, 7)
+
+
+@dataclass(frozen=True)
+class Readers(Declared[int]):
+    """Classifiers of texts of six words: an embedding and a hidden layer of some width."""
+
+    name: str = field(default="readers", init=False, repr=False)
+
+    def make(self, choose: Choose) -> int:
+        return int(choose("width", Options(("4", "8"))))
+
+    def values(self, arch: int) -> Mapping[str, str]:
+        return {"width": str(arch)}
+
+    def parse(self, text: str) -> int:
+        return int(text)
+
+    @property
+    def default_task(self) -> Task:
+        return Task("text", TensorSpec((6,), "tokens", 20), Logits(3))
+
+    def build(self, arch: int, task: Task | None = None) -> nn.Module:
+        task = task or self.default_task
+        if task.input.kind != "tokens" or not isinstance(task.output, Logits):
+            raise InvalidValueError(f"`task` must be classes of tokens, but got {task}.")
+        return nn.Sequential(
+            nn.Embedding(task.input.vocabulary or 0, 5),
+            nn.Flatten(),
+            nn.Linear(5 * task.input.shape[0], arch),
+            nn.ReLU(),
+            nn.Linear(arch, task.output.classes),
+        )
+
+
+def test_a_space_of_texts_is_counted_and_scored_like_any_other() -> None:
+    space = Readers()
+    counted = {m: CounterCost(space, m).predict([4, 8]).tolist() for m in ("params", "macs")}
+    assert counted["params"] == [20 * 5 + 31 * w + (w + 1) * 3 for w in (4, 8)]
+    assert counted["macs"] == [30 * w + w * 3 for w in (4, 8)]
+    proxies = tuple(make_proxies(["naswot", "zico", "flops", "synflow"]))
+    source = ProxyValues(space, proxies, space.default_task, batch_size=8)
+    found = source.compute(8, source.columns)
+    assert found["flops"].value == 2 * counted["macs"][1]
+    assert np.isfinite([found["naswot"].value, found["zico"].value]).all()
+    assert "real numbers" in str(found["synflow"].error)
+    larger = Task("text", TensorSpec((6,), "tokens", 21), Logits(3))
+    assert source.cache_prefix("zico") != replace(source, task=larger).cache_prefix("zico")
+    assert repr(CounterCost(space, "params")) != repr(CounterCost(space, "params", larger))
