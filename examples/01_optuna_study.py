@@ -10,8 +10,8 @@ import sys
 
 import optuna
 
+from hwnas.evaluation import Evaluator
 from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Evaluator
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import EvaluationSetup, make_constraints, make_objectives
 from hwnas.tasks.catalogue import get_task

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from torch import nn
 
-from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation import Evaluator
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
 from hwnas.spaces.choices import Choose, Options
