@@ -28,7 +28,7 @@ class SignSums(OwnSignal[tuple[float, int]]):
 
     def measure(self, subject: Subject) -> tuple[float, int]:
         """Take the signs of `image_gradients`, layer by layer."""
-        network = subject.network(AS_BUILT)
+        network = subject.differentiable(AS_BUILT)
         weights = list(layer_weights(network).values())
         if not weights:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")

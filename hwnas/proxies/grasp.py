@@ -34,7 +34,7 @@ class HessianGradient(OwnSignal[float]):
         """
         request = LossGradients()
         gradients = [g.double() for g in request.measure(subject).gradients.values()]
-        network = subject.network(request.setting)
+        network = subject.differentiable(request.setting)
         weights = [w.requires_grad_() for w in layer_weights(network).values()]
         # PyTorch's fused attention has no second derivative.
         with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):

@@ -34,7 +34,10 @@ class TangentKernel(OwnSignal[Tensor]):
 
     def measure(self, subject: Subject) -> Tensor:
         """Add up the products weight by weight; in training mode, by a backward pass an image."""
-        network, (images, labels) = subject.network(self.setting), subject.input(self.setting)
+        network, (images, labels) = (
+            subject.differentiable(self.setting),
+            subject.input(self.setting),
+        )
         weights = [
             p
             for name, p in dict(network.named_parameters()).items()

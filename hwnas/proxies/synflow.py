@@ -32,7 +32,7 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
 
     def measure(self, subject: Subject) -> dict[str, float]:
         """Run one forward and backward pass of one image."""
-        network = subject.network(Setting(self.init, "eval")).double()
+        network = subject.differentiable(Setting(self.init, "eval")).double()
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.abs_()

@@ -59,7 +59,7 @@ class ElementJacobian(OwnSignal[Jacobian]):
         Elements without a shortcut (`hwnas.proxies.derivatives.element_taps`) cost K - 1 backward
         passes an image more.
         """
-        network, (images, _) = subject.network(self.setting), subject.input(self.setting)
+        network, (images, _) = subject.differentiable(self.setting), subject.input(self.setting)
         if subject.num_classes < 2:
             raise ProxyError("`model` must have at least 2 classes, but has 1.")
         elements = _elements(network, self.size, self.elements)

@@ -96,7 +96,7 @@ class LossGradients(OwnSignal[LossPass]):
         return loss(subject.output, network(batch[0]), batch[1])
 
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:
-        network = subject.network(self.setting).requires_grad_()
+        network = subject.differentiable(self.setting).requires_grad_()
         layers, weights = weight_layers(network), layer_weights(network)
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.dispatch_mode import EagerDispatchMode
@@ -45,6 +46,7 @@ class Probe:
         label_shape: shape of an input's labels.
         layout: layout of tensors in which the network is run.
         norms: whether it has other normalisations than batch norms.
+        gradients: whether gradients reach all parameters that it uses.
         maps: names of the modules that gave a feature map, see `record_maps`.
     """
 
@@ -52,11 +54,12 @@ class Probe:
     label_shape: tuple[int, ...]
     layout: Layout
     norms: bool
+    gradients: bool
     maps: Sequence[str]
 
 
 def probe_network(
-    model: nn.Module,
+    models: Sequence[nn.Module],
     copy: Callable[[Layout], nn.Module],
     spec: TensorSpec,
     draw: Callable[[int], Tensor],
@@ -66,7 +69,7 @@ def probe_network(
     """Run two inputs in evaluation mode; or a batch, if the network takes no other number.
 
     Args:
-        model: the network; it is not run.
+        models: the network, and what it was copied from; they are not run.
         copy: gives a copy of it in a layout.
         spec: what an input is.
         draw: gives a number of inputs.
@@ -78,30 +81,40 @@ def probe_network(
             runs parameters of the original.
     """
     error: Exception | None = None
-    modules = list(model.modules())
+    modules = [module for model in models for module in model.modules()]
     for size, layout in product(sizes, _layouts(modules, spec)):
         network, inputs = copy(layout).eval(), draw(size).contiguous(memory_format=layout)
-        watch, norms = _Watch(model), _ContiguousNorms()
+        watch, norms = _Watch(network, models), _ContiguousNorms()
         try:
-            with torch.no_grad(), record_maps(network) as maps, watch, norms:
+            # Nothing requires gradients, so no graph is built.
+            with torch.enable_grad(), record_maps(network) as maps, watch, norms:
                 answer = network(inputs)
         except InvalidValueError as failure:  # of the choice of its answer
             raise ProxyError(str(failure)) from failure
+        except ProxyError:
+            raise
         except Exception as failure:  # whatever the user's network raises
             error = error or failure
             continue
-        if watch.original:
-            raise ProxyError(
-                "`model` must be copyable, but its copy runs parameters of the original: refer to "
-                "modules by attributes of the network, not by global variables."
-            )
         if layout is torch.contiguous_format or not watch.contiguous:
             used = norms.used or any(isinstance(m, _NORM_MODULES) for m in modules)
-            return Probe(*read_output(answer, size, spec, wanted), layout, used, maps)
+            found = read_output(answer, size, spec, wanted)
+            gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
+            return Probe(*found, layout, used, gradients, maps)
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
         f"but raised {type(error).__name__}: {error}"
     ) from error
+
+
+def _gradients_reach(network: nn.Module, inputs: Tensor, used: Collection[int]) -> bool:
+    """Tell whether a backward pass reaches some parameters, e.g. through functions of their own."""
+    parameters = [p.requires_grad_() for p in network.parameters() if id(p) in used]
+    outputs = [x for x in tree_leaves(network(inputs)) if isinstance(x, Tensor) and x.requires_grad]
+    if not outputs:
+        return False
+    total = torch.stack([output.sum() for output in outputs]).sum()
+    return None not in torch.autograd.grad(total, parameters, allow_unused=True)
 
 
 def keep_norms_contiguous(network: nn.Module) -> None:
@@ -144,16 +157,19 @@ class _ContiguousNorms(TorchFunctionMode):
 class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Notes what the operators of a run ask for.
 
+    A parameter or buffer of a network that was copied is refused before it is used or changed.
+
     Attributes:
         contiguous: whether an operator must be run in the contiguous layout.
-        original: whether a parameter or buffer of the network that was copied is used.
+        blind: ids of the parameters that are used while gradients are off.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, network: nn.Module, originals: Sequence[nn.Module]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._originals = {id(t) for t in (*model.parameters(), *model.buffers())}
+        self._parameters = {id(p) for p in network.parameters()}
+        self._originals = {id(t) for m in originals for t in (*m.parameters(), *m.buffers())}
         self.contiguous = False
-        self.original = False
+        self.blind: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
@@ -162,7 +178,12 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
         ):
             self.contiguous = True
         if not self._originals.isdisjoint(map(id, args)):
-            self.original = True
+            raise ProxyError(
+                "`model` must be copyable, but its copy runs parameters of the original: refer to "
+                "modules by attributes of the network, not by global variables."
+            )
+        if not torch.is_grad_enabled():
+            self.blind |= self._parameters.intersection(map(id, args))
         return func(*args, **(kwargs or {}))
 
 

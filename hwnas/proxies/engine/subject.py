@@ -119,6 +119,19 @@ class Subject:
             keep_norms_contiguous(network)
         return network
 
+    def differentiable(self, setting: Setting) -> nn.Module:
+        """Give a copy as `network` does, to be differentiated by its parameters.
+
+        Raises:
+            ProxyError: gradients do not reach a parameter that the network uses.
+        """
+        if not self._probe.gradients:
+            raise ProxyError(
+                "Gradients must reach each parameter that `model` uses, but one is used under "
+                "`torch.no_grad`, or in a function that runs layers again in its backward pass."
+            )
+        return self.network(setting)
+
     def _prototype(self, init: Init) -> nn.Module:
         """Give what passes run on copies of."""
         network = self._copy(self._layout)
@@ -203,7 +216,7 @@ class Subject:
     @cached_property
     def _probe(self) -> Probe:
         return probe_network(
-            self.plain,
+            [self.plain, self.model],
             self._copy,
             self.spec,
             lambda size: draw_inputs(self.spec, size, self.generator("probe")),

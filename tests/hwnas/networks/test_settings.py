@@ -85,8 +85,14 @@ def _global_hook() -> Iterator[None]:
         handle.remove()
 
 
-def _device(device: str) -> AbstractContextManager[None]:
-    return _setting(lambda: torch.get_default_device().type, torch.set_default_device, device)
+@contextmanager
+def _device(device: str) -> Iterator[None]:
+    torch.set_default_device(device)
+    try:
+        yield
+        assert torch.get_default_device().type == device
+    finally:
+        torch.set_default_device(None)
 
 
 SETTINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -162,7 +168,8 @@ def test_scores_and_exports_do_not_depend_on_settings(
 def test_what_torch_exports_does_not_depend_on_settings() -> None:
     class Unusual(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.linalg.vector_norm(x.flatten(1), dim=1, keepdim=True)
+            norm: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1, keepdim=True)
+            return norm
 
     expected = export_onnx(Unusual(), SHAPE)
     with _setting(torch.get_default_dtype, torch.set_default_dtype, torch.float64):
@@ -172,15 +179,19 @@ def test_what_torch_exports_does_not_depend_on_settings() -> None:
 
 
 def test_settings_come_back_after_an_error() -> None:
+    def fail() -> None:
+        with default_settings():
+            assert not torch.is_autocast_enabled("cpu")
+            assert torch.get_default_dtype() is torch.float32
+            raise ValueError("within")
+
     with (
         torch.autocast("cpu", dtype=torch.bfloat16),
         _setting(torch.get_default_dtype, torch.set_default_dtype, torch.float64),
-        pytest.raises(ValueError, match="within"),
-        default_settings(),
     ):
-        assert not torch.is_autocast_enabled("cpu")
-        assert torch.get_default_dtype() is torch.float32
-        raise ValueError("within")
+        with pytest.raises(ValueError, match="within"):
+            fail()
+        assert torch.is_autocast_enabled("cpu")
 
 
 def test_denormal_numbers_count() -> None:

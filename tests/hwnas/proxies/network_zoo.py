@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Kind:
     Attributes:
         build: makes it.
         plain: makes a network that has the same scores; `build` where it is plain itself.
+        sentences: parts of the one sentence that some proxies give.
         own: proxies that see the difference to the plain network, e.g. count its maps.
         refused: part of the one sentence for all proxies, where it cannot be scored.
         random: whether it draws random numbers in training mode.
@@ -39,6 +40,7 @@ class Kind:
 
     build: Build
     plain: Build
+    sentences: Mapping[str, str] = field(default_factory=dict)
     own: Collection[str] = ()
     refused: str = ""
     random: bool = False
@@ -368,6 +370,70 @@ for _reentrant in (False, True):
         functools.partial(CheckpointedSequence, _reentrant),
         lambda: CheckpointedSequence(None),
     )
+
+
+class OwnCheckpoint(torch.autograd.Function):
+    """Runs a block again in the backward pass; its parameters are no inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, block: nn.Module, x: Tensor) -> Any:
+        ctx.block = block
+        ctx.save_for_backward(x)
+        return block(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            torch.autograd.backward(ctx.block(x), gradient)
+        return None, x.grad
+
+
+class OwnProduct(torch.autograd.Function):
+    """A matrix product whose weight is an input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return x @ weight.T
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return gradient @ weight, gradient.T @ x
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        product: Tensor = OwnProduct.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return product
+
+
+class FrozenTrunk(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = cnn()[:6], nn.Sequential(*head())
+
+    def forward(self, x: Tensor) -> Any:
+        with torch.no_grad():
+            maps = self.trunk(x)
+        return self.head(maps)
+
+
+_UNREACHED = "Gradients must reach"
+_add(
+    "checkpoint of one's own",
+    lambda: Stages(OwnCheckpoint.apply),
+    sentences=dict.fromkeys(["grad_norm", "gradsign", "synflow", "ntk_cond"], _UNREACHED),
+)
+_add("frozen trunk", FrozenTrunk, sentences={"grasp": _UNREACHED, "vkdnw": _UNREACHED})
+_add(
+    "linear layer of one's own",
+    lambda: nn.Sequential(conv(3), nn.ReLU(), *head()[:2], OwnLinear(6, CLASSES, bias=False)),
+    lambda: nn.Sequential(conv(3), nn.ReLU(), *head()[:2], nn.Linear(6, CLASSES, bias=False)),
+    own={"grasp", "flops"},
+)
 
 # --- wrappers ---------------------------------------------------------------------------------
 

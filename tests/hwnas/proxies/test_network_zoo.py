@@ -41,6 +41,8 @@ def test_every_proxy_has_a_value_or_one_sentence(name: str) -> None:
             assert score.error.strip(), proxy
             assert "\n" not in score.error, (proxy, score.error)
             assert "raised" not in score.error, (proxy, score.error)
+    for proxy, sentence in ZOO[name].sentences.items():
+        assert sentence in str(scores_of(ZOO[name].build)[proxy].error), proxy
 
 
 @pytest.mark.parametrize("name", OTHER_KINDS)

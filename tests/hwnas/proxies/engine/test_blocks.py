@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hwnas.proxies.engine.blocks import feature_blocks, record_maps
+from hwnas.proxies.engine.blocks import feature_blocks, network_inside, record_maps
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.tasks.task import image_task
 
@@ -89,3 +89,22 @@ def test_a_multilayer_perceptron_has_none(mlp: nn.Module) -> None:
 def test_hooks_are_removed(resnet: nn.Module) -> None:
     blocks(resnet, torch.randn(2, 3, 8, 8))
     assert not any(module._forward_hooks for module in resnet.modules())
+
+
+def test_what_is_around_the_network_is_left_out(resnet: nn.Module) -> None:
+    class Logits(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> tuple[Tensor]:
+            return (self.network(x),)
+
+    model = nn.Sequential(nn.BatchNorm2d(3), Logits(Logits(resnet)))
+    with torch.no_grad(), record_maps(model) as maps:
+        model(torch.randn(2, 3, 8, 8))
+    assert network_inside(model, maps) == "1.network.network"
+    assert feature_blocks(model, maps) == [f"1.network.network.layers.{i}" for i in range(3)]
+    with torch.no_grad(), record_maps(resnet) as maps:
+        resnet(torch.randn(2, 3, 8, 8))
+    assert network_inside(resnet, maps) == ""
