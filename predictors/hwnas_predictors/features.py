@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.facets import Graphs, facet
+from hwnas.spaces.options import text_of
 from hwnas.typing import FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
 
@@ -43,7 +44,7 @@ class ArchFeatures:
         self._column = [
             (name, choice) for name, choices in space.parameters.items() for choice in choices
         ]
-        self._texts = sorted({choice for _, choice in self._column})
+        self._texts = sorted({text_of(choice) for _, choice in self._column})
         self.with_pairs = len(self._column) <= LARGEST_WITH_PAIRS
         if operations is None:
             operations = self._sample_operations() if self.with_pairs else ()
@@ -71,7 +72,7 @@ class ArchFeatures:
 
     @cached_property
     def _text_of_choice(self) -> FloatArray:
-        return np.array([[float(c == t) for t in self._texts] for _, c in self._column])
+        return np.array([[float(text_of(c) == t) for t in self._texts] for _, c in self._column])
 
     @cached_property
     def _pairs(self) -> tuple[list[int], list[int]]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas_predictors.encodings import one_hot
 from hwnas_predictors.features import ArchFeatures, longest_path
 
 FULL = parse_cell(
@@ -35,3 +38,16 @@ def test_pairs_are_products_of_choices_of_two_edges(space: NasBench201) -> None:
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:
     cell = parse_cell("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert longest_path(space.to_graph(cell)) == 0
+
+
+def test_parameters_of_several_types_that_may_not_exist(conditional_space: Any) -> None:
+    """One flag a parameter that exists; counts are by text, whatever the type."""
+    shallow = {"depth": 1, "width_0": 8, "kind_0": "pool", "dropout": 0.1}
+    deep = {"depth": 2, "width_0": 8, "kind_0": "pool", "width_1": 8, "kind_1": "conv"}
+    archs = [conditional_space.decode(p) for p in (shallow, {**deep, "kernel_1": 3, "dropout": 0})]
+    features = ArchFeatures(conditional_space)
+    counts, choices = features.blocks(archs)[0], one_hot(conditional_space, archs)
+    assert choices.sum(axis=1).tolist() == [4, 7]
+    assert counts.sum(axis=1).tolist() == [4, 7]
+    # Two layers of width 8 are one text that is chosen twice.
+    assert counts.max(axis=1).tolist() == [1, 2]
