@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.files.csv_table import as_cell
 
@@ -218,6 +219,7 @@ def train(
 def evaluate(
     file: Predictor,
     measurements: Csv,
+    space: OwnSpace = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare predictions with measurements that were not used.
@@ -230,7 +232,7 @@ def evaluate(
     from hwnas.cli.measurements import read_measurements
     from hwnas.errors import InvalidValueError
 
-    predictor = _predictor(file)
+    predictor = _predictor(file, space)
     table = read_measurements(measurements, predictor.space)
     costs = table.of(predictor.metric, predictor.unit)
     known = np.isfinite(costs)
@@ -259,6 +261,7 @@ def export(
     archs: Annotated[
         Path | None, typer.Option(help="File with one architecture string a line.")
     ] = None,
+    own_space: OwnSpace = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the predicted cost of architectures, with its standard deviation if it is known.
@@ -270,7 +273,7 @@ def export(
     from hwnas.errors import InvalidValueError
     from hwnas.spaces.facets import Listing, facet
 
-    predictor = _predictor(file)
+    predictor = _predictor(file, own_space)
     space = predictor.space
     if arch or archs:
         wanted = parse_architectures(space, arch or [], archs)
@@ -316,10 +319,14 @@ def _pool(space: str, model: Path | None) -> Any:
     return make_predictor(content)
 
 
-def _predictor(file: Path) -> Any:
+def _predictor(file: Path, space: str | None) -> Any:
+    """Load a predictor; `space` names its search space where that is a class of the user's."""
     from hwnas.costs.predictor_source import make_predictor
     from hwnas.files.predictor_file import read_predictor_file
+    from hwnas.spaces.space_text import named_space
 
+    if space is not None:
+        named_space(space)
     return make_predictor(read_predictor_file(file))
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.spaces.facets import Features, Graphs, facet
 from hwnas.strategies import AskTell, Problem, make_proposer
 from hwnas.testing import StrategyContract, draw
 from hwnas.testing.parameters import ParametersContract
+from hwnas.typing import FloatArray
 from hwnas_nni.dimensions import Dimension, DimensionSpace
 
 # An optimiser of which one kind has a momentum, a list of layers, and numbers.
@@ -112,3 +115,19 @@ class TestStrategiesOnDimensions(StrategyContract):
     @pytest.fixture(params=["pareto-evolution", "predictor-guided", "random-search"])
     def make_strategy(self, request: pytest.FixtureRequest, space: DimensionSpace) -> Any:
         return lambda seed: AskTell(make_proposer(request.param, Problem(space)), space, seed)
+
+
+def test_facets_of_a_model_space_are_those_of_its_dimensions() -> None:
+    space = DimensionSpace("toy", DIMENSIONS, facets={Features: _Numbers})
+    found = facet(space, Features)
+    assert found is not None
+    assert found.features([space.sample(np.random.default_rng(0))]).shape == (1, 1)
+    assert facet(space, Graphs) is None
+
+
+class _Numbers:
+    def __init__(self, space: DimensionSpace) -> None:
+        self.space = space
+
+    def features(self, archs: Sequence[Any]) -> FloatArray:
+        return np.array([[float(len(self.space.values(arch)))] for arch in archs])

@@ -28,6 +28,12 @@ from hwnas.typing import SearchSpace
 
 
 class TestNasBench201(FacetsContract):
+    @pytest.fixture
+    def space(self) -> SearchSpace[Any]:
+        return NasBench201(channels=4, cells=1)
+
+
+class TestPublishedAccuracies(FacetsContract):
     datasets = ("cifar10", "cifar100", "ImageNet16-120")
 
     @pytest.fixture

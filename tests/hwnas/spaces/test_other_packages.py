@@ -237,6 +237,25 @@ def test_a_space_that_is_registered_nowhere_is_named_by_its_class(
 
 
 @pytest.mark.usefixtures("_file")
+def test_a_predictor_of_a_space_that_is_registered_nowhere(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, file = "tiny_nets:TinyNets", "lab.npz"
+    lines = [f"{a}-{b}-{c},{1 + a + b + c}" for a, b, c in itertools.product((2, 3, 5), repeat=3)]
+    Path("lab.csv").write_text("\n".join(["arch,latency_ms", *lines]) + "\n")
+    train = ("predict", "train", "--measurements", "lab.csv", "--method", "mlp", "--out", file)
+    assert run(*train, "--space", name) == 0
+    search = ("search", "--objective", "params", "--cost", f"predictor:{file}", "--trials", 4)
+    assert run(*search, "--sampler", "random", "--space", name) == 0
+    _named.clear()
+    capsys.readouterr()
+    assert run("predict", "export", file, "--arch", "2-2-2", "--json") == 2
+    assert "named by --space MODULE:CLASS" in capsys.readouterr().err
+    assert run("predict", "export", file, "--arch", "2-2-2", "--json", "--space", name) == 0
+    assert rows(capsys)[0]["arch"] == "2-2-2"
+
+
+@pytest.mark.usefixtures("_file")
 def test_accuracies_of_a_file_take_the_place_of_the_spaces(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
