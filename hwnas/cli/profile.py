@@ -26,8 +26,9 @@ class _Subject:
 
     label: dict[str, str]
     network: nn.Module | None
-    in_shape: InShape | None
+    in_shape: tuple[int, ...] | None
     file: Path | None = None
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def profile(
@@ -41,7 +42,17 @@ def profile(
     ] = None,
     in_shape: Annotated[
         str | None,
-        typer.Option("--input", help="Image shape C,H,W; that of --dataset by default."),
+        typer.Option(
+            "--input",
+            help="Image shape C,H,W; that of --dataset by default. Of --onnx: the free dimensions "
+            "of the first input beside the batch.",
+        ),
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape", help="Whole shape of an input of --onnx, e.g. tokens=1,16; repeatable."
+        ),
     ] = None,
     dataset: Annotated[
         str,
@@ -77,18 +88,21 @@ def profile(
 ) -> None:
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
     _check_choice(arch, onnx_file, model, space)
+    if input_shape and onnx_file is None:
+        raise InvalidValueError(f"`--shape` must be given with --onnx, but got {input_shape[0]!r}.")
     from hwnas.measure.measuring import measure
     from hwnas.measure.resource_lock import hold
     from hwnas.meters import choose_meter
-    from hwnas.networks.importing import parse_in_shape
+    from hwnas.networks.importing import parse_in_shape, parse_sizes
     from hwnas.runtimes import make_runtime
     from hwnas.runtimes.base import RunSettings
 
     chosen, settings = make_runtime(runtime), RunSettings(device, threads, batch, seed=seed)
     choose_meter(clock, "latency", chosen.place(settings))
-    shape = parse_in_shape(in_shape) if in_shape else None
+    shape = parse_in_shape(in_shape) if in_shape and onnx_file is None else None
     if onnx_file is not None:
-        subject = _Subject({"onnx": str(onnx_file)}, None, shape, onnx_file)
+        sizes = parse_sizes(in_shape) if in_shape else None
+        subject = _Subject({"onnx": str(onnx_file)}, None, sizes, onnx_file, _shapes(input_shape))
     elif model is not None:
         subject = _own_model(model, shape, dataset, seed, batch or 1, output)
     else:
@@ -119,6 +133,21 @@ def _check_choice(
         )
     if space is not None and arch is None:
         raise InvalidValueError(f"`--space` must be given with --arch, but got {given[0]}.")
+
+
+def _shapes(texts: list[str] | None) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Read shapes of inputs, each NAME=1,16; a name may hold any other character."""
+    from hwnas.networks.importing import parse_sizes
+
+    found = {}
+    for text in texts or ():
+        name, equals, sizes = text.rpartition("=")
+        if not (name and equals) or name in found:
+            raise InvalidValueError(
+                f"`--shape` must be NAME=1,16, once for an input, but got {text!r}."
+            )
+        found[name] = parse_sizes(sizes, "shape")
+    return tuple(found.items())
 
 
 def _architecture(
@@ -183,7 +212,7 @@ def _network(subject: _Subject) -> Network:
     from hwnas.runtimes.base import OnnxModel, TorchNetwork
 
     if subject.file is not None:
-        return OnnxModel(subject.file, subject.in_shape)
+        return OnnxModel(subject.file, subject.in_shape, subject.shapes)
     assert subject.network is not None
     assert subject.in_shape is not None
     return TorchNetwork(subject.network, subject.in_shape)

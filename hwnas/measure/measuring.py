@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
@@ -23,7 +24,11 @@ from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
 from hwnas.meters.clocks import ThreadClock, WallClock
 from hwnas.runtimes.agreement import relative_error
-from hwnas.runtimes.base import Network, Place, RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.base import Executable, Network, Place, RunSettings, Runtime, TorchNetwork
+
+# The first run may take this many times `max_seconds`, and this many seconds at least.
+_FIRST_SHARE = 10.0
+_FIRST_SECONDS = 10.0
 
 
 def measure(
@@ -51,7 +56,8 @@ def measure(
         meter: name of a meter of this metric; ``auto`` for the first one that sees all of the
             work, which for latency is ``cpu`` for one thread on the CPU and ``wall`` otherwise.
         warmup: least number of samples before the counted ones.
-        max_seconds: time for warm-up and measurement; at least one sample is counted.
+        max_seconds: time for warm-up and measurement; at least one sample is counted. The first run
+            may take ten times as long, and ten seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
 
     Raises:
@@ -64,11 +70,12 @@ def measure(
     place = runtime.place(settings)
     meters = _with_clocks(choose_meter(meter, metric, place))
     with runtime.prepare(network, settings) as executable, ExitStack() as stack:
-        if isinstance(network, TorchNetwork):
-            error = relative_error(executable, network.module)
-        else:
-            executable.outputs()
-            error = math.nan
+        with _bounded(executable, max(_FIRST_SECONDS, _FIRST_SHARE * max_seconds)):
+            if isinstance(network, TorchNetwork):
+                error = relative_error(executable, network.module)
+            else:
+                executable.outputs()
+                error = math.nan
         reads = [stack.enter_context(m.open()) for m in meters]
         stack.enter_context(_without_garbage_collection())
         samples = repeat(
@@ -136,6 +143,30 @@ def _sampler(
         return [(read() - start) / runs for read, start in zip(reads, before, strict=True)]
 
     return sample
+
+
+@contextmanager
+def _bounded(executable: Executable, seconds: float) -> Iterator[None]:
+    """Stop the first run when its time is up."""
+    stop = getattr(executable, "stop", None)
+    if stop is None:
+        yield
+        return
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    start = perf_counter()
+    timer.start()
+    try:
+        yield
+    except InvalidValueError as error:
+        if perf_counter() - start < seconds:
+            raise
+        raise InvalidValueError(
+            f"`max_seconds` must be enough for the network, but its first run did not end within "
+            f"{seconds:g} s: it is endless, or needs a tenth of its time at least."
+        ) from error
+    finally:
+        timer.cancel()
 
 
 @contextmanager

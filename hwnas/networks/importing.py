@@ -105,3 +105,17 @@ def parse_in_shape(text: str) -> InShape:
     if min(channels, height, width) < 1:
         raise InvalidValueError(f"`input` must be positive in C, H and W, but got {text!r}.")
     return channels, height, width
+
+
+def parse_sizes(text: str, option: str = "input") -> tuple[int, ...]:
+    """Read a shape of any rank, e.g. ``16`` or ``3,32,32``.
+
+    Raises:
+        InvalidValueError: the text is not positive whole numbers joined by commas.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise InvalidValueError(
+            f"`{option}` must be positive whole numbers, e.g. '3,32,32', but got {text!r}."
+        )
+    return tuple(map(int, parts))

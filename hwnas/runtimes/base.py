@@ -69,11 +69,13 @@ class OnnxModel:
 
     Attributes:
         content: the model, its bytes, or its file, which may have data files beside it.
-        in_shape: the first input's dimensions behind the batch, where they are free.
+        in_shape: the first input's dimensions beside the batch, where they are free.
+        shapes: whole shapes of inputs, with their names.
     """
 
     content: onnx.ModelProto | bytes | str | os.PathLike[str]
     in_shape: tuple[int, ...] | None = None
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 Network = TorchNetwork | OnnxModel
@@ -185,12 +187,17 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """An `Executable` made of two functions."""
+    """An `Executable` made of functions.
+
+    Attributes:
+        stop: called in another thread, ends `outputs` with an error; None where nothing can.
+    """
 
     key: DeviceKey
     inputs: Sequence[Array]
     run: Callable[[], None]
     outputs: Callable[[], list[Array]]
+    stop: Callable[[], None] | None = None
 
 
 def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:

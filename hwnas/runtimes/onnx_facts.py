@@ -36,6 +36,12 @@ def has_free_batch(model: bytes | str) -> bool:
     return bool(dims) and not dims[0].HasField("dim_value")
 
 
+def undeclared_inputs(model: bytes | str) -> frozenset[str]:
+    """Give the names of the inputs that do not even declare how many dimensions they have."""
+    inputs = _graph(model).input
+    return frozenset(v.name for v in inputs if not v.type.tensor_type.HasField("shape"))
+
+
 def _graph(model: bytes | str) -> onnx.GraphProto:
     """Read the graph; an empty one if there is none, since what loads it says what is wrong."""
     try:

@@ -14,6 +14,7 @@ from hwnas.runtimes.base import (
     Array,
     Executable,
     Network,
+    OnnxModel,
     Place,
     Prepared,
     RunSettings,
@@ -22,11 +23,11 @@ from hwnas.runtimes.base import (
     device_key,
     explicit,
 )
-from hwnas.runtimes.onnx_facts import precision_of
+from hwnas.runtimes.input_shapes import batch_of
+from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import (
     Feeds,
     available_providers,
-    batch_of,
     load_model_bytes,
     open_session,
     provider_name,
@@ -69,19 +70,26 @@ class OnnxRuntime:
     @contextmanager
     def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
         """Open a session and draw its inputs."""
+        from onnxruntime import RunOptions
+
         options = dict(check_options(self, settings))
         content, precision = self._model(network, settings)
         session = open_session(
             content, settings.device, settings.threads, options.get("spinning", "on") == "on"
         )
-        batch = settings.batch or batch_of(session) or 1
-        feeds = random_feeds(session, batch, network.in_shape, settings.seed)
+        shapes = dict(network.shapes) if isinstance(network, OnnxModel) else {}
+        batch = settings.batch or batch_of(session.get_inputs(), shapes) or 1
+        feeds = random_feeds(
+            session, batch, network.in_shape, settings.seed, shapes, undeclared_inputs(content)
+        )
+        first_run = RunOptions()
         key = device_key(self, replace(settings, batch=batch, precision=precision))
         yield Prepared(
             key,
             list(feeds.values()),
             lambda: session.run(None, feeds),
-            lambda: _outputs(session, feeds),
+            lambda: _outputs(session, feeds, first_run),
+            lambda: setattr(first_run, "terminate", True),
         )
 
     def _model(self, network: Network, settings: RunSettings) -> tuple[bytes | str, str]:
@@ -101,9 +109,9 @@ class OnnxRuntime:
         return content, precision
 
 
-def _outputs(session: Any, feeds: Feeds) -> list[Array]:
+def _outputs(session: Any, feeds: Feeds, options: Any) -> list[Array]:
     try:
-        return list(session.run(None, feeds))
+        return list(session.run(None, feeds, options))
     except Exception as error:
         # ONNX Runtime's errors have no common class other than Exception.
         raise InvalidValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.runtimes.input_shapes import Shapes, input_shapes
 
 Feeds = dict[str, npt.NDArray[Any]]
 
@@ -132,22 +133,23 @@ def open_session(
     return session
 
 
-def batch_of(session: Any) -> int | None:
-    """Give the fixed first dimension of the first input, None where it is free."""
-    shape = session.get_inputs()[0].shape
-    return shape[0] if shape and isinstance(shape[0], int) else None
-
-
 def random_feeds(
-    session: Any, batch: int, in_shape: Sequence[int] | None = None, seed: int = 0
+    session: Any,
+    batch: int,
+    in_shape: Sequence[int] | None = None,
+    seed: int = 0,
+    shapes: Shapes | None = None,
+    undeclared: Collection[str] = (),
 ) -> Feeds:
     """Draw inputs: Gaussian floats, integers and truth values from {0, 1}.
 
     Args:
         session: the session.
-        batch: first dimension of the first input, and of others where it is free.
-        in_shape: the other dimensions, in the same way, for inputs of that rank.
+        batch: images; see `hwnas.runtimes.input_shapes` for what is a batch.
+        in_shape: the other dimensions, for inputs of that rank.
         seed: seed of the draws.
+        shapes: whole shapes by the names of inputs.
+        undeclared: names of inputs that declare no shape.
 
     Returns:
         An array for each input.
@@ -155,39 +157,12 @@ def random_feeds(
     Raises:
         InvalidValueError: a shape or type cannot be made, or contradicts the model's.
     """
-    rng = np.random.default_rng(seed)
-    images, *others = session.get_inputs()
-    shapes = [_shape(images, batch, in_shape, exactly=True)]
-    shapes += [_shape(value, batch, in_shape, exactly=False) for value in others]
+    rng, values = np.random.default_rng(seed), session.get_inputs()
+    found = input_shapes(values, batch, in_shape, shapes or {}, undeclared)
     return {
         value.name: _draw(value.name, value.type, shape, rng)
-        for value, shape in zip((images, *others), shapes, strict=True)
+        for value, shape in zip(values, found, strict=True)
     }
-
-
-def _shape(value: Any, batch: int, in_shape: Sequence[int] | None, exactly: bool) -> list[int]:
-    """Fill free dimensions; with `exactly` the others must be what was asked for."""
-    declared = list(value.shape)
-    wanted: list[int | None] = [None] * len(declared)
-    if declared:
-        wanted[0] = batch
-    if in_shape is not None and len(in_shape) == len(declared) - 1:
-        wanted[1:] = in_shape
-    shape: list[int] = []
-    for have, want in zip(declared, wanted, strict=True):
-        if exactly and isinstance(have, int) and want not in (None, have):
-            raise InvalidValueError(
-                f"`batch` and `input` must fit input {value.name!r} of the model, whose shape is "
-                f"{declared}, but got {wanted}."
-            )
-        size = have if isinstance(have, int) else want
-        if size is None:
-            raise InvalidValueError(
-                f"`input` must give the free dimensions of input {value.name!r}, whose shape is "
-                f"{declared}: pass --input C,H,W."
-            )
-        shape.append(size)
-    return shape
 
 
 def _draw(name: str, kind: str, shape: list[int], rng: np.random.Generator) -> npt.NDArray[Any]:

@@ -246,3 +246,34 @@ def test_versions_name_the_package_that_is_installed() -> None:
     found: Measurement = measure(SMALL, ORT, max_seconds=0.02)
     assert found.versions["onnxruntime"] == onnxruntime.__version__
     assert set(found.versions) == {"onnxruntime", "python"}
+
+
+def test_an_endless_network_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnx import TensorProto, helper
+
+    monkeypatch.setattr("hwnas.measure.measuring._FIRST_SECONDS", 0.2)
+    info = helper.make_tensor_value_info
+    step = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["again"]),
+            helper.make_node("Sin", ["a"], ["b"]),
+        ],
+        "step",
+        [
+            info("i", TensorProto.INT64, []),
+            info("go", TensorProto.BOOL, []),
+            info("a", TensorProto.FLOAT, [4]),
+        ],
+        [info("again", TensorProto.BOOL, []), info("b", TensorProto.FLOAT, [4])],
+    )
+    loop = helper.make_node("Loop", ["", "go", "x"], ["y"], body=step)
+    graph = helper.make_graph(
+        [loop],
+        "endless",
+        [info("x", TensorProto.FLOAT, [4])],
+        [info("y", TensorProto.FLOAT, [4])],
+        [helper.make_tensor("go", TensorProto.BOOL, [], [True])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with pytest.raises(InvalidValueError, match=r"first run did not end within 0\.2 s"):
+        measure(OnnxModel(model), ORT, max_seconds=0.01)
