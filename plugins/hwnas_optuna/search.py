@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
@@ -61,6 +62,8 @@ def open_study(
             directions=objective.directions,
             load_if_exists=True,
         )
+    except HwnasError:
+        raise
     except (ValueError, OSError, SQLAlchemyError) as error:
         raise storage_error(str(storage), error) from error
     text = json.dumps({**settings, "sampler": sampler, "seed": seed}, sort_keys=True)
@@ -151,20 +154,23 @@ class OptunaHost:
         provenance: dict[str, Any],
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings."""
-        study = open_study(
-            evaluator,
-            storage=folder.url,
-            name=folder.study,
-            sampler=settings.sampler,
-            seed=settings.seed,
-            settings=settings.identity(),
-        )
-        study.set_user_attr(REQUIREMENTS, json.dumps(requirements(evaluator)))
-        study.set_user_attr(TRIALS, settings.trials)
-        run(study, evaluator, settings.trials)
-        return pareto_set_from_study(
-            study, {**provenance, "storage": without_passwords(folder.url)}
-        )
+        try:
+            study = open_study(
+                evaluator,
+                storage=folder.url,
+                name=folder.study,
+                sampler=settings.sampler,
+                seed=settings.seed,
+                settings=settings.identity(),
+            )
+            study.set_user_attr(REQUIREMENTS, json.dumps(requirements(evaluator)))
+            study.set_user_attr(TRIALS, settings.trials)
+            run(study, evaluator, settings.trials)
+            return pareto_set_from_study(
+                study, {**provenance, "storage": without_passwords(folder.url)}
+            )
+        except (SQLAlchemyError, StorageInternalError) as error:  # e.g. a disk that is full by now
+            raise storage_error(str(folder.url), error) from error
 
     def join(self, storage: str, study: str) -> JoinedStudy:
         """Join a study that `hwnas search` made.

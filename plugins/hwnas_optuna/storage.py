@@ -22,6 +22,8 @@ JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
 _RECORD = b'{"op_code":'
 """What every record of a journal begins with."""
+_TELLING = (ValueError, OSError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError)
+"""Errors whose text says enough; others come from content that is damaged."""
 _EXTRAS = {"psycopg": "postgresql", "grpc": "grpc"}
 
 
@@ -71,7 +73,7 @@ def reading(text: str) -> Iterator[None]:
 def storage_error(text: str, error: Exception) -> InvalidValueError:
     """Say in one line why a storage is not usable."""
     reason = without_those_of(text, str(error).strip().partition("\n")[0])
-    if not isinstance(error, ValueError | OSError | RuntimeError | SQLAlchemyError):
+    if not isinstance(error, _TELLING):
         reason = f"it is damaged: {type(error).__name__} {reason}"
     return InvalidValueError(
         f"`storage` must be an Optuna storage that can be opened, e.g. 'sqlite:///study.db', "

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.errors import InvalidArchitectureError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.typing import DeviceKey
 
@@ -260,7 +261,7 @@ def _read_arch(text: str) -> None:
 
     for name in ("nasbench201", "fbnet", "mobilenetv3"):
         space: Any = registry.load("spaces", name)()
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(InvalidArchitectureError):
             arch = space.parse(text)
             assert space.parse(str(arch)) == arch
 

@@ -98,3 +98,17 @@ def test_passwords_are_told_nobody(address: str) -> None:
         open_storage(address)
     assert "secret" not in str(caught.value)
     assert "***" in str(caught.value)
+
+
+def test_a_storage_that_fails_later_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hwnas.study.search import Folder, Search, SearchSettings
+
+    def full(*_: object) -> None:
+        raise optuna.exceptions.StorageInternalError("database or disk is full")
+
+    monkeypatch.setattr("hwnas_optuna.search.run", full)
+    settings = SearchSettings(objectives=("params",), costs=("count:macs",), sampler="random")
+    with pytest.raises(InvalidValueError, match=r"study\.db' \(database or disk is full\)"):
+        Search(settings, Folder(tmp_path)).run()
