@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
-    from hwnas.evaluation.evaluator import Evaluation
+    from hwnas.tables.result import Result
     from hwnas.tasks.task import Task, TensorSpec
     from hwnas.typing import Proxy, SearchSpace
 
@@ -183,18 +183,20 @@ def _score_space(
             require_valid=False,
             report=bar,
         )
-        return [_row(e) for e in evaluator.evaluate(archs)]
+        found = evaluator.evaluate(archs)
+    return [_row({"arch": str(e.arch), "key": e.key}, e.results) for e in found]
 
 
-def _row(evaluation: Evaluation[Any]) -> Row:
-    seconds = sum(result.seconds for result in evaluation.results.values())
-    row: Row = {"arch": str(evaluation.arch), "key": evaluation.key}
-    row |= {name: result.value for name, result in evaluation.results.items()}
-    row |= {f"{name}{SECONDS}": result.seconds for name, result in evaluation.results.items()}
-    row["seconds"] = seconds
-    if evaluation.errors:
-        row["errors"] = evaluation.errors
-    return row
+def _row(first: Row, results: Mapping[str, Result]) -> Row:
+    """Put what was scored, the scores and their seconds into one row."""
+    errors = {name: result.error for name, result in results.items() if result.error}
+    return {
+        **first,
+        **{name: result.value for name, result in results.items()},
+        **{f"{name}{SECONDS}": result.seconds for name, result in results.items()},
+        "seconds": sum(result.seconds for result in results.values()),
+        **({"errors": errors} if errors else {}),
+    }
 
 
 def _score_model(
@@ -206,12 +208,12 @@ def _score_model(
     output: str | None,
 ) -> Row:
     from hwnas.networks.importing import load_model
-    from hwnas.proxies.engine.scoring import score_network
+    from hwnas.proxies.engine import score_network
     from hwnas.study.configuration import real_images
 
     task = _model_task(in_shape, given.images)
     real = real_images(given.images, given.batch, task, given.data)
-    scores = score_network(
+    results = score_network(
         load_model(spec),
         task,
         proxies,
@@ -220,11 +222,7 @@ def _score_model(
         seed=seed,
         output=output,
     )
-    row: Row = {"model": spec, **{name: score.value for name, score in scores.items()}}
-    row |= {f"{name}{SECONDS}": score.seconds for name, score in scores.items()}
-    row["seconds"] = sum(score.seconds for score in scores.values())
-    errors = {name: score.error for name, score in scores.items() if score.error}
-    return row | ({"errors": errors} if errors else {})
+    return _row({"model": spec}, results)
 
 
 def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:

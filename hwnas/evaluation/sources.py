@@ -162,14 +162,14 @@ class ProxyValues(Generic[Arch]):
     def _score(
         self, arch: Arch, surrogate: Surrogate | None, proxies: Sequence[Proxy]
     ) -> dict[str, Result]:
-        from hwnas.proxies.engine.scoring import score_network
+        from hwnas.proxies.engine import score_network
 
         if surrogate is not None and facet(self.space, Surrogates) is None:
             reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
             return {proxy.name: Result(float("nan"), reason) for proxy in proxies}
         networks = Networks(self.space, self.task)
         task, seed = networks.surrogate_task(surrogate), networks.seed(arch, self.seed)
-        scores = score_network(
+        return score_network(
             networks.network(arch, seed, surrogate),
             task,
             proxies,
@@ -178,7 +178,6 @@ class ProxyValues(Generic[Arch]):
             seed=seed,
             threads=1,
         )
-        return {name: Result(s.value, s.error, s.seconds) for name, s in scores.items()}
 
 
 @dataclass(frozen=True)

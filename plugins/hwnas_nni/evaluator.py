@@ -15,7 +15,7 @@ from torch import nn
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine.scoring import score_network
+from hwnas.proxies.engine import score_network
 from hwnas.seeding import derive_seed
 from hwnas.study.search import SearchSettings, make_evaluator
 from hwnas.typing import Direction, InShape

@@ -20,25 +20,10 @@ from hwnas.networks.usable import usable_network
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch, draw_inputs
 from hwnas.tasks.task import Task, TensorSpec
 from hwnas.typing import Proxy, Signal, T
-
-
-@dataclass(frozen=True)
-class ProxyScore:
-    """What a proxy says about a network.
-
-    Attributes:
-        value: the score; NaN where there is none.
-        seconds: wall time: the proxy's own work, and an equal share (by the number of proxies that
-            use it) of each request and each pass; the shares of all proxies sum up to the whole.
-        error: why there is no score, or None.
-    """
-
-    value: float
-    seconds: float
-    error: str | None = None
 
 
 def score_network(
@@ -51,7 +36,7 @@ def score_network(
     seed: int = 0,
     threads: int = 1,
     output: str | int | None = None,
-) -> dict[str, ProxyScore]:
+) -> dict[str, Result]:
     """Score one network.
 
     A score depends neither on the other proxies nor on their order, nor on PyTorch's settings
@@ -256,7 +241,7 @@ def _timed(answers: _Answers, item: Signal[Any] | Setting | None) -> Iterator[No
         answers.seconds[item] = answers.seconds.get(item, 0.0) + elapsed
 
 
-def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | None]) -> ProxyScore:
+def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | None]) -> Result:
     start = time.perf_counter()
     try:
         value, error = float(proxy.score(answers)), None
@@ -266,4 +251,4 @@ def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | No
         value, error = math.nan, str(failure)
     except Exception as failure:  # whatever somebody's formula raises
         value, error = math.nan, f"{proxy.name} raised {type(failure).__name__}: {failure}"
-    return ProxyScore(value, time.perf_counter() - start + answers.share(used), error)
+    return Result(value, error, time.perf_counter() - start + answers.share(used))

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.epe_nas import EpeNas
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 
 K = 1e-5
@@ -23,7 +24,7 @@ class Squared(nn.Module):
         return (total / self.classes).expand(-1, self.classes)
 
 
-def epe_nas(classes: int, rows: list[list[float]], labels: list[int]) -> ProxyScore:
+def epe_nas(classes: int, rows: list[list[float]], labels: list[int]) -> Result:
     images = torch.tensor(rows).reshape(len(rows), 1, 1, -1)
     batch = Batch(images, torch.tensor(labels))
     shape = (1, 1, images.shape[3])

@@ -8,16 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.epsilon import Epsilon, choose_weights
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
 
 
-def epsilon(model: nn.Module, proxy: Epsilon, **settings: Any) -> ProxyScore:
+def epsilon(model: nn.Module, proxy: Epsilon, **settings: Any) -> Result:
     return score_network(model, SHAPE, [proxy], **settings)[proxy.name]
 
 

@@ -6,14 +6,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
+from hwnas.tables.result import Result
 
 SHAPE = (3, 8, 8)
 
 
-def grasp(model: nn.Module) -> ProxyScore:
+def grasp(model: nn.Module) -> Result:
     return score_network(model, SHAPE, [Grasp()], batch_size=5, seed=4)["grasp"]
 
 

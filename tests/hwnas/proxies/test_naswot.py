@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import NasWot
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 
 # Signs (+, -), (+, +), (-, -): images 1 and 2 agree in one unit, 1 and 3 too, 2 and 3 in none.
@@ -44,7 +45,7 @@ class Function(nn.Module):
         raise AssertionError
 
 
-def naswot(model: nn.Module, batch: Batch = IMAGES) -> ProxyScore:
+def naswot(model: nn.Module, batch: Batch = IMAGES) -> Result:
     in_shape = (batch.inputs.shape[1], batch.inputs.shape[2], batch.inputs.shape[3])
     return score_network(model, in_shape, [NasWot("as_built")], batch=batch)["naswot.as_built"]
 

@@ -11,7 +11,8 @@ import torch
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, proxy_names
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
+from hwnas.tables.result import Result
 from tests.hwnas.proxies.network_zoo import SHAPE, ZOO, Build
 from tests.hwnas.proxies.plain_scores import OF_BATCHES, PLAIN, PlainScores
 
@@ -23,7 +24,7 @@ OTHER_KINDS = [name for name in SCORED if ZOO[name].plain is not ZOO[name].build
 
 
 @cache
-def scores_of(build: Build) -> Mapping[str, ProxyScore]:
+def scores_of(build: Build) -> Mapping[str, Result]:
     return score_network(build(), SHAPE, make_proxies(NAMES), batch_size=BATCH)
 
 

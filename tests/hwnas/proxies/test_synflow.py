@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.synflow import SynFlow
+from hwnas.tables.result import Result
 
 
 def two_layers(between: nn.Module, bias: bool = False) -> nn.Module:
@@ -19,7 +20,7 @@ def two_layers(between: nn.Module, bias: bool = False) -> nn.Module:
     return nn.Sequential(nn.Flatten(), first, between, nn.ReLU(), second)
 
 
-def synflow(model: nn.Module, in_shape: tuple[int, int, int] = (2, 1, 1)) -> ProxyScore:
+def synflow(model: nn.Module, in_shape: tuple[int, int, int] = (2, 1, 1)) -> Result:
     return score_network(model, in_shape, [SynFlow("as_built")])["synflow.as_built"]
 
 

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.zico import ZiCo
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 
 
@@ -20,7 +21,7 @@ def zero_classifier() -> nn.Module:
     return nn.Sequential(nn.Flatten(), linear)
 
 
-def zico(x: list[float], labels: list[int], batches: int = 2) -> ProxyScore:
+def zico(x: list[float], labels: list[int], batches: int = 2) -> Result:
     batch = Batch(torch.tensor(x).reshape(-1, 1, 1, 1), torch.tensor(labels))
     (score,) = score_network(zero_classifier(), (1, 1, 1), [ZiCo(batches)], batch=batch).values()
     return score

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, make_proxy
-from hwnas.proxies.engine.scoring import ProxyScore, score_network
+from hwnas.proxies.engine import score_network
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import Logits, Map, NextToken, Regression, Task, TensorSpec
 
@@ -108,7 +109,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, set[str]]] = {
 }  # fmt: skip
 
 
-def scored(name: str) -> dict[str, ProxyScore]:
+def scored(name: str) -> dict[str, Result]:
     build, task, _ = CASES[name]
     torch.manual_seed(0)
     return score_network(build(), task, make_proxies(["all"]), batch_size=8, seed=1)
