@@ -182,7 +182,7 @@ class Proxy(Protocol):
         """Which values promise higher accuracy: `maximize` for larger ones."""
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """What the engine must compute before `score` is called."""
 
     def score(self, signals: Signals) -> float:

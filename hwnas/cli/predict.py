@@ -16,7 +16,7 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.files.csv_table import as_cell
 
 if TYPE_CHECKING:
-    from hwnas.typing import FloatArray, SearchSpace
+    from hwnas.typing import DeviceKey, FloatArray, SearchSpace
 
 app = typer.Typer(
     help="Predict the latency or energy of every architecture from a few measurements.",
@@ -161,38 +161,25 @@ def train(
     from hwnas import registry
     from hwnas.cli.measurements import column_name, read_measurements
     from hwnas.data.catalogue import sha256
-    from hwnas.errors import InvalidValueError
     from hwnas.spaces.space_text import named_space
     from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
     get_task(dataset)
-    names = extra or []
+    names, made = extra or [], named_space(space)
     metric = metric or ("accuracy" if method == "brp-nas-relation" else "latency")
-    unit = _UNITS.get(metric) if unit is None else unit
-    if unit is None:
-        raise InvalidValueError(f"`--unit` must be given for {metric}, e.g. --unit mJ.")
-    table = read_measurements(measurements, named_space(space))
+    unit = _unit(metric, unit)
+    table = read_measurements(measurements, made)
     table.insist_on(unit)
-    costs = list(table.columns.values())
     if table.left_out:
         note(f"columns left alone, as they are no costs: {', '.join(map(repr, table.left_out))}.")
-    if method not in _POOLS and len(costs) != 1:
-        raise InvalidValueError(
-            f"`measurements` must have one column of costs for {method}, but got "
-            f"{', '.join(table.columns)}: train on one device at a time."
-        )
-    single = len(costs) == 1
     key = DeviceKey(device or "", runtime, precision, batch, threads)
-    if not single and key != DeviceKey(""):
-        raise InvalidValueError(
-            f"`--device`, `--runtime`, `--precision`, `--batch` and `--threads` must be given for "
-            f"one device, but {str(measurements)!r} has the columns {', '.join(table.columns)}: "
-            f"give them to `hwnas predict adapt`."
-        )
-    known = _scores(scores, named_space(space), names)
+    _insist_on_devices(method, list(table.columns), key, measurements)
+    costs = list(table.columns.values())
+    single = len(costs) == 1
+    known = _scores(scores, made, names)
     predictor = registry.load("predictors", method)(
-        named_space(space), metric, unit,
+        made, metric, unit,
         direction or ("maximize" if metric == "accuracy" else "minimize"),
         seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known,
     )  # fmt: skip
@@ -205,14 +192,45 @@ def train(
     if single:
         predictor.set_device(key)
     predictor.save(out)
-    keys = [predictor.space.canonical_key(arch) for arch in table.archs]
+    _note_missing_scores(known, [made.canonical_key(arch) for arch in table.archs])
+    amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
+    where = f" on {predictor.device}" if single else ""
+    note(f"{out}: {f'{metric} in {unit}' if unit else metric}{where}: {amounts}")
+
+
+def _unit(metric: str, unit: str | None) -> str:
+    """Give the unit of a metric: the usual one where none is named."""
+    from hwnas.errors import InvalidValueError
+
+    if (found := _UNITS.get(metric) if unit is None else unit) is None:
+        raise InvalidValueError(f"`--unit` must be given for {metric}, e.g. --unit mJ.")
+    return found
+
+
+def _insist_on_devices(method: str, columns: list[str], key: DeviceKey, file: Path) -> None:
+    """Refuse several columns of costs where there must be one, and one's name for several."""
+    from hwnas.errors import InvalidValueError
+    from hwnas.typing import DeviceKey
+
+    if len(columns) == 1:
+        return
+    if method not in _POOLS:
+        raise InvalidValueError(
+            f"`measurements` must have one column of costs for {method}, but got "
+            f"{', '.join(columns)}: train on one device at a time."
+        )
+    if key != DeviceKey(""):
+        raise InvalidValueError(
+            f"`--device`, `--runtime`, `--precision`, `--batch` and `--threads` must be given for "
+            f"one device, but {str(file)!r} has the columns {', '.join(columns)}: "
+            f"give them to `hwnas predict adapt`."
+        )
+
+
+def _note_missing_scores(known: dict[str, dict[str, float]] | None, keys: list[str]) -> None:
     for name, by_key in (known or {}).items():
         if absent := sum(not math.isfinite(by_key[k]) for k in keys if k in by_key):
             note(f"{name}: {absent} of {len(keys)} architectures have no score")
-    amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
-    where = f" on {predictor.device}" if single else ""
-    what = f"{metric} in {unit}" if unit else metric
-    note(f"{out}: {what}{where}: {amounts}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.spectra import eigenvalues, entropy, singular_values
@@ -37,7 +37,7 @@ class Expressivity:
     name: ClassVar[str] = "expressivity"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({BlockCovariances()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({BlockCovariances()})
 
     def score(self, signals: Signals) -> float:
         """Sum the entropies."""
@@ -58,7 +58,7 @@ class Progressivity:
     name: ClassVar[str] = "progressivity"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({BlockCovariances()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({BlockCovariances()})
 
     def score(self, signals: Signals) -> float:
         """Take the minimum of the differences."""
@@ -89,7 +89,7 @@ class Trainability:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({BlockTransfers()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({BlockTransfers()})
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hwnas.errors import ProxyError
 from hwnas.networks.layers import weight_layers
@@ -76,7 +76,7 @@ class Params:
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
     own_images: ClassVar[int] = 0
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ParameterShapes()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({ParameterShapes()})
 
     def score(self, signals: Signals) -> float:
         """Sum the sizes of the parameter tensors."""
@@ -97,7 +97,7 @@ class Flops:
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
     own_images: ClassVar[int] = 0
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({FlopCount()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({FlopCount()})
 
     def score(self, signals: Signals) -> float:
         """Give the count."""
@@ -116,7 +116,7 @@ class Layers:
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
     own_images: ClassVar[int] = 0
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({WeightLayerNames()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({WeightLayerNames()})
 
     def score(self, signals: Signals) -> float:
         """Count the layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -72,7 +72,7 @@ class EpeNas:
         return InputGradient(Setting(self.init)), Labels(Setting(self.init))
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The input gradients and the labels."""
         return frozenset(self._requests)
 

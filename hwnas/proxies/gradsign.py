@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ class GradSign:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({SignSums()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({SignSums()})
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ class Grasp:
     name: ClassVar[str] = "grasp"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({HessianGradient()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({HessianGradient()})
 
     def score(self, signals: Signals) -> float:
         """Negate the product."""

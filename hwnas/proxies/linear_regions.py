@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +117,7 @@ class Swap:
         return UnitPatterns(Setting(batch_size=self.batch_size))
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The patterns, and the number of parameters where it is regularised."""
         size = frozenset() if self.mu is None else frozenset({ParameterShapes()})
         return size | {self._patterns}
@@ -148,7 +148,7 @@ class LinearRegions:
     name: ClassVar[str] = "linear_regions"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ReluKernel()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({ReluKernel()})
 
     def score(self, signals: Signals) -> float:
         """Count the images that agree with no earlier one in every unit."""

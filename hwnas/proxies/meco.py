@@ -112,7 +112,7 @@ class MeCo:
         return LeastEigenvalues(Setting(self.init, batch_size=1))
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The eigenvalues."""
         return frozenset({self._eigenvalues})
 

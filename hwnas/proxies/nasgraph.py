@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
@@ -62,7 +62,7 @@ class _GraphMeasure(ABC):
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
     own_images: ClassVar[int] = 0
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ChannelDegrees()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({ChannelDegrees()})
 
     @property
     def name(self) -> str:

@@ -99,7 +99,7 @@ class NnMass:
     name: ClassVar[str] = "nn_mass"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({DenseCells()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({DenseCells()})
 
     def score(self, signals: Signals) -> float:
         """Add the cells up."""
@@ -214,7 +214,7 @@ class NnDegree:
     name: ClassVar[str] = "nn_degree"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({ResidualUnits()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({ResidualUnits()})
 
     def score(self, signals: Signals) -> float:
         """Add the units up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -138,7 +138,7 @@ class NtkCondition:
         return TangentKernel(Setting(mode=self.mode, batch_size=self.batch_size))
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The kernel."""
         return frozenset({self._kernel})
 

@@ -9,7 +9,7 @@ batch norms do not count. They need labels: random ones stand in where the user 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class GradNorm:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({LossGradients()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({LossGradients()})
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Snip:
     name: ClassVar[str] = "snip"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({LossGradients()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({LossGradients()})
 
     def score(self, signals: Signals) -> float:
         """Add the sizes of the products up."""
@@ -95,7 +95,7 @@ class Plain:
     name: ClassVar[str] = "plain"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({LossGradients()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({LossGradients()})
 
     def score(self, signals: Signals) -> float:
         """Add the products up."""
@@ -119,7 +119,7 @@ class Fisher:
     name: ClassVar[str] = "fisher"
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({LossGradients()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({LossGradients()})
 
     def score(self, signals: Signals) -> float:
         """Add the channels up."""
@@ -160,7 +160,7 @@ class L2Norm:
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
     own_images: ClassVar[int] = 0
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({WeightNorms()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({WeightNorms()})
 
     def score(self, signals: Signals) -> float:
         """Add the norms up."""

@@ -93,7 +93,7 @@ class SynFlow:
         return "synflow" if self.init == "kaiming" else f"synflow.{self.init}"
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The flow."""
         return frozenset({SynapticFlow(self.init)})
 

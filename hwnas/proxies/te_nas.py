@@ -7,7 +7,7 @@ Perspective, ICLR 2021. The paper joins the ranks of both numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +109,7 @@ class TeNasRegions:
         return RegionCount(self.samples, self.surrogate.in_shape if self.surrogate else None)
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The count."""
         return frozenset({self._count})
 
@@ -158,7 +158,7 @@ class TeNasNtk:
         return NtkCondition("train", self.batch_size)
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The kernel."""
         return self._condition.needs
 

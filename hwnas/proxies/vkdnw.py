@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -95,7 +95,7 @@ class VkdnwEntropy:
         return ElementJacobian(setting, self.fim_size, self.elements, not self.published)
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The Jacobian."""
         return frozenset({self._jacobian})
 
@@ -149,7 +149,7 @@ class Vkdnw:
         return self.entropy.own_images
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The needs of the entropy, and the parameter tensors."""
         return self.entropy.needs | {ParameterShapes()}
 
@@ -198,7 +198,7 @@ class FimDecile:
         return self.entropy.own_images
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The needs of the entropy."""
         return self.entropy.needs
 

@@ -132,7 +132,7 @@ class Zen:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Signal[Any]]] = frozenset({PerturbedFeatures()})
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({PerturbedFeatures()})
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class ZiCo:
         ]
 
     @property
-    def needs(self) -> frozenset[Signal[Any]]:
+    def needs(self) -> frozenset[Signal[object]]:
         """The gradients of each batch; the first is shared with `hwnas.proxies.saliency`."""
         return frozenset(self._passes)
 

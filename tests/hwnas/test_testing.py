@@ -346,7 +346,7 @@ class BrokenProxy:
 
     name: str = "broken"
     direction: Direction = "maximize"
-    needs: frozenset[Signal[Any]] = frozenset()
+    needs: frozenset[Signal[object]] = frozenset()
 
     def score(self, _: Signals) -> float:
         return float(np.random.default_rng().random())

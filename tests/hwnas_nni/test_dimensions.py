@@ -9,8 +9,7 @@ import pytest
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.facets import Features, Graphs, facet
 from hwnas.strategies import AskTell, Problem, make_proposer
-from hwnas.testing import StrategyContract, draw
-from hwnas.testing.parameters import ParametersContract
+from hwnas.testing import ArchitecturesContract, StrategyContract, draw
 from hwnas.typing import FloatArray
 from hwnas_nni.dimensions import Dimension, DimensionSpace
 
@@ -101,7 +100,7 @@ def test_texts_of_numbers_are_read(space: DimensionSpace) -> None:
     assert str(space.parse(old)) == old.replace('"32"', "32")
 
 
-class TestContract(ParametersContract):
+class TestContract(ArchitecturesContract):
     @pytest.fixture
     def archs(self, space: DimensionSpace) -> Any:
         return draw(space, 20)

@@ -94,9 +94,9 @@ def _isolated(threads: int) -> Iterator[None]:
 class _Answers:
     """Answers, or the reasons why there are none, and what they cost in seconds."""
 
-    values: dict[Signal[Any], Any] = field(default_factory=dict)
-    seconds: dict[Signal[Any] | Setting | None, float] = field(default_factory=dict)
-    users: Counter[Signal[Any] | Setting | None] = field(default_factory=Counter)
+    values: dict[Signal[object], Any] = field(default_factory=dict)
+    seconds: dict[Signal[object] | Setting | None, float] = field(default_factory=dict)
+    users: Counter[Signal[object] | Setting | None] = field(default_factory=Counter)
 
     def __getitem__(self, signal: Signal[T]) -> T:
         value = self.values[signal]
@@ -105,17 +105,17 @@ class _Answers:
         answer: T = value
         return answer
 
-    def move(self, start: Setting, end: Signal[Any], seconds: float) -> None:
+    def move(self, start: Setting, end: Signal[object], seconds: float) -> None:
         """Count seconds of a pass as those of one of its signals."""
         self.seconds[start] -= seconds
         self.seconds[end] = self.seconds.get(end, 0.0) + seconds
 
-    def share(self, used: set[Signal[Any] | Setting | None]) -> float:
+    def share(self, used: set[Signal[object] | Setting | None]) -> float:
         """Give the share of the seconds of one of those who use these items."""
         return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
 
 
-def _work(subject: Subject, proxy: Proxy) -> set[Signal[Any] | Setting | None]:
+def _work(subject: Subject, proxy: Proxy) -> set[Signal[object] | Setting | None]:
     """Give what a proxy uses: its requests, the passes behind them, the trial run (None)."""
     passes = {subject.resolved(s.setting) for s in proxy.needs if isinstance(s, PassSignal)}
     trial = {None} if any(getattr(signal, "runs", True) for signal in proxy.needs) else set()
@@ -128,7 +128,7 @@ def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
         with _timed(answers, None):
             subject.check()  # fails here, for all proxies, if the network is unusable
     signals = list(dict.fromkeys(signal for proxy in proxies for signal in proxy.needs))
-    passes: dict[Setting, list[PassSignal[Any]]] = {}
+    passes: dict[Setting, list[PassSignal[object]]] = {}
     for signal in signals:
         if isinstance(signal, PassSignal):
             passes.setdefault(subject.resolved(signal.setting), []).append(signal)
@@ -144,7 +144,7 @@ def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
     return answers
 
 
-def _attempt(subject: Subject, signal: OwnSignal[Any]) -> Any:
+def _attempt(subject: Subject, signal: OwnSignal[object]) -> Any:
     try:
         torch.default_generator.manual_seed(derive_seed(subject.seed, "own", signal))
         return signal.measure(subject)
@@ -153,7 +153,7 @@ def _attempt(subject: Subject, signal: OwnSignal[Any]) -> Any:
 
 
 def _serve(
-    subject: Subject, setting: Setting, signals: Sequence[PassSignal[Any]], answers: _Answers
+    subject: Subject, setting: Setting, signals: Sequence[PassSignal[object]], answers: _Answers
 ) -> None:
     """Answer all signals by one forward pass; those that it failed for, by a pass each.
 
@@ -181,10 +181,10 @@ def _failure_of_network(subject: Subject, setting: Setting, answers: _Answers) -
 
 
 def _run_pass(
-    subject: Subject, setting: Setting, signals: Sequence[PassSignal[Any]], answers: _Answers
-) -> list[PassSignal[Any]]:
+    subject: Subject, setting: Setting, signals: Sequence[PassSignal[object]], answers: _Answers
+) -> list[PassSignal[object]]:
     """Run one forward pass for all signals; give those whose failure may be another's doing."""
-    collectors: dict[PassSignal[Any], Collector[Any]] = {}
+    collectors: dict[PassSignal[object], Collector[Any]] = {}
     for signal in signals:
         with _timed(answers, signal):
             try:
@@ -232,7 +232,7 @@ def _as_proxy_error(error: Exception) -> ProxyError:
 
 
 @contextmanager
-def _timed(answers: _Answers, item: Signal[Any] | Setting | None) -> Iterator[None]:
+def _timed(answers: _Answers, item: Signal[object] | Setting | None) -> Iterator[None]:
     start = time.perf_counter()
     try:
         yield
@@ -241,7 +241,7 @@ def _timed(answers: _Answers, item: Signal[Any] | Setting | None) -> Iterator[No
         answers.seconds[item] = answers.seconds.get(item, 0.0) + elapsed
 
 
-def _score(proxy: Proxy, answers: _Answers, used: set[Signal[Any] | Setting | None]) -> Result:
+def _score(proxy: Proxy, answers: _Answers, used: set[Signal[object] | Setting | None]) -> Result:
     start = time.perf_counter()
     try:
         value, error = float(proxy.score(answers)), None

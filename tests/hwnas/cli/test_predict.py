@@ -168,16 +168,16 @@ def test_train_takes_counts_and_scores_of_a_table(
     # One network under two names.
     lines = table.read_text().splitlines()
     twin = next(c for c in SPACE if c != cells[0] and key_of(c) == key_of(cells[0]))
-    table.write_text("\n".join([*lines, f"{twin},"]))
+    table.write_text("\n".join([*lines, f"{twin},"]) + "\n")
     assert run(*command, "--extra", "naswot") == 0
     first = [lines[0], f"{twin},", *lines[1:]]
-    table.write_text("\n".join(first))
+    table.write_text("\n".join(first) + "\n")
     assert run(*command, "--extra", "naswot") == 0
     assert "have no score" not in capsys.readouterr().err
-    table.write_text("\n".join([*lines, f"{twin},5"]))
+    table.write_text("\n".join([*lines, f"{twin},5"]) + "\n")
     assert run(*command, "--extra", "naswot") == 2
     assert "one naswot for equal networks" in capsys.readouterr().err
-    table.write_text("\n".join([lines[0], f"{cells[0]},", *lines[2:]]))
+    table.write_text("\n".join([lines[0], f"{cells[0]},", *lines[2:]]) + "\n")
     assert run(*command, "--extra", "naswot") == 0
     assert f"naswot: 1 of {len(cells)} architectures have no score" in capsys.readouterr().err
 
