@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from hwnas.errors import HwnasError, InvalidValueError
@@ -18,10 +19,10 @@ from hwnas.pareto import ParetoSet
 from hwnas.study.search import Folder, SearchSettings, requirements
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
-from hwnas_optuna.objective import HardwareAwareObjective
+from hwnas_optuna.objective import ARCH, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
 from hwnas_optuna.sampler_names import make_sampler
-from hwnas_optuna.storage import open_storage, reading, storage_error
+from hwnas_optuna.storage import made_aside, open_storage, reading, storage_error
 
 SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
 """User attributes of a study: what it was started with, how many trials it has in the end, and
@@ -36,8 +37,13 @@ def open_study(
     sampler: str,
     seed: int,
     settings: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """Create a study, or open it to go on with it.
+
+    A study has its settings only once everything else that identifies it is written, and a file
+    appears when its study is whole. A study that a killed process left without settings is
+    completed, as long as no trial of it is finished.
 
     Args:
         evaluator: objectives and space.
@@ -46,6 +52,7 @@ def open_study(
         sampler: one of `hwnas_optuna.sampler_names.sampler_names`.
         seed: user seed.
         settings: JSON-serialisable settings that must be the same to go on.
+        attributes: user attributes of the study, which are those of this process from now on.
 
     Raises:
         UnknownNameError: no such sampler.
@@ -54,34 +61,76 @@ def open_study(
     made = make_sampler(sampler, evaluator, seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = HardwareAwareObjective(evaluator)
-    try:
+    text = json.dumps({**settings, "sampler": sampler, "seed": seed}, sort_keys=True)
+
+    def opened(where: str | None) -> optuna.Study:
         study = optuna.create_study(
-            storage=open_storage(storage),
+            storage=open_storage(where),
             study_name=name,
             sampler=made,
             directions=objective.directions,
             load_if_exists=True,
         )
+        stored = study.user_attrs.get(SETTINGS)
+        if stored is None:
+            _insist_on_unused(study, objective, storage)
+            objective.describe(study)
+        elif stored != text:
+            raise InvalidValueError(
+                f"Study {name!r} must be continued with the settings it was started with, but "
+                f"{_difference(stored, text)}: use those, or another folder."
+            )
+        for key, value in (attributes or {}).items():
+            if study.user_attrs.get(key) != value:
+                study.set_user_attr(key, value)
+        if stored is None:
+            study.set_user_attr(SETTINGS, text)
+        return study
+
+    try:
+        if storage is None:
+            return opened(None)
+        with made_aside(storage) as scratch:
+            if scratch != storage:
+                opened(scratch)
+        return opened(storage)
     except HwnasError:
         raise
     except (ValueError, OSError, SQLAlchemyError) as error:
         raise storage_error(str(storage), error) from error
-    text = json.dumps({**settings, "sampler": sampler, "seed": seed}, sort_keys=True)
-    stored = study.user_attrs.get(SETTINGS)
-    if stored is None and not study.trials:
-        objective.describe(study)
-        study.set_user_attr(SETTINGS, text)
-    elif stored != text:
+
+
+def _insist_on_unused(
+    study: optuna.Study, objective: HardwareAwareObjective[Any], storage: str | None
+) -> None:
+    """Insist that a study without settings can become one of these objectives.
+
+    Raises:
+        InvalidValueError: it has finished trials, or other directions.
+    """
+    name, where = study.study_name, without_passwords(str(storage))
+    trials = study.get_trials(deepcopy=False)
+    if any(trial.state.is_finished() for trial in trials):
+        ours = all(ARCH in t.user_attrs for t in trials if t.state is TrialState.COMPLETE)
         raise InvalidValueError(
-            f"Study {name!r} must be continued with the settings it was started with, but "
-            f"{_difference(stored, text)}: use those, or another folder."
+            f"Study {name!r} must be continued with the settings it was started with, but it "
+            + (
+                f"was left without them: `hwnas pareto show {where} --study {name}` shows its "
+                f"trials; name another `--study` to search on."
+                if ours
+                else "was not made by hwnas search: name another `--study`, or another folder."
+            )
         )
-    return study
+    there = [direction.name.lower() for direction in study.directions]
+    if there != list(objective.directions):
+        raise InvalidValueError(
+            f"Study {name!r} must have the directions {', '.join(objective.directions)}, but it "
+            f"was left without settings and with {', '.join(there)}: name another `--study`, or "
+            f"another folder."
+        )
 
 
-def _difference(stored: str | None, now: str) -> str:
-    if stored is None:
-        return "it was not made by hwnas search"
+def _difference(stored: str, now: str) -> str:
     old, new = json.loads(stored), json.loads(now)
     return ", ".join(
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
@@ -162,9 +211,11 @@ class OptunaHost:
                 sampler=settings.sampler,
                 seed=settings.seed,
                 settings=settings.identity(),
+                attributes={
+                    REQUIREMENTS: json.dumps(requirements(evaluator)),
+                    TRIALS: settings.trials,
+                },
             )
-            study.set_user_attr(REQUIREMENTS, json.dumps(requirements(evaluator)))
-            study.set_user_attr(TRIALS, settings.trials)
             run(study, evaluator, settings.trials)
             return pareto_set_from_study(
                 study, {**provenance, "storage": without_passwords(folder.url)}

@@ -6,14 +6,14 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas.files.passwords import without_passwords, without_those_of
@@ -53,6 +53,51 @@ def open_storage(text: str | None, *, create: bool = True) -> BaseStorage:
         raise _missing_driver(text, error) from error
     except Exception as error:  # a damaged journal or data base can raise nearly anything
         raise storage_error(text, error) from error
+
+
+@contextmanager
+def made_aside(text: str) -> Iterator[str]:
+    """Give a storage to make a study in, so that the file `text` appears when it is whole.
+
+    A file that does not exist is made under another name and then linked to its own, unless
+    another process has made it in the meantime, whose file is kept. A server or a file that is
+    there is given as it is.
+    """
+    path = _path(text)
+    if path is None or path.exists():
+        yield text
+        return
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield f"{JOURNAL}{scratch}" if text.startswith(JOURNAL) else f"sqlite:///{scratch}"
+        if scratch.exists():
+            with suppress(FileExistsError):
+                _link(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _path(text: str) -> Path | None:
+    """Give the file of a storage, or None where it is none."""
+    if text.startswith(JOURNAL):
+        return Path(text.removeprefix(JOURNAL))
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        return None
+    named = url.database not in (None, "", ":memory:") and not url.query
+    if url.get_backend_name() != "sqlite" or not named:
+        return None
+    return Path(str(url.database))
+
+
+def _link(scratch: Path, path: Path) -> None:
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without links.
+        scratch.rename(path)
 
 
 @contextmanager

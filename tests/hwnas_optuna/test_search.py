@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
 from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
@@ -19,9 +22,10 @@ from hwnas.tables.result import Result
 from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
 from hwnas_optuna.loop import run
+from hwnas_optuna.objective import OBJECTIVES
 from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import open_study
+from hwnas_optuna.search import SETTINGS, TRIALS, load_study, open_study
 
 SPACE = NasBench201()
 WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
@@ -249,3 +253,82 @@ def test_a_lost_trial_s_copy_that_another_worker_takes_first_adds_no_trial(
     monkeypatch.setattr(loop, "waiting_copies", late)
     assert loop.work(study, made, lambda: 0, name="slower") == 0
     assert len(study.trials) == 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal", "postgresql"])
+def test_a_study_is_whole_however_far_its_making_came(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = request.getfixturevalue("postgresql") if kind == "postgresql" else ""
+    made = evaluator(Toy())
+    steps = 0
+    stops_at = 0
+    writes = ("create_new_study", "set_study_user_attr", "set_study_system_attr")
+    for owner, step in [*itertools.product((RDBStorage, JournalStorage), writes), (os, "link")]:
+        original = getattr(owner, step)
+
+        def stopping(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == stops_at:
+                raise Killed
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, step, stopping)
+    names = []
+    for stops_at in range(1, 100):
+        steps, name = 0, f"s{stops_at}"
+        storage = {
+            "sqlite": f"sqlite:///{tmp_path / name}.db",
+            "journal": f"journal:{tmp_path / name}.log",
+        }.get(kind, server)
+
+        def opened(storage: str = storage, name: str = name) -> optuna.Study:
+            return open_study(
+                made,
+                storage=storage,
+                name=name,
+                sampler="random",
+                seed=0,
+                settings={"toy": 1},
+                attributes={TRIALS: 2},
+            )
+
+        try:
+            opened()
+        except Killed:
+            path = Path(storage.partition(":")[2].removeprefix("///"))
+            if kind != "postgresql" and path.exists():
+                loaded = load_study(storage, name)
+                assert {SETTINGS, TRIALS, OBJECTIVES} <= set(loaded.user_attrs)
+        else:
+            break
+        steps = -1000
+        study = opened()
+        assert {SETTINGS, TRIALS, OBJECTIVES} <= set(study.user_attrs)
+        assert study.metric_names == ["gain", "cost_ms"]
+        run(study, made, 2)
+        assert [t.state for t in load_study(storage, name).trials] == [TrialState.COMPLETE] * 2
+        names.append(name)
+    assert len(names) > 5
+
+
+def test_a_study_left_without_settings_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 's.db'}"
+    made = evaluator(Toy())
+    objective = HardwareAwareObjective(made)
+    for name, directions, n_trials in (
+        ("other", ["minimize"], 0),
+        ("finished", objective.directions, 1),
+        ("begun", objective.directions, 0),
+    ):
+        left = optuna.create_study(storage=storage, study_name=name, directions=directions)
+        if n_trials:
+            left.optimize(objective, n_trials=n_trials)
+        elif name == "begun":
+            left.enqueue_trial({})
+    for name, way_out in (("other", "name another `--study`"), ("finished", "hwnas pareto show")):
+        with pytest.raises(InvalidValueError, match=way_out):
+            open_study(made, storage=storage, name=name, sampler="random", seed=0, settings={})
+    whole = open_study(made, storage=storage, name="begun", sampler="random", seed=0, settings={})
+    assert SETTINGS in whole.user_attrs
