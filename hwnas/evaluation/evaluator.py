@@ -5,23 +5,32 @@ neither an infeasible architecture nor one whose cheaper value is missing reache
 source. Every value is stored the moment it is finished, so an interrupted run loses only what was
 in progress. A measurement holds its resource, e.g. this host's CPU, so that no other one runs on it
 at the same time, in this or in another process.
+
+Whatever a source raises is a failed result with type and text, and the next architecture is
+evaluated. An architecture during whose evaluation a process died is evaluated in a child process;
+once such a child has died, so is everything of that space (see `hwnas.evaluation.survival`).
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pickle import PicklingError
 from typing import Any, Generic, Literal
 
 import joblib
 import numpy as np
+from joblib._parallel_backends import LokyBackend
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ValueSource
+from hwnas.evaluation.survival import Child, Marks, ProcessDied, end_with_parent
 from hwnas.measure.resource_lock import hold
 from hwnas.tables.result import Result
 from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
@@ -68,6 +77,38 @@ class Evaluation(Generic[Arch]):
         return "failed" if self.errors else "complete"
 
 
+@dataclass(frozen=True)
+class _Item(Generic[Arch]):
+    """What a source computes at a time.
+
+    Attributes:
+        key: of the group of evaluations that share the results.
+        arch: an architecture of the group.
+        columns: what is missing.
+        name: of the class of equal networks, in marks.
+    """
+
+    key: Any
+    arch: Arch
+    columns: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of an item.
+
+    Attributes:
+        item: the item.
+        results: by column.
+        lasting: whether another attempt would give the same.
+    """
+
+    item: _Item[Any]
+    results: dict[str, Result]
+    lasting: bool = True
+
+
 class Evaluator(Generic[Arch]):
     """Evaluate objectives under constraints.
 
@@ -107,6 +148,9 @@ class Evaluator(Generic[Arch]):
         self.jobs = jobs
         self.require_valid = require_valid
         self._cache = cache if cache is not None else ResultCache(None)
+        path = self._cache.path
+        self._marks = Marks(None if path is None else path.with_name("begun"))
+        self._doubted: set[str] = set()
         self._report = report or _no_report
         bounded = [_as_value_objective(c) for c in self.constraints]
         self._plan = _plan([*bounded, *self.objectives])
@@ -125,7 +169,10 @@ class Evaluator(Generic[Arch]):
     def stages(self, evaluations: Sequence[Evaluation[Arch]]) -> Iterator[Effort]:
         """Fill evaluations source by source, and yield after each level of effort."""
         for evaluation in evaluations:
-            evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
+            try:
+                evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
+            except Exception as error:
+                evaluation.errors["is_valid"] = _text(error)
         for effort, sources in self._plan.items():
             for source, columns in sources.items():
                 self._run(source, columns, [e for e in evaluations if e.feasible and not e.errors])
@@ -156,7 +203,7 @@ class Evaluator(Generic[Arch]):
         for evaluation in todo:
             groups.setdefault(evaluation.key if cached else evaluation.arch, []).append(evaluation)
         known = self._known(source, prefixes, list(groups)) if cached else {}
-        work: list[tuple[Any, Arch, list[str]]] = []
+        work: list[_Item[Arch]] = []
         for key, members in groups.items():
             found = {c: known.get((c, key)) for c in columns}
             if cached:
@@ -164,13 +211,15 @@ class Evaluator(Generic[Arch]):
             self._share(members, {c: r for c, r in found.items() if r is not None})
             missing = [c for c in columns if found[c] is None]
             if missing:
-                work.append((key, members[0].arch, missing))
+                member = members[0]
+                work.append(_Item(key, member.arch, tuple(missing), self._name(member.key)))
         if not work:
             return
         total = len(work)
         self._report(source.label, 0, total)
-        for finished, (key, results) in enumerate(self._compute(source, work), start=1):
-            if cached:
+        for finished, outcome in enumerate(self._compute(source, work), start=1):
+            key, results = outcome.item.key, outcome.results
+            if cached and outcome.lasting:
                 self._cache.put({f"{prefixes[c]}|{key}": r for c, r in results.items()})
             self._share(groups[key], results)
             self._report(source.label, finished, total)
@@ -197,16 +246,61 @@ class Evaluator(Generic[Arch]):
         for member in members:
             member.results.update(results)
 
-    def _compute(
-        self, source: ValueSource[Arch], work: list[tuple[Any, Arch, list[str]]]
-    ) -> Iterator[tuple[Any, dict[str, Result]]]:
-        parallel = self.jobs != 1 and len(work) > 1 and source.effort is Effort.SCORE
-        if not parallel:
-            yield from (_compute_one(source, *item) for item in work)
-            return
-        calls = [joblib.delayed(_compute_one)(source, *item) for item in work]
-        with _quiet_workers():
-            yield from _in_parallel(calls, self.jobs)
+    def doubt(self, arch: Arch) -> None:
+        """Evaluate an architecture in a child process, since a process may have died of it."""
+        self._doubted.add(self._name(self.space.canonical_key(arch)))
+
+    def _name(self, key: str) -> str:
+        return f"{self.space!r}|{key}"
+
+    def _compute(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
+        left = self._marks.left() | self._doubted
+        doubtful = [item for item in work if item.name in left]
+        yield from self._alone(source, doubtful)
+        done = {item.name for item in doubtful}
+        rest = [item for item in work if item.name not in done]
+        if self.jobs != 1 and len(work) > 1 and source.effort is Effort.SCORE:
+            yield from self._together(source, rest)
+        elif self._marks.has_died(self._name("")):
+            # Worker processes may die without harm; this one must not, since others have.
+            yield from self._alone(source, rest)
+        else:
+            yield from (_compute_one(self._marks, source, item) for item in rest)
+
+    def _together(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
+        """Compute in worker processes, and what these died of alone."""
+        left = {item.name: item for item in work}
+        while left:
+            calls = [joblib.delayed(_compute_one)(self._marks, source, i) for i in left.values()]
+            try:
+                with _quiet_workers():
+                    for outcome in _in_parallel(calls, self.jobs):
+                        del left[outcome.item.name]
+                        yield outcome
+            except TerminatedWorkerError:
+                marked = self._marks.left()
+                suspects = [i for name, i in left.items() if name in marked] or [*left.values()]
+                for outcome in self._alone(source, suspects):
+                    del left[outcome.item.name]
+                    yield outcome
+            except (BrokenProcessPool, PicklingError) as error:
+                raise InvalidValueError(
+                    f"`jobs` must be 1 for what cannot be sent to worker processes, but got "
+                    f"{self.jobs}: {str(error).partition(chr(10))[0]}"
+                ) from error
+
+    def _alone(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
+        """Compute one after another in a child process, which may die."""
+        with Child() as child:
+            for item in work:
+                try:
+                    outcome = child(_compute_one, self._marks, source, item)
+                    self._marks.acquit(item.name)
+                except ProcessDied as death:
+                    self._marks.condemn(item.name)
+                    outcome = _failure(item, str(death))
+                self._doubted.discard(item.name)
+                yield outcome
 
     def _conclude(self, evaluations: Sequence[Evaluation[Arch]]) -> None:
         """Turn results into objective values and constraint violations where they are complete."""
@@ -254,28 +348,45 @@ def _plan(
     return plan
 
 
-def _compute_one(
-    source: ValueSource[Arch], key: Any, arch: Arch, columns: list[str]
-) -> tuple[Any, dict[str, Result]]:
+def _compute_one(marks: Marks, source: ValueSource[Any], item: _Item[Any]) -> _Outcome:
     alone = hold(source.resource) if source.resource else nullcontext()
     try:
-        with alone:
-            return key, source.compute(arch, columns)
+        with alone, marks.begun(item.name):
+            return _Outcome(item, source.compute(item.arch, item.columns))
     except HwnasError as error:
-        return key, {column: Result(float("nan"), str(error)) for column in columns}
+        return _failure(item, str(error), lasting=True)
+    except Exception as error:
+        return _failure(item, _text(error))
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _failure(item: _Item[Any], reason: str, lasting: bool = False) -> _Outcome:
+    return _Outcome(item, {c: Result(float("nan"), reason) for c in item.columns}, lasting)
 
 
 def _in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
     """Give results as they are finished, or in small rounds where the backend waits for all."""
     backend, _ = joblib.parallel.get_active_backend()
     if backend.supports_return_generator:
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+        yield from joblib.Parallel(
+            n_jobs=jobs, return_as="generator_unordered", **_initializer(backend)
+        )(calls)
         return
     # Ray's pool. What is finished when a run is interrupted must not be lost.
     step = _ROUND * joblib.effective_n_jobs(jobs)
     with joblib.Parallel(n_jobs=jobs) as parallel:
         for start in range(0, len(calls), step):
             yield from parallel(calls[start : start + step])
+
+
+def _initializer(backend: Any) -> dict[str, Any]:
+    """Have loky's workers end with this process; those of others end with their scheduler."""
+    if not isinstance(backend, LokyBackend):
+        return {}
+    return {"initializer": end_with_parent, "initargs": (os.getpid(),)}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnas import registry
 from hwnas.data.own_images import OwnImages, check_images
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluation, Evaluator, Report
 from hwnas.evaluation.objectives import (
@@ -142,7 +142,22 @@ def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:
         space: search space.
         n: number of architectures.
         seed: equal seeds give equal samples.
+
+    Raises:
+        InvalidValueError: the space raises something.
     """
+    try:
+        return _reference_sample(space, n, seed)
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(
+            f"`space` must sample architectures and describe them, but {space.name} raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:
     rng = np.random.default_rng(derive_seed(seed, repr(space), "reference"))
     found: dict[str, Arch] = {}
     for _ in range(n * _ATTEMPTS):

@@ -29,7 +29,7 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
     bounds = [c for c in evaluator.constraints if _is_cheap(c)]
 
     def feasible(archs: Sequence[Arch]) -> BoolArray:
-        return np.array([all(c.violation(c.objective(a)) <= 0 for c in bounds) for a in archs])
+        return np.array([all(_holds(bound, arch) for bound in bounds) for arch in archs])
 
     return Problem(evaluator.space, feasible if bounds else None, Knowledge(known_losses=known))
 
@@ -47,6 +47,14 @@ def _is_tabulated(objective: ValueObjective[Arch]) -> bool:
 def _is_cheap(constraint: Constraint[Arch]) -> bool:
     objective = constraint.objective
     return isinstance(objective, ValueObjective) and objective.source.effort is Effort.LOOKUP
+
+
+def _holds(bound: Constraint[Arch], arch: Arch) -> bool:
+    """Check a bound; an architecture that cannot be built is not proposed."""
+    try:
+        return bool(bound.violation(bound.objective(arch)) <= 0)
+    except Exception:
+        return False
 
 
 def _loss(objective: ValueObjective[Arch]) -> Measure[Arch]:

@@ -27,6 +27,7 @@ from hwnas.study.configuration import (
     make_objectives,
     named_task,
 )
+from hwnas.study.probe import insist_on_evaluable
 from hwnas.typing import UncertainCostModel
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -213,6 +214,7 @@ class Search:
         evaluator = make_evaluator(
             s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
         )
+        insist_on_evaluable(evaluator, cache, s.seed)
         front = get_host("optuna").search(
             evaluator,
             s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Generic
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -33,6 +35,7 @@ _ATTEMPTS = 30
 _DRAWS = 200
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 1.0
+_ASK = inspect.unwrap(Study.ask).__code__
 
 
 class SpaceExhausted(optuna.TrialPruned, HwnasError):  # noqa: N818 - it prunes, as Optuna's own
@@ -46,7 +49,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
     writes the class it wants to its own trial and then reads all others: if another has it, both
     may step back, but never do both keep it. Failed and pruned trials are not proposed again,
     except by Optuna's own retries, which keep their class. When nothing is left, `study.optimize`
-    stops, and `trial.suggest_categorical` raises `SpaceExhausted` to those who ask and tell.
+    stops, and `trial.suggest_categorical` raises `SpaceExhausted` to those who ask and tell;
+    `study.ask(distributions)` raises it too, and its trial is pruned.
 
     A proposal depends on the seed, the trial's number and the other trials alone, so a study that
     was killed goes on as if nothing had happened. Parameters that are not the space's, such as a
@@ -113,7 +117,16 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
         if self._trials.decode(fixed) is not None:
             return {}
-        arch = self._claim(study, trial, {n: v for n, v in fixed.items() if n in search_space})
+        try:
+            arch = self._claim(study, trial, {n: v for n, v in fixed.items() if n in search_space})
+        except Exception as error:
+            if _asks_for_parameters():
+                # Nobody gets this trial to tell what became of it.
+                pruned = isinstance(error, SpaceExhausted)
+                state = TrialState.PRUNED if pruned else TrialState.FAIL
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    study._storage.set_trial_state_values(trial._trial_id, state)
+            raise
         return {n: v for n, v in self._space.encode(arch).items() if n in search_space}
 
     def sample_independent(
@@ -277,6 +290,14 @@ class _Lock:
 
     def __reduce__(self) -> tuple[type[_Lock], tuple[()]]:
         return _Lock, ()
+
+
+def _asks_for_parameters() -> bool:
+    """Tell whether `study.ask` is given distributions: it raises what is raised here."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not _ASK:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _stop(study: Study) -> None:

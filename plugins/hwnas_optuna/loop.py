@@ -13,19 +13,20 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.typing import Arch
 from hwnas_optuna.hardware_aware import SpaceExhausted
-from hwnas_optuna.objective import HardwareAwareObjective
+from hwnas_optuna.objective import ERRORS, HardwareAwareObjective, reason
 from hwnas_optuna.participant import Participant, standing, waiting_copies
 from hwnas_optuna.samplers import POPULATION
+from hwnas_optuna.trials import retried
 
 SEARCH = "search"
 """The participant that asks in batches; a study has one."""
@@ -61,7 +62,7 @@ def run(
             if not left and not missing:
                 break
             adopted = (optuna.Trial(study, t._trial_id) for t in left)
-            new = (me.claim() for _ in range(missing))
+            new = _new(me, missing, n_trials)
             exhausted = evaluate(study, evaluator, itertools.chain(adopted, new))
             left = []
             if after_batch is not None:
@@ -114,11 +115,19 @@ def _work(
             taken = (me.claim_waiting() for _ in range(room))
             evaluate(me.study, evaluator, (trial for trial in taken if trial is not None))
         elif room > 0:
-            exhausted |= evaluate(me.study, evaluator, (me.claim() for _ in range(room)))
+            exhausted |= evaluate(me.study, evaluator, _new(me, room, n_trials()))
         elif me.others_running(trials):
             time.sleep(me.poll_seconds)
         else:
             return len(me.own(trials))
+
+
+def _new(me: Participant, number: int, n_trials: int) -> Iterator[optuna.Trial]:
+    """Take trials one after another, no more than the study still needs."""
+    for _ in range(number):
+        if _begun(me.study.get_trials(deepcopy=False)) >= n_trials:
+            return
+        yield me.claim()
 
 
 def _begun(trials: Sequence[FrozenTrial]) -> int:
@@ -144,21 +153,49 @@ def evaluate(
     archs: list[Arch] = []
     exhausted = False
     for trial in trials:
-        try:
-            archs.append(objective.arch(trial))
-            asked.append(trial)
-        except SpaceExhausted:
-            study.tell(trial, state=TrialState.PRUNED)
-            exhausted = True
-            break
-        except InvalidArchitectureError as error:
-            objective.refuse(trial, error)
-            study.tell(trial, state=TrialState.PRUNED)
+        with _left_to_others():
+            arch = _arch(study, objective, trial)
+            if isinstance(arch, SpaceExhausted):
+                exhausted = True
+                break
+            if arch is not None:
+                asked.append(trial)
+                archs.append(arch)
+                if retried(study._storage.get_trial(trial._trial_id)):
+                    evaluator.doubt(arch)  # Its first owner may have died of it.
     for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
-        # A process that was silent for too long finds its trial taken over by another one.
-        with contextlib.suppress(UpdateFinishedTrialError):
+        with _left_to_others():
             _tell(study, objective, trial, evaluation)
     return exhausted
+
+
+@contextlib.contextmanager
+def _left_to_others() -> Iterator[None]:
+    """Drop a trial that others took over, since this process was silent for too long."""
+    with contextlib.suppress(UpdateFinishedTrialError):
+        yield
+
+
+def _arch(
+    study: optuna.Study, objective: HardwareAwareObjective[Arch], trial: optuna.Trial
+) -> Arch | SpaceExhausted | None:
+    """Give a trial's architecture; None where it has none, and the trial is failed."""
+    try:
+        return objective.arch(trial)
+    except SpaceExhausted as error:
+        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        return error
+    except InvalidArchitectureError as error:
+        objective.refuse(trial, error)
+        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        return None
+    except (UpdateFinishedTrialError, StorageInternalError):
+        raise
+    except Exception as error:
+        # Queued parameters of no architecture, or a space that raises.
+        trial.set_user_attr(ERRORS, {"architecture": reason(error)})
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        return None
 
 
 def _tell(
@@ -168,11 +205,10 @@ def _tell(
     evaluation: Evaluation[Arch],
 ) -> None:
     try:
-        values = objective.record(trial, evaluation)
+        values: Sequence[float] | None = objective.record(trial, evaluation)
+        state = TrialState.FAIL if evaluation.status == "failed" else TrialState.COMPLETE
     except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-        return
-    if evaluation.status == "failed":
-        study.tell(trial, state=TrialState.FAIL)
-    else:
-        study.tell(trial, values)
+        state = TrialState.PRUNED
+    if state is not TrialState.COMPLETE:
+        values = None
+    study.tell(trial, values, state=state, skip_if_finished=True)

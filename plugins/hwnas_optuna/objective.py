@@ -9,8 +9,9 @@ from typing import Any, Generic
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
-from hwnas.errors import InvalidArchitectureError
+from hwnas.errors import HwnasError, InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.spaces.choices import decide, options_of
 from hwnas.spaces.space_text import written_space
@@ -115,6 +116,11 @@ class HardwareAwareObjective(Generic[Arch]):
         except InvalidArchitectureError as error:
             self.refuse(trial, error)
             raise optuna.TrialPruned(str(error)) from error
+        except (optuna.TrialPruned, UpdateFinishedTrialError, StorageInternalError):
+            raise
+        except Exception as error:
+            trial.set_user_attr(ERRORS, {"architecture": reason(error)})
+            return (math.nan,) * len(self.evaluator.objectives)
         evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))
         for _ in self.evaluator.stages([evaluation]):
             if not evaluation.feasible:
@@ -141,6 +147,11 @@ class HardwareAwareObjective(Generic[Arch]):
         # A costlier value is absent where a cheaper one is missing: the trial fails either way.
         names = [objective.name for objective in self.evaluator.objectives]
         return tuple(evaluation.values.get(name, math.nan) for name in names)
+
+
+def reason(error: Exception) -> str:
+    """Say why there is no architecture: the text of an error of ours, type and text of others."""
+    return str(error) if isinstance(error, HwnasError) else f"{type(error).__name__}: {error}"
 
 
 def _plain(evaluation: Evaluation[Any]) -> Mapping[str, float | None]:

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 
 from hwnas import registry
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.grammar import Component, read_component
 from hwnas.study.evaluated_problem import problem_of
@@ -35,7 +35,7 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
 
     Raises:
         UnknownNameError: no such sampler; suggests the closest name.
-        InvalidValueError: the sampler has no such setting.
+        InvalidValueError: the sampler has no such setting, or the space raises something.
     """
     component = read_component(name, "sampler")
     if component.name not in sampler_names():
@@ -48,13 +48,21 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
             f"name the strategy, one of {', '.join(registry.names('strategies'))}."
         )
     problem = problem_of(evaluator)
-    return HardwareAwareSampler(
-        problem.space,
-        strategy=None if component.name == DEFAULT else name,
-        knowledge=problem.knowledge,
-        feasible=problem.feasible,
-        seed=seed,
-    )
+    try:
+        return HardwareAwareSampler(
+            problem.space,
+            strategy=None if component.name == DEFAULT else name,
+            knowledge=problem.knowledge,
+            feasible=problem.feasible,
+            seed=seed,
+        )
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(
+            f"`space` must give its architectures to the sampler {name!r}, but "
+            f"{problem.space.name} raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def _stock(component: Component) -> Callable[[int], BaseSampler]:

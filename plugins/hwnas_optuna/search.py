@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from hwnas.pareto import ParetoSet
 from hwnas.study.search import Folder, SearchSettings, requirements
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
-from hwnas_optuna.objective import ARCH, HardwareAwareObjective
+from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
 from hwnas_optuna.sampler_names import make_sampler
 from hwnas_optuna.storage import made_aside, open_storage, reading, storage_error
@@ -192,6 +193,19 @@ class JoinedStudy:
         return work(self.study, evaluator, n_trials, name=name, batch=batch)
 
 
+def _insist_on_a_result(study: optuna.Study) -> None:
+    trials = study.get_trials(deepcopy=False)
+    failed = [t for t in trials if ERRORS in t.user_attrs]
+    if not failed or any(ARCH in t.user_attrs for t in trials if t not in failed):
+        return
+    reasons = Counter(next(iter(t.user_attrs[ERRORS].values())) for t in failed)
+    [(reason, _)] = reasons.most_common(1)
+    raise InvalidValueError(
+        f"`search` must find networks that can be evaluated, but all {len(failed)} trials failed, "
+        f"most often with: {reason}"
+    )
+
+
 class OptunaHost:
     """Optuna as the host of `hwnas.study.search`."""
 
@@ -202,7 +216,11 @@ class OptunaHost:
         folder: Folder,
         provenance: dict[str, Any],
     ) -> ParetoSet:
-        """Run or go on with a study until it has the trials of the settings."""
+        """Run or go on with a study until it has the trials of the settings.
+
+        Raises:
+            InvalidValueError: all trials failed, or the storage does.
+        """
         try:
             study = open_study(
                 evaluator,
@@ -217,6 +235,7 @@ class OptunaHost:
                 },
             )
             run(study, evaluator, settings.trials)
+            _insist_on_a_result(study)
             return pareto_set_from_study(
                 study, {**provenance, "storage": without_passwords(folder.url)}
             )

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ def _binary(name: str) -> str | None:
     return found or (str(newest[0]) if newest else None)
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """Start a server in a folder of its own and give its URL without a data base; stop it."""
-    pytest.importorskip("psycopg", reason="the extra postgresql is not installed")
+@contextmanager
+def running_server() -> Iterator[str]:
+    """Start a server in a folder of its own and give its URL without a data base; stop it.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not installed.
+    """
     initdb, pg_ctl = _binary("initdb"), _binary("pg_ctl")
     if initdb is None or pg_ctl is None:
-        pytest.skip("PostgreSQL's initdb and pg_ctl are not installed")
+        raise FileNotFoundError("PostgreSQL's initdb and pg_ctl are not installed")
     # Short, since a socket's path is; not pytest's folder, which other users cannot enter.
     folder = tempfile.mkdtemp(prefix="hwnas-pg-")
     user = None
@@ -51,15 +55,31 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def postgresql(postgresql_server: str) -> str:
+def new_data_base(server: str) -> str:
     """Give the URL of an empty data base."""
     import psycopg
 
     name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgresql_server.format(name="postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.format(name="postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    return postgresql_server.format(name=name)
+    return server.format(name=name)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Start a server for all tests."""
+    pytest.importorskip("psycopg", reason="the extra postgresql is not installed")
+    try:
+        with running_server() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> str:
+    """Give the URL of an empty data base."""
+    return new_data_base(postgresql_server)
 
 
 @pytest.fixture

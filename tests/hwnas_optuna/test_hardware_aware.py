@@ -157,6 +157,26 @@ def test_those_who_ask_and_tell_are_told_that_the_space_is_exhausted() -> None:
     with pytest.raises(SpaceExhausted, match="every one of the 12 that were proposed is taken"):
         study.ask(EDGES)
     assert len(set(keys(study))) == 12
+    # Nobody could tell the trial of which `ask` gave nothing.
+    assert study.trials[-1].state is TrialState.PRUNED
+    # Those who have a trial tell it themselves.
+    trial = study.ask()
+    with pytest.raises(SpaceExhausted):
+        suggest(trial)
+    study.tell(trial, state=TrialState.PRUNED)
+    study.enqueue_trial({"edge_2_3": "nope"})
+    with pytest.raises(InvalidValueError, match="nope"):
+        study.ask(EDGES)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE] * 12 + [TrialState.PRUNED] * 2 + [TrialState.FAIL]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_optimize_leaves_nothing_running_when_the_space_is_exhausted(n_jobs: int) -> None:
+    study = study_of(HardwareAwareSampler(SPACE, candidates=few(9)))
+    study.optimize(objective, n_trials=40, n_jobs=n_jobs)
+    assert {t.state for t in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert sorted(set(keys(study))) == sorted(map(SPACE.canonical_key, few(9)))
 
 
 def test_failed_and_pruned_trials_are_not_proposed_again() -> None:

@@ -14,18 +14,24 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
 from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
+from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
-from hwnas.evaluation.objectives import ValueObjective
-from hwnas.evaluation.sources import Effort
+from hwnas.evaluation.objectives import ValueObjective, proxy_objective
+from hwnas.evaluation.sources import Effort, ProxyValues
+from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.probe import insist_on_evaluable
+from hwnas.study.search import Folder, SearchSettings
 from hwnas.tables.result import Result
-from hwnas.typing import Constraint
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Task
+from hwnas.typing import Constraint, Direction
 from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
 from hwnas_optuna.loop import run
-from hwnas_optuna.objective import OBJECTIVES
+from hwnas_optuna.objective import ERRORS, OBJECTIVES
 from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import SETTINGS, TRIALS, load_study, open_study
+from hwnas_optuna.search import SETTINGS, TRIALS, OptunaHost, load_study, open_study
 
 SPACE = NasBench201()
 WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
@@ -317,11 +323,12 @@ def test_a_study_left_without_settings_is_refused_with_a_way_out(tmp_path: Path)
     storage = f"sqlite:///{tmp_path / 's.db'}"
     made = evaluator(Toy())
     objective = HardwareAwareObjective(made)
-    for name, directions, n_trials in (
+    cases: list[tuple[str, list[Direction], int]] = [
         ("other", ["minimize"], 0),
         ("finished", objective.directions, 1),
         ("begun", objective.directions, 0),
-    ):
+    ]
+    for name, directions, n_trials in cases:
         left = optuna.create_study(storage=storage, study_name=name, directions=directions)
         if n_trials:
             left.optimize(objective, n_trials=n_trials)
@@ -332,3 +339,91 @@ def test_a_study_left_without_settings_is_refused_with_a_way_out(tmp_path: Path)
             open_study(made, storage=storage, name=name, sampler="random", seed=0, settings={})
     whole = open_study(made, storage=storage, name="begun", sampler="random", seed=0, settings={})
     assert SETTINGS in whole.user_attrs
+
+
+@pytest.mark.parametrize("moment", ["suggest_categorical", "set_user_attr", "tell"])
+def test_a_trial_that_was_handed_on_is_dropped(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = evaluator(Toy())
+    study = study_of(made, None)
+    owner: Any = optuna.Study if moment == "tell" else optuna.Trial
+    original = getattr(owner, moment)
+
+    def late(self: Any, *args: Any, **kwargs: Any) -> Any:
+        lost = study.trials[2:3]
+        if lost and lost[0].state is TrialState.RUNNING and (moment != "tell" or lost[0].params):
+            study._storage.set_trial_state_values(lost[0]._trial_id, TrialState.FAIL)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, moment, late)
+    run(study, made, 6)
+    states = [t.state for t in study.trials]
+    assert states == [TrialState.COMPLETE] * 2 + [TrialState.FAIL] + [TrialState.COMPLETE] * 3
+
+
+class Moody(NasBench201):
+    """A space that raises for some of its own architectures, or for all."""
+
+    def __init__(self, always: bool = False) -> None:
+        super().__init__()
+        self.always = always
+
+    def representative(self, arch: Cell) -> Cell:
+        if self.always or arch.operations[0] == "none":
+            raise KeyError("no such edge")
+        return super().representative(arch)
+
+
+def test_a_space_that_raises_ends_trials_with_the_reason() -> None:
+    gain = ValueObjective("gain", "", "maximize", Toy(), ("gain",))
+    made = Evaluator(Moody(), [gain], require_valid=False)
+    study = study_of(made, None, "random")
+    run(study, made, 40)
+    asked = optuna.create_study(direction="maximize", sampler=FACTORIES["random"](0))
+    asked.optimize(HardwareAwareObjective(made), n_trials=40)
+    for found in (study.trials, asked.trials):
+        refused = [t for t in found if t.params["edge_0_1"] == "none"]
+        assert 0 < len(refused) < len(found) == 40
+        assert all("KeyError: 'no such edge'" in str(t.user_attrs[ERRORS]) for t in refused)
+        assert {t.state for t in refused} == {TrialState.PRUNED}
+        assert {t.state for t in found if t not in refused} == {TrialState.COMPLETE}
+
+
+def test_a_space_that_cannot_be_listed_is_one_line() -> None:
+    gain = ValueObjective("gain", "", "maximize", Toy(), ("gain",))
+    with pytest.raises(InvalidValueError, match="KeyError: 'no such edge'"):
+        study_of(Evaluator(Moody(), [gain]), None, "random-search")
+
+
+def test_a_search_whose_trials_all_fail_says_why(tmp_path: Path) -> None:
+    made = Evaluator(Moody(always=True), [ValueObjective("gain", "", "maximize", Toy(), ("gain",))])
+    settings = SearchSettings(sampler="random", trials=5)
+    with pytest.raises(InvalidValueError, match=r"all 5 trials failed, .*no such edge"):
+        OptunaHost().search(made, settings, Folder(tmp_path), {})
+
+
+class Unbuildable(NasBench201):
+    """A space whose builder raises for as many architectures as are said."""
+
+    def __init__(self, broken: int) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def build(self, arch: Cell, task: Task | None = None) -> Any:
+        if self.broken > 0:
+            self.broken -= 1
+            raise RuntimeError("no layer for this")
+        return super().build(arch, task)
+
+
+def test_a_builder_that_always_raises_is_found_before_the_study_begins() -> None:
+    def looked_at(space: NasBench201) -> None:
+        task = get_task("cifar10")
+        source = ProxyValues(space, tuple(make_proxies(["layers"])), task, 2)
+        made = Evaluator(space, [proxy_objective(source, "layers")])
+        insist_on_evaluable(made, ResultCache(None), 0)
+
+    looked_at(Unbuildable(7))
+    with pytest.raises(InvalidValueError, match=r"none of 8 .*: RuntimeError: no layer for this"):
+        looked_at(Unbuildable(100))
