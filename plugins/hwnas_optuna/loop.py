@@ -116,7 +116,7 @@ def _work(
             evaluate(me.study, evaluator, (trial for trial in taken if trial is not None))
         elif room > 0:
             exhausted |= evaluate(me.study, evaluator, _new(me, room, n_trials()))
-        elif me.others_running(trials):
+        elif me.others_running(trials) or me.without_copy(trials):
             time.sleep(me.poll_seconds)
         else:
             return len(me.own(trials))

@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.trials import retried
 
 OWNER = "hwnas:owner"
@@ -55,6 +56,7 @@ class Participant:
         self.name = name
         self._grace = float(study.user_attrs.get(GRACE, GRACE_SECONDS))
         self._seen: dict[int, tuple[object, float]] = {}
+        self._orphaned: dict[int, float] = {}
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="hwnas-pulse", daemon=True)
 
@@ -117,9 +119,22 @@ class Participant:
             if t.state is TrialState.RUNNING and t.user_attrs.get(OWNER, self.name) != self.name
         ]
 
+    def without_copy(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Select trials that were failed to be handed on, by a process killed before the copy.
+
+        A trial that failed by itself says why.
+        """
+        return [
+            t
+            for t in standing(trials)
+            if t.state is TrialState.FAIL and OWNER in t.user_attrs and ERRORS not in t.user_attrs
+        ]
+
     def hand_on_lost_trials(self) -> None:
         """Fail the trials of dead participants and leave a copy of each to be run."""
-        running = self.others_running(self.study.get_trials(deepcopy=False))
+        trials = self.study.get_trials(deepcopy=False)
+        self._complete(self.without_copy(trials))
+        running = self.others_running(trials)
         pulses = self.study.user_attrs if running else {}
         now = time.monotonic()
         for trial in running:
@@ -131,11 +146,24 @@ class Participant:
             elif now - since > self._grace:
                 self._hand_on(trial)
 
+    def _complete(self, orphans: Sequence[FrozenTrial]) -> None:
+        """Leave the copies that nobody has left within the grace period."""
+        now = time.monotonic()
+        for trial in orphans:
+            if now - self._orphaned.setdefault(trial.number, now) > self._grace:
+                # Another participant may have been faster.
+                still = self.without_copy(self.study.get_trials(deepcopy=False))
+                if trial.number in {t.number for t in still}:
+                    self._copy(trial)
+
     def _hand_on(self, trial: FrozenTrial) -> None:
         try:
             self.study.tell(trial.number, state=TrialState.FAIL)
         except (ValueError, UpdateFinishedTrialError):
             return  # Its owner finished it after all, or another participant was faster.
+        self._copy(trial)
+
+    def _copy(self, trial: FrozenTrial) -> None:
         with warnings.catch_warnings():
             # Experimental since Optuna 2.8 and unchanged but for its name.
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -7,6 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.participant import GRACE, OWNER, Participant, standing
 from hwnas_optuna.storage import open_storage
 
@@ -85,3 +86,25 @@ def test_a_returning_participant_has_a_new_pulse(study: optuna.Study) -> None:
     with Participant(study, "first") as again:
         watch(other, GRACE_SECONDS)
         assert [t.number for t in again.running(study.trials)] == [0]
+
+
+def test_a_trial_failed_by_one_that_died_before_the_copy_is_handed_on_once(
+    study: optuna.Study,
+) -> None:
+    with Participant(study, "first") as first:
+        trial = first.claim()
+    # Another participant was killed in the middle of handing it on.
+    study.tell(trial, state=TrialState.FAIL)
+    failed = study.ask()
+    failed.set_user_attr(OWNER, "first")
+    failed.set_user_attr(ERRORS, {"gain": "no luck"})
+    study.tell(failed, state=TrialState.FAIL)
+    others = [Participant(twin(study), name) for name in ("second", "third")]
+    for other in others:
+        watch(other, GRACE_SECONDS / 2)
+    assert len(study.trials) == 2
+    for _ in range(2):
+        for other in others:
+            watch(other, GRACE_SECONDS)
+    assert [t.state for t in study.trials] == [TrialState.FAIL] * 2 + [TrialState.WAITING]
+    assert [t.number for t in standing(study.trials)] == [1, 2]

@@ -353,6 +353,7 @@ def test_a_trial_that_was_handed_on_is_dropped(
     def late(self: Any, *args: Any, **kwargs: Any) -> Any:
         lost = study.trials[2:3]
         if lost and lost[0].state is TrialState.RUNNING and (moment != "tell" or lost[0].params):
+            study._storage.set_trial_user_attr(lost[0]._trial_id, ERRORS, {"by": "another"})
             study._storage.set_trial_state_values(lost[0]._trial_id, TrialState.FAIL)
         return original(self, *args, **kwargs)
 
