@@ -30,6 +30,7 @@ class Source:
     label = "deadly"
     effort = Effort.SCORE
     columns = ("x",)
+    resource = None
 
     def cache_prefix(self, column):
         return "deadly" if self.cached else None
