@@ -70,7 +70,7 @@ class Study:
 def study(images: str) -> Study:
     space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10", images)
     assert scores is not None
-    cells = shipped_population(space, scores, [c for c in space if c.is_live()], seed=0)
+    cells, _ = shipped_population(space, scores, [c for c in space if c.is_live()], seed=0)
     logs = {
         name: log_rank(values[:, None], [proxy_direction(name)])
         for name, values in cells.columns.items()

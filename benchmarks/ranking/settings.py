@@ -48,7 +48,7 @@ def main() -> None:
     arguments = _arguments()
     space, table = NasBench201(), shipped_scores("nasbench201", DATASET)
     assert table is not None
-    live = shipped_population(space, table, [c for c in space if c.is_live()], seed=0)
+    live, _ = shipped_population(space, table, [c for c in space if c.is_live()], seed=0)
     rng = np.random.default_rng(arguments.seed)
     drawn = rng.choice(len(live.archs), arguments.networks, replace=False)
     archs = [live.archs[row] for row in drawn]

@@ -365,9 +365,7 @@ def _scores(
     from hwnas.errors import DataFormatError, InvalidValueError
     from hwnas.tables.score_table import read_scores
 
-    table = read_scores(path, space)
-    if not table.counted:
-        note(f"{path} does not count its rows: whether it is whole is not known.")
+    table = read_scores(path, space, note=note)
     keys = [space.canonical_key(arch) for arch in table.archs]
     found: dict[str, dict[str, float]] = {n: {} for n in table.columns if n in names}
     for name, known in found.items():

@@ -13,11 +13,18 @@ import numpy.typing as npt
 from hwnas.errors import InvalidValueError
 from hwnas.proxies import proxy_direction
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
-from hwnas.rank_study.population import Population
 from hwnas.ranking.bias import operation_bias
 from hwnas.ranking.bootstrap import bootstrap_interval
-from hwnas.ranking.metrics import DEFAULT_P, kendall, ndcg, rank_metrics, spearman
+from hwnas.ranking.metrics import (
+    DEFAULT_P,
+    kendall,
+    ndcg,
+    rank_metrics,
+    seed_stability,
+    spearman,
+)
 from hwnas.ranking.recipes import RECIPES
+from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 
@@ -63,9 +70,22 @@ def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
     return found
 
 
+def stability(
+    first: Mapping[str, npt.ArrayLike], again: Mapping[str, npt.ArrayLike]
+) -> dict[str, float]:
+    """Compare how two seeds rank the same networks, by the name of the score.
+
+    Args:
+        first: (m,) raw scores of one seed by the name of the proxy.
+        again: (m,) raw scores of another seed, of the same proxies or of none.
+    """
+    before = {c.name: c.scores for c in candidates(first)}
+    return {c.name: seed_stability(before[c.name], c.scores) for c in candidates(again)}
+
+
 def learned(
     space: SearchSpace[Arch],
-    population: Population[Arch],
+    population: Table[Arch],
     accuracies: npt.ArrayLike,
     labels: int,
     seed: int,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Generic
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,37 +13,16 @@ from hwnas.evaluation.evaluator import Evaluator, Report
 from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
+from hwnas.rank_study.comparison import stability
 from hwnas.seeding import derive_seed
 from hwnas.study.configuration import EvaluationSetup, reference_sample
-from hwnas.tables.score_table import ScoreTable
 from hwnas.tables.shipped import ShippedScores
+from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
-
-@dataclass(frozen=True)
-class Population(Generic[Arch]):
-    """Architectures in an order without meaning, so that ties may be taken in this order.
-
-    Attributes:
-        archs: (n,) architectures.
-        columns: (n,) raw scores by the name of the proxy; NaN where there is none.
-        origin: where they come from, for people.
-        first: (m,) raw scores of the networks that were scored with a second seed as well.
-        again: (m,) raw scores of that seed; both are empty where there is none.
-    """
-
-    archs: list[Arch]
-    columns: dict[str, FloatArray]
-    origin: str
-    first: dict[str, FloatArray] = field(default_factory=dict)
-    again: dict[str, FloatArray] = field(default_factory=dict)
-
-
-def shuffled(table: ScoreTable[Arch], file: Path, seed: int) -> Population[Arch]:
-    """Take the architectures of a table in a random order."""
-    order = np.random.default_rng(seed).permutation(len(table.archs))
-    columns = {name: values[order] for name, values in table.columns.items()}
-    return Population([table.archs[i] for i in order], columns, f"scores of {file.name}")
+Scored = tuple[Table[Arch], Mapping[str, float]]
+"""Architectures in an order without meaning, so that ties may be taken in this order, with their
+raw scores; and how alike two seeds rank, by the name of the score, where that is known."""
 
 
 def shipped_population(
@@ -54,7 +31,7 @@ def shipped_population(
     members: Sequence[Arch],
     seed: int,
     proxies: Sequence[str] | None = None,
-) -> Population[Arch]:
+) -> Scored[Arch]:
     """Give architectures of a space the scores of their networks that ship with the package.
 
     Args:
@@ -74,15 +51,15 @@ def shipped_population(
             f"{', '.join(absent)} is not: add --sample 256 to score some networks, or choose among "
             f"{', '.join(scores.columns)}."
         )
-    archs = [members[i] for i in np.random.default_rng(seed).permutation(len(members))]
-    rows = np.array([scores.rows[space.canonical_key(arch)] for arch in archs])
-    return Population(
-        archs,
+    rows = np.array([scores.rows[space.canonical_key(arch)] for arch in members])
+    table = Table(
+        members,
         {name: scores.columns[name][rows] for name in wanted},
-        f"scores shipped with the package ({scores.provenance['input']})",
-        {name: scores.columns[name][scores.again_rows] for name in scores.again if name in wanted},
-        {name: values for name, values in scores.again.items() if name in wanted},
+        origin=f"scores shipped with the package ({scores.provenance['input']})",
     )
+    again = {name: values for name, values in scores.again.items() if name in wanted}
+    first = {name: scores.columns[name][scores.again_rows] for name in again}
+    return table.shuffled(seed), stability(first, again)
 
 
 def scored_sample(
@@ -95,7 +72,7 @@ def scored_sample(
     cache: ResultCache | None = None,
     jobs: int = 1,
     report: Report | None = None,
-) -> Population[Arch]:
+) -> Scored[Arch]:
     """Score `n` different networks, or all there are.
 
     Args:
@@ -122,9 +99,8 @@ def scored_sample(
         f"{setup.images} images for {setup.task.name}, seed {setup.seed}"
     )
     first = scores(setup.seed)
-    if second_seed is None:
-        return Population(archs, first, origin)
-    return Population(archs, first, origin, first, scores(second_seed))
+    again = {} if second_seed is None else scores(second_seed)
+    return Table(archs, first, origin=origin), stability(first, again)
 
 
 def _sample_of(setup: EvaluationSetup[Arch], texts: Collection[str], n: int) -> list[Arch]:

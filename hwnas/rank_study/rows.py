@@ -9,10 +9,9 @@ from typing import Any, Generic
 import numpy as np
 
 from hwnas.rank_study.comparison import candidates, compare, learned
-from hwnas.rank_study.population import Population
 from hwnas.ranking.bias import operation_counts
-from hwnas.ranking.metrics import seed_stability
 from hwnas.spaces.facets import Equivalence, RankFigures, facet
+from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 Row = dict[str, Any]
@@ -34,11 +33,11 @@ class KnownAccuracies(Generic[Arch]):
     split: str
     accuracies: Mapping[str, float]
 
-    def of(self, population: Population[Arch]) -> FloatArray:
+    def of(self, population: Table[Arch]) -> FloatArray:
         """Give the (n,) accuracies of a population, all of which must be known."""
         return np.array([self.accuracies[str(arch)] for arch in population.archs])
 
-    def describe(self, population: Population[Arch]) -> Row:
+    def describe(self, population: Table[Arch]) -> Row:
         """Say what is ranked: data set, split, live architectures if that is known, networks."""
         about: Row = {"dataset": self.dataset, "split": self.split}
         if (known := facet(self.space, Equivalence)) is not None:
@@ -47,12 +46,13 @@ class KnownAccuracies(Generic[Arch]):
 
 
 def score_rows(
-    population: Population[Arch],
+    population: Table[Arch],
     truth: KnownAccuracies[Arch],
     *,
     p: int,
     resamples: int,
     seed: int,
+    stability: Mapping[str, float],
 ) -> list[Row]:
     """Give a row for each proxy and each ready-made score, see `compare`.
 
@@ -62,23 +62,22 @@ def score_rows(
         p: architectures that nDCG looks at.
         resamples: bootstrap resamples; 0 for none.
         seed: seed of the resamples.
+        stability: how alike two seeds rank, by the name of the score, where that is known.
     """
     known, about = truth.of(population), truth.describe(population)
     figures = facet(truth.space, RankFigures)
     _, operations = operation_counts(truth.space, population.archs)
-    first = {c.name: c.scores for c in candidates(population.first)}
-    again = {c.name: c.scores for c in candidates(population.again)}
     rows = []
     for c in candidates(population.columns):
         row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
-        if c.name in again:
-            row["seed_stability"] = seed_stability(first[c.name], again[c.name])
+        if c.name in stability:
+            row["seed_stability"] = stability[c.name]
         rows.append(row if figures is None else row | dict(figures.published(row, None)))
     return rows
 
 
 def learned_rows(
-    population: Population[Arch],
+    population: Table[Arch],
     truth: KnownAccuracies[Arch],
     labels: int,
     *,

@@ -12,12 +12,7 @@ from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
-from hwnas.rank_study.population import (
-    Population,
-    scored_sample,
-    shipped_population,
-    shuffled,
-)
+from hwnas.rank_study.population import Scored, scored_sample, shipped_population
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
@@ -26,6 +21,7 @@ from hwnas.study.configuration import EvaluationSetup, named_task
 from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
+from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import SearchSpace
 
@@ -85,7 +81,7 @@ class Ranked:
         remark: how published figures among the rows compare, if that needs a word.
     """
 
-    population: Population[Any]
+    population: Table[Any]
     rows: list[Row]
     remark: str | None = None
 
@@ -146,12 +142,15 @@ class RankStudy:
         settings, found = self.settings, []
         given = None if settings.sample is not None else self._given(note)
         for truth in self.truths.values():
-            members = given
-            if members is None:
-                members = self._sample(truth, cache=cache, jobs=jobs, report=report)
+            members, stability = given or self._sample(truth, cache=cache, jobs=jobs, report=report)
             members = _with_accuracy(members, truth, note)
             rows = score_rows(
-                members, truth, p=settings.ndcg, resamples=settings.resamples, seed=settings.seed
+                members,
+                truth,
+                p=settings.ndcg,
+                resamples=settings.resamples,
+                seed=settings.seed,
+                stability=stability,
             )
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(members, truth, labels, p=settings.ndcg, seed=settings.seed)
@@ -164,21 +163,14 @@ class RankStudy:
         task = replace(named_task(dataset, s.images), name=dataset)
         return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images)
 
-    def _given(self, note: Callable[[str], None]) -> Population[Any]:
+    def _given(self, note: Callable[[str], None]) -> Scored[Any]:
         """Take the scores of a file, or the shipped ones."""
         settings, columns = self.settings, _columns(self.proxies)
         if settings.scores is None:
             return self._shipped(columns)
-        table = read_scores(settings.scores, self.space, columns)
-        if table.ignored:
-            note(f"columns left alone, as they are no proxies wanted: {', '.join(table.ignored)}.")
-        if table.repeated:
-            note(f"{table.repeated} repeated rows were left out.")
-        if not table.counted:
-            note(f"{settings.scores} does not count its rows: whether it is whole is not known.")
-        return shuffled(table, settings.scores, settings.seed)
+        return read_scores(settings.scores, self.space, columns, note).shuffled(settings.seed), {}
 
-    def _shipped(self, columns: list[str] | None) -> Population[Any]:
+    def _shipped(self, columns: list[str] | None) -> Scored[Any]:
         settings, members = self.settings, facet(self.space, Listing)
         scores = shipped_scores(self.space.name, _SHIPPED_FOR, settings.images)
         if scores is None or members is None:
@@ -209,7 +201,7 @@ class RankStudy:
         cache: ResultCache | None,
         jobs: int,
         report: Report | None,
-    ) -> Population[Any]:
+    ) -> Scored[Any]:
         assert self.settings.sample is not None
         return scored_sample(
             self._setup(truth.dataset),
@@ -274,8 +266,8 @@ def _remark(truth: KnownAccuracies[Any], rows: Sequence[Row]) -> str | None:
 
 
 def _with_accuracy(
-    population: Population[Any], truth: KnownAccuracies[Any], note: Callable[[str], None]
-) -> Population[Any]:
+    population: Table[Any], truth: KnownAccuracies[Any], note: Callable[[str], None]
+) -> Table[Any]:
     """Leave out architectures of unknown accuracy.
 
     Raises:
@@ -291,5 +283,4 @@ def _with_accuracy(
     if not absent:
         return population
     note(f"{absent} architectures without a known accuracy were left out.")
-    columns = {name: values[rows] for name, values in population.columns.items()}
-    return replace(population, archs=[population.archs[i] for i in rows], columns=columns)
+    return population.take(rows)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import (
     DataFormatError,
@@ -15,7 +14,8 @@ from hwnas.errors import (
 )
 from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows, require_plain_csv
 from hwnas.registry import names
-from hwnas.typing import Arch, FloatArray, SearchSpace
+from hwnas.tables.table import Table
+from hwnas.typing import Arch, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,34 +23,22 @@ if TYPE_CHECKING:
 _OTHER_COLUMNS = {"arch", "key", "seconds", ROWS_LEFT}
 
 
-@dataclass(frozen=True)
-class ScoreTable(Generic[Arch]):
-    """Scores of different architectures.
-
-    Attributes:
-        archs: (n,) architectures.
-        columns: (n,) raw scores by the name of the proxy; NaN where the file has none.
-        repeated: rows left out because they repeat another one.
-        ignored: columns that are no known proxy.
-        counted: whether the file counts its rows, so that none is known to be missing.
-    """
-
-    archs: list[Arch]
-    columns: dict[str, FloatArray]
-    repeated: int
-    ignored: list[str]
-    counted: bool = True
-
-
 def read_scores(
-    path: Path, space: SearchSpace[Arch], proxies: Sequence[str] | None = None
-) -> ScoreTable[Arch]:
+    path: Path,
+    space: SearchSpace[Arch],
+    proxies: Sequence[str] | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Table[Arch]:
     """Read architectures and scores from a ``.csv`` or ``.parquet`` file.
 
     Args:
         path: a table with the column ``arch`` and one column a proxy.
         space: search space of the architectures.
         proxies: the columns wanted; None for every proxy that is there.
+        note: is told what was left out, and that the rows of a file are not counted.
+
+    Returns:
+        The different architectures with their raw scores; NaN where the file has none.
 
     Raises:
         InvalidValueError: the file cannot be read, or a wanted column is absent.
@@ -60,8 +48,7 @@ def read_scores(
         MissingDependencyError: a Parquet file needs the extra ``parquet``.
     """
     frame = _read(path)
-    counted = ROWS_LEFT in frame
-    if counted:
+    if counted := ROWS_LEFT in frame:
         require_all_rows(frame[ROWS_LEFT].tolist(), path)
     wanted = _proxy_columns(frame) if proxies is None else list(proxies)
     missing = [name for name in ("arch", *wanted) if name not in frame]
@@ -87,9 +74,15 @@ def read_scores(
             f"repeated, but got {len(different)} different rows of "
             f"{different['arch'].nunique()} architectures."
         )
+    if ignored:
+        note(f"columns left alone, as they are no proxies wanted: {', '.join(ignored)}.")
+    if repeated := len(frame) - len(different):
+        note(f"{repeated} repeated rows were left out.")
+    if not counted:
+        note(f"{path} does not count its rows: whether it is whole is not known.")
     columns = {name: different[name].to_numpy(dtype="float64") for name in wanted}
     archs = [parsed[i] for i in different.index]
-    return ScoreTable(archs, columns, len(frame) - len(different), ignored, counted)
+    return Table(archs, columns, origin=f"scores of {path.name}")
 
 
 def _proxy_columns(frame: pd.DataFrame) -> list[str]:

@@ -29,20 +29,27 @@ def write(folder: Path, *lines: str) -> Path:
 
 def test_a_table_with_a_gap_a_repeated_row_and_a_foreign_column(tmp_path: Path) -> None:
     lines = [f"{CELL},1.5,,x", f"{OTHER},inf,7,x", f"{CELL},1.5,,x"]
-    table = read_scores(write(tmp_path, "arch,naswot,params,mine", *lines), SPACE)
+    notes: list[str] = []
+    file = write(tmp_path, "arch,naswot,params,mine", *lines)
+    table = read_scores(file, SPACE, note=notes.append)
     assert table.archs == [parse_cell(CELL), parse_cell(OTHER)]
     assert list(table.columns) == ["params", "naswot"]
     np.testing.assert_array_equal(table.columns["naswot"], [1.5, np.inf])
     np.testing.assert_array_equal(table.columns["params"], [np.nan, 7])
-    assert table.repeated == 1
-    assert table.ignored == ["mine"]
+    assert table.origin == "scores of scores.csv"
+    assert notes == [
+        "columns left alone, as they are no proxies wanted: mine.",
+        "1 repeated rows were left out.",
+        f"{file} does not count its rows: whether it is whole is not known.",
+    ]
 
 
 def test_wanted_proxies(tmp_path: Path) -> None:
     file = write(tmp_path, "arch,naswot,params,seconds,key", f"{CELL},1,2,3,4")
-    table = read_scores(file, SPACE, ["params"])
+    notes: list[str] = []
+    table = read_scores(file, SPACE, ["params"], notes.append)
     assert list(table.columns) == ["params"]
-    assert table.ignored == ["naswot"]
+    assert notes[0].endswith("no proxies wanted: naswot.")
     with pytest.raises(InvalidValueError, match="synflow is missing: there are arch, naswot"):
         read_scores(file, SPACE, ["synflow"])
 
@@ -86,8 +93,9 @@ def test_every_cut_of_a_counted_table_is_refused_or_changes_nothing(tmp_path: Pa
     rows = [{"arch": c, "params": 372346 + i} for i, c in enumerate((CELL, OTHER))]
     file = tmp_path / "scores.csv"
     write_table(rows, file)
-    whole = read_scores(file, SPACE)
-    assert whole.counted
+    notes: list[str] = []
+    whole = read_scores(file, SPACE, note=notes.append)
+    assert notes == []
     content = file.read_bytes()
     for length in range(len(content)):
         file.write_bytes(content[:length])
@@ -111,7 +119,9 @@ def test_a_sorted_table_is_whole_and_one_with_deleted_rows_is_not(tmp_path: Path
 
 def test_a_table_from_before_is_read_and_not_known_to_be_whole(tmp_path: Path) -> None:
     file = write(tmp_path, "arch,params", f"{CELL},372346")
-    assert not read_scores(file, SPACE).counted
+    notes: list[str] = []
+    read_scores(file, SPACE, note=notes.append)
+    assert notes == [f"{file} does not count its rows: whether it is whole is not known."]
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(DataFormatError, match="its last line may be cut off"):
         read_scores(file, SPACE)
