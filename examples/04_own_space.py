@@ -66,10 +66,8 @@ def main(trials: int = 40) -> None:
         Evaluator(space, make_objectives(setup, ["naswot"], ["count:macs"]))
     )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Optuna is asked for the parameters that exist in a trial, by any of its samplers.
-    study = optuna.create_study(
-        directions=objective.directions, sampler=HardwareAwareSampler(space, seed=0)
-    )
+    sampler = HardwareAwareSampler(space, seed=0)  # or any of Optuna's
+    study = optuna.create_study(directions=objective.directions, sampler=sampler)
     objective.describe(study)
     study.optimize(objective, n_trials=trials)
     for member in pareto_set_from_study(study).members:

@@ -72,8 +72,15 @@ def score_network(
         spec = Subject(model, task, batch, batch_size).spec
         model = usable_network(model, lambda: draw_inputs(spec, 2), derive_seed(seed, "lazy"))
         subject = Subject(model, task, batch, batch_size, seed, Answer(output))
-        answers = _answer(subject, proxies)
-        return {proxy.name: _score(proxy, answers, _work(subject, proxy)) for proxy in proxies}
+        needs = {proxy.name: _needs(proxy) for proxy in proxies}
+        asked = [found for found in needs.values() if not isinstance(found, Result)]
+        answers = _answer(subject, asked)
+        return {
+            proxy.name: found
+            if isinstance(found := needs[proxy.name], Result)
+            else _score(proxy, answers, _work(subject, found))
+            for proxy in proxies
+        }
 
 
 @contextmanager
@@ -115,19 +122,37 @@ class _Answers:
         return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
 
 
-def _work(subject: Subject, proxy: Proxy) -> set[Signal[object] | Setting | None]:
+def _needs(proxy: Proxy) -> Sequence[Signal[object]] | Result:
+    """Give a proxy's requests; or its failure, where telling them raises."""
+    start = time.perf_counter()
+    try:
+        return list(proxy.needs)
+    except Exception as error:  # whatever somebody's property raises
+        reason = _raised(proxy, error)
+        return Result(math.nan, reason, time.perf_counter() - start)
+
+
+def _raised(proxy: Proxy, error: Exception) -> str:
+    if isinstance(error, ProxyError):
+        return str(error)
+    return f"{proxy.name} raised {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _work(
+    subject: Subject, needs: Sequence[Signal[object]]
+) -> set[Signal[object] | Setting | None]:
     """Give what a proxy uses: its requests, the passes behind them, the trial run (None)."""
-    passes = {subject.resolved(s.setting) for s in proxy.needs if isinstance(s, PassSignal)}
-    trial = {None} if any(getattr(signal, "runs", True) for signal in proxy.needs) else set()
-    return {*trial, *proxy.needs, *passes}
+    passes = {subject.resolved(s.setting) for s in needs if isinstance(s, PassSignal)}
+    trial = {None} if any(getattr(signal, "runs", True) for signal in needs) else set()
+    return {*trial, *needs, *passes}
 
 
-def _answer(subject: Subject, proxies: Sequence[Proxy]) -> _Answers:
-    answers = _Answers(users=Counter(item for proxy in proxies for item in _work(subject, proxy)))
+def _answer(subject: Subject, asked: Sequence[Sequence[Signal[object]]]) -> _Answers:
+    answers = _Answers(users=Counter(item for needs in asked for item in _work(subject, needs)))
     if None in answers.users:
         with _timed(answers, None):
             subject.check()  # fails here, for all proxies, if the network is unusable
-    signals = list(dict.fromkeys(signal for proxy in proxies for signal in proxy.needs))
+    signals = list(dict.fromkeys(signal for needs in asked for signal in needs))
     passes: dict[Setting, list[PassSignal[object]]] = {}
     for signal in signals:
         if isinstance(signal, PassSignal):
@@ -247,8 +272,6 @@ def _score(proxy: Proxy, answers: _Answers, used: set[Signal[object] | Setting |
         value, error = float(proxy.score(answers)), None
         if not math.isfinite(value):
             value, error = math.nan, f"{proxy.name} is not finite for this network."
-    except ProxyError as failure:
-        value, error = math.nan, str(failure)
     except Exception as failure:  # whatever somebody's formula raises
-        value, error = math.nan, f"{proxy.name} raised {type(failure).__name__}: {failure}"
+        value, error = math.nan, _raised(proxy, failure)
     return Result(value, error, time.perf_counter() - start + answers.share(used))

@@ -511,3 +511,27 @@ def test_a_collector_that_frees_the_graph_takes_no_other_with_it(resnet: nn.Modu
     )
     assert scores.pop("theirs").value == 1
     assert {name: score.value for name, score in scores.items()} == values(resnet, proxies)
+
+
+class NeedsNothingThatCanBeTold:
+    """A third party's, whose requests fail to be told."""
+
+    name = "needless"
+    direction: Direction = "maximize"
+
+    @property
+    def needs(self) -> tuple[Any, ...]:
+        raise KeyError("no such\nsignal")
+
+    def score(self, signals: Signals) -> float:
+        raise AssertionError(f"has no signals, but got {signals}")
+
+
+def test_needs_that_raise_are_the_failure_of_that_proxy_alone(resnet: nn.Module) -> None:
+    failing: Any = NeedsNothingThatCanBeTold()
+    others = make_proxies(["naswot", "params"])
+    scores = score_network(resnet, SHAPE, [others[0], failing, others[1]], batch_size=6)
+    assert list(scores) == ["naswot", "needless", "params"]
+    assert math.isnan(scores["needless"].value)
+    assert str(scores["needless"].error).startswith("needless raised KeyError: ")
+    assert {n: s.value for n, s in scores.items() if n != "needless"} == values(resnet, others)
