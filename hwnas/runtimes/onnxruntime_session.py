@@ -158,6 +158,11 @@ def random_feeds(
         InvalidValueError: a shape or type cannot be made, or contradicts the model's.
     """
     rng, values = np.random.default_rng(seed), session.get_inputs()
+    if not values:
+        raise InvalidValueError(
+            "`onnx` must have an input, but the model has none: what it gives is a constant, and "
+            "there is nothing to measure."
+        )
     found = input_shapes(values, batch, in_shape, shapes or {}, undeclared)
     return {
         value.name: _draw(value.name, value.type, shape, rng)

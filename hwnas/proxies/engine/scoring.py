@@ -97,13 +97,17 @@ def _isolated(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+_Item = Signal[object] | Setting | None
+"""What costs time: a request, a pass, or the trial run (None)."""
+
+
 @dataclass
 class _Answers:
     """Answers, or the reasons why there are none, and what they cost in seconds."""
 
     values: dict[Signal[object], Any] = field(default_factory=dict)
-    seconds: dict[Signal[object] | Setting | None, float] = field(default_factory=dict)
-    users: Counter[Signal[object] | Setting | None] = field(default_factory=Counter)
+    seconds: dict[_Item, float] = field(default_factory=dict)
+    users: Counter[_Item] = field(default_factory=Counter)
 
     def __getitem__(self, signal: Signal[T]) -> T:
         value = self.values[signal]
@@ -117,7 +121,7 @@ class _Answers:
         self.seconds[start] -= seconds
         self.seconds[end] = self.seconds.get(end, 0.0) + seconds
 
-    def share(self, used: set[Signal[object] | Setting | None]) -> float:
+    def share(self, used: set[_Item]) -> float:
         """Give the share of the seconds of one of those who use these items."""
         return sum(self.seconds[item] / self.users[item] for item in used if item in self.seconds)
 
@@ -138,9 +142,7 @@ def _raised(proxy: Proxy, error: Exception) -> str:
     return f"{proxy.name} raised {type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _work(
-    subject: Subject, needs: Sequence[Signal[object]]
-) -> set[Signal[object] | Setting | None]:
+def _work(subject: Subject, needs: Sequence[Signal[object]]) -> set[_Item]:
     """Give what a proxy uses: its requests, the passes behind them, the trial run (None)."""
     passes = {subject.resolved(s.setting) for s in needs if isinstance(s, PassSignal)}
     trial = {None} if any(getattr(signal, "runs", True) for signal in needs) else set()
@@ -266,7 +268,7 @@ def _timed(answers: _Answers, item: Signal[object] | Setting | None) -> Iterator
         answers.seconds[item] = answers.seconds.get(item, 0.0) + elapsed
 
 
-def _score(proxy: Proxy, answers: _Answers, used: set[Signal[object] | Setting | None]) -> Result:
+def _score(proxy: Proxy, answers: _Answers, used: set[_Item]) -> Result:
     start = time.perf_counter()
     try:
         value, error = float(proxy.score(answers)), None

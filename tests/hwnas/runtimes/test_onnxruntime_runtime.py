@@ -169,6 +169,12 @@ def test_free_and_fixed_batches() -> None:
     assert prepared(fixed).batch == 5
 
 
+def test_a_model_without_inputs_is_refused_in_one_line() -> None:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2], [-1.0, 1.0])
+    with pytest.raises(InvalidValueError, match="^`onnx` must have an input"):
+        prepared(graph_of([], [helper.make_node("Relu", ["w"], ["y"])], [weight]))
+
+
 def test_model_that_fails_while_it_runs_gets_one_clear_line() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     inputs: Inputs = [("x", TensorProto.FLOAT, ["n", 3]), ("w", TensorProto.FLOAT, ["k", 4])]
