@@ -171,7 +171,7 @@ def test_free_and_fixed_batches() -> None:
 
 def test_a_model_without_inputs_is_refused_in_one_line() -> None:
     weight = helper.make_tensor("w", TensorProto.FLOAT, [2], [-1.0, 1.0])
-    with pytest.raises(InvalidValueError, match="^`onnx` must have an input"):
+    with pytest.raises(InvalidValueError, match=r"^`onnx` must have an input"):
         prepared(graph_of([], [helper.make_node("Relu", ["w"], ["y"])], [weight]))
 
 
