@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,13 +14,14 @@ import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas.files.passwords import without_passwords, without_those_of
 
 JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
+_TABLES_SECONDS = 2.0
 _RECORD = b'{"op_code":'
 """What every record of a journal begins with."""
 _TELLING = (ValueError, OSError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError)
@@ -134,7 +136,13 @@ def _open_data_base(text: str, create: bool) -> BaseStorage:
     if url.drivername == "postgresql":
         # What SQLAlchemy takes here depends on its version.
         url = url.set(drivername="postgresql+psycopg")
-    storage = RDBStorage(url.render_as_string(hide_password=False))
+    address = url.render_as_string(hide_password=False)
+    try:
+        storage = RDBStorage(address)
+    except (IntegrityError, ProgrammingError):
+        # Another process makes the tables of a server at the same moment.
+        time.sleep(_TABLES_SECONDS)
+        storage = RDBStorage(address)
     # Optuna leaves the pool's connections to the garbage collector, of which drivers complain.
     weakref.finalize(storage, storage.engine.dispose)
     return storage

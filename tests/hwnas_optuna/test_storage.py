@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -112,3 +113,10 @@ def test_a_storage_that_fails_later_is_one_line(
     settings = SearchSettings(objectives=("params",), costs=("count:macs",), sampler="random")
     with pytest.raises(InvalidValueError, match=r"study\.db' \(database or disk is full\)"):
         Search(settings, Folder(tmp_path)).run()
+
+
+def test_processes_may_make_the_tables_of_a_server_at_one_moment(postgresql: str) -> None:
+    program = "import sys; from hwnas_optuna.storage import open_storage; open_storage(sys.argv[1])"
+    command = [sys.executable, "-c", program, postgresql]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(timeout=120) for process in processes] == [0] * 4
