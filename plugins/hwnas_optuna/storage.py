@@ -14,14 +14,21 @@ import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas.files.passwords import without_passwords, without_those_of
 
 JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
-_TABLES_SECONDS = 2.0
+_ATTEMPTS, _PAUSE_SECONDS = 10, 0.2
+"""Openings of a data base that others may be making, and the time between two."""
 _RECORD = b'{"op_code":'
 """What every record of a journal begins with."""
 _TELLING = (ValueError, OSError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError)
@@ -136,16 +143,28 @@ def _open_data_base(text: str, create: bool) -> BaseStorage:
     if url.drivername == "postgresql":
         # What SQLAlchemy takes here depends on its version.
         url = url.set(drivername="postgresql+psycopg")
-    address = url.render_as_string(hide_password=False)
-    try:
-        storage = RDBStorage(address)
-    except (IntegrityError, ProgrammingError):
-        # Another process makes the tables of a server at the same moment.
-        time.sleep(_TABLES_SECONDS)
-        storage = RDBStorage(address)
+    storage = _made_with_others(url.render_as_string(hide_password=False))
     # Optuna leaves the pool's connections to the garbage collector, of which drivers complain.
     weakref.finalize(storage, storage.engine.dispose)
     return storage
+
+
+def _made_with_others(url: str) -> RDBStorage:
+    """Open a data base that other processes may be filling with Optuna's tables just now.
+
+    Optuna looks for a table and then makes it, so that one of two processes that open an empty
+    data base at one moment fails: tables, types or the version's row are there already.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return RDBStorage(url)
+        except (IntegrityError, ProgrammingError):
+            pass
+        except OperationalError as error:
+            if "already exists" not in str(error):
+                raise
+        time.sleep(_PAUSE_SECONDS)
+    return RDBStorage(url)
 
 
 def _open_journal(text: str, create: bool) -> BaseStorage:

@@ -3,11 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy.exc
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
+from hwnas_optuna import storage as storage_module
 from hwnas_optuna.storage import open_storage
 
 
@@ -20,6 +23,34 @@ def finished(storage: str, name: str = "s") -> int:
 def test_every_kind_of_storage_keeps_trials(storage: str) -> None:
     assert finished(storage) == 2
     assert finished(storage) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlalchemy.exc.IntegrityError("CREATE", {}, Exception("duplicate key")),
+        sqlalchemy.exc.ProgrammingError("CREATE", {}, Exception("there is such a relation")),
+        sqlalchemy.exc.OperationalError("CREATE", {}, Exception("table studies already exists")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_tables_that_another_process_makes_at_this_moment_are_waited_for(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, failures = storage_module.RDBStorage, [error, error]
+
+    def opened(url: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return made(url)
+
+    monkeypatch.setattr(storage_module, "RDBStorage", opened)
+    monkeypatch.setattr(storage_module, "_PAUSE_SECONDS", 0.0)
+    assert open_storage(f"sqlite:///{tmp_path / 'study.db'}").get_all_studies() == []
+    failures += [error] * 100
+    with pytest.raises(InvalidValueError, match="`storage` must be an Optuna storage"):
+        open_storage(f"sqlite:///{tmp_path / 'study.db'}")
+    assert len(failures) == 90
 
 
 def test_a_torn_last_line_of_a_journal_is_dropped(tmp_path: Path) -> None:
