@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy.exc
+from optuna.storages import RDBStorage
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas_optuna import storage as storage_module
@@ -37,7 +38,7 @@ def test_every_kind_of_storage_keeps_trials(storage: str) -> None:
 def test_tables_that_another_process_makes_at_this_moment_are_waited_for(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, failures = storage_module.RDBStorage, [error, error]
+    made, failures = RDBStorage, [error, error]
 
     def opened(url: str) -> Any:
         if failures:
