@@ -17,8 +17,11 @@ Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
 """Called with (ATen operator, positional arguments, keyword arguments, result)."""
 
 _MEMO_LIMIT = 4096
-# The schema of this one hides that its result shares the argument's memory.
-_HIDDEN_VIEWS = frozenset({"aten::_unsafe_view"})
+# The schemas of these hide that their results share the argument's memory.
+_HIDDEN_VIEWS = frozenset(
+    f"aten::{name}"
+    for name in ("_unsafe_view", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk")
+)
 _memo: dict[tuple[Any, ...], Any] = {}
 
 

@@ -96,3 +96,13 @@ def test_observer_sees_remembered_operations_too() -> None:
     with torch.no_grad(), MetaShapes(lambda func, *_: seen.append(func._schema.name)):
         x.relu().relu()
     assert seen == ["aten::relu", "aten::relu"]
+
+
+@pytest.mark.parametrize("name", ["unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes"])
+def test_views_that_their_schema_hides_share_memory_each_time(name: str) -> None:
+    size: Any = {"unsafe_chunk": 2, "unsafe_split": 3, "unsafe_split_with_sizes": [3, 3]}[name]
+    for _ in range(2):  # the second pass is a remembered one
+        with MetaShapes():
+            whole = torch.empty(2, 6, device="meta")
+            parts = getattr(torch, name)(whole, size, 1)
+        assert [p.untyped_storage()._cdata for p in parts] == [whole.untyped_storage()._cdata] * 2
