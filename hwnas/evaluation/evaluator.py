@@ -231,11 +231,11 @@ class Evaluator(Generic[Arch]):
         former = getattr(source, "former_prefixes", None)
         found: dict[tuple[str, str], Result] = {}
         names = {c: [prefix, *(former(c) if former else ())] for c, prefix in prefixes.items()}
-        for round_ in range(max(map(len, names.values()))):
+        for age in range(max(map(len, names.values()))):  # today's name first
             wanted = {
-                f"{texts[round_]}|{key}": (column, key)
+                f"{texts[age]}|{key}": (column, key)
                 for column, texts in names.items()
-                if round_ < len(texts)
+                if age < len(texts)
                 for key in keys
                 if (column, key) not in found
             }

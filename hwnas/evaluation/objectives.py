@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal
+from typing import Generic
 
 import numpy as np
 from scipy import stats
@@ -12,7 +12,7 @@ from scipy import stats
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.sources import CostValues, ProxyValues, ValueSource
 from hwnas.tables.result import Result
-from hwnas.typing import Arch, Constraint, CostModel, Direction, SearchSpace
+from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
 Combine = Callable[[Mapping[str, float]], float]
 REDUNDANT = 0.98
@@ -88,13 +88,6 @@ def match_objective(
             f"write the full name."
         )
     return found[0] if found else None
-
-
-def constrain(
-    objective: ValueObjective[Arch], relation: Literal["<=", ">="], bound: float
-) -> Constraint[Arch]:
-    """Bound an objective."""
-    return Constraint(objective, relation, bound)
 
 
 def redundant_pairs(names: Sequence[str], values: np.ndarray) -> list[tuple[str, str, float]]:

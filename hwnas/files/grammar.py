@@ -119,16 +119,6 @@ def _value(text: str) -> Any:
     return ast.literal_eval(text)
 
 
-def write_settings(settings: Mapping[str, Any]) -> str:
-    """Write settings as `read_component` reads them, in the order of their names."""
-    return ",".join(f"{name}={_text(value)}" for name, value in sorted(settings.items()))
-
-
-def _text(value: Any) -> str:
-    bare = isinstance(value, str) and _WORD.fullmatch(value) and value not in _CONSTANTS
-    return value if bare and value not in ("True", "False", "None") else repr(value)
-
-
 def split_constraint(text: str) -> tuple[str, Literal["<=", ">="], float]:
     """Read ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
 
