@@ -162,12 +162,21 @@ def make(kind: Kind, name: str, *args: Any, **settings: Any) -> Any:
 
 def make_of(factory: Any, kind: str, name: str, *args: Any, **settings: Any) -> Any:
     """Make what a factory of another table makes; as `make`, with `kind` as text."""
+    signature = inspect.signature(factory)
     try:
-        inspect.signature(factory).bind(*args, **settings)
+        signature.bind(*args, **settings)
+    except TypeError as error:
+        if not settings:
+            raise
+        own = ", ".join([*signature.parameters][len(args) :]) or "it has none"
+        raise InvalidValueError(
+            f"`settings` of {kind} {name!r} must be its own ({own}), but got {settings}: {error}."
+        ) from error
+    try:
         return factory(*args, **settings)
     except (TypeError, ValueError) as error:
         if isinstance(error, InvalidValueError) or not settings:
             raise
         raise InvalidValueError(
-            f"`settings` of {kind} {name!r} must be its own, but got {settings}: {error}"
+            f"`settings` of {kind} {name!r} must have values that fit, but got {settings}: {error}."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,7 +114,9 @@ def profile(
         measurement = measure(
             _network(subject), chosen, settings, meter=clock, max_seconds=max_seconds
         )
-    if not measurement.converged:
+    if math.isnan(measurement.ci_low):
+        note(f"{measurement.runs} runs are too few for an interval: raise --max-seconds.")
+    elif not measurement.converged:
         note(
             f"The 95 % interval of the median, {measurement.ci_low:.4g} to "
             f"{measurement.ci_high:.4g} ms, is wider than 2 %: raise --max-seconds."

@@ -148,6 +148,10 @@ def parse_cost_spec(text: str) -> CostSpec:
 
 def _check_settings(name: str, source: CostSource, settings: Mapping[str, Any]) -> None:
     known = source.settings if isinstance(source, SettableCostSource) else ()
+    if settings and not known:
+        raise InvalidValueError(
+            f"`cost` {name} has no settings, but got {', '.join(settings)}: leave them out."
+        )
     for setting in settings:
         if setting not in known:
             raise unknown_name(f"setting of {name}", setting, known)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import typer
+from onnx import TensorProto, helper
 from torch import nn
 
 from hwnas.cli import _run
 from hwnas.cli.profile import profile
+from hwnas.measure.measuring import measure
 from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
@@ -198,3 +202,39 @@ def test_kinds_of_modules(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Expected more than 1 value" in capsys.readouterr().err
     assert run("--model", f"{models}:without_values", "--input", "1,8,8") == 2
     assert "on the meta device" in capsys.readouterr().err
+
+
+def test_free_dimensions_of_any_rank_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokens.onnx"
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["b", "t"]) for n in "xy"]
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    opset = [helper.make_opsetid("", 18)]
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    )
+    for given, batch in ((["--shape", "x=3,16"], 3), (["--input", "16", "--batch", "2"], 2)):
+        assert run("--onnx", str(path), "--json", *given) == 0
+        assert json_line(capsys)["batch"] == batch
+    for given in (
+        ["--shape", "z=3,16"],
+        ["--shape", "x=3"],
+        ["--shape", "x"],
+        ["--input", "1,2,3"],
+    ):
+        assert run("--onnx", str(path), *given) == 2
+        assert capsys.readouterr().err.startswith("hwnas: `")
+
+
+@pytest.mark.usefixtures("folder")
+def test_too_few_runs_for_an_interval_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(*arguments: Any, **settings: Any) -> Any:
+        return dataclasses.replace(measure(*arguments, **settings), ci_low=math.nan, runs=4)
+
+    monkeypatch.setattr("hwnas.measure.measuring.measure", once)
+    assert run("--model", "profile_models_for_test:Net", "--input", "1,5,6") == 0
+    assert "4 runs are too few for an interval" in capsys.readouterr().err

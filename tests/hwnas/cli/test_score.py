@@ -266,3 +266,28 @@ def test_bad_images_are_one_line(
     error = capsys.readouterr().err
     assert named in error
     assert "Traceback" not in error
+
+
+def test_the_wanted_output_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two_heads.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.near, self.far = torch.nn.Linear(12, 3), torch.nn.Linear(12, 7)\n"
+        "    def forward(self, x):\n"
+        "        return {'near': self.near(x.flatten(1)), 'far': self.far(x.flatten(1))}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = ["--model", "two_heads:Net", "--input", "3,2,2", "--proxy", "synflow", "--json"]
+    # Synflow sums over the weights that the output depends on, and each head has its own.
+    found = []
+    for head in ("near", "far"):
+        assert run(*model, "--output", head) == 0
+        found.append(json.loads(capsys.readouterr().out)["synflow"])
+    assert found[0] != found[1]
+    assert run(*model, "--output", "middle") == 2
+    assert "middle" in capsys.readouterr().err

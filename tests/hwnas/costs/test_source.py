@@ -73,6 +73,11 @@ def test_unknown_parts_are_named(text: str, named: str) -> None:
         parse_cost_spec(text)
 
 
+def test_a_cost_without_settings_says_so() -> None:
+    with pytest.raises(InvalidValueError, match="`cost` lab has no settings, but got threads"):
+        parse_cost_spec("lab:phone:energy:threads=2")
+
+
 def test_the_source_gets_the_whole_request() -> None:
     space, dataset = NasBench201(), get_task("cifar100")
     request: Any = make_cost("lab:energy", space, dataset)
