@@ -167,7 +167,7 @@ def test_equal_costs_are_one_and_can_be_sent_to_another_process() -> None:
         ("torch:cpu:latency:spinning=off", UnknownNameError, "`setting of torch` must be one of"),
         ("onnxruntime:cpu:latency:threads=2,meter=cpu", InvalidValueError, "`meter` must see all"),
         ("torch:cpu:latency:precision=int9", UnknownNameError, "`precision of torch` must be one"),
-        ("count:macs:batch=2", UnknownNameError, "`setting of count` must be one of (none"),
+        ("count:macs:batch=2", InvalidValueError, "`cost` count has no settings, but got batch"),
         ("torch:tpu:latency", UnknownNameError, "`device of torch` must be one of"),
     ],
 )
