@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 
 from hwnas.costs.counters import METRICS, CounterCost
 from hwnas.costs.measured import RuntimeCost
-from hwnas.costs.published import MeasuredTable, PublishedCost
+from hwnas.costs.published import PublishedCost
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.files.identity import identity_text
 from hwnas.files.predictor_file import FORMAT as PREDICTOR_FORMAT
@@ -34,6 +35,7 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import reference_sample
 from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
 from hwnas.tables.shipped import shipped_name, shipped_scores
+from hwnas.tables.table import Table
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import DeviceKey
@@ -58,7 +60,7 @@ def identities() -> dict[str, Any]:
     device = DeviceKey("raspi4", "onnxruntime-1.32.0", "int8", 4, 2)
     published: PublishedCost[Any] = PublishedCost(
         "latency", "ms", DeviceKey("raspi4", "hw-nas-bench"), "cifar10",
-        {"sha256": "0" * 64}, MeasuredTable({}),
+        {"sha256": "0" * 64}, partial(Table([], {"ms": np.array([])}).values, "ms"),
     )  # fmt: skip
     measured = RuntimeCost(space)
     return {
@@ -129,7 +131,8 @@ def _prefixes(
 def _shipped(images: str) -> dict[str, Any]:
     scores = shipped_scores("nasbench201", "cifar10", images)
     assert scores is not None
-    values = np.stack([np.nan_to_num(scores.columns[name]) for name in sorted(scores.columns)])
+    columns = scores.table.columns
+    values = np.stack([np.nan_to_num(columns[name]) for name in sorted(columns)])
     return {
         "columns": {name: about.identity for name, about in sorted(scores.about.items())},
         "keys": hashlib.sha256("".join(scores.keys).encode()).hexdigest(),

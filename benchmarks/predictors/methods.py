@@ -105,8 +105,8 @@ def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
     if space.name == "nasbench201":
         shipped = shipped_scores(space.name, task.name)
         assert shipped is not None
-        rows = [shipped.rows[space.canonical_key(arch)] for arch in archs]
-        return shipped.columns[metric][rows]
+        rows = [shipped.table.rows[space.canonical_key(arch)] for arch in archs]
+        return shipped.table.columns[metric][rows]
     weights = additive_counts(space, task, [metric])
     if weights is not None:
         every: FloatArray = one_hot(space, archs) @ weights[:, 0]

@@ -34,6 +34,7 @@ from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_name
+from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
 
 DATASET = "cifar10"
@@ -130,11 +131,12 @@ def main() -> None:
         "images": numbers,
         "command": shlex.join(["python", "benchmarks/ranking/score_space.py", *sys.argv[1:]]),
     }
-    order = {key: row for row, key in enumerate(keys)}
-    rows = np.array([order[space.canonical_key(arch)] for arch in sample])
-    table = ShippedScores([str(a) for a in archs], keys, columns, about, rows, again, provenance)
+    table = Table([str(arch) for arch in archs], columns, keys)
+    rows = [table.rows[space.canonical_key(arch)] for arch in sample]
+    seconds = table.select(()).take(rows).with_columns(again)
+    shipped = ShippedScores(table, about, seconds, provenance)
     out = arguments.out or FOLDER / shipped_name("nasbench201", DATASET, images)
-    table.write(out)
+    shipped.write(out)
     print(f"{out}: {len(keys)} networks, {len(columns)} proxies")
 
 

@@ -109,7 +109,7 @@ class Proxies:
         if path is None:
             shipped = shipped_scores(SPACE.name, "cifar10", images)
             assert shipped is not None
-            return cls(shipped.keys, shipped.columns)
+            return cls(shipped.keys, shipped.table.columns)
         table = read_scores(path, SPACE)
         params = np.array([conv_weights(cell) for cell in table.archs])
         keys = [SPACE.canonical_key(cell) for cell in table.archs]

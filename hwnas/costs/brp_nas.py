@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from hwnas.costs.published import MeasuredTable, PublishedCost, provenance_of, require_networks
+import numpy as np
+
+from hwnas.costs.published import PublishedCost, provenance_of, require_networks
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data import brp_nas as data
 from hwnas.data.catalogue import require
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tables.table import Table
 
 DATASET = "cifar10"
 
@@ -31,13 +35,15 @@ def brp_nas_cost(device: str, folder: Path | None = None) -> PublishedCost[Cell]
         DataFormatError: the file holds something else.
     """
     path = require(data.brp_nas_file(device), folder)
+    by_cell = data.brp_nas_latencies(device, folder)
+    table = Table(list(by_cell), {"latency_ms": np.array(list(by_cell.values()))})
     return PublishedCost(
         metric="latency",
         unit="ms",
         device=data.brp_nas_device_key(device),
         dataset=DATASET,
         provenance=provenance_of("BRP-NAS (Dudziak et al., NeurIPS 2020)", path),
-        table=MeasuredTable(data.brp_nas_latencies(device, folder)),
+        look_up=partial(table.values, "latency_ms"),
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas.costs.published import MeasuredTable, PublishedCost, provenance_of, require_networks
+from hwnas.costs.published import PublishedCost, provenance_of, require_networks
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.data import help as data
 from hwnas.data.catalogue import require
+from hwnas.tables.table import Table
 
 
 def help_cost(space: str, device: str, folder: Path | None = None) -> PublishedCost[Any]:
@@ -29,17 +31,18 @@ def help_cost(space: str, device: str, folder: Path | None = None) -> PublishedC
         DataFormatError: a file holds something else.
     """
     path = require(data.help_latency_file(space, device), folder)
-    latency_ms = data.help_latencies(space, device, folder).tolist()
+    latencies = {"latency_ms": data.help_latencies(space, device, folder)}
     shared = None if space == "nasbench201" else data.help_space(space)
     archs = data.help_archs(space, folder)
-    keys = archs if shared is None else map(shared.canonical_key, archs)
+    keys = None if shared is None else [shared.canonical_key(arch) for arch in archs]
     return PublishedCost(
         metric="latency",
         unit="ms",
         device=data.help_device_key(device),
         dataset=data.help_dataset(space),
         provenance=provenance_of("HELP (Lee et al., NeurIPS 2021)", path),
-        table=MeasuredTable(dict(zip(keys, latency_ms, strict=True)), shared),
+        look_up=partial(Table(archs, latencies, keys).values, "latency_ms"),
+        space=shared,
     )
 
 

@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas.costs.published import PublishedCost
+from hwnas.costs.published import PublishedCost, provenance_of
 from hwnas.costs.source import CostOption, CostRequest
-from hwnas.data.hw_nas_bench import HwTable, read_table
-from hwnas.data.hw_nas_bench_fbnet import FBNetTable, read_fbnet_table
+from hwnas.data.hw_nas_bench import read_table, table_file
+from hwnas.data.hw_nas_bench_fbnet import read_fbnet_table
 from hwnas.data.nasbench201 import DATASETS
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import DataNotFoundError, InvalidValueError, unknown_name
 from hwnas.spaces.fbnet import FBNet, FBNetArch
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import DeviceKey, Direction, FloatArray
 
+_SOURCE = "HW-NAS-Bench v1.0 (Li et al., ICLR 2021)"
 OPTIONS = (
     CostOption("edgegpu", "latency", "ms", "minimize"),
     CostOption("edgegpu", "energy", "mJ", "minimize"),
@@ -56,14 +57,6 @@ def _device_key(device: str) -> DeviceKey:
     return DeviceKey(device, runtime="HW-NAS-Bench v1.0", precision="as published")
 
 
-def _provenance(table: HwTable | FBNetTable) -> dict[str, str]:
-    return {
-        "source": "HW-NAS-Bench v1.0 (Li et al., ICLR 2021)",
-        "file": str(table.path),
-        "sha256": table.sha256,
-    }
-
-
 class HwNasBench:
     """One metric on one device for every NAS-Bench-201 cell.
 
@@ -95,7 +88,10 @@ class HwNasBench:
         if get_task(dataset).name not in DATASETS:
             raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
         self.dataset = dataset
-        self._table = read_table(self.dataset, folder, file)
+        path = table_file(dataset, folder, file)
+        self.provenance = provenance_of(_SOURCE, path)
+        """Source, file and SHA-256 of the file that the values come from."""
+        self._table = read_table(dataset, file=path)
 
     @property
     def metric(self) -> str:
@@ -117,11 +113,6 @@ class HwNasBench:
         """The published device, whose software and number format differ by device."""
         return _device_key(self._option.device)
 
-    @property
-    def provenance(self) -> dict[str, str]:
-        """Give source, file and SHA-256 of the file that the values come from."""
-        return _provenance(self._table)
-
     def predict(self, archs: Sequence[Cell]) -> FloatArray:
         """Look the exact cells up.
 
@@ -135,13 +126,19 @@ class HwNasBench:
         Raises:
             DataNotFoundError: the file does not hold a cell; names it.
         """
-        return self._table.column(f"{self._option.device}_{self._option.metric}", archs)
+        absent = [arch for arch in archs if arch not in self._table.rows]
+        if absent:
+            raise DataNotFoundError(
+                f"`arch` must be in {self.provenance['file']}, but {absent[0]} is not: check the "
+                f"file with `hwnas data verify hw-nas-bench`."
+            )
+        return self._table.values(f"{self._option.device}_{self._option.metric}", archs)
 
     def __repr__(self) -> str:
         """State every setting, and the file by its checksum."""
         return (
             f"HwNasBench(dataset={self.dataset!r}, device={self._option.device!r}, "
-            f"metric={self.metric!r}, sha256={self._table.sha256!r})"
+            f"metric={self.metric!r}, sha256={self.provenance['sha256']!r})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -173,8 +170,9 @@ def fbnet_cost(
     """
     option = _option(device, metric)
     table = read_fbnet_table(dataset, device, metric, folder)
+    provenance = provenance_of(_SOURCE, table.path)
     return PublishedCost(
-        metric, option.unit, _device_key(device), dataset, _provenance(table), table
+        metric, option.unit, _device_key(device), dataset, provenance, table.values
     )
 
 

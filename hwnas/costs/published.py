@@ -1,44 +1,16 @@
-"""Published measurements as cost models: tables by architecture, and sums over layers."""
+"""Published measurements as cost models: columns of tables, and sums over layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol
-
-import numpy as np
+from typing import Any, Generic
 
 from hwnas.costs.source import CostRequest
 from hwnas.data.catalogue import sha256
 from hwnas.errors import InvalidValueError
-from hwnas.typing import Arch, Arch_contra, DeviceKey, Direction, FloatArray, SearchSpace
-
-
-class CostTable(Protocol[Arch_contra]):
-    """Published values."""
-
-    def values(self, archs: Sequence[Arch_contra]) -> FloatArray:
-        """Give `(n,)` values; NaN where there is none."""
-
-
-@dataclass(frozen=True, eq=False)
-class MeasuredTable(Generic[Arch]):
-    """Values of the architectures that were measured.
-
-    Attributes:
-        by_key: value by architecture, or by canonical key where there is a space.
-        space: space whose equal architectures share a value; None to look up exactly, where
-            networks of one class were measured apart from each other.
-    """
-
-    by_key: Mapping[Any, float]
-    space: SearchSpace[Arch] | None = None
-
-    def values(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give `(n,)` values; NaN where an architecture was not measured."""
-        keys = archs if self.space is None else map(self.space.canonical_key, archs)
-        return np.array([self.by_key.get(key, np.nan) for key in keys], dtype=np.float64)
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +23,10 @@ class PublishedCost(Generic[Arch]):
         device: device and publication.
         dataset: data set that the networks are for.
         provenance: source, file and SHA-256 of the file.
-        table: the values.
+        look_up: gives `(n,)` values, NaN where there is none, of `(n,)` architectures, or of their
+            canonical keys where there is a space.
+        space: space whose equal architectures share a value; None to look up exactly, where
+            networks of one class were measured apart from each other.
     """
 
     metric: str
@@ -59,7 +34,8 @@ class PublishedCost(Generic[Arch]):
     device: DeviceKey
     dataset: str
     provenance: Mapping[str, str]
-    table: CostTable[Arch]
+    look_up: Callable[[Sequence[Any]], FloatArray]
+    space: SearchSpace[Arch] | None = None
 
     direction: Direction = "minimize"
 
@@ -72,7 +48,9 @@ class PublishedCost(Generic[Arch]):
         Returns:
             `(n,)` values in `unit`; NaN where the publication has none.
         """
-        return self.table.values(archs)
+        if self.space is None:
+            return self.look_up(archs)
+        return self.look_up([self.space.canonical_key(arch) for arch in archs])
 
     def __repr__(self) -> str:
         """State every setting, and the file by its checksum."""

@@ -7,26 +7,23 @@ by the names of operations and edges, never by the position of a row.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hwnas.data.catalogue import find, require, sha256
+from hwnas.data.catalogue import find, require
 from hwnas.data.checks import is_number, require_costs, require_whole_csv
 from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, DataNotFoundError
-from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, parse_cell
+from hwnas.spaces.nasbench201 import EDGES, Cell, parse_cell
+from hwnas.tables.table import Table
 from hwnas.typing import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
-
-IntArray = npt.NDArray[np.intp]
 
 COLUMNS = (
     "edgegpu_latency",
@@ -44,48 +41,30 @@ PICKLE = "hw_nas_bench/HW-NAS-Bench-v1_0.pickle"
 
 # The Edge TPU ran some cells only.
 _NO_VALUE, _WITH_GAPS = -1.0, "edgetpu_latency"
-_CELLS = len(OPERATIONS) ** len(EDGES)
 # NASLib's numbers of the operations and its order of the edges, as the column `net` uses them.
 _NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 _NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 _NET_PATTERN = r"\([0-4](?:, [0-4]){5}\)"
 
 
-@dataclass(frozen=True, eq=False)
-class HwTable:
-    """The values of one file and data set.
+def table_file(dataset: str, folder: Path | None = None, file: Path | None = None) -> Path:
+    """Find the file that `read_table` reads.
 
-    Attributes:
-        path: the file.
-        sha256: its checksum.
-        values: `(n, 10)` values in the order of `COLUMNS`; NaN where there is none.
-        rows: `(15625,)` row of each cell by its code, or -1 where the file lacks it.
+    Raises:
+        DataNotFoundError: no such file.
     """
-
-    path: Path
-    sha256: str
-    values: FloatArray
-    rows: IntArray
-
-    def column(self, name: str, cells: Sequence[Cell]) -> FloatArray:
-        """Give the `(n,)` values of a column for `(n,)` cells, looked up exactly.
-
-        Raises:
-            DataNotFoundError: the file does not hold a cell; names it.
-        """
-        rows = self.rows[_codes(cells)]
-        if np.any(rows < 0):
-            cell = cells[int(np.argmax(rows < 0))]
-            raise DataNotFoundError(
-                f"`arch` must be in {self.path}, but {cell} is not: check the file with "
-                f"`hwnas data verify hw-nas-bench`."
-            )
-        values: FloatArray = self.values[rows, COLUMNS.index(name)]
-        return values
+    if file is not None:
+        if not file.is_file():
+            raise DataNotFoundError(f"`file` must exist, but {file} does not.")
+        return file.absolute()
+    table = f"hw_nas_bench/hw_{dataset}.csv"
+    return (find(table, folder) or find(PICKLE, folder) or require(table, folder)).absolute()
 
 
-def read_table(dataset: str, folder: Path | None = None, file: Path | None = None) -> HwTable:
+def read_table(dataset: str, folder: Path | None = None, file: Path | None = None) -> Table[Cell]:
     """Read the costs of all cells on one data set; once a process while the file is unchanged.
+
+    The columns are those of `COLUMNS`, and cells are looked up exactly.
 
     Args:
         dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
@@ -97,39 +76,17 @@ def read_table(dataset: str, folder: Path | None = None, file: Path | None = Non
         DataNotFoundError: no such file.
         DataFormatError: the file is damaged or is something else.
     """
-    path = _locate(dataset, folder, file).absolute()
+    path = table_file(dataset, folder, file)
     stat = os.stat(path)
     return _read(path, dataset, stat.st_mtime_ns, stat.st_size)
 
 
-def _codes(cells: Sequence[Cell]) -> IntArray:
-    """Number cells by their operations, `(n,)`."""
-    number = {operation: i for i, operation in enumerate(OPERATIONS)}
-    digits = [[number[operation] for operation in cell.operations] for cell in cells]
-    return _code(np.array(digits, dtype=np.intp).reshape(-1, len(EDGES)))
-
-
-def _code(digits: IntArray) -> IntArray:
-    return digits @ len(OPERATIONS) ** np.arange(len(EDGES))
-
-
-def _locate(dataset: str, folder: Path | None, file: Path | None) -> Path:
-    if file is not None:
-        if not file.is_file():
-            raise DataNotFoundError(f"`file` must exist, but {file} does not.")
-        return file
-    table = f"hw_nas_bench/hw_{dataset}.csv"
-    return find(table, folder) or find(PICKLE, folder) or require(table, folder)
-
-
 @lru_cache(maxsize=6)
-def _read(path: Path, dataset: str, changed: int, size: int) -> HwTable:
+def _read(path: Path, dataset: str, changed: int, size: int) -> Table[Cell]:
     """Read a file once a process; a changed file is read again."""
     del changed, size
-    codes, values = _read_csv(path) if path.suffix == ".csv" else _read_pickle(path, dataset)
-    rows = np.full(_CELLS, -1, dtype=np.intp)
-    rows[codes] = np.arange(len(codes))
-    if len(np.unique(codes)) != len(codes):
+    cells, values = _read_csv(path) if path.suffix == ".csv" else _read_pickle(path, dataset)
+    if len(set(cells)) != len(cells):
         raise _damaged(path, "a cell occurs twice")
     if np.isnan(values).any():
         row, column = np.argwhere(np.isnan(values))[0].tolist()
@@ -137,7 +94,8 @@ def _read(path: Path, dataset: str, changed: int, size: int) -> HwTable:
     tpu = values[:, COLUMNS.index(_WITH_GAPS)]
     tpu[tpu == _NO_VALUE] = np.nan
     require_costs(values, COLUMNS, path, "hw-nas-bench")
-    return HwTable(path, sha256(path), values, rows)
+    columns = dict(zip(COLUMNS, values.T.copy(), strict=True))
+    return Table(cells, columns, origin=f"HW-NAS-Bench v1.0, {path.name}")
 
 
 def _damaged(path: Path, reason: str) -> DataFormatError:
@@ -147,7 +105,7 @@ def _damaged(path: Path, reason: str) -> DataFormatError:
     )
 
 
-def _read_csv(path: Path) -> tuple[IntArray, FloatArray]:
+def _read_csv(path: Path) -> tuple[list[Cell], FloatArray]:
     import pandas as pd
 
     require_whole_csv(path, "hw-nas-bench")
@@ -156,21 +114,18 @@ def _read_csv(path: Path) -> tuple[IntArray, FloatArray]:
         nets, values = frame["net"], frame[list(COLUMNS)].to_numpy(np.float64, copy=True)
     except (ValueError, KeyError, UnicodeDecodeError) as error:
         raise _damaged(path, f"reading it failed ({error})") from error
-    return _naslib_codes(path, nets), values
+    return _naslib_cells(path, nets), values
 
 
-def _naslib_codes(path: Path, nets: pd.Series) -> IntArray:
+def _naslib_cells(path: Path, nets: pd.Series) -> list[Cell]:
     """Convert NASLib's tuples, `(n,)` texts, by the names of operations and edges."""
     if not nets.astype(str).str.fullmatch(_NET_PATTERN).all():
         raise _damaged(path, "the column `net` holds something else than six operations")
-    letters = np.array(nets.tolist(), dtype="U18").view("U1").reshape(len(nets), 18)
-    naslib = letters[:, 1::3].astype(np.intp)
-    operation = np.array([OPERATIONS.index(name) for name in _NASLIB_OPERATIONS])
-    edge = [_NASLIB_EDGES.index(pair) for pair in EDGES]
-    return _code(operation[naslib][:, edge])
+    digit = [1 + 3 * _NASLIB_EDGES.index(edge) for edge in EDGES]
+    return [Cell(tuple(_NASLIB_OPERATIONS[int(net[at])] for at in digit)) for net in nets]
 
 
-def _read_pickle(path: Path, dataset: str) -> tuple[IntArray, FloatArray]:
+def _read_pickle(path: Path, dataset: str) -> tuple[list[Cell], FloatArray]:
     content: Any = load_pickle(path)
     try:
         part: Mapping[str, Any] = content["nasbench201"][dataset]
@@ -183,9 +138,7 @@ def _read_pickle(path: Path, dataset: str) -> tuple[IntArray, FloatArray]:
         raise _damaged(path, f"its layout is another one ({error!r})") from error
     if lengths != {len(cells)}:
         raise _damaged(path, f"it has {sorted(lengths)} values for {len(cells)} cells")
-    return _codes(cells), np.array(
-        [_column(path, *c) for c in zip(columns, COLUMNS, strict=True)]
-    ).T
+    return cells, np.array([_column(path, *c) for c in zip(columns, COLUMNS, strict=True)]).T
 
 
 def _text(value: Any) -> str:

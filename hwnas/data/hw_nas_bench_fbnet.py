@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.data.catalogue import find, require, sha256
+from hwnas.data.catalogue import find, require
 from hwnas.data.checks import is_number
 from hwnas.data.help import help_archs, help_latencies, help_latency_file
 from hwnas.data.hw_nas_bench import PICKLE
@@ -56,13 +56,11 @@ class FBNetTable:
 
     Attributes:
         path: the file that the values come from.
-        sha256: its checksum.
         fixed: cost of everything but the layers.
         layers: `(22, 9)` cost of each operation in each layer; NaN where there is none.
     """
 
     path: Path
-    sha256: str
     fixed: float
     layers: FloatArray
 
@@ -123,7 +121,7 @@ def _from_help(device: str, folder: Path | None) -> FBNetTable:
         )
     layers = np.zeros((len(POSITIONS), len(OPERATIONS)))
     layers[:, others] = solution[1:].reshape(len(POSITIONS), len(others))
-    return FBNetTable(path, sha256(path), float(solution[0]), layers)
+    return FBNetTable(path, float(solution[0]), layers)
 
 
 @lru_cache(maxsize=len(COLUMNS) * len(DATASETS))
@@ -143,7 +141,7 @@ def _from_pickle(path: Path, dataset: str, column: str, changed: int) -> FBNetTa
         raise DataFormatError(
             f"`{path}` must have {column} of the stem and the head for {dataset}, but has none."
         )
-    return FBNetTable(path, sha256(path), float(np.sum(fixed)), np.array(layers))
+    return FBNetTable(path, float(np.sum(fixed)), np.array(layers))
 
 
 def _value(costs: Mapping[str, Any], key: str) -> float:

@@ -44,22 +44,21 @@ def shipped_population(
     Raises:
         InvalidValueError: a wanted column is not shipped.
     """
-    wanted = list(scores.columns) if proxies is None else list(proxies)
-    if absent := [name for name in wanted if name not in scores.columns]:
+    known = scores.table.columns
+    wanted = list(known) if proxies is None else list(proxies)
+    if absent := [name for name in wanted if name not in known]:
         raise InvalidValueError(
             f"`proxy` must be shipped with the package to be ranked without scoring, but "
             f"{', '.join(absent)} is not: add --sample 256 to score some networks, or choose among "
-            f"{', '.join(scores.columns)}."
+            f"{', '.join(known)}."
         )
-    rows = np.array([scores.rows[space.canonical_key(arch)] for arch in members])
-    table = Table(
-        members,
-        {name: scores.columns[name][rows] for name in wanted},
-        origin=f"scores shipped with the package ({scores.provenance['input']})",
-    )
-    again = {name: values for name, values in scores.again.items() if name in wanted}
-    first = {name: scores.columns[name][scores.again_rows] for name in again}
-    return table.shuffled(seed), stability(first, again)
+    chosen = scores.table.select(wanted)
+    rows = [chosen.rows[space.canonical_key(arch)] for arch in members]
+    origin = f"scores shipped with the package ({scores.provenance['input']})"
+    table = Table(members, chosen.take(rows).columns, origin=origin)
+    again = scores.again.select(wanted)
+    first = chosen.take([chosen.rows[key] for key in again.rows])
+    return table.shuffled(seed), stability(first.columns, again.columns)
 
 
 def scored_sample(

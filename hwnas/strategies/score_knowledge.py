@@ -44,7 +44,7 @@ def shipped_knowledge(
             f"hwnas has no scores of `{space.name}` for `{dataset}` with images `{images}`: score "
             f"the networks with `hwnas score --out` and give them to `score_knowledge`."
         )
-    columns = {name: shipped.columns[name] for name in LEARN_FROM}
+    columns = {name: shipped.table.columns[name] for name in LEARN_FROM}
     return score_knowledge(space, shipped.keys, columns, known_losses)
 
 

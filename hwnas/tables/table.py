@@ -91,6 +91,10 @@ class Table(Generic[Arch]):
         """Give these columns, in this order; `UnknownNameError` if there is no such column."""
         return replace(self, columns={name: self.column(name) for name in names})
 
+    def with_columns(self, columns: Mapping[str, FloatArray]) -> Table[Arch]:
+        """Add columns, or replace those of the same name."""
+        return replace(self, columns={**self.columns, **columns})
+
     def shuffled(self, seed: int) -> Table[Arch]:
         """Give the rows in a random order."""
         return self.take(np.random.default_rng(seed).permutation(len(self.archs)))

@@ -249,11 +249,11 @@ def _places(column: FloatArray, quantiles: FloatArray) -> FloatArray:
 def _shipped(space: SearchSpace[Any], name: str, task: Task) -> Mapping[str, float]:
     """Look up the scores of a proxy that ship with the package."""
     shipped = shipped_scores(space.name, task.name)
-    if shipped is None or name not in shipped.columns:
+    if shipped is None or name not in shipped.table.columns:
         if re.split("[.:]", name)[0] not in proxy_names():
             raise unknown_name("extra", name, dict.fromkeys((*METRICS, *proxy_names())))
     elif shipped.about[name].is_of(space):
-        return dict(zip(shipped.keys, shipped.columns[name].tolist(), strict=True))
+        return shipped.by_key(name)
     raise DataNotFoundError(
         f"hwnas has no scores of {name} for {space!r} and {task.name}: score the networks with "
         f"`hwnas score --out` and give the table as `scores`."

@@ -126,23 +126,25 @@ def _read_predictor(path: Path) -> None:
 
 def _shipped(folder: Path) -> list[bytes]:
     from hwnas.tables.shipped.table import ShippedColumn, ShippedScores
+    from hwnas.tables.table import Table
 
     keys = [SPACE.canonical_key(c) for c in CELLS]
     values = {"naswot": np.arange(6.0)}
     about = {"naswot": ShippedColumn("naswot v1", 0.5, {"no value": [2]})}
-    rows, again = np.array([0, 3]), {"naswot": np.array([1.0, 2.0])}
-    made = ShippedScores(list(map(str, CELLS)), keys, values, about, rows, again, {"input": "x"})
+    table = Table(list(map(str, CELLS)), values, keys)
+    again = table.take([0, 3]).with_columns({"naswot": np.array([1.0, 2.0])})
+    made = ShippedScores(table, about, again, {"input": "x"})
     return [_written(folder, made.write)]
 
 
 def _read_shipped(path: Path) -> None:
     from hwnas.tables.shipped.table import ShippedScores
 
-    table = ShippedScores.read(path)
-    n = len(table.archs)
-    assert len(table.keys) == n
-    assert all(column.shape == (n,) for column in table.columns.values())
-    assert len(table.reasons) >= 0
+    scores = ShippedScores.read(path)
+    n = len(scores.table.archs)
+    assert len(scores.table.rows) <= n
+    assert all(column.shape == (n,) for column in scores.table.columns.values())
+    assert len(scores.reasons) >= 0
 
 
 def _pickles(contents: Callable[[], object]) -> Callable[[Path], list[bytes]]:
@@ -185,8 +187,8 @@ def _read_hw(path: Path) -> None:
     from hwnas.data.hw_nas_bench import read_table
 
     table = read_table("cifar10", file=path)
-    for column in table.values.T:
-        _numbers(column, len(table.values))
+    for column in table.columns.values():
+        _numbers(column, len(table.archs))
 
 
 def _read_help_latency(path: Path) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hwnas.errors import InvalidValueError
 from hwnas.files.identity import describe
 from hwnas.files.npz import NpzFormat, opened_npz, write_npz
 from hwnas.tables.result import Result
+from hwnas.tables.table import Table
 from hwnas.typing import FloatArray, SearchSpace
 
 _FOLDER = Path(__file__).parent
@@ -53,27 +54,31 @@ class ShippedScores:
     """Scores of all different networks of a space.
 
     Attributes:
-        archs: (n,) text of each class's representative.
-        keys: (n,) canonical keys.
-        columns: (n,) raw scores by the name of the proxy; NaN where there is none.
+        table: text of each class's representative with its raw score by the name of the proxy, by
+            canonical key; NaN where there is none.
         about: origin of each column.
-        again_rows: (m,) rows that were scored with a second seed as well.
-        again: (m,) raw scores of the second seed by the name of the proxy.
+        again: some of these networks with their scores of a second seed.
         provenance: versions, host, date and the command that makes the file again.
     """
 
-    archs: Sequence[str]
-    keys: Sequence[str]
-    columns: Mapping[str, FloatArray]
+    table: Table[str]
     about: Mapping[str, ShippedColumn]
-    again_rows: npt.NDArray[np.intp]
-    again: Mapping[str, FloatArray]
+    again: Table[str]
     provenance: Mapping[str, Any]
 
-    @cached_property
-    def rows(self) -> Mapping[str, int]:
-        """Row of each canonical key."""
-        return {key: row for row, key in enumerate(self.keys)}
+    def __post_init__(self) -> None:
+        """Find the networks of the second seed among the others."""
+        if self.table.keys is None or not set(self.again.keys or ()) <= set(self.table.keys):
+            raise InvalidValueError("`table` must have keys, those of `again` among them.")
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The `(n,)` canonical keys."""
+        return self.table.keys or ()
+
+    def by_key(self, name: str) -> dict[str, float]:
+        """Give a column's scores by canonical key."""
+        return dict(zip(self.keys, self.table.columns[name].tolist(), strict=True))
 
     @cached_property
     def reasons(self) -> Mapping[tuple[str, int], str]:
@@ -87,31 +92,29 @@ class ShippedScores:
 
     def with_columns_of(self, other: ShippedScores) -> ShippedScores:
         """Replace columns by those of the same name that another table of these networks has."""
-        return replace(
-            self,
-            columns={**self.columns, **other.columns},
-            about={**self.about, **other.about},
-            again={**self.again, **other.again},
-            provenance={
-                **self.provenance,
-                "input": f"{self.provenance['input']}; {', '.join(other.columns)}: "
-                f"{other.provenance['input']}",
-            },
+        names = ", ".join(other.table.columns)
+        seen = f"{self.provenance['input']}; {names}: {other.provenance['input']}"
+        return ShippedScores(
+            self.table.with_columns(other.table.columns),
+            {**self.about, **other.about},
+            self.again.with_columns(other.again.columns),
+            {**self.provenance, "input": seen},
         )
 
     def write(self, path: Path) -> None:
         """Write the file; numbers keep 24 bits of their mantissa."""
-        names = list(self.columns)
+        names = list(self.table.columns)
+        second = self.again.keys or ()
         header = {
             "columns": {name: asdict(self.about[name]) for name in names},
             "provenance": dict(self.provenance),
         }
         arrays = {
-            "archs": np.array(self.archs),
-            "keys": np.array(self.keys),
-            "scores": np.stack([_shortened(self.columns[name]) for name in names]),
-            "again_rows": self.again_rows,
-            "again": np.stack([_shortened(self.again[name]) for name in names]),
+            "archs": np.array(self.table.archs),
+            "keys": np.array(self.table.keys),
+            "scores": np.stack([_shortened(self.table.columns[name]) for name in names]),
+            "again_rows": np.array([self.table.rows[key] for key in second], dtype=np.intp),
+            "again": np.stack([_shortened(self.again.columns[name]) for name in names]),
         }
         write_npz(path, _FILE, header, arrays)
 
@@ -124,16 +127,15 @@ class ShippedScores:
             DataFormatError: it is damaged, or none of ours.
         """
         with opened_npz(path, _FILE) as (header, arrays):
-            archs, keys, scores = arrays["archs"], arrays["keys"], arrays["scores"]
-            rows, again = arrays["again_rows"], arrays["again"]
             about = {name: ShippedColumn(**entry) for name, entry in header["columns"].items()}
-            columns = dict(zip(about, scores, strict=True))
-            second = dict(zip(about, again, strict=True))
-            if not len(archs) == len(keys) == scores.shape[1] or len(rows) != again.shape[1]:
+            archs, keys, scores = arrays["archs"], arrays["keys"], arrays["scores"]
+            rows, second = arrays["again_rows"], arrays["again"]
+            if not len(archs) == len(keys) == scores.shape[1] or len(rows) != second.shape[1]:
                 raise ValueError("its columns differ in length")
-            return cls(
-                archs.tolist(), keys.tolist(), columns, about, rows, second, header["provenance"]
-            )
+            table = Table(archs.tolist(), dict(zip(about, scores, strict=True)), keys.tolist())
+            seconds = table.select(()).take(rows)
+            again = seconds.with_columns(dict(zip(about, second, strict=True)))
+            return cls(table, about, again, header["provenance"])
 
 
 def _shortened(values: FloatArray) -> FloatArray:
@@ -173,11 +175,9 @@ def shipped_name(space: str, dataset: str, images: str = "gaussian") -> str:
 
 @lru_cache(maxsize=4)
 def shipped_columns(space: str) -> Mapping[str, tuple[ShippedScores, str]]:
-    """Give table and column by identity, over all files of a space."""
-    tables = [ShippedScores.read(path) for path in sorted(_FOLDER.glob(f"{space}-*.npz"))]
-    return {
-        column.identity: (table, name) for table in tables for name, column in table.about.items()
-    }
+    """Give scores and column by identity, over all files of a space."""
+    files = [ShippedScores.read(path) for path in sorted(_FOLDER.glob(f"{space}-*.npz"))]
+    return {c.identity: (scores, name) for scores in files for name, c in scores.about.items()}
 
 
 def shipped_values(space: str, identity: str) -> Mapping[str, float]:
@@ -189,8 +189,8 @@ def shipped_values(space: str, identity: str) -> Mapping[str, float]:
     """
     if identity not in (columns := shipped_columns(space)):
         return {}
-    table, name = columns[identity]
-    return dict(zip(table.keys, table.columns[name].tolist(), strict=True))
+    scores, name = columns[identity]
+    return scores.by_key(name)
 
 
 def shipped_result(space: str, identity: str, key: str) -> Result | None:
@@ -203,8 +203,8 @@ def shipped_result(space: str, identity: str, key: str) -> Result | None:
     """
     if identity not in (columns := shipped_columns(space)):
         return None
-    table, name = columns[identity]
-    if (row := table.rows.get(key)) is None:
+    scores, name = columns[identity]
+    if (row := scores.table.rows.get(key)) is None:
         return None
-    seconds, reason = table.about[name].seconds, table.reasons.get((name, row))
-    return Result(float(table.columns[name][row]), reason, seconds, {"shipped": True})
+    seconds, reason = scores.about[name].seconds, scores.reasons.get((name, row))
+    return Result(float(scores.table.columns[name][row]), reason, seconds, {"shipped": True})

@@ -173,7 +173,7 @@ def test_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
     first = read_table("cifar10", tmp_path)
     assert read_table("cifar10", tmp_path) is first
     write_table(tmp_path, table(tuple(NETS.values())[:2]))
-    assert len(read_table("cifar10", tmp_path).values) == 2
+    assert len(read_table("cifar10", tmp_path).archs) == 2
 
 
 @pytest.mark.parametrize(

@@ -66,20 +66,23 @@ def test_shipped_knowledge_is_of_the_proxies_that_are_learned_from() -> None:
     real = shipped_scores("nasbench201", "cifar10", "cifar10-sample")
     assert shipped is not None
     assert real is not None
-    cells = [space.parse(text) for text in shipped.archs[1000:1005]]
+    cells = [space.parse(text) for text in shipped.table.archs[1000:1005]]
     known = {1: lambda archs: np.ones(len(archs))}
     knowledge = shipped_knowledge(space, "cifar10", known)
     assert knowledge.features is not None
     assert knowledge.scores is not None
-    expected = np.column_stack([shipped.columns[name][1000:1005] for name in LEARN_FROM])
+    expected = np.column_stack([shipped.table.columns[name][1000:1005] for name in LEARN_FROM])
     assert np.array_equal(knowledge.features(cells), expected)
     assert {"meco", "params"} < set(LEARN_FROM)
-    quality = [shipped.columns["jacob_cov"][1000:1005], shipped.columns["params"][1000:1005]]
+    quality = [
+        shipped.table.columns["jacob_cov"][1000:1005],
+        shipped.table.columns["params"][1000:1005],
+    ]
     assert np.array_equal(knowledge.scores(cells), np.column_stack(quality))
     assert knowledge.known_losses == known
     seen = shipped_knowledge(space, images="cifar10-sample").features
     assert seen is not None
-    expected = np.column_stack([real.columns[name][1000:1005] for name in LEARN_FROM])
+    expected = np.column_stack([real.table.columns[name][1000:1005] for name in LEARN_FROM])
     assert np.array_equal(seen(cells), expected)
 
 

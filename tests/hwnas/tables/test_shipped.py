@@ -18,6 +18,7 @@ from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import EvaluationSetup
 from hwnas.study.search import SearchSettings
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_scores, table
+from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import Proxy
 
@@ -34,15 +35,10 @@ def _scores(values: list[float]) -> ShippedScores:
     cells = list(dict.fromkeys(SPACE.representative(c) for c in SPACE))[: len(values)]
     missing = [i for i, value in enumerate(values) if math.isnan(value)]
     about = ShippedColumn(_source().cache_prefix("params"), 0.5, {"because": missing})
-    return ShippedScores(
-        [str(c) for c in cells],
-        [SPACE.canonical_key(c) for c in cells],
-        {"params": np.array(values)},
-        {"params": about},
-        np.array([1, 0]),
-        {"params": np.array([2.0, 1.0])},
-        {"command": "none"},
-    )
+    keys = [SPACE.canonical_key(c) for c in cells]
+    scored = Table([str(c) for c in cells], {"params": np.array(values)}, keys)
+    again = scored.take([1, 0]).with_columns({"params": np.array([2.0, 1.0])})
+    return ShippedScores(scored, {"params": about}, again, {"command": "none"})
 
 
 @pytest.fixture
@@ -60,12 +56,13 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     written = _scores(values)
     written.write(tmp_path / "t.npz")
     read = ShippedScores.read(tmp_path / "t.npz")
-    assert (read.archs, read.keys) == (written.archs, written.keys)
-    np.testing.assert_allclose(read.columns["params"], values, rtol=2**-24)
-    assert read.columns["params"][0] == 1
+    assert read.table.archs == written.table.archs
+    assert read.table.rows == written.table.rows
+    np.testing.assert_allclose(read.table.columns["params"], values, rtol=2**-24)
+    assert read.table.columns["params"][0] == 1
     assert read.about == written.about
-    assert read.again_rows.tolist() == [1, 0]
-    assert read.again["params"].tolist() == [2, 1]
+    assert read.again.archs == [written.table.archs[1], written.table.archs[0]]
+    assert read.again.columns["params"].tolist() == [2, 1]
     assert read.provenance == {"command": "none"}
 
 
@@ -87,7 +84,7 @@ def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
 def test_evaluations_take_shipped_values_of_the_same_identity(folder: Path) -> None:
     scores = _scores([7.0, math.nan])
     scores.write(folder / "nasbench201-cifar10.npz")
-    cells = [SPACE.parse(text) for text in scores.archs]
+    cells = [SPACE.parse(text) for text in scores.table.archs]
 
     def evaluate(source: ProxyValues[Cell]) -> list[float]:
         objectives = [proxy_objective(source, "params")]
@@ -105,7 +102,8 @@ def test_evaluations_take_shipped_values_of_the_same_identity(folder: Path) -> N
 def test_a_missing_value_keeps_its_reason(folder: Path) -> None:
     scores = _scores([7.0, math.nan])
     scores.write(folder / "nasbench201-cifar10.npz")
-    found = table.shipped_result("nasbench201", _source().cache_prefix("params"), scores.keys[1])
+    identity, key = _source().cache_prefix("params"), scores.keys[1]
+    found = table.shipped_result("nasbench201", identity, key)
     assert found is not None
     assert (found.error, found.seconds) == ("because", 0.5)
 
@@ -118,16 +116,20 @@ def test_no_table_is_none(folder: Path) -> None:
 
 def test_columns_of_other_images_take_the_place_of_gaussian_ones(folder: Path) -> None:
     gaussian = _scores([7.0, 8.0])
-    both = replace(gaussian, columns={**gaussian.columns, "flops": np.array([3.0, 4.0])})
-    both = replace(both, about={n: both.about["params"] for n in both.columns})
-    both = replace(both, again={n: both.again["params"] for n in both.columns})
-    replace(both, provenance={"input": "noise"}).write(folder / "nasbench201-cifar10.npz")
+    both = ShippedScores(
+        gaussian.table.with_columns({"flops": np.array([3.0, 4.0])}),
+        dict.fromkeys(["params", "flops"], gaussian.about["params"]),
+        gaussian.again.with_columns({"flops": gaussian.again.columns["params"]}),
+        {"input": "noise"},
+    )
+    both.write(folder / "nasbench201-cifar10.npz")
     assert shipped_scores("nasbench201", "cifar10", "paintings") is None
-    photos = replace(gaussian, provenance={"input": "photos"}, columns={"params": np.array([1, 2])})
+    seen = gaussian.table.with_columns({"params": np.array([1, 2])})
+    photos = replace(gaussian, table=seen, provenance={"input": "photos"})
     photos.write(folder / "nasbench201-cifar10-photos.npz")
     found = shipped_scores("nasbench201", "cifar10", "photos")
     assert found is not None
-    assert {n: list(values) for n, values in found.columns.items()} == {
+    assert {n: list(values) for n, values in found.table.columns.items()} == {
         "params": [1, 2],
         "flops": [3, 4],
     }
@@ -147,9 +149,10 @@ def _shipped(images: str = "gaussian") -> ShippedScores:
 
 def test_the_shipped_file_covers_the_space_and_is_small() -> None:
     found = _shipped()
-    assert set(found.keys) == {SPACE.canonical_key(cell) for cell in SPACE}
-    assert len(found.keys) == len(set(found.keys)) == 5_425
-    for text, key in zip(found.archs[::50], found.keys[::50], strict=True):
+    assert set(found.table.rows) == {SPACE.canonical_key(cell) for cell in SPACE}
+    assert len(found.table.archs) == len(found.table.rows) == 5_425
+    for key, row in list(found.table.rows.items())[::50]:
+        text = found.table.archs[row]
         cell = SPACE.parse(text)
         assert (SPACE.canonical_key(cell), SPACE.representative(cell)) == (key, cell)
     files = Path(table.__file__).parent.glob("nasbench201-*.npz")
@@ -165,12 +168,12 @@ def test_shipped_scores_are_those_of_the_code(batch: int) -> None:
     names = [n for n in every if source.cache_prefix(n) == found.about[n].identity]
     fresh = ProxyValues(**{**vars(source), "fresh": True})
     row = 1234
-    computed = fresh.compute(SPACE.parse(found.archs[row]), names)
+    computed = fresh.compute(SPACE.parse(found.table.archs[row]), names)
     for name in names:
-        expected = found.columns[name][row]
+        expected = found.table.columns[name][row]
         # The lowest decile of this spectrum is rounding noise of the processor at hand: 1e-32 where
         # the highest one is 1e3.
-        noise = 1e-30 * abs(found.columns["fim_decile.9"][row]) if "fim_decile" in name else 0
+        noise = 1e-30 * abs(found.table.columns["fim_decile.9"][row]) if "fim_decile" in name else 0
         np.testing.assert_allclose(
             computed[name].value, expected, rtol=1e-3, atol=noise, err_msg=name
         )
@@ -183,8 +186,8 @@ def test_both_shipped_files_have_the_same_rows() -> None:
         )
         for i in ("gaussian", "cifar10-sample")
     )
-    assert (first.archs, first.keys) == (second.archs, second.keys)
-    assert first.again_rows.tolist() == second.again_rows.tolist()
+    assert (first.table.archs, first.table.rows) == (second.table.archs, second.table.rows)
+    assert first.again.rows == second.again.rows
 
 
 def test_shipped_scores_with_real_images_are_those_of_the_code(data_folder: Path) -> None:
@@ -195,9 +198,9 @@ def test_shipped_scores_with_real_images_are_those_of_the_code(data_folder: Path
     source = replace(task, images="cifar10-sample").proxies(_proxies(names))
     assert {n: source.cache_prefix(n) for n in names} == {n: found.about[n].identity for n in names}
     row = 1234
-    computed = replace(source, fresh=True).compute(SPACE.parse(found.archs[row]), names)
+    computed = replace(source, fresh=True).compute(SPACE.parse(found.table.archs[row]), names)
     for name in names:
-        expected = found.columns[name][row]
+        expected = found.table.columns[name][row]
         np.testing.assert_allclose(computed[name].value, expected, rtol=1e-3, err_msg=name)
 
 
@@ -216,6 +219,6 @@ def test_every_shipped_score_is_of_one_of_two_batches_and_searches_find_theirs()
 
 def test_a_missing_shipped_score_has_a_reason() -> None:
     found = _shipped()
-    for name, values in found.columns.items():
+    for name, values in found.table.columns.items():
         missing = np.flatnonzero(np.isnan(values))
         assert all(found.reasons[name, int(row)] for row in missing), name
