@@ -31,7 +31,7 @@ UNITS = (
     "errors", "registry", "graphs", "tasks", "typing", "seeding", "face", "files", "networks",
     "spaces", "tables", "data", "proxies", "onnx_export", "runtimes", "meters", "measure", "costs",
     "ranking", "pareto", "evaluation", "strategies", "testing", "reports", "study", "rank_study",
-    "cli", "__main__",
+    "functions", "cli", "__main__",
 )  # fmt: skip
 ROOT_MODULES = {"__init__", "__main__", "errors", "registry", "seeding", "typing"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"hwnas", "hwnas_predictors", "hwnas_optuna", "hwnas_nni"}
 # Code, types, the catalogue, and the parts of the report page.
-KINDS = {".py", ".typed", ".json", ".html", ".js", ".css"}
+KINDS = {".py", ".pyi", ".typed", ".json", ".html", ".js", ".css"}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,21 +14,20 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     from torch import nn
 
-    from hwnas.runtimes.base import Network
+    from hwnas.runtimes.base import OnnxModel
     from hwnas.typing import InShape
 
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 _DEFAULT_SPACE = "nasbench201"
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is profiled: a torch network, or an ONNX file."""
+    """What is profiled: a torch network with its images, or an ONNX model."""
 
     label: dict[str, str]
-    network: nn.Module | None
-    in_shape: tuple[int, ...] | None
-    file: Path | None = None
-    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    network: nn.Module | OnnxModel
+    in_shape: InShape | None = None
 
 
 def profile(
@@ -91,37 +89,34 @@ def profile(
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:
         raise InvalidValueError(f"`--shape` must be given with --onnx, but got {input_shape[0]!r}.")
-    from hwnas.measure.measuring import measure
-    from hwnas.measure.resource_lock import hold
-    from hwnas.meters import choose_meter
+    from hwnas.functions.profile import profile as measure
     from hwnas.networks.importing import parse_in_shape, parse_sizes
-    from hwnas.runtimes import make_runtime
-    from hwnas.runtimes.base import RunSettings
 
-    chosen, settings = make_runtime(runtime), RunSettings(device, threads, batch, seed=seed)
-    choose_meter(clock, "latency", chosen.place(settings))
-    shape = parse_in_shape(in_shape) if in_shape and onnx_file is None else None
     if onnx_file is not None:
         sizes = parse_sizes(in_shape) if in_shape else None
-        subject = _Subject({"onnx": str(onnx_file)}, None, sizes, onnx_file, _shapes(input_shape))
-    elif model is not None:
-        subject = _own_model(model, shape, dataset, seed, batch or 1, output)
+        subject = _onnx(onnx_file, sizes, _shapes(input_shape))
     else:
-        assert arch is not None
-        subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
-    counts = _counts(subject, batch or 1)
-    with hold(chosen.place(settings).resource):
-        measurement = measure(
-            _network(subject), chosen, settings, meter=clock, max_seconds=max_seconds
-        )
-    if math.isnan(measurement.ci_low):
-        note(f"{measurement.runs} runs are too few for an interval: raise --max-seconds.")
-    elif not measurement.converged:
-        note(
-            f"The 95 % interval of the median, {measurement.ci_low:.4g} to "
-            f"{measurement.ci_high:.4g} ms, is wider than 2 %: raise --max-seconds."
-        )
-    _show({**subject.label, **measurement.as_dict(), **counts}, as_json)
+        shape = parse_in_shape(in_shape) if in_shape else _shape_of(dataset)
+        if model is not None:
+            subject = _own_model(model, shape, seed)
+        else:
+            assert arch is not None
+            subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
+    found = measure(
+        subject.network,
+        subject.in_shape,
+        runtime,
+        device=device,
+        threads=threads,
+        batch=batch,
+        meter=clock,
+        max_seconds=max_seconds,
+        seed=seed,
+        output=output,
+    )
+    for line in found.remarks():
+        note(line)
+    _show({**subject.label, **found.as_dict()}, as_json)
 
 
 def _check_choice(
@@ -138,7 +133,7 @@ def _check_choice(
         raise InvalidValueError(f"`--space` must be given with --arch, but got {given[0]}.")
 
 
-def _shapes(texts: list[str] | None) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _shapes(texts: list[str] | None) -> Shapes:
     """Read shapes of inputs, each NAME=1,16; a name may hold any other character."""
     from hwnas.networks.importing import parse_sizes
 
@@ -153,9 +148,14 @@ def _shapes(texts: list[str] | None) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple(found.items())
 
 
-def _architecture(
-    space_name: str, text: str, shape: InShape | None, dataset: str, seed: int
-) -> _Subject:
+def _shape_of(dataset: str) -> InShape:
+    from hwnas.tasks.catalogue import get_task
+    from hwnas.tasks.task import image_classes
+
+    return image_classes(get_task(dataset), "hwnas profile")[1]
+
+
+def _architecture(space_name: str, text: str, shape: InShape, dataset: str, seed: int) -> _Subject:
     import torch
 
     from hwnas.spaces.space_text import named_space
@@ -163,62 +163,26 @@ def _architecture(
     from hwnas.tasks.task import image_classes, image_task
 
     space = named_space(space_name)
-    classes, in_shape = image_classes(get_task(dataset), "hwnas profile")
+    classes, _ = image_classes(get_task(dataset), "hwnas profile")
     arch = space.parse(text)
     torch.manual_seed(seed)
-    in_shape = shape or in_shape
-    network = space.build(arch, image_task(classes, in_shape))
-    return _Subject({"space": space.name, "arch": str(arch)}, network, in_shape)
+    network = space.build(arch, image_task(classes, shape))
+    return _Subject({"space": space.name, "arch": str(arch)}, network, shape)
 
 
-def _own_model(
-    spec: str,
-    shape: InShape | None,
-    dataset: str,
-    seed: int,
-    batch: int,
-    output: str | None,
-) -> _Subject:
+def _own_model(spec: str, shape: InShape, seed: int) -> _Subject:
     import torch
 
     from hwnas.networks.importing import load_model
-    from hwnas.networks.usable import answering_network
-    from hwnas.tasks.catalogue import get_task
-    from hwnas.tasks.task import image_classes
 
     torch.manual_seed(seed)
-    _, in_shape = image_classes(get_task(dataset), "hwnas profile")
-    in_shape = shape or in_shape
-    network = answering_network(load_model(spec), lambda: torch.randn(batch, *in_shape), output)
-    return _Subject({"model": spec}, network, in_shape)
+    return _Subject({"model": spec}, load_model(spec), shape)
 
 
-def _counts(subject: _Subject, batch: int) -> dict[str, int | None]:
-    """Count; unknown (None) for ONNX files, which do not tell parameters from constants."""
-    if subject.network is None or subject.in_shape is None:
-        return dict.fromkeys(("params", "macs", "flops", "peak_memory_bytes", "layers"))
-    from hwnas.costs.counters import count
+def _onnx(file: Path, sizes: tuple[int, ...] | None, shapes: Shapes) -> _Subject:
+    from hwnas.runtimes.base import OnnxModel
 
-    counts = count(subject.network, subject.in_shape, batch)
-    if counts.uncounted:
-        note(f"macs are not known: there is no formula for {', '.join(counts.uncounted)}.")
-    return {
-        "params": counts.params,
-        "macs": counts.macs,
-        "flops": counts.flops,
-        "peak_memory_bytes": counts.peak_memory,
-        "layers": counts.layers,
-    }
-
-
-def _network(subject: _Subject) -> Network:
-    from hwnas.runtimes.base import OnnxModel, TorchNetwork
-
-    if subject.file is not None:
-        return OnnxModel(subject.file, subject.in_shape, subject.shapes)
-    assert subject.network is not None
-    assert subject.in_shape is not None
-    return TorchNetwork(subject.network, subject.in_shape)
+    return _Subject({"onnx": str(file)}, OnnxModel(file, sizes, shapes))
 
 
 def _show(row: dict[str, Any], as_json: bool) -> None:

@@ -26,19 +26,6 @@ Row = dict[str, Any]
 SECONDS = "_seconds"
 """Ends the names of columns that say how long a proxy took."""
 
-DEFAULT = (
-    "params",
-    "flops",
-    "layers",
-    "synflow",
-    "naswot",
-    "jacob_cov",
-    "expressivity",
-    "progressivity",
-    "trainability",
-)
-"""Proxies of about two passes together."""
-
 
 def score(
     space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
@@ -88,11 +75,12 @@ def score(
     Example: hwnas score --sample 10 --proxy naswot --proxy synflow --jobs 2 --out scores.csv
     """
     from hwnas.evaluation.backends import parallel_backend
+    from hwnas.functions.score import DEFAULT_PROXIES
     from hwnas.proxies import make_proxies
 
     if out is not None:
         check_table(out)
-    proxies = make_proxies(proxy or DEFAULT)
+    proxies = make_proxies(proxy or DEFAULT_PROXIES)
     if model is not None:
         if space is not None or arch or archs or sample or whole_space:
             raise InvalidValueError(
@@ -207,22 +195,20 @@ def _score_model(
     seed: int,
     output: str | None,
 ) -> Row:
+    from hwnas.functions.score import score as score_model
     from hwnas.networks.importing import load_model
-    from hwnas.proxies.engine import score_network
-    from hwnas.study.configuration import real_images
 
-    task = _model_task(in_shape, given.images)
-    real = real_images(given.images, given.batch, task, given.data)
-    results = score_network(
+    scores = score_model(
         load_model(spec),
-        task,
+        _model_task(in_shape, given.images),
         proxies,
-        batch=real,
+        images=given.images,
         batch_size=given.batch,
         seed=seed,
         output=output,
+        data_folder=given.data,
     )
-    return _row({"model": spec}, results)
+    return _row({"model": spec}, scores.results)
 
 
 def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:

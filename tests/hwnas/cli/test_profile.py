@@ -235,6 +235,6 @@ def test_too_few_runs_for_an_interval_are_said(
     def once(*arguments: Any, **settings: Any) -> Any:
         return dataclasses.replace(measure(*arguments, **settings), ci_low=math.nan, runs=4)
 
-    monkeypatch.setattr("hwnas.measure.measuring.measure", once)
+    monkeypatch.setattr("hwnas.functions.profile.measure", once)
     assert run("--model", "profile_models_for_test:Net", "--input", "1,5,6") == 0
     assert "4 runs are too few for an interval" in capsys.readouterr().err

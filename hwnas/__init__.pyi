@@ -1,0 +1,48 @@
+from hwnas.errors import (
+    DataFormatError,
+    DataNotFoundError,
+    HwnasError,
+    InvalidArchitectureError,
+    InvalidValueError,
+    MissingDependencyError,
+    ProxyError,
+    UnknownNameError,
+)
+from hwnas.functions.profile import Profile, profile
+from hwnas.functions.score import Scores, score
+from hwnas.pareto import ParetoSet
+from hwnas.spaces.fbnet import FBNet
+from hwnas.spaces.mobilenetv3 import MobileNetV3
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.space_text import named_space
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import Logits, Map, NextToken, Regression, Task, TensorSpec
+
+__version__: str
+__all__ = [
+    "DataFormatError",
+    "DataNotFoundError",
+    "FBNet",
+    "HwnasError",
+    "InvalidArchitectureError",
+    "InvalidValueError",
+    "Logits",
+    "Map",
+    "MissingDependencyError",
+    "MobileNetV3",
+    "NasBench201",
+    "NextToken",
+    "ParetoSet",
+    "Profile",
+    "ProxyError",
+    "Regression",
+    "Scores",
+    "Task",
+    "TensorSpec",
+    "UnknownNameError",
+    "__version__",
+    "get_task",
+    "named_space",
+    "profile",
+    "score",
+]

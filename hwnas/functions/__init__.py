@@ -1,0 +1,1 @@
+"""What `import hwnas` gives as functions; the commands of the same names call them."""
