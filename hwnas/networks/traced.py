@@ -1,0 +1,234 @@
+"""Keys of networks: equal exactly where two networks compute the same for equal weights.
+
+A pass is traced on `meta` tensors, at no computation, and its graph of values is named by its
+isomorphism class (`hwnas.graphs.value_graph`). In these terms:
+
+- names of modules and the order of branches and registrations are nowhere in it;
+- what is the same in evaluation mode (`Identity`, dropout, in place or not, views and copies of all
+  kinds) is seen through, and what the output does not depend on is left out;
+- parameters are told apart by shape, type and whether they are trained, and by *sharing*: one that
+  is used twice is not two. Their values, hence their initialisation, are no part of the function;
+- buffers and constants are their values: a table of positions, a mask, a mean to subtract. Buffers
+  that are drawn at random therefore tell networks apart;
+- training mode is traced as well, for proxies run in it: dropout with probability .1 is told from
+  dropout with .2 and from none, which evaluation mode alone would not see.
+
+Not recognised as equal, though they are: products of matrices in another order, a concatenation
+whose order the next layer undoes, sums by other operators than ``+``, and what only algebra shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+
+from hwnas.networks.answer import tensors_in
+from hwnas.networks.copying import copy_model
+from hwnas.networks.meta import MetaShapes
+from hwnas.networks.plain import plain_network
+from hwnas.networks.settings import default_settings
+from hwnas.networks.usable import complete_network
+from hwnas.networks.values import Values
+from hwnas.tasks.batch import draw_inputs
+from hwnas.tasks.task import TensorSpec
+
+_MADE_OF_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor)
+_BATCH = 2  # of one input, axes of the batch would not be told from others of one place
+
+
+@dataclass(frozen=True)
+class NetworkKey:
+    """What a network is, whatever its weights.
+
+    Attributes:
+        function: 32 hexadecimal digits of what it computes.
+        work: 32 hexadecimal digits of how: executed operators and parameters, used or not. Networks
+            of equal function and work cost the same, but for the order of their operators.
+        how: ``traced``; or ``described`` if it cannot be traced, e.g. because it branches on its
+            inputs. Then function and work are those of its modules, types, settings and shapes:
+            what its code makes of them is not seen, so unequal networks may have equal keys.
+        reason: why it is not traced; empty if it is.
+        live: whether its answer depends on its input; True where that is not known.
+        whole: whether its answer depends on all its parameters; True where that is not known.
+    """
+
+    function: str
+    work: str
+    how: Literal["traced", "described"] = "traced"
+    reason: str = ""
+    live: bool = True
+    whole: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.how}:{self.function}:{self.work}"
+
+
+def network_key(model: nn.Module, spec: TensorSpec) -> NetworkKey:
+    """Give the key of a network for inputs of a kind.
+
+    >>> from hwnas.tasks.task import TensorSpec
+    >>> one = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    >>> same = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Identity(), nn.ReLU(inplace=True))
+    >>> other = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU())
+    >>> keys = [network_key(m, TensorSpec((1, 8, 8))).function for m in (one, same, other)]
+    >>> keys[0] == keys[1], keys[0] == keys[2]
+    (True, False)
+
+    Args:
+        model: the network; it is left as it is.
+        spec: what its input is.
+
+    Raises:
+        InvalidValueError: its lazy modules cannot be completed on such inputs.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with default_settings():
+        inputs = draw_inputs(spec, _BATCH, generator)
+        plain = plain_network(complete_network(model, lambda: inputs))
+        try:
+            return _traced(plain, inputs)
+        except Exception as error:  # whatever the user's network raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return _described(plain, spec, reason)
+
+
+def _traced(model: nn.Module, inputs: Tensor) -> NetworkKey:
+    origins: list[tuple[Tensor, Tensor]] = []
+    twin = copy_model(model, partial(_without_data, origins)).requires_grad_(False)
+    weights = {id(p) for p in model.parameters()}
+    passes = [_Pass(twin.train(mode), origins, weights, inputs) for mode in (False, True)]
+    evaluation = passes[0]
+    reached = evaluation.values.graph.reached(evaluation.outputs)
+    return NetworkKey(
+        _digest([one.values.graph.digest(one.outputs) for one in passes]),
+        _digest([*sorted(evaluation.values.work.items()), *_sizes(model.parameters())]),
+        live=evaluation.input in reached,
+        whole=reached.issuperset(evaluation.weights),
+    )
+
+
+class _Pass:
+    """A pass over `meta` tensors.
+
+    Attributes:
+        values: what it computed.
+        input: value of the input.
+        weights: values of the parameters.
+        outputs: values of what it returned.
+    """
+
+    def __init__(
+        self,
+        twin: nn.Module,
+        origins: Sequence[tuple[Tensor, Tensor]],
+        weights: set[int],
+        inputs: Tensor,
+    ) -> None:
+        self.values = Values()
+        self.weights: list[int] = []
+        self._shared: dict[tuple[Any, ...], int] = {}
+        for original, copied in origins:
+            self._define(original, copied, id(original) in weights)
+        images = inputs.to("meta")
+        self.input = self.values.graph.source(f"input {inputs.dtype} {tuple(inputs.shape)}")
+        self.values.define(images, self.input)
+        seen = _Constants(self.values), MetaShapes(self.values.observe)
+        with torch.device("meta"), torch.no_grad(), _fixed_draws(), seen[0], seen[1]:
+            result = twin(images)
+        found = list(tensors_in(result))
+        self.outputs = [self.values.value(tensor) for _, tensor in found]
+
+    def _define(self, original: Tensor, copied: Tensor, is_weight: bool) -> None:
+        if not is_weight and not original.is_meta:
+            self.values.define(copied, self.values.constant(original))
+            return
+        kind = "weight" if original.requires_grad else "fixed weight"
+        memory = original.untyped_storage()._cdata, original.storage_offset()
+        place = (*memory, original.shape, original.stride())
+        if place not in self._shared:
+            label = f"{kind} {original.dtype} {tuple(original.shape)}"
+            self._shared[place] = self.values.graph.source(label)
+        self.values.define(copied, self._shared[place])
+        if is_weight:
+            self.weights.append(self._shared[place])
+
+
+class _Constants(TorchFunctionMode):
+    """Keep the values of tensors that are made of numbers in the pass."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__()
+        self._values = values
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        result = func(*args, **(kwargs or {}))
+        if func in _MADE_OF_NUMBERS and result.is_meta:
+            numbers = args[-1] if func is Tensor.new_tensor else (args or (kwargs or {})["data"])[0]
+            if not isinstance(numbers, Tensor):
+                with _disable_current_modes():
+                    known = torch.tensor(numbers, dtype=result.dtype, device="cpu")
+                self._values.define(result, self._values.constant(known))
+        return result
+
+
+@contextmanager
+def _fixed_draws() -> Iterator[None]:
+    """Let Python's and NumPy's global generators draw the same in each pass, as if never used."""
+    # The users' networks draw from NumPy's global generator, if they draw from NumPy.
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def _without_data(origins: list[tuple[Tensor, Tensor]], tensor: Tensor) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    copied = torch.empty_like(tensor, device="meta", dtype=dtype)
+    origins.append((tensor, copied))
+    return copied
+
+
+def _described(model: nn.Module, spec: TensorSpec, reason: str) -> NetworkKey:
+    modules = [
+        f"{name} {type(module).__module__}.{type(module).__qualname__} {module.extra_repr()} "
+        f"{sorted((k, repr(v)) for k, v in vars(module).items() if isinstance(v, _PLAIN))}"
+        for name, module in model.named_modules()
+    ]
+    tensors = [f"{n} {t.dtype} {tuple(t.shape)}" for n, t in _named_tensors(model)]
+    text = _digest([str(spec), *modules, *tensors])
+    return NetworkKey(text, text, "described", reason)
+
+
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _sizes(tensors: Any) -> list[str]:
+    return sorted(f"{t.dtype} {tuple(t.shape)} {t.requires_grad}" for t in tensors)
+
+
+def _digest(parts: Sequence[object]) -> str:
+    text = "\n".join(map(str, parts))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
