@@ -58,7 +58,7 @@ def profile(
         typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
     ] = "cifar10",
     runtime: Annotated[
-        str, typer.Option(help="What runs it: onnxruntime, or torch (eager): see `hwnas doctor`.")
+        str, typer.Option(help="What runs it, e.g. onnxruntime or torch: see `hwnas doctor`.")
     ] = "onnxruntime",
     device: Annotated[
         str,
@@ -71,6 +71,21 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images a run; 1, or what the ONNX model fixes.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Number format: fp32, fp16, bf16 or int8, where the runtime has it."),
+    ] = None,
+    images: Annotated[
+        str,
+        typer.Option(
+            help="What runs, and what int8 is calibrated with: gaussian, cifar10-sample, a "
+            "FILE.npz of images, or a folder of class folders of pictures."
+        ),
+    ] = "gaussian",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Option of the runtime as NAME=VALUE, e.g. spinning=off; repeatable."),
     ] = None,
     clock: Annotated[
         str, typer.Option(help="wall, cpu (of the calling thread), or auto: cpu for one thread.")
@@ -109,6 +124,9 @@ def profile(
         device=device,
         threads=threads,
         batch=batch,
+        precision=precision,
+        images=images,
+        options=_pairs(option),
         meter=clock,
         max_seconds=max_seconds,
         seed=seed,
@@ -146,6 +164,19 @@ def _shapes(texts: list[str] | None) -> Shapes:
             )
         found[name] = parse_sizes(sizes, "shape")
     return tuple(found.items())
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    """Read options of a runtime, each NAME=VALUE."""
+    found = {}
+    for text in texts or ():
+        name, _, value = text.partition("=")
+        if not (name and value) or name in found:
+            raise InvalidValueError(
+                f"`--option` must be NAME=VALUE, once for a name, but got {text!r}."
+            )
+        found[name] = value
+    return found
 
 
 def _shape_of(dataset: str) -> InShape:

@@ -29,11 +29,13 @@ from hwnas.runtimes.base import (
     device_key,
     explicit,
 )
+from hwnas.runtimes.examples import pinned
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 _FIRST_RUNTIME = "onnxruntime"
+_RUN = ("threads", "batch", "precision", "images")
 _LIMITS = {"limit_seconds": "seconds", "limit_memory_bytes": "memory_bytes"}
 
 
@@ -74,7 +76,7 @@ class RuntimeCost(Generic[Arch]):
     def __post_init__(self) -> None:
         """Check the settings, before the first network is built."""
         check_limits(0, self.max_seconds, 1.0)
-        object.__setattr__(self, "settings", explicit(self._runtime, self.settings))
+        object.__setattr__(self, "settings", pinned(explicit(self._runtime, self.settings)))
         choose_meter(self.meter, self.metric, self._place)
 
     def identity(self) -> dict[str, Any]:
@@ -94,19 +96,20 @@ class RuntimeCost(Generic[Arch]):
         s = self.settings
         built = {"space": self.space, **self._networks.task.settings}
         network = ", ".join(f"{name}={value!r}" for name, value in built.items())
-        told = (self.runtime, self.metric, s.precision, s.options, self.limits)
-        if told == ("onnxruntime", "latency", "float32", (), None):
+        told = (self.runtime, self.metric, s.precision, s.options, s.images, self.limits)
+        if told == ("onnxruntime", "latency", "float32", (), "gaussian", None):
             return (
                 f"OnnxRuntimeLatency({network}, provider={s.device!r}, threads={s.threads}, "
                 f"batch={s.batch}, max_seconds={self.max_seconds}, seed={s.seed}, "
                 f"clock={self.meter!r})"
             )
         limits = "" if self.limits is None else f", limits={self.limits}"
+        images = "" if s.images == "gaussian" else f", images={s.images!r}"
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
             f"metric={self.metric!r}, meter={self.meter!r}, threads={s.threads}, batch={s.batch}, "
             f"precision={s.precision!r}, options={s.options}, seed={s.seed}, "
-            f"max_seconds={self.max_seconds}{limits})"
+            f"max_seconds={self.max_seconds}{images}{limits})"
         )
 
     @property
@@ -134,6 +137,7 @@ class RuntimeCost(Generic[Arch]):
             (f"b{s.batch}", s.batch != 1),
             (self.meter, self.meter != AUTO),
             *((f"{name}_{value}", True) for name, value in s.options),
+            ("images", s.images != "gaussian"),
         ]
         return "_".join(str(part) for part, needed in said if needed)
 
@@ -207,7 +211,7 @@ class RuntimeSource:
     def settings(self) -> tuple[str, ...]:
         """Names of the settings that a cost's text may carry."""
         own = make_runtime(self._name).options
-        return ("threads", "batch", "precision", "meter", "max_seconds", *_LIMITS, *own)
+        return (*_RUN, "meter", "max_seconds", *_LIMITS, *own)
 
     def options(self) -> list[CostOption]:
         """List devices and metrics, the runtime's first device first."""
@@ -224,7 +228,7 @@ class RuntimeSource:
         seconds = given.pop("max_seconds", RuntimeCost.max_seconds)
         meter = str(given.pop("meter", AUTO))
         limits = {name: given.pop(key) for key, name in _LIMITS.items() if key in given}
-        run = {key: given.pop(key) for key in ("threads", "batch", "precision") if key in given}
+        run = {key: given.pop(key) for key in _RUN if key in given}
         return RuntimeCost(
             request.space,
             request.task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from hwnas.measure.resource_lock import hold
 from hwnas.meters import AUTO, choose_meter
 from hwnas.networks.usable import answering_network
 from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import LEAST_CORRELATION
 from hwnas.runtimes.base import Network, OnnxModel, RunSettings, TorchNetwork
 from hwnas.tasks.batch import draw_inputs
 
@@ -67,6 +68,11 @@ class Profile:
         if self.counts is not None and self.counts.uncounted:
             missing = ", ".join(self.counts.uncounted)
             yield f"macs are not known: there is no formula for {missing}."
+        if found.correlation < LEAST_CORRELATION:
+            yield (
+                f"The outputs in {found.key.precision} agree poorly with PyTorch's in float32: "
+                f"correlation {found.correlation:.3f}, below {LEAST_CORRELATION}."
+            )
         if math.isnan(found.ci_low):
             yield f"{found.runs} runs are too few for an interval: allow more seconds."
         elif not found.converged:
@@ -97,6 +103,9 @@ def profile(
     device: str = "cpu",
     threads: int = 1,
     batch: int | None = None,
+    precision: str | None = None,
+    images: str = "gaussian",
+    options: Mapping[str, str] | None = None,
     meter: str = AUTO,
     max_seconds: float = 5.0,
     seed: int = 0,
@@ -115,13 +124,17 @@ def profile(
         device: one of the runtime's devices.
         threads: CPU threads inside an operator.
         batch: inputs a run; 1, or what an ONNX model fixes, if None.
+        precision: number format, e.g. ``int8``; the runtime's first, or the ONNX model's, if None.
+        images: what runs, and what int8 is calibrated with: ``gaussian``, ``cifar10-sample``, a
+            ``FILE.npz`` of images, or a folder of class folders of pictures.
+        options: the runtime's own options, e.g. ``{"float_operators": "AveragePool"}``.
         meter: ``wall``, ``cpu`` (of the calling thread), or ``auto``: ``cpu`` for one thread.
         max_seconds: longest time to measure.
         seed: seed of the inputs.
         output: name or index of the answer, where a torch network returns more than one tensor.
 
     Raises:
-        UnknownNameError: there is no such runtime, device or meter.
+        UnknownNameError: there is no such runtime, device, precision, option or meter.
         MissingDependencyError: the runtime is not installed.
         InvalidValueError: an argument is out of range, the network cannot be run, or the runtime
             does not give PyTorch's outputs.
@@ -133,7 +146,8 @@ def profile(
         >>> found.latency_ms > 0, found.counts.params
         (True, 224)
     """
-    made, settings = make_runtime(runtime), RunSettings(device, threads, batch, seed=seed)
+    chosen, made = tuple(sorted((options or {}).items())), make_runtime(runtime)
+    settings = RunSettings(device, threads, batch, precision, chosen, seed, images)
     place = made.place(settings)
     choose_meter(meter, "latency", place)  # refuses it before the network runs
     network, counts = _network(model, input, batch or 1, output)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import nn
 
+from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
 from hwnas.functions.own_network import Input, check_network, read_input
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine import score_network
 from hwnas.ranking.recipes import RECIPES
-from hwnas.study.configuration import real_images
 from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 from hwnas.typing import Proxy

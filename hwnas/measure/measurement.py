@@ -47,6 +47,9 @@ class Measurement:
         fingerprint: host and software, as in `hwnas.measure.host.host_fingerprint`.
         relative_error: largest difference of the outputs from PyTorch's as a share of the largest
             output; NaN where there was no torch network, or its outputs are not finite.
+        correlation: Pearson correlation of the outputs with PyTorch's; NaN as above, or where they
+            are constant.
+        facts: what the runtime tells beside the key, by name, e.g. what int8 was calibrated with.
         versions: versions of the runtime's packages and of Python.
     """
 
@@ -67,6 +70,8 @@ class Measurement:
     hardware: str
     fingerprint: str
     relative_error: float = math.nan
+    correlation: float = math.nan
+    facts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,6 +96,8 @@ class Measurement:
             "batch": self.key.batch,
             "device": self.hardware,
             "relative_error": self.relative_error,
+            "correlation": self.correlation,
+            **self.facts,
             "fingerprint": self.fingerprint,
             "versions": dict(self.versions),
         }

@@ -23,7 +23,7 @@ from hwnas.measure.measurement import Measurement, repeat, summarise
 from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
 from hwnas.meters.clocks import ThreadClock, WallClock
-from hwnas.runtimes.agreement import relative_error
+from hwnas.runtimes.agreement import Agreement, agreement
 from hwnas.runtimes.base import Executable, Network, Place, RunSettings, Runtime, TorchNetwork
 
 # The first run may take this many times `max_seconds`, and this many seconds at least.
@@ -72,10 +72,10 @@ def measure(
     with runtime.prepare(network, settings) as executable, ExitStack() as stack:
         with _bounded(executable, max(_FIRST_SECONDS, _FIRST_SHARE * max_seconds)):
             if isinstance(network, TorchNetwork):
-                error = relative_error(executable, network.module)
+                agrees = agreement(executable, network.module)
             else:
                 executable.outputs()
-                error = math.nan
+                agrees = Agreement(math.nan, math.nan)
         reads = [stack.enter_context(m.open()) for m in meters]
         stack.enter_context(_without_garbage_collection())
         samples = repeat(
@@ -104,7 +104,9 @@ def measure(
         key=executable.key,
         hardware=place.hardware or host().cpu,
         fingerprint=fingerprint_of(runtime, place),
-        relative_error=error,
+        relative_error=agrees.relative_error,
+        correlation=agrees.correlation,
+        facts=dict(getattr(executable, "facts", {})),
         versions={name: version for name, version in versions.items() if version},
     )
 

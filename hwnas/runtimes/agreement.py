@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 RELATIVE: Mapping[str, float] = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 2e-1}
-"""Largest accepted difference as a share of the largest output, by precision."""
+"""Largest accepted difference as a share of the largest output, by precision; 1 for others."""
+LEAST_CORRELATION = 0.99
+"""Below it the outputs in a precision are told to be poor."""
+Outputs = Sequence[Sequence[Array]]
 
 
 def torch_outputs(module: nn.Module, inputs: Sequence[Array]) -> list[Array]:
@@ -33,31 +36,54 @@ def torch_outputs(module: nn.Module, inputs: Sequence[Array]) -> list[Array]:
     Raises:
         InvalidValueError: the network does not run on such inputs.
     """
+    return _run(_twin(module), inputs)
+
+
+def _twin(module: nn.Module) -> nn.Module:
     with default_settings():
-        twin = copy_model(plain_network(module), to_float32).eval()
+        return copy_model(plain_network(module), to_float32).eval()
+
+
+def _run(twin: nn.Module, inputs: Sequence[Array]) -> list[Array]:
+    with default_settings():
         return forward(twin, *(torch.from_numpy(array) for array in inputs))
 
 
-def relative_error(executable: Executable, module: nn.Module) -> float:
+class Agreement(NamedTuple):
+    """How well a runtime's outputs agree with PyTorch's in float32.
+
+    Attributes:
+        relative_error: largest absolute difference of an output over PyTorch's largest absolute
+            output; 0 if all outputs are 0, NaN if PyTorch's own are not finite.
+        correlation: Pearson correlation of all outputs of all examples; NaN where one side is
+            constant or not finite.
+    """
+
+    relative_error: float
+    correlation: float
+
+
+def agreement(executable: Executable, module: nn.Module) -> Agreement:
     """Compare what a runtime computes with PyTorch, before a measurement counts.
 
     Args:
-        executable: the network as the runtime prepared it.
+        executable: the network as the runtime prepared it; compared on its inputs and on its
+            `examples`, where it has any.
         module: the network.
 
-    Returns:
-        The largest absolute difference of an output over PyTorch's largest absolute output; 0 if
-        all outputs are 0, NaN if PyTorch's own are not finite and nothing can be compared.
-
     Raises:
-        InvalidValueError: it is more than `RELATIVE` allows for the precision, or the outputs
-            have other shapes.
+        InvalidValueError: the error is more than `RELATIVE` allows for the precision, or the
+            outputs have other shapes.
     """
-    expected = torch_outputs(module, executable.inputs)
-    difference = largest_difference(executable.outputs(), expected)
-    scale = _largest(expected)
+    twin = _twin(module)
+    found, expected = [executable.outputs()], [_run(twin, executable.inputs)]
+    for inputs in getattr(executable, "examples", ()):
+        found.append(executable.outputs(*inputs))
+        expected.append(_run(twin, inputs))
+    difference = max(map(largest_difference, found, expected), key=_nan_last)
+    scale = max(map(_largest, expected), key=_nan_last)
     if not np.isfinite(scale):
-        return float("nan")
+        return Agreement(float("nan"), float("nan"))
     error = difference / scale if scale else difference
     accepted = RELATIVE.get(executable.key.precision, 1.0)
     # Written so that NaN fails.
@@ -67,7 +93,18 @@ def relative_error(executable: Executable, module: nn.Module) -> float:
             f"{executable.key} differs by {error:.3g}: its latency would be that of another "
             f"network."
         )
-    return error
+    return Agreement(error, _correlation(found, expected))
+
+
+def _correlation(found: Outputs, expected: Outputs) -> float:
+    a, b = (np.concatenate([array.ravel() for o in s for array in o]) for s in (found, expected))
+    a, b = (v.astype(np.float64) - v.mean(dtype=np.float64) for v in (a, b))
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size else float("nan")
+
+
+def _nan_last(value: float) -> float:
+    return np.inf if np.isnan(value) else value
 
 
 def largest_difference(got: Sequence[Array], expected: Sequence[Array]) -> float:

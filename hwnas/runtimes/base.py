@@ -6,7 +6,8 @@ How known things are spelled in these terms:
   session and its inputs.
 - Eager PyTorch is one whose devices are the CPU and each CUDA device.
 - A process on another machine is a `Runtime` around another one.
-- "4 images, 2 threads, int8" are `RunSettings`; "idle threads sleep" is an option of one runtime.
+- "4 images, 2 threads, int8" are `RunSettings`; "idle threads sleep" and "average pools stay in
+  float" are options of one runtime.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.files.identity import LATER
 from hwnas.tasks.task import TensorSpec
 from hwnas.typing import DeviceKey
 
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 THIS_CPU = "this-cpu"
 """The resource of everything that the host's CPU computes."""
+_SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+class Several(tuple[str, ...]):
+    """Choices of an option that may be joined by ``+``, all but the first, the default."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,11 @@ class RunSettings:
         device: one of the runtime's devices.
         threads: CPU threads inside an operator; operators run one after another.
         batch: images a run; None for the model's, or 1 where that is free.
-        precision: number format, e.g. ``float32``; None for the model's, or float32.
+        precision: number format, e.g. ``float32`` or ``fp32``; None for the model's, or float32.
         options: the runtime's own options, by name.
         seed: seed of the inputs, Gaussian for real numbers.
+        images: what int8 is calibrated with and what runs: ``gaussian``, ``cifar10-sample`` or the
+            user's own, see `hwnas.data.own_images.OwnImages`.
 
     Raises:
         InvalidValueError: a number is below 1.
@@ -103,9 +112,12 @@ class RunSettings:
     precision: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     seed: int = 0
+    images: str = field(default="gaussian", metadata=LATER)
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the numbers, and write the precision out."""
+        if self.precision in _SHORT:
+            object.__setattr__(self, "precision", _SHORT[self.precision])
         for name, value in (("threads", self.threads), ("batch", self.batch)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise InvalidValueError(f"`{name}` must be at least 1, but got {value}.")
@@ -139,8 +151,12 @@ class Executable(Protocol):
     def run(self) -> None:
         """Run once, and return when the outputs are there; nothing else may be done here."""
 
-    def outputs(self) -> list[Array]:
-        """Run once and give the outputs; `InvalidValueError` if the network cannot be run."""
+    def outputs(self, *inputs: Array) -> list[Array]:
+        """Run once, on other inputs if there are any, and give the outputs.
+
+        Raises:
+            InvalidValueError: the network cannot be run.
+        """
 
 
 class Runtime(Protocol):
@@ -163,7 +179,7 @@ class Runtime(Protocol):
 
     @property
     def options(self) -> Mapping[str, tuple[str, ...]]:
-        """The runtime's own options: what each may be, the default first."""
+        """The runtime's own options: what each may be, the default first; see `Several`."""
 
     def version(self) -> str:
         """Version of the software."""
@@ -191,13 +207,18 @@ class Prepared:
 
     Attributes:
         stop: called in another thread, ends `outputs` with an error; None where nothing can.
+        examples: further inputs on which the outputs are compared with PyTorch's, e.g. those that
+            int8 was calibrated with.
+        facts: what a reader of the latency must know beside the key, by name.
     """
 
     key: DeviceKey
     inputs: Sequence[Array]
     run: Callable[[], None]
-    outputs: Callable[[], list[Array]]
+    outputs: Callable[..., list[Array]]
     stop: Callable[[], None] | None = None
+    examples: Sequence[Sequence[Array]] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:
@@ -222,19 +243,26 @@ def check_options(runtime: Runtime, settings: RunSettings) -> tuple[tuple[str, s
     Raises:
         UnknownNameError: the runtime has no such option; lists what there is.
     """
+    found = {}
     for name, value in settings.options:
         if name not in runtime.options:
             raise unknown_name(f"option of {runtime.name}", name, runtime.options)
-        if value not in runtime.options[name]:
-            raise unknown_name(f"{name} of {runtime.name}", value, runtime.options[name])
-    return tuple(sorted((k, v) for k, v in settings.options if v != runtime.options[k][0]))
+        choices = runtime.options[name]
+        parts = sorted(set(value.split("+"))) if isinstance(choices, Several) else [value]
+        for part in parts:
+            if part not in choices or (part == choices[0] and len(parts) > 1):
+                raise unknown_name(f"{name} of {runtime.name}", part, choices)
+        if value != choices[0]:
+            found[name] = "+".join(parts)
+    return tuple(sorted(found.items()))
 
 
 def device_key(runtime: Runtime, settings: RunSettings) -> DeviceKey:
-    """Name what `explicit` settings ask for."""
+    """Name what `explicit` settings ask for, the options that are not the default included."""
     assert settings.precision is not None
     assert settings.batch is not None
-    software = f"{runtime.name}-{runtime.version()}"
+    options = ",".join(f"{name}={value}" for name, value in settings.options)
+    software = f"{runtime.name}-{runtime.version()}" + (f"[{options}]" if options else "")
     return DeviceKey(
         settings.device, software, settings.precision, settings.batch, settings.threads
     )

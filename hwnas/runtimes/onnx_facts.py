@@ -1,4 +1,4 @@
-"""What an ONNX model says of itself: its number format, and whether its batch is free."""
+"""What an ONNX model says of itself: number formats, and whether its batch is free."""
 
 from __future__ import annotations
 
@@ -27,6 +27,35 @@ def precision_of(model: bytes | str) -> str:
         if tensor.data_type in _NAMES:
             elements[_NAMES[tensor.data_type]] += prod(tensor.dims)
     return elements.most_common(1)[0][0] if elements else "float32"
+
+
+_MOVES = frozenset(
+    (
+        "Cast", "Concat", "DequantizeLinear", "Flatten", "Gather", "Identity", "QuantizeLinear",
+        "ReorderInput", "ReorderOutput", "Reshape", "Shape", "Slice", "Split", "Squeeze",
+        "Transpose", "Unsqueeze",
+    )
+)  # fmt: skip
+"""Operators that compute nothing: they move, cut or convert."""
+
+
+def computed_in(model: bytes | str) -> dict[str, Counter[str]]:
+    """Count the nodes that compute, by the number format of their first input and by operator.
+
+    Of an optimised graph this is what runs: a format that a runtime has no kernel for is gone.
+    """
+    graph, found = _graph(model), dict[str, Counter[str]]()
+    formats = {t.name: _NAMES.get(t.data_type, "") for t in graph.initializer}
+    formats |= {v.name: _NAMES.get(v.type.tensor_type.elem_type, "") for v in graph.input}
+    for node in graph.node:
+        first = formats.get(node.input[0], "") if node.input else ""
+        if first and node.op_type not in _MOVES:
+            found.setdefault(first, Counter())[node.op_type] += 1
+        given = {"QuantizeLinear": "int8", "DequantizeLinear": "float32"}.get(node.op_type, first)
+        if node.op_type == "Cast":
+            given = next((_NAMES.get(a.i, "") for a in node.attribute if a.name == "to"), first)
+        formats |= dict.fromkeys(node.output, given)
+    return found
 
 
 def has_free_batch(model: bytes | str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from hwnas.errors import InvalidValueError
-from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import (
     THIS_CPU,
     Array,
@@ -23,14 +24,21 @@ from hwnas.runtimes.base import (
     device_key,
     explicit,
 )
+from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
-from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
+from hwnas.runtimes.onnx_facts import computed_in, precision_of, undeclared_inputs
+from hwnas.runtimes.onnxruntime_providers import (
+    OPTIONS,
+    available_providers,
+    check_places,
+    own_options,
+    provider_name,
+)
 from hwnas.runtimes.onnxruntime_session import (
     Feeds,
-    available_providers,
     load_model_bytes,
     open_session,
-    provider_name,
     random_feeds,
 )
 
@@ -41,13 +49,28 @@ class OnnxRuntime:
     """ONNX Runtime: torch networks exported by hwnas, and ONNX models as they are.
 
     Runs are sequential and optimised at the highest level; copies to and from a GPU are part of
-    them. The option ``spinning`` says whether idle threads wait actively.
+    them. Inputs and outputs are float32 in every precision. int8 is static, see
+    `hwnas.runtimes.lowering`; the result's facts say which operators compute in float32 all the
+    same. A precision that the provider does not compute in is refused, and so is a network that
+    runs on another provider in part.
+
+    Options: ``spinning``, whether idle threads wait actively; ``float_operators``, what int8 leaves
+    in float32; ``fallback=allow``, which lets other providers run a part and tells the share; and
+    the provider's own.
     """
 
     name: ClassVar[str] = "onnxruntime"
-    packages: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
-    precisions: ClassVar[tuple[str, ...]] = ("float32",)
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {"spinning": ("on", "off")}
+    packages: ClassVar[tuple[str, ...]] = (
+        "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn",
+        "onnxruntime-directml",
+    )  # fmt: skip
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "float16", "int8")
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "spinning": ("on", "off"),
+        "float_operators": FLOAT_OPERATORS,
+        "fallback": ("refuse", "allow"),
+        **{name: choices for own in OPTIONS.values() for name, choices in own.items()},
+    }
 
     def version(self) -> str:
         """Version of the package."""
@@ -64,6 +87,8 @@ class OnnxRuntime:
         name = provider_name(settings.device)
         if name.startswith(_ON_GPU):
             return Place("gpu0", _gpu_name())
+        if name.startswith("OpenVINO") and (kind := dict(settings.options).get("device_type")):
+            return Place(THIS_CPU) if kind == "CPU" else Place(f"openvino-{kind}", kind)
         in_this_thread = settings.threads == 1 and name == "CPUExecutionProvider"
         return Place(THIS_CPU, own_thread=in_this_thread)
 
@@ -72,33 +97,37 @@ class OnnxRuntime:
         """Open a session and draw its inputs."""
         from onnxruntime import RunOptions
 
-        options = dict(check_options(self, settings))
-        content, precision = self._model(network, settings)
-        session = open_session(
-            content, settings.device, settings.threads, options.get("spinning", "on") == "on"
-        )
+        chosen = replace(settings, options=check_options(self, settings))
+        content, precision, examples, facts = self._model(network, chosen)
+        session, found = _open(content, precision, chosen, isinstance(network, TorchNetwork))
         shapes = dict(network.shapes) if isinstance(network, OnnxModel) else {}
         batch = settings.batch or batch_of(session.get_inputs(), shapes) or 1
-        feeds = random_feeds(
-            session, batch, network.in_shape, settings.seed, shapes, undeclared_inputs(content)
-        )
+        if isinstance(network, TorchNetwork):
+            # Checks what the user gave against the model, too.
+            feeds = {"input": input_batch(network, chosen)}
+        else:
+            feeds = random_feeds(
+                session, batch, network.in_shape, settings.seed, shapes, undeclared_inputs(content)
+            )
         first_run = RunOptions()
-        key = device_key(self, replace(settings, batch=batch, precision=precision))
         yield Prepared(
-            key,
+            device_key(self, replace(chosen, batch=batch, precision=precision)),
             list(feeds.values()),
             lambda: session.run(None, feeds),
-            lambda: _outputs(session, feeds, first_run),
+            lambda *own: _outputs(
+                session, dict(zip(feeds, own, strict=True)) if own else feeds, first_run
+            ),
             lambda: setattr(first_run, "terminate", True),
+            examples,
+            {**facts, **found},
         )
 
-    def _model(self, network: Network, settings: RunSettings) -> tuple[bytes | str, str]:
-        """Give the model and the precision that it is in."""
+    def _model(
+        self, network: Network, settings: RunSettings
+    ) -> tuple[bytes | str, str, list[list[Array]], dict[str, str]]:
+        """Give the model, its precision, examples to compare it on, and what to tell of it."""
         if isinstance(network, TorchNetwork):
-            chosen = explicit(self, settings)
-            assert chosen.batch is not None
-            proto = export_onnx(network.module, network.in_shape, batch=chosen.batch)
-            return proto.SerializeToString(), str(chosen.precision)
+            return exported(network, explicit(self, settings))
         content = load_model_bytes(network.content)
         precision = precision_of(content)
         if settings.precision not in (None, precision):
@@ -106,7 +135,46 @@ class OnnxRuntime:
                 f"`precision` of an ONNX model must be its own, {precision}, but got "
                 f"{settings.precision!r}: leave it out."
             )
-        return content, precision
+        return content, precision, [], {}
+
+
+def _open(
+    content: bytes | str, precision: str, settings: RunSettings, exported: bool
+) -> tuple[Any, dict[str, str]]:
+    """Open a session that runs where and in what it should; give what to tell of it.
+
+    Raises:
+        InvalidValueError: nothing of what was `exported` in the precision is computed in it, or
+            another provider runs a part.
+    """
+    options, device = dict(settings.options), settings.device
+    own = own_options(device, options)
+    looked_into = device == "cpu" and precision in ("float16", "int8")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/optimised.onnx" if looked_into else None
+        session = open_session(
+            content,
+            device,
+            settings.threads,
+            options.get("spinning", "on") == "on",
+            optimised_path=path,
+            provider_options=own,
+        )
+        facts = check_places(session, device, options.get("fallback") == "allow")
+        return session, facts | (_formats(path, precision, exported) if path else {})
+
+
+def _formats(path: str, precision: str, exported: bool) -> dict[str, str]:
+    """Tell which operators of an optimised graph compute in float32 in spite of its precision."""
+    found = computed_in(path)
+    if exported and precision not in found:
+        kinds = ", ".join(found) or "nothing"
+        raise InvalidValueError(
+            f"`precision` must be one that ONNX Runtime computes in here, but of {precision} it "
+            f"makes {kinds} on this CPU: take another one."
+        )
+    kept = sorted(found.get("float32", Counter()).items())
+    return {"float32_operators": ", ".join(f"{n} {o}" for o, n in kept)} if kept else {}
 
 
 def _outputs(session: Any, feeds: Feeds, options: Any) -> list[Array]:

@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import InvalidValueError
 from hwnas.runtimes.input_shapes import Shapes, input_shapes
+from hwnas.runtimes.onnxruntime_providers import RECORD_PLACES, provider_name, provider_settings
 
 Feeds = dict[str, npt.NDArray[Any]]
 
-_SUFFIX = "ExecutionProvider"
-# Azure's provider sends inputs to a server: nothing of it runs here.
-_REMOTE = frozenset({"azure"})
 _DTYPES: Mapping[str, type[np.generic]] = {
     "float16": np.float16,
     "float": np.float32,
@@ -30,30 +28,6 @@ _DTYPES: Mapping[str, type[np.generic]] = {
     "int64": np.int64,
     "bool": np.bool_,
 }
-
-
-def available_providers() -> dict[str, str]:
-    """Give the execution providers of this installation: short name to ONNX Runtime's name."""
-    import onnxruntime
-
-    full = onnxruntime.get_available_providers()
-    short = {name.removesuffix(_SUFFIX).lower(): name for name in full}
-    # CPU first: it is the default and always there.
-    return dict(sorted(((s, f) for s, f in short.items() if s not in _REMOTE),
-                       key=lambda item: item[0] != "cpu"))  # fmt: skip
-
-
-def provider_name(provider: str) -> str:
-    """Give ONNX Runtime's name of a provider, from it or its short form.
-
-    Raises:
-        UnknownNameError: this installation does not have it; lists those it has.
-    """
-    known = available_providers()
-    short = provider.removesuffix(_SUFFIX).lower()
-    if short not in known:
-        raise unknown_name("provider", provider, known)
-    return known[short]
 
 
 def load_model_bytes(model: onnx.ModelProto | bytes | str | os.PathLike[str]) -> bytes | str:
@@ -79,6 +53,7 @@ def open_session(
     optimise: bool = True,
     optimised_path: str | None = None,
     profile_prefix: str | None = None,
+    provider_options: Mapping[str, str] | None = None,
 ) -> Any:
     """Open a session: sequential execution, fixed threads, all graph optimisations or none.
 
@@ -91,6 +66,7 @@ def open_session(
         optimised_path: where to write the graph that is executed; None writes nothing.
         profile_prefix: start of the name of the file that times every node, which
             `session.end_profiling` names; None times nothing.
+        provider_options: the provider's options beside those that follow from the arguments.
 
     Returns:
         The `onnxruntime.InferenceSession`.
@@ -117,8 +93,11 @@ def open_session(
         options.profile_file_prefix = profile_prefix
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    if provider_name("cpu") != name:
+        options.add_session_config_entry(*RECORD_PLACES)
+    settings = {**provider_settings(provider, threads), **(provider_options or {})}
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[name])
+        session = onnxruntime.InferenceSession(model, options, providers=[(name, settings)])
     except Exception as error:
         # ONNX Runtime's errors have no common class other than Exception.
         raise InvalidValueError(

@@ -25,6 +25,7 @@ from hwnas.runtimes.base import (
     device_key,
     explicit,
 )
+from hwnas.runtimes.examples import compared, input_batch
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,7 @@ class TorchRuntime:
             return tensor.to(device, kind, copy=True)
 
         module = copy_model(network.module, convert).eval()
-        drawn = network.draw(chosen.batch or 1, chosen.seed)
+        drawn = input_batch(network, chosen)
         images = convert(torch.from_numpy(drawn))
 
         def run() -> None:
@@ -103,7 +104,11 @@ class TorchRuntime:
                 device_key(self, chosen),
                 [drawn],
                 run,
-                lambda: forward(module, images),
+                lambda *own: forward(
+                    module, *(convert(torch.from_numpy(a)) for a in own or [drawn])
+                ),
+                None,
+                *compared(network, chosen),
             )
         finally:
             torch.set_num_threads(threads)

@@ -16,6 +16,7 @@ import numpy as np
 
 from hwnas import registry
 from hwnas.data.own_images import OwnImages, check_images
+from hwnas.data.real_images import real_images
 from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluation, Evaluator, Report
@@ -29,7 +30,7 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import split_constraint
 from hwnas.seeding import derive_seed
 from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Task, TensorSpec, image_task
+from hwnas.tasks.task import Task, image_task
 from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
 
 if TYPE_CHECKING:
@@ -80,36 +81,6 @@ class EvaluationSetup(Generic[Arch]):
             self.seed,
             self.batch,
         )
-
-
-def real_images(
-    images: str, size: int, task: Task | TensorSpec, data_folder: Path | None = None
-) -> Batch | None:
-    """Give the real images that proxies see, or None for Gaussian ones.
-
-    Args:
-        images: ``gaussian``, ``cifar10-sample``, or the user's own.
-        size: images B.
-        task: what the network gets.
-        data_folder: folder of published data, or None for the default one.
-
-    Raises:
-        UnknownNameError: there are no such images.
-        DataNotFoundError: the images are absent.
-        InvalidValueError: there are none of this number or shape.
-    """
-    check_images(images)
-    if own := OwnImages.parse(images):
-        return own.batch(size)
-    if images == "gaussian":
-        return None
-    from hwnas.data.cifar10_sample import cifar10_sample
-
-    spec = task.input if isinstance(task, Task) else task
-    if spec.kind != "image":
-        raise InvalidValueError(f"`images` must be those of the input, {spec}, but got {images}.")
-    channels, height, width = spec.shape
-    return cifar10_sample(size, (channels, height, width), data_folder)
 
 
 def named_task(dataset: str, images: str = "gaussian") -> Task:

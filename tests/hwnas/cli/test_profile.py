@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -131,6 +132,21 @@ def test_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = capsys.readouterr().out
     assert "latency_ms" in table
     assert "onnxruntime" in table
+
+
+@pytest.mark.usefixtures("folder")
+def test_int8_with_images_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "own.npz", images=np.ones((40, 1, 5, 6), np.float32))
+    arguments = ["--model", "profile_models_for_test:Net", "--input", "1,5,6", "--json"]
+    arguments += ["--precision", "int8", "--images", "own.npz", "--option"]
+    assert run(*arguments, "spinning=off") == 0
+    row = json_line(capsys)
+    assert (row["precision"], row["calibrated_with"]) == ("int8", "32 images, own.npz")
+    assert row["runtime"].endswith("[spinning=off]")
+    assert 0 < row["correlation"] <= 1
+    for wrong in ("spinning", "=off", "spinning="):
+        assert run(*arguments, wrong) == 2
+        assert "`--option` must be NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +19,7 @@ from hwnas.evaluation.sources import CostValues, Effort, MeasuredCost
 from hwnas.measure.host import host_fingerprint
 from hwnas.measure.measuring import measure
 from hwnas.runtimes.base import Network, RunSettings, TorchNetwork
-from hwnas.runtimes.onnxruntime_session import available_providers
+from hwnas.runtimes.onnxruntime_providers import available_providers
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import image_task
@@ -115,7 +117,12 @@ def test_torch_is_never_taken_for_onnx_runtime() -> None:
     assert name_of("onnxruntime:cpu:latency") == "cpu_latency_ms"
 
 
-def test_settings_are_read_and_seen_in_key_name_and_identity() -> None:
+def test_settings_are_read_and_seen_in_key_name_and_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = "own.npz"
+    np.savez(images, images=np.ones((32, 3, 32, 32), np.float32))
     default = cost_of("onnxruntime:cpu:latency")
     cost = cost_of("onnxruntime:cpu:latency:threads=2,batch=4")
     assert (cost.device.threads, cost.device.batch) == (2, 4)
@@ -131,6 +138,9 @@ def test_settings_are_read_and_seen_in_key_name_and_identity() -> None:
         "torch:cpu:latency",
         "torch:cpu:latency:precision=bfloat16",
         "torch:cpu:latency:batch=2,threads=2",
+        "onnxruntime:cpu:latency:precision=int8",
+        "onnxruntime:cpu:latency:precision=int8,float_operators=MaxPool+AveragePool",
+        f"onnxruntime:cpu:latency:precision=int8,images={images}",
     ]
     assert [name_of(text) for text in texts] == [
         "cpu_latency_ms",
@@ -141,9 +151,20 @@ def test_settings_are_read_and_seen_in_key_name_and_identity() -> None:
         "torch_cpu_latency_ms",
         "torch_cpu_bfloat16_latency_ms",
         "torch_cpu_t2_b2_latency_ms",
+        "cpu_int8_latency_ms",
+        "cpu_int8_float_operators_AveragePool+MaxPool_latency_ms",
+        "cpu_int8_images_latency_ms",
     ]
     assert len({repr(cost_of(text)) for text in texts}) == len(texts)
     assert repr(cost_of("torch:cpu:latency:max_seconds=2")).endswith("max_seconds=2.0)")
+    short = cost_of("torch:cpu:latency:precision=bf16")
+    assert short == cost_of("torch:cpu:latency:precision=bfloat16")
+    whole = cost_of("onnxruntime:cpu:latency:precision=int8,float_operators=MaxPool+AveragePool")
+    assert whole.device.runtime.endswith("[float_operators=AveragePool+MaxPool]")
+    pinned = cost_of(texts[-1])
+    np.savez(images, images=np.zeros((32, 3, 32, 32), np.float32))
+    # Other images of the same name are another calibration.
+    assert repr(cost_of(texts[-1])) != repr(pinned)
     bfloat = cost_of("torch:cpu:latency:precision=bfloat16,max_seconds=0.02")
     assert bfloat.measure(SPACE.parse(SKIP)).key == bfloat.device
     assert bfloat.device.precision == "bfloat16"

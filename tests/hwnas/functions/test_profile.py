@@ -55,6 +55,17 @@ def test_what_is_not_known_well_is_said() -> None:
     assert "is wider than 2 %" in line
     sure = dataclasses.replace(found.measurement, converged=True)
     assert not [*dataclasses.replace(found, measurement=sure).remarks()]
+    poor = dataclasses.replace(sure, correlation=0.9)
+    (line,) = dataclasses.replace(found, measurement=poor).remarks()
+    assert line.endswith("correlation 0.900, below 0.99.")
+
+
+def test_precision_and_options_are_the_runtimes() -> None:
+    kept = {"float_operators": "AveragePool", "spinning": "off"}
+    found = profile(NETWORK, (1, 5, 6), precision="int8", options=kept, max_seconds=0.05)
+    assert found.measurement.key.precision == "int8"
+    assert found.measurement.key.runtime.endswith("[float_operators=AveragePool,spinning=off]")
+    assert found.as_dict()["calibrated_with"] == "32 images, gaussian, seed 0"
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork
-from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
-from hwnas.runtimes.onnxruntime_session import (
+from hwnas.runtimes.agreement import agreement
+from hwnas.runtimes.base import OnnxModel, Prepared, RunSettings, TorchNetwork
+from hwnas.runtimes.lowering import to_float16
+from hwnas.runtimes.onnx_facts import computed_in
+from hwnas.runtimes.onnxruntime_providers import (
     available_providers,
-    open_session,
+    check_places,
+    own_options,
     provider_name,
-    random_feeds,
+    provider_settings,
 )
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
+from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 from hwnas.typing import DeviceKey
 
@@ -103,9 +112,9 @@ def test_gpu_and_cpu_are_different_resources(monkeypatch: pytest.MonkeyPatch) ->
 def test_spinning_is_an_option(small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[bool] = []
 
-    def record(model: Any, provider: str, threads: int, spinning: bool) -> Any:
+    def record(model: Any, provider: str, threads: int, spinning: bool, **more: Any) -> Any:
         opened.append(spinning)
-        return open_session(model, provider, threads, spinning)
+        return open_session(model, provider, threads, spinning, **more)
 
     monkeypatch.setattr("hwnas.runtimes.onnxruntime_runtime.open_session", record)
     prepared(small)
@@ -206,7 +215,7 @@ def test_precision_of_a_model_is_that_of_most_of_its_weights(dtype: Any, name: s
 def test_torch_network_in_a_precision_that_is_not_there() -> None:
     network = TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8))
     with (
-        pytest.raises(UnknownNameError, match="`precision of onnxruntime` must be one of float32"),
+        pytest.raises(UnknownNameError, match="`precision of onnxruntime` must be one of float16"),
         RUNTIME.prepare(network, RunSettings(precision="float8")),
     ):
         pass
@@ -218,3 +227,157 @@ def test_numbers_below_one_are_refused(number: Any) -> None:
         RunSettings(threads=number)
     with pytest.raises(InvalidValueError, match="`batch` must be at least 1"):
         RunSettings(batch=number)
+
+
+with seeded(0):
+    CELL = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(3, 1, 1),
+        nn.Flatten(), nn.Linear(8 * 8 * 8, 5),
+    )  # fmt: skip
+NETWORK = TorchNetwork(CELL, (3, 8, 8))
+
+
+def ran(**settings: Any) -> tuple[DeviceKey, Mapping[str, str], list[Any], float]:
+    """Prepare the network; give key, facts, operators that ran, and the error."""
+    with RUNTIME.prepare(NETWORK, RunSettings(**settings)) as executable:
+        assert isinstance(executable, Prepared)
+        error = agreement(executable, CELL).relative_error
+        return executable.key, executable.facts, list(executable.examples), error
+
+
+def test_int8_computes_in_int8_and_says_what_it_was_calibrated_with() -> None:
+    key, facts, examples, error = ran(precision="int8", batch=3, seed=4)
+    assert key == DeviceKey("cpu", f"onnxruntime-{RUNTIME.version()}", "int8", 3, 1)
+    # As many batches of 3 as hold 32 images.
+    assert [batch.shape for (batch,) in examples] == [(3, 3, 8, 8)] * 11
+    assert facts["calibrated_with"] == "33 images, gaussian, seed 4"
+    assert "Conv" not in facts.get("float32_operators", "")
+    # Steps of 1/255 of a range are no float32, and no other network either.
+    assert 1e-4 < error < 0.2
+
+
+def test_operators_that_stay_in_float_are_in_the_key_and_do() -> None:
+    kept = (("float_operators", "Gemm+AveragePool"),)
+    key, facts, _, _ = ran(precision="int8", options=kept)
+    assert key.runtime.endswith("[float_operators=AveragePool+Gemm]")
+    assert {"1 AveragePool", "1 Gemm"} <= set(facts["float32_operators"].split(", "))
+    with pytest.raises(InvalidValueError, match="`float_operators` must be given with precision=i"):
+        ran(options=kept)
+    for wrong in ("Convv", "none+Conv"):
+        with pytest.raises(UnknownNameError, match="`float_operators of onnxruntime` must be one"):
+            ran(precision="int8", options=(("float_operators", wrong),))
+
+
+def test_what_int8_is_calibrated_with_decides_its_steps(tmp_path: Path) -> None:
+    own = tmp_path / "own.npz"
+    # Images a thousand times as small: Gaussian ones are cut off by their scales.
+    images = np.random.default_rng(0).normal(size=(40, 3, 8, 8)).astype(np.float32) / 1e3
+    np.savez(own, images=images)
+    _, facts, examples, error = ran(precision="int8", images=str(own))
+    assert facts["calibrated_with"] == f"32 images, {own}"
+    np.testing.assert_array_equal(np.concatenate([e for (e,) in examples]), images[:32])
+    assert error < 0.1
+    with RUNTIME.prepare(NETWORK, RunSettings(precision="int8", images=str(own))) as executable:
+        np.testing.assert_array_equal(executable.inputs[0], images[:1])
+        small, large = (executable.outputs(x)[0] for x in (images[:1], 1e6 * images[:1]))
+    assert np.abs(large - small).max() < 0.1
+    np.savez(own, images=images[:, :, :4])
+    with pytest.raises(InvalidValueError, match=r"must have shape \(B, 3, 8, 8\)"):
+        ran(precision="int8", images=str(own))
+
+
+def test_a_precision_without_kernels_is_refused_not_computed_in_another() -> None:
+    half = to_float16(export_onnx(CELL, (3, 8, 8)))
+    kinds = {tensor.data_type for tensor in half.graph.initializer}
+    assert TensorProto.FLOAT16 in kinds
+    assert TensorProto.FLOAT not in kinds
+    assert half.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    if platform.machine() in ("x86_64", "AMD64"):
+        with pytest.raises(InvalidValueError, match="of float16 it makes float32 on this CPU"):
+            ran(precision="fp16")
+    with pytest.raises(UnknownNameError, match="must be one of float16, float32, int8"):
+        ran(precision="bf16")
+
+
+def node(kind: str, first: str, output: str, **more: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, [first], [output], **more)
+
+
+def test_formats_follow_from_inputs_casts_and_scales() -> None:
+    nodes = [
+        node("Relu", "x", "a"),
+        node("QuantizeLinear", "a", "b"),
+        node("MaxPool", "b", "c", kernel_shape=[1]),
+        node("Reshape", "c", "d"),
+        node("DequantizeLinear", "d", "e"),
+        node("Cast", "e", "f", to=TensorProto.BFLOAT16),
+        node("Relu", "f", "g"),
+        node("Sigmoid", "g", "y"),
+    ]
+    found = computed_in(graph_of([("x", TensorProto.FLOAT, [1, 4])], nodes))
+    assert found == {
+        "float32": {"Relu": 1}, "int8": {"MaxPool": 1}, "bfloat16": {"Relu": 1, "Sigmoid": 1},
+    }  # fmt: skip
+
+
+def places(**of: list[str]) -> Any:
+    parts = [
+        SimpleNamespace(
+            ep_name=f"{name}ExecutionProvider",
+            get_nodes=lambda kinds=kinds: [SimpleNamespace(op_type=kind) for kind in kinds],
+        )
+        for name, kinds in of.items()
+    ]
+    return SimpleNamespace(get_provider_graph_assignment_info=lambda: parts)
+
+
+@pytest.fixture
+def _providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    names = [f"{name}ExecutionProvider" for name in ("CUDA", "OpenVINO", "XNNPACK", "CPU")]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+
+
+@pytest.mark.usefixtures("_providers")
+def test_nodes_on_another_provider_are_no_measurement() -> None:
+    whole = places(CUDA=["Conv", "Relu"])
+    partly = places(CUDA=["Conv", "Relu", "Conv"], CPU=["TopK"])
+    assert check_places(whole, "cuda", allowed=False) == {}
+    with pytest.raises(InvalidValueError, match=r"25% of them run elsewhere \(1 TopK on CPUExec"):
+        check_places(partly, "cuda", allowed=False)
+    assert check_places(partly, "cuda", allowed=True) == {
+        "fallback_share": "0.25", "fallback_nodes": "1 TopK on CPUExecutionProvider",
+    }  # fmt: skip
+    assert check_places(partly, "cpu", allowed=False) == {}
+    old = SimpleNamespace()
+    with pytest.raises(InvalidValueError, match=r"is older than 1\.24"):
+        check_places(old, "cuda", allowed=False)
+    assert check_places(old, "cuda", allowed=True) == {"fallback_share": "unknown"}
+
+
+@pytest.mark.usefixtures("_providers")
+def test_options_of_providers() -> None:
+    # TF32 is no float32.
+    assert provider_settings("cuda", 1)["use_tf32"] == "0"
+    assert provider_settings("openvino", 3) == {"device_type": "CPU", "num_of_threads": "3"}
+    assert provider_settings("xnnpack", 2) == {"intra_op_num_threads": "2"}
+    assert provider_settings("cpu", 2) == {}
+    assert own_options("cuda", {"use_tf32": "1", "spinning": "on"}) == {"use_tf32": "1"}
+    with pytest.raises(InvalidValueError, match="`use_tf32` must be given with the provider cuda"):
+        own_options("openvino", {"use_tf32": "1"})
+    graphics = RunSettings("openvino", options=(("device_type", "GPU"),))
+    assert RUNTIME.place(graphics).resource == "openvino-GPU"
+
+
+def test_the_session_of_this_installation_tells_every_place() -> None:
+    from hwnas.runtimes.onnxruntime_providers import RECORD_PLACES
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*RECORD_PLACES)
+    model = export_onnx(CELL, (3, 8, 8)).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    found = session.get_provider_graph_assignment_info()
+    kinds = [node.op_type for part in found for node in part.get_nodes()]
+    assert {part.ep_name for part in found} == {"CPUExecutionProvider"}
+    assert {"Conv", "AveragePool", "Gemm"} <= set(kinds)

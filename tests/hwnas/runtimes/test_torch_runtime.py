@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
-from hwnas.runtimes.agreement import relative_error
+from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import OnnxModel, Place, RunSettings, TorchNetwork
 from hwnas.runtimes.torch_runtime import TorchRuntime
 from hwnas.tasks.task import TensorSpec
@@ -102,7 +102,7 @@ def test_tokens_stay_integers() -> None:
 
 def relative_error_of(network: TorchNetwork) -> float:
     with RUNTIME.prepare(network, RunSettings()) as executable:
-        return relative_error(executable, network.module)
+        return agreement(executable, network.module).relative_error
 
 
 def test_devices_and_resources(monkeypatch: pytest.MonkeyPatch) -> None:

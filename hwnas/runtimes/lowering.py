@@ -1,0 +1,140 @@
+"""ONNX models in float32, written again in a lower precision: float16, or int8 with scales.
+
+int8 is static: each tensor is quantised and dequantised (QDQ) by a scale from the smallest and
+largest value that it has on the calibration images, weights by one scale a channel, which is what
+ONNX Runtime's own tool does (MinMax). What stays in float32 is chosen by operator.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from hwnas.errors import InvalidValueError
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.base import Array, RunSettings, Several, TorchNetwork
+from hwnas.runtimes.examples import compared, described
+
+FLOAT_OPERATORS: Several = Several(
+    (
+        "none", "Add", "AveragePool", "Concat", "Conv", "Gemm", "GlobalAveragePool", "HardSigmoid",
+        "HardSwish", "MatMul", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid", "Softmax",
+    )
+)  # fmt: skip
+"""ONNX operators that can be left in float32, joined by ``+``."""
+
+
+def exported(
+    network: TorchNetwork, settings: RunSettings
+) -> tuple[bytes, str, list[list[Array]], dict[str, str]]:
+    """Export a network in the precision of `explicit` settings.
+
+    Returns:
+        The model, its precision, inputs to compare it with float32 on (none for float32 itself),
+        and what to tell of it.
+
+    Raises:
+        InvalidValueError: the network cannot be exported in it.
+        HwnasError: there are no such images.
+    """
+    precision, options = str(settings.precision), dict(settings.options)
+    if "float_operators" in options and precision != "int8":
+        raise InvalidValueError(
+            f"`float_operators` must be given with precision=int8, but got {precision}: leave it "
+            f"out."
+        )
+    model = export_onnx(network.module, network.in_shape, batch=settings.batch or 1)
+    examples, facts = compared(network, settings)
+    if precision == "float16":
+        model = to_float16(model)
+    elif precision == "int8":
+        feeds = [{"input": batch} for (batch,) in examples]
+        model = to_int8(model, feeds, options.get("float_operators", "none"))
+        facts = {"calibrated_with": described(settings)}
+    return model.SerializeToString(), precision, examples, facts
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the model with weights and operators in float16; inputs and outputs stay float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    twin = onnx.ModelProto.FromString(model.SerializeToString())
+    lowered: onnx.ModelProto = convert_float_to_float16(twin, keep_io_types=True)
+    return lowered
+
+
+def to_int8(
+    model: onnx.ModelProto, feeds: Sequence[dict[str, Array]], float_operators: str = "none"
+) -> onnx.ModelProto:
+    """Give the model in int8, its batch norms folded into convolutions before.
+
+    Args:
+        model: in float32.
+        feeds: calibration inputs by name.
+        float_operators: names of operators that stay in float32, joined by ``+``.
+
+    Raises:
+        InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
+    """
+    from onnxruntime.quantization import quantize_static
+
+    kept = set(float_operators.split("+"))
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        try:
+            folded = _folded(model, Path(folder) / "folded.onnx")
+            quantize_static(
+                folded,
+                f"{folder}/int8.onnx",
+                _Reader(feeds),
+                per_channel=True,
+                nodes_to_exclude=[n.name for n in folded.graph.node if n.op_type in kept],
+            )
+        except Exception as error:
+            # ONNX Runtime's errors have no common class other than Exception.
+            raise InvalidValueError(
+                f"`precision` int8 must be possible for the network, but ONNX Runtime says: "
+                f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
+            ) from error
+        return onnx.load(f"{folder}/int8.onnx")
+
+
+def _folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Fold batch norms and constants, as every runtime does before it quantises."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return onnx.load(path)
+
+
+class _Reader:
+    """Calibration inputs, one after another, as ONNX Runtime asks for them."""
+
+    def __init__(self, feeds: Sequence[dict[str, Array]]) -> None:
+        self._left = iter(feeds)
+
+    def get_next(self) -> Any:
+        return next(self._left, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep advice to run a preparation that was run away from the user."""
+    log = logging.getLogger()
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
