@@ -40,7 +40,15 @@ _MODULES = {
     "hwnas.spaces.nasbench201": ("NasBench201",),
     "hwnas.spaces.space_text": ("named_space",),
     "hwnas.tasks.catalogue": ("get_task",),
-    "hwnas.tasks.task": ("Logits", "Map", "NextToken", "Regression", "Task", "TensorSpec"),
+    "hwnas.tasks.task": (
+        "Logits",
+        "Map",
+        "NextToken",
+        "Regression",
+        "RegressionMap",
+        "Task",
+        "TensorSpec",
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["__version__", *_HOME]

@@ -16,7 +16,7 @@ from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
 from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Logits, Map, NextToken, Regression, Task, TensorSpec
+from hwnas.tasks.task import Logits, Map, NextToken, Regression, RegressionMap, Task, TensorSpec
 
 __version__: str
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Profile",
     "ProxyError",
     "Regression",
+    "RegressionMap",
     "Scores",
     "Task",
     "TensorSpec",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import ClassVar
@@ -247,20 +247,26 @@ class NasBench201(Declared[Cell]):
         return arch.is_live()
 
 
-def cell_graph(cell: Cell) -> ArchGraph:
-    """Turn operations on edges into operations on nodes: skips contracted, dead ones removed."""
+def cell_graph(cell: Cell, identities: Container[tuple[int, int]] = EDGES) -> ArchGraph:
+    """Turn operations on edges into operations on nodes: skips contracted, dead ones removed.
+
+    Args:
+        cell: the cell.
+        identities: edges whose `skip_connect` is the identity; on others it is an operation.
+    """
     live = cell.live_edges()
-    work = [(edge, o) for edge, o in cell.edges() if edge in live and o != "skip_connect"]
+    skips = {edge for edge, o in cell.edges() if o == "skip_connect" and edge in identities}
+    work = [(edge, o) for edge, o in cell.edges() if edge in live and edge not in skips]
     labels = (INPUT, *(o for _, o in work), OUTPUT)
     index = {edge: i for i, (edge, _) in enumerate(work, start=1)}
     # The value of each cell node as a multiset of graph nodes: one count a graph node.
     value = np.zeros((_OUTPUT_NODE + 1, len(labels)), dtype=np.int64)
     value[0, 0] = 1
     adjacency = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    for (source, target), operation in cell.edges():
+    for source, target in EDGES:
         if (source, target) not in live:
             continue
-        if operation == "skip_connect":
+        if (source, target) in skips:
             value[target] += value[source]
         else:
             node = index[source, target]

@@ -11,7 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, TensorSpec
+from hwnas.tasks.task import (
+    Logits,
+    Map,
+    NextToken,
+    Output,
+    Regression,
+    RegressionMap,
+    TensorSpec,
+)
+
+_NUMBERS = (Regression, RegressionMap)
+"""Outputs that are real numbers instead of classes."""
 
 
 def read_output(
@@ -36,7 +47,7 @@ def read_output(
             f"`model` must return a tensor of {_EXPECTED[spec.kind]}, but got "
             f"{type(answer).__name__}: wrap it in a module that returns the tensor only."
         )
-    found = _read(answer, spec, isinstance(wanted, Regression)) if len(answer) == inputs else None
+    found = _read(answer, spec, isinstance(wanted, _NUMBERS)) if len(answer) == inputs else None
     if found is None or not isinstance(found[0], type(wanted or found[0])):
         what = _EXPECTED[spec.kind] if wanted is None else f"{wanted!r}"
         raise ProxyError(
@@ -61,12 +72,14 @@ def _read(answer: Tensor, spec: TensorSpec, numbers: bool) -> tuple[Output, tupl
     if spec.kind == "tokens":
         fits = sizes == (*spec.shape, spec.vocabulary)
         return (NextToken(sizes[1]), sizes[:1]) if fits else None
-    return (Map(sizes[0]), sizes[1:]) if len(sizes) == len(spec.shape) else None
+    if len(sizes) != len(spec.shape):
+        return None
+    return (RegressionMap(sizes[0]), sizes) if numbers else (Map(sizes[0]), sizes[1:])
 
 
 def classes_of(output: Output) -> int:
     """Give the number of different labels."""
-    assert not isinstance(output, Regression)
+    assert not isinstance(output, _NUMBERS)
     return output.vocabulary if isinstance(output, NextToken) else output.classes
 
 
@@ -85,7 +98,7 @@ def draw_labels(
         (B, *shape) int64, or float32 targets.
     """
     size = len(inputs)
-    if isinstance(output, Regression):
+    if isinstance(output, _NUMBERS):
         return torch.randn(size, *shape, generator=generator)
     if isinstance(output, NextToken):
         last = torch.randint(output.vocabulary, (size, 1), generator=generator)
@@ -99,7 +112,7 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
     Raises:
         InvalidValueError: shape, type or a value is another.
     """
-    numbers = isinstance(output, Regression)
+    numbers = isinstance(output, _NUMBERS)
     if tuple(labels.shape[1:]) != shape or labels.is_floating_point() != numbers:
         kind = "float numbers" if numbers else "class indices"
         raise InvalidValueError(
@@ -126,7 +139,7 @@ def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False)
         total: sum over the inputs instead of their mean; positions and targets of an input are
             averaged in either case.
     """
-    if isinstance(output, Regression):
+    if isinstance(output, _NUMBERS):
         each = F.mse_loss(answer, labels.to(answer.dtype), reduction="none")
     else:
         if isinstance(output, NextToken):

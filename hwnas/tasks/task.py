@@ -6,7 +6,8 @@ How known tasks are spelled in these terms:
 - segmentation into 21 classes is `Map(21)` of an image;
 - topic of a text of 64 words is `Logits(4)` of tokens, `TensorSpec((64,), "tokens", 30_000)`;
 - a language model is `NextToken(V)` of tokens of the same vocabulary V;
-- the heart rate from two leads is `Regression(1)` of a signal of shape (2, 1_000).
+- the heart rate from two leads is `Regression(1)` of a signal of shape (2, 1_000);
+- a picture from a picture, e.g. surface normals, is `RegressionMap(3)` of an image.
 """
 
 from __future__ import annotations
@@ -120,7 +121,21 @@ class Regression:
         _check_positive("targets", self.targets)
 
 
-Output = Logits | Map | NextToken | Regression
+@dataclass(frozen=True)
+class RegressionMap:
+    """Real numbers at every position of an image or signal: the network returns (B, n, ...).
+
+    Attributes:
+        targets: numbers n at a position.
+    """
+
+    targets: int
+
+    def __post_init__(self) -> None:
+        _check_positive("targets", self.targets)
+
+
+Output = Logits | Map | NextToken | Regression | RegressionMap
 
 
 @dataclass(frozen=True)
@@ -144,11 +159,12 @@ class Task:
         if isinstance(self.output, NextToken):
             fits = self.output.vocabulary == self.input.vocabulary
         else:
-            fits = not (isinstance(self.output, Map) and self.input.kind == "tokens")
+            maps = isinstance(self.output, (Map, RegressionMap))
+            fits = not (maps and self.input.kind == "tokens")
         if not fits:
             raise InvalidValueError(
-                f"`output` must be one of its input: a Map of an image or signal, a NextToken of "
-                f"the tokens' vocabulary, but got {self}."
+                f"`output` must be one of its input: a Map or RegressionMap of an image or signal, "
+                f"a NextToken of the tokens' vocabulary, but got {self}."
             )
 
     def __str__(self) -> str:
@@ -162,6 +178,8 @@ class Task:
                 return ()
             case Regression(targets):
                 return (targets,)
+            case RegressionMap(targets):
+                return (targets, *self.input.shape[1:])
             case _:
                 return self.input.shape if self.input.kind == "tokens" else self.input.shape[1:]
 

@@ -10,7 +10,7 @@ import torch
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.tasks.outputs import check_labels, loss, read_output
-from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, TensorSpec
+from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, RegressionMap, TensorSpec
 
 IMAGE = TensorSpec((3, 8, 8))
 WORDS = TensorSpec((5,), "tokens", 11)
@@ -25,6 +25,7 @@ PULSE = TensorSpec((2, 9), "signal")
         ((2, 7), PULSE, Regression(1), Regression(7), (7,)),
         ((2, 7, 4, 2), IMAGE, None, Map(7), (4, 2)),
         ((2, 7, 9), PULSE, None, Map(7), (9,)),
+        ((2, 7, 4, 2), IMAGE, RegressionMap(3), RegressionMap(7), (7, 4, 2)),
         ((2, 5, 11), WORDS, None, NextToken(11), (5,)),
         ((2, 3), WORDS, None, Logits(3), ()),
     ],
@@ -52,6 +53,7 @@ def test_an_answer_is_told_by_its_shape(
         ((2, 7), IMAGE, Map(7)),
         ((2, 7, 4, 4), IMAGE, Logits(7)),
         ((2, 7, 4, 4), IMAGE, Regression(7)),
+        ((2, 7), IMAGE, RegressionMap(7)),
     ],
 )
 def test_any_other_answer_is_refused(
@@ -70,6 +72,7 @@ def test_any_other_answer_is_refused(
         (torch.tensor([[0, 1], [1, 0]]), Logits(3), ()),
         (torch.zeros(2, 4, 4, dtype=torch.int64), Map(3), (4, 2)),
         (torch.zeros(2, 3, dtype=torch.int64), Regression(3), (3,)),
+        (torch.zeros(2, 4, 2), RegressionMap(3), (3, 4, 2)),
     ],
 )
 def test_foreign_labels_are_refused(
@@ -89,6 +92,9 @@ def by_hand(output: Output, answer: torch.Tensor, labels: torch.Tensor) -> list[
             terms = [surprise(scores, wanted)]
         elif isinstance(output, NextToken):
             terms = [surprise(row, label) for row, label in zip(scores, wanted, strict=True)]
+        elif isinstance(output, RegressionMap):
+            numbers, targets = (torch.tensor(t).flatten().tolist() for t in (scores, wanted))
+            terms = [(a - b) ** 2 for a, b in zip(numbers, targets, strict=True)]
         else:
             places = [(i, j) for i in range(len(wanted)) for j in range(len(wanted[0]))]
             terms = [surprise([c[i][j] for c in scores], wanted[i][j]) for i, j in places]
@@ -105,6 +111,7 @@ CASES: list[Any] = [
     (Map(4), (3, 4, 2, 5), (3, 2, 5)),
     (NextToken(4), (3, 6, 4), (3, 6)),
     (Regression(4), (3, 4), (3, 4)),
+    (RegressionMap(4), (3, 4, 2, 5), (3, 4, 2, 5)),
 ]
 
 
@@ -115,7 +122,7 @@ def test_the_loss_is_averaged_over_positions_and_inputs(
     generator = torch.Generator().manual_seed(0)
     answer = torch.randn(shape, generator=generator, dtype=torch.float64)
     labels = torch.randint(4, label_shape, generator=generator)
-    if isinstance(output, Regression):
+    if isinstance(output, (Regression, RegressionMap)):
         labels = torch.randn(label_shape, generator=generator)
     expected = by_hand(output, answer, labels)
     assert float(loss(output, answer, labels)) == pytest.approx(sum(expected) / 3, rel=1e-6)

@@ -15,6 +15,7 @@ from hwnas.tasks.task import (
     NextToken,
     Output,
     Regression,
+    RegressionMap,
     Task,
     TensorSpec,
     image_classes,
@@ -47,7 +48,7 @@ def test_a_misspelt_kind_is_suggested() -> None:
         TensorSpec((8,), kind, 9)
 
 
-@pytest.mark.parametrize("output", [Logits, Map, NextToken, Regression])
+@pytest.mark.parametrize("output", [Logits, Map, NextToken, Regression, RegressionMap])
 def test_an_output_has_at_least_one_number(output: Any) -> None:
     with pytest.raises(InvalidValueError, match="must be at least 1, but got 0"):
         output(0)
@@ -61,6 +62,7 @@ def test_an_output_has_at_least_one_number(output: Any) -> None:
         (WORDS, Logits(4)),
         (WORDS, NextToken(1000)),
         (TensorSpec((2, 100), "signal"), Regression(3)),
+        (TensorSpec((3, 8, 8)), RegressionMap(3)),
     ],
 )
 def test_a_task_survives_json(spec: TensorSpec, output: Output) -> None:
