@@ -9,7 +9,9 @@ from hwnas.errors import (
     UnknownNameError,
 )
 from hwnas.functions.profile import Profile, profile
+from hwnas.functions.rank import Rankings, rank
 from hwnas.functions.score import Scores, score
+from hwnas.functions.search import search
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
@@ -35,6 +37,7 @@ __all__ = [
     "ParetoSet",
     "Profile",
     "ProxyError",
+    "Rankings",
     "Regression",
     "RegressionMap",
     "Scores",
@@ -45,5 +48,7 @@ __all__ = [
     "get_task",
     "named_space",
     "profile",
+    "rank",
     "score",
+    "search",
 ]

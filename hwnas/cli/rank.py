@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +14,9 @@ from hwnas.cli.options import Images, Jobs
 from hwnas.cli.output import note, one_line, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.cache import ResultCache
 
 if TYPE_CHECKING:
-    from hwnas.rank_study.study import Ranked, RankSettings
+    from hwnas.rank_study.study import Ranked
 
 STABLE = 0.9
 """Spearman of two seeds' ranks below which a score is called unstable."""
@@ -133,15 +132,31 @@ def rank(
 
     Example: hwnas rank --dataset cifar10 --dataset ImageNet16-120 --bootstrap 100
     """
-    from hwnas.rank_study.study import RankSettings
+    _check(jobs, plot, markdown and as_json)
+    from hwnas.functions.rank import rank as rank_scores
 
-    settings = RankSettings(
-        space, tuple(dataset or ["cifar10"]), split, truth, scores, population,
-        tuple(proxy or ["all"]), sample, tuple(labels or ()), ndcg, bootstrap, seed, second_seed,
-        batch, images, data,
-    )  # fmt: skip
-    _check(settings, jobs, plot, markdown and as_json)
-    found = _ranked(settings, jobs)
+    with nullcontext() if sample is None else ProgressBar() as bar:
+        found = rank_scores(
+            space,
+            dataset or "cifar10",
+            proxy or "all",
+            split=split,
+            truth=truth,
+            scores=scores,
+            population=population,
+            sample=sample,
+            labels=labels or (),
+            ndcg=ndcg,
+            bootstrap=bootstrap,
+            seed=seed,
+            second_seed=second_seed,
+            images=images,
+            batch_size=batch,
+            jobs=jobs,
+            data_folder=data,
+            report=bar,
+            note=note,
+        )
     for ranked in found:
         if as_json:
             print_json_lines(ranked.rows)
@@ -152,46 +167,14 @@ def rank(
         _plot(found, plot)
 
 
-def _ranked(settings: RankSettings, jobs: int) -> list[Ranked]:
-    from hwnas.rank_study.study import RankStudy
-
-    study = RankStudy.prepare(settings)
-    with ExitStack() as stack:
-        if settings.sample is None:
-            return study.run(note)
-        cache = stack.enter_context(ResultCache.default())
-        bar = stack.enter_context(ProgressBar())
-        return study.run(note, cache=cache, jobs=jobs, report=bar)
-
-
-def _check(settings: RankSettings, jobs: int, plot: Path | None, both: bool) -> None:
+def _check(jobs: int, plot: Path | None, both: bool) -> None:
     """Refuse options that do not go together."""
-    scores, sample = settings.scores, settings.sample
     for wrong, message in (
         (jobs == 0, "`--jobs` must not be 0: use 1, or -1 for all cores."),
         (both, "`--markdown` must not be given with --json, but got both: choose one."),
         (
             plot is not None and plot.suffix != ".html",
             f"`--plot` must end in .html, but got {plot and plot.name!r}.",
-        ),
-        (
-            scores is not None and not (sample is None and settings.second_seed is None),
-            "`--sample` and `--second-seed` must not be given with --scores, but got both: what "
-            "is in the file is ranked.",
-        ),
-        (
-            settings.population is not None and not (scores is None and sample is None),
-            "`--population` must be given without --scores and --sample, but got both: it chooses "
-            "among the shipped scores.",
-        ),
-        (
-            settings.second_seed is not None and sample is None,
-            "`--second-seed` must be given with --sample, but got it alone: it scores networks.",
-        ),
-        (
-            scores is not None and settings.images != "gaussian",
-            "`--images` must not be given with --scores, but got both: what is in the file is "
-            "ranked.",
         ),
     ):
         if wrong:

@@ -86,9 +86,9 @@ def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | Non
     """Give a front that comes from a storage the deviations that a results folder states."""
     from hwnas.costs.source import make_cost
     from hwnas.evaluation.objectives import cost_objective
+    from hwnas.evaluation.origin import uncertain_costs
     from hwnas.pareto.uncertainty import predicted_objectives, with_uncertainty
     from hwnas.study.configuration import recorded_task
-    from hwnas.study.search import uncertain_costs
 
     settings = front.provenance.get("settings")
     if predicted_objectives(front) or not isinstance(settings, Mapping):

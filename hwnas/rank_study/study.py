@@ -103,13 +103,18 @@ class RankStudy:
     proxies: list[str] | None
 
     @classmethod
-    def prepare(cls, settings: RankSettings) -> RankStudy:
+    def prepare(cls, settings: RankSettings, space: SearchSpace[Any] | None = None) -> RankStudy:
         """Find space, data sets, proxies and accuracies.
+
+        Args:
+            settings: what is ranked.
+            space: the search space; made of its text if None.
 
         Raises:
             HwnasError: one of them is not there, or what is asked for does not go together.
         """
-        space = named_space(settings.space)
+        _check(settings)
+        space = named_space(settings.space) if space is None else space
         if settings.population not in (None, *POPULATIONS):
             raise unknown_name("population", str(settings.population), POPULATIONS)
         check_images(settings.images)
@@ -213,6 +218,45 @@ class RankStudy:
             jobs=jobs,
             report=report,
         )
+
+
+def _check(settings: RankSettings) -> None:
+    """Refuse settings that do not go together, or are out of range."""
+    scores, sample = settings.scores, settings.sample
+    for wrong, message in (
+        (
+            scores is not None and not (sample is None and settings.second_seed is None),
+            "`--sample` and `--second-seed` must not be given with --scores, but got both: what "
+            "is in the file is ranked.",
+        ),
+        (
+            settings.population is not None and not (scores is None and sample is None),
+            "`--population` must be given without --scores and --sample, but got both: it chooses "
+            "among the shipped scores.",
+        ),
+        (
+            settings.second_seed is not None and sample is None,
+            "`--second-seed` must be given with --sample, but got it alone: it scores networks.",
+        ),
+        (
+            scores is not None and settings.images != "gaussian",
+            "`--images` must not be given with --scores, but got both: what is in the file is "
+            "ranked.",
+        ),
+        (sample is not None and sample < 2, f"`sample` must be at least 2, but got {sample}."),
+        (settings.ndcg < 1, f"`ndcg` must be at least 1, but got {settings.ndcg}."),
+        (
+            settings.resamples < 0,
+            f"`bootstrap` must be at least 0, but got {settings.resamples}.",
+        ),
+        (settings.seed < 0, f"`seed` must be at least 0, but got {settings.seed}."),
+        (
+            any(labels < 1 for labels in settings.labels),
+            f"`labels` must be at least 1, but got {settings.labels}.",
+        ),
+    ):
+        if wrong:
+            raise InvalidValueError(message)
 
 
 def needed_proxies(names: Sequence[str]) -> list[str] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,8 +15,7 @@ from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator, Report
-from hwnas.evaluation.objectives import ValueObjective
-from hwnas.evaluation.sources import CostValues
+from hwnas.evaluation.origin import cost_sources, describe_cost, origin, uncertain_costs
 from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
@@ -28,7 +28,7 @@ from hwnas.study.configuration import (
     named_task,
 )
 from hwnas.study.probe import insist_on_evaluable
-from hwnas.typing import UncertainCostModel
+from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
@@ -102,23 +102,32 @@ class Folder:
     """Where a search keeps its study and its results.
 
     Attributes:
-        path: folder; made if absent.
+        path: folder; made if absent. None writes no results, and keeps a study without a storage
+            in memory.
         storage: Optuna storage: an SQLAlchemy URL, ``journal:FILE`` or ``grpc://HOST:PORT``; an
             SQLite file in the folder if None.
         study: study name in the storage.
     """
 
-    path: Path
+    path: Path | None
     storage: str | None = None
     study: str = "hwnas"
 
     @property
-    def url(self) -> str:
-        """The storage, as text."""
-        return self.storage or f"sqlite:///{self.path / STUDY_FILE}"
+    def url(self) -> str | None:
+        """The storage, as text; None for memory."""
+        if self.storage is None and self.path is not None:
+            return f"sqlite:///{self.path / STUDY_FILE}"
+        return self.storage
 
-    def lock(self) -> FileLock:
-        """Make the folder and give the lock that keeps a second search out of it."""
+    def lock(self) -> AbstractContextManager[object]:
+        """Make the folder and hold the lock that keeps a second search out of it.
+
+        Raises:
+            Timeout: another search holds it.
+        """
+        if self.path is None:
+            return nullcontext()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / LOCK_FILE).touch()
@@ -127,7 +136,7 @@ class Folder:
                 f"`out` must be a folder that can be written, but got {str(self.path)!r} "
                 f"({error.strerror})."
             ) from None
-        return FileLock(self.path / LOCK_FILE)
+        return FileLock(self.path / LOCK_FILE).acquire(timeout=0)
 
 
 class StoredStudy(Protocol):
@@ -177,6 +186,7 @@ class Search:
         data_folder: folder of published data; None for the default one.
         jobs: worker processes for proxies; -1 for all cores.
         report: called with (label, finished, total), e.g. by a progress bar.
+        space: the search space; made of its text if None.
         notices: lines for the user, filled by `run`.
     """
 
@@ -185,20 +195,21 @@ class Search:
     data_folder: Path | None = None
     jobs: int = 1
     report: Report | None = None
+    space: SearchSpace[Any] | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> ParetoSet:
         """Run the search, or go on with what an interrupted run of it left.
 
         Returns:
-            The Pareto set, which is also written to the folder: `front.json`, `front.csv` and
-            `report.html`.
+            The Pareto set, which is also written to the folder, where there is one: `front.json`,
+            `front.csv` and `report.html`.
 
         Raises:
             HwnasError: a name, a value, the data or the folder is not usable.
         """
         try:
-            with self.folder.lock().acquire(timeout=0), ResultCache.default() as cache:
+            with self.folder.lock(), ResultCache.default() as cache:
                 return self._run(cache)
         except Timeout:
             raise InvalidValueError(
@@ -210,9 +221,15 @@ class Search:
         from hwnas.reports.folder import write_results
 
         s = self.settings.pinned()
-        named_space(s.space)  # a module of the user's is imported for a search, not for a file
+        # A module of the user's is imported for a search, not for a file.
+        space = named_space(s.space) if self.space is None else self.space
         evaluator = make_evaluator(
-            s, data_folder=self.data_folder, cache=cache, jobs=self.jobs, report=self.report
+            s,
+            space=space,
+            data_folder=self.data_folder,
+            cache=cache,
+            jobs=self.jobs,
+            report=self.report,
         )
         insist_on_evaluable(evaluator, cache, s.seed)
         front = get_host("optuna").search(
@@ -223,18 +240,20 @@ class Search:
                 "seed": s.seed,
                 "settings": asdict(s),
                 "dataset": named_task(s.dataset, s.images).as_dict(),
-                "costs": [_describe(s) for s in _cost_sources(evaluator.objectives)],
+                "costs": origin(evaluator)["costs"],
             },
         )
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
         self.notices += [*redundancies(front), *notices(front)]
-        write_results(front, self.folder.path, evaluator.space)
+        if self.folder.path is not None:
+            write_results(front, self.folder.path, evaluator.space)
         return front
 
 
 def make_evaluator(
     settings: SearchSettings,
     *,
+    space: SearchSpace[Any] | None = None,
     data_folder: Path | None = None,
     cache: ResultCache | None = None,
     jobs: int = 1,
@@ -244,6 +263,7 @@ def make_evaluator(
 
     Args:
         settings: what is searched for.
+        space: the search space; made of its text if None.
         data_folder: folder of published data; None for the default one.
         cache: where results are kept; in memory if None.
         jobs: worker processes for proxies; -1 for all cores.
@@ -253,7 +273,8 @@ def make_evaluator(
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
-    space, task = read_space(s.space), named_task(s.dataset, s.images)
+    space = read_space(s.space) if space is None else space
+    task = named_task(s.dataset, s.images)
     setup = EvaluationSetup(space, task, s.batch, s.seed, data_folder, s.images)
     objectives = make_objectives(
         setup, s.objectives, s.costs, cache=cache, jobs=jobs, report=report
@@ -270,7 +291,7 @@ def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
         measuring host or the checksum of a published table.
     """
     bounded = [constraint.objective for constraint in evaluator.constraints]
-    costs = {s.name: _describe(s) for s in _cost_sources([*evaluator.objectives, *bounded])}
+    costs = {s.name: describe_cost(s) for s in cost_sources([*evaluator.objectives, *bounded])}
     for cost in costs.values():
         # Where a table lies is no property of it.
         cost.get("provenance", {}).pop("file", None)
@@ -297,27 +318,3 @@ def redundancies(front: ParetoSet) -> list[str]:
         f"architectures."
         for a, b, rho in redundant_pairs(names, values)
     ]
-
-
-def _cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:
-    for objective in objectives:
-        if isinstance(objective, ValueObjective) and isinstance(objective.source, CostValues):
-            yield objective.source
-
-
-def uncertain_costs(objectives: Iterable[Any]) -> dict[str, UncertainCostModel[Any]]:
-    """Find the costs that know how sure they are, by name of their objective."""
-    return {
-        source.name: cast(UncertainCostModel[Any], source.cost)
-        for source in _cost_sources(objectives)
-        if hasattr(source.cost, "predict_std")
-    }
-
-
-def _describe(source: CostValues[Any]) -> dict[str, Any]:
-    cost = source.cost
-    described = {"objective": source.name, "device": str(cost.device), "unit": cost.unit}
-    for name in ("provenance", "fingerprint"):
-        if hasattr(cost, name):
-            described[name] = plain(getattr(cost, name))
-    return described

@@ -13,6 +13,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from hwnas.errors import HwnasError, InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
+from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.spaces.choices import decide, options_of
 from hwnas.spaces.space_text import written_space
 from hwnas.typing import Arch, Direction
@@ -22,6 +23,8 @@ ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:
 """User attributes of a trial: architecture, canonical key, raw values, reasons of failures."""
 OBJECTIVES = "hwnas:objectives"
 """User attribute of a study: name, unit and direction of each objective."""
+ORIGIN = "hwnas:origin"
+"""User attribute of a study: what its values depend on, as `hwnas.evaluation.origin` gives it."""
 
 
 class HardwareAwareObjective(Generic[Arch]):
@@ -53,6 +56,7 @@ class HardwareAwareObjective(Generic[Arch]):
 
     def __init__(self, evaluator: Evaluator[Arch]) -> None:
         self.evaluator = evaluator
+        self._uncertain = uncertain_costs(evaluator.objectives)
 
     @property
     def directions(self) -> list[Direction]:
@@ -66,7 +70,11 @@ class HardwareAwareObjective(Generic[Arch]):
         return {name: distribution_of(o) for name, o in options.items()}
 
     def describe(self, study: optuna.Study) -> None:
-        """Name the study's metrics, so that a front made of it has names and units."""
+        """Name the study's metrics, and say what they depend on.
+
+        A front made of the study has names and units, and is exported and verified without being
+        told what the networks were built for.
+        """
         objectives = self.evaluator.objectives
         with warnings.catch_warnings():
             # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
@@ -76,6 +84,7 @@ class HardwareAwareObjective(Generic[Arch]):
             OBJECTIVES,
             [{"name": o.name, "unit": o.unit, "direction": o.direction} for o in objectives],
         )
+        study.set_user_attr(ORIGIN, origin(self.evaluator))
         study.set_user_attr("hwnas:space", written_space(self.evaluator.space))
 
     def arch(self, trial: optuna.Trial) -> Arch:
@@ -135,7 +144,7 @@ class HardwareAwareObjective(Generic[Arch]):
         """
         trial.set_user_attr(ARCH, str(evaluation.arch))
         trial.set_user_attr(KEY, evaluation.key)
-        trial.set_user_attr(RESULTS, _plain(evaluation))
+        trial.set_user_attr(RESULTS, {**_plain(evaluation), **self._deviations(evaluation)})
         if evaluation.errors:
             trial.set_user_attr(ERRORS, evaluation.errors)
         for text, violation in evaluation.violations.items():
@@ -147,6 +156,14 @@ class HardwareAwareObjective(Generic[Arch]):
         # A costlier value is absent where a cheaper one is missing: the trial fails either way.
         names = [objective.name for objective in self.evaluator.objectives]
         return tuple(evaluation.values.get(name, math.nan) for name in names)
+
+    def _deviations(self, evaluation: Evaluation[Arch]) -> dict[str, float]:
+        """Give ``NAME_std`` of the predicted costs that have a value, in their units."""
+        return {
+            f"{name}_std": float(cost.predict_std([evaluation.arch])[0])
+            for name, cost in self._uncertain.items()
+            if math.isfinite(evaluation.values.get(name, math.nan))
+        }
 
 
 def reason(error: Exception) -> str:

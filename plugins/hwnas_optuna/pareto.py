@@ -12,7 +12,8 @@ from hwnas.errors import InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.pareto_set import Status
 from hwnas.pareto.provenance import describe_environment
-from hwnas_optuna.objective import ARCH, ERRORS, KEY, OBJECTIVES, RESULTS
+from hwnas.pareto.uncertainty import predicted_objectives, with_neighbours
+from hwnas_optuna.objective import ARCH, ERRORS, KEY, OBJECTIVES, ORIGIN, RESULTS
 from hwnas_optuna.participant import standing
 
 _STATUS: Mapping[TrialState, Status] = {
@@ -29,10 +30,12 @@ def pareto_set_from_study(
 
     Args:
         study: the study; it may still be running.
-        provenance: what is to be kept beside versions, host and the study's name.
+        provenance: what is to be kept beside versions, host, the study's name, and what its
+            objective described: task, seed, costs with their devices, constraints.
 
     Returns:
-        The set, one member a canonical key; raw values of proxies and costs are attributes.
+        The set, one member a canonical key; raw values of proxies and costs are attributes, and so
+        are the standard deviations of predicted costs, see `hwnas.pareto.uncertainty`.
 
     Raises:
         InvalidValueError: a finished trial has no architecture, so another objective made it.
@@ -49,7 +52,7 @@ def pareto_set_from_study(
     trials = [t for t in trials if ARCH in t.user_attrs]
     objectives = _objectives(study)
     missing = [float("nan")] * len(objectives)
-    return ParetoSet.from_values(
+    front = ParetoSet.from_values(
         [t.user_attrs[ARCH] for t in trials],
         [t.user_attrs[KEY] for t in trials],
         [t.values if t.state is TrialState.COMPLETE else missing for t in trials],
@@ -57,8 +60,19 @@ def pareto_set_from_study(
         space=study.user_attrs.get("hwnas:space", "unknown"),
         statuses=[_status(t) for t in trials],
         attributes=[_attributes(t) for t in trials],
-        provenance={**describe_environment(), "study": study.study_name, **(provenance or {})},
+        provenance={
+            **describe_environment(),
+            **study.user_attrs.get(ORIGIN, {}),
+            "study": study.study_name,
+            **(provenance or {}),
+        },
     )
+    return with_neighbours(front, [n for n in predicted_objectives(front) if _all_know(front, n)])
+
+
+def _all_know(front: ParetoSet, name: str) -> bool:
+    """Tell whether all members have the deviation of a cost; those of old trials have not."""
+    return all(f"{name}_std" in member.attributes for member in front.members)
 
 
 def _status(trial: FrozenTrial) -> Status:

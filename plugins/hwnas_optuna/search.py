@@ -236,9 +236,8 @@ class OptunaHost:
             )
             run(study, evaluator, settings.trials)
             _insist_on_a_result(study)
-            return pareto_set_from_study(
-                study, {**provenance, "storage": without_passwords(folder.url)}
-            )
+            place = {} if folder.url is None else {"storage": without_passwords(folder.url)}
+            return pareto_set_from_study(study, {**provenance, **place})
         except (SQLAlchemyError, StorageInternalError) as error:  # e.g. a disk that is full by now
             raise storage_error(str(folder.url), error) from error
 
@@ -272,12 +271,8 @@ class OptunaHost:
         """
         loaded = load_study(storage, study)
         with reading(storage):
-            settings = json.loads(loaded.user_attrs.get(SETTINGS, "{}"))
-            return pareto_set_from_study(
-                loaded,
-                {
-                    "storage": without_passwords(storage),
-                    "seed": settings.get("seed", 0),
-                    "settings": settings,
-                },
-            )
+            known: dict[str, Any] = {"storage": without_passwords(storage)}
+            if SETTINGS in loaded.user_attrs:
+                settings = json.loads(loaded.user_attrs[SETTINGS])
+                known |= {"seed": settings.get("seed", 0), "settings": settings}
+            return pareto_set_from_study(loaded, known)

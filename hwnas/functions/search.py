@@ -1,0 +1,139 @@
+"""`hwnas.search`: the Pareto set of training-free scores and hardware costs over a space."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.data.own_images import OwnImages
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.evaluator import Report
+from hwnas.pareto import ParetoSet
+from hwnas.spaces.space_text import written_space
+from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
+from hwnas.typing import SearchSpace
+
+
+def search(
+    space: SearchSpace[Any] | str = "nasbench201",
+    *,
+    dataset: str | None = None,
+    objectives: str | Sequence[str] = (DEFAULT_SCORE,),
+    costs: str | Sequence[str] = (DEFAULT_COST,),
+    constraints: str | Sequence[str] = (),
+    trials: int = 64,
+    sampler: str = "hardware-aware",
+    images: str = "gaussian",
+    batch_size: int = 32,
+    seed: int = 0,
+    jobs: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    storage: str | None = None,
+    study: str = "hwnas",
+    data_folder: Path | None = None,
+    report: Report | None = None,
+    note: Callable[[str], None] = warnings.warn,
+) -> ParetoSet:
+    """Search for the Pareto set of training-free scores and hardware costs.
+
+    The same call goes on where an interrupted one stopped, if it has a folder or a storage.
+
+    Args:
+        space: a search space, or its text as ``hwnas search --space`` takes it.
+        dataset: classes, image size and tables by name; ``cifar10`` if None, or what one's own
+            images say.
+        objectives: proxies and ready-made scores by name, see ``hwnas proxies``.
+        costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
+        constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
+        trials: trials that the study has in the end.
+        sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,
+            ``random``.
+        images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` or folder
+            of pictures.
+        batch_size: images that proxies see.
+        seed: seed of everything random.
+        jobs: worker processes for proxies; -1 for all cores.
+        out: folder of the study and of `front.json`, `front.csv` and `report.html`; None keeps the
+            study in memory and writes nothing.
+        storage: Optuna storage where the study is kept: an SQLAlchemy URL, ``journal:FILE`` or
+            ``grpc://HOST:PORT``; None for a file in `out`.
+        study: name of the study in the storage.
+        data_folder: folder of published data; None for ``HWNAS_DATA``.
+        report: called with (label, finished, total), e.g. by a progress bar.
+        note: is told, a line each, which objectives say the same and which members cannot be told
+            apart.
+
+    Returns:
+        The front, with task, devices and settings.
+
+    Raises:
+        HwnasError: a name, a value, the data or the folder is not usable; nothing is lost.
+
+    Example:
+        >>> import hwnas
+        >>> front = hwnas.search(objectives="naswot", costs="count:macs", batch_size=8, trials=8)
+        >>> [objective.name for objective in front.objectives]
+        ['naswot', 'macs']
+    """
+    made = None if isinstance(space, str) else _checked(space)
+    settings = SearchSettings(
+        space=space if isinstance(space, str) else written_space(space),
+        dataset=_dataset(dataset, images),
+        objectives=_texts("objectives", objectives),
+        costs=_texts("costs", costs),
+        constraints=_texts("constraints", constraints),
+        sampler=sampler,
+        trials=_at_least(1, "trials", trials),
+        batch=_at_least(2, "batch_size", batch_size),
+        images=images,
+        seed=_at_least(0, "seed", seed),
+    )
+    folder = Folder(None if out is None else Path(out), storage, study)
+    job = Search(settings, folder, data_folder, jobs, report, made)
+    front = job.run()
+    for line in job.notices:
+        note(line)
+    return front
+
+
+def _checked(space: Any) -> SearchSpace[Any]:
+    """Insist on a search space."""
+    if isinstance(space, type):
+        raise InvalidValueError(
+            f"`space` must be made, but got the class {space.__name__}: call it."
+        )
+    needed = ("parameters", "decode", "build", "canonical_key", "sample")
+    if missing := [name for name in needed if not hasattr(space, name)]:
+        raise InvalidValueError(
+            f"`space` must be a search space or the text of one, but got {space!r}, which has no "
+            f"{missing[0]!r}."
+        )
+    made: SearchSpace[Any] = space
+    return made
+
+
+def _dataset(dataset: str | None, images: str) -> str:
+    if dataset is not None and OwnImages.parse(images) is not None:
+        raise InvalidValueError(
+            f"`dataset` must not be given with images of your own, which say classes and size, but "
+            f"got {dataset}."
+        )
+    return dataset or "cifar10"
+
+
+def _texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise InvalidValueError(
+            f"`{name}` must be texts, which a study can be continued by, but got {wrong[0]!r}."
+        )
+    return texts
+
+
+def _at_least(least: int, name: str, number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise InvalidValueError(f"`{name}` must be at least {least}, but got {number!r}.")
+    return number
