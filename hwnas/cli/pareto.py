@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 
 if TYPE_CHECKING:
+    from hwnas.cli.networks import Exported
     from hwnas.pareto import ParetoSet
     from hwnas.typing import SearchSpace
 
@@ -72,21 +73,30 @@ def export(
     json_file: Annotated[bool, typer.Option("--json-file", help="Write front.json.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Write front.csv.")] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="Write onnx/, untrained.")] = False,
+    code: Annotated[
+        bool,
+        typer.Option(
+            "--code",
+            help="Write code/: PyTorch code, weights and choices a member, and train.py.",
+        ),
+    ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write report.html.")] = False,
     classes: Annotated[
         int | None,
-        typer.Option(min=1, help="Classes of the ONNX networks; the search's if absent."),
+        typer.Option(min=1, help="Classes of the networks; the search's if absent."),
     ] = None,
     in_shape: Annotated[
         str | None,
-        typer.Option(
-            "--input", help="Image as C,H,W of the ONNX networks; the search's if absent."
-        ),
+        typer.Option("--input", help="Image as C,H,W of the networks; the search's if absent."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Seed of the ONNX networks' weights; the search's if absent."),
+        typer.Option(min=0, help="Seed of the networks' weights; the search's if absent."),
     ] = None,
+    batch: Annotated[
+        str, typer.Option(metavar="N|dynamic", help="Images that the ONNX files take.")
+    ] = "1",
+    opset: Annotated[int, typer.Option(help="Version of the ONNX files' operators.")] = 18,
     space: OwnSpace = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a written file.")
@@ -96,26 +106,19 @@ def export(
 
     Example: hwnas pareto export hwnas-results --onnx --out models
     """
-    from hwnas.pareto.json_csv import write_csv, write_json
-    from hwnas.reports.report import write_report
+    from hwnas.cli.networks import NetworkExport
 
-    pareto_set = open_pareto_set(source, study)
+    front = open_pareto_set(source, study)
     out = results_folder(source, out)
-    everything = not (json_file or csv or onnx or report)
-    written: list[dict[str, Any]] = []
-    if json_file or everything:
-        write_json(pareto_set, out / FRONT)
-        written.append({"file": str(out / FRONT)})
-    if csv or everything:
-        write_csv(pareto_set, out / TABLE)
-        written.append({"file": str(out / TABLE)})
-    if report or everything:
-        write_report(pareto_set, out / REPORT, _space_or_none(pareto_set, space))
-        written.append({"file": str(out / REPORT)})
-    if onnx or everything:
-        written += _export_onnx(
-            pareto_set, front_space(pareto_set, space), out / "onnx", classes, in_shape, seed
-        )
+    everything = not (json_file or csv or onnx or code or report)
+    written: list[Exported] = []
+    # What can be refused comes first, and nothing is written then.
+    if onnx or code or everything:
+        wanted = NetworkExport.read(front, space, classes, in_shape, seed, batch, opset)
+        written += wanted.code(out / "code") if code or everything else []
+        written += wanted.onnx(out / "onnx") if onnx or everything else []
+    chosen = {FRONT: json_file, TABLE: csv, REPORT: report}
+    written += _files(front, out, [n for n, flag in chosen.items() if flag or everything], space)
     if as_json:
         print_json_lines(written)
     else:
@@ -163,41 +166,18 @@ def _counts(pareto_set: ParetoSet) -> str:
     return f"{text}; ★ is nearest to the ideal point." if len(pareto_set) else f"{text}."
 
 
-def _export_onnx(
-    pareto_set: ParetoSet,
-    space: SearchSpace[Any],
-    folder: Path,
-    classes: int | None,
-    image: str | None,
-    seed: int | None,
-) -> list[dict[str, Any]]:
-    from hwnas.networks.importing import parse_in_shape
-    from hwnas.reports.onnx_members import export_onnx_members
-    from hwnas.study.configuration import recorded_task
-    from hwnas.tasks.task import image_task
+def _files(front: ParetoSet, out: Path, names: list[str], space: str | None) -> list[Exported]:
+    """Write the files of these names that tell what the front is."""
+    from hwnas.pareto.json_csv import write_csv, write_json
+    from hwnas.reports.report import write_report
 
-    task = recorded_task(pareto_set.provenance)
-    if task is None or classes is not None or image is not None:
-        known = {} if task is None else task.settings
-        K = _given("--classes", known.get("num_classes") if classes is None else classes)
-        shape = _given("--input", known.get("in_shape") if image is None else parse_in_shape(image))
-        task = image_task(K, shape)
-    chosen = pareto_set.provenance.get("seed", 0) if seed is None else seed
-    note(f"Writing {len(pareto_set)} ONNX networks, untrained, and comparing them with PyTorch.")
-    rows = export_onnx_members(pareto_set, space, task, folder, chosen)
-    return [
-        {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff, "arch": r.arch}
-        for r in rows
-    ]
-
-
-def _given(option: str, value: Any) -> Any:
-    """Insist on a value: no default could be right for every search."""
-    if value is None:
-        raise InvalidValueError(
-            f"`{option}` must be given: the Pareto set does not say what it was made for."
-        )
-    return value
+    if FRONT in names:
+        write_json(front, out / FRONT)
+    if TABLE in names:
+        write_csv(front, out / TABLE)
+    if REPORT in names:
+        write_report(front, out / REPORT, _space_or_none(front, space))
+    return [{"file": str(out / name)} for name in names]
 
 
 def front_space(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
@@ -235,8 +215,11 @@ def _space_or_none(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]
         return None
 
 
-def _print_files(written: list[dict[str, Any]]) -> None:
+def _print_files(written: list[Exported]) -> None:
     print_table(
-        ["file", "sha256", "largest difference from PyTorch"],
-        [[w["file"], w.get("sha256", "")[:12], w.get("max_abs_diff")] for w in written],
+        ["file", "sha256", "largest difference from PyTorch", "needs hwnas for"],
+        [
+            [w["file"], w.get("sha256", "")[:12], w.get("max_abs_diff"), w.get("needs_hwnas", "")]
+            for w in written
+        ],
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,14 +54,65 @@ def require_writable(path: str | os.PathLike[str]) -> None:
 def _scratch(target: Path) -> Iterator[Path]:
     """Give the name of a file beside the target, which is gone in the end."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with _refused(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield scratch
         finally:
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Fill a folder that appears with all of its files, or not at all.
+
+    Where the folder is there already, files that it lacks are added, and one that differs from
+    what would be written is never replaced: it may be what a user has made of it.
+
+    Args:
+        path: the folder.
+
+    Yields:
+        A new folder beside it to write to.
+
+    Raises:
+        InvalidValueError: it cannot be written, or holds a file that differs; names the first.
+    """
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with _refused(target):
+            scratch.mkdir(parents=True)
+        yield scratch
+        with _refused(target):
+            _merge(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _refused(target: Path) -> Iterator[None]:
+    """Turn what the file system raises into one line."""
+    try:
+        yield
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         reason = getattr(error, "strerror", None) or error
         raise InvalidValueError(
             f"`path` must be writable, but {str(target)!r} is not: {reason}."
         ) from error
+
+
+def _merge(scratch: Path, target: Path) -> None:
+    if not target.exists():
+        scratch.rename(target)
+        return
+    files = [file.relative_to(scratch) for file in sorted(scratch.rglob("*")) if file.is_file()]
+    for file in files:
+        there = target / file
+        if there.exists() and not filecmp.cmp(scratch / file, there, shallow=False):
+            raise FileExistsError(
+                errno.EEXIST, f"its {file} is another: move it away, or name another folder"
+            )
+    for file in files:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / file).replace(target / file)

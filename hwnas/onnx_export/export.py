@@ -25,6 +25,7 @@ from hwnas.networks.plain import plain_network, to_float32
 from hwnas.networks.settings import default_settings
 from hwnas.onnx_export.from_fx import write_directly
 from hwnas.onnx_export.graph_writer import OPSET, UnsupportedError
+from hwnas.onnx_export.opsets import with_opset
 
 _LOG = logging.getLogger(__name__)
 EXPORTER_KEY = "hwnas.exporter"
@@ -37,6 +38,7 @@ def export_onnx(
     path: str | os.PathLike[str] | None = None,
     batch: int = 1,
     dynamic_batch: bool = False,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """Export a network in evaluation mode.
 
@@ -53,6 +55,8 @@ def export_onnx(
         path: where to write the model; None writes nothing.
         batch: images; ignored with `dynamic_batch`.
         dynamic_batch: leave the number of images free.
+        opset: version of ONNX's operators, 13 or more; one that cannot say what the network does
+            is refused.
 
     Returns:
         The checked model. Its input is named ``input``, its output ``output``.
@@ -75,6 +79,7 @@ def export_onnx(
         except UnsupportedError as reason:
             _LOG.info("%s goes through torch.onnx.export: %s", type(model).__name__, reason)
             proto, exporter = _export_by_torch(model, in_shape, batch, dynamic_batch), "torch.onnx"
+    proto = with_opset(proto, opset)
     proto.producer_name, proto.producer_version = "hwnas", __version__
     onnx.helper.set_model_props(proto, {EXPORTER_KEY: exporter})
     onnx.checker.check_model(proto, full_check=True)

@@ -6,28 +6,57 @@ import csv
 import hashlib
 import io
 import os
-import re
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 
 from hwnas import __version__
+from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import write_bytes, write_text
 from hwnas.files.csv_table import as_cell
 from hwnas.onnx_export.export import export_onnx
+from hwnas.onnx_export.graph_writer import OPSET
 from hwnas.pareto.pareto_set import Member, ParetoSet
+from hwnas.reports.untrained import member_name, untrained_network
 from hwnas.runtimes.agreement import verify_onnx
-from hwnas.seeding import derive_seed, seeded
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 TOLERANCE = 1e-4
 """Largest accepted difference of the logits of ONNX Runtime and PyTorch."""
-CALIBRATION_IMAGES = 8
 INDEX = "index.csv"
+
+
+@dataclass(frozen=True)
+class OnnxForm:
+    """What the files have in common.
+
+    Attributes:
+        batch: images of a run; ignored with `dynamic_batch`.
+        dynamic_batch: leave the number of images free.
+        opset: version of ONNX's operators.
+    """
+
+    batch: int = 1
+    dynamic_batch: bool = False
+    opset: int = OPSET
+
+    @classmethod
+    def read(cls, batch: str, opset: int = OPSET) -> OnnxForm:
+        """Read a number of images, or ``dynamic``.
+
+        Raises:
+            InvalidValueError: it is neither.
+        """
+        if batch == "dynamic":
+            return cls(dynamic_batch=True, opset=opset)
+        if not batch.isdecimal() or int(batch) < 1:
+            raise InvalidValueError(
+                f"`batch` must be a number of images from 1 on, or dynamic, but got {batch!r}."
+            )
+        return cls(int(batch), opset=opset)
 
 
 @dataclass(frozen=True)
@@ -55,6 +84,7 @@ def export_onnx_members(
     task: Task,
     folder: str | os.PathLike[str],
     seed: int = 0,
+    form: OnnxForm | None = None,
 ) -> list[OnnxMember]:
     """Export each member's network, untrained, as ``RANK-KEY.onnx`` with an ``index.csv``.
 
@@ -71,6 +101,7 @@ def export_onnx_members(
         task: what the networks are for.
         folder: where to write; other files in it are left alone.
         seed: user seed of the weights.
+        form: batch and operators of the files; one image and the usual operators if None.
 
     Returns:
         One entry a member, in the set's order.
@@ -81,7 +112,7 @@ def export_onnx_members(
     """
     target = Path(folder)
     rows = [
-        _export(rank, member, space, task, target, seed)
+        _export(rank, member, space, task, target, seed, form or OnnxForm())
         for rank, member in enumerate(pareto_set.members, start=1)
     ]
     buffer = io.StringIO()
@@ -102,9 +133,10 @@ def _export(
     task: Task,
     folder: Path,
     seed: int,
+    form: OnnxForm,
 ) -> OnnxMember:
-    network = _untrained(member, space, task, seed)
-    model = export_onnx(network, task.input.shape)
+    network = untrained_network(member, space, task, seed)
+    model = export_onnx(network, task.input.shape, **asdict(form))
     metadata = {
         "hwnas_version": __version__,
         "hwnas_space": repr(space),
@@ -117,21 +149,8 @@ def _export(
     onnx.checker.check_model(model)
     difference = verify_onnx(model, network, task.input.shape, atol=TOLERANCE, rtol=0.0)
     content = model.SerializeToString(deterministic=True)
-    short = re.sub(r"[^A-Za-z0-9_-]", "-", member.key)[:12]
-    file = folder / f"{rank:03d}-{short}.onnx"
+    file = folder / f"{member_name(rank, member)}.onnx"
     write_bytes(file, content)
     return OnnxMember(
         file, hashlib.sha256(content).hexdigest(), difference, member.arch, member.key
     )
-
-
-def _untrained(member: Member, space: SearchSpace[Any], task: Task, seed: int) -> torch.nn.Module:
-    """Build the member's network in evaluation mode with seeded weights and statistics."""
-    # The proxies derive the seed in the same way: these are the weights that they scored,
-    # where the member is the representative of its class.
-    with seeded(derive_seed(seed, member.key)), torch.no_grad():
-        network = space.build(space.parse(member.arch), task)
-        # One step of the running statistics, as in training: enough to stop sums of skips from
-        # growing, and without the amplified rounding of fully adapted statistics in deep chains.
-        network.train()(torch.randn(CALIBRATION_IMAGES, *task.input.shape))
-    return network.eval()

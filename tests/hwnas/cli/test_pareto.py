@@ -84,14 +84,23 @@ def test_export_writes_everything_by_default(
         "002-k2.onnx",
         "index.csv",
     ]
+    assert sorted(str(p.relative_to(out / "code")) for p in (out / "code").rglob("*.*")) == [
+        f"00{i}-k{i}/{name}"
+        for i in (1, 2)
+        for name in ("choices.json", "network.py", "weights.pt")
+    ] + ["train.py"]
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {Path(r["file"]).name for r in rows} == {
+    assert {str(Path(r["file"]).relative_to(out)) for r in rows} == {
         "front.json",
         "front.csv",
         "report.html",
-        "001-k1.onnx",
-        "002-k2.onnx",
+        "onnx/001-k1.onnx",
+        "onnx/002-k2.onnx",
+        "code/001-k1/network.py",
+        "code/002-k2/network.py",
+        "code/train.py",
     }
+    assert [r["needs_hwnas"] for r in rows if "needs_hwnas" in r] == ["", ""]
     networks = [r for r in rows if r["file"].endswith(".onnx")]
     assert all(r["max_abs_diff"] <= 1e-4 and len(r["sha256"]) == 64 for r in networks)
 
@@ -119,6 +128,54 @@ def test_onnx_takes_its_shape_from_options_provenance_or_data_set(tmp_path: Path
     options = ("--classes", 5, "--input", "1,8,12")
     assert run("export", known, "--onnx", "--out", tmp_path / "2", *options) == 0
     assert shapes(tmp_path / "2") == [1, 1, 8, 12, 1, 5]
+
+
+def test_onnx_takes_batch_and_operators(tmp_path: Path) -> None:
+    import onnx
+
+    source = results(tmp_path, num_classes=3, in_shape=[3, 8, 8])
+    forms = {"dynamic": ("batch", 17), "4": (4, 21)}
+    for batch, (expected, opset) in forms.items():
+        out = tmp_path / batch
+        assert (
+            run("export", source, "--onnx", "--out", out, "--batch", batch, "--opset", opset) == 0
+        )
+        model = onnx.load(out / "onnx" / "001-k1.onnx")
+        dim = model.graph.input[0].type.tensor_type.shape.dim[0]
+        assert (dim.dim_param or dim.dim_value) == expected
+        assert [entry.version for entry in model.opset_import] == [opset]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--batch", "0"), "`batch` must be a number of images from 1 on, or dynamic"),
+        (("--batch", "many"), "'many'"),
+        (("--opset", "9"), "`opset` must be in 13 to"),
+    ],
+)
+def test_a_wrong_form_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], message: str
+) -> None:
+    source = results(tmp_path / "in", num_classes=3, in_shape=[3, 8, 8])
+    assert run("export", source, "--onnx", "--csv", "--out", tmp_path / "out", *argv) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_code_that_was_changed_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path, num_classes=3, in_shape=[3, 8, 8])
+    assert run("export", source, "--code") == 0
+    assert run("export", source, "--code") == 0
+    (source / "code" / "train.py").write_text("mine")
+    capsys.readouterr()
+    assert run("export", source) == 2
+    assert "its train.py is another: move it away" in capsys.readouterr().err
+    assert (source / "code" / "train.py").read_text() == "mine"
+    assert not (source / "report.html").exists()
 
 
 @pytest.mark.parametrize(

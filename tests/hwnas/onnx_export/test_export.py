@@ -296,6 +296,26 @@ def test_network_that_fixes_its_batch_is_not_written_with_a_free_one() -> None:
     verify_onnx(proto, Fixed(), IMAGE)
 
 
+@pytest.mark.parametrize("opset", [13, 14, 15, 17, 20, 22])
+@pytest.mark.parametrize("dynamic_batch", [False, True])
+def test_other_operator_sets_agree(opset: int, dynamic_batch: bool) -> None:
+    torch.manual_seed(0)
+    model = lively(ResNet(), IMAGE)
+    proto = export_onnx(model, IMAGE, opset=opset, dynamic_batch=dynamic_batch)
+    assert [entry.version for entry in proto.opset_import] == [opset]
+    assert verify_onnx(proto, model, IMAGE) <= 1e-4
+
+
+def test_operator_sets_without_an_operator_are_refused() -> None:
+    # Hardswish came with version 14.
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Hardswish())
+    assert "HardSwish" in operators(export_onnx(model, IMAGE, opset=14))
+    with pytest.raises(InvalidValueError, match=r"13 has not.*HardSwish"):
+        export_onnx(model, IMAGE, opset=13)
+    with pytest.raises(InvalidValueError, match="`opset` must be in 13 to"):
+        export_onnx(model, IMAGE, opset=12)
+
+
 class ScaledByBatch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x / x.size(0)

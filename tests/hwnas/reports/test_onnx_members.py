@@ -76,7 +76,7 @@ def test_a_file_holds_the_kernels_of_its_own_cell(tmp_path: Path) -> None:
 def test_a_wrong_graph_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     foreign = export_onnx(SPACE.build(CELLS[1], TASK).eval(), (3, 8, 8))
-    monkeypatch.setattr("hwnas.reports.onnx_members.export_onnx", lambda *_: foreign)
+    monkeypatch.setattr("hwnas.reports.onnx_members.export_onnx", lambda *_, **__: foreign)
     with pytest.raises(InvalidValueError, match="must agree with the network"):
         export_onnx_members(pareto_set(CELLS[:1]), SPACE, TASK, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,46 @@
+"""The networks of members as they are exported: untrained, with seeded weights."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+
+from hwnas.pareto.pareto_set import Member
+from hwnas.seeding import derive_seed, seeded
+from hwnas.tasks.batch import draw_inputs
+from hwnas.tasks.task import Task
+from hwnas.typing import SearchSpace
+
+CALIBRATION_IMAGES = 8
+
+
+def untrained_network(
+    member: Member, space: SearchSpace[Any], task: Task, seed: int
+) -> torch.nn.Module:
+    """Build the member's network in evaluation mode with seeded weights and statistics.
+
+    Args:
+        member: whose architecture is built exactly.
+        space: its search space.
+        task: what the network is for.
+        seed: user seed of the weights.
+
+    Raises:
+        HwnasError: the architecture is not of this space.
+    """
+    # The proxies derive the seed in the same way: these are the weights that they scored,
+    # where the member is the representative of its class.
+    with seeded(derive_seed(seed, member.key)), torch.no_grad():
+        network = space.build(space.parse(member.arch), task)
+        # One step of the running statistics, as in training: enough to stop sums of skips from
+        # growing, and without the amplified rounding of fully adapted statistics in deep chains.
+        network.train()(draw_inputs(task.input, CALIBRATION_IMAGES))
+    return network.eval()
+
+
+def member_name(rank: int, member: Member) -> str:
+    """Name a member's files: its place from 1 on, and the beginning of its key."""
+    short = re.sub(r"[^A-Za-z0-9_-]", "-", member.key)[:12]
+    return f"{rank:03d}-{short}"

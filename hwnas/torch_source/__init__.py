@@ -1,0 +1,1 @@
+"""Torch networks as plain PyTorch code, and what trains them."""

@@ -1,0 +1,473 @@
+#!/usr/bin/env python3
+"""Train networks of a front on your own images, with PyTorch alone.
+
+    python train.py --data images.npz                  # network 1
+    python train.py --data pictures/ --member 2 5 --epochs 100 --batch 256
+    python train.py --data images.npz --member all --seed 1 --resume
+
+This file stands beside one folder a network, with `network.py`, `weights.pt` and `choices.json`.
+
+Data are a FILE.npz with `images` (N, C, H, W), bytes or real numbers, and `labels` (N,), classes
+from 0 on; or a folder with a folder of pictures of one size for each class (needs Pillow). A
+`split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
+them, say what is tested; else a share of each class is, the same in every run. Bytes are scaled to
+mean 0 and deviation 1 of the training images in each channel.
+
+The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run. A run
+that was stopped goes on with `--resume`, on a CPU exactly as if it had not been stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HERE = Path(__file__).resolve().parent
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+COLUMNS = ("arch", "accuracy", "member", "seed", "epochs", "test_images", "seconds", "settings")
+
+
+class UserError(Exception):
+    """What the user can put right, in one line."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the outcome of a run.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch: images a step.
+        optimizer: sgd (Nesterov momentum 0.9) or adamw.
+        lr: learning rate at its highest.
+        warmup: epochs in which it rises from 0; afterwards it falls to 0 along a cosine.
+        weight_decay: of weights; norms and biases have none.
+        label_smoothing: share of each label that is spread over all classes.
+        flip: mirror half of the images from left to right.
+        crop: pixels by which images are moved at random, with zeros at the border.
+        fresh: draw new weights by PyTorch's own initialisation instead of `weights.pt`.
+        precision: float32, bfloat16 or float16 (mixed with float32).
+        test_share: share of each class that is tested where the data do not say.
+        seed: of order, moves, dropout and new weights.
+    """
+
+    epochs: int
+    batch: int
+    optimizer: str
+    lr: float
+    warmup: float
+    weight_decay: float
+    label_smoothing: float
+    flip: bool
+    crop: int
+    fresh: bool
+    precision: str
+    test_share: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """Examples in memory: inputs (N, ...) and labels (N,) of both parts, scaled when used."""
+
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    mean: Tensor
+    deviation: Tensor
+
+    def scaled(self, inputs: Tensor, device: torch.device) -> Tensor:
+        """Give (B, ...) inputs as numbers of mean 0 and deviation 1, tokens as they are."""
+        inputs = inputs.to(device)
+        if inputs.dtype == torch.int64:
+            return inputs
+        return (inputs.float() - self.mean.to(device)) / self.deviation.to(device)
+
+
+def read_data(path: Path, test_share: float) -> Data:
+    """Read images and labels, and part them into training and test."""
+    try:
+        inputs, labels, test = read_folder(path) if path.is_dir() else read_npz(path)
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"--data {path}: {error}") from None
+    if test is None:
+        test = drawn_test(labels, test_share)
+    if not 0 < test.sum() < len(labels):
+        raise UserError(f"--data {path}: {test.sum()} of {len(labels)} are for the test.")
+    kind = np.uint8 if inputs.dtype == np.uint8 else np.int64 if inputs.ndim == 2 else np.float32
+    values = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind))
+    classes = torch.from_numpy(labels.astype(np.int64))
+    known = torch.from_numpy(test)
+    mean, deviation = torch.zeros(()), torch.ones(())
+    if values.dtype == torch.uint8:
+        axes = (0, *range(2, values.ndim))
+        deviation, mean = torch.std_mean(values[~known].float(), axes, correction=0, keepdim=True)
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+    train, tested = ((values[flags], classes[flags]) for flags in (~known, known))
+    return Data(train, tested, mean, deviation)
+
+
+Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any] | None]
+"""Inputs, labels, and which are for the test where that is known."""
+
+
+def read_npz(path: Path) -> Arrays:
+    """Read `images`, `labels` and, if it is there, `split`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+        split = arrays.get("split")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"`labels` must be {len(images)} classes from 0 on.")
+    if split is not None and not (len(split) == len(images) and set(split) <= {"train", "test"}):
+        raise ValueError("`split` must be `train` or `test` for each image.")
+    return images, labels, None if split is None else np.asarray(split == "test")
+
+
+def read_folder(folder: Path) -> Arrays:
+    """Read pictures; grey ones have one channel, where any is coloured all have three."""
+    parts = [folder / name for name in ("train", "test")]
+    known = all(part.is_dir() for part in parts)
+    files: list[Path] = []
+    labels: list[int] = []
+    test: list[bool] = []
+    first = parts[0] if known else folder
+    names = sorted(entry.name for entry in first.iterdir() if entry.is_dir())
+    for part in parts if known else [folder]:
+        for number, name in enumerate(names):
+            found = sorted(p for p in (part / name).rglob("*") if p.suffix.lower() in PICTURES)
+            files += found
+            labels += [number] * len(found)
+            test += [part.name == "test"] * len(found)
+    if not files:
+        raise ValueError("it must hold a folder of pictures for each class.")
+    pictures = [read_picture(file) for file in files]
+    if len({picture.shape[:2] for picture in pictures}) > 1:
+        raise ValueError("the pictures must all have one size: resize them first.")
+    channels = max(picture.shape[2] for picture in pictures)
+    images = np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures])
+    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return images, np.array(labels), np.array(test) if known else None
+
+
+def read_picture(file: Path) -> np.ndarray[Any, Any]:
+    """Give (H, W, 1) or (H, W, 3) bytes."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UserError("--data of pictures needs Pillow: pip install pillow") from None
+    with Image.open(file) as picture:
+        grey = picture.mode in ("1", "L", "LA")
+        pixels = np.asarray(picture.convert("L" if grey else "RGB"), dtype=np.uint8)
+    return pixels[..., None] if grey else pixels
+
+
+def drawn_test(labels: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
+    """Draw a share of each class, at least one example, the same ones in every run."""
+    rng, test = np.random.default_rng(0), np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        places = rng.permutation(np.flatnonzero(labels == label))
+        test[places[: max(1, round(share * len(places)))]] = True
+    return test
+
+
+def members() -> dict[int, Path]:
+    """Find the folders of the networks beside this file, by their number."""
+    found = sorted(HERE.glob("[0-9]*-*/choices.json"))
+    return {int(file.parent.name.split("-")[0]): file.parent for file in found}
+
+
+def load_network(folder: Path, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network of a folder, with its own weights or new ones, and read its choices."""
+    choices = json.loads((folder / "choices.json").read_text(encoding="utf-8"))
+    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network: nn.Module = module.build()
+    network.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    if fresh:
+        for part in network.modules():
+            if callable(reset := getattr(part, "reset_parameters", None)):
+                reset()
+    return network, choices
+
+
+def check(data: Data, choices: dict[str, Any]) -> None:
+    """Refuse data that the network was not built for."""
+    task = choices["task"]
+    classes = task.get("num_classes", task.get("output", {}).get("Logits"))
+    shape = tuple(task.get("in_shape", task.get("input", {}).get("shape", ())))
+    if classes is None:
+        raise UserError(f"this script trains networks that tell classes apart, not {task}.")
+    got, highest = tuple(data.train[0].shape[1:]), int(max(d[1].max() for d in _parts(data)))
+    if got != shape or highest >= classes:
+        raise UserError(
+            f"the network takes inputs of shape {shape} and {classes} classes, but the data have "
+            f"{got} and {highest + 1}."
+        )
+
+
+def _parts(data: Data) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    return data.train, data.test
+
+
+def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Make the optimizer; what has one axis, norms and biases, does not decay."""
+    weights = [p for p in network.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in weights if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True)
+
+
+def rate(progress: float, settings: Settings) -> float:
+    """Give the learning rate after so many epochs: a line up, then half a cosine down."""
+    if progress < settings.warmup:
+        return settings.lr * progress / settings.warmup
+    done = (progress - settings.warmup) / max(settings.epochs - settings.warmup, 1e-9)
+    return settings.lr * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def moved(inputs: Tensor, settings: Settings) -> Tensor:
+    """Mirror and move each of (B, C, H, W) images at random."""
+    if settings.flip:
+        mirrored = torch.rand(len(inputs), 1, 1, 1, device=inputs.device) < 0.5
+        inputs = torch.where(mirrored, inputs.flip(-1), inputs)
+    if settings.crop:
+        height, width, pad = *inputs.shape[-2:], settings.crop
+        wide = F.pad(inputs, (pad,) * 4)
+        down, right = torch.randint(0, 2 * pad + 1, (2, len(inputs), 1, 1), device=inputs.device)
+        rows = down + torch.arange(height, device=inputs.device)[:, None]
+        columns = right + torch.arange(width, device=inputs.device)
+        which = torch.arange(len(inputs), device=inputs.device)[:, None, None]
+        inputs = wide.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
+    return inputs
+
+
+def batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Give the places of each step in a random order; a last step that is not full is left out."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    size = min(size, count)
+    for start in range(0, count - size + 1, size):
+        yield order[start : start + size]
+
+
+class Run:
+    """One training, with all that a checkpoint keeps."""
+
+    def __init__(self, network: nn.Module, settings: Settings, device: torch.device) -> None:
+        self.network = network.to(device)
+        self.settings, self.device = settings, device
+        self.optimizer = make_optimizer(network, settings)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "float16")
+        self.epoch, self.seconds = 0, 0.0
+
+    def autocast(self) -> torch.autocast:
+        """Compute in the precision of the settings where that is safe."""
+        dtype = getattr(torch, self.settings.precision)
+        enabled = dtype != torch.float32
+        return torch.autocast(self.device.type, dtype if enabled else None, enabled=enabled)
+
+    def train_epoch(self, data: Data) -> float:
+        """Train one epoch and give the mean loss."""
+        self.network.train()
+        began, inputs, labels = time.perf_counter(), *data.train
+        steps = list(batches(len(labels), self.settings.batch, self._order_seed()))
+        total = torch.zeros((), device=self.device)
+        for number, places in enumerate(steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate(self.epoch + (number + 1) / len(steps), self.settings)
+            images = moved(data.scaled(inputs[places], self.device), self.settings)
+            total += self._step(images, labels[places].to(self.device))
+        self.epoch += 1
+        self.seconds += time.perf_counter() - began
+        if not torch.isfinite(total):
+            raise UserError("the loss is no number any more: lower --lr, or train in float32.")
+        return float(total) / len(steps)
+
+    def _order_seed(self) -> int:
+        return self.settings.seed * 1_000_003 + self.epoch
+
+    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            logits = self.network(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    @torch.no_grad()
+    def accuracy(self, data: Data) -> float:
+        """Give the share of test images that are told right, in percent."""
+        self.network.eval()
+        inputs, labels = data.test
+        right = 0
+        for start in range(0, len(labels), 256):
+            images = data.scaled(inputs[start : start + 256], self.device)
+            with self.autocast():
+                found = self.network(images).argmax(dim=1).cpu()
+            right += int((found == labels[start : start + 256]).sum())
+        return 100 * right / len(labels)
+
+    def save(self, file: Path) -> None:
+        """Write a checkpoint that is whole or not there."""
+        state = {
+            "settings": asdict(self.settings),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_name(f".{file.name}.{os.getpid()}")
+        torch.save(state, scratch)
+        scratch.replace(file)
+
+    def restore(self, file: Path) -> None:
+        """Go on exactly where a checkpoint was written."""
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        now, then = asdict(self.settings), state["settings"]
+        if changed := [name for name in now if now[name] != then.get(name)]:
+            name = changed[0]
+            raise UserError(f"{file} was made with {name} {then.get(name)}, not {now[name]}.")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        torch.set_rng_state(state["random"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+def train(folder: Path, data: Data, settings: Settings, options: argparse.Namespace) -> None:
+    """Train one network to its end, and note its accuracy."""
+    torch.manual_seed(settings.seed)
+    network, choices = load_network(folder, settings.fresh)
+    check(data, choices)
+    run = Run(network, settings, torch.device(options.device))
+    checkpoint = options.out / f"{folder.name}-seed{settings.seed}" / "checkpoint.pt"
+    if checkpoint.exists():
+        if not options.resume:
+            raise UserError(f"{checkpoint} exists: go on with --resume, or name another --out.")
+        run.restore(checkpoint)
+    while run.epoch < settings.epochs:
+        loss = run.train_epoch(data)
+        run.save(checkpoint)
+        print(f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}", flush=True)
+    accuracy = run.accuracy(data)
+    print(f"{folder.name}  test accuracy {accuracy:.2f} %", flush=True)
+    texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
+    row = [choices["arch"], f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
+    row += [len(data.test[1]), f"{run.seconds:.1f}", json.dumps(texts, sort_keys=True)]
+    note(options.csv, [str(cell) for cell in row])
+
+
+def note(file: Path, row: Sequence[str]) -> None:
+    """Add a line unless the same run, of equal network, seed and settings, is there."""
+    same = [COLUMNS.index(name) for name in ("arch", "seed", "settings")]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+", newline="", encoding="utf-8") as stream:
+        stream.seek(0)
+        lines = list(csv.reader(stream))
+        if lines and lines[0] != list(COLUMNS):
+            raise UserError(f"--csv {file} has other columns: name another file.")
+        writer = csv.writer(stream, lineterminator="\n")
+        if not lines:
+            writer.writerow(COLUMNS)
+        if not any([line[i] for i in same] == [row[i] for i in same] for line in lines[1:]):
+            writer.writerow(row)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="FILE.npz or folder of pictures")
+    add("--member", nargs="+", default=["1"], help="numbers of networks, or all [default: 1]")
+    add("--epochs", type=int, default=30)
+    add("--batch", type=int, default=128, help="images a step")
+    add("--optimizer", choices=["sgd", "adamw"], default="sgd")
+    add("--lr", type=float, help="highest learning rate [default: 0.1 for sgd, 0.001 for adamw]")
+    add("--warmup", type=float, default=2.0, help="epochs in which the rate rises")
+    add("--weight-decay", type=float, help="[default: 0.0005 for sgd, 0.05 for adamw]")
+    add("--label-smoothing", type=float, default=0.0)
+    add("--flip", action="store_true", help="mirror half of the images")
+    add("--crop", type=int, default=0, metavar="PIXELS", help="move images at random")
+    add("--fresh", action="store_true", help="new weights by PyTorch instead of weights.pt")
+    add("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="auto")
+    add("--test-share", type=float, default=0.2, help="where the data have no split")
+    add("--seed", type=int, default=0)
+    add("--device", help="[default: cuda or mps where there is one, else cpu]")
+    add("--resume", action="store_true", help="go on where a run was stopped")
+    add("--out", type=Path, default=HERE / "runs", help="folder of checkpoints")
+    add("--csv", type=Path, default=HERE / "accuracy.csv", help="file of accuracies")
+    return parser.parse_args(arguments)
+
+
+def chosen_settings(options: argparse.Namespace) -> Settings:
+    """Fill in what depends on optimizer and device, and refuse numbers out of range."""
+    sgd = options.optimizer == "sgd"
+    options.lr = (0.1 if sgd else 1e-3) if options.lr is None else options.lr
+    if options.weight_decay is None:
+        options.weight_decay = 5e-4 if sgd else 0.05
+    if options.device is None:
+        mps = torch.backends.mps.is_available()
+        options.device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if options.precision == "auto":
+        cuda = options.device.startswith("cuda")
+        half = "bfloat16" if cuda and torch.cuda.is_bf16_supported() else "float16"
+        options.precision = half if cuda else "float32"
+    positive = {"--epochs": options.epochs, "--batch": options.batch, "--lr": options.lr}
+    for name, value in positive.items():
+        if not value > 0:
+            raise UserError(f"{name} must be above 0, but got {value}.")
+    if not 0 < options.test_share < 1 or min(options.crop, options.warmup, options.seed) < 0:
+        raise UserError("--test-share must be in 0 to 1; --crop, --warmup and --seed at least 0.")
+    return Settings(**{name: getattr(options, name) for name in Settings.__annotations__})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the chosen networks one after another; 2 for what the user can put right."""
+    options = parse(arguments)
+    try:
+        settings, known = chosen_settings(options), members()
+        names = list(map(str, known)) if options.member == ["all"] else options.member
+        if absent := [name for name in names if name not in map(str, known)]:
+            text = ", ".join(map(str, known)) or "none"
+            raise UserError(f"--member must be one of {text}, or all, but got {absent[0]}.")
+        data = read_data(options.data, settings.test_share)
+        for name in names:
+            train(known[int(name)], data, settings, options)
+    except UserError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
