@@ -4,17 +4,18 @@ A pass is traced on `meta` tensors, at no computation, and its graph of values i
 isomorphism class (`hwnas.graphs.value_graph`). In these terms:
 
 - names of modules and the order of branches and registrations are nowhere in it;
-- what is the same in evaluation mode (`Identity`, dropout, in place or not, views and copies of all
-  kinds) is seen through, and what the output does not depend on is left out;
+- `Identity`, operators in place or not, copies, chains of views, sums with zeros and the like are
+  seen through, and what the output does not depend on is left out;
 - parameters are told apart by shape, type and whether they are trained, and by *sharing*: one that
   is used twice is not two. Their values, hence their initialisation, are no part of the function;
 - buffers and constants are their values: a table of positions, a mask, a mean to subtract. Buffers
   that are drawn at random therefore tell networks apart;
-- training mode is traced as well, for proxies run in it: dropout with probability .1 is told from
-  dropout with .2 and from none, which evaluation mode alone would not see.
+- evaluation and training mode are traced, for proxies run in either: dropout with probability .1 is
+  told from dropout with .2 and from none, though only training sees it; with 0 it is nothing.
 
-Not recognised as equal, though they are: products of matrices in another order, a concatenation
-whose order the next layer undoes, sums by other operators than ``+``, and what only algebra shows.
+Not seen is where gradients are stopped (`detach`, `no_grad`). Not recognised as equal, though they
+are: products of matrices in another order, a concatenation whose order the next layer undoes, a
+sum of stacked tensors, partial sums that are used elsewhere, and what only algebra shows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from hwnas.networks.answer import tensors_in
+from hwnas.networks.answer import answer_path, tensors_in
 from hwnas.networks.copying import copy_model
 from hwnas.networks.meta import MetaShapes
 from hwnas.networks.plain import plain_network
@@ -95,15 +96,16 @@ def network_key(model: nn.Module, spec: TensorSpec) -> NetworkKey:
     generator = torch.Generator().manual_seed(0)
     with default_settings():
         inputs = draw_inputs(spec, _BATCH, generator)
-        plain = plain_network(complete_network(model, lambda: inputs))
+        complete = complete_network(model, lambda: inputs)
+        plain = plain_network(complete)
         try:
-            return _traced(plain, inputs)
+            return _traced(plain, inputs, _sizes(complete))
         except Exception as error:  # whatever the user's network raises
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return _described(plain, spec, reason)
 
 
-def _traced(model: nn.Module, inputs: Tensor) -> NetworkKey:
+def _traced(model: nn.Module, inputs: Tensor, sizes: list[str]) -> NetworkKey:
     origins: list[tuple[Tensor, Tensor]] = []
     twin = copy_model(model, partial(_without_data, origins)).requires_grad_(False)
     weights = {id(p) for p in model.parameters()}
@@ -112,7 +114,7 @@ def _traced(model: nn.Module, inputs: Tensor) -> NetworkKey:
     reached = evaluation.values.graph.reached(evaluation.outputs)
     return NetworkKey(
         _digest([one.values.graph.digest(one.outputs) for one in passes]),
-        _digest([*sorted(evaluation.values.work.items()), *_sizes(model.parameters())]),
+        _digest([*sorted(evaluation.values.work.items()), *sizes]),
         live=evaluation.input in reached,
         whole=reached.issuperset(evaluation.weights),
     )
@@ -146,8 +148,8 @@ class _Pass:
         seen = _Constants(self.values), MetaShapes(self.values.observe)
         with torch.device("meta"), torch.no_grad(), _fixed_draws(), seen[0], seen[1]:
             result = twin(images)
-        found = list(tensors_in(result))
-        self.outputs = [self.values.value(tensor) for _, tensor in found]
+        answer_path(result)  # says that there must be tensors
+        self.outputs = [self.values.value(tensor) for _, tensor in tensors_in(result)]
 
     def _define(self, original: Tensor, copied: Tensor, is_weight: bool) -> None:
         if not is_weight and not original.is_meta:
@@ -165,7 +167,7 @@ class _Pass:
 
 
 class _Constants(TorchFunctionMode):
-    """Keep the values of tensors that are made of numbers in the pass."""
+    """Keep the values of tensors that are made of numbers, in the pass or before it."""
 
     def __init__(self, values: Values) -> None:
         super().__init__()
@@ -175,14 +177,34 @@ class _Constants(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         del types
-        result = func(*args, **(kwargs or {}))
-        if func in _MADE_OF_NUMBERS and result.is_meta:
-            numbers = args[-1] if func is Tensor.new_tensor else (args or (kwargs or {})["data"])[0]
-            if not isinstance(numbers, Tensor):
-                with _disable_current_modes():
-                    known = torch.tensor(numbers, dtype=result.dtype, device="cpu")
-                self._values.define(result, self._values.constant(known))
+        kwargs = kwargs or {}
+        if func in _MADE_OF_NUMBERS:
+            return self._made(func, args, kwargs)
+        index = func in (Tensor.__getitem__, Tensor.__setitem__)
+        return func(*self._on_meta(args, index), **self._on_meta(kwargs, False))
+
+    def _made(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        numbers = args[-1] if func is Tensor.new_tensor else (*args, kwargs.get("data"))[0]
+        if result.is_meta and not isinstance(numbers, Tensor):
+            with _disable_current_modes():
+                known = torch.tensor(numbers, dtype=result.dtype, device="cpu")
+            self._values.define(result, self._values.constant(known))
         return result
+
+    def _on_meta(self, value: Any, index: bool) -> Any:
+        """Move tensors with numbers to `meta`, where the pass is, and those that index too."""
+        if isinstance(value, Tensor) and value.device.type == "cpu":
+            number = self._values.value(value)
+            value = value.to("meta")
+            self._values.define(value, number)
+        elif isinstance(value, dict):
+            return {key: self._on_meta(item, index) for key, item in value.items()}
+        elif type(value) is tuple or (type(value) is list and not index):
+            return type(value)(self._on_meta(item, index) for item in value)
+        elif type(value) is list:
+            return self._on_meta(self._made(torch.tensor, (value,), {}), index)
+        return value
 
 
 @contextmanager
@@ -209,7 +231,7 @@ def _without_data(origins: list[tuple[Tensor, Tensor]], tensor: Tensor) -> Tenso
 def _described(model: nn.Module, spec: TensorSpec, reason: str) -> NetworkKey:
     modules = [
         f"{name} {type(module).__module__}.{type(module).__qualname__} {module.extra_repr()} "
-        f"{sorted((k, repr(v)) for k, v in vars(module).items() if isinstance(v, _PLAIN))}"
+        f"{sorted((k, repr(v)) for k, v in vars(module).items() if _is_plain(v))}"
         for name, module in model.named_modules()
     ]
     tensors = [f"{n} {t.dtype} {tuple(t.shape)}" for n, t in _named_tensors(model)]
@@ -217,7 +239,10 @@ def _described(model: nn.Module, spec: TensorSpec, reason: str) -> NetworkKey:
     return NetworkKey(text, text, "described", reason)
 
 
-_PLAIN = (bool, int, float, str, tuple, type(None))
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -225,8 +250,8 @@ def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers(remove_duplicate=False)
 
 
-def _sizes(tensors: Any) -> list[str]:
-    return sorted(f"{t.dtype} {tuple(t.shape)} {t.requires_grad}" for t in tensors)
+def _sizes(model: nn.Module) -> list[str]:
+    return sorted(f"{p.dtype} {tuple(p.shape)} {p.requires_grad}" for p in model.parameters())
 
 
 def _digest(parts: Sequence[object]) -> str:

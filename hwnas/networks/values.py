@@ -32,8 +32,17 @@ _OVERWRITE_WORDS = """
 """
 _OVERWRITE = frozenset(_OVERWRITE_WORDS.split())
 _NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
+_KEEP_ZERO_WORDS = """
+    relu hardswish silu gelu tanh leaky_relu neg avg_pool2d _adaptive_avg_pool2d
+    max_pool2d_with_indices mean mean.dim sum sum.dim_IntList mm bmm
+"""
+_KEEP_ZERO = frozenset(_KEEP_ZERO_WORDS.split())
 # How memory is laid out is no part of a value.
 _IGNORED = frozenset({"device", "layout", "memory_format", "pin_memory", "non_blocking"})
+
+
+LONGEST = 20_000
+"""Operators of a pass, after which it takes too long; a recurrent layer runs some a step."""
 
 
 class Geometry(NamedTuple):
@@ -65,6 +74,7 @@ class Values:
         """Start with nothing known."""
         self.graph = ValueGraph()
         self.work: Counter[str] = Counter()
+        self._count = 0
         self._contents: dict[int, _Content] = {}
         self._zeros: set[int] = set()
         # Kept alive: the address of freed memory would be given to another tensor.
@@ -106,6 +116,9 @@ class Values:
         results = [t for t in _tensors(result) if not self._is_known(t)]
         if not written and not results:
             return  # a view
+        self._count += 1
+        if self._count > LONGEST:
+            raise InvalidValueError(f"it runs more than {LONGEST:,} operators")
         name = _name(func)
         used = [a for i, a in enumerate(args) if not (i == 0 and name in _OVERWRITE)]
         given = {k: v for k, v in kwargs.items() if k not in _IGNORED and k != "out"}
@@ -125,7 +138,7 @@ class Values:
     def _result(
         self, name: str, text: str, used: list[Any], inputs: list[int], out: Tensor, place: int
     ) -> int:
-        known = self._simple(name, used, inputs, out)
+        known = self._simple(name, text, used, inputs, out, place)
         if known is not None:
             return known
         plain = len(inputs) == 2 and "alpha" not in text
@@ -133,7 +146,9 @@ class Values:
         unordered = plain and name in _COMMUTATIVE
         return self.graph.apply(label, inputs, unordered, unordered and name in _ASSOCIATIVE)
 
-    def _simple(self, name: str, used: list[Any], inputs: list[int], out: Tensor) -> int | None:
+    def _simple(
+        self, name: str, text: str, used: list[Any], inputs: list[int], out: Tensor, place: int
+    ) -> int | None:
         """Give the value of an operator that leaves an argument as it is, or fills."""
         same = [
             i
@@ -146,7 +161,9 @@ class Values:
             return self._full(_FILLS[name], out)
         if name in _GIVEN_FILLS and isinstance(used[-1], (bool, int, float)):
             return self._full(used[-1], out)
-        if name not in _NEUTRAL or len(used) < 2:
+        if place == 0 and self._stays_zero(name, used, inputs):
+            return self._full(0.0, out)
+        if name not in _NEUTRAL or len(used) < 2 or "alpha=" in text:
             return None
         if len(inputs) == 1 and not isinstance(used[1], Tensor):
             if used[1] == _NEUTRAL[name] and same:
@@ -159,6 +176,12 @@ class Values:
         if name in ("add", "sub") and inputs[1] in self._zeros and inputs[0] in same:
             return inputs[0]
         return None
+
+    def _stays_zero(self, name: str, used: list[Any], inputs: list[int]) -> bool:
+        """Tell whether an operator of zeros gives zeros."""
+        if not self._zeros.intersection(inputs[:1]):
+            return False
+        return name in _KEEP_ZERO or (name == "convolution" and used[2] is None)
 
     def _full(self, number: float, out: Tensor) -> int:
         number = int(number) if not out.dtype.is_floating_point else float(number)

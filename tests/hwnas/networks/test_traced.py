@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from hwnas.networks import values
 from hwnas.networks.traced import NetworkKey, network_key
 from hwnas.tasks.task import TensorSpec
 
@@ -32,6 +34,9 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.run(self, x)
+
+
+TWO = torch.tensor([2.0])
 
 
 def conv(groups: int = 1, **settings: Any) -> nn.Conv2d:
@@ -134,6 +139,14 @@ EQUAL: dict[str, tuple[nn.Module, nn.Module]] = {
         net(lambda _, x: x * torch.tensor([[[2.0]]])),
         net(lambda _, x: x * torch.tensor([[[4.0 / 2]]])),
     ),
+    "zeros stay zeros": (
+        net(lambda m, x: m.c0(x) + F.avg_pool2d((x * 0).relu(), 3, 1, 1), 1),
+        chain(conv()),
+    ),
+    "index and list": (
+        net(lambda _, x: x[:, [0, 3]]),
+        net(lambda _, x: x[:, torch.tensor([0, 3])]),
+    ),
     "buffers of one value": (Table(3), Table(3)),
 }  # fmt: skip
 
@@ -172,6 +185,19 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module]] = {
     "constant": (
         net(lambda _, x: x * torch.tensor([2.0])),
         net(lambda _, x: x * torch.tensor([3.0])),
+    ),
+    "number in a tensor made elsewhere": (
+        net(lambda _, x: x * TWO),
+        net(lambda _, x: x * (TWO + 1)),
+    ),
+    "number of NumPy": (
+        net(lambda _, x: x * torch.from_numpy(np.ones(1, np.float32))),
+        net(lambda _, x: x * torch.from_numpy(np.zeros(1, np.float32))),
+    ),
+    "index": (net(lambda _, x: x[:, [0, 3]]), net(lambda _, x: x[:, [0, 2]])),
+    "index of a tensor": (
+        net(lambda _, x: x[:, torch.tensor([0, 3])]),
+        net(lambda _, x: x[:, torch.tensor([0, 2])]),
     ),
     "number": (net(lambda _, x: x * 2.0), net(lambda _, x: x * 3.0)),
     "buffer": (Table(3), Table(4)),
@@ -245,6 +271,30 @@ def test_what_branches_on_its_input_is_described() -> None:
     assert one.how == "described"
     assert "meta" in one.reason
     assert str(one) == str(same) != str(other)
+
+
+def test_zeros_with_a_factor_leave_the_factor() -> None:
+    doubled = net(lambda _, x: torch.add(torch.zeros_like(x), x, alpha=2))
+    assert key(doubled).function != key(net(lambda _, x: x + 0)).function
+
+
+def test_what_returns_no_tensor_is_described() -> None:
+    found = network_key(net(lambda _, __: 3), IMAGE)
+    assert found.how == "described"
+    assert "must return a tensor" in found.reason
+
+
+def test_long_passes_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "LONGEST", 3)
+    assert network_key(chain(*[nn.ReLU()] * 3), IMAGE).how == "traced"
+    found = network_key(chain(*[nn.ReLU()] * 4), IMAGE)
+    assert "more than 3 operators" in found.reason
+
+
+def test_parameters_in_one_memory_are_one() -> None:
+    tied = net(lambda m, x: m.c1(m.c0(x)), 2)
+    tied.c1.weight.data, tied.c1.bias.data = tied.c0.weight.data, tied.c0.bias.data  # type: ignore[union-attr]
+    assert key(tied).function == key(net(_tied, 1)).function
 
 
 def test_draws_of_python_are_the_same_each_time() -> None:
