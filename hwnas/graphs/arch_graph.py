@@ -184,7 +184,7 @@ class _CanonicalSearch:
             leaf = self._leaf(colours)
             return _Branch(leaf, leaf, [])
         branches: dict[int, _Branch] = {}
-        automorphisms: list[list[int]] = []
+        automorphisms = self._twins(colours, tied)
         for node in tied:
             if branches and node in _orbits(branches, automorphisms):
                 continue
@@ -198,6 +198,40 @@ class _CanonicalSearch:
             automorphisms += branches[node].automorphisms
         first = branches[tied[0]].first
         return _Branch(first, min(branch.best for branch in branches.values()), automorphisms)
+
+    def _twins(self, colours: list[int], tied: list[int]) -> list[list[int]]:
+        """Give the automorphisms that swap the first tied node's part of the graph with another's.
+
+        Parts are connected by way of nodes that are not told apart. Two that hold one node of each
+        of their colours, and the same colours, look the same from inside and from outside: swapped,
+        the graph is what it was. Identical branches are such parts, and no order of them is tried.
+        """
+        parts = self._parts(colours)
+        first = {colours[i]: i for i in parts[tied[0]]}
+        found = []
+        for node in tied[1:]:
+            other = {colours[i]: i for i in parts[node]}
+            exact = len(other) == len(parts[node]) == len(parts[tied[0]])
+            if node in parts[tied[0]] or not exact or other.keys() != first.keys():
+                continue
+            swapped = {first[c]: other[c] for c in first} | {other[c]: first[c] for c in first}
+            found.append([swapped.get(i, i) for i in range(len(colours))])
+        return found
+
+    def _parts(self, colours: list[int]) -> dict[int, list[int]]:
+        """Give each node of a colour that several have the part of such nodes that it is in."""
+        count = Counter(colours)
+        parts: dict[int, list[int]] = {}
+        for start in (i for i, c in enumerate(colours) if count[c] > 1):
+            if start in parts:
+                continue
+            part = parts[start] = [start]
+            for node in part:
+                for j, _ in (*self._neighbours[node][0], *self._neighbours[node][1]):
+                    if count[colours[j]] > 1 and j not in parts:
+                        parts[j] = part
+                        part.append(j)
+        return parts
 
     def _automorphism(self, branches: dict[int, _Branch], colours: list[int]) -> list[int] | None:
         """Map the first leaf of a branch to the first leaf below a colouring, if they are equal."""

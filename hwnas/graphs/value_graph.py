@@ -135,7 +135,7 @@ class CanonicalForm:
         steps: values coloured so far, the measure of the work.
     """
 
-    LIMIT = 3_000_000
+    LIMIT = 600_000
     """Steps after which the first of tied values is taken: still no two graphs have one name, but
     equal ones may have two. Only constructed graphs come there."""
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.errors import InvalidValueError
+from hwnas.graphs import arch_graph
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
 
 
@@ -117,6 +118,23 @@ def test_many_identical_branches(count: int, chain: str) -> None:
     assert moved.digest() == parallel([chain] * (count - 1) + [f"{chain}c"], order[::-1]).digest()
     assert moved.digest() != graph.digest()
     assert graph.digest() != parallel([chain] * (count + 1), [*order, count]).digest()
+
+
+@pytest.mark.parametrize("chain", ["a", "ab", "aba"])
+def test_orders_of_identical_branches_are_not_tried(
+    chain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One colouring for each branch that is told apart, and none to see that others are alike."""
+    calls = []
+    refine = arch_graph._refine
+
+    def counted(neighbours: Any, colours: list[int]) -> list[int]:
+        calls.append(1)
+        return refine(neighbours, colours)
+
+    monkeypatch.setattr(arch_graph, "_refine", counted)
+    parallel([chain] * 9, list(range(9))).digest()
+    assert len(calls) <= 9
 
 
 @given(st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=4), st.randoms())

@@ -161,6 +161,22 @@ def test_equal_branches_cost_their_own_size(count: int) -> None:
     assert digest(branches(count, 1)) != digest(plan) != digest(branches(count + 1))
 
 
+def test_a_limit_of_the_work_gives_a_name_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = steps(cycles(30))
+    monkeypatch.setattr(CanonicalForm, "LIMIT", 100)
+    assert digest(cycles(30)) != digest(cycles(15, 15))
+    assert steps(cycles(30)) < without / 10
+
+
+@pytest.mark.parametrize("label", ["+", "f"])
+def test_long_chains_cost_their_length(label: str) -> None:
+    plan: Plan = [("w", ())]
+    for _ in range(650):
+        n = len(plan)
+        plan += [("w", ()), ("f", (n - 1, n)), (label, (n - 1, n + 1))]
+    assert steps(plan) <= 4 * len(plan)
+
+
 def pairs(count: int) -> Plan:
     """Make a layer of each pair of sources: all count! orders of the sources are equal."""
     plan: Plan = [("w", ())] * count
