@@ -75,6 +75,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "runtimes": {
         "onnxruntime": "hwnas.runtimes.onnxruntime_runtime:OnnxRuntime",
         "torch": "hwnas.runtimes.torch_runtime:TorchRuntime",
+        "openvino": "hwnas.runtimes.openvino_runtime:OpenVino",
     },
     "meters": {
         "cpu": "hwnas.meters.clocks:ThreadClock",
@@ -102,6 +103,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
+EXTRAS: Mapping[str, str] = {"openvino": "openvino"}
+"""Packages of optional components, and the extra that installs each."""
 _SINGULAR: Mapping[Kind, str] = {
     "spaces": "space",
     "proxies": "proxy",
@@ -140,9 +143,11 @@ def load(kind: Kind, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        what = f"'hwnas[{EXTRAS[package]}]'" if package in EXTRAS else "it"
         raise MissingDependencyError(
             f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not "
-            f"installed: pip install it."
+            f"installed: pip install {what}."
         ) from error
 
 

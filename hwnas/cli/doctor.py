@@ -38,6 +38,7 @@ _PACKAGES: Mapping[str, str] = {
     "nvidia-ml-py": "energy",
     "zeus": "energy",
     "optuna-dashboard": "dashboard",
+    "openvino": "openvino",
 }
 """Distributions that matter, and the extra that installs them; no extra for the required ones."""
 

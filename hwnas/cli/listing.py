@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from hwnas import registry
-from hwnas.cli.output import print_json_lines, print_table
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.errors import MissingDependencyError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -62,7 +63,12 @@ def costs(as_json: AsJson = False) -> None:
         if isinstance(source, FileCostSource):
             rows.append({"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"})
             continue
-        for option in source.options():
+        try:
+            options = source.options()
+        except MissingDependencyError as error:
+            note(str(error))
+            continue
+        for option in options:
             rows.append(
                 {
                     "cost": f"{name}:{option.device}:{option.metric}",

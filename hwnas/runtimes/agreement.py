@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-RELATIVE: Mapping[str, float] = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 2e-1}
+RELATIVE: Mapping[str, float] = {"float32": 1e-3, "float16": 3e-2, "bfloat16": 2e-1, "int8": 5e-1}
 """Largest accepted difference as a share of the largest output, by precision; 1 for others."""
 LEAST_CORRELATION = 0.99
 """Below it the outputs in a precision are told to be poor."""

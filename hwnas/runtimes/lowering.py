@@ -31,9 +31,18 @@ FLOAT_OPERATORS: Several = Several(
 
 
 def exported(
-    network: TorchNetwork, settings: RunSettings
+    network: TorchNetwork,
+    settings: RunSettings,
+    written: Sequence[str] = ("float16", "int8"),
+    symmetric: bool = False,
 ) -> tuple[bytes, str, list[list[Array]], dict[str, str]]:
     """Export a network in the precision of `explicit` settings.
+
+    Args:
+        network: the network.
+        settings: batch, precision, images and ``float_operators``.
+        written: precisions that are written into the model; the runtime makes the others itself.
+        symmetric: whether int8 has no zero points, for activations too.
 
     Returns:
         The model, its precision, inputs to compare it with float32 on (none for float32 itself),
@@ -51,11 +60,11 @@ def exported(
         )
     model = export_onnx(network.module, network.in_shape, batch=settings.batch or 1)
     examples, facts = compared(network, settings)
-    if precision == "float16":
+    if precision == "float16" in written:
         model = to_float16(model)
-    elif precision == "int8":
+    elif precision == "int8" in written:
         feeds = [{"input": batch} for (batch,) in examples]
-        model = to_int8(model, feeds, options.get("float_operators", "none"))
+        model = to_int8(model, feeds, options.get("float_operators", "none"), symmetric)
         facts = {"calibrated_with": described(settings)}
     return model.SerializeToString(), precision, examples, facts
 
@@ -70,7 +79,10 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(
-    model: onnx.ModelProto, feeds: Sequence[dict[str, Array]], float_operators: str = "none"
+    model: onnx.ModelProto,
+    feeds: Sequence[dict[str, Array]],
+    float_operators: str = "none",
+    symmetric: bool = False,
 ) -> onnx.ModelProto:
     """Give the model in int8, its batch norms folded into convolutions before.
 
@@ -78,6 +90,7 @@ def to_int8(
         model: in float32.
         feeds: calibration inputs by name.
         float_operators: names of operators that stay in float32, joined by ``+``.
+        symmetric: whether activations have no zero points either.
 
     Raises:
         InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
@@ -93,6 +106,7 @@ def to_int8(
                 f"{folder}/int8.onnx",
                 _Reader(feeds),
                 per_channel=True,
+                extra_options={"ActivationSymmetric": symmetric},
                 nodes_to_exclude=[n.name for n in folded.graph.node if n.op_type in kept],
             )
         except Exception as error:

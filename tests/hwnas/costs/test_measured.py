@@ -18,6 +18,7 @@ from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.evaluation.sources import CostValues, Effort, MeasuredCost
 from hwnas.measure.host import host_fingerprint
 from hwnas.measure.measuring import measure
+from hwnas.registry import BUILT_IN
 from hwnas.runtimes.base import Network, RunSettings, TorchNetwork
 from hwnas.runtimes.onnxruntime_providers import available_providers
 from hwnas.spaces.nasbench201 import Cell, NasBench201
@@ -200,7 +201,7 @@ def test_wrong_settings_get_one_clear_line(text: str, kind: type[Exception], sai
 
 
 def test_each_runtime_is_a_source() -> None:
-    assert source_names()[-2:] == ["onnxruntime", "torch"]
+    assert source_names()[-len(BUILT_IN["runtimes"]) :] == list(BUILT_IN["runtimes"])
     options = get_source("onnxruntime").options()
     assert [option.device for option in options] == list(available_providers())
     assert get_source("torch").options()[0] == ("cpu", "latency", "ms", "minimize")

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.errors import InvalidValueError
+from hwnas import registry
+from hwnas.errors import InvalidValueError, MissingDependencyError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement, largest_difference, verify_onnx
@@ -102,16 +103,20 @@ def test_number_and_shape_of_outputs_must_be_the_networks() -> None:
     assert largest_difference([], []) == 0
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("runtime", registry.names("runtimes"))
 @pytest.mark.parametrize("space", [NasBench201(), FBNet(), MobileNetV3()], ids=lambda s: s.name)
 def test_random_networks_agree_in_every_runtime(space: NasBench201, runtime: str) -> None:
+    try:
+        made = make_runtime(runtime)
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
     rng = np.random.default_rng(0)
     for seed in range(3):
         with seeded(seed):
             network = TorchNetwork(
                 space.build(space.sample(rng), image_task(10, (3, 32, 32))), (3, 32, 32)
             )
-        with make_runtime(runtime).prepare(network, RunSettings(batch=2)) as ready:
+        with made.prepare(network, RunSettings(batch=2)) as ready:
             assert agreement(ready, network.module).relative_error < 1e-4
 
 

@@ -1,0 +1,216 @@
+"""OpenVINO: its CPU, GPU and NPU devices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import openvino
+
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.runtimes.base import (
+    THIS_CPU,
+    Array,
+    Executable,
+    Network,
+    OnnxModel,
+    Place,
+    Prepared,
+    RunSettings,
+    TorchNetwork,
+    check_options,
+    device_key,
+    explicit,
+)
+from hwnas.runtimes.examples import input_batch
+from hwnas.runtimes.input_shapes import batch_of
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
+from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
+from hwnas.runtimes.onnxruntime_session import load_model_bytes, random_feeds
+
+_HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
+_FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
+_TYPES = {"f32": "float", "f64": "double", "f16": "float16", "i8": "int8", "u8": "uint8",
+          "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool"}  # fmt: skip
+# What only moves, cuts or converts computes in no format.
+_MOVES = frozenset(
+    (
+        "Broadcast", "Concatenation", "Const", "Convert", "Gather", "Input", "MemoryInput",
+        "MemoryOutput", "Output", "Reorder", "Reshape", "ShapeOf", "Split", "StridedSlice",
+        "Transpose",
+    )
+)  # fmt: skip
+
+
+class OpenVino:
+    """OpenVINO with one stream, and with the precision that is asked for.
+
+    By itself OpenVINO computes in bfloat16 on CPUs that have it. Here the precision is always
+    named, and what every layer computed in is read from the compiled model: layers in another
+    format than the key's are refused in float32, and told in the lower ones. int8 is the quantised
+    model of `hwnas.runtimes.lowering` without zero points, whose other layers are in float32.
+
+    The option ``float_operators`` names what int8 leaves in float32.
+    """
+
+    name: ClassVar[str] = "openvino"
+    packages: ClassVar[tuple[str, ...]] = ("openvino",)
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "bfloat16", "float16", "int8")
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {"float_operators": FLOAT_OPERATORS}
+
+    def version(self) -> str:
+        """Version of the package."""
+        return str(openvino.__version__).partition("-")[0]
+
+    def devices(self) -> list[str]:
+        """List OpenVINO's devices, e.g. ``cpu``, ``gpu`` and ``gpu.1``, the CPU first."""
+        found = [str(name).lower() for name in _core().available_devices]
+        return sorted(found, key=lambda name: (name != "cpu", name))
+
+    def place(self, settings: RunSettings) -> Place:
+        """Name the device as OpenVINO does, unless it is the CPU."""
+        if settings.device not in (known := self.devices()):
+            raise unknown_name(f"device of {self.name}", settings.device, known)
+        if settings.device == "cpu":
+            return Place(THIS_CPU, own_thread=settings.threads == 1)
+        name = _core().get_property(settings.device.upper(), "FULL_DEVICE_NAME")
+        return Place(f"openvino-{settings.device}", str(name))
+
+    @contextmanager
+    def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
+        """Compile the network and draw its inputs."""
+        self.place(settings)
+        chosen = replace(settings, options=check_options(self, settings))
+        if isinstance(network, TorchNetwork):
+            chosen = explicit(self, settings)
+            # OpenVINO pads average pools by 0 where the zero point is meant.
+            content, precision, examples, facts = exported(
+                network, chosen, written=("int8",), symmetric=True
+            )
+            inputs, model = [input_batch(network, chosen)], _read(content)
+        else:
+            given = load_model_bytes(network.content)
+            precision, examples, facts = chosen.precision or precision_of(given), [], {}
+            model = _read(given)
+            inputs = _draw(network, given, model, chosen)
+            chosen = replace(chosen, batch=chosen.batch or len(np.atleast_1d(inputs[0])))
+        if precision not in _HINTS:
+            raise unknown_name(f"precision of {self.name}", precision, _HINTS)
+        model.reshape({i: list(array.shape) for i, array in enumerate(inputs)})
+        compiled = _compile(model, precision, chosen)
+        request = compiled.create_infer_request()
+        _give(request, inputs)
+        yield Prepared(
+            device_key(self, replace(chosen, precision=precision)),
+            inputs,
+            request.infer,
+            lambda *own: _outputs(request, own, inputs),
+            None,
+            examples,
+            {**facts, **_formats(compiled, precision)},
+        )
+
+
+@cache
+def _core() -> Any:
+    """Give the process's one core, which loads each plug-in once."""
+    return openvino.Core()
+
+
+def _read(content: bytes | str) -> Any:
+    try:
+        return _core().read_model(content)
+    except Exception as error:
+        raise _refused(error) from error
+
+
+def _compile(model: Any, precision: str, settings: RunSettings) -> Any:
+    """Compile for one stream, and without moving threads to other cores than they are on."""
+    wanted = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "NUM_STREAMS": 1}
+    if settings.device == "cpu":
+        wanted |= {"INFERENCE_NUM_THREADS": settings.threads, "ENABLE_CPU_PINNING": False}
+    try:
+        return _core().compile_model(model, settings.device.upper(), wanted)
+    except Exception as error:
+        raise _refused(error) from error
+
+
+def _draw(
+    network: OnnxModel, content: bytes | str, model: Any, settings: RunSettings
+) -> list[Array]:
+    """Draw inputs of an ONNX model as for ONNX Runtime."""
+    values = [
+        SimpleNamespace(
+            name=value.get_any_name(),
+            type=f"tensor({_TYPES.get(value.get_element_type().get_type_name(), 'unknown')})",
+            shape=[
+                d.get_length() if d.is_static else None for d in value.get_partial_shape()
+            ] if value.get_partial_shape().rank.is_static else [],
+        )
+        for value in model.inputs
+    ]  # fmt: skip
+    shapes = dict(network.shapes)
+    session = SimpleNamespace(get_inputs=lambda: values)
+    batch = settings.batch or batch_of(values, shapes) or 1
+    undeclared = undeclared_inputs(content)
+    return [*random_feeds(session, batch, network.in_shape, settings.seed, shapes, undeclared)
+            .values()]  # fmt: skip
+
+
+def _give(request: Any, inputs: Any) -> None:
+    for i, array in enumerate(inputs):
+        request.set_input_tensor(i, openvino.Tensor(np.ascontiguousarray(array)))
+
+
+def _outputs(request: Any, own: tuple[Array, ...], inputs: list[Array]) -> list[Array]:
+    """Run on other inputs, and leave the network's own behind."""
+    try:
+        _give(request, own or inputs)
+        request.infer()
+        count = len(request.model_outputs)
+        return [np.array(request.get_output_tensor(i).data) for i in range(count)]
+    except Exception as error:
+        raise _refused(error) from error
+    finally:
+        _give(request, inputs)
+
+
+def _formats(compiled: Any, precision: str) -> dict[str, str]:
+    """Tell which layers compute in another format than the precision.
+
+    Raises:
+        InvalidValueError: none computes in it, or one in a lower one than float32.
+    """
+    found: dict[str, Counter[str]] = {}
+    for layer in compiled.get_runtime_model().get_ops():
+        facts = layer.get_rt_info()
+        kind, given = (str(facts[name].astype(str)) for name in ("layerType", "runtimePrecision"))
+        if kind not in _MOVES and given in _FORMATS:
+            found.setdefault(_FORMATS[given], Counter())[kind] += 1
+    others = {name: kinds for name, kinds in found.items() if name != precision}
+    told = {
+        f"{name}_operators": ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
+        for name, kinds in others.items()
+    }
+    if (found and precision not in found) or (precision == "float32" and others):
+        raise InvalidValueError(
+            f"`precision` must be one that OpenVINO computes in here, but of {precision} it makes "
+            f"{'; '.join(f'{name[:-10]}: {kinds}' for name, kinds in told.items())}."
+        )
+    return told
+
+
+def _refused(error: Exception) -> InvalidValueError:
+    """Say in a line what OpenVINO says in many; its errors have no class of their own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return InvalidValueError(
+        f"`model` must be a network that OpenVINO {openvino.__version__.partition('-')[0]} can run "
+        f"on inputs of these shapes, but it says: {(said or lines or ['nothing'])[0]}"
+    )

@@ -1,0 +1,142 @@
+"""OpenVINO as a runtime."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from torch import nn
+
+from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.agreement import agreement
+from hwnas.runtimes.base import OnnxModel, Place, Prepared, RunSettings, TorchNetwork
+from hwnas.seeding import seeded
+from hwnas.testing import RuntimeContract
+
+pytest.importorskip("openvino", reason="needs the extra openvino")
+
+from hwnas.runtimes import openvino_runtime
+
+if TYPE_CHECKING:
+    from hwnas.runtimes.openvino_runtime import OpenVino
+else:
+    OpenVino = openvino_runtime.OpenVino
+
+RUNTIME = OpenVino()
+with seeded(0):
+    CELL = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(3, 1, 1),
+        nn.Flatten(), nn.Linear(8 * 8 * 8, 5),
+    )  # fmt: skip
+NETWORK = TorchNetwork(CELL, (3, 8, 8))
+
+
+class TestOpenVino(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> OpenVino:
+        return RUNTIME
+
+
+def test_float32_is_asked_for_and_what_computed_is_read() -> None:
+    with RUNTIME.prepare(NETWORK, RunSettings()) as executable:
+        assert isinstance(executable, Prepared)
+        assert (executable.key.precision, executable.facts) == ("float32", {})
+        # bfloat16, OpenVINO's own choice on some CPUs, is off by more.
+        assert agreement(executable, CELL).relative_error < 1e-5
+
+
+def test_int8_is_computed_in_int8() -> None:
+    kept = (("float_operators", "Conv"),)
+    with RUNTIME.prepare(NETWORK, RunSettings(precision="int8", batch=2)) as executable:
+        assert isinstance(executable, Prepared)
+        assert "Convolution" not in executable.facts.get("float32_operators", "")
+        assert executable.facts["calibrated_with"] == "32 images, gaussian, seed 0"
+        found = agreement(executable, CELL)
+        # With zero points the padding of the average pool would be wrong: .6 to .8.
+        assert 1e-4 < found.relative_error < 0.1
+        assert found.correlation > 0.99
+    with RUNTIME.prepare(NETWORK, RunSettings(precision="int8", options=kept)) as executable:
+        assert isinstance(executable, Prepared)
+        assert "1 Convolution" in executable.facts["float32_operators"]
+        assert executable.key.runtime.endswith("[float_operators=Conv]")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precisions_compute_in_them_or_are_refused(precision: str) -> None:
+    try:
+        with RUNTIME.prepare(NETWORK, RunSettings(precision=precision)) as executable:
+            assert 1e-5 < agreement(executable, CELL).relative_error < 0.1
+    except InvalidValueError as error:
+        assert "OpenVINO computes in here" in str(error)  # noqa: PT017
+
+
+def compiled(*layers: tuple[str, str]) -> Any:
+    def text(value: str) -> Any:
+        return SimpleNamespace(astype=lambda _: value)
+
+    made = [
+        SimpleNamespace(
+            get_rt_info=lambda k=kind, p=precision: {
+                "layerType": text(k), "runtimePrecision": text(p),
+            }
+        )
+        for kind, precision in layers
+    ]  # fmt: skip
+    return SimpleNamespace(get_runtime_model=lambda: SimpleNamespace(get_ops=lambda: made))
+
+
+def test_layers_in_other_formats() -> None:
+    formats = openvino_runtime._formats
+    weights = ("Const", "bf16")
+    assert formats(compiled(weights, ("Convolution", "f32")), "float32") == {}
+    with pytest.raises(InvalidValueError, match="of float32 it makes bfloat16: 1 Convolution"):
+        formats(compiled(("Convolution", "bf16"), ("Pooling", "f32")), "float32")
+    with pytest.raises(InvalidValueError, match="of bfloat16 it makes float32: 2 Convolution"):
+        formats(compiled(("Convolution", "f32"), ("Convolution", "f32")), "bfloat16")
+    mixed = compiled(("Convolution", "u8"), ("Pooling", "i8"), ("Eltwise", "f32"))
+    assert formats(mixed, "int8") == {"float32_operators": "1 Eltwise"}
+
+
+def test_one_thread_works_in_the_thread_that_calls() -> None:
+    assert RUNTIME.place(RunSettings()) == Place("this-cpu", own_thread=True)
+    assert not RUNTIME.place(RunSettings(threads=2)).own_thread
+    wide = TorchNetwork(nn.Conv2d(32, 64, 3), (32, 64, 64))
+    with RUNTIME.prepare(wide, RunSettings()) as executable:
+        executable.run()
+        own, every = time.thread_time(), time.process_time()
+        for _ in range(20):
+            executable.run()
+        own, every = time.thread_time() - own, time.process_time() - every
+    assert own > 0.8 * every
+
+
+def test_onnx_models_with_free_and_several_inputs(tmp_path: Any) -> None:
+    path = tmp_path / "free.onnx"
+    export_onnx(CELL, (3, 8, 8), path, dynamic_batch=True)
+    with RUNTIME.prepare(OnnxModel(path), RunSettings(batch=4)) as executable:
+        assert executable.outputs()[0].shape == (4, 5)
+        assert executable.key.batch == 4
+    values = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2]),
+        helper.make_tensor_value_info("i", TensorProto.INT64, ["n", 1]),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "two", values, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    with RUNTIME.prepare(OnnxModel(model), RunSettings(batch=3)) as executable:
+        x, i = executable.inputs
+        np.testing.assert_allclose(executable.outputs()[0], x + i, rtol=1e-6)
+        # Other inputs leave the network's own behind.
+        np.testing.assert_allclose(executable.outputs(x + 1, i)[0], x + 1 + i, rtol=1e-6)
+        np.testing.assert_allclose(executable.outputs()[0], x + i, rtol=1e-6)
+    with pytest.raises(UnknownNameError, match="`device of openvino` must be one of"):
+        RUNTIME.place(RunSettings("tpu"))
