@@ -74,12 +74,12 @@ def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
         InvalidValueError: the file cannot be written.
     """
     fixed = ["arch", "key", *(objective.name for objective in pareto_set.objectives)]
-    names = attribute_names(pareto_set)
+    columns = member_columns(pareto_set)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*fixed, *(f"attributes.{n}" if n in fixed else as_cell(n) for n in names)])
+    writer.writerow([*fixed, *map(as_cell, columns)])
     for member in pareto_set.members:
-        details = (_cell(member.attributes.get(name)) for name in names)
+        details = (_cell(member.attributes.get(name)) for name in columns.values())
         writer.writerow([as_cell(member.arch), as_cell(member.key), *member.values, *details])
     write_text(path, buffer.getvalue())
 
@@ -107,6 +107,16 @@ def member_rows(pareto_set: ParetoSet) -> Iterator[dict[str, Any]]:
 def attribute_names(pareto_set: ParetoSet) -> list[str]:
     """List the attributes that some member has, in the order in which they first occur."""
     return list(dict.fromkeys(name for m in pareto_set.members for name in m.attributes))
+
+
+def member_columns(pareto_set: ParetoSet) -> dict[str, str]:
+    """Give the attribute of each column of a table of members, by the column's name.
+
+    One whose name an objective or ``arch`` or ``key`` has is called ``attributes.NAME``.
+    """
+    taken = {"arch", "key", *(objective.name for objective in pareto_set.objectives)}
+    names = attribute_names(pareto_set)
+    return {f"attributes.{name}" if name in taken else name: name for name in names}
 
 
 def attribute_text(value: Any) -> str:

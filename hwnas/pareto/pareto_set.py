@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,10 @@ from hwnas.pareto.metrics import is_non_dominated, normalise, to_losses
 from hwnas.pareto.provenance import plain
 from hwnas.spaces.space_text import written_space
 from hwnas.typing import Direction, FloatArray, SearchSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
 
 Status = Literal["complete", "infeasible", "failed"]
 
@@ -82,9 +86,24 @@ class Evaluated:
     status: Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParetoSet:
     """Non-dominated architectures, the best of the first objective first.
+
+    A notebook shows its first members as a table.
+
+    Example:
+        >>> front = ParetoSet.from_values(
+        ...     ["small", "large", "worse"], ["s", "l", "w"], [[0.7, 1.5], [0.9, 4.0], [0.8, 5.0]],
+        ...     [ObjectiveInfo("score", "", "maximize"), ObjectiveInfo("cpu_latency_ms", "ms")],
+        ...     space="mine",
+        ... )
+        >>> front
+        <ParetoSet: 2 of 3 evaluated of mine; score ↑ 0.7 to 0.9, cpu_latency_ms (ms) ↓ 1.5 to 4>
+        >>> front.select(maximize="score", where="latency<=2").arch
+        'small'
+        >>> front.to_dataframe()["cpu_latency_ms"].tolist()
+        [4.0, 1.5]
 
     Attributes:
         space: `repr` of the search space.
@@ -256,6 +275,67 @@ class ParetoSet:
         losses = self.losses()
         scaled = normalise(losses, losses.min(axis=0), losses.max(axis=0))
         return self.members[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
+
+    def select(
+        self,
+        *,
+        maximize: str | None = None,
+        minimize: str | None = None,
+        where: str | Sequence[str] = (),
+    ) -> Member:
+        """Give the best member within bounds, e.g. the highest score under 2 ms.
+
+        Names are those of objectives, in full (``cpu_latency_ms``) or by their metric
+        (``latency``), or of the members' attributes (``params``).
+
+        Args:
+            maximize: what the member has most of; or
+            minimize: what it has least of.
+            where: bounds such as ``latency<=2``, in the objective's unit.
+
+        Raises:
+            UnknownNameError: there are no such numbers.
+            InvalidValueError: no member is within the bounds, or a bound has another form.
+        """
+        from hwnas.pareto.selection import select
+
+        return select(self, maximize, minimize, where)
+
+    def to_dataframe(self, *, evaluated: bool = False) -> pd.DataFrame:
+        """Give a table of pandas: a row a member, in the order of the set.
+
+        Args:
+            evaluated: a row each evaluated architecture instead, with `status` and `on_front`.
+
+        Returns:
+            A column an objective, `arch`, `key`, and a column an attribute, named as in the CSV,
+            without attributes that repeat an objective.
+        """
+        from hwnas.pareto.display import evaluated_table, members_table
+
+        return evaluated_table(self) if evaluated else members_table(self)
+
+    def plot(self) -> go.Figure:
+        """Draw each pair of objectives, with what is dominated behind the members.
+
+        Returns:
+            A figure of plotly, which a notebook shows; ``write_html("front.html")`` writes a page.
+        """
+        from hwnas.pareto.plot import plot
+
+        return plot(self)
+
+    def __repr__(self) -> str:
+        """Say in a line what is there; `to_dataframe` and `members` hold everything."""
+        from hwnas.pareto.display import one_line
+
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        """Show the first members in a notebook."""
+        from hwnas.pareto.display import table_html
+
+        return table_html(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set as JSON; see `hwnas.pareto.json_csv.write_json`."""
