@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -26,8 +27,21 @@ Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
 OwnSpace = Annotated[
     str | None,
     typer.Option(
-        "--space", help="Its search space where that is a class of your own: MODULE:CLASS."
+        "--space",
+        "--model",
+        help="Its search space where that is your own: MODULE:FUNCTION or MODULE:CLASS.",
     ),
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        help="Shape of what the networks get: C,H,W of an image, C,T of a signal, T of tokens.",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(help="Classes that they tell apart; of tokens CLASSES,VOCABULARY."),
 ]
 Backend = Annotated[
     str,
@@ -39,15 +53,62 @@ Cluster = Annotated[
 ]
 
 
-def named_dataset(dataset: str | None, images: str) -> str:
-    """Give the data set, `cifar10` by default; the user's own images take its place."""
-    from hwnas.data.own_images import OwnImages
+def chosen_networks(
+    space: str,
+    dataset: str | None,
+    images: str,
+    in_shape: str | None = None,
+    classes: str | None = None,
+) -> tuple[str, str]:
+    """Give the space and the data set that options name: what is searched, and what for.
 
-    if dataset is None:
-        return "cifar10"
-    if OwnImages.parse(images) is not None:
+    Args:
+        space: registered, or of the user's own, whose module is imported.
+        dataset: name of a data set, if one is given; by default it is the space's own.
+        images: what proxies see; the user's own say what the networks are for.
+        in_shape: shape of an input, if one is given.
+        classes: number of classes, and of different tokens behind a comma, if it is given.
+
+    Raises:
+        InvalidValueError: options contradict each other, or say too little.
+    """
+    from hwnas.data.own_images import OwnImages
+    from hwnas.spaces.space_text import named_space, sized_text
+    from hwnas.tasks.catalogue import get_task, name_of
+
+    own = OwnImages.parse(images)
+    given = {"--dataset": dataset, "--input": in_shape, "--classes": classes}
+    names = [name for name, value in given.items() if value is not None]
+    if own is not None and names:
         raise InvalidValueError(
-            f"`--dataset` must not be given with images of your own, which say classes and size, "
-            f"but got {dataset}."
+            f"`{names[0]}` must not be given with images of your own, which say classes and size, "
+            f"but got {given[names[0]]}."
         )
-    return dataset
+    if own is not None:
+        return sized_text(space, own.task), name_of(own.task)
+    if in_shape is not None or classes is not None:
+        dataset = _sizes(in_shape, classes, dataset)
+    text = sized_text(space, None if dataset is None else get_task(dataset))
+    if dataset is None:
+        with contextlib.suppress(InvalidValueError):
+            dataset = name_of(named_space(text).default_task)
+    return text, dataset or "cifar10"
+
+
+def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> str:
+    """Write sizes as the name of a data set."""
+    from hwnas.networks.importing import parse_sizes
+
+    if in_shape is None or classes is None or dataset is not None:
+        got = {"--input": in_shape, "--classes": classes, "--dataset": dataset}
+        raise InvalidValueError(
+            "`--input` and `--classes` must be given together, and without --dataset, but got "
+            + " and ".join(name for name, value in got.items() if value is not None)
+            + "."
+        )
+    shape, numbers = parse_sizes(in_shape), parse_sizes(classes, "classes")
+    if len(numbers) > 2:
+        raise InvalidValueError(
+            f"`--classes` must be CLASSES or CLASSES,VOCABULARY, but got {classes!r}."
+        )
+    return ":".join(["x".join(map(str, shape)), *map(str, numbers)])

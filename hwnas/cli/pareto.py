@@ -190,11 +190,12 @@ def front_space(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
     Raises:
         HwnasError: there is no such space; says how it is named.
     """
-    from hwnas.spaces.space_text import named_space, read_space
+    from hwnas.spaces.space_text import is_function, named_space, read_space
 
-    given = None if named is None else named_space(named)
-    if given is not None and repr(given) == pareto_set.space:
-        return given
+    if named is not None and not is_function(named):
+        given = named_space(named)
+        if repr(given) == pareto_set.space:
+            return given
     try:
         return read_space(pareto_set.space)
     except HwnasError:

@@ -341,10 +341,10 @@ def _predictor(file: Path, space: str | None) -> Any:
     """Load a predictor; `space` names its search space where that is a class of the user's."""
     from hwnas.costs.predictor_source import make_predictor
     from hwnas.files.predictor_file import read_predictor_file
-    from hwnas.spaces.space_text import named_space
+    from hwnas.spaces.space_text import permit
 
     if space is not None:
-        named_space(space)
+        permit(space)
     return make_predictor(read_predictor_file(file))
 
 

@@ -75,9 +75,12 @@ def build(
 
 
 def _family(text: str) -> tuple[SearchSpace[Any], Task]:
-    from hwnas.spaces.space_text import named_space
+    from hwnas.spaces.space_text import is_function, named_space
     from hwnas.tasks.catalogue import get_task
 
+    if is_function(text):
+        space = named_space(text)
+        return space, space.default_task
     name, _, dataset = text.rpartition(":")
     return (named_space(name or dataset), get_task(dataset if name else "cifar10"))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.options import Classes, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.runtimes.base import OnnxModel
+    from hwnas.tasks.task import TensorSpec
     from hwnas.typing import InShape
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
@@ -27,7 +29,7 @@ class _Subject:
 
     label: dict[str, str]
     network: nn.Module | OnnxModel
-    in_shape: InShape | None = None
+    in_shape: InShape | TensorSpec | None = None
 
 
 def profile(
@@ -53,10 +55,14 @@ def profile(
             "--shape", help="Whole shape of an input of --onnx, e.g. tokens=1,16; repeatable."
         ),
     ] = None,
+    classes: Classes = None,
     dataset: Annotated[
-        str,
-        typer.Option(help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet."),
-    ] = "cifar10",
+        str | None,
+        typer.Option(
+            help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet. "
+            "\\[default: cifar10, or what your own space says]"
+        ),
+    ] = None,
     runtime: Annotated[
         str, typer.Option(help="What runs it, e.g. onnxruntime or torch: see `hwnas doctor`.")
     ] = "onnxruntime",
@@ -101,6 +107,10 @@ def profile(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
+    from hwnas.spaces.space_text import is_function
+
+    if model is not None and arch is not None and is_function(model):
+        space, model = model, None
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:
         raise InvalidValueError(f"`--shape` must be given with --onnx, but got {input_shape[0]!r}.")
@@ -110,13 +120,12 @@ def profile(
     if onnx_file is not None:
         sizes = parse_sizes(in_shape) if in_shape else None
         subject = _onnx(onnx_file, sizes, _shapes(input_shape))
+    elif model is not None:
+        shape = parse_in_shape(in_shape) if in_shape else _shape_of(dataset or "cifar10")
+        subject = _own_model(model, shape, seed)
     else:
-        shape = parse_in_shape(in_shape) if in_shape else _shape_of(dataset)
-        if model is not None:
-            subject = _own_model(model, shape, seed)
-        else:
-            assert arch is not None
-            subject = _architecture(space or _DEFAULT_SPACE, arch, shape, dataset, seed)
+        assert arch is not None
+        subject = _architecture(space or _DEFAULT_SPACE, arch, in_shape, classes, dataset, seed)
     found = measure(
         subject.network,
         subject.in_shape,
@@ -186,19 +195,31 @@ def _shape_of(dataset: str) -> InShape:
     return image_classes(get_task(dataset), "hwnas profile")[1]
 
 
-def _architecture(space_name: str, text: str, shape: InShape, dataset: str, seed: int) -> _Subject:
+def _architecture(
+    space_name: str,
+    text: str,
+    in_shape: str | None,
+    classes: str | None,
+    dataset: str | None,
+    seed: int,
+) -> _Subject:
     import torch
 
-    from hwnas.spaces.space_text import named_space
+    from hwnas.networks.importing import parse_in_shape
+    from hwnas.spaces.space_text import is_function, named_space
     from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import image_classes, image_task
 
-    space = named_space(space_name)
-    classes, _ = image_classes(get_task(dataset), "hwnas profile")
+    if in_shape is not None and classes is None and not is_function(space_name):
+        known, _ = image_classes(get_task(dataset or "cifar10"), "hwnas profile")
+        space, task = named_space(space_name), image_task(known, parse_in_shape(in_shape))
+    else:
+        name, sizes = chosen_networks(space_name, dataset, "gaussian", in_shape, classes)
+        space, task = named_space(name), get_task(sizes)
     arch = space.parse(text)
     torch.manual_seed(seed)
-    network = space.build(arch, image_task(classes, shape))
-    return _Subject({"space": space.name, "arch": str(arch)}, network, shape)
+    network = space.build(arch, task)
+    return _Subject({"space": space.name, "arch": str(arch)}, network, task.input)
 
 
 def _own_model(spec: str, shape: InShape, seed: int) -> _Subject:

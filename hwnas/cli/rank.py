@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Images, Jobs
+from hwnas.cli.options import Classes, Images, Input, Jobs, chosen_networks
 from hwnas.cli.output import note, one_line, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError
@@ -39,7 +39,15 @@ _HEADERS = {
     "seed_stability": "seeds' ρ",
 }
 
-Space = Annotated[str, typer.Option(help="Search space: see `hwnas spaces`, or MODULE:CLASS.")]
+Space = Annotated[
+    str,
+    typer.Option(
+        "--space",
+        "--model",
+        help="Search space: see `hwnas spaces`, or MODULE:CLASS; or MODULE:FUNCTION of a trial, "
+        "with --input and --classes.",
+    ),
+]
 Dataset = Annotated[
     list[str] | None,
     typer.Option(help="cifar10, cifar100, ImageNet16-120. \\[default: cifar10]"),
@@ -104,6 +112,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a li
 
 def rank(
     space: Space = "nasbench201",
+    in_shape: Input = None,
+    classes: Classes = None,
     dataset: Dataset = None,
     split: Split = None,
     truth: TruthFile = None,
@@ -134,6 +144,12 @@ def rank(
     """
     _check(jobs, plot, markdown and as_json)
     from hwnas.functions.rank import rank as rank_scores
+    from hwnas.spaces.space_text import is_function
+
+    if is_function(space):
+        first = dataset[0] if dataset else None
+        space, task = chosen_networks(space, first, images, in_shape, classes)
+        dataset = dataset or [task]
 
     with nullcontext() if sample is None else ProgressBar() as bar:
         found = rank_scores(

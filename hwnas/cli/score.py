@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.architectures import parse_architectures
-from hwnas.cli.options import Backend, Cluster, Dataset, Images, Jobs, named_dataset
+from hwnas.cli.options import (
+    Backend,
+    Classes,
+    Cluster,
+    Dataset,
+    Images,
+    Jobs,
+    chosen_networks,
+)
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
 from hwnas.cli.table_file import check_table, write_table
@@ -30,11 +38,16 @@ SECONDS = "_seconds"
 def score(
     space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="A torch network as module:callable, instead of a space.")
+        str | None,
+        typer.Option(
+            help="A torch network as module:callable, instead of a space; or a function of a "
+            "trial, whose networks are a space."
+        ),
     ] = None,
     in_shape: Annotated[
-        str | None, typer.Option("--input", help="Image shape C,H,W of --model.")
+        str | None, typer.Option("--input", help="Shape C,H,W of an image of --model.")
     ] = None,
+    classes: Classes = None,
     proxy: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,10 +90,14 @@ def score(
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.functions.score import DEFAULT_PROXIES
     from hwnas.proxies import make_proxies
+    from hwnas.spaces.space_text import is_function
 
     if out is not None:
         check_table(out)
     proxies = make_proxies(proxy or DEFAULT_PROXIES)
+    wanted = _Wanted(arch or [], archs, sample, whole_space)
+    if model is not None and space is None and is_function(model):
+        space, model = model, None
     if model is not None:
         if space is not None or arch or archs or sample or whole_space:
             raise InvalidValueError(
@@ -89,12 +106,13 @@ def score(
             )
         rows = [_score_model(model, in_shape, proxies, _Input(batch, images, data), seed, output)]
     else:
+        name, task = chosen_networks(space or "nasbench201", dataset, images, in_shape, classes)
         with parallel_backend(backend, jobs, cluster):
             rows = _score_space(
-                space or "nasbench201",
+                name,
                 proxies,
-                _Wanted(arch or [], archs, sample, whole_space),
-                named_dataset(dataset, images),
+                wanted,
+                task,
                 _Input(batch, images, data),
                 seed,
                 jobs,

@@ -7,15 +7,37 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Dataset, Images, Jobs, named_dataset
+from hwnas.cli.options import (
+    Backend,
+    Classes,
+    Cluster,
+    Dataset,
+    Images,
+    Input,
+    Jobs,
+    chosen_networks,
+)
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import ProgressBar
+from hwnas.errors import InvalidValueError
 
 
 def search(
     space: Annotated[
-        str, typer.Option(help="Search space: see `hwnas spaces`, or MODULE:CLASS.")
-    ] = "nasbench201",
+        str | None,
+        typer.Option(
+            help="Search space: see `hwnas spaces`, or MODULE:CLASS. \\[default: nasbench201]"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own networks instead: MODULE:FUNCTION, where `def FUNCTION(trial)` builds "
+            "one as an Optuna objective would, or a list of models; with --input and --classes."
+        ),
+    ] = None,
+    in_shape: Input = None,
+    classes: Classes = None,
     dataset: Dataset = None,
     objective: Annotated[
         list[str] | None,
@@ -65,13 +87,22 @@ def search(
     The same command goes on where an interrupted run stopped.
 
     Example: hwnas search --cost hw-nas-bench:edgegpu:energy --constraint 'params<=1e6' --trials 500
+
+    Your own: hwnas search --model my_module:build --input 1,96,96 --classes 7 --trials 200
     """
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
 
+    if None not in (space, model):
+        raise InvalidValueError(
+            "`--model` must be given without --space, but got both: choose one."
+        )
+    networks, task = chosen_networks(
+        model or space or "nasbench201", dataset, images, in_shape, classes
+    )
     settings = SearchSettings(
-        space=space,
-        dataset=named_dataset(dataset, images),
+        space=networks,
+        dataset=task,
         objectives=tuple(objective or [DEFAULT_SCORE]),
         costs=tuple(cost or [DEFAULT_COST]),
         constraints=tuple(constraint or []),

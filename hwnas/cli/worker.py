@@ -32,11 +32,11 @@ def worker(
     Example: hwnas worker --storage postgresql://user@host/name --study hwnas
     """
     from hwnas.evaluation.backends import parallel_backend
-    from hwnas.spaces.space_text import named_space
+    from hwnas.spaces.space_text import permit
     from hwnas.study.worker import Worker
 
     if space is not None:
-        named_space(space)
+        permit(space)
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
         ran = Worker(storage, study, data, jobs, bar).run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

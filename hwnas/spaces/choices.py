@@ -19,7 +19,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, Generic, cast
+from typing import Any, ClassVar, Generic, cast
 
 import numpy as np
 
@@ -32,11 +32,7 @@ from hwnas.typing import Arch, Choice, SearchSpace
 __all__ = ["Choose", "Declared", "Options", "decide", "members_of", "options_of"]
 
 _DRAWS = 1000
-_EXPLORED = 128
-"""First and random architectures that are looked at for parameters."""
 _PROBES = 32
-_NEW_CHANGES = 2
-"""New parameters of a neighbour that are not at their first option."""
 
 
 class Declared(ABC, Generic[Arch]):
@@ -48,7 +44,14 @@ class Declared(ABC, Generic[Arch]):
 
     `make` depends on the answers alone, and a name has the same options each time. What it raises
     makes the choices no architecture.
+
+    Attributes:
+        explored: first and random architectures that are looked at for parameters.
+        new_changes: new parameters of a neighbour that may not be at their first option.
     """
+
+    explored: ClassVar[int] = 128
+    new_changes: ClassVar[int] = 2
 
     @abstractmethod
     def make(self, choose: Choose) -> Arch:
@@ -63,9 +66,9 @@ class Declared(ABC, Generic[Arch]):
         """Options of every parameter that can exist, about in the order of asking.
 
         They are found by asking: each option of each parameter is tried once where the parameter
-        was first met, and beside that the first 128 architectures and 128 random ones. What exists
-        only for a rare combination may be missing here, and is still asked for; a space that knows
-        better says so itself.
+        was first met, and beside that the first `explored` architectures and as many random ones.
+        What exists only for a rare combination may be missing here, and is still asked for; a
+        space that knows better says so itself.
 
         Raises:
             InvalidValueError: a parameter has other options at another time.
@@ -130,10 +133,10 @@ class Declared(ABC, Generic[Arch]):
         run.make(self.make)
         for name, options in run.options.items():
             for other in options.near(run.values[name]):
-                for near, made in self._completions({**run.values, name: other}, _NEW_CHANGES):
+                for near, made in self._completions({**run.values, name: other}, self.new_changes):
                     closed = [n for n in run.values if n not in near.values]
                     changes = sum(run.values[n] != run.options[n].values[0] for n in closed)
-                    if made is not None and changes <= _NEW_CHANGES:
+                    if made is not None and changes <= self.new_changes:
                         found[made] = None
         found.pop(arch, None)
         return list(found)
@@ -186,8 +189,8 @@ class Declared(ABC, Generic[Arch]):
         rng = np.random.default_rng(0)
         found: dict[str, Options[Any]] = {}
         order: list[str] = []
-        first = (run for run, _ in itertools.islice(self._completions({}), _EXPLORED))
-        drawn = (self._completed(Run(drawing(rng)))[0] for _ in range(_EXPLORED))
+        first = (run for run, _ in itertools.islice(self._completions({}), self.explored))
+        drawn = (self._completed(Run(drawing(rng)))[0] for _ in range(self.explored))
         # A new parameter and the values where it was met.
         todo = [new for run in itertools.chain(first, drawn) for new in _meet(run, found, order)]
         while todo:

@@ -15,6 +15,10 @@ from hwnas.spaces.options import Choose, Options, V
 from hwnas.typing import Arch, Choice
 
 
+class DeclarationError(InvalidValueError):
+    """A space asks for what cannot be asked for, or not in the same way each time."""
+
+
 class Run:
     """One run of `make`: each name is asked once, and what was answered is kept."""
 
@@ -42,7 +46,7 @@ class Run:
         """Run; whatever `make` itself raises says that these choices are no architecture."""
         try:
             return make(self)
-        except InvalidArchitectureError:
+        except (InvalidArchitectureError, DeclarationError):
             raise
         except Exception as error:
             if error is self._foreign:
@@ -54,9 +58,9 @@ class Run:
             ) from error
 
 
-def other_options(name: str) -> InvalidValueError:
+def other_options(name: str) -> DeclarationError:
     """Build the error for a parameter whose options differ between two times."""
-    return InvalidValueError(
+    return DeclarationError(
         f"`{name}` must have the same options each time it is asked for, but has others: give what "
         f"differs a name of its own, or refuse what does not fit by InvalidArchitectureError."
     )

@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+
 from hwnas.errors import InvalidValueError
-from hwnas.typing import Arch_contra, FloatArray, Surrogate
+from hwnas.typing import Arch, Arch_contra, FloatArray, Surrogate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,6 +94,14 @@ class Surrogates(Protocol[Arch_contra]):
 
     def build_surrogate(self, arch: Arch_contra, surrogate: Surrogate, task: Task) -> nn.Module:
         """Build a surrogate of the network that `build` gives; the task is the surrogate's."""
+
+
+@runtime_checkable
+class Mutations(Protocol[Arch]):
+    """Single edits drawn one at a time; without them all neighbours are listed to choose one."""
+
+    def mutations(self, arch: Arch, rng: np.random.Generator) -> Iterator[Arch]:
+        """Yield architectures of one other choice each, in random order, none of them twice."""
 
 
 @runtime_checkable

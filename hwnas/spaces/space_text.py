@@ -2,7 +2,8 @@
 
 A text is never executed. It names a registered space, ``nasbench201:channels=16,cells=5`` or
 ``NasBench201(channels=16, cells=5)``; or a class of the user's own, ``my_module:MySpace(k=2)``,
-which is imported only where the user names it, never because a file does.
+a function of a trial, ``my_module:build:input=1x96x96,classes=7``, or a list of models, which are
+imported only where the user names them, never because a file does.
 """
 
 from __future__ import annotations
@@ -16,27 +17,78 @@ from hwnas import registry
 from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
 from hwnas.files.grammar import Component, read_component
 from hwnas.networks.importing import import_attribute
+from hwnas.spaces.functions import FunctionSpace, sizes_of
+from hwnas.spaces.own import own_space
+from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 _SPELLED = re.compile(r"\s*([^\W\d][\w.]*):([^\W\d]\w*)((?:[:(].*)?)\s*", re.DOTALL)
 _named: dict[str, Any] = {}
-"""Classes that the user named in this process, by ``module:Class``."""
+"""What makes the spaces that the user named in this process, by ``module:name``."""
 
 
 def named_space(text: str) -> SearchSpace[Any]:
-    """Make the space that the user names: a registered one, or ``MODULE:CLASS`` with settings.
-
-    The module is imported, from the current folder too. Files of this class are read from then on.
+    """Make the space that the user names: a registered one, or one of their own with settings.
 
     Raises:
         InvalidValueError: the text has another form, or the space refuses the settings.
         UnknownNameError: no such space is registered.
     """
+    permit(text)
+    return read_space(text)
+
+
+def permit(text: str) -> None:
+    """Import what the user names, from the current folder too: files of it are read from then on.
+
+    A registered name needs no import.
+
+    Raises:
+        InvalidValueError: there is no such module, or nothing of a space in it.
+    """
     spelled = _SPELLED.fullmatch(text)
     if spelled and spelled[1] not in registry.targets("spaces"):
         target = f"{spelled[1]}:{spelled[2]}"
-        _named[target] = import_attribute(spelled[1], spelled[2], "space")
-    return read_space(text)
+        _named[target] = own_space(import_attribute(spelled[1], spelled[2], "space"), target)
+
+
+def keep(space: FunctionSpace) -> None:
+    """Read files of a function's space from now on: the user has it in this process."""
+    _named[space.target] = own_space(space.function, space.target)
+
+
+def is_function(text: str) -> bool:
+    """Tell whether the user names a function of a trial, or a list of models; import it."""
+    permit(text)
+    target, _ = _own(text) or ("", "")
+    return getattr(_named.get(target), "func", None) is FunctionSpace
+
+
+def sized_text(text: str, task: Task | None) -> str:
+    """Give the text of a space that the user names with the sizes of a task, where it lacks them.
+
+    Only functions of a trial are told by their sizes; other spaces build for any task.
+
+    Args:
+        text: what the user names.
+        task: to tell classes of inputs apart; None if nothing is said of it.
+
+    Raises:
+        InvalidValueError: a function needs them, and there are none.
+    """
+    if not is_function(text):
+        return text
+    target, rest = _own(text) or ("", "")
+    settings = read_component(target.rpartition(":")[2] + rest, "space").settings
+    if "input" in settings and "classes" in settings:
+        return text
+    if task is None:
+        raise InvalidValueError(
+            f"`--input` and `--classes` must be given for {target}, since a function does not say "
+            f"them, e.g. --input 1,96,96 --classes 7."
+        )
+    words = {**sizes_of(task), **settings}
+    return f"{target}:{','.join(f'{name}={value}' for name, value in words.items())}"
 
 
 def read_space(text: str) -> SearchSpace[Any]:
@@ -47,19 +99,18 @@ def read_space(text: str) -> SearchSpace[Any]:
             class that the user has not named.
         UnknownNameError: no such space is registered or was named.
     """
-    spelled = _SPELLED.fullmatch(text)
-    if spelled and spelled[1] not in registry.targets("spaces"):
-        target = f"{spelled[1]}:{spelled[2]}"
-        component = read_component(spelled[2] + spelled[3], "space")
+    if (own := _own(text)) is not None:
+        target, rest = own
+        component = read_component(target.rpartition(":")[2] + rest, "space")
+        if target in _named:
+            return _made(target, component)
         for name, known in registry.targets("spaces").items():
             if known == target:
                 return _made(name, component)
-        if target not in _named:
-            raise InvalidValueError(
-                f"`space` {target} must be registered, or named for its module to be imported, but "
-                f"is neither: add --space {target}."
-            )
-        return _made(target, component)
+        raise InvalidValueError(
+            f"`space` {target} must be registered, or named for its module to be imported, but "
+            f"is neither: add --space {target}."
+        )
     component = read_component(text, "space")
     try:
         table = {**registry.targets("spaces"), **{target: target for target in _named}}
@@ -91,6 +142,17 @@ def written_space(space: SearchSpace[Any]) -> str:
         if text.startswith(f"{type(space).__name__}(") and read_component(text, "space"):
             return spelled
     return text
+
+
+def _own(text: str) -> tuple[str, str] | None:
+    """Split ``module:name`` of the user's own from its settings; None for a registered name."""
+    for target in _named:
+        if text.startswith(target) and text[len(target) :][:1] in ("", ":", "("):
+            return target, text[len(target) :]
+    spelled = _SPELLED.fullmatch(text)
+    if spelled and spelled[1] not in registry.targets("spaces"):
+        return f"{spelled[1]}:{spelled[2]}", spelled[3]
+    return None
 
 
 def _made(name: str, component: Component) -> SearchSpace[Any]:

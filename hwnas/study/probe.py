@@ -4,15 +4,95 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from hwnas.costs.counters import CounterCost
-from hwnas.errors import InvalidValueError
+from hwnas.errors import HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
+from hwnas.networks.usable import answering_network
+from hwnas.spaces.assignments import Assignment
+from hwnas.spaces.choosers import Run, drawing
+from hwnas.spaces.functions import FunctionSpace
+from hwnas.spaces.networks import Networks
 from hwnas.study.configuration import reference_sample
+from hwnas.tasks.batch import draw_batch
+from hwnas.tasks.outputs import read_output
+from hwnas.tasks.task import Task
 
 _PROBES = 8
+_DRAWS = 1000
+_ALIKE = 64
+"""Draws in a row that are refused for one reason, after which no other is expected."""
+
+
+def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
+    """Insist that a function builds networks that map inputs of the task to its classes.
+
+    The first one that does ends it.
+
+    Args:
+        space: the function's networks.
+        task: what they are built for.
+        seed: user seed.
+
+    Raises:
+        InvalidValueError: none of several networks does; the first reason is named.
+    """
+    reasons: list[str] = []
+    for arch in _draw(space, seed):
+        reason = _fault(space, arch, task, seed)
+        if reason is None:
+            return
+        reasons.append(reason)
+    raise InvalidValueError(
+        f"`{space.name}` must build networks of {task}, but none of {len(reasons)} did: "
+        f"{reasons[0]}"
+    )
+
+
+def _draw(space: FunctionSpace, seed: int) -> list[Assignment]:
+    """Draw up to eight different architectures.
+
+    Raises:
+        InvalidValueError: the function raises for all that are drawn.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[Assignment, None] = {}
+    reasons: dict[str, str] = {}
+    for drawn in range(1, _DRAWS + 1):
+        try:
+            found[Run(drawing(rng)).make(space.make)] = None
+        except InvalidArchitectureError as error:
+            text = str(error)
+            reasons.setdefault(text.rpartition("}, but ")[2], text)
+        if len(found) == _PROBES or (drawn >= _ALIKE and (found or len(reasons) == 1)):
+            break
+    if not found:
+        raise InvalidValueError(
+            f"`{space.name}` must build networks for some choices, but did for none of {drawn}: "
+            f"{next(iter(reasons.values()))}"
+        )
+    return list(found)
+
+
+def _fault(space: FunctionSpace, arch: Assignment, task: Task, seed: int) -> str | None:
+    """Say why a network does not do what the task wants; None if it does."""
+    import torch
+
+    try:
+        network = Networks(space, task).network(arch, seed)
+        inputs = draw_batch(task, 2, seed).inputs
+        network = answering_network(network, lambda: inputs).eval()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            found, _ = read_output(network(inputs), len(inputs), task.input, task.output)
+    except HwnasError as error:
+        return f"{arch}: {error}"
+    except Exception as error:  # whatever the user's network raises
+        return f"{arch}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return None if found == task.output else f"{arch}: it answers {found}"
 
 
 def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int) -> None:

@@ -20,6 +20,7 @@ from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import notices, with_uncertainty
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import named_space, read_space
 from hwnas.study.configuration import (
     EvaluationSetup,
@@ -27,7 +28,7 @@ from hwnas.study.configuration import (
     make_objectives,
     named_task,
 )
-from hwnas.study.probe import insist_on_evaluable
+from hwnas.study.probe import insist_on_evaluable, insist_on_networks
 from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -85,12 +86,16 @@ class SearchSettings:
                 f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
             ) from None
 
-    def pinned(self) -> SearchSettings:
-        """Name the user's own images by place and checksum, and the data set by them."""
+    def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
+        """Name the user's own images by place and checksum, and the data set by them.
+
+        A function of the user's gets the fingerprint of its code.
+        """
+        pinned = replace(self, space=repr(space)) if isinstance(space, FunctionSpace) else self
         own = OwnImages.parse(self.images)
         if own is None:
-            return self
-        return replace(self, images=own.pinned(self.batch), dataset=own.name)
+            return pinned
+        return replace(pinned, images=own.pinned(self.batch), dataset=own.name)
 
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on: everything but the trials."""
@@ -220,9 +225,11 @@ class Search:
     def _run(self, cache: ResultCache) -> ParetoSet:
         from hwnas.reports.folder import write_results
 
-        s = self.settings.pinned()
         # A module of the user's is imported for a search, not for a file.
-        space = named_space(s.space) if self.space is None else self.space
+        space = named_space(self.settings.space) if self.space is None else self.space
+        s = self.settings.pinned(space)
+        if isinstance(space, FunctionSpace):
+            insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
         evaluator = make_evaluator(
             s,
             space=space,

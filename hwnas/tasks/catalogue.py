@@ -1,9 +1,25 @@
-"""The tasks that have a name: the data sets of the published benchmarks."""
+"""The tasks that have a name: the data sets of the published benchmarks, and any sizes.
+
+``1x96x96:7`` is seven classes of images of shape (1, 96, 96), ``2x1000:5`` five of signals, and
+``64:4:30000`` four of texts of 64 tokens out of 30,000.
+"""
 
 from __future__ import annotations
 
-from hwnas.errors import unknown_name
-from hwnas.tasks.task import Map, Regression, RegressionMap, Task, TensorSpec, image_task
+import re
+from collections.abc import Sequence
+
+from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.tasks.task import (
+    Kind,
+    Logits,
+    Map,
+    Regression,
+    RegressionMap,
+    Task,
+    TensorSpec,
+    image_task,
+)
 
 _ROOM = TensorSpec((3, 256, 256))
 """A photograph of a room, as TransNAS-Bench-101 takes them from Taskonomy."""
@@ -26,14 +42,58 @@ TASKS = {
         Task("autoencoder", _ROOM, RegressionMap(3)),
     )
 }
+_SIZES = re.compile(r"(\d{1,9}(?:x\d{1,9}){0,2}):(\d{1,9})(?::(\d{1,9}))?", re.ASCII)
+_KINDS: tuple[Kind, ...] = ("tokens", "signal", "image")
 
 
 def get_task(name: str) -> Task:
-    """Find a task by the official name of its data set.
+    """Find a task by the official name of its data set, or make it of its sizes.
 
     Raises:
         UnknownNameError: there is no such data set; suggests the closest name.
+        InvalidValueError: the sizes are none of an input.
+
+    Example:
+        >>> get_task("1x96x96:7").output
+        Logits(classes=7)
     """
-    if name not in TASKS:
+    if name in TASKS:
+        return TASKS[name]
+    if (sizes := _SIZES.fullmatch(name)) is None:
         raise unknown_name("dataset", name, TASKS)
-    return TASKS[name]
+    shape = tuple(map(int, sizes[1].split("x")))
+    return sized_task(shape, int(sizes[2]), None if sizes[3] is None else int(sizes[3]))
+
+
+def sized_task(shape: Sequence[int], classes: int, vocabulary: int | None = None) -> Task:
+    """Make the task to tell classes of inputs apart; `get_task` makes it of its name again.
+
+    Args:
+        shape: (C, H, W) of an image, (C, T) of a signal, (T,) of tokens.
+        classes: classes K.
+        vocabulary: number of different tokens; None for images and signals.
+
+    Raises:
+        InvalidValueError: the shape is another, or `vocabulary` does not fit it.
+    """
+    if not 1 <= len(shape) <= 3:
+        raise InvalidValueError(
+            f"`input` must be (C, H, W) of an image, (C, T) of a signal or (T,) of tokens, but got "
+            f"{tuple(shape)}."
+        )
+    spec = TensorSpec(tuple(shape), _KINDS[len(shape) - 1], vocabulary)
+    words = "" if vocabulary is None else f":{vocabulary}"
+    return Task(f"{'x'.join(map(str, spec.shape))}:{classes}{words}", spec, Logits(classes))
+
+
+def name_of(task: Task) -> str:
+    """Give a name that `get_task` makes an equal task of.
+
+    Raises:
+        InvalidValueError: the task is not to tell classes of inputs apart.
+    """
+    if task.name in TASKS and TASKS[task.name].settings == task.settings:
+        return task.name
+    if not isinstance(task.output, Logits):
+        raise InvalidValueError(f"`task` must be to tell classes apart, but got {task}.")
+    return sized_task(task.input.shape, task.output.classes, task.input.vocabulary).name

@@ -1,0 +1,44 @@
+"""What of the user's own is a search space: a class of them, a function of a trial, a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.functions import FunctionSpace
+from hwnas.spaces.model_choice import ModelChoice
+from hwnas.spaces.trial import takes_argument
+
+
+def own_space(found: Any, target: str) -> Callable[..., Any]:
+    """Give what makes spaces, from their settings, of something that the user has named.
+
+    That is a class of spaces, or a function without arguments that gives one; a function of a
+    trial; or a list, or dictionary, of models.
+
+    Args:
+        found: what bears the name.
+        target: ``module:name``.
+
+    Raises:
+        InvalidValueError: it is something else.
+    """
+    from torch import nn
+
+    if isinstance(found, list | tuple | Mapping):
+        return partial(FunctionSpace, ModelChoice.of(found, target), target=target)
+    is_network = isinstance(found, nn.Module) or (
+        isinstance(found, type) and issubclass(found, nn.Module)
+    )
+    if is_network or not callable(found):
+        raise InvalidValueError(
+            f"`{target}` must be a function of a trial, a class of search spaces or a list of "
+            f"models, but is {'a network' if is_network else f'a {type(found).__name__}'}: write "
+            f"`def build(trial)` that gives one, and name that."
+        )
+    make: Callable[..., Any] = found
+    if isinstance(found, type) or not takes_argument(found):
+        return make
+    return partial(FunctionSpace, found, target=target)

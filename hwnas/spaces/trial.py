@@ -1,0 +1,180 @@
+"""What a function of the user's asks for its choices: a trial as in Optuna, of finite choices."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.choosers import DeclarationError, other_options
+from hwnas.spaces.options import Choose, Options
+from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from hwnas.tasks.task import Task
+
+LOG_LEVELS = 16
+"""Integers that stand for a logarithmic range with more of them."""
+MOST = 10_000
+"""Choices that a parameter may have."""
+
+
+class Trial:
+    """Answers `suggest_categorical`, `suggest_int` and `suggest_float` as Optuna's trials do.
+
+    What is asked for exists; a name that is asked for again has the same answer.
+
+    Args:
+        choose: whoever chooses.
+        task: what the network is for: `input` and `classes` are those of it.
+    """
+
+    number = 0
+
+    def __init__(self, choose: Choose, task: Task) -> None:
+        self._choose = choose
+        self._options: dict[str, Options[Any]] = {}
+        self._task = task
+        self.params: dict[str, Any] = {}
+        self.user_attrs: dict[str, Any] = {}
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """Shape of one input, (C, H, W) of an image."""
+        return self._task.input.shape
+
+    @property
+    def classes(self) -> int:
+        """Classes K."""
+        return int(getattr(self._task.output, "classes", 0))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Choose one of several values of any type; classes and functions go by their names.
+
+        Raises:
+            DeclarationError: there is none, or two have the same text.
+        """
+        values = list(choices)
+        texts = _texts(values)
+        return values[texts.index(self._ask(name, texts, ordered=False))]
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """Choose an integer of ``low, low + step, ...`` up to `high`.
+
+        Args:
+            name: of the parameter.
+            low: smallest.
+            high: largest, if the steps meet it.
+            step: between two of them.
+            log: choose among all if they are at most 16, else among 16 at equal ratios, both ends
+                among them.
+
+        Raises:
+            DeclarationError: the range is empty, or holds more than 10,000 integers.
+        """
+        if not (low <= high and step >= 1 and (not log or (low >= 1 and step == 1))):
+            raise DeclarationError(
+                f"`suggest_int({name!r})` must have `low <= high` and `step >= 1`, and with "
+                f"`log=True` `low >= 1` and no step, but got {low}, {high}, step={step}, log={log}."
+            )
+        if log and high - low + 1 > LOG_LEVELS:
+            levels = np.geomspace(low, high, LOG_LEVELS).round().astype(int)
+            values = sorted({low, high, *map(int, levels)})
+        else:
+            _check_count(name, (high - low) // step + 1)
+            values = list(range(low, high + 1, step))
+        return int(self._ask(name, values, ordered=True))
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Choose a number of ``low, low + step, ...`` up to `high`.
+
+        Raises:
+            DeclarationError: there is no step, it is logarithmic, or the range is empty.
+        """
+        if step is None or log:
+            raise DeclarationError(
+                f"`suggest_float({name!r})` must have a `step` and no `log`, since choices are "
+                f"finite, but got step={step}, log={log}: give a step, or list the values in "
+                f"suggest_categorical."
+            )
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high and step > 0):
+            raise DeclarationError(
+                f"`suggest_float({name!r})` must have finite `low <= high` and `step > 0`, but got "
+                f"{low}, {high}, step={step}."
+            )
+        first, width = Decimal(str(low)), Decimal(str(step))  # 0.1 + 2 * 0.1 is 0.3
+        count = int((Decimal(str(high)) - first) / width) + 1
+        _check_count(name, count)
+        values = [float(first + i * width) for i in range(count)]
+        return float(self._ask(name, values, ordered=True))
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Keep a value, as a trial of Optuna does."""
+        self.user_attrs[key] = value
+
+    def report(self, value: float, step: int) -> None:
+        """Do nothing: a network that is built has nothing to report."""
+
+    def should_prune(self) -> bool:
+        """Give False: nothing is trained."""
+        return False
+
+    def _ask(self, name: str, values: Sequence[Choice], ordered: bool) -> Any:
+        try:
+            options = Options(tuple(values), ordered)
+        except InvalidValueError as error:
+            raise DeclarationError(f"{name}: {error}") from error
+        if name not in self._options:
+            self.params[name] = self._choose(name, options)
+            self._options[name] = options
+        elif self._options[name] != options:
+            raise other_options(name)
+        return self.params[name]
+
+
+def takes_argument(function: Any) -> bool:
+    """Tell whether a function must be given an argument, such as a trial."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # made in C
+        return True
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > MOST:
+        raise DeclarationError(
+            f"`{name}` must have at most {MOST:,} choices, but has {count:,}: give a larger step."
+        )
+
+
+def _texts(values: Sequence[Any]) -> list[Choice]:
+    """Give the values as choices: what is no JSON scalar as a text, by its place if need be."""
+    texts = [_text(value) for value in values]
+    return [
+        text if texts.count(text) == 1 or isinstance(value, str | int | float) else f"{i}: {text}"
+        for i, (text, value) in enumerate(zip(texts, values, strict=True))
+    ]
+
+
+def _text(value: Any) -> Choice:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str | int | float):
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError:
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return str(named.__qualname__)

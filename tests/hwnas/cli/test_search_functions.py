@@ -1,0 +1,133 @@
+"""Functions of a trial on the command line: searched, gone on with, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hwnas.cli import main
+from hwnas.pareto import ParetoSet
+
+SOURCE = """
+from torch import nn
+
+def build(trial):
+    print("nobody asked")
+    layers, before = [], 1
+    for i in range(trial.suggest_int("depth", 1, 3)):
+        width = trial.suggest_int(f"width_{i}", 4, 16, step=4)
+        groups = trial.suggest_categorical(f"groups_{i}", [1, 2])
+        layers += [nn.Conv2d(before, width, 3, padding=1, groups=groups), nn.ReLU()]
+        before = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 7))
+
+def always(trial):
+    raise ValueError("out of order")
+
+def endless(trial):
+    return nn.Linear(1, 1 + int(trial.suggest_float("width", 0, 1)))
+"""
+MODULE = "functions_for_search"
+SIZES = ["--input", "1,8,8", "--classes", "7"]
+CHEAP = ["--objective", "naswot", "--cost", "count:params", "--batch", "4"]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / f"{MODULE}.py"
+    path.write_text(SOURCE)
+    yield path
+    sys.modules.pop(MODULE, None)
+
+
+def search(function: str, *more: str) -> int:
+    return run("search", "--model", f"{MODULE}:{function}", *CHEAP, *more)
+
+
+def test_a_search_of_a_function_goes_on_and_its_front_is_taken_home(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert search("build", *SIZES, "--trials", "6", "--json") == 0
+    assert "nobody asked" not in capsys.readouterr().out
+    assert search("build", *SIZES, "--trials", "10", "--json") == 0
+    printed = capsys.readouterr()
+    assert "10 trials" in printed.err
+    assert "infeasible" in printed.err
+    front = ParetoSet.load("hwnas-results/front.json")
+    assert front.space.startswith(f"{MODULE}:build:input=1x8x8,classes=7,source=v")
+    archs = [json.loads(line)["arch"] for line in printed.out.splitlines()]
+    assert archs == [member.arch for member in front.members]
+    own = ["--model", f"{MODULE}:build"]
+    assert run("pareto", "show", "hwnas-results") == 0
+    assert run("pareto", "export", "hwnas-results", *own, "--onnx") == 0
+    cost = ["--cost", "torch:cpu:latency", "--objective", "params"]
+    assert run("pareto", "verify", "hwnas-results", *own, *cost[:2]) == 2  # params is no latency
+    capsys.readouterr()
+    assert run("score", *own, *SIZES, "--arch", archs[0], "--proxy", "naswot", "--json") == 0
+    [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row["arch"] == archs[0]
+    assert run("profile", *own, *SIZES, "--arch", archs[0], "--max-seconds", ".1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["params"] == front.members[0].values[1]
+
+
+def test_code_that_has_changed_does_not_go_on(
+    module: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search("build", *SIZES, "--trials", "2") == 0
+    module.write_text(SOURCE.replace("ReLU", "ReLU6"))
+    sys.modules.pop(MODULE)
+    capsys.readouterr()
+    assert search("build", *SIZES, "--trials", "4") == 2
+    assert "source=" in capsys.readouterr().err
+    assert run("pareto", "export", "hwnas-results", "--onnx", "--model", f"{MODULE}:build") == 2
+    assert "it has changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["build"], "`--input` and `--classes` must be given for"),
+        (["build", "--input", "1,8,8"], "`--input` and `--classes` must be given together"),
+        (["build", "--input", "1,8,8", "--classes", "a"], "`classes` must be"),
+        (
+            ["build", "--input", "2,8,8", "--classes", "7"],
+            "expected input[2, 2, 8, 8] to have 1 ch",
+        ),
+        (["build", "--input", "1,8,8", "--classes", "8"], "it answers Logits(classes=7)"),
+        (["always", *SIZES], "for none of 64: `functions_for_search:always` must give"),
+        (["endless", *SIZES], "`suggest_float('width')` must have a `step`"),
+        (["absent", *SIZES], "has no 'absent'"),
+        (["build", *SIZES, "--space", "fbnet"], "`--model` must be given without --space"),
+        (["build", *SIZES, "--dataset", "cifar10"], "without --dataset"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_a_study_is_made(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search(*arguments) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert len(error.splitlines()) == 1
+    assert not Path("hwnas-results/study.db").exists()
+
+
+def test_any_space_is_searched_for_any_sizes() -> None:
+    arguments = ["--space", "nasbench201:channels=2,cells=1", *SIZES, "--trials", "2", *CHEAP]
+    assert run("search", *arguments) == 0
+    task = ParetoSet.load("hwnas-results/front.json").provenance["dataset"]
+    assert task["name"] == "1x8x8:7"
+    assert run("search", *arguments[:2], "--dataset", "1x8x8:7", "--trials", "3", *CHEAP) == 0
