@@ -80,6 +80,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "meters": {
         "cpu": "hwnas.meters.clocks:ThreadClock",
         "wall": "hwnas.meters.clocks:WallClock",
+        "jetson": "hwnas.meters.jetson:JetsonRail",
+        "nvml": "hwnas.meters.nvml:Nvml",
+        "rapl": "hwnas.meters.rapl:Rapl",
+        "apple": "hwnas.meters.apple:AppleChip",
     },
     "strategies": {
         "random-search": "hwnas.strategies.random_search:RandomSearch",

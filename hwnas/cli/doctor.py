@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +10,6 @@ import typer
 from hwnas.cli.output import print_json_lines, print_table
 from hwnas.errors import HwnasError
 
-_RAPL = Path("/sys/class/powercap")
-_INA = Path("/sys/bus/i2c/drivers")
 _PACKAGES: Mapping[str, str] = {
     "hwnas": "",
     "torch": "",
@@ -36,7 +30,7 @@ _PACKAGES: Mapping[str, str] = {
     "ray": "ray",
     "dask": "dask",
     "nvidia-ml-py": "energy",
-    "zeus": "energy",
+    "zeus-apple-silicon": "energy",
     "optuna-dashboard": "dashboard",
     "openvino": "openvino",
 }
@@ -51,7 +45,7 @@ def doctor(
         "packages": _packages(),
         "host": _host(),
         "runtimes": _runtimes(),
-        "energy": {name: probe() for name, probe in _ENERGY.items()},
+        "energy": _energy(),
         "folders": _folders(),
         "data": _data(),
     }
@@ -107,36 +101,19 @@ def _runtimes() -> dict[str, Any]:
     return found
 
 
-def _nvml() -> str:
-    if find_spec("pynvml") is None:
-        return "not found: NVML's Python package is missing, pip install 'hwnas[energy]'"
-    pynvml: Any = import_module("pynvml")
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError as error:
-        return f"not found: {error}"
-    return f"found: {count} NVIDIA GPU(s)" if count else "not found: the driver lists no GPU"
+def _energy() -> dict[str, str]:
+    """Say of each meter of energy whether it finds something to read, or what it looked for."""
+    from hwnas.meters import absence, all_meters
+    from hwnas.runtimes.base import THIS_CPU, Place
 
-
-def _rapl() -> str:
-    counters = sorted(_RAPL.glob("*rapl*/energy_uj"))
-    if not counters:
-        return f"not found: there is no energy counter in {_RAPL}"
-    if not os.access(counters[0], os.R_OK):
-        return f"not readable: {counters[0]} needs root, or another mode of the file"
-    return f"found: {len(counters)} counter(s)"
-
-
-def _jetson() -> str:
-    sensors = sorted(_INA.glob("ina3221*/*/hwmon/hwmon*"))
-    if not sensors:
-        return f"not found: there is no INA3221 power monitor in {_INA}"
-    return f"found: {sensors[0]}"
-
-
-_ENERGY: Mapping[str, Callable[[], str]] = {"nvml": _nvml, "rapl": _rapl, "jetson_ina": _jetson}
+    places = [Place(THIS_CPU), Place("gpu0")]
+    found = {}
+    for meter in all_meters():
+        seen = [place for place in places if meter.sees(place)]
+        if meter.metric == "energy" and seen:
+            reason = absence(meter, seen[0])
+            found[meter.name] = f"not found: {reason}" if reason else "found"
+    return found
 
 
 def _folders() -> dict[str, str]:

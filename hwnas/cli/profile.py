@@ -93,8 +93,17 @@ def profile(
         list[str] | None,
         typer.Option(help="Option of the runtime as NAME=VALUE, e.g. spinning=off; repeatable."),
     ] = None,
+    metric: Annotated[
+        str, typer.Option(help="latency, or energy where this host has a sensor: `hwnas doctor`.")
+    ] = "latency",
     clock: Annotated[
-        str, typer.Option(help="wall, cpu (of the calling thread), or auto: cpu for one thread.")
+        str,
+        typer.Option(
+            "--clock",
+            "--meter",
+            help="wall, cpu (of the calling thread), or auto: cpu for one thread; or a sensor of "
+            "energy.",
+        ),
     ] = "auto",
     max_seconds: Annotated[
         float, typer.Option(help="Longest time to measure; ends when the median is known to 2 %.")
@@ -136,6 +145,7 @@ def profile(
         precision=precision,
         images=images,
         options=_pairs(option),
+        metric=metric,
         meter=clock,
         max_seconds=max_seconds,
         seed=seed,

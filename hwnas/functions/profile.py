@@ -18,6 +18,7 @@ from hwnas.functions.own_network import Input, check_network, input_spec
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
+from hwnas.measure.windows import WIDEST_SPREAD
 from hwnas.meters import AUTO, choose_meter
 from hwnas.networks.usable import answering_network
 from hwnas.runtimes import make_runtime
@@ -53,7 +54,17 @@ class Profile:
     @property
     def latency_ms(self) -> float:
         """Median latency of one run of the whole batch, in milliseconds."""
-        return self.measurement.value
+        found = self.measurement
+        return found.value if found.metric == "latency" else found.wall_ms
+
+    @property
+    def energy_mj(self) -> float:
+        """Median energy of one run of the whole batch, in mJ; NaN if another metric was measured.
+
+        It is all that the device took meanwhile; `Measurement.facts` has the part above idle.
+        """
+        found = self.measurement
+        return found.value if found.metric == "energy" else math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Give everything as JSON values, with units in the names; None where it is not known."""
@@ -73,7 +84,10 @@ class Profile:
                 f"The outputs in {found.key.precision} agree poorly with PyTorch's in float32: "
                 f"correlation {found.correlation:.3f}, below {LEAST_CORRELATION}."
             )
-        if math.isnan(found.ci_low):
+        if (spread := found.facts.get("window_spread")) is not None:
+            if not found.converged:
+                yield f"The windows differ by {float(spread):.1%}, more than {WIDEST_SPREAD:.0%}."
+        elif math.isnan(found.ci_low):
             yield f"{found.runs} runs are too few for an interval: allow more seconds."
         elif not found.converged:
             yield (
@@ -106,6 +120,7 @@ def profile(
     precision: str | None = None,
     images: str = "gaussian",
     options: Mapping[str, str] | None = None,
+    metric: str = "latency",
     meter: str = AUTO,
     max_seconds: float = 5.0,
     seed: int = 0,
@@ -128,7 +143,9 @@ def profile(
         images: what runs, and what int8 is calibrated with: ``gaussian``, ``cifar10-sample``, a
             ``FILE.npz`` of images, or a folder of class folders of pictures.
         options: the runtime's own options, e.g. ``{"float_operators": "AveragePool"}``.
-        meter: ``wall``, ``cpu`` (of the calling thread), or ``auto``: ``cpu`` for one thread.
+        metric: ``latency``, or ``energy`` where there is a sensor.
+        meter: ``wall``, ``cpu`` (of the calling thread), or ``auto``: ``cpu`` for one thread; of
+            energy the name of a sensor, or ``auto``.
         max_seconds: longest time to measure.
         seed: seed of the inputs.
         output: name or index of the answer, where a torch network returns more than one tensor.
@@ -149,10 +166,12 @@ def profile(
     chosen, made = tuple(sorted((options or {}).items())), make_runtime(runtime)
     settings = RunSettings(device, threads, batch, precision, chosen, seed, images)
     place = made.place(settings)
-    choose_meter(meter, "latency", place)  # refuses it before the network runs
+    choose_meter(meter, metric, place)  # refuses it before the network runs
     network, counts = _network(model, input, batch or 1, output)
     with hold(place.resource):
-        found = measure(network, made, settings, meter=meter, max_seconds=max_seconds)
+        found = measure(
+            network, made, settings, metric=metric, meter=meter, max_seconds=max_seconds
+        )
     return Profile(found, counts)
 
 

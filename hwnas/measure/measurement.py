@@ -71,7 +71,7 @@ class Measurement:
     fingerprint: str
     relative_error: float = math.nan
     correlation: float = math.nan
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str | float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import gc
 import math
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
@@ -19,7 +19,8 @@ import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.measure.host import host, host_fingerprint, package_versions
-from hwnas.measure.measurement import Measurement, repeat, summarise
+from hwnas.measure.measurement import Measurement, Samples, repeat, summarise
+from hwnas.measure.windows import WIDEST_SPREAD, watch
 from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
 from hwnas.meters.clocks import ThreadClock, WallClock
@@ -56,8 +57,10 @@ def measure(
         meter: name of a meter of this metric; ``auto`` for the first one that sees all of the
             work, which for latency is ``cpu`` for one thread on the CPU and ``wall`` otherwise.
         warmup: least number of samples before the counted ones.
-        max_seconds: time for warm-up and measurement; at least one sample is counted. The first run
-            may take ten times as long, and ten seconds at least, where the runtime can stop it.
+        max_seconds: time for warm-up and measurement; at least one sample is counted. A meter that
+            grows while nothing runs, such as energy, takes about eight of its windows whatever
+            this is, see `hwnas.measure.windows`. The first run may take ten times as long, and ten
+            seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
 
     Raises:
@@ -76,14 +79,19 @@ def measure(
             else:
                 executable.outputs()
                 agrees = Agreement(math.nan, math.nan)
-        reads = [stack.enter_context(m.open()) for m in meters]
+        reads = [stack.enter_context(m.open(place)) for m in meters]
         stack.enter_context(_without_garbage_collection())
-        samples = repeat(
-            _sampler(executable.run, reads, meters[0].window_seconds),
-            warmup=warmup,
-            max_seconds=max_seconds,
-            target=target,
-        )
+        facts: dict[str, str | float] = dict(getattr(executable, "facts", {}))
+        if getattr(meters[0], "grows_idle", False):
+            samples, more = _windows(executable.run, reads, meters[0])
+            facts |= {**getattr(reads[0], "facts", {}), **more}
+        else:
+            samples = repeat(
+                _sampler(executable.run, reads, meters[0].window_seconds),
+                warmup=warmup,
+                max_seconds=max_seconds,
+                target=target,
+            )
     found = summarise(samples.values[:, 0])
     clocks = dict(zip((m.name for m in meters), np.median(samples.values, axis=0), strict=True))
     versions = {**package_versions(runtime.packages), "python": platform.python_version()}
@@ -106,7 +114,7 @@ def measure(
         fingerprint=fingerprint_of(runtime, place),
         relative_error=agrees.relative_error,
         correlation=agrees.correlation,
-        facts=dict(getattr(executable, "facts", {})),
+        facts=facts,
         versions={name: version for name, version in versions.items() if version},
     )
 
@@ -128,6 +136,17 @@ def check_limits(warmup: int, max_seconds: float, target: float) -> None:
 def _with_clocks(meter: Meter) -> list[Meter]:
     clocks: list[Meter] = [WallClock(), ThreadClock()]
     return [meter, *(clock for clock in clocks if clock.name != meter.name)]
+
+
+def _windows(
+    run: Callable[[], None], reads: Sequence[Read], meter: Meter
+) -> tuple[Samples, Mapping[str, str | float]]:
+    """Measure in windows, however long that takes; give their values and the facts."""
+    start = perf_counter()
+    found = watch(run, reads, meter.window_seconds, meter.name)
+    converged = found.spread <= WIDEST_SPREAD
+    samples = Samples(found.values, converged, perf_counter() - start)
+    return samples, found.facts(meter.metric, meter.unit)
 
 
 def _sampler(

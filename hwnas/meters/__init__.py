@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from hwnas import registry
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.meters.base import Meter
+from hwnas.meters.base import Meter, Sensor
 from hwnas.runtimes.base import Place
 
 AUTO = "auto"
@@ -38,7 +39,7 @@ def choose_meter(name: str, metric: str, place: Place) -> Meter:
 
     Raises:
         UnknownNameError: no such meter, or none for this metric.
-        InvalidValueError: the meter does not see all of the work.
+        InvalidValueError: the meter does not see all of the work, or finds nothing to read.
     """
     meters = all_meters()
     fitting = {meter.name: meter for meter in meters if meter.metric == metric}
@@ -46,7 +47,7 @@ def choose_meter(name: str, metric: str, place: Place) -> Meter:
         raise unknown_name("metric", metric, {meter.metric for meter in meters})
     seeing = {n: meter for n, meter in fitting.items() if meter.sees(place)}
     if name == AUTO and seeing:
-        return next(iter(seeing.values()))
+        return _first_present(metric, seeing, place)
     if name != AUTO and name not in fitting:
         raise unknown_name(f"meter of {metric}", name, [AUTO, *fitting])
     if name not in seeing:
@@ -55,4 +56,21 @@ def choose_meter(name: str, metric: str, place: Place) -> Meter:
             f"`meter` must see all of the work on {place.resource}, but {name!r} does not: "
             f"{others} of {', '.join(fitting)} can."
         )
-    return seeing[name]
+    return _first_present(metric, {name: seeing[name]}, place)
+
+
+def absence(meter: Meter, place: Place) -> str:
+    """Say why a meter has nothing to read; empty if it has, as clocks always do."""
+    return meter.missing(place) if isinstance(meter, Sensor) else ""
+
+
+def _first_present(metric: str, seeing: Mapping[str, Meter], place: Place) -> Meter:
+    reasons = {}
+    for name, meter in seeing.items():
+        reasons[name] = absence(meter, place)
+        if not reasons[name]:
+            return meter
+    looked = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise InvalidValueError(
+        f"`{metric}` must have a sensor on {place.resource}, but there is none ({looked})."
+    )

@@ -6,14 +6,16 @@ How known things are spelled in these terms:
   ``latency``; any window will do;
 - the energy counter of a GPU is a reading in mJ, of the metric ``energy``; it is renewed ten times
   a second, so that a window shorter than a second means nothing;
-- sampled power is integrated into such a reading while the meter is open.
+- sampled power is integrated into such a reading while the meter is open;
+- energy grows while nothing runs: such a meter has the attribute ``grows_idle``, and is measured in
+  longer windows with the device idle before and after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hwnas.runtimes.base import Place
 
@@ -45,5 +47,16 @@ class Meter(Protocol):
     def sees(self, place: Place) -> bool:
         """Tell whether the readings cover all of the work that is done there."""
 
-    def open(self) -> AbstractContextManager[Read]:
-        """Start, and give the function that reads; `HwnasError` if there is nothing to read."""
+    def open(self, place: Place) -> AbstractContextManager[Read]:
+        """Start, and give the function that reads; `HwnasError` if there is nothing to read.
+
+        The function may have ``facts``: what a reader of the values must know, as texts by name.
+        """
+
+
+@runtime_checkable
+class Sensor(Meter, Protocol):
+    """A meter that needs something to read: it says beforehand what is missing."""
+
+    def missing(self, place: Place) -> str:
+        """Say why there is nothing to read for this place; empty if there is something."""

@@ -29,8 +29,9 @@ class ThreadClock:
         return place.own_thread
 
     @contextmanager
-    def open(self) -> Iterator[Read]:
+    def open(self, place: Place) -> Iterator[Read]:
         """Read the thread's time in ms."""
+        del place
         yield lambda: thread_time_ns() / 1e6
 
 
@@ -48,6 +49,7 @@ class WallClock:
         return True
 
     @contextmanager
-    def open(self) -> Iterator[Read]:
+    def open(self, place: Place) -> Iterator[Read]:
         """Read the monotonic clock in ms."""
+        del place
         yield lambda: perf_counter_ns() / 1e6

@@ -180,7 +180,7 @@ class MeterContract:
         assert meter.sees(self.place) is True
 
     def test_readings_are_finite_and_do_not_fall(self, meter: Meter) -> None:
-        with meter.open() as read:
+        with meter.open(self.place) as read:
             readings = [read()]
             for _ in range(3):
                 _work(meter.window_seconds)
@@ -190,11 +190,11 @@ class MeterContract:
 
     def test_it_can_be_opened_again(self, meter: Meter) -> None:
         for _ in range(2):
-            with meter.open() as read:
+            with meter.open(self.place) as read:
                 assert np.isfinite(read())
 
     def test_two_can_be_open_at_once(self, meter: Meter) -> None:
-        with meter.open() as outer, type(meter)().open() as inner:
+        with meter.open(self.place) as outer, type(meter)().open(self.place) as inner:
             before = outer(), inner()
             _work(meter.window_seconds)
             assert outer() >= before[0]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import onnxruntime
@@ -61,46 +59,17 @@ def test_absent_packages_name_their_extra(monkeypatch: pytest.MonkeyPatch) -> No
     assert packages["onnx"] == "not installed: pip install onnx"
 
 
-def test_rapl_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_RAPL", tmp_path)
-    assert doctor._rapl().startswith("not found: ")
-    counter = tmp_path / "intel-rapl:0" / "energy_uj"
-    counter.parent.mkdir()
-    counter.write_text("1")
-    assert doctor._rapl() == "found: 1 counter(s)"
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    assert doctor._rapl().startswith("not readable: ")
-
-
-def test_jetson_power_monitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_INA", tmp_path)
-    assert doctor._jetson().startswith("not found: ")
-    sensor = tmp_path / "ina3221" / "1-0040" / "hwmon" / "hwmon3"
-    sensor.mkdir(parents=True)
-    assert doctor._jetson() == f"found: {sensor}"
-
-
-@pytest.mark.parametrize(
-    ("gpus", "text"), [(2, "found: 2 NVIDIA GPU(s)"), (0, "not found: the driver lists no GPU")]
-)
-def test_nvml(gpus: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(
-        NVMLError=OSError,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetCount=lambda: gpus,
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
-    assert doctor._nvml() == text
-
-    def no_driver() -> None:
-        raise OSError("NVML Shared Library Not Found")
-
-    module.nvmlInit = no_driver
-    assert doctor._nvml() == "not found: NVML Shared Library Not Found"
-    monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
-    assert "pip install 'hwnas[energy]'" in doctor._nvml()
+def test_meters_of_energy_say_what_they_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.meters.rapl.POWERCAP", tmp_path)
+    assert doctor._energy()["rapl"] == f"not found: no package-* zone is in {tmp_path}"
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    for name, text in {"name": "package-0", "energy_uj": "1", "max_energy_range_uj": "9"}.items():
+        (zone / name).write_text(text)
+    assert doctor._energy()["rapl"] == "found"
+    assert set(doctor._energy()) == {"jetson", "nvml", "rapl", "apple"}
 
 
 def test_tables_show_every_section(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ class Power:
         return place.hardware == "Bench 3000"
 
     @contextmanager
-    def open(self):
+    def open(self, place):
         yield lambda: 1e3 * 5 * WORK["seconds"]
 '''
 ENTRY_POINTS = """
@@ -135,7 +135,7 @@ def test_they_are_listed_and_searched_with_as_a_cost(
         convolutions = 1 + 2 * 3 + 3 * row.arch.count("nor_conv")
         assert row.values[1] == 5_000 * convolutions
     (cost,) = front.provenance["costs"]
-    assert cost["device"] == "bench/lab-3/float32/b1/t1"
+    assert cost["device"] == "bench/lab-3[cooling=water]/float32/b1/t1"
     assert "Bench 3000" in cost["fingerprint"]
 
 
@@ -143,5 +143,6 @@ def test_they_are_listed_and_searched_with_as_a_cost(
 def test_a_meter_that_does_not_see_the_work_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("search", "--cost", "torch:cpu:energy", "--trials", 1) == 2
+    cost = "torch:cpu:energy:meter=lab-power"
+    assert run("search", "--cost", cost, "--trials", 1) == 2
     assert "`meter` must see all of the work on this-cpu" in capsys.readouterr().err

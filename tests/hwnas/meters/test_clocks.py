@@ -7,22 +7,23 @@ from typing import Any
 
 import pytest
 
-from hwnas import registry
 from hwnas.errors import UnknownNameError
 from hwnas.meters import all_meters, choose_meter, make_meter
 from hwnas.meters.clocks import ThreadClock, WallClock
 from hwnas.runtimes.base import Place
 from hwnas.testing import MeterContract
 
+HERE = Place("this-cpu", own_thread=True)
+
 
 class TestEveryMeter(MeterContract):
-    @pytest.fixture(params=registry.names("meters"))
+    @pytest.fixture(params=["cpu", "wall"])
     def meter(self, request: pytest.FixtureRequest) -> Any:
         return make_meter(request.param)
 
 
 def test_sleep_passes_on_the_wall_and_not_in_the_thread() -> None:
-    with WallClock().open() as wall, ThreadClock().open() as thread:
+    with WallClock().open(HERE) as wall, ThreadClock().open(HERE) as thread:
         before = wall(), thread()
         time.sleep(0.2)
         passed = wall() - before[0], thread() - before[1]
@@ -31,7 +32,7 @@ def test_sleep_passes_on_the_wall_and_not_in_the_thread() -> None:
 
 
 def test_work_passes_in_the_thread() -> None:
-    with ThreadClock().open() as thread:
+    with ThreadClock().open(HERE) as thread:
         start, before = time.thread_time(), thread()
         while time.thread_time() - start < 0.05:
             pass
@@ -44,6 +45,6 @@ def test_the_thread_sees_its_own_work_alone() -> None:
     assert choose_meter("auto", "latency", own).name == "cpu"
     assert choose_meter("auto", "latency", others).name == "wall"
     assert choose_meter("wall", "latency", own).name == "wall"
-    assert {meter.metric for meter in all_meters()} == {"latency"}
+    assert {meter.metric for meter in all_meters()} == {"latency", "energy"}
     with pytest.raises(UnknownNameError):
         make_meter("sundial")
