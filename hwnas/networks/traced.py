@@ -11,11 +11,12 @@ isomorphism class (`hwnas.graphs.value_graph`). In these terms:
 - buffers and constants are their values: a table of positions, a mask, a mean to subtract. Buffers
   that are drawn at random therefore tell networks apart;
 - evaluation and training mode are traced, for proxies run in either: dropout with probability .1 is
-  told from dropout with .2 and from none, though only training sees it; with 0 it is nothing.
+  told from dropout with .2 and from none, though only training sees it; with 0 it is nothing. So
+  are gradients that are stopped (`detach`, `no_grad`).
 
-Not seen is where gradients are stopped (`detach`, `no_grad`). Not recognised as equal, though they
-are: products of matrices in another order, a concatenation whose order the next layer undoes, a
-sum of stacked tensors, partial sums that are used elsewhere, and what only algebra shows.
+Not recognised as equal, though they are: products of matrices in another order, a concatenation
+whose order the next layer undoes, a sum of stacked tensors, partial sums that are used elsewhere,
+and what only algebra shows.
 """
 
 from __future__ import annotations
@@ -34,17 +35,20 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
+from hwnas.graphs.value_graph import ValueGraph
 from hwnas.networks.answer import answer_path, tensors_in
 from hwnas.networks.copying import copy_model
 from hwnas.networks.meta import MetaShapes
 from hwnas.networks.plain import plain_network
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import complete_network
-from hwnas.networks.values import Values
+from hwnas.networks.values import Values, constant
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import TensorSpec
 
 _MADE_OF_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor)
+_DATA: Any = Tensor.data  # a property of the class
+_STOPS = (Tensor.detach, torch.detach, _DATA.__get__)
 _BATCH = 2  # of one input, axes of the batch would not be told from others of one place
 
 
@@ -106,64 +110,64 @@ def network_key(model: nn.Module, spec: TensorSpec) -> NetworkKey:
 
 
 def _traced(model: nn.Module, inputs: Tensor, sizes: list[str]) -> NetworkKey:
-    origins: list[tuple[Tensor, Tensor]] = []
-    twin = copy_model(model, partial(_without_data, origins)).requires_grad_(False)
-    weights = {id(p) for p in model.parameters()}
-    passes = [_Pass(twin.train(mode), origins, weights, inputs) for mode in (False, True)]
-    evaluation = passes[0]
-    reached = evaluation.values.graph.reached(evaluation.outputs)
+    tracer = _Tracer(model, inputs)
+    evaluation, values = tracer.run(training=False)
+    training, _ = tracer.run(training=True)
+    reached = tracer.graph.reached([evaluation])
     return NetworkKey(
-        _digest([one.values.graph.digest(one.outputs) for one in passes]),
-        _digest([*sorted(evaluation.values.work.items()), *sizes]),
-        live=evaluation.input in reached,
-        whole=reached.issuperset(evaluation.weights),
+        tracer.graph.digest([evaluation, training]),
+        _digest([*sorted(values.work.items()), *sizes]),
+        live=tracer.input in reached,
+        whole=reached.issuperset(tracer.weights),
     )
 
 
-class _Pass:
-    """A pass over `meta` tensors.
+class _Tracer:
+    """A network's tensors as values of one graph, and passes over them on `meta`.
 
     Attributes:
-        values: what it computed.
+        graph: values of all passes.
         input: value of the input.
         weights: values of the parameters.
-        outputs: values of what it returned.
     """
 
-    def __init__(
-        self,
-        twin: nn.Module,
-        origins: Sequence[tuple[Tensor, Tensor]],
-        weights: set[int],
-        inputs: Tensor,
-    ) -> None:
-        self.values = Values()
-        self.weights: list[int] = []
+    def __init__(self, model: nn.Module, inputs: Tensor) -> None:
+        """Copy a plain network without its numbers."""
+        origins: list[tuple[Tensor, Tensor]] = []
+        self._twin = copy_model(model, partial(_without_data, origins)).requires_grad_(False)
+        self._inputs = inputs
+        self.graph = ValueGraph()
+        self.input = self.graph.source(f"input {inputs.dtype} {tuple(inputs.shape)}")
+        self.weights: set[int] = set()
         self._shared: dict[tuple[Any, ...], int] = {}
-        for original, copied in origins:
-            self._define(original, copied, id(original) in weights)
-        images = inputs.to("meta")
-        self.input = self.values.graph.source(f"input {inputs.dtype} {tuple(inputs.shape)}")
-        self.values.define(images, self.input)
-        seen = _Constants(self.values), MetaShapes(self.values.observe)
-        with torch.device("meta"), torch.no_grad(), _fixed_draws(), seen[0], seen[1]:
+        parameters = {id(parameter) for parameter in model.parameters()}
+        self._known = [(copied, self._source(o, id(o) in parameters)) for o, copied in origins]
+
+    def run(self, training: bool) -> tuple[int, Values]:
+        """Give the value of what the network returns, and how it was computed."""
+        values = Values(self.graph, training)
+        images = self._inputs.to("meta")
+        for tensor, number in (*self._known, (images, self.input)):
+            values.define(tensor, number)
+        twin, seen = self._twin.train(training), (_Constants(values), MetaShapes(values.observe))
+        with torch.device("meta"), torch.enable_grad(), _fixed_draws(), seen[0], seen[1]:
             result = twin(images)
         answer_path(result)  # says that there must be tensors
-        self.outputs = [self.values.value(tensor) for _, tensor in tensors_in(result)]
+        outputs = [values.value(tensor) for _, tensor in tensors_in(result)]
+        return self.graph.apply("training" if training else "evaluation", outputs), values
 
-    def _define(self, original: Tensor, copied: Tensor, is_weight: bool) -> None:
+    def _source(self, original: Tensor, is_weight: bool) -> int:
         if not is_weight and not original.is_meta:
-            self.values.define(copied, self.values.constant(original))
-            return
+            return constant(self.graph, original)
         kind = "weight" if original.requires_grad else "fixed weight"
         memory = original.untyped_storage()._cdata, original.storage_offset()
         place = (*memory, original.shape, original.stride())
         if place not in self._shared:
             label = f"{kind} {original.dtype} {tuple(original.shape)}"
-            self._shared[place] = self.values.graph.source(label)
-        self.values.define(copied, self._shared[place])
+            self._shared[place] = self.graph.source(label)
         if is_weight:
-            self.weights.append(self._shared[place])
+            self.weights.add(self._shared[place])
+        return self._shared[place]
 
 
 class _Constants(TorchFunctionMode):
@@ -180,6 +184,8 @@ class _Constants(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _MADE_OF_NUMBERS:
             return self._made(func, args, kwargs)
+        if func in _STOPS:
+            return self._values.stopped(func(*args, **kwargs))
         index = func in (Tensor.__getitem__, Tensor.__setitem__)
         return func(*self._on_meta(args, index), **self._on_meta(kwargs, False))
 
@@ -189,7 +195,7 @@ class _Constants(TorchFunctionMode):
         if result.is_meta and not isinstance(numbers, Tensor):
             with _disable_current_modes():
                 known = torch.tensor(numbers, dtype=result.dtype, device="cpu")
-            self._values.define(result, self._values.constant(known))
+            self._values.define(result, constant(self._values.graph, known))
         return result
 
     def _on_meta(self, value: Any, index: bool) -> Any:

@@ -70,9 +70,16 @@ class Values:
         work: executed operators, with the shapes that they read, by how often.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing known."""
-        self.graph = ValueGraph()
+    def __init__(self, graph: ValueGraph, gradients: bool) -> None:
+        """Start with nothing known.
+
+        Args:
+            graph: where values are added.
+            gradients: whether values through which no gradient comes are others.
+        """
+        self.graph = graph
+        self._gradients = gradients
+        self._fixed: set[int] = set()
         self.work: Counter[str] = Counter()
         self._count = 0
         self._contents: dict[int, _Content] = {}
@@ -86,9 +93,16 @@ class Values:
         self._kept.append(storage)
         self._contents[storage._cdata] = _Content(value, _geometry(tensor))
 
-    def constant(self, tensor: Tensor) -> int:
-        """Give the value of a tensor whose elements are known."""
-        return self.graph.apply(f"constant {tensor.dtype} {_elements(tensor)}", ())
+    def stopped(self, tensor: Tensor) -> Tensor:
+        """Give a tensor through which no gradient comes, in memory of its own."""
+        if not self._gradients or not tensor.is_meta:
+            return tensor
+        number = self.graph.apply("stopped", (self.value(tensor),))
+        alone = torch.empty_like(tensor, memory_format=torch.preserve_format)
+        self.define(alone, number)
+        # What is written into one of both would be seen in the other.
+        self._fixed |= {t.untyped_storage()._cdata for t in (tensor, alone)}
+        return alone
 
     def value(self, tensor: Tensor) -> int:
         """Give the value of a tensor.
@@ -100,7 +114,7 @@ class Values:
         if content is None:
             if tensor.is_meta:
                 raise InvalidValueError("a tensor is used whose origin cannot be seen")
-            return self.constant(tensor)
+            return constant(self.graph, tensor)
         geometry = _geometry(tensor)
         if geometry == content.geometry:
             return content.value
@@ -124,6 +138,8 @@ class Values:
         given = {k: v for k, v in kwargs.items() if k not in _IGNORED and k != "out"}
         inputs = [self.value(tensor) for tensor in _tensors([used, *given.values()])]
         text = f"{name.rstrip('_')}{_template(used)}{_template(given)}"
+        if self._gradients and not torch.is_grad_enabled():
+            text += " without gradient"
         shapes = [tuple(t.shape) for t in _tensors([used, *given.values()])]
         self.work[f"{text}{shapes}"] += 1
         if _is_random(func):
@@ -155,6 +171,8 @@ class Values:
             for i, tensor in zip(inputs, _tensors(used), strict=False)
             if tensor.shape == out.shape and tensor.dtype == out.dtype
         ]
+        if text.endswith(" without gradient"):
+            return None
         if name in _COPIES | {"copy"} and same[:1] == inputs[:1] and inputs:
             return inputs[0]
         if name in _FILLS:
@@ -195,6 +213,8 @@ class Values:
 
     def _write(self, tensor: Tensor, value: int) -> None:
         content = self._contents.get(tensor.untyped_storage()._cdata)
+        if tensor.untyped_storage()._cdata in self._fixed:
+            raise InvalidValueError("it writes into a detached tensor")
         geometry = _geometry(tensor)
         if content is None or geometry == content.geometry:
             self.define(tensor, value)
@@ -202,6 +222,11 @@ class Values:
         label = f"write {content.geometry} {geometry}"
         written = self.graph.apply(label, (content.value, value))
         self._contents[tensor.untyped_storage()._cdata] = _Content(written, content.geometry)
+
+
+def constant(graph: ValueGraph, tensor: Tensor) -> int:
+    """Give the value of a tensor whose elements are known."""
+    return graph.apply(f"constant {tensor.dtype} {_elements(tensor)}", ())
 
 
 def _geometry(tensor: Tensor) -> Geometry:

@@ -78,6 +78,12 @@ def _tied(model: Any, x: Tensor) -> Any:
     return model.c0(model.c0(x))
 
 
+def _without_gradient(model: Any, x: Tensor) -> Any:
+    with torch.no_grad():
+        y = model.c0(x)
+    return model.c1(y)
+
+
 def _half(model: Any, x: Tensor) -> Any:
     y = model.c0(x).clone()
     y[:, :2] = 0
@@ -215,6 +221,13 @@ DIFFERENT: dict[str, tuple[nn.Module, nn.Module]] = {
         net(lambda _, x: x.max(1).values.float()),
         net(lambda _, x: x.max(1).indices.float()),
     ),
+    "stopped gradient": (net(lambda m, x: m.c0(x).detach(), 1), chain(conv())),
+    "stopped gradient by data": (net(lambda m, x: m.c0(x).data, 1), chain(conv())),
+    "no gradient": (net(_without_gradient, 2), net(lambda m, x: m.c1(m.c0(x)), 2)),
+    "which layer is used in training": (
+        net(lambda m, x: m.c0(m.c1(x)) + (m.c0(x) if m.training else 0), 2),
+        net(lambda m, x: m.c0(m.c1(x)) + (m.c1(x) if m.training else 0), 2),
+    ),
     "frozen": (chain(conv()), chain(conv().requires_grad_(False))),
 }  # fmt: skip
 
@@ -276,6 +289,15 @@ def test_what_branches_on_its_input_is_described() -> None:
 def test_zeros_with_a_factor_leave_the_factor() -> None:
     doubled = net(lambda _, x: torch.add(torch.zeros_like(x), x, alpha=2))
     assert key(doubled).function != key(net(lambda _, x: x + 0)).function
+
+
+def test_writing_into_what_is_detached_is_described() -> None:
+    def writing(m: Any, x: Tensor) -> Any:
+        y = m.c0(x)
+        y.detach().zero_()
+        return y
+
+    assert "detached" in network_key(net(writing, 1), IMAGE).reason
 
 
 def test_what_returns_no_tensor_is_described() -> None:
