@@ -1,8 +1,9 @@
 """Measurements of architectures as CSV: a column `arch`, and one or more columns of costs.
 
-Other columns may stand beside them. Row numbers, which pandas and R write under no name, texts and
-standard deviations are left alone; a column is read when it is asked for, so that what is wrong
-with another one does not matter.
+Other columns may stand beside them: `device`, `runtime`, `precision`, `batch` and `threads` say
+what was measured on. Row numbers, which pandas and R write under no name, texts and standard
+deviations are left alone; a column is read when it is asked for, so that what is wrong with another
+one does not matter.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import numpy as np
 
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
 from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows
-from hwnas.typing import FloatArray, SearchSpace
+from hwnas.typing import DeviceKey, FloatArray, SearchSpace
 
 _UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw", "percent")
 _ROW_NUMBERS = re.compile(
     r"|#|x|unnamed: \d+|index|rows?|row_?names|nr?|no\.?|number", re.IGNORECASE
 )
+_KEY = ("device", "runtime", "precision", "batch", "threads")
+"""Columns that say what was measured on, the same in every row."""
 _SPREAD = re.compile(r"(^|_)(std|stdev|sd|iqr|sem)(_|$)", re.IGNORECASE)
 
 
@@ -53,6 +56,31 @@ class Measurements:
             DataFormatError: a column has no name and is no row number.
         """
         return [name for name in self.cells if not self._is_other(name)]
+
+    @cached_property
+    def key(self) -> DeviceKey | None:
+        """What was measured on, where columns say it; None without a column `device`.
+
+        Raises:
+            DataFormatError: rows differ in it, or a number is none.
+        """
+        given = {name: set(self.cells[name]) for name in _KEY if name in self.cells}
+        if "device" not in given:
+            return None
+        facts: dict[str, Any] = {}
+        for name, texts in given.items():
+            if len(texts) > 1:
+                raise DataFormatError(
+                    f"`{self.path}` must be of one device, but its column {name!r} has "
+                    f"{', '.join(map(repr, sorted(texts)))}."
+                )
+            (text,) = texts
+            if not text.strip():
+                continue
+            if name in ("batch", "threads") and not text.strip().isdigit():
+                raise DataFormatError(f"`{self.path}` must count {name}, but has {text!r}.")
+            facts[name] = int(text) if name in ("batch", "threads") else text.strip()
+        return DeviceKey(**facts) if "device" in facts else None
 
     @property
     def left_out(self) -> list[str]:
@@ -120,6 +148,8 @@ class Measurements:
 
     def _is_other(self, name: str) -> bool:
         texts = self.cells[name]
+        if name in _KEY and ("device" in self.cells or name in ("batch", "threads")):
+            return True
         if _ROW_NUMBERS.fullmatch(name.strip()) and _are_row_numbers(texts):
             return True
         if not name.strip():

@@ -88,7 +88,7 @@ def adapt(
 
     pool = _pool(space, model)
     table = read_measurements(measurements, pool.space)
-    key = DeviceKey(device, runtime, precision, batch, threads)
+    key = _key_of(table, DeviceKey(device, runtime, precision, batch, threads))
     costs = table.of(pool.metric, pool.unit)
     pool.adapt(table.archs, costs, key).save(out)
     note(
@@ -198,6 +198,25 @@ def train(
     note(f"{out}: {f'{metric} in {unit}' if unit else metric}{where}: {amounts}")
 
 
+def _key_of(table: Any, named: DeviceKey) -> DeviceKey:
+    """Give the key that the file states; what is named besides must not contradict it."""
+    from hwnas.errors import InvalidValueError
+    from hwnas.typing import DeviceKey
+
+    if table.key is None:
+        return named
+    usual = DeviceKey(_MINE, _UNKNOWN)
+    for part in ("device", "runtime", "precision", "batch", "threads"):
+        own, stated = getattr(named, part), getattr(table.key, part)
+        if own not in (getattr(usual, part), stated):
+            raise InvalidValueError(
+                f"`--{part}` must be that of the measurements, {stated!r}, but got {own!r}: leave "
+                f"it out, or measure there."
+            )
+    found: DeviceKey = table.key
+    return found
+
+
 def _unit(metric: str, unit: str | None) -> str:
     """Give the unit of a metric: the usual one where none is named."""
     from hwnas.errors import InvalidValueError
@@ -249,10 +268,14 @@ def evaluate(
 
     from hwnas.cli.measurements import read_measurements
     from hwnas.errors import InvalidValueError
+    from hwnas.pareto.same_device import check_same_device
 
     predictor = _predictor(file, space)
     table = read_measurements(measurements, predictor.space)
     costs = table.of(predictor.metric, predictor.unit)
+    if table.key is not None:
+        for line in check_same_device(predictor.device, table.key, str(file)):
+            note(line)
     known = np.isfinite(costs)
     if not known.any():
         raise InvalidValueError(f"`measurements` must hold a cost, but {measurements} has none.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
     from hwnas.pareto.verification import Check, Verification
     from hwnas.tasks.task import Task
-    from hwnas.typing import CostModel, FloatArray, SearchSpace
+    from hwnas.typing import CostModel, DeviceKey, FloatArray, SearchSpace
 
 
 def verify(
@@ -29,6 +30,13 @@ def verify(
     measurements: Annotated[
         Path | None,
         typer.Option(help="CSV of measurements made elsewhere: arch and e.g. latency_ms."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="What the front calls the device that measures, where it has another name here, "
+            "e.g. jetson on the Jetson itself."
+        ),
     ] = None,
     objective: Annotated[
         str | None, typer.Option(help="Objective to verify. \\[default: the predicted one]")
@@ -55,6 +63,8 @@ def verify(
 
     Example: hwnas pareto verify hwnas-results --cost onnxruntime:cpu:latency
     """
+    from hwnas.evaluation.objectives import cost_objective
+    from hwnas.pareto.same_device import recorded_cost
     from hwnas.pareto.verification import objective_to_verify
     from hwnas.pareto.verification import verify as replace_predictions
     from hwnas.reports.folder import write_results
@@ -69,12 +79,16 @@ def verify(
     if measurements is not None:
         table = read_measurements(measurements, space)
         name = objective_to_verify(front, table.names, objective)
+        if table.key is not None:
+            _same_device(front, name, table.key, device)
         measured, origin = _from_file(front, space, table, name)
     else:
         assert cost is not None
         model = _measured_cost(cost, space, _task(front, dataset), data)
         column = column_name(model.metric, model.unit)
         name = objective_to_verify(front, [column], objective)
+        if name != cost_objective(space, model).name or recorded_cost(front.provenance, name):
+            _same_device(front, name, model.device, device, getattr(model, "fingerprint", ""))
         measured, origin = _measure(front, space, model, cost)
     found = replace_predictions(front, name, measured, origin)
     write_results(found.front, folder, space)
@@ -126,6 +140,19 @@ def _measured_cost(
     return model
 
 
+def _same_device(
+    front: ParetoSet, name: str, key: DeviceKey, called: str | None, fingerprint: str = ""
+) -> None:
+    """Refuse another device, and say what could not be told."""
+    from hwnas.pareto.same_device import check_front_device
+
+    unit = next(o.unit for o in front.objectives if o.name == name)
+    metric = name.removesuffix(f"_{unit.lower()}").rpartition("_")[2]
+    got = key if called is None else replace(key, device=called)
+    for line in check_front_device(front, name, column_name(metric, unit), got, fingerprint):
+        note(line)
+
+
 def _from_file(
     front: ParetoSet, space: SearchSpace[Any], table: Any, name: str
 ) -> tuple[FloatArray, dict[str, Any]]:
@@ -147,7 +174,8 @@ def _from_file(
             f"have none in {column!r} of {str(table.path)!r}: measure {absent[0]} first."
         )
     measured = np.array([np.median(rows[m.key]) for m in front.members], dtype=np.float64)
-    return measured, {"measurements": table.path.name, "sha256": sha256(table.path)}
+    key = {} if table.key is None else {"device": str(table.key)}
+    return measured, {"measurements": table.path.name, "sha256": sha256(table.path), **key}
 
 
 def _measure(

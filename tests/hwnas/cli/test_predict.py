@@ -361,6 +361,34 @@ def test_training_refuses_columns_of_another_unit(
     assert run(*arguments, "--unit", "s") == 0
 
 
+def test_a_file_that_states_its_device_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    plain = write(tmp_path / "plain.csv", [str(SPACE.sample(rng)) for _ in range(10)])
+
+    def stated(precision: str, file: str = "stated.csv") -> str:
+        lines = plain.read_text().splitlines()
+        key = f"jetson,tensorrt-10.3,{precision},4"
+        text = [f"{lines[0]},device,runtime,precision,batch", *(f"{x},{key}" for x in lines[1:])]
+        (tmp_path / file).write_text("\n".join(text) + "\n")
+        return str(tmp_path / file)
+
+    given, out = stated("float16"), str(tmp_path / "mine.npz")
+    assert run("adapt", "--measurements", given, "--out", out, "--precision", "int8") == 2
+    assert "`--precision` must be that of the measurements" in capsys.readouterr().err
+    assert run("adapt", "--measurements", given, "--out", out) == 0
+    assert "jetson/tensorrt-10.3/float16/b4" in capsys.readouterr().err
+    assert run("evaluate", out, "--measurements", given) == 0
+    assert run("evaluate", out, "--measurements", stated("int8")) == 2
+    assert "precision float16 and not int8" in capsys.readouterr().err
+    mixed = tmp_path / "mixed.csv"
+    lines = Path(stated("int8")).read_text().splitlines()
+    mixed.write_text("\n".join([*lines[:-1], lines[-1].replace("int8", "float16")]) + "\n")
+    assert run("adapt", "--measurements", str(mixed), "--out", out) == 2
+    assert "must be of one device" in capsys.readouterr().err
+
+
 def test_evaluating_without_a_cost_is_refused(
     tmp_path: Path, adapted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -165,6 +165,39 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert (source / "front.json").read_bytes() == before
 
 
+JETSON = {"objective": NAME, "device": "jetson/tensorrt-10.3/float16/b1", "unit": "ms"}
+
+
+def test_a_front_of_another_device_is_not_verified_by_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in", settings={"dataset": "cifar10"}, costs=[JETSON])
+    before = (source / "front.json").read_bytes()
+    for more in ((), ("--device", "jetson")):
+        assert run(source, "--cost", "onnxruntime:cpu:latency", *more) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "must be measured on its own device, jetson/tensorrt-10.3/float16/b1" in line
+        assert ("device jetson and not cpu" in line) == (not more)
+        assert "runtime tensorrt and not onnxruntime" in line
+    assert (source / "front.json").read_bytes() == before
+
+
+def test_a_file_that_says_its_device_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in", costs=[JETSON])
+    names = ["arch", "latency_ms", "device", "runtime", "precision", "batch"]
+    given = tmp_path / "m.csv"
+    for precision, code in (("int8", 2), ("float16", 0)):
+        rows = [(c, 5.0, "jetson", "tensorrt-10.3", precision, 1) for c in CELLS]
+        with given.open("w", newline="") as file:
+            csv.writer(file).writerows([names, *rows])
+        assert run(source, "--measurements", given) == code
+        assert ("precision float16 and not int8" in capsys.readouterr().err) == bool(code)
+    verification = ParetoSet.load(source / "front.json").provenance["verification"]
+    assert verification["device"] == "jetson/tensorrt-10.3/float16/b1"
+
+
 def test_a_data_set_or_a_folder_that_is_not_known_must_be_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
