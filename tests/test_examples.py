@@ -80,6 +80,13 @@ def test_a_trial_of_the_nni_tuner_runs_alone(tmp_path: Path) -> None:
     assert "'naswot'" in run("-W", "ignore", str(script), folder=tmp_path)
 
 
+def test_a_front_is_trained_for_real(tmp_path: Path) -> None:
+    (script,) = (path for path in EXAMPLES if path.name.startswith("07"))
+    printed = run(str(script), "digits", "6", "1", "1", folder=tmp_path)
+    assert "Kendall's tau with accuracy" in printed
+    assert (tmp_path / "digits/code/accuracy.csv").read_text().startswith("arch,accuracy")
+
+
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 
 

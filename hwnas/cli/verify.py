@@ -13,7 +13,9 @@ from hwnas.cli.measurements import column_name, read_measurements
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.pareto import Source, Study, front_space, open_pareto_set, results_folder
+from hwnas.cli.trained import show_trained, take_accuracies
 from hwnas.errors import InvalidValueError
+from hwnas.reports.folder import FRONT, REPORT, TABLE
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -30,6 +32,10 @@ def verify(
     measurements: Annotated[
         Path | None,
         typer.Option(help="CSV of measurements made elsewhere: arch and e.g. latency_ms."),
+    ] = None,
+    accuracy: Annotated[
+        Path | None,
+        typer.Option(help="CSV of trained accuracies: arch and accuracy in percent, a row a run."),
     ] = None,
     device: Annotated[
         str | None,
@@ -59,9 +65,12 @@ def verify(
     """Replace predicted costs by measured ones, and keep what is still non-dominated.
 
     Writes front.json, front.csv and report.html. Several rows of one network count as their
-    median. The same command goes on where an interrupted run stopped.
+    median. The same command goes on where an interrupted run stopped. With --accuracy all members
+    stay, get their accuracy (mean of several rows), and the scores are compared with it.
 
     Example: hwnas pareto verify hwnas-results --cost onnxruntime:cpu:latency
+
+    Example: hwnas pareto verify hwnas-results --accuracy hwnas-results/code/accuracy.csv
     """
     from hwnas.evaluation.objectives import cost_objective
     from hwnas.pareto.same_device import recorded_cost
@@ -69,12 +78,21 @@ def verify(
     from hwnas.pareto.verification import verify as replace_predictions
     from hwnas.reports.folder import write_results
 
-    if (cost is None) == (measurements is None):
-        got = "neither" if cost is None else "both"
-        raise InvalidValueError(f"`--cost` or `--measurements` must be given, but got {got}.")
+    given = {"--cost": cost, "--measurements": measurements, "--accuracy": accuracy}
+    if len(named := [name for name, value in given.items() if value is not None]) != 1:
+        raise InvalidValueError(
+            f"One of `--cost`, `--measurements` and `--accuracy` must be given, but got "
+            f"{' and '.join(named) or 'none'}."
+        )
     front = open_pareto_set(source, study)
     folder = results_folder(source, out)
     space = front_space(front, own_space)
+    if accuracy is not None:
+        trained = take_accuracies(front, space, accuracy, _known_task(front, dataset))
+        write_results(trained.front, folder, space)
+        show_trained(trained, as_json)
+        note(f"Results: {folder / REPORT}, {FRONT}, {TABLE}.")
+        return
     front = _with_deviations(front, space, data)
     if measurements is not None:
         table = read_measurements(measurements, space)
@@ -93,7 +111,7 @@ def verify(
     found = replace_predictions(front, name, measured, origin)
     write_results(found.front, folder, space)
     _show(found, name, as_json)
-    note(f"Results: {folder / 'report.html'}, front.json, front.csv.")
+    note(f"Results: {folder / REPORT}, {FRONT}, {TABLE}.")
 
 
 def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | None) -> ParetoSet:
@@ -116,13 +134,15 @@ def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | Non
     )
 
 
-def _task(front: ParetoSet, name: str | None) -> Task:
+def _known_task(front: ParetoSet, name: str | None) -> Task | None:
     from hwnas.study.configuration import recorded_task
     from hwnas.tasks.catalogue import get_task
 
-    if name is not None:
-        return get_task(name)
-    if (known := recorded_task(front.provenance)) is None:
+    return recorded_task(front.provenance) if name is None else get_task(name)
+
+
+def _task(front: ParetoSet, name: str | None) -> Task:
+    if (known := _known_task(front, name)) is None:
         raise InvalidValueError(
             "`--dataset` must be given: the Pareto set does not say what it was made for."
         )

@@ -134,8 +134,8 @@ def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        ((), "`--cost` or `--measurements` must be given, but got neither"),
-        (("--cost", "count:macs", "--measurements", "m.csv"), "but got both"),
+        ((), "One of `--cost`, `--measurements` and `--accuracy` must be given, but got none"),
+        (("--cost", "count:macs", "--measurements", "m.csv"), "but got --cost and --measurements"),
         (("--cost", "count:macs"), "measure the same metric"),
         (("--cost", "nonsense"), "nonsense"),
         (("--cost", "onnxruntime", "--objective", "speed"), "'speed'"),
@@ -235,3 +235,74 @@ def test_a_stored_study_of_a_predictor_is_verified(
     # All are equally fast, so only the first objective's best stay.
     best = {m.values[0] for m in ParetoSet.load(tmp_path / "out/front.json").members}
     assert len(best) == 1
+
+
+def accuracies(path: Path, rows: list[tuple[object, ...]], *more: str) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("arch", "accuracy", *more), *rows])
+    return path
+
+
+def test_trained_accuracies_come_back_into_the_front(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.pareto.trained.RESAMPLES", 20)
+    source = results(tmp_path / "in", num_classes=10, in_shape=[3, 8, 8])
+    # The third network is as accurate as the first at less latency; another is no member.
+    rows = [(CELLS[0], 90.0), (CELLS[1], 80.0), (CELLS[2], 91.0), (CELLS[2], 89.0), (CELLS[1], "")]
+    given = accuracies(tmp_path / "a.csv", [*rows, (Cell(("avg_pool_3x3",) * 6), 1.0)])
+    assert run(source, "--accuracy", given, "--out", tmp_path / "out", "--json") == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    known = ("accuracy", "accuracy_std", "accuracy_runs", "on_accuracy_front")
+    assert [tuple(line[name] for name in known) for line in lines[:3]] == [
+        (90.0, None, 1, False),
+        (80.0, None, 1, False),
+        (90.0, pytest.approx(2**0.5), 2, True),
+    ]
+    assert [line["score"] for line in lines[3:]] == ["score", NAME, "params", "macs"]
+    assert "1 rows" in err
+    assert "stay 3." in err
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    assert [m.attributes["accuracy"] for m in front.members] == [90.0, 80.0, 90.0]
+    assert front.provenance["trained"]["runs"] == 4
+    with (tmp_path / "out/front.csv").open(encoding="utf-8") as file:
+        assert [row["accuracy"] for row in csv.DictReader(file)] == ["90.0", "80.0", "90.0"]
+    assert "on_accuracy_front" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    # The front can be verified again, and shown as a table.
+    assert run(tmp_path / "out", "--accuracy", given) == 0
+    assert "Kendall's tau with accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        ([(CELLS[0], 101)], (), "an accuracy must be in percent, 0 to 100, but is 101"),
+        ([(CELLS[0], "high")], (), "Line 2 of"),
+        ([(CELLS[0], 0.9), (CELLS[1], 0.8)], (), "multiply shares by 100"),
+        ([(Cell(("avg_pool_3x3",) * 6), 90)], (), "must hold those of members"),
+        ([(CELLS[0], 90, "a"), (CELLS[0], 91, "b")], ("settings",), "2 different `settings`"),
+    ],
+)
+def test_wrong_accuracies_are_refused_and_nothing_is_written(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[tuple[object, ...]],
+    more: tuple[str, ...],
+    message: str,
+) -> None:
+    source = results(tmp_path / "in")
+    before = (source / "front.json").read_bytes()
+    assert run(source, "--accuracy", accuracies(tmp_path / "a.csv", rows, *more)) == 2
+    err = capsys.readouterr().err
+    assert message in err.splitlines()[-1]
+    assert (source / "front.json").read_bytes() == before
+    assert not (source / "report.html").exists()
+
+
+def test_a_file_without_accuracies_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = measurements(tmp_path / "m.csv", [(CELLS[0], 1.0)])
+    assert run(results(tmp_path / "in"), "--accuracy", given) == 2
+    assert "must name a file with the columns arch and accuracy" in capsys.readouterr().err
