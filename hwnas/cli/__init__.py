@@ -6,6 +6,7 @@ Results go to standard output; progress and messages go to standard error. Exit 
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ import typer
 from hwnas.errors import HwnasError
 
 _INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
+_LONGEST_NAME = 60
 
 app = typer.Typer(
     name="hwnas",
@@ -92,6 +94,10 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         return _fail(_INTERRUPTED, 130)
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(_unusable(error), 2)
     except Exception as error:
         # Typer's usage errors carry an exit code and a text, whatever class they are.
         code = getattr(error, "exit_code", None)
@@ -101,6 +107,13 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
     code = result if isinstance(result, int) else 0
     # Typer turns an interruption into this code without a word.
     return _fail(_INTERRUPTED, code) if code == 130 else code
+
+
+def _unusable(error: OSError) -> str:
+    """Say which file is the matter; the name may be the matter itself, e.g. its length."""
+    name = os.fsdecode(error.filename) if not isinstance(error.filename, int) else ""
+    short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return f"`path` must be usable, but {short!r} is not ({error.strerror})."
 
 
 def _fail(text: str, code: int) -> int:

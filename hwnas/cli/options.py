@@ -24,6 +24,13 @@ Dataset = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
+LimitSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="Longest time for one network, its building included, before it counts as endless. "
+        "\\[default: 600 for networks of your own and for measurements]"
+    ),
+]
 OwnSpace = Annotated[
     str | None,
     typer.Option(

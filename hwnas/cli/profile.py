@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 _DEFAULT_SPACE = "nasbench201"
+_LEAST_SECONDS, _LIMIT_SHARE = 30.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ def profile(
     max_seconds: Annotated[
         float, typer.Option(help="Longest time to measure; ends when the median is known to 2 %.")
     ] = 5.0,
+    limit_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Longest time for everything, the building of the network included, before it "
+            "counts as endless. \\[default: ten times --max-seconds, 30 at least]"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and inputs.")] = 0,
     output: Annotated[
         str | None,
@@ -123,37 +131,81 @@ def profile(
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:
         raise InvalidValueError(f"`--shape` must be given with --onnx, but got {input_shape[0]!r}.")
-    from hwnas.functions.profile import profile as measure
-    from hwnas.networks.importing import parse_in_shape, parse_sizes
+    from hwnas.measure.isolation import child_with
+    from hwnas.measure.limits import LONGEST_SECONDS, Limits
+    from hwnas.measure.resource_lock import hold
+    from hwnas.meters import choose_meter
+    from hwnas.runtimes import make_runtime
+    from hwnas.runtimes.base import RunSettings
 
-    if onnx_file is not None:
-        sizes = parse_sizes(in_shape) if in_shape else None
-        subject = _onnx(onnx_file, sizes, _shapes(input_shape))
-    elif model is not None:
-        shape = parse_in_shape(in_shape) if in_shape else _shape_of(dataset or "cifar10")
-        subject = _own_model(model, shape, seed)
-    else:
-        assert arch is not None
-        subject = _architecture(space or _DEFAULT_SPACE, arch, in_shape, classes, dataset, seed)
-    found = measure(
-        subject.network,
-        subject.in_shape,
-        runtime,
-        device=device,
-        threads=threads,
-        batch=batch,
-        precision=precision,
-        images=images,
-        options=_pairs(option),
-        metric=metric,
-        meter=clock,
-        max_seconds=max_seconds,
-        seed=seed,
-        output=output,
+    given = _shapes(input_shape)
+    wanted = _Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
+    how = {
+        "runtime": runtime,
+        "device": device,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "images": images,
+        "options": _pairs(option),
+        "metric": metric,
+        "meter": clock,
+        "max_seconds": max_seconds,
+        "seed": seed,
+        "output": output,
+    }
+    place = make_runtime(runtime).place(
+        RunSettings(device, threads, batch, options=tuple(sorted(_pairs(option).items())))
     )
-    for line in found.remarks():
+    choose_meter(clock, metric, place)  # refuses it before the network runs
+    if limit_seconds is None:
+        limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * max_seconds), LONGEST_SECONDS)
+    child = child_with(Limits(limit_seconds))
+    child.start()
+    with hold(place.resource):
+        pass  # the time for which another one measures is not the network's
+    row, remarks = child.call(_profiled, wanted, how)
+    for line in remarks:
         note(line)
-    _show({**subject.label, **found.as_dict()}, as_json)
+    _show(row, as_json)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be profiled, as the options say it."""
+
+    space: str | None
+    arch: str | None
+    onnx: Path | None
+    model: str | None
+    in_shape: str | None
+    shapes: Shapes
+    classes: str | None
+    dataset: str | None
+    seed: int
+
+    def subject(self) -> _Subject:
+        """Make it."""
+        from hwnas.networks.importing import parse_in_shape, parse_sizes
+
+        text, dataset = self.in_shape, self.dataset
+        if self.onnx is not None:
+            return _onnx(self.onnx, parse_sizes(text) if text else None, self.shapes)
+        if self.model is not None:
+            shape = parse_in_shape(text) if text else _shape_of(dataset or "cifar10")
+            return _own_model(self.model, shape, self.seed)
+        assert self.arch is not None
+        space = self.space or _DEFAULT_SPACE
+        return _architecture(space, self.arch, text, self.classes, dataset, self.seed)
+
+
+def _profiled(wanted: _Wanted, how: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Make the network, count and measure it; give a row and remarks."""
+    from hwnas.functions.profile import profile as measure
+
+    subject = wanted.subject()
+    found = measure(subject.network, subject.in_shape, **how)
+    return {**subject.label, **found.as_dict()}, list(found.remarks())
 
 
 def _check_choice(

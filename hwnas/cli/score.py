@@ -17,6 +17,7 @@ from hwnas.cli.options import (
     Dataset,
     Images,
     Jobs,
+    LimitSeconds,
     chosen_networks,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
@@ -72,6 +73,7 @@ def score(
     jobs: Jobs = 1,
     backend: Backend = "loky",
     cluster: Cluster = None,
+    limit_seconds: LimitSeconds = None,
     output: Annotated[
         str | None,
         typer.Option(help="Name or index of the output, if --model returns more than one."),
@@ -89,6 +91,8 @@ def score(
     """
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.functions.score import DEFAULT_PROXIES
+    from hwnas.measure.isolation import child_with
+    from hwnas.measure.limits import Limits
     from hwnas.proxies import make_proxies
     from hwnas.spaces.space_text import is_function
 
@@ -104,7 +108,9 @@ def score(
                 "`--model` must be given without --space, --arch, --archs, --sample and "
                 "--whole-space, but got both: choose one."
             )
-        rows = [_score_model(model, in_shape, proxies, _Input(batch, images, data), seed, output)]
+        given = _Input(batch, images, data)
+        child = child_with(Limits() if limit_seconds is None else Limits(limit_seconds))
+        rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
     else:
         name, task = chosen_networks(space or "nasbench201", dataset, images, in_shape, classes)
         with parallel_backend(backend, jobs, cluster):
@@ -116,6 +122,7 @@ def score(
                 _Input(batch, images, data),
                 seed,
                 jobs,
+                limit_seconds,
             )
     _write(rows, proxies, out, as_json)
 
@@ -170,11 +177,12 @@ def _score_space(
     given: _Input,
     seed: int,
     jobs: int,
+    limit_seconds: float | None,
 ) -> list[Row]:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import named_space
-    from hwnas.study.configuration import EvaluationSetup, named_task
+    from hwnas.study.configuration import EvaluationSetup, limits_of, named_task
 
     task, space = named_task(dataset, given.images), named_space(name)
     setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
@@ -187,6 +195,7 @@ def _score_space(
             cache=cache,
             jobs=jobs,
             require_valid=False,
+            limits=limits_of(space, limit_seconds),
             report=bar,
         )
         found = evaluator.evaluate(archs)
@@ -244,8 +253,13 @@ def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:
 
 def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json: bool) -> None:
     for row in rows:
+        told: dict[str, list[str]] = {}
         for name, reason in row.get("errors", {}).items():
-            note(f"{name} has no value for {row.get('arch', row.get('model'))}: {reason}")
+            told.setdefault(reason, []).append(name)
+        for reason, names in told.items():
+            have = "has" if len(names) == 1 else "have"
+            which = row.get("arch", row.get("model"))
+            note(f"{', '.join(names)} {have} no value for {which}: {reason}")
     if out is not None:
         try:
             write_table([{k: v for k, v in row.items() if k != "errors"} for row in rows], out)

@@ -15,6 +15,7 @@ from hwnas.cli.options import (
     Images,
     Input,
     Jobs,
+    LimitSeconds,
     chosen_networks,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
@@ -69,6 +70,7 @@ def search(
     jobs: Jobs = 1,
     backend: Backend = "loky",
     cluster: Cluster = None,
+    limit_seconds: LimitSeconds = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +115,9 @@ def search(
         seed=seed,
     )
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
-        job = Search(settings, Folder(out, storage, study), data, jobs, bar)
+        job = Search(
+            settings, Folder(out, storage, study), data, jobs, bar, limit_seconds=limit_seconds
+        )
         front = job.run()
     for line in job.notices:
         note(line)

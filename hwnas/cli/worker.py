@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Jobs, OwnSpace
+from hwnas.cli.options import Backend, Cluster, Jobs, LimitSeconds, OwnSpace
 from hwnas.cli.output import note
 from hwnas.cli.progress import ProgressBar
 
@@ -20,6 +20,7 @@ def worker(
     jobs: Jobs = 1,
     backend: Backend = "loky",
     cluster: Cluster = None,
+    limit_seconds: LimitSeconds = None,
     space: OwnSpace = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
@@ -38,5 +39,5 @@ def worker(
     if space is not None:
         permit(space)
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
-        ran = Worker(storage, study, data, jobs, bar).run()
+        ran = Worker(storage, study, data, jobs, bar, limit_seconds).run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

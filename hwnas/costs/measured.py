@@ -7,6 +7,7 @@ Settings follow: ``onnxruntime:cpu:latency:threads=2,batch=4``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic
@@ -15,7 +16,8 @@ import numpy as np
 
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
-from hwnas.measure.isolation import Limits, child_with
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits, NotSendableError
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.measuring import check_limits, fingerprint_of, measure
 from hwnas.meters import AUTO, all_meters, choose_meter
@@ -96,14 +98,15 @@ class RuntimeCost(Generic[Arch]):
         s = self.settings
         built = {"space": self.space, **self._networks.task.settings}
         network = ", ".join(f"{name}={value!r}" for name, value in built.items())
-        told = (self.runtime, self.metric, s.precision, s.options, s.images, self.limits)
-        if told == ("onnxruntime", "latency", "float32", (), "gaussian", None):
+        told = (self.runtime, self.metric, s.precision, s.options, s.images)
+        usual = self.limits in (None, Limits())
+        if usual and told == ("onnxruntime", "latency", "float32", (), "gaussian"):
             return (
                 f"OnnxRuntimeLatency({network}, provider={s.device!r}, threads={s.threads}, "
                 f"batch={s.batch}, max_seconds={self.max_seconds}, seed={s.seed}, "
                 f"clock={self.meter!r})"
             )
-        limits = "" if self.limits is None else f", limits={self.limits}"
+        limits = "" if usual else f", limits={self.limits}"
         images = "" if s.images == "gaussian" else f", images={s.images!r}"
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
@@ -159,7 +162,8 @@ class RuntimeCost(Generic[Arch]):
                 otherwise than was asked for, or took more than the limits.
         """
         if self.limits is not None:
-            return child_with(self.limits).call(replace(self, limits=None).measure, arch)
+            with suppress(NotSendableError):  # a space that no other process can have
+                return child_with(self.limits).call(replace(self, limits=None).measure, arch)
         networks = self._networks
         module = networks.network(arch, networks.seed(arch, self.settings.seed))
         found = measure(
@@ -223,7 +227,7 @@ class RuntimeSource:
         ]
 
     def make(self, request: CostRequest) -> RuntimeCost[Any]:
-        """Make the cost model, by default for one image and one thread."""
+        """Make the cost model, by default for one image and one thread, in a child process."""
         given = dict(request.settings)
         seconds = given.pop("max_seconds", RuntimeCost.max_seconds)
         meter = str(given.pop("meter", AUTO))
@@ -241,7 +245,7 @@ class RuntimeSource:
             ),
             meter,
             float(seconds) if isinstance(seconds, int) else seconds,
-            Limits(**limits) if limits else None,
+            replace(request.limits or Limits(), **limits),
         )
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 from hwnas import registry
 from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
 from hwnas.files.grammar import read_component
+from hwnas.measure.limits import Limits
 from hwnas.tasks.task import Task
 from hwnas.typing import CostModel, Direction, SearchSpace
 
@@ -51,6 +52,7 @@ class CostRequest:
         task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
         settings: settings by name, all of them in the source's `settings`.
+        limits: what a measurement may take where `settings` do not say it; None for the default.
     """
 
     space: SearchSpace[Any]
@@ -59,6 +61,7 @@ class CostRequest:
     task: Task
     data_folder: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits | None = None
 
 
 class CostSource(Protocol):
@@ -179,7 +182,11 @@ def _choose(
 
 
 def make_cost(
-    spec: str, space: SearchSpace[Any], task: Task, data_folder: Path | None = None
+    spec: str,
+    space: SearchSpace[Any],
+    task: Task,
+    data_folder: Path | None = None,
+    limits: Limits | None = None,
 ) -> CostModel[Any]:
     """Make the cost model that a user's text describes.
 
@@ -189,6 +196,7 @@ def make_cost(
         space: search space of the architectures.
         task: what the networks are built for.
         data_folder: folder of published data; None for the default one.
+        limits: what a measurement may take where the text does not say it; None for the default.
 
     Raises:
         InvalidValueError: the spec has another form, or the source does not know the space.
@@ -201,5 +209,5 @@ def make_cost(
             raise InvalidValueError(f"`cost` must be {name}:FILE, but got {spec!r}.")
         return by_file.open(Path(file), CostRequest(space, None, None, task, data_folder))
     source, device, metric, settings = parse_cost_spec(spec)
-    request = CostRequest(space, device, metric, task, data_folder, settings)
+    request = CostRequest(space, device, metric, task, data_folder, settings, limits)
     return get_source(source).make(request)

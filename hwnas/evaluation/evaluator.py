@@ -7,30 +7,33 @@ in progress. A measurement holds its resource, e.g. this host's CPU, so that no 
 at the same time, in this or in another process.
 
 Whatever a source raises is a failed result with type and text, and the next architecture is
-evaluated. An architecture during whose evaluation a process died is evaluated in a child process;
-once such a child has died, so is everything of that space (see `hwnas.evaluation.survival`).
+evaluated. Scores are computed in child processes where there are limits or several jobs
+(`hwnas.measure.isolation`): what ends a child, or takes too long, is a failed result. Else an
+architecture during whose evaluation a process died is evaluated in a child process; once such a
+child has died, so is everything of that space (see `hwnas.evaluation.survival`).
 """
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pickle import PicklingError
 from typing import Any, Generic, Literal
 
 import joblib
 import numpy as np
 from joblib._parallel_backends import LokyBackend
-from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ValueSource
-from hwnas.evaluation.survival import Child, Marks, ProcessDied, end_with_parent
+from hwnas.evaluation.survival import Marks
+from hwnas.measure.in_child import text_of
+from hwnas.measure.isolation import child_with, side_by_side
+from hwnas.measure.limits import UNLIMITED, CallError, ChildEndedError, Limits, NotSendableError
 from hwnas.measure.resource_lock import hold
 from hwnas.tables.result import Result
 from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
@@ -121,6 +124,8 @@ class Evaluator(Generic[Arch]):
             (`hwnas.evaluation.backends.parallel_backend`; loky by default, ray or dask for several
             machines).
         require_valid: architectures whose output does not depend on their input are infeasible.
+        limits: what the values of one architecture may take, each time in a child process; None
+            computes them in this process, without a limit. Measurements have limits of their own.
         report: called while a source runs, e.g. by a progress bar.
     """
 
@@ -133,6 +138,7 @@ class Evaluator(Generic[Arch]):
         cache: ResultCache | None = None,
         jobs: int = 1,
         require_valid: bool = True,
+        limits: Limits | None = None,
         report: Report | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
@@ -147,6 +153,7 @@ class Evaluator(Generic[Arch]):
         self.constraints = tuple(constraints)
         self.jobs = jobs
         self.require_valid = require_valid
+        self.limits = limits
         self._cache = cache if cache is not None else ResultCache(None)
         path = self._cache.path
         self._marks = Marks(None if path is None else path.with_name("begun"))
@@ -172,7 +179,7 @@ class Evaluator(Generic[Arch]):
             try:
                 evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
             except Exception as error:
-                evaluation.errors["is_valid"] = _text(error)
+                evaluation.errors["is_valid"] = text_of(error)
         for effort, sources in self._plan.items():
             for source, columns in sources.items():
                 self._run(source, columns, [e for e in evaluations if e.feasible and not e.errors])
@@ -254,53 +261,63 @@ class Evaluator(Generic[Arch]):
         return f"{self.space!r}|{key}"
 
     def _compute(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
+        several = self.jobs != 1 and len(work) > 1
+        scores = source.effort is Effort.SCORE
+        limited = self.limits is not None and source.effort is not Effort.MEASURE
+        if (limited or (scores and several)) and _is_local():
+            yield from self._in_children(source, work)
+            return
         left = self._marks.left() | self._doubted
         doubtful = [item for item in work if item.name in left]
         yield from self._alone(source, doubtful)
         done = {item.name for item in doubtful}
         rest = [item for item in work if item.name not in done]
-        if self.jobs != 1 and len(work) > 1 and source.effort is Effort.SCORE:
-            yield from self._together(source, rest)
+        if scores and several:
+            yield from self._on_cluster(source, rest)
         elif self._marks.has_died(self._name("")):
-            # Worker processes may die without harm; this one must not, since others have.
+            # Others have died; this process must not.
             yield from self._alone(source, rest)
         else:
             yield from (_compute_one(self._marks, source, item) for item in rest)
 
-    def _together(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
-        """Compute in worker processes, and what these died of alone."""
-        left = {item.name: item for item in work}
-        while left:
-            calls = [joblib.delayed(_compute_one)(self._marks, source, i) for i in left.values()]
-            try:
-                with _quiet_workers():
-                    for outcome in _in_parallel(calls, self.jobs):
-                        del left[outcome.item.name]
-                        yield outcome
-            except TerminatedWorkerError:
-                marked = self._marks.left()
-                suspects = [i for name, i in left.items() if name in marked] or [*left.values()]
-                for outcome in self._alone(source, suspects):
-                    del left[outcome.item.name]
-                    yield outcome
-            except (BrokenProcessPool, PicklingError) as error:
-                raise InvalidValueError(
-                    f"`jobs` must be 1 for what cannot be sent to worker processes, but got "
-                    f"{self.jobs}: {str(error).partition(chr(10))[0]}"
-                ) from error
+    def _in_children(
+        self, source: ValueSource[Arch], work: list[_Item[Arch]]
+    ) -> Iterator[_Outcome]:
+        """Compute in as many children as there are jobs; each death is one item's."""
+        jobs = min(joblib.effective_n_jobs(self.jobs), len(work))
+        function = partial(_compute_one, Marks(None), source)
+        calls = side_by_side(self.limits or UNLIMITED, jobs, function, [(i,) for i in work])
+        for place, found in calls:
+            if not isinstance(found, HwnasError):
+                yield found
+            elif not isinstance(found, NotSendableError):
+                yield _failure(work[place], str(found))
+            elif jobs > 1:
+                raise _not_sendable(self.jobs, found) from found
+            else:
+                yield _compute_one(self._marks, source, work[place])
+
+    def _on_cluster(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
+        calls = [joblib.delayed(_compute_one)(self._marks, source, item) for item in work]
+        try:
+            yield from _in_parallel(calls, self.jobs)
+        except PicklingError as error:
+            raise _not_sendable(self.jobs, error) from error
 
     def _alone(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
         """Compute one after another in a child process, which may die."""
-        with Child() as child:
-            for item in work:
-                try:
-                    outcome = child(_compute_one, self._marks, source, item)
-                    self._marks.acquit(item.name)
-                except ProcessDied as death:
-                    self._marks.condemn(item.name)
-                    outcome = _failure(item, str(death))
-                self._doubted.discard(item.name)
-                yield outcome
+        function = partial(_compute_one, self._marks, source)
+        for item in work:
+            try:
+                outcome = child_with(UNLIMITED).call(function, item)
+                self._marks.acquit(item.name)
+            except NotSendableError:
+                outcome = function(item)
+            except ChildEndedError as death:
+                self._marks.condemn(item.name)
+                outcome = _failure(item, str(death))
+            self._doubted.discard(item.name)
+            yield outcome
 
     def _conclude(self, evaluations: Sequence[Evaluation[Arch]]) -> None:
         """Turn results into objective values and constraint violations where they are complete."""
@@ -353,45 +370,39 @@ def _compute_one(marks: Marks, source: ValueSource[Any], item: _Item[Any]) -> _O
     try:
         with alone, marks.begun(item.name):
             return _Outcome(item, source.compute(item.arch, item.columns))
+    except CallError as error:  # e.g. in a child of the source's own, under its limits
+        return _failure(item, str(error))
     except HwnasError as error:
         return _failure(item, str(error), lasting=True)
     except Exception as error:
-        return _failure(item, _text(error))
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+        return _failure(item, text_of(error))
 
 
 def _failure(item: _Item[Any], reason: str, lasting: bool = False) -> _Outcome:
     return _Outcome(item, {c: Result(float("nan"), reason) for c in item.columns}, lasting)
 
 
+def _is_local() -> bool:
+    """Tell whether worker processes are this process's own children."""
+    backend, _ = joblib.parallel.get_active_backend()
+    return isinstance(backend, LokyBackend)
+
+
+def _not_sendable(jobs: int, error: Exception) -> InvalidValueError:
+    return InvalidValueError(
+        f"`jobs` must be 1 for what cannot be sent to worker processes, but got {jobs}: "
+        f"{str(error).partition(chr(10))[0]}"
+    )
+
+
 def _in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
     """Give results as they are finished, or in small rounds where the backend waits for all."""
     backend, _ = joblib.parallel.get_active_backend()
     if backend.supports_return_generator:
-        yield from joblib.Parallel(
-            n_jobs=jobs, return_as="generator_unordered", **_initializer(backend)
-        )(calls)
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
         return
     # Ray's pool. What is finished when a run is interrupted must not be lost.
     step = _ROUND * joblib.effective_n_jobs(jobs)
     with joblib.Parallel(n_jobs=jobs) as parallel:
         for start in range(0, len(calls), step):
             yield from parallel(calls[start : start + step])
-
-
-def _initializer(backend: Any) -> dict[str, Any]:
-    """Have loky's workers end with this process; those of others end with their scheduler."""
-    if not isinstance(backend, LokyBackend):
-        return {}
-    return {"initializer": end_with_parent, "initargs": (os.getpid(),)}
-
-
-@contextmanager
-def _quiet_workers() -> Iterator[None]:
-    """Silence joblib's notices about workers that ended: results are complete all the same."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield

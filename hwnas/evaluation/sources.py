@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.files.identity import identity_text
+from hwnas.measure.limits import CallError
 from hwnas.proxies.identity import former_score_identity, score_identity
 from hwnas.runtimes.base import THIS_CPU
 from hwnas.spaces.facets import Surrogates, facet
@@ -261,6 +262,8 @@ class CostValues(Generic[Arch]):
 def _measured(cost: MeasuredCost, arch: Any) -> Result:
     try:
         measurement = cost.measure(arch)
+    except CallError:
+        raise  # another attempt, under other limits, may succeed
     except HwnasError as error:
         return Result(float("nan"), str(error))
     detail: Mapping[str, Any] = measurement.as_dict()

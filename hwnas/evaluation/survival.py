@@ -1,4 +1,4 @@
-"""What outlives a process that dies: marks of what it had begun, and children for the doubtful.
+"""What outlives a process that dies: marks of what it had begun.
 
 A network of a user may end the process that builds or runs it. Every process therefore marks what
 it computes. A mark whose process is dead is a doubt, not a verdict, since a search may be killed at
@@ -9,17 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 try:
     import fcntl
@@ -27,7 +19,6 @@ except ImportError:  # Windows: nothing is marked there.
     fcntl = None  # type: ignore[assignment]
 
 _BEGUN, _DIED = ".begun", ".died"
-_LOOK_SECONDS = 1.0
 _own: dict[tuple[str, int], int] = {}
 """Descriptors of this process's files, by folder and process."""
 
@@ -129,69 +120,3 @@ def _name_of_dead(path: Path) -> str | None:
             path.unlink(missing_ok=True)
         return name
     return None
-
-
-class ProcessDied(Exception):  # noqa: N818 - it is what happened
-    """The child process ended while it computed."""
-
-
-class Child:
-    """A process that computes for this one, replaced by a new one when it dies."""
-
-    def __init__(self) -> None:
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Compute in the child; here if what is to be computed cannot be sent to it.
-
-        Raises:
-            ProcessDied: the child ended; the text says how.
-        """
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                1, initializer=end_with_parent, initargs=(os.getpid(),)
-            )
-        try:
-            return self._executor.submit(function, *arguments).result()
-        except TerminatedWorkerError as error:
-            self._executor = None
-            raise ProcessDied(
-                f"the process ended while it was evaluated{_exit_code(error)}"
-            ) from error
-        except BrokenProcessPool:  # It cannot load what it was sent.
-            self._executor = None
-        except Exception as error:
-            if "pickl" not in f"{type(error).__name__} {error}":
-                raise
-        return function(*arguments)
-
-    def __enter__(self) -> Child:
-        """Start nothing yet."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the child."""
-        if self._executor is not None:
-            self._executor.shutdown(kill_workers=True)
-
-
-def _exit_code(error: TerminatedWorkerError) -> str:
-    found = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-    return f" ({found[1]})" if found else ""
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process within seconds of its parent's death, which loky itself does not."""
-
-    def look() -> None:
-        while os.getppid() == parent:
-            time.sleep(_LOOK_SECONDS)
-        os._exit(1)
-
-    if hasattr(os, "getppid"):
-        threading.Thread(target=look, name="hwnas-parent", daemon=True).start()

@@ -35,6 +35,7 @@ def search(
     study: str = "hwnas",
     data_folder: Path | None = None,
     report: Report | None = None,
+    limit_seconds: float | None = None,
     note: Callable[[str], None] = warnings.warn,
 ) -> ParetoSet:
     """Search for the Pareto set of training-free scores and hardware costs.
@@ -63,6 +64,8 @@ def search(
         study: name of the study in the storage.
         data_folder: folder of published data; None for ``HWNAS_DATA``.
         report: called with (label, finished, total), e.g. by a progress bar.
+        limit_seconds: longest time for one network before it counts as endless; None for 600 where
+            it is measured, or its space is one's own.
         note: is told, a line each, which objectives say the same and which members cannot be told
             apart.
 
@@ -92,7 +95,7 @@ def search(
         seed=_at_least(0, "seed", seed),
     )
     folder = Folder(None if out is None else Path(out), storage, study)
-    job = Search(settings, folder, data_folder, jobs, report, made)
+    job = Search(settings, folder, data_folder, jobs, report, made, limit_seconds)
     front = job.run()
     for line in job.notices:
         note(line)

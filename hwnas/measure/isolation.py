@@ -1,58 +1,34 @@
-"""Measuring in a child process: a crash, a hang or exhausted memory ends one measurement, no study.
+"""Calls in child processes: a crash, a hang or exhausted memory ends one call, and nothing else.
 
-The whole measurement happens in the child, its clocks included, so that talking to another process
-is no part of any value. The child is started afresh, never forked, lives on from one network to the
-next, and is replaced when one has ended it.
+Whatever is measured is measured in the child, clocks included, so that talking to another process
+is no part of any value. A child is started afresh, never forked, lives on from one call to the
+next, and is replaced when one has ended it. It ends with its parent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
+import pickle
+import queue
 import re
-import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as TimeIsUp
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
-from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.errors import HwnasError
+from hwnas.measure.in_child import first_line, pickled, prepare, within
+from hwnas.measure.limits import UNLIMITED, ChildEndedError, Limits, NotSendableError
 
 T = TypeVar("T")
 _START_SECONDS = 300.0
-_GRACE_SECONDS = 10
-_STATUS = Path("/proc/self/status")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one measurement may take, the building of its network included.
-
-    Attributes:
-        seconds: time; the child's start is not counted.
-        memory_bytes: memory beyond what the child has when it is ready; None for no limit. Needs
-            Linux.
-
-    Raises:
-        InvalidValueError: a limit is not above 0, or memory cannot be limited here.
-    """
-
-    seconds: float = 600.0
-    memory_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the limits."""
-        for name, value in (("seconds", self.seconds), ("memory_bytes", self.memory_bytes)):
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise InvalidValueError(f"`limit_{name}` must be above 0, but got {value!r}.")
-        if self.memory_bytes is not None and not _STATUS.is_file():
-            raise InvalidValueError(
-                f"`limit_memory_bytes` must be left out on {sys.platform}: only Linux tells what a "
-                f"process has."
-            )
+_KEPT_FUNCTIONS = 8
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Child:
@@ -60,37 +36,54 @@ class Child:
 
     Args:
         limits: what one call may take.
+        threads: threads of its numerical libraries; None for those of this process.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits = UNLIMITED, threads: int | None = None) -> None:
         self._limits = limits
+        self._env = {n: os.environ.get(n, str(threads)) for n in _THREADS if threads is not None}
         self._one_call = threading.Lock()
         self._executor: Any = None
+        self._known: set[bytes] = set()
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function in the child and give what it returns.
+        """Call a function in the child and give what it returns; log here what it logs.
 
         Raises:
-            HwnasError: the function's own, or the reason why it came to no end.
+            HwnasError: the function's own.
+            ChildEndedError: it ended its process, or did not end in time.
+            CallError: it needs more memory, or raised anything else; the text is type and message.
+            NotSendableError: it cannot be sent.
         """
+        sent, given = pickled(function), pickled(arguments)
         with self._one_call:
+            executor = self._ready()
             try:
-                future = self._ready().submit(_within, self._limits.seconds, function, arguments)
-                result, error = future.result(self._limits.seconds)
+                answer = self._submit(executor, sent, given).result(self._limits.seconds)
             except BaseException as trouble:
                 # Nobody knows what the child is up to: the next call gets another one.
                 self.close()
                 if not isinstance(trouble, Exception):
                     raise
-                raise InvalidValueError(self._reason(trouble)) from trouble
+                raise ChildEndedError(self._reason(trouble)) from trouble
+        result, error, said = pickle.loads(answer)
+        for record in said:
+            logging.getLogger(record.name).handle(record)
+        if isinstance(error, NotSendableError):
+            self._known.clear()
         if error is not None:
             raise error
         found: T = result
         return found
 
+    def start(self) -> None:
+        """Start the process, so that the next call need not."""
+        with self._one_call:
+            self._ready()
+
     def close(self) -> None:
         """End the process."""
-        executor, self._executor = self._executor, None
+        executor, self._executor, self._known = self._executor, None, set()
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
 
@@ -99,62 +92,84 @@ class Child:
         if self._executor is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            self._executor = ProcessPoolExecutor(max_workers=1)
-            self._executor.submit(_prepare, self._limits.memory_bytes).result(_START_SECONDS)
+            self._executor = ProcessPoolExecutor(1, env=self._env)
+            started = self._executor.submit(prepare, self._limits.memory_bytes, os.getpid())
+            try:
+                started.result(_START_SECONDS)
+            except BaseException as trouble:
+                self.close()
+                if not isinstance(trouble, Exception):
+                    raise
+                raise ChildEndedError(
+                    f"A child process must start, but it did not: {first_line(trouble)}."
+                ) from trouble
         return self._executor
+
+    def _submit(self, executor: Any, sent: bytes, given: bytes) -> Any:
+        """Send a function only once: it may hold images of the user."""
+        digest = hashlib.sha256(sent).digest()
+        new = sent if digest not in self._known else None
+        forget = new is not None and len(self._known) >= _KEPT_FUNCTIONS
+        if forget:
+            self._known.clear()
+        self._known.add(digest)
+        return executor.submit(within, self._limits, _place(), digest, new, given, forget)
 
     def _reason(self, trouble: Exception) -> str:
         if isinstance(trouble, TimeIsUp):
             return (
-                f"`limit_seconds` must be enough for a measurement, but it did not end within "
+                f"`limit_seconds` must be enough for one network, but it did not end within "
                 f"{self._limits.seconds:g} s."
             )
         # Loky names what ended a process in braces.
         ended = re.search(r"\{(.+)\}", str(trouble))
-        how = ended[1] if ended else _first_line(trouble)
-        return f"`model` must be measurable, but it ended its process: {how}."
+        how = ended[1] if ended else first_line(trouble)
+        why = " (as systems do where memory is short)" if "SIGKILL" in how else ""
+        return f"`model` must leave its process alive, but it ended its process: {how}{why}."
 
 
 @cache
-def child_with(limits: Limits) -> Child:
-    """Give this process's child with these limits."""
-    return Child(limits)
+def child_with(limits: Limits, number: int = 0, threads: int | None = None) -> Child:
+    """Give one of this process's children with these limits."""
+    del number
+    return Child(limits, threads)
 
 
-def _prepare(memory_bytes: int | None) -> None:
-    """Import what is slow, silence what a crash prints, and limit the memory from here on."""
-    import hwnas.measure.measuring  # noqa: F401
+def side_by_side(
+    limits: Limits, jobs: int, function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, T | HwnasError]]:
+    """Call a function on many arguments in several children.
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    if memory_bytes is not None:
-        import resource
+    Yields:
+        The place of the arguments, and the result or the error of `Child.call`, as they come.
+    """
+    threads = None if jobs == 1 else max((os.cpu_count() or 1) // jobs, 1)
+    children = [child_with(limits, number, threads) for number in range(jobs)]
+    free: queue.SimpleQueue[Child] = queue.SimpleQueue()
+    for child in children:
+        free.put(child)
 
-        kilobytes = re.search(r"VmData:\s*(\d+) kB", _STATUS.read_text())
-        assert kilobytes is not None
-        most = int(kilobytes[1]) * 1024 + int(memory_bytes)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    def one(given: tuple[Any, ...]) -> T | HwnasError:
+        child = free.get()
+        try:
+            return child.call(function, *given)
+        except HwnasError as error:
+            return error
+        finally:
+            free.put(child)
+
+    with ThreadPoolExecutor(jobs) as callers:
+        calls = {callers.submit(one, given): place for place, given in enumerate(arguments)}
+        try:
+            for call in as_completed(calls):
+                yield calls[call], call.result()
+        except BaseException:  # e.g. an interruption: whoever still waits need not
+            callers.shutdown(wait=False, cancel_futures=True)
+            for child in children:
+                child.close()
+            raise
 
 
-def _within(
-    seconds: float, function: Callable[..., T], arguments: tuple[Any, ...]
-) -> tuple[T | None, HwnasError | None]:
-    """Call in the child; the system ends it where nobody is left who would."""
-    alarm = getattr(signal, "alarm", lambda seconds: seconds)
-    alarm(int(seconds) + _GRACE_SECONDS)
-    try:
-        return function(*arguments), None
-    except HwnasError as error:
-        return None, error
-    except MemoryError:
-        text = "`limit_memory_bytes` must be enough for a measurement, but it needs more."
-        return None, InvalidValueError(text)
-    except Exception as error:
-        # A network of a user may raise anything.
-        text = f"`model` must be measurable, but raised {type(error).__name__}: "
-        return None, InvalidValueError(text + _first_line(error))
-    finally:
-        alarm(0)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _place() -> tuple[str, list[str]]:
+    """Give what the child must share with this process to find the same modules and files."""
+    return os.getcwd(), list(sys.path)

@@ -28,10 +28,11 @@ from hwnas.evaluation.objectives import (
 )
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import split_constraint
+from hwnas.measure.limits import Limits
 from hwnas.seeding import derive_seed
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_task
-from hwnas.typing import Arch, Constraint, Proxy, SearchSpace
+from hwnas.typing import Arch, Constraint, CostModel, Proxy, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.ranking.recipes import Recipe
@@ -54,6 +55,8 @@ class EvaluationSetup(Generic[Arch]):
         data_folder: folder of published data, or None for the default one.
         images: what proxies see: ``gaussian``, ``cifar10-sample`` (1,000 published images), or
             the user's own, see `hwnas.data.own_images.OwnImages`.
+        limit_seconds: longest time for a measurement whose text does not say it; None for the
+            default.
     """
 
     space: SearchSpace[Arch]
@@ -62,6 +65,14 @@ class EvaluationSetup(Generic[Arch]):
     seed: int = 0
     data_folder: Path | None = None
     images: str = "gaussian"
+    limit_seconds: float | None = None
+
+    def cost(self, spec: str) -> CostModel[Arch]:
+        """Make the cost model of a text, see `hwnas.costs.source.make_cost`."""
+        from hwnas.costs.source import make_cost
+
+        limits = None if self.limit_seconds is None else Limits(self.limit_seconds)
+        return make_cost(spec, self.space, self.task, self.data_folder, limits)
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -106,6 +117,22 @@ def recorded_task(provenance: Mapping[str, Any]) -> Task | None:
     return None
 
 
+def limits_of(space: SearchSpace[Any], seconds: float | None = None) -> Limits | None:
+    """Give what one network of a space may take, or None: the networks of hwnas itself end.
+
+    Args:
+        space: search space.
+        seconds: what the user allows; None for the default of a space that is the user's own.
+
+    Raises:
+        InvalidValueError: `seconds` is not above 0.
+    """
+    if seconds is not None:
+        return Limits(seconds)
+    maker = type(getattr(space, "wrapped", space)).__module__
+    return None if maker.partition(".")[0] == "hwnas" else Limits()
+
+
 def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:
     """Draw the representatives of `n` different valid classes, or of all there are.
 
@@ -146,6 +173,7 @@ def score_objective(
     *,
     cache: ResultCache | None = None,
     jobs: int = 1,
+    limits: Limits | None = None,
     report: Report | None = None,
     size: int = REFERENCE_SIZE,
 ) -> ValueObjective[Arch]:
@@ -161,6 +189,7 @@ def score_objective(
         recipe: the proxies that are joined.
         cache: where raw values are kept.
         jobs: worker processes for the sample.
+        limits: what one network of the sample may take, as in `Evaluator`.
         report: progress.
         size: architectures in the sample.
 
@@ -168,7 +197,9 @@ def score_objective(
         InvalidValueError: no proxy has a value in this space.
     """
     objectives = [proxy_objective(source, name) for name in recipe.proxies]
-    evaluator = Evaluator(source.space, objectives, cache=cache, jobs=jobs, report=report)
+    evaluator = Evaluator(
+        source.space, objectives, cache=cache, jobs=jobs, limits=limits, report=report
+    )
     sample = reference_sample(source.space, size, source.seed)
     found = evaluator.evaluate(sample)
     recipe = _applicable(recipe, found)
@@ -205,6 +236,7 @@ def make_objectives(
     *,
     cache: ResultCache | None = None,
     jobs: int = 1,
+    limits: Limits | None = None,
     report: Report | None = None,
 ) -> list[ValueObjective[Arch]]:
     """Make objectives of proxy names, score names and cost specifications.
@@ -216,12 +248,12 @@ def make_objectives(
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
         cache: where values are kept.
         jobs: worker processes for a score's reference sample.
+        limits: what one network of it may take, as in `Evaluator`.
         report: progress.
 
     Raises:
         UnknownNameError: a name is in no table.
     """
-    from hwnas.costs.source import make_cost
     from hwnas.proxies import make_proxies, proxy_names
     from hwnas.ranking.recipes import RECIPES
 
@@ -231,9 +263,9 @@ def make_objectives(
             raise unknown_name("objective", name, [*known, *RECIPES])
     needed = [p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,))]
     source = setup.proxies(make_proxies(list(dict.fromkeys(needed))))
-    cost_models = [make_cost(spec, setup.space, setup.task, setup.data_folder) for spec in costs]
+    cost_models = [setup.cost(spec) for spec in costs]
     scores = [
-        score_objective(source, RECIPES[n], cache=cache, jobs=jobs, report=report)
+        score_objective(source, RECIPES[n], cache=cache, jobs=jobs, limits=limits, report=report)
         if n in RECIPES
         else proxy_objective(source, make_proxies([n])[0].name)
         for n in names
@@ -254,29 +286,26 @@ def make_constraints(
             metric, a counter's, or a cost specification. The number is in the cost's unit.
         objectives: the study's objectives.
     """
-    from hwnas.costs.source import make_cost
-
     constraints: list[Constraint[Arch]] = []
     for text in texts:
         name, relation, bound = split_constraint(text)
         objective = match_objective(name, objectives)
         if objective is None:
-            objective = cost_objective(setup.space, _named_cost(make_cost, setup, name, objectives))
+            objective = cost_objective(setup.space, _named_cost(setup, name, objectives))
         constraints.append(Constraint(objective, relation, bound))
     return constraints
 
 
 def _named_cost(
-    make_cost: Any,
     setup: EvaluationSetup[Any],
     name: str,
     objectives: Sequence[ValueObjective[Any]],
 ) -> Any:
     counters = [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
     if name in counters:
-        return make_cost(f"count:{name}", setup.space, setup.task, setup.data_folder)
+        return setup.cost(f"count:{name}")
     if ":" not in name:
         known = [*(o.name for o in objectives), *counters]
         error = unknown_name("constraint", name, known)
         raise InvalidValueError(f"{error} A cost is written SOURCE:DEVICE:METRIC.")
-    return make_cost(name, setup.space, setup.task, setup.data_folder)
+    return setup.cost(name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from hwnas.costs.counters import CounterCost
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
 from hwnas.strategies.problem import BoolArray, Knowledge, Measure, Problem
 from hwnas.typing import Arch, Constraint, FloatArray
 
@@ -29,7 +32,8 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
     bounds = [c for c in evaluator.constraints if _is_cheap(c)]
 
     def feasible(archs: Sequence[Arch]) -> BoolArray:
-        return np.array([all(_holds(bound, arch) for bound in bounds) for arch in archs])
+        limits = evaluator.limits
+        return np.array([all(_holds(bound, arch, limits) for bound in bounds) for arch in archs])
 
     return Problem(evaluator.space, feasible if bounds else None, Knowledge(known_losses=known))
 
@@ -49,10 +53,13 @@ def _is_cheap(constraint: Constraint[Arch]) -> bool:
     return isinstance(objective, ValueObjective) and objective.source.effort is Effort.LOOKUP
 
 
-def _holds(bound: Constraint[Arch], arch: Arch) -> bool:
+def _holds(bound: Constraint[Arch], arch: Arch, limits: Limits | None) -> bool:
     """Check a bound; an architecture that cannot be built is not proposed."""
+    value: Callable[[Arch], float] = bound.objective
+    if limits is not None:
+        value = partial(child_with(limits).call, value)
     try:
-        return bool(bound.violation(bound.objective(arch)) <= 0)
+        return bool(bound.violation(value(arch)) <= 0)
     except Exception:
         return False
 

@@ -113,7 +113,9 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
     objectives = {o.name: o for o in evaluator.objectives if _builds(o)}
     if not objectives:
         return
-    narrow = Evaluator(space, list(objectives.values()), cache=cache, require_valid=False)
+    narrow = Evaluator(
+        space, list(objectives.values()), cache=cache, require_valid=False, limits=evaluator.limits
+    )
     reasons: list[str] = []
     for arch in reference_sample(space, _PROBES, seed):
         errors = narrow(arch).errors

@@ -16,6 +16,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator, Report
 from hwnas.evaluation.origin import cost_sources, describe_cost, origin, uncertain_costs
+from hwnas.files.grammar import split_constraint
 from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.provenance import plain
@@ -24,6 +25,7 @@ from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import named_space, read_space
 from hwnas.study.configuration import (
     EvaluationSetup,
+    limits_of,
     make_constraints,
     make_objectives,
     named_task,
@@ -192,6 +194,7 @@ class Search:
         jobs: worker processes for proxies; -1 for all cores.
         report: called with (label, finished, total), e.g. by a progress bar.
         space: the search space; made of its text if None.
+        limit_seconds: longest time for one network; None for the defaults.
         notices: lines for the user, filled by `run`.
     """
 
@@ -201,6 +204,7 @@ class Search:
     jobs: int = 1
     report: Report | None = None
     space: SearchSpace[Any] | None = None
+    limit_seconds: float | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> ParetoSet:
@@ -237,6 +241,7 @@ class Search:
             cache=cache,
             jobs=self.jobs,
             report=self.report,
+            limit_seconds=self.limit_seconds,
         )
         insist_on_evaluable(evaluator, cache, s.seed)
         front = get_host("optuna").search(
@@ -265,6 +270,7 @@ def make_evaluator(
     cache: ResultCache | None = None,
     jobs: int = 1,
     report: Report | None = None,
+    limit_seconds: float | None = None,
 ) -> Evaluator[Any]:
     """Make the evaluator that a search's settings describe.
 
@@ -275,19 +281,28 @@ def make_evaluator(
         cache: where results are kept; in memory if None.
         jobs: worker processes for proxies; -1 for all cores.
         report: progress.
+        limit_seconds: longest time for the values of one network, and for each measurement whose
+            text does not say `limit_seconds` itself; None for the defaults, see `limits_of` and
+            `hwnas.measure.limits.Limits`.
 
     Raises:
         HwnasError: a name, a value or the data is not usable.
     """
     s = settings
+    for text in s.constraints:
+        split_constraint(text)  # a slip of the pen is told before anything is scored
     space = read_space(s.space) if space is None else space
-    task = named_task(s.dataset, s.images)
-    setup = EvaluationSetup(space, task, s.batch, s.seed, data_folder, s.images)
+    task, limits = named_task(s.dataset, s.images), limits_of(space, limit_seconds)
+    setup = EvaluationSetup(
+        space, task, s.batch, s.seed, data_folder, s.images, limit_seconds=limit_seconds
+    )
     objectives = make_objectives(
-        setup, s.objectives, s.costs, cache=cache, jobs=jobs, report=report
+        setup, s.objectives, s.costs, cache=cache, jobs=jobs, limits=limits, report=report
     )
     constraints = make_constraints(setup, s.constraints, objectives)
-    return Evaluator(space, objectives, constraints, cache=cache, jobs=jobs, report=report)
+    return Evaluator(
+        space, objectives, constraints, cache=cache, jobs=jobs, limits=limits, report=report
+    )
 
 
 def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Worker:
         data_folder: folder of published data; None for the default one.
         jobs: worker processes for proxies, and trials asked for at a time; -1 for all cores.
         report: called with (label, finished, total), e.g. by a progress bar.
+        limit_seconds: longest time for one network; None for the defaults.
     """
 
     storage: str
@@ -35,6 +36,7 @@ class Worker:
     data_folder: Path | None = None
     jobs: int = 1
     report: Report | None = None
+    limit_seconds: float | None = None
 
     def run(self) -> int:
         """Run trials until the study has as many as its search asks for.
@@ -56,6 +58,7 @@ class Worker:
                 cache=cache,
                 jobs=self.jobs,
                 report=self.report,
+                limit_seconds=self.limit_seconds,
             )
             check_requirements(joined.requirements, requirements(evaluator))
             name = f"worker-{uuid.uuid4().hex[:8]}"

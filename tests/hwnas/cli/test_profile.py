@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from torch import nn
 
 from hwnas.cli import _run
 from hwnas.cli.profile import profile
-from hwnas.measure.measuring import measure
 from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
@@ -245,12 +242,42 @@ def test_free_dimensions_of_any_rank_are_given(
 
 
 @pytest.mark.usefixtures("folder")
-def test_too_few_runs_for_an_interval_are_said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def once(*arguments: Any, **settings: Any) -> Any:
-        return dataclasses.replace(measure(*arguments, **settings), ci_low=math.nan, runs=4)
+def test_too_few_runs_for_an_interval_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ("--model", "profile_models_for_test:Net", "--input", "1,5,6")
+    assert _run(app, [*model, "--max-seconds", "1e-9"]) == 0
+    assert "1 runs are too few for an interval" in capsys.readouterr().err
 
-    monkeypatch.setattr("hwnas.functions.profile.measure", once)
-    assert run("--model", "profile_models_for_test:Net", "--input", "1,5,6") == 0
-    assert "4 runs are too few for an interval" in capsys.readouterr().err
+
+TRAPS = """
+import os, time
+from torch import nn
+
+
+class Endless(nn.Module):
+    def forward(self, x):
+        while True:
+            time.sleep(0.1)
+
+
+def endless_builder():
+    while True:
+        time.sleep(0.1)
+
+
+def ended_builder():
+    os._exit(5)
+"""
+
+
+def test_networks_that_end_or_never_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "profile_traps_for_test.py").write_text(TRAPS)
+    monkeypatch.chdir(tmp_path)
+    given = ("--input", "1,5,6", "--limit-seconds", "2")
+    for name in ("Endless", "endless_builder"):
+        assert run("--model", f"profile_traps_for_test:{name}", *given) == 2
+        expected = "hwnas: `limit_seconds` must be enough for one network, but it did not end"
+        assert capsys.readouterr().err.startswith(expected)
+    assert run("--model", "profile_traps_for_test:ended_builder", *given) == 2
+    assert capsys.readouterr().err.endswith("but it ended its process: EXIT(5).\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,47 +15,9 @@ import pytest
 
 from hwnas.costs.source import make_cost
 from hwnas.errors import InvalidValueError, UnknownNameError
-from hwnas.evaluation.evaluator import Evaluator
-from hwnas.evaluation.objectives import cost_objective
-from hwnas.measure.isolation import Child, Limits, child_with
-from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.task import image_task
-
-SPACE_OF_TRAPS = """
-import os
-import time
-
-import torch
-from torch import nn
-
+from hwnas.measure.isolation import Child, side_by_side
+from hwnas.measure.limits import CallError, Limits, NotSendableError
 from hwnas.spaces.nasbench201 import NasBench201
-
-
-class Abort(nn.Module):
-    def forward(self, x):
-        os.abort()
-
-
-class Hang(nn.Module):
-    def forward(self, x):
-        while True:
-            time.sleep(0.1)
-
-
-class Hungry(nn.Module):
-    def forward(self, x):
-        return torch.ones(4_000_000_000).sum() + x
-
-
-class Traps(NasBench201):
-    def build(self, arch, task=None):
-        if set(arch.operations) == {"none"}:
-            raise KeyError("stem")
-        traps = {"skip_connect": Abort, "avg_pool_3x3": Hang, "nor_conv_3x3": Hungry}
-        for operation in set(arch.operations) & set(traps):
-            return traps[operation]()
-        return super().build(arch, task)
-"""
 
 
 @pytest.fixture
@@ -69,7 +33,7 @@ def test_it_lives_on_from_call_to_call(child: Child) -> None:
     assert child.call(os.getpid) == first
     with pytest.raises(UnknownNameError, match="must be one of a, but got 'b'"):
         child.call(_refuse, "b")
-    with pytest.raises(InvalidValueError, match="raised ZeroDivisionError: "):
+    with pytest.raises(CallError, match=r"^ZeroDivisionError: "):
         child.call(divmod, 1, 0)
     assert child.call(os.getpid) == first
 
@@ -122,32 +86,25 @@ def test_limits_are_above_zero(limits: Any) -> None:
         Limits(*limits)
 
 
-def test_a_study_goes_on_after_each_kind_of_trap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_calls_side_by_side_come_with_their_places(child: Child) -> None:
+    numbers = [(6, 3), (6, 0), (6, 2)]
+    found = dict(side_by_side(Limits(60), 2, divmod, numbers))
+    assert (found[0], found[2]) == ((2, 0), (3, 0))
+    assert isinstance(found[1], CallError)
+    # What cannot be sent is said before anything is started.
+    with pytest.raises(NotSendableError, match="can be sent to another process"):
+        child.call(threading.Lock().acquire)
+
+
+def test_what_the_function_logs_is_logged_here(
+    child: Child, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "traps_for_test.py").write_text(SPACE_OF_TRAPS)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    space = __import__("traps_for_test").Traps(channels=4, cells=1)
-    text = "torch:cpu:latency:max_seconds=0.05,limit_seconds=15,limit_memory_bytes=2000000000"
-    cost: Any = make_cost(text, space, image_task(10, (3, 8, 8)))
-    assert cost.limits == Limits(15, 2_000_000_000)
-    assert "limits=Limits(seconds=15, memory_bytes=2000000000)" in repr(cost)
-    operations = ("nor_conv_1x1", "skip_connect", "nor_conv_3x3", "avg_pool_3x3")
-    cells = [Cell((*("none",) * 3, operation, "none", "none")) for operation in operations]
-    cells += [Cell(("none",) * 6), Cell(("nor_conv_1x1",) * 6)]
-    try:
-        evaluator = Evaluator(space, [cost_objective(space, cost)], require_valid=False)
-        found = evaluator.evaluate(cells)
-    finally:
-        child_with(cost.limits).close()
-    reasons = [next(iter(e.errors.values()), "") for e in found]
-    assert [not reason for reason in reasons] == [True, *4 * [False], True], reasons
-    assert "it ended its process: SIGABRT(-6)" in reasons[1]
-    assert "allocate" in reasons[2] or "limit_memory_bytes" in reasons[2]
-    assert "did not end within 15 s" in reasons[3]
-    assert "raised KeyError: 'stem'" in reasons[4]
-    (name,) = found[0].results
-    assert found[0].results[name].detail["runtime"].startswith("torch-")
+    child.call(_warn)
+    assert caplog.messages == ["seen in the child"]
+
+
+def _warn() -> None:
+    logging.getLogger("hwnas.test").warning("seen in the %s", "child")
 
 
 def test_limits_are_no_part_of_what_was_measured_without_them() -> None:
@@ -155,7 +112,12 @@ def test_limits_are_no_part_of_what_was_measured_without_them() -> None:
     plain: Any = make_cost("onnxruntime", space, space.default_task)
     limited: Any = make_cost("onnxruntime:limit_seconds=60", space, space.default_task)
     assert limited.limits == Limits(60)
+    assert plain.limits == Limits()
     assert repr(plain).startswith("OnnxRuntimeLatency(")
     assert repr(limited) != repr(plain)
+    text = "torch:cpu:latency:limit_seconds=15,limit_memory_bytes=2000000000"
+    cost: Any = make_cost(text, space, space.default_task, limits=Limits(3))
+    assert cost.limits == Limits(15, 2_000_000_000)
+    assert "limits=Limits(seconds=15, memory_bytes=2000000000)" in repr(cost)
     with pytest.raises(InvalidValueError, match="`limit_seconds` must be above 0"):
         make_cost("onnxruntime:limit_seconds=0", space, space.default_task)

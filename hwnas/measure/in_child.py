@@ -1,0 +1,159 @@
+"""What runs in a child process of `hwnas.measure.isolation`, and what is sent there and back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from hwnas.errors import HwnasError
+from hwnas.measure.limits import STATUS, CallError, Limits, NotSendableError
+
+_GRACE_SECONDS = 10
+_LOOK_SECONDS = 1.0
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|Cannot allocate memory|bad_alloc|Failed to allocate"
+)
+_LOG = logging.getLogger("hwnas")
+_kept: dict[bytes, Any] = {}
+"""The functions that were sent, by their digests."""
+
+
+def text_of(error: BaseException) -> str:
+    """Write an exception as type and message."""
+    return f"{type(error).__name__}: {error}"
+
+
+def pickled(value: Any) -> bytes:
+    """Give a value as bytes; `NotSendableError` if it has no such form."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    try:
+        return bytes(dumps(value))
+    except Exception as error:  # whatever an object of the user raises
+        raise NotSendableError(
+            f"`model` must be something that can be sent to another process, but it raised "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def prepare(memory_bytes: int | None, parent: int) -> None:
+    """Import what is slow, silence what a crash prints, and limit the memory from here on."""
+    import hwnas.measure.measuring
+    import hwnas.proxies.engine  # noqa: F401
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _end_with(parent)
+    if memory_bytes is not None:
+        import resource
+
+        kilobytes = re.search(r"VmData:\s*(\d+) kB", STATUS.read_text())
+        assert kilobytes is not None
+        most = int(kilobytes[1]) * 1024 + int(memory_bytes)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def _end_with(parent: int) -> None:
+    """End this process within seconds of its parent's death, which loky itself does not."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)
+
+    if hasattr(os, "getppid"):
+        threading.Thread(target=look, name="hwnas-parent", daemon=True).start()
+
+
+class _Said(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record as text."""
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.records.append(record)
+
+
+def within(
+    limits: Limits,
+    place: tuple[str, list[str]],
+    digest: bytes,
+    sent: bytes | None,
+    given: bytes,
+    forget: bool = False,
+) -> bytes:
+    """Call a function, and give result, error and log records, pickled.
+
+    The system ends the call where nobody is left who would.
+
+    Args:
+        limits: what it may take.
+        place: current folder and search path of modules.
+        digest: of the pickled function.
+        sent: the function, or None if it was sent before.
+        given: its arguments, pickled.
+        forget: forget the functions that were sent before.
+    """
+    alarm = getattr(signal, "alarm", lambda seconds: seconds)
+    if limits.seconds is not None:
+        alarm(int(limits.seconds) + _GRACE_SECONDS)
+    os.chdir(place[0])
+    sys.path[:] = place[1]
+    if forget:
+        _kept.clear()
+    said = _Said()
+    _LOG.addHandler(said)
+    try:
+        answer: Any = (*_called(limits, digest, sent, given), said.records)
+        try:
+            return pickled(answer)
+        except NotSendableError as error:
+            return pickled((None, error, said.records))
+    finally:
+        _LOG.removeHandler(said)
+        alarm(0)
+
+
+def _called(
+    limits: Limits, digest: bytes, sent: bytes | None, given: bytes
+) -> tuple[Any, HwnasError | None]:
+    try:
+        if sent is not None:
+            _kept[digest] = pickle.loads(sent)
+        function, arguments = _kept[digest], pickle.loads(given)
+    except Exception as error:  # whatever importing a module of the user raises
+        return None, NotSendableError(f"`model` must be importable, but raised {text_of(error)}")
+    try:
+        return function(*arguments), None
+    except Exception as error:  # whatever a network of the user raises
+        if _lacked_memory(error):
+            needed = f"more than {limits.memory_bytes:,} bytes" if limits.memory_bytes else "more"
+            return None, CallError(
+                f"`limit_memory_bytes` must be enough for one network, but it needs {needed}: "
+                f"{first_line(error)}"
+            )
+        return None, error if isinstance(error, HwnasError) else CallError(text_of(error))
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    """Tell whether memory is what an error, or one that it came from, is about."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            return True
+        error = error.__cause__
+    return False
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of an exception's text, or its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,62 @@
+"""What a call in a child process may take, and what is said of one that gave nothing."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas.errors import InvalidValueError
+
+STATUS = Path("/proc/self/status")
+"""Where Linux tells what a process has."""
+LONGEST_SECONDS = 1e9
+"""What timers can wait."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may take, the building of its network included.
+
+    Attributes:
+        seconds: time; the child's start is not counted. None for no limit.
+        memory_bytes: memory beyond what the child has when it is ready; None for no limit. Needs
+            Linux.
+
+    Raises:
+        InvalidValueError: a limit is not above 0, time is above `LONGEST_SECONDS`, or memory cannot
+            be limited here.
+    """
+
+    seconds: float | None = 600.0
+    memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        for name, value in (("seconds", self.seconds), ("memory_bytes", self.memory_bytes)):
+            if value is not None and not (isinstance(value, int | float) and value > 0):
+                raise InvalidValueError(f"`limit_{name}` must be above 0, but got {value!r}.")
+        if self.seconds is not None and not self.seconds <= LONGEST_SECONDS:
+            raise InvalidValueError(
+                f"`limit_seconds` must be at most {LONGEST_SECONDS:g}, but got {self.seconds!r}."
+            )
+        if self.memory_bytes is not None and not STATUS.is_file():
+            raise InvalidValueError(
+                f"`limit_memory_bytes` must be left out on {sys.platform}: only Linux tells what a "
+                f"process has."
+            )
+
+
+UNLIMITED = Limits(None)
+
+
+class CallError(InvalidValueError):
+    """A call gave nothing, by no fault that hwnas knows: it raised, ended its child or hung."""
+
+
+class ChildEndedError(CallError):
+    """A call ended its child, or was ended for its time."""
+
+
+class NotSendableError(InvalidValueError):
+    """A function or its arguments cannot be sent to another process."""

@@ -1,0 +1,106 @@
+"""Networks that end their process, never end or take all memory, on the command line."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas.cli import main
+
+SPACE = """
+import os
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from hwnas.spaces.assignments import AssignmentSpace
+from hwnas.spaces.choices import Options
+from hwnas.tasks.catalogue import get_task
+
+
+class Trap(nn.Conv2d):
+    def forward(self, x):
+        if self.out_channels == 7:
+            os._exit(9)
+        while self.out_channels == 17:
+            time.sleep(0.1)
+        if self.out_channels == 27:
+            bytearray(6_000_000_000)
+        return super().forward(x)
+
+
+@dataclass(frozen=True)
+class Widths(AssignmentSpace):
+    build_traps: bool = False
+    name: str = field(default="widths", init=False, repr=False)
+    default_task: object = field(default=get_task("cifar10"), init=False, repr=False)
+
+    def ask(self, choose):
+        return choose("width", Options(tuple(range(1, 31)), ordered=True))
+
+    def build(self, arch, task=None):
+        width = self.asked(arch)
+        if self.build_traps and width == 2:
+            os._exit(3)
+        while self.build_traps and width == 3:
+            time.sleep(0.1)
+        pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(Trap(3, width, 1), nn.ReLU(), *pool, nn.Linear(width, 10))
+"""
+COST = "torch:cpu:latency:max_seconds=0.01,limit_seconds=8,limit_memory_bytes=2000000000"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "widths_for_test.py").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    return stopped.value.code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
+def test_a_study_of_thirty_trials_has_27_values_and_three_reasons(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = ("--space", "widths_for_test:Widths", "--objective", "params", "--cost", COST)
+    size = ("--trials", "30", "--sampler", "random-search", "--out", "out")
+    assert run("search", *study, *size) == 0
+    assert "30 trials (0 repeated, 0 infeasible, 3 failed)" in capsys.readouterr().err
+    with sqlite3.connect(folder / "out" / "study.db") as data:
+        states = dict(data.execute("select state, count(*) from trials group by state"))
+        wanted = "select value_json from trial_user_attributes where key like '%error%'"
+        reasons = [text for (text,) in data.execute(wanted)]
+    assert states == {"COMPLETE": 27, "FAIL": 3}
+    expected = ("ended its process: EXIT(9)", "did not end within 8 s", "limit_memory_bytes")
+    for part in expected:
+        assert sum(part in reason for reason in reasons) == 1, reasons
+
+
+@pytest.mark.usefixtures("folder")
+def test_scores_go_on_after_a_builder_that_ends_its_process_or_hangs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = [json.dumps({"width": width}) for width in (1, 2, 3, 4)]
+    archs = [word for text in texts for word in ("--arch", text)]
+    space = ("--space", "widths_for_test:Widths(build_traps=True)", "--limit-seconds", "6")
+    proxies = ("--proxy", "params", "--proxy", "layers")
+    assert run("score", *space, *archs, *proxies, "--json") == 0
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["params"] for row in rows] == [4 + 20, None, None, 16 + 50]
+    lines = [line for line in printed.err.splitlines() if "no value" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith(f"params, layers have no value for {texts[1]}: ")
+    assert lines[0].endswith("it ended its process: EXIT(3).")
+    assert lines[1].endswith("it did not end within 6 s.")
