@@ -1,6 +1,7 @@
 """Which of a network's outputs is its answer, where it returns more than one tensor.
 
-Of a dictionary, named tuple, dataclass, tuple or list, whatever stands inside of whatever:
+Of a dictionary, named tuple, dataclass, tuple, list, or any other object with public attributes,
+whatever stands inside of whatever:
 
 1. what the user named, by name (``logits``), index (``1``) or a path of both (``heads.0``);
 2. else what is called ``logits``, else what is called ``out``;
@@ -79,7 +80,7 @@ def answer_path(output: Any, wanted: str | int | None = None) -> Path:
     found = [path for path, _ in tensors_in(output)]
     if not found:
         raise InvalidValueError(
-            f"`model` must return a tensor, or some in tuples, dictionaries or dataclasses, but "
+            f"`model` must return a tensor, or some in tuples, dictionaries or objects, but "
             f"got {type(output).__name__}."
         )
     if wanted is not None and not isinstance(output, Tensor):
@@ -99,10 +100,16 @@ def answer_path(output: Any, wanted: str | int | None = None) -> Path:
 
 def tensors_in(output: Any) -> Iterator[tuple[Path, Tensor]]:
     """Yield the tensors in a network's output with the keys that lead there, in their order."""
+    yield from _tensors_in(output, ())
+
+
+def _tensors_in(output: Any, above: tuple[Any, ...]) -> Iterator[tuple[Path, Tensor]]:
     if isinstance(output, Tensor):
         yield (), output
+    if any(output is outer for outer in above):
+        return  # an object that holds itself
     for key, member in _members(output):
-        for path, tensor in tensors_in(member):
+        for path, tensor in _tensors_in(member, (*above, output)):
             yield (key, *path), tensor
 
 
@@ -138,7 +145,11 @@ def _members(output: Any) -> list[tuple[str | int, Any]]:
         return list(enumerate(output))
     if is_dataclass(output) and not isinstance(output, type):
         return [(f.name, getattr(output, f.name)) for f in fields(output)]
-    return []
+    if isinstance(output, (Tensor, nn.Module, type)):
+        return []
+    slots = [name for kind in type(output).__mro__ for name in vars(kind).get("__slots__", ())]
+    names = [*getattr(output, "__dict__", ()), *(name for name in slots if hasattr(output, name))]
+    return [(name, getattr(output, name)) for name in names if not name.startswith("_")]
 
 
 def _text(path: Path) -> str:

@@ -47,6 +47,11 @@ def read_output(
             f"`model` must return a tensor of {_EXPECTED[spec.kind]}, but got "
             f"{type(answer).__name__}: wrap it in a module that returns the tensor only."
         )
+    if answer.is_complex():
+        raise ProxyError(
+            f"`model` must return real numbers, but got {answer.dtype}: wrap it in a module that "
+            f"returns e.g. their absolute values."
+        )
     found = _read(answer, spec, isinstance(wanted, _NUMBERS)) if len(answer) == inputs else None
     if found is None or not isinstance(found[0], type(wanted or found[0])):
         what = _EXPECTED[spec.kind] if wanted is None else f"{wanted!r}"

@@ -23,6 +23,21 @@ class Fields:
     hidden: tuple[Tensor, ...]
 
 
+class Plain:
+    """No dataclass, and nothing that PyTorch knows."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self._private, self.me, self.name = AUX, self, "plain"
+        vars(self).update(attributes)
+
+
+class Slots:
+    __slots__ = ("hidden", "loss", "out")
+
+    def __init__(self) -> None:
+        self.hidden, self.out = MAP, Y
+
+
 @pytest.mark.parametrize(
     ("output", "wanted", "path"),
     [
@@ -46,6 +61,10 @@ class Fields:
         ({"heads": [MAP, AUX], "logits": Y}, "heads", ("heads", 1)),
         (Fields(None, Y, (AUX,)), "hidden", ("hidden", 0)),
         (Y, "logits", ()),
+        (Plain(hidden=MAP, logits=Y), None, ("logits",)),
+        (Plain(hidden=MAP, heads=[Y]), None, ("heads", 0)),
+        (Plain(hidden=MAP, heads=[Y]), "hidden", ("hidden",)),
+        (Slots(), None, ("out",)),
     ],
 )
 def test_rule(output: Any, wanted: Any, path: tuple[Any, ...]) -> None:
@@ -53,7 +72,7 @@ def test_rule(output: Any, wanted: Any, path: tuple[Any, ...]) -> None:
     assert isinstance(take(output, path), Tensor)
 
 
-@pytest.mark.parametrize("output", [None, (), {"loss": 1.0}, "logits"])
+@pytest.mark.parametrize("output", [None, (), {"loss": 1.0}, "logits", Plain()])
 def test_no_tensor(output: Any) -> None:
     with pytest.raises(InvalidValueError, match=f"but got {type(output).__name__}"):
         answer_path(output)

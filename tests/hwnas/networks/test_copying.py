@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hwnas.networks.copying import copy_model
+from hwnas.proxies import make_proxies
+from hwnas.proxies.engine import score_network
 
 
 def network() -> nn.Sequential:
@@ -158,3 +160,27 @@ def test_tensors_in_containers_are_converted() -> None:
     twin: Any = copy_model(model, Tensor.double)
     assert [tensor.dtype for tensor in twin.held] == [torch.float64] * 2
     assert twin.held[1] is twin.weight
+
+
+def test_distributed_networks_are_what_they_wrap(caplog: pytest.LogCaptureFixture) -> None:
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_gloo_available():
+        pytest.skip("this PyTorch has no gloo")
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 3))
+        wrapped = nn.parallel.DistributedDataParallel(network)
+        copy = copy_model(wrapped, torch.clone)
+        assert type(copy) is nn.Sequential
+        names = ["synflow", "naswot", "grad_norm", "params", "flops"]
+        expected, got = (
+            score_network(model, (3, 2, 2), make_proxies(names), batch_size=4)
+            for model in (network, wrapped)
+        )
+        for name in names:
+            assert got[name].error is None
+            assert got[name].value == expected[name].value
+    finally:
+        distributed.destroy_process_group()
+    assert not caplog.messages

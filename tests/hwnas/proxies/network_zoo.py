@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils import prune as _prune
 from torch.optim.swa_utils import AveragedModel
@@ -447,6 +448,13 @@ class Wrapper(nn.Module):
         return self.choose(self.network(x))
 
 
+def _wrapped_blocks() -> nn.Module:
+    network = Stages()
+    network.stage1 = checkpoint_wrapper(network.stage1)
+    network.stage2 = checkpoint_wrapper(network.stage2)
+    return network
+
+
 _add("logits of a tuple", lambda: Wrapper(Stages(output="tuple"), lambda out: out[1]), Stages)
 _add(
     "logits of a dictionary", lambda: Wrapper(Stages(output="dict"), lambda o: o["logits"]), Stages
@@ -454,6 +462,8 @@ _add(
 _add("wrapped twice", lambda: Wrapper(Wrapper(Stages(), lambda y: (y,)), lambda y: y[0]), Stages)
 _add("DataParallel", lambda: nn.DataParallel(Stages()), Stages)
 _add("AveragedModel", lambda: AveragedModel(Stages()), Stages)
+_add("CheckpointWrapper", lambda: checkpoint_wrapper(Stages()), Stages)
+_add("CheckpointWrapper of blocks", _wrapped_blocks, Stages)
 _add("compiled DataParallel", lambda: _compile(nn.DataParallel(Stages())), Stages)
 _add(
     "prepared images",
@@ -784,6 +794,27 @@ class Results(Stages):
         return _Result(None, super().forward(x), [x])
 
 
+class Anything:
+    """An object that nobody has told PyTorch of."""
+
+    def __init__(self, hidden: Tensor, logits: Tensor) -> None:
+        self.hidden, self.logits = hidden, logits
+
+
+class Objects(Stages):
+    """Returns an object of one's own, as model hubs do."""
+
+    def forward(self, x: Tensor) -> Any:
+        return Anything(x, super().forward(x))
+
+
+class Waves(Stages):
+    """Returns complex numbers."""
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.fft.fft(super().forward(x))
+
+
 class TwoDimensional(Stages):
     """Returns maps before its logits."""
 
@@ -822,6 +853,8 @@ def _without_values() -> nn.Module:
 _add("tuple", TwoDimensional, Stages)
 _add("dictionary", lambda: Stages(output="dict"), Stages)
 _add("dataclass", Results, Stages)
+_add("object of one's own", Objects, Stages)
+_add("complex numbers", Waves, refused="must return real numbers, but got torch.complex64")
 _add("second head in training mode", lambda: Heads(True), lambda: Heads(False))
 _add("lists in a tuple", Nested, Stages)
 _add("no tensor", Silent, refused="must return a tensor, or some")
