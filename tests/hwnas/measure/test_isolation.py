@@ -52,10 +52,10 @@ def test_one_that_ended_is_replaced(child: Child) -> None:
 
 
 def test_one_that_hangs_is_ended() -> None:
-    child = Child(Limits(0.5))
+    child = Child(Limits(5))
     try:
         pid = child.call(os.getpid)
-        with pytest.raises(InvalidValueError, match=r"did not end within 0\.5 s"):
+        with pytest.raises(InvalidValueError, match=r"did not end within 5 s"):
             child.call(time.sleep, 1000)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
