@@ -449,10 +449,11 @@ class Wrapper(nn.Module):
 
 
 def _wrapped_blocks() -> nn.Module:
-    network = Stages()
+    network: Any = Stages()
     network.stage1 = checkpoint_wrapper(network.stage1)
     network.stage2 = checkpoint_wrapper(network.stage2)
-    return network
+    wrapped: nn.Module = network
+    return wrapped
 
 
 _add("logits of a tuple", lambda: Wrapper(Stages(output="tuple"), lambda out: out[1]), Stages)
