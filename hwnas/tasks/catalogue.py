@@ -31,6 +31,10 @@ TASKS = {
         image_task(100, (3, 32, 32), "cifar100"),
         image_task(120, (3, 16, 16), "ImageNet16-120"),
         image_task(1000, (3, 224, 224), "ImageNet"),
+        # The small data sets that vision transformers are trained on, at the size of ImageNet.
+        image_task(100, (3, 224, 224), "cifar100-224"),
+        image_task(102, (3, 224, 224), "flowers102"),
+        image_task(4, (3, 224, 224), "chaoyang"),
         # The seven tasks of TransNAS-Bench-101 (Duan et al., CVPR 2021).
         image_task(75, _ROOM.shape, "class_object"),
         image_task(47, _ROOM.shape, "class_scene"),

@@ -13,6 +13,9 @@ KNOWN: dict[str, tuple[Output, tuple[int, int, int]]] = {
     "cifar100": (Logits(100), (3, 32, 32)),
     "ImageNet16-120": (Logits(120), (3, 16, 16)),
     "ImageNet": (Logits(1000), (3, 224, 224)),
+    "cifar100-224": (Logits(100), (3, 224, 224)),
+    "flowers102": (Logits(102), (3, 224, 224)),
+    "chaoyang": (Logits(4), (3, 224, 224)),
     # The published settings of TransNAS-Bench-101; nine tiles of 64 x 64 pixels for jigsaw.
     "class_object": (Logits(75), (3, 256, 256)),
     "class_scene": (Logits(47), (3, 256, 256)),
