@@ -159,7 +159,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """Stop `study.optimize` once nothing is left; see `optuna.samplers.BaseSampler`."""
         self._independent.after_trial(study, trial, state, values)
         if self._candidates.listed is not None:
-            taken = {other.key for other in self._trials.others(study, trial)}
+            taken = self._trials.taken(study, trial)
             # The trial still says that it runs.
             completed = state is TrialState.COMPLETE
             arch = self._trials.decode(trial.params) if completed else self._trials.arch(trial)
@@ -193,7 +193,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             _pause(self._seed, trial.number, attempt)
         raise SpaceExhausted(
             f"`space` must have an architecture left, but every one of the "
-            f"{len(self._trials.others(study, trial))} that were proposed is taken: the search "
+            f"{len(self._trials.taken(study, trial))} that were proposed is taken: the search "
             f"is complete."
         )
 

@@ -4,6 +4,10 @@ A search asks for trials in batches of fixed size, all of a batch before any of 
 and tells them in the order of their numbers. What a sampler sees therefore depends neither on the
 number of worker processes nor on when the process was killed, and the study repeats exactly.
 
+The trials of a batch are written as running ones before any of them is evaluated, so that others
+see what they must not propose and what is left by a process that was killed, and once more when
+all of them are evaluated; see `hwnas_optuna.batching`.
+
 Workers join in from other processes and machines. They ask when they are free, so what a sampler
 sees depends on timing: with workers, no trial is lost or run twice, but the study does not repeat.
 """
@@ -14,6 +18,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -22,11 +27,12 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.typing import Arch
+from hwnas_optuna.batching import Room, batched
 from hwnas_optuna.hardware_aware import SpaceExhausted
 from hwnas_optuna.objective import ERRORS, HardwareAwareObjective, reason
 from hwnas_optuna.participant import Participant, standing, waiting_copies
 from hwnas_optuna.samplers import POPULATION
-from hwnas_optuna.trials import retried
+from hwnas_optuna.trials import TrialReader, retried
 
 SEARCH = "search"
 """The participant that asks in batches; a study has one."""
@@ -50,6 +56,8 @@ def run(
         batch: trials asked for before any of them is evaluated.
         after_batch: called with all trials after each batch.
     """
+    batches = Batches(study, evaluator)
+    study = batches.study
     with Participant(study, SEARCH) as me:
         left = me.running(study.get_trials(deepcopy=False))
         exhausted = False
@@ -62,13 +70,14 @@ def run(
             if not left and not missing:
                 break
             adopted = (optuna.Trial(study, t._trial_id) for t in left)
-            new = _new(me, missing, n_trials)
-            exhausted = evaluate(study, evaluator, itertools.chain(adopted, new))
+            new = (me.claim() for _ in range(missing))
+            both = itertools.chain(adopted, new)
+            exhausted = batches.evaluate(both, _room(missing, n_trials))
             left = []
             if after_batch is not None:
                 after_batch(study.get_trials(deepcopy=False))
         # Trials that workers still run may be lost with them.
-        _work(me, evaluator, lambda: n_trials, 1, exhausted)
+        _work(me, batches, lambda: n_trials, 1, exhausted)
 
 
 def work(
@@ -92,13 +101,14 @@ def work(
     Returns:
         How many trials this worker ran.
     """
-    with Participant(study, name) as me:
-        return _work(me, evaluator, n_trials, batch)
+    batches = Batches(study, evaluator)
+    with Participant(batches.study, name) as me:
+        return _work(me, batches, n_trials, batch)
 
 
 def _work(
     me: Participant,
-    evaluator: Evaluator[Arch],
+    batches: Batches[Arch],
     n_trials: Callable[[], int],
     batch: int,
     exhausted: bool = False,
@@ -113,21 +123,19 @@ def _work(
         if room > 0 and missing <= 0 and not exhausted:
             # Another worker may take the copy first, and then nothing is missing.
             taken = (me.claim_waiting() for _ in range(room))
-            evaluate(me.study, evaluator, (trial for trial in taken if trial is not None))
+            batches.evaluate((trial for trial in taken if trial is not None), _room(0, 0))
         elif room > 0:
-            exhausted |= evaluate(me.study, evaluator, _new(me, room, n_trials()))
+            new = (me.claim() for _ in range(room))
+            exhausted |= batches.evaluate(new, _room(room, n_trials()))
         elif me.others_running(trials) or me.without_copy(trials):
             time.sleep(me.poll_seconds)
         else:
             return len(me.own(trials))
 
 
-def _new(me: Participant, number: int, n_trials: int) -> Iterator[optuna.Trial]:
-    """Take trials one after another, no more than the study still needs."""
-    for _ in range(number):
-        if _begun(me.study.get_trials(deepcopy=False)) >= n_trials:
-            return
-        yield me.claim()
+def _room(number: int, n_trials: int) -> Room:
+    """Give what says how many new trials, of at most `number`, a study still needs."""
+    return lambda trials: min(number, n_trials - _begun(trials))
 
 
 def _begun(trials: Sequence[FrozenTrial]) -> int:
@@ -135,38 +143,87 @@ def _begun(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state is not TrialState.WAITING for trial in standing(trials))
 
 
-def evaluate(
-    study: optuna.Study, evaluator: Evaluator[Arch], trials: Iterable[optuna.Trial]
-) -> bool:
-    """Evaluate trials together and tell them in the given order.
+class Batches(Generic[Arch]):
+    """Evaluates trials in batches, each of which is written as a whole.
 
     Args:
-        study: their study.
+        study: the study.
         evaluator: objectives, constraints, cache, worker processes.
-        trials: running trials, asked for one after another.
 
-    Returns:
-        Whether the sampler says that the space is exhausted; no more trials are asked for then.
+    Attributes:
+        study: the study to ask and tell.
     """
-    objective = HardwareAwareObjective(evaluator)
-    asked: list[optuna.Trial] = []
-    archs: list[Arch] = []
-    exhausted = False
-    for trial in trials:
-        with _left_to_others():
-            arch = _arch(study, objective, trial)
-            if isinstance(arch, SpaceExhausted):
-                exhausted = True
-                break
-            if arch is not None:
-                asked.append(trial)
-                archs.append(arch)
-                if retried(study._storage.get_trial(trial._trial_id)):
-                    evaluator.doubt(arch)  # Its first owner may have died of it.
-    for trial, evaluation in zip(asked, evaluator.evaluate(archs), strict=True):
-        with _left_to_others():
-            _tell(study, objective, trial, evaluation)
-    return exhausted
+
+    def __init__(self, study: optuna.Study, evaluator: Evaluator[Arch]) -> None:
+        self.study, self._storage = batched(study)
+        self._objective = HardwareAwareObjective(evaluator)
+        self._reader = TrialReader(evaluator.space)
+
+    def evaluate(self, trials: Iterable[optuna.Trial], room: Room) -> bool:
+        """Evaluate trials together and tell them in the given order.
+
+        Args:
+            trials: running trials, asked for one after another.
+            room: says of the study's trials how many of the new ones are still needed.
+
+        Returns:
+            Whether the sampler says that the space is exhausted; no more trials are asked for then.
+        """
+        asked, exhausted = self._ask(trials, room)
+        asked = self._settle(asked)
+        evaluator = self._objective.evaluator
+        for trial, arch in asked:
+            if retried(self._storage.get_trial(trial._trial_id)):
+                evaluator.doubt(arch)  # Its first owner may have died of it.
+        evaluations = evaluator.evaluate([arch for _, arch in asked])
+        with self._storage.telling():
+            for (trial, _), evaluation in zip(asked, evaluations, strict=True):
+                with _left_to_others():
+                    _tell(self.study, self._objective, trial, evaluation)
+        return exhausted
+
+    def _ask(
+        self, trials: Iterable[optuna.Trial], room: Room
+    ) -> tuple[list[tuple[optuna.Trial, Arch]], bool]:
+        """Give trials with their architectures, and whether the space is exhausted."""
+        asked: list[tuple[optuna.Trial, Arch]] = []
+        with self._storage.asking(room):
+            for trial in trials:
+                with _left_to_others():
+                    arch = _arch(self.study, self._objective, trial)
+                    if isinstance(arch, SpaceExhausted):
+                        return asked, True
+                    if arch is not None:
+                        asked.append((trial, arch))
+        return asked, False
+
+    def _settle(
+        self, asked: Sequence[tuple[optuna.Trial, Arch]]
+    ) -> list[tuple[optuna.Trial, Arch]]:
+        """Leave out what others have filled the place of, and ask anew for what they have taken.
+
+        The claims of all are written by now, so of two that have one class, one at least sees it.
+        """
+        settled: list[tuple[optuna.Trial, Arch]] = []
+        with self._storage.asking(_room(0, 0)):
+            for trial, arch in asked:
+                if not self._storage.is_stored(trial._trial_id):
+                    continue
+                if self._storage.is_claimed(trial._trial_id) and self._is_taken(trial, arch):
+                    self._storage.forget(trial._trial_id)
+                    with _left_to_others():
+                        again = optuna.Trial(self.study, trial._trial_id)
+                        other = _arch(self.study, self._objective, again)
+                        if other is not None and not isinstance(other, SpaceExhausted):
+                            settled.append((again, other))
+                else:
+                    settled.append((trial, arch))
+            self._storage.write()
+        return settled
+
+    def _is_taken(self, trial: optuna.Trial, arch: Arch) -> bool:
+        stored = self._storage.get_trial(trial._trial_id)
+        return self._reader.is_taken(self._reader.space.canonical_key(arch), self.study, stored)
 
 
 @contextlib.contextmanager

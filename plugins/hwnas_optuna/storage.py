@@ -12,7 +12,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, InMemoryStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+from optuna.storages.journal import JournalFileSymlinkLock, JournalStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -24,6 +24,7 @@ from sqlalchemy.exc import (
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas.files.passwords import without_passwords, without_those_of
+from hwnas_optuna.journal import HoldingBackend
 
 JOURNAL, GRPC = "journal:", "grpc://"
 GRPC_TIMEOUT_SECONDS = 10.0
@@ -172,7 +173,7 @@ def _open_journal(text: str, create: bool) -> BaseStorage:
     if not create:
         _insist_on_file(path)
     lock = JournalFileSymlinkLock(str(path))
-    backend = JournalFileBackend(str(path), lock)
+    backend = HoldingBackend(str(path), lock)
     _drop_torn_line(path, lock)
     return JournalStorage(backend)
 

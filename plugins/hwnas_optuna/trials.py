@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -43,6 +45,47 @@ class Taken(Generic[Arch]):
     losses: FloatArray | None
 
 
+class Beginning(Generic[Arch]):
+    """The first trials of a study, all of them finished: what never changes is read once.
+
+    Attributes:
+        count: how many trials.
+        last: what tells the last of them from another one in its place.
+        row: row of each class, by canonical key.
+        archs: `(n,)` architectures, one a class.
+    """
+
+    def __init__(self, objectives: int) -> None:
+        self.count = 0
+        self.last: object = None
+        self.row: dict[str, int] = {}
+        self.archs: list[Arch] = []
+        self._losses = np.empty((64, objectives))
+
+    @property
+    def losses(self) -> FloatArray:
+        """`(n, m)` losses, NaN where the evaluation failed."""
+        return self._losses[: len(self.archs)]
+
+    def add(self, taken: Taken[Arch]) -> None:
+        """Add what a finished trial has; a completed one speaks for its class."""
+        assert taken.losses is not None
+        row = self.row.setdefault(taken.key, len(self.archs))
+        if row == len(self.archs):
+            self.archs.append(taken.arch)
+            if len(self.archs) > len(self._losses):
+                self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+        elif not np.isnan(self._losses[row]).any():
+            return
+        self.archs[row], self._losses[row] = taken.arch, taken.losses
+
+    def copy(self) -> Beginning[Arch]:
+        """Give one that can be added to."""
+        made: Beginning[Arch] = Beginning(self._losses.shape[1])
+        made.row, made.archs, made._losses = self.row.copy(), self.archs.copy(), self._losses.copy()
+        return made
+
+
 class TrialReader(Generic[Arch]):
     """Reads architectures out of trials, of finished ones once.
 
@@ -54,13 +97,7 @@ class TrialReader(Generic[Arch]):
         self.space = space
         self._names = frozenset(space.parameters)
         self._decoded: dict[tuple[Any, ...], Arch | None] = {}
-        # By study and number. A trial of another storage is another object; a finished one never
-        # changes.
-        self._finished: dict[tuple[int, int], tuple[FrozenTrial, Taken[Arch] | None]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the trials out, which hold whatever users attached to them."""
-        return {**vars(self), "_finished": {}}
+        self._beginnings = _Beginnings[Arch]()
 
     def arch(self, trial: FrozenTrial) -> Arch | None:
         """Give the architecture of a trial, or None if it has none yet.
@@ -93,26 +130,44 @@ class TrialReader(Generic[Arch]):
         """Tell whether a parameter may be the space's; one of a rare condition may be any."""
         return name in self._names or hasattr(self.space, "make")
 
-    def others(self, study: Study, trial: FrozenTrial) -> list[Taken[Arch]]:
-        """Read all other trials from the storage, without those that this one retries."""
-        skipped = {trial.number, *retried(trial)}
+    def _read(
+        self, study: Study, trial: FrozenTrial
+    ) -> tuple[Beginning[Arch], Iterator[Taken[Arch]]]:
+        """Give all other trials, without those that this one retries: the beginning and the rest.
+
+        The beginning is shared: copy it before anything is added.
+        """
         trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        read = (self._taken(t, study) for t in trials if t.number not in skipped)
-        return [taken for taken in read if taken is not None]
+        beginning = self._beginning(study, trials)
+        skipped = {trial.number, *retried(trial)}
+        if min(skipped) < beginning.count:
+            beginning = Beginning(len(study.directions))
+        rest = (t for t in trials[beginning.count :] if t.number not in skipped)
+        read = (self._taken(t, study) for t in rest)
+        return beginning, (taken for taken in read if taken is not None)
+
+    def _beginning(self, study: Study, trials: Sequence[FrozenTrial]) -> Beginning[Arch]:
+        """Give the first trials up to the first one that is not finished."""
+        made = self._beginnings.of(study)
+        if made.count and (len(trials) < made.count or made.last != _sign(trials[made.count - 1])):
+            made = self._beginnings.anew(study)
+        for trial in trials[made.count :]:
+            if not trial.state.is_finished():
+                break
+            taken = self._taken(trial, study)
+            if taken is not None:
+                made.add(taken)
+            made.count += 1
+            made.last = _sign(trial)
+        return made
 
     def _taken(self, trial: FrozenTrial, study: Study) -> Taken[Arch] | None:
-        number = study._study_id, trial.number
-        known = self._finished.get(number)
-        if known is not None and known[0] is trial:
-            return known[1]
-        arch, finished = self.arch(trial), trial.state.is_finished()
-        taken = None
-        if arch is not None:
-            losses = _losses(trial, study.directions) if finished else None
-            taken = Taken(arch, self.space.canonical_key(arch), losses)
-        if finished:
-            self._finished[number] = trial, taken
-        return taken
+        arch = self.arch(trial)
+        if arch is None:
+            return None
+        finished = trial.state.is_finished()
+        losses = _losses(trial, study.directions) if finished else None
+        return Taken(arch, self.space.canonical_key(arch), losses)
 
     def history(self, study: Study, trial: FrozenTrial, seed: int) -> History[Arch]:
         """Give what a proposal for this trial may depend on, in the order of the trials.
@@ -120,24 +175,59 @@ class TrialReader(Generic[Arch]):
         Pruned and failed trials are failed evaluations, and so is a completed one that violates a
         constraint. Where several trials have one class, a completed one speaks for it.
         """
-        finished: dict[str, tuple[Arch, FloatArray]] = {}
-        pending: dict[str, Arch] = {}
-        for other in self.others(study, trial):
+        beginning, rest = self._read(study, trial)
+        finished, pending = beginning.copy(), {}
+        for other in rest:
             if other.losses is None:
                 pending[other.key] = other.arch
-            elif other.key not in finished or np.isnan(finished[other.key][1]).any():
-                finished[other.key] = other.arch, other.losses
+            else:
+                finished.add(other)
         return History(
-            [arch for arch, _ in finished.values()],
-            np.array([row for _, row in finished.values()]).reshape(-1, len(study.directions)),
-            [arch for key, arch in pending.items() if key not in finished],
-            finished.keys() | pending.keys(),
+            finished.archs,
+            finished.losses,
+            [arch for key, arch in pending.items() if key not in finished.row],
+            finished.row.keys() | pending.keys(),
             seed,
         )
 
+    def taken(self, study: Study, trial: FrozenTrial) -> set[str]:
+        """Give the canonical keys of the classes that other trials have or had."""
+        beginning, rest = self._read(study, trial)
+        return {*beginning.row, *(other.key for other in rest)}
+
     def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:
         """Tell whether another trial has or had this class."""
-        return any(other.key == key for other in self.others(study, trial))
+        beginning, rest = self._read(study, trial)
+        return key in beginning.row or any(other.key == key for other in rest)
+
+
+def _sign(trial: FrozenTrial) -> object:
+    """Give what tells a finished trial from one of another study in the place of a deleted one."""
+    return trial._trial_id, trial.state, trial.values, trial.params
+
+
+class _Beginnings(Generic[Arch]):
+    """The beginnings of studies, which copy and pickle as none.
+
+    They belong to storages: two of these may have a study of one identifier.
+    """
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[BaseStorage, dict[int, Beginning[Arch]]] = WeakKeyDictionary()
+
+    def of(self, study: Study) -> Beginning[Arch]:
+        """Give what was read of a study."""
+        known = self._of.get(study._storage, {}).get(study._study_id)
+        return self.anew(study) if known is None else known
+
+    def anew(self, study: Study) -> Beginning[Arch]:
+        """Forget what was read of a study."""
+        made: Beginning[Arch] = Beginning(len(study.directions))
+        self._of.setdefault(study._storage, {})[study._study_id] = made
+        return made
+
+    def __reduce__(self) -> tuple[type[_Beginnings[Arch]], tuple[()]]:
+        return _Beginnings, ()
 
 
 def _losses(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> FloatArray:

@@ -341,13 +341,14 @@ def test_a_study_left_without_settings_is_refused_with_a_way_out(tmp_path: Path)
     assert SETTINGS in whole.user_attrs
 
 
-@pytest.mark.parametrize("moment", ["suggest_categorical", "set_user_attr", "tell"])
+@pytest.mark.parametrize("moment", ["evaluate", "set_user_attr", "tell"])
 def test_a_trial_that_was_handed_on_is_dropped(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = evaluator(Toy())
     study = study_of(made, None)
-    owner: Any = optuna.Study if moment == "tell" else optuna.Trial
+    owners = {"evaluate": Evaluator, "set_user_attr": optuna.Trial, "tell": optuna.Study}
+    owner: Any = owners[moment]
     original = getattr(owner, moment)
 
     def late(self: Any, *args: Any, **kwargs: Any) -> Any:
