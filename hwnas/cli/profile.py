@@ -162,9 +162,8 @@ def profile(
         limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * max_seconds), LONGEST_SECONDS)
     child = child_with(Limits(limit_seconds))
     child.start()
-    with hold(place.resource):
-        pass  # the time for which another one measures is not the network's
-    row, remarks = child.call(_profiled, wanted, how)
+    with hold(place.resource):  # the time for which another one measures is not the network's
+        row, remarks = child.call(_profiled, wanted, how, place.resource)
     for line in remarks:
         note(line)
     _show(row, as_json)
@@ -199,12 +198,14 @@ class _Wanted:
         return _architecture(space, self.arch, text, self.classes, dataset, self.seed)
 
 
-def _profiled(wanted: _Wanted, how: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _profiled(wanted: _Wanted, how: dict[str, Any], held: str) -> tuple[dict[str, Any], list[str]]:
     """Make the network, count and measure it; give a row and remarks."""
     from hwnas.functions.profile import profile as measure
+    from hwnas.measure.resource_lock import lent
 
     subject = wanted.subject()
-    found = measure(subject.network, subject.in_shape, **how)
+    with lent(held):
+        found = measure(subject.network, subject.in_shape, **how)
     return {**subject.label, **found.as_dict()}, list(found.remarks())
 
 

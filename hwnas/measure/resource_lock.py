@@ -14,6 +14,10 @@ from filelock import FileLock
 _POLL_SECONDS = 0.02
 
 
+_lent: set[str] = set()
+"""Resources that the parent process holds for this one."""
+
+
 @contextmanager
 def hold(resource: str) -> Iterator[None]:
     """Wait until no other process or thread of the user holds a resource, and hold it meanwhile.
@@ -24,8 +28,21 @@ def hold(resource: str) -> Iterator[None]:
     Args:
         resource: e.g. ``this-cpu``, ``gpu0`` or ``ssh:board``.
     """
+    if resource in _lent:
+        yield
+        return
     with FileLock(lock_file(resource)).acquire(poll_interval=_POLL_SECONDS):
         yield
+
+
+@contextmanager
+def lent(resource: str) -> Iterator[None]:
+    """Measure on a resource that the parent process holds for this one: `hold` need not wait."""
+    _lent.add(resource)
+    try:
+        yield
+    finally:
+        _lent.discard(resource)
 
 
 def lock_file(resource: str) -> Path:

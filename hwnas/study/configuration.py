@@ -129,8 +129,9 @@ def limits_of(space: SearchSpace[Any], seconds: float | None = None) -> Limits |
     """
     if seconds is not None:
         return Limits(seconds)
-    maker = type(getattr(space, "wrapped", space)).__module__
-    return None if maker.partition(".")[0] == "hwnas" else Limits()
+    kind = type(getattr(space, "wrapped", space))
+    ours = f"{kind.__module__}:{kind.__qualname__}" in registry.BUILT_IN["spaces"].values()
+    return None if ours else Limits()
 
 
 def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from hwnas import registry
 from hwnas.data.own_images import OwnImages
-from hwnas.errors import InvalidValueError
+from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator, Report
 from hwnas.evaluation.origin import cost_sources, describe_cost, origin, uncertain_costs
@@ -75,18 +76,28 @@ class SearchSettings:
         """Read what `identity` gave; the number of trials is the default one.
 
         Raises:
-            InvalidValueError: it is what another version of hwnas gave.
+            InvalidValueError: it is what another version of hwnas gave, or damaged.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in identity.items()
         }
         try:
-            return cls(**values)
+            found = cls(**values)
         except TypeError:
             raise InvalidValueError(
                 f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
             ) from None
+        for name, value in vars(found).items():
+            usual = getattr(cls, name)
+            texts = not isinstance(value, tuple) or all(isinstance(v, str) for v in value)
+            if type(value) is not type(usual) or not texts:
+                kind = "a list of texts" if isinstance(usual, tuple) else type(usual).__name__
+                raise InvalidValueError(
+                    f"`settings` must have {kind} as {name}, but got {value!r}: the study is "
+                    f"damaged."
+                )
+        return found
 
     def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
         """Name the user's own images by place and checksum, and the data set by them.
@@ -102,6 +113,28 @@ class SearchSettings:
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on: everything but the trials."""
         return {k: v for k, v in plain(asdict(self)).items() if k != "trials"}
+
+
+def read_stored(text: object, what: str) -> dict[str, Any]:
+    """Read what a study keeps of its search as JSON text.
+
+    Args:
+        text: what the storage gave.
+        what: what it is, for the error.
+
+    Raises:
+        DataFormatError: it is no text of a JSON object: the study is damaged.
+    """
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataFormatError(
+            f"`study` must keep its {what} as a JSON object, but has {str(text)[:60]!r}: it is "
+            f"damaged."
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import joblib
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.study.search import SearchSettings, get_host, make_evaluator, requirements
@@ -74,9 +74,15 @@ def check_requirements(there: Mapping[str, Any], here: Mapping[str, Any]) -> Non
 
     Raises:
         InvalidValueError: they differ; the first difference is named.
+        DataFormatError: the search's are damaged.
     """
     for kind, what in (("versions", "the search's version of"), ("costs", "the search's")):
-        for name, needed in there[kind].items():
+        if not isinstance(said := there.get(kind), Mapping):
+            raise DataFormatError(
+                f"`study` must say {kind} in its requirements, but has {str(said)[:60]!r}: it is "
+                f"damaged."
+            )
+        for name, needed in said.items():
             found = here[kind].get(name)
             if _public(found) != _public(needed):
                 raise InvalidValueError(

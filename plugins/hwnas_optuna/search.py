@@ -17,7 +17,7 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
-from hwnas.study.search import Folder, SearchSettings, requirements
+from hwnas.study.search import Folder, SearchSettings, read_stored, requirements
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
@@ -132,7 +132,7 @@ def _insist_on_unused(
 
 
 def _difference(stored: str, now: str) -> str:
-    old, new = json.loads(stored), json.loads(now)
+    old, new = read_stored(stored, "settings"), json.loads(now)
     return ", ".join(
         f"{key}: {old.get(key)!r} there, {new.get(key)!r} now"
         for key in sorted({*old, *new})
@@ -172,14 +172,12 @@ class JoinedStudy:
     @property
     def settings(self) -> dict[str, Any]:
         """What the search was started with."""
-        found: dict[str, Any] = json.loads(self.study.user_attrs[SETTINGS])
-        return found
+        return read_stored(self.study.user_attrs[SETTINGS], "settings")
 
     @property
     def requirements(self) -> dict[str, Any]:
         """What a worker must have, as in `hwnas.study.search.requirements`."""
-        found: dict[str, Any] = json.loads(self.study.user_attrs[REQUIREMENTS])
-        return found
+        return read_stored(self.study.user_attrs[REQUIREMENTS], "requirements")
 
     def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
         """Run trials until the study has enough of them; see `hwnas_optuna.loop.work`."""
@@ -273,6 +271,6 @@ class OptunaHost:
         with reading(storage):
             known: dict[str, Any] = {"storage": without_passwords(storage)}
             if SETTINGS in loaded.user_attrs:
-                settings = json.loads(loaded.user_attrs[SETTINGS])
+                settings = read_stored(loaded.user_attrs[SETTINGS], "settings")
                 known |= {"seed": settings.get("seed", 0), "settings": settings}
             return pareto_set_from_study(loaded, known)

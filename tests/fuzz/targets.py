@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.errors import InvalidArchitectureError
+from hwnas.errors import DataFormatError, InvalidArchitectureError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.typing import DeviceKey
 
@@ -251,6 +251,70 @@ def _read_study(prefix: str) -> Callable[[Path], None]:
     return read
 
 
+def _onnx(folder: Path) -> list[bytes]:
+    from onnx import TensorProto, helper, numpy_helper
+
+    def model(nodes: list[Any], shape: list[Any], weights: dict[str, Any]) -> bytes:
+        put = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
+        got = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+        kept = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+        graph = helper.make_graph(nodes, "g", put, got, kept)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        return bytes(made.SerializeToString())
+
+    weight = np.ones((2, 3, 3, 3), np.float32)
+    pool = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])]
+    product = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    del folder
+    return [
+        model(pool, ["N", 3, 6, 6], {"w": weight}),
+        model(product, [1, 4], {"w": np.ones((4, 2), np.float32)}),
+    ]
+
+
+def _profiled(path: Path) -> tuple[float, str]:
+    """Measure in a child; give what is raised that is no error of hwnas."""
+    from hwnas.errors import HwnasError
+    from hwnas.functions.profile import profile
+
+    try:
+        return profile(path, max_seconds=0.01).latency_ms, ""
+    except HwnasError:
+        raise
+    except Exception as error:
+        return 0.0, repr(error)
+
+
+def _read_onnx(path: Path) -> None:
+    """A model may do what it likes with its runtime, but not with hwnas."""
+    from hwnas.measure.isolation import child_with
+    from hwnas.measure.limits import Limits
+
+    latency, raised = child_with(Limits(20, 2 << 30)).call(_profiled, path)
+    assert not raised, raised
+    assert 0 < latency < np.inf
+
+
+_STORED = (
+    '{"space": "nasbench201:cells=1", "dataset": "cifar10", "objectives": ["params", "layers"],'
+    ' "costs": ["count:macs"], "constraints": ["params<=1e6"], "sampler": "hardware-aware",'
+    ' "batch": 8, "images": "gaussian", "seed": 0}'
+)
+
+
+def _read_settings(text: str) -> None:
+    from hwnas.study.search import SearchSettings, make_evaluator, read_stored
+    from hwnas.study.worker import check_requirements
+
+    with contextlib.suppress(DataFormatError):
+        check_requirements(read_stored(text, "requirements"), {"versions": {}, "costs": {}})
+    settings = SearchSettings.from_identity(read_stored(text, "settings"))
+    names = {"params", "layers"}
+    if names.issuperset(settings.objectives):  # others may be scores, which take long
+        assert make_evaluator(settings).objectives
+    assert SearchSettings.from_identity(settings.identity()) == settings
+
+
 def _texts(*texts: str) -> Callable[[Path], list[bytes]]:
     return lambda _: [text.encode() for text in texts]
 
@@ -378,6 +442,8 @@ TARGETS: Mapping[str, Target] = {
     "nn-meter": Target(_pickles(_forest), _read_forest, "conv.pkl"),
     "journal": Target(_studies(journal=True), _read_study("journal:"), "study.log"),
     "sqlite": Target(_studies(journal=False), _read_study("sqlite:///"), "study.db"),
+    "onnx": Target(_onnx, _read_onnx, "model.onnx"),
+    "settings": Target(_texts(_STORED), _text(_read_settings), "settings.json"),
     "architecture": Target(
         _texts(ARCH, ",".join(["k3_e1"] * 22), _MOBILENET),
         _text(_read_arch), "text",

@@ -58,6 +58,16 @@ def test_misspelt_commands_are_one_line(
     assert printed.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("path", ["x" * 400, "journal:" + "x" * 400, f"a/{'b' * 300}/c"])
+def test_names_that_no_file_can_have_are_one_short_line(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pareto", "show", path) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("hwnas: `")
+    assert err.count("\n") == 1
+
+
 def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
     heavy = "torch,onnx,onnxruntime,optuna,pandas,sklearn,plotly"
     code = (

@@ -84,6 +84,18 @@ def test_a_file_of_measurements_replaces_the_predictions(
     assert len(ParetoSet.load(source / "front.json")) == 3
 
 
+def test_row_numbers_and_texts_beside_the_measurements_are_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, given = results(tmp_path / "in"), tmp_path / "m.csv"
+    rows = [(i, cell, 5.0 + i, "lab-board") for i, cell in enumerate(CELLS)]
+    with given.open("w", newline="") as file:
+        csv.writer(file).writerows([("", "arch", "latency_ms", "device"), *rows])
+    assert run(source, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["measured"] for line in lines] == [5.0, 6.0, 7.0]
+
+
 def test_the_results_folder_is_written_by_default(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.measure.resource_lock import hold, lock_file
+from hwnas.measure.resource_lock import hold, lent, lock_file
 
 HOLDER = """
 import sys, time
@@ -103,3 +103,8 @@ def test_an_error_inside_frees_it(resource: str) -> None:
     start = time.monotonic()
     with hold(resource):
         assert time.monotonic() - start < 60
+
+
+def test_what_the_parent_holds_is_not_waited_for() -> None:
+    with hold("lent-for-test"), lent("lent-for-test"), hold("lent-for-test"):
+        pass

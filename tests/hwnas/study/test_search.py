@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hwnas.costs.measured import RuntimeCost
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.evaluation.sources import CostValues
+from hwnas.measure.limits import Limits
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import limits_of
+from hwnas.study.search import SearchSettings, make_evaluator, read_stored
+from hwnas.study.worker import check_requirements
+
+
+def test_settings_come_back_from_what_a_study_keeps() -> None:
+    settings = SearchSettings(objectives=("params",), constraints=("params<=1e6",), seed=3)
+    stored = read_stored(json.dumps(settings.identity()), "settings")
+    assert SearchSettings.from_identity(stored) == settings
+
+
+@pytest.mark.parametrize("stored", [None, 3, "", "[1]", "{", "[" * 100_000])
+def test_what_is_no_json_object_is_damage(stored: Any) -> None:
+    with pytest.raises(DataFormatError, match="must keep its settings as a JSON object"):
+        read_stored(stored, "settings")
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"other": 1}, "of this version of hwnas"),
+        ({"batch": "8"}, "must have int as batch, but got '8'"),
+        ({"seed": True}, "must have int as seed"),
+        ({"costs": "count:macs"}, "must have a list of texts as costs"),
+        ({"objectives": [1]}, "must have a list of texts as objectives"),
+    ],
+)
+def test_damaged_settings_are_one_line(changed: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidValueError, match=text):
+        SearchSettings.from_identity({**SearchSettings().identity(), **changed})
+
+
+def test_damaged_requirements_are_one_line() -> None:
+    here = {"versions": {"torch": "2"}, "costs": {}}
+    check_requirements(here, here)
+    with pytest.raises(DataFormatError, match="must say costs in its requirements"):
+        check_requirements({"versions": {}, "costs": "none"}, here)
+
+
+def test_a_slip_in_a_constraint_is_told_before_anything_is_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hwnas.study.search.make_objectives", pytest.fail)
+    with pytest.raises(InvalidValueError, match="constraint"):
+        make_evaluator(SearchSettings(constraints=("params=<5",)))
+
+
+class Own(NasBench201):
+    """A space of the user's."""
+
+
+def test_networks_of_ones_own_are_bounded_by_default() -> None:
+    assert limits_of(NasBench201()) is None
+    assert limits_of(NasBench201(), 5) == Limits(5)
+    assert limits_of(Own()) == Limits()
+    with pytest.raises(InvalidValueError, match="must be above 0"):
+        limits_of(Own(), 0)
+    found = make_evaluator(
+        SearchSettings(objectives=("params",), costs=("torch:cpu:latency",)), limit_seconds=7
+    )
+    (cost,) = (o.source.cost for o in found.objectives if isinstance(o.source, CostValues))
+    assert isinstance(cost, RuntimeCost)
+    assert (found.limits, cost.limits) == (Limits(7), Limits(7))
