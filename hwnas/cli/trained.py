@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.measurements import read_measurements
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -47,6 +47,8 @@ def take_accuracies(
 
 def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
     """Give the accuracies by canonical key; an empty cell is a run that is not finished."""
+    if not path.is_file():
+        raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
     table = read_measurements(path, space)
     if "accuracy" not in table.cells:
         raise InvalidValueError(

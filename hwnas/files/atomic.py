@@ -63,20 +63,22 @@ def _scratch(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Fill a folder that appears with all of its files, or not at all.
 
-    Where the folder is there already, files that it lacks are added, and one that differs from
-    what would be written is never replaced: it may be what a user has made of it.
+    Where the folder is there already, files that it lacks are added and others are left alone.
 
     Args:
         path: the folder.
+        replace: whether files that differ from what is written are replaced; else nothing is
+            written then, since they may be what a user has made of them.
 
     Yields:
         A new folder beside it to write to.
 
     Raises:
-        InvalidValueError: it cannot be written, or holds a file that differs; names the first.
+        InvalidValueError: it cannot be written, or holds a file that differs and is not to be
+            replaced; names the first.
     """
     target = Path(path)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -85,7 +87,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             scratch.mkdir(parents=True)
         yield scratch
         with _refused(target):
-            _merge(scratch, target)
+            _merge(scratch, target, replace)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -102,14 +104,14 @@ def _refused(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _merge(scratch: Path, target: Path) -> None:
+def _merge(scratch: Path, target: Path, replace: bool) -> None:
     if not target.exists():
         scratch.rename(target)
         return
     files = [file.relative_to(scratch) for file in sorted(scratch.rglob("*")) if file.is_file()]
     for file in files:
         there = target / file
-        if there.exists() and not filecmp.cmp(scratch / file, there, shallow=False):
+        if not replace and there.exists() and not filecmp.cmp(scratch / file, there, shallow=False):
             raise FileExistsError(
                 errno.EEXIST, f"its {file} is another: move it away, or name another folder"
             )

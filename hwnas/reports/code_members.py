@@ -18,9 +18,8 @@ from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.reports.untrained import member_name, untrained_network
-from hwnas.seeding import derive_seed
 from hwnas.spaces.space_text import written_space
-from hwnas.tasks.batch import draw_batch
+from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
 from hwnas.torch_source import train
 from hwnas.torch_source.expressions import NotWritableError
@@ -135,8 +134,7 @@ def _source(
     """Give plain code and nothing, or code that imports hwnas and the reason."""
     try:
         source = plain_file(network_code(network), title, str(task))
-        inputs = draw_batch(task, 4, derive_seed(0, member.key)).inputs
-        check_source(source, network, inputs)
+        check_source(source, network, draw_inputs(task.input, 4, torch.Generator()))
     except NotWritableError as error:
         why = str(error)
         text = importing_file(written_space(space), member.arch, task.as_dict(), title, why)

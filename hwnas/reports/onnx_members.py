@@ -6,7 +6,8 @@ import csv
 import hashlib
 import io
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import onnx
 
 from hwnas import __version__
 from hwnas.errors import InvalidValueError
-from hwnas.files.atomic import write_bytes, write_text
+from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.files.csv_table import as_cell
 from hwnas.onnx_export.export import export_onnx
 from hwnas.onnx_export.graph_writer import OPSET
@@ -99,7 +100,7 @@ def export_onnx_members(
         pareto_set: the set; without members only an index without rows is written.
         space: the search space that its architectures belong to.
         task: what the networks are for.
-        folder: where to write; other files in it are left alone.
+        folder: where to write, once all of them agree; other files in it are left alone.
         seed: user seed of the weights.
         form: batch and operators of the files; one image and the usual operators if None.
 
@@ -111,10 +112,16 @@ def export_onnx_members(
             by more than 1e-4.
     """
     target = Path(folder)
-    rows = [
-        _export(rank, member, space, task, target, seed, form or OnnxForm())
-        for rank, member in enumerate(pareto_set.members, start=1)
-    ]
+    with whole_folder(target, replace=True) as scratch:
+        rows = [
+            _export(rank, member, space, task, scratch, seed, form or OnnxForm())
+            for rank, member in enumerate(pareto_set.members, start=1)
+        ]
+        write_text(scratch / INDEX, _index(rows))
+    return [replace(row, file=target / row.file.name) for row in rows]
+
+
+def _index(rows: Sequence[OnnxMember]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(field.name for field in fields(OnnxMember))
@@ -122,8 +129,7 @@ def export_onnx_members(
         (row.file.name, row.sha256, row.max_abs_diff, as_cell(row.arch), as_cell(row.key))
         for row in rows
     )
-    write_text(target / INDEX, buffer.getvalue())
-    return rows
+    return buffer.getvalue()
 
 
 def _export(

@@ -315,6 +315,9 @@ def test_wrong_accuracies_are_refused_and_nothing_is_written(
 def test_a_file_without_accuracies_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    source = results(tmp_path / "in")
+    assert run(source, "--accuracy", tmp_path / "absent.csv") == 2
+    assert "`accuracy` must be a file" in capsys.readouterr().err
     given = measurements(tmp_path / "m.csv", [(CELLS[0], 1.0)])
-    assert run(results(tmp_path / "in"), "--accuracy", given) == 2
+    assert run(source, "--accuracy", given) == 2
     assert "must name a file with the columns arch and accuracy" in capsys.readouterr().err

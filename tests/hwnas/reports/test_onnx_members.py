@@ -82,6 +82,17 @@ def test_a_wrong_graph_is_never_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+def test_one_that_fails_leaves_the_old_files_as_they_are(tmp_path: Path) -> None:
+    export_onnx_members(pareto_set(CELLS[:1]), SPACE, TASK, tmp_path / "onnx")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "onnx").iterdir()}
+    with pytest.raises(InvalidArchitectureError):
+        export_onnx_members(pareto_set((CELLS[0], "x")), SPACE, TASK, tmp_path / "onnx", seed=1)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "onnx").iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["onnx"]
+    export_onnx_members(pareto_set(CELLS[:1]), SPACE, TASK, tmp_path / "onnx", seed=1)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "onnx").iterdir()} != before
+
+
 def test_metadata_say_what_it_is_and_that_it_is_untrained(tmp_path: Path) -> None:
     row = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path, seed=5)[1]
     metadata = {p.key: p.value for p in onnx.load(row.file).metadata_props}

@@ -124,6 +124,20 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert len(rows(parts)) == 1
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_trains_and_goes_on(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    folder = exported(tmp_path / "code")
+    arguments = ("--data", data, "--epochs", 2, "--batch", 16, "--precision", precision)
+    assert run(monkeypatch, folder, *arguments) == 0
+    assert run(monkeypatch, folder, *arguments, "--resume") == 0
+    checkpoint = torch.load(folder / "runs/001-k1-seed0/checkpoint.pt", weights_only=True)
+    assert all(t.dtype != getattr(torch, precision) for t in checkpoint["network"].values())
+    assert bool(checkpoint["scaler"]) == (precision == "float16")
+    assert json.loads(rows(folder)[0]["settings"])["precision"] == precision
+
+
 def test_a_run_is_not_overwritten_nor_resumed_by_another(
     tmp_path: Path,
     data: Path,
