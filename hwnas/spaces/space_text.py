@@ -58,8 +58,14 @@ def keep(space: FunctionSpace) -> None:
 
 
 def is_function(text: str) -> bool:
-    """Tell whether the user names a function of a trial, or a list of models; import it."""
-    permit(text)
+    """Tell whether the user names a function of a trial, or a list of models; import it.
+
+    What is neither, or cannot be imported, is for those who read it as a network to tell.
+    """
+    try:
+        permit(text)
+    except InvalidValueError:
+        return False
     target, _ = _own(text) or ("", "")
     return getattr(_named.get(target), "func", None) is FunctionSpace
 
