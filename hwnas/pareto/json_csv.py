@@ -55,7 +55,7 @@ def read_json(path: str | os.PathLike[str]) -> ParetoSet:
         )
     try:
         return _decode(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataFormatError(
             f"`path` must be a complete Pareto set, but {str(path)!r} is damaged ({detail}): "

@@ -108,6 +108,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes, message: str)
         ("members", [{"arch": "a", "key": "k", "values": [1.0], "attributes": {}}]),
         ("members", [{"arch": "a", "key": "k", "values": [1.0, None], "attributes": {}}]),
         ("members", [{"arch": "a", "key": "k", "values": [1.0, "2"], "attributes": {}}]),
+        ("members", [{"arch": "a", "key": "k", "values": [1.0, 10**400], "attributes": {}}]),
         ("members", [{"arch": 7, "key": "k", "values": [1.0, 2.0], "attributes": {}}]),
         ("members", 3),
         ("evaluated", [{"arch": "a", "key": "k", "values": [1.0, 2.0], "status": "lost"}]),
