@@ -9,12 +9,9 @@ from typing import Generic
 
 import numpy as np
 
-from hwnas.spaces.choices import members_of
 from hwnas.strategies.problem import Problem
 from hwnas.typing import Arch
 
-LARGEST_LISTED = 100_000
-"""Spaces with at most so many architectures are listed instead of drawn from."""
 _ATTEMPTS = 1000
 
 
@@ -32,22 +29,10 @@ class Candidates(Generic[Arch]):
         self._problem = problem
         self._feasible: dict[Arch, bool] = {}
 
-    @cached_property
+    @property
     def listed(self) -> Sequence[tuple[str, Arch]] | None:
         """(canonical key, architecture) of every candidate, in a fixed order; None if too many."""
-        space, given = self._problem.space, self._problem.candidates
-        if given is not None:
-            return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
-        members = members_of(space, LARGEST_LISTED)
-        if members is None:
-            return None
-        classes: dict[str, Arch] = {}
-        for arch in members:
-            if space.is_valid(arch):
-                key = space.canonical_key(arch)
-                if key not in classes:
-                    classes[key] = space.representative(arch)
-        return list(classes.items())
+        return self._problem.listed
 
     @property
     def restricted(self) -> bool:
@@ -65,6 +50,11 @@ class Candidates(Generic[Arch]):
         left = [arch for key, arch in self.listed if key not in taken]
         order = (left[i] for i in _shuffled(len(left), rng))
         return next((arch for arch in order if self.is_feasible(arch)), None)
+
+    def any_left(self, taken: AbstractSet[str]) -> bool:
+        """Tell whether a listed architecture may still be proposed."""
+        left = (arch for key, arch in self.listed or () if key not in taken)
+        return any(self.is_feasible(arch) for arch in left)
 
     def draw_many(self, n: int, rng: np.random.Generator) -> dict[str, Arch]:
         """Draw up to `n` architectures of different classes, by canonical key."""

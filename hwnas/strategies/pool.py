@@ -113,8 +113,7 @@ class Pool(Generic[Arch]):
     def free(self, taken: AbstractSet[str]) -> BoolArray:
         """Tell which rows' classes are not taken, `(n,)`."""
         free = np.ones(len(self.archs), dtype=np.bool_)
-        for key in taken:
-            free[self._rows_of.get(key, [])] = False
+        free[[row for key in taken for row in self._rows_of.get(key, ())]] = False
         return free
 
     def rows(self, archs: Sequence[Arch]) -> IntArray:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
+from hwnas.spaces.choices import members_of
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 BoolArray = npt.NDArray[np.bool_]
+LARGEST_LISTED = 100_000
+"""Spaces with at most so many architectures are listed instead of drawn from."""
 Measure = Callable[[Sequence[Arch]], FloatArray]
 """Gives `(n,)` numbers or `(n, f)` columns of `(n,)` architectures."""
 
@@ -57,6 +61,23 @@ class Problem(Generic[Arch]):
     feasible: Callable[[Sequence[Arch]], BoolArray] | None = None
     knowledge: Knowledge[Arch] | None = None
     candidates: Sequence[Arch] | None = None
+
+    @cached_property
+    def listed(self) -> Sequence[tuple[str, Arch]] | None:
+        """(canonical key, architecture) of every candidate, in a fixed order; None if too many."""
+        space, given = self.space, self.candidates
+        if given is not None:
+            return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
+        members = members_of(space, LARGEST_LISTED)
+        if members is None:
+            return None
+        classes: dict[str, Arch] = {}
+        for arch in members:
+            if space.is_valid(arch):
+                key = space.canonical_key(arch)
+                if key not in classes:
+                    classes[key] = space.representative(arch)
+        return list(classes.items())
 
     def require_scores(self, purpose: str) -> Measure[Arch]:
         """Give the scores; `InvalidValueError` says what they are needed for if there are none."""

@@ -24,8 +24,8 @@ from hwnas.spaces.choices import Options, decide, members_of, options_of
 from hwnas.spaces.choosers import drawing
 from hwnas.spaces.options import V, text_of
 from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
-from hwnas.strategies.candidates import LARGEST_LISTED, Candidates
-from hwnas.strategies.problem import BoolArray
+from hwnas.strategies.candidates import Candidates
+from hwnas.strategies.problem import LARGEST_LISTED, BoolArray
 from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.samplers import ReproducibleSampler, tpe
 from hwnas_optuna.suggesting import distribution_of
@@ -166,8 +166,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             if arch is not None:
                 taken.add(self._space.canonical_key(arch))
             with self._lock:
-                left = self._candidates.draw(taken, np.random.default_rng(0))
-            if left is None:
+                left = self._candidates.any_left(taken)
+            if not left:
                 _stop(study)
 
     def _claim(self, study: Study, trial: FrozenTrial, fixed: dict[str, Any]) -> Arch:

@@ -135,6 +135,13 @@ def test_dead_operations_change_nothing() -> None:
     assert key() == key(e01=C1, e02=POOL)
 
 
+def test_a_key_is_the_digest_of_the_graph_with_or_without_dead_operations() -> None:
+    rng = np.random.default_rng(1)
+    cells = [SPACE.sample(rng) for _ in range(50)]
+    assert not all(cell.is_live() for cell in cells)
+    assert [SPACE.canonical_key(c) for c in cells] == [cell_graph(c).digest() for c in cells]
+
+
 def test_skip_is_contracted() -> None:
     assert key(e01=SKIP, e13=C3) == key(e03=C3) == key(e01=C3, e12=SKIP, e23=SKIP)
     assert key(e03=SKIP) == key(e01=SKIP, e13=SKIP)

@@ -42,6 +42,16 @@ def test_infeasible_words_are_never_drawn_and_asked_about_once(space: Any) -> No
     assert candidates.draw(every.keys(), RNG(0)) is None
 
 
+def test_something_is_left_as_long_as_something_can_be_drawn(words: Any) -> None:
+    def feasible(words: Any) -> Any:
+        return np.array(["d" not in word.letters for word in words])
+
+    candidates = Candidates(Problem(words, feasible))
+    *taken, last = candidates.draw_many(100, RNG(0))
+    assert candidates.any_left(set(taken))
+    assert not candidates.any_left({*taken, last})
+
+
 def test_listed_draws_are_uniform_over_the_classes_left(words: Any) -> None:
     candidates = Candidates(Problem(words))
     assert candidates.listed is not None
