@@ -8,12 +8,14 @@ from hwnas.errors import (
     ProxyError,
     UnknownNameError,
 )
+from hwnas.functions.baseline import with_baseline
 from hwnas.functions.profile import Profile, profile
 from hwnas.functions.rank import Rankings, rank
 from hwnas.functions.score import Scores, score
 from hwnas.functions.search import search
-from hwnas.pareto import ParetoSet
+from hwnas.pareto import Baseline, Member, ObjectiveInfo, ParetoSet
 from hwnas.spaces.fbnet import FBNet
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
@@ -22,18 +24,22 @@ from hwnas.tasks.task import Logits, Map, NextToken, Regression, RegressionMap, 
 
 __version__: str
 __all__ = [
+    "Baseline",
     "DataFormatError",
     "DataNotFoundError",
     "FBNet",
+    "FunctionSpace",
     "HwnasError",
     "InvalidArchitectureError",
     "InvalidValueError",
     "Logits",
     "Map",
+    "Member",
     "MissingDependencyError",
     "MobileNetV3",
     "NasBench201",
     "NextToken",
+    "ObjectiveInfo",
     "ParetoSet",
     "Profile",
     "ProxyError",
@@ -51,4 +57,5 @@ __all__ = [
     "rank",
     "score",
     "search",
+    "with_baseline",
 ]

@@ -50,6 +50,12 @@ Classes = Annotated[
     str | None,
     typer.Option(help="Classes that they tell apart; of tokens CLASSES,VOCABULARY."),
 ]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        help="Your present network as MODULE:CALLABLE, which the members are compared with."
+    ),
+]
 Backend = Annotated[
     str,
     typer.Option(help="Where they run: loky (here), ray or dask, each an extra of its name."),

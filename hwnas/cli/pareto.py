@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import OwnSpace
+from hwnas.cli.front_table import print_front
+from hwnas.cli.options import Baseline, OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
@@ -37,29 +38,32 @@ Study = Annotated[str, typer.Option(help="Study name, where the source is a stor
 def show(
     source: Source,
     study: Study = "hwnas",
+    baseline: Baseline = None,
+    space: OwnSpace = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a member.")
     ] = False,
 ) -> None:
     """Print the members with their objectives, units and directions.
 
+    With --baseline your present network stands beside them, evaluated by the search's objectives.
+
     Example: hwnas pareto show hwnas-results
     """
-    from hwnas.pareto.json_csv import member_rows
+    from hwnas.pareto.baseline import findings
 
     pareto_set = open_pareto_set(source, study)
-    if as_json:
-        print_json_lines(member_rows(pareto_set))
-    else:
-        knee = pareto_set.knee() if len(pareto_set) else None
-        print_table(
-            ["#", *map(str, pareto_set.objectives), "architecture"],
-            [
-                [f"{rank} ★" if member is knee else f"{rank}", *member.values, member.arch]
-                for rank, member in enumerate(pareto_set.members, start=1)
-            ],
-            title=f"{len(pareto_set)} on the front of {pareto_set.space}",
-        )
+    if baseline is not None:
+        from hwnas.functions.baseline import with_baseline
+
+        made = front_space(pareto_set, space)
+        pareto_set = with_baseline(pareto_set, baseline, space=made, data_folder=data)
+    print_front(pareto_set, as_json)
+    for line in findings(pareto_set):
+        note(line)
     note(_counts(pareto_set))
 
 

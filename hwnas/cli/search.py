@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from hwnas.cli.front_table import print_front
 from hwnas.cli.options import (
     Backend,
+    Baseline,
     Classes,
     Cluster,
     Dataset,
@@ -18,7 +20,7 @@ from hwnas.cli.options import (
     LimitSeconds,
     chosen_networks,
 )
-from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.output import note
 from hwnas.cli.progress import ProgressBar
 from hwnas.errors import InvalidValueError
 
@@ -78,6 +80,7 @@ def search(
         ),
     ] = None,
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
+    baseline: Baseline = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
@@ -93,6 +96,7 @@ def search(
     Your own: hwnas search --model my_module:build --input 1,96,96 --classes 7 --trials 200
     """
     from hwnas.evaluation.backends import parallel_backend
+    from hwnas.study.baseline import PresentNetwork
     from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
 
     if None not in (space, model):
@@ -115,8 +119,15 @@ def search(
         seed=seed,
     )
     with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
+        present = None if baseline is None else PresentNetwork.named(baseline)
         job = Search(
-            settings, Folder(out, storage, study), data, jobs, bar, limit_seconds=limit_seconds
+            settings,
+            Folder(out, storage, study),
+            data,
+            jobs,
+            bar,
+            limit_seconds=limit_seconds,
+            baseline=present,
         )
         front = job.run()
     for line in job.notices:
@@ -126,11 +137,5 @@ def search(
         f"{counts['evaluated']} trials ({counts['repeated']} repeated, {counts['infeasible']} "
         f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
     )
-    if as_json:
-        from hwnas.pareto.json_csv import member_rows
-
-        print_json_lines(member_rows(front))
-    else:
-        columns = [*(str(o) for o in front.objectives), "arch"]
-        print_table(columns, [[*m.values, m.arch] for m in front.members])
+    print_front(front, as_json)
     note(f"Results: {out / 'report.html'}, front.json, front.csv; ONNX: hwnas pareto export {out}")

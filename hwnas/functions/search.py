@@ -6,20 +6,22 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Report
+from hwnas.functions.baseline import Present, present_network
+from hwnas.functions.networks_of import Networks, networks_of, task_of
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.space_text import written_space
 from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
-from hwnas.typing import SearchSpace
 
 
 def search(
-    space: SearchSpace[Any] | str = "nasbench201",
+    space: Networks = "nasbench201",
     *,
+    input: Sequence[int] | int | None = None,
+    classes: int | None = None,
+    vocabulary: int | None = None,
     dataset: str | None = None,
     objectives: str | Sequence[str] = (DEFAULT_SCORE,),
     costs: str | Sequence[str] = (DEFAULT_COST,),
@@ -33,6 +35,7 @@ def search(
     out: str | os.PathLike[str] | None = None,
     storage: str | None = None,
     study: str = "hwnas",
+    baseline: Present | None = None,
     data_folder: Path | None = None,
     report: Report | None = None,
     limit_seconds: float | None = None,
@@ -43,9 +46,14 @@ def search(
     The same call goes on where an interrupted one stopped, if it has a folder or a storage.
 
     Args:
-        space: a search space, or its text as ``hwnas search --space`` takes it.
-        dataset: classes, image size and tables by name; ``cifar10`` if None, or what one's own
-            images say.
+        space: a search space, or its text as ``hwnas search --space`` takes it; a function of a
+            trial that builds a network, as an Optuna objective would; or a list of models.
+        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
+            tokens.
+        classes: what they tell apart.
+        vocabulary: number of different tokens; None for images and signals.
+        dataset: `input`, `classes` and published tables by name, e.g. ``cifar10``. Without any of
+            these, one's own images say what the networks are for, or else the space does.
         objectives: proxies and ready-made scores by name, see ``hwnas proxies``.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
@@ -62,12 +70,14 @@ def search(
         storage: Optuna storage where the study is kept: an SQLAlchemy URL, ``journal:FILE`` or
             ``grpc://HOST:PORT``; None for a file in `out`.
         study: name of the study in the storage.
+        baseline: the present network, which the members are compared with: a module, what makes
+            one, or ``module:callable``.
         data_folder: folder of published data; None for ``HWNAS_DATA``.
         report: called with (label, finished, total), e.g. by a progress bar.
         limit_seconds: longest time for one network before it counts as endless; None for 600 where
             it is measured, or its space is one's own.
-        note: is told, a line each, which objectives say the same and which members cannot be told
-            apart.
+        note: is told, a line each, which objectives say the same, which members cannot be told
+            apart, and what they are worth beside the baseline.
 
     Returns:
         The front, with task, devices and settings.
@@ -80,11 +90,25 @@ def search(
         >>> front = hwnas.search(objectives="naswot", costs="count:macs", batch_size=8, trials=8)
         >>> [objective.name for objective in front.objectives]
         ['naswot', 'macs']
+
+        Networks of one's own:
+
+        >>> from torch import nn
+        >>> def build(trial):
+        ...     width = trial.suggest_int("width", 8, 64, step=8)
+        ...     layers = [nn.Conv2d(1, width, 3), nn.ReLU(), nn.Flatten()]
+        ...     return nn.Sequential(*layers, nn.Linear(36 * width, 7))
+        >>> front = hwnas.search(
+        ...     build, input=(1, 8, 8), classes=7, objectives="naswot", costs="count:macs", trials=8
+        ... )
+        >>> front.provenance["dataset"]["num_classes"]
+        7
     """
-    made = None if isinstance(space, str) else _checked(space)
+    task = task_of(dataset, input, classes, vocabulary, images)
+    made, name = networks_of(space, task)
     settings = SearchSettings(
-        space=space if isinstance(space, str) else written_space(space),
-        dataset=_dataset(dataset, images),
+        space=space if isinstance(space, str) else written_space(made),
+        dataset=name,
         objectives=_texts("objectives", objectives),
         costs=_texts("costs", costs),
         constraints=_texts("constraints", constraints),
@@ -95,36 +119,12 @@ def search(
         seed=_at_least(0, "seed", seed),
     )
     folder = Folder(None if out is None else Path(out), storage, study)
-    job = Search(settings, folder, data_folder, jobs, report, made, limit_seconds)
+    present = None if baseline is None else present_network(baseline)
+    job = Search(settings, folder, data_folder, jobs, report, made, limit_seconds, present)
     front = job.run()
     for line in job.notices:
         note(line)
     return front
-
-
-def _checked(space: Any) -> SearchSpace[Any]:
-    """Insist on a search space."""
-    if isinstance(space, type):
-        raise InvalidValueError(
-            f"`space` must be made, but got the class {space.__name__}: call it."
-        )
-    needed = ("parameters", "decode", "build", "canonical_key", "sample")
-    if missing := [name for name in needed if not hasattr(space, name)]:
-        raise InvalidValueError(
-            f"`space` must be a search space or the text of one, but got {space!r}, which has no "
-            f"{missing[0]!r}."
-        )
-    made: SearchSpace[Any] = space
-    return made
-
-
-def _dataset(dataset: str | None, images: str) -> str:
-    if dataset is not None and OwnImages.parse(images) is not None:
-        raise InvalidValueError(
-            f"`dataset` must not be given with images of your own, which say classes and size, but "
-            f"got {dataset}."
-        )
-    return dataset or "cifar10"
 
 
 def _texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:

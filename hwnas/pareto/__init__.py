@@ -1,5 +1,6 @@
 """Pareto sets: the architectures no other one beats in every objective, and how good they are."""
 
+from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.metrics import (
     FrontQuality,
     front_quality,
@@ -15,6 +16,7 @@ from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet,
 from hwnas.pareto.provenance import describe_environment
 
 __all__ = [
+    "Baseline",
     "Evaluated",
     "FrontQuality",
     "Member",

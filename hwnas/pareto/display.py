@@ -40,6 +40,11 @@ def table_html(front: ParetoSet) -> str:
         + f"<td style='text-align:left'><code>{escape(member.arch)}</code></td></tr>"
         for rank, member in enumerate(front.members[:SHOWN], start=1)
     )
+    if (baseline := front.baseline) is not None:
+        known = ("–" if value is None else f"{value:.5g}" for value in baseline.values)
+        cells = "".join(f"<td>{text}</td>" for text in known)
+        name = f"<td style='text-align:left'>baseline: {escape(baseline.name)}</td>"
+        rows += f"<tr><td>–</td>{cells}{name}</tr>"
     more = len(front) - SHOWN
     rest = f"<p>… and {more} more: <code>to_dataframe()</code></p>" if more > 0 else ""
     return (

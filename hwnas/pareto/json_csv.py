@@ -14,6 +14,7 @@ from typing import Any, NoReturn, cast, get_args
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.files.atomic import write_text
 from hwnas.files.csv_table import as_cell
+from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet, Status
 from hwnas.pareto.provenance import plain
 
@@ -32,6 +33,8 @@ def write_json(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
         InvalidValueError: the file cannot be written.
     """
     document = {"format": FORMAT, "schema": SCHEMA, **plain(asdict(pareto_set))}
+    if pareto_set.baseline is None:
+        del document["baseline"]
     write_text(path, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -89,10 +92,11 @@ def member_rows(pareto_set: ParetoSet) -> Iterator[dict[str, Any]]:
 
     Yields:
         `arch`, `key`, each objective by name, then `units` and `directions` by objective name,
-        and `attributes` if there are any.
+        `baseline`, its name and values, if there is one, and `attributes` if there are any.
     """
     units = {objective.name: objective.unit for objective in pareto_set.objectives}
     directions = {objective.name: objective.direction for objective in pareto_set.objectives}
+    baseline = _baseline_row(pareto_set)
     for member in pareto_set.members:
         row: dict[str, Any] = {
             "arch": member.arch,
@@ -100,8 +104,16 @@ def member_rows(pareto_set: ParetoSet) -> Iterator[dict[str, Any]]:
             **dict(zip(units, member.values, strict=True)),
             "units": units,
             "directions": directions,
+            **baseline,
         }
         yield row | ({"attributes": dict(member.attributes)} if member.attributes else {})
+
+
+def _baseline_row(pareto_set: ParetoSet) -> dict[str, Any]:
+    if (baseline := pareto_set.baseline) is None:
+        return {}
+    names = (objective.name for objective in pareto_set.objectives)
+    return {"baseline": {"name": baseline.name, **dict(zip(names, baseline.values, strict=True))}}
 
 
 def attribute_names(pareto_set: ParetoSet) -> list[str]:
@@ -188,7 +200,17 @@ def _decode(document: Mapping[str, Any]) -> ParetoSet:
             )
             for e in document["evaluated"]
         ),
+        baseline=_baseline(document.get("baseline")),
     )
+
+
+def _baseline(given: Mapping[str, Any] | None) -> Baseline | None:
+    """Read the baseline, which older files have not, and older readers leave alone."""
+    if given is None:
+        return None
+    values = tuple(None if value is None else _number(value) for value in given["values"])
+    reasons = {str(name): _text(reason) for name, reason in given["reasons"].items()}
+    return Baseline(_text(given["name"]), values, reasons)
 
 
 def _text(value: Any) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas import registry
 from hwnas.errors import InvalidValueError
+from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.metrics import is_non_dominated, normalise, to_losses
 from hwnas.pareto.provenance import plain
 from hwnas.spaces.space_text import written_space
@@ -111,6 +112,7 @@ class ParetoSet:
         members: the Pareto set, one member a canonical key.
         provenance: versions, host, seed, data, settings and counts, JSON values.
         evaluated: all evaluated architectures in their order, or empty if they were not kept.
+        baseline: the user's present network, which the members are compared with; None without.
     """
 
     space: str
@@ -118,6 +120,7 @@ class ParetoSet:
     members: tuple[Member, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     evaluated: tuple[Evaluated, ...] = ()
+    baseline: Baseline | None = None
 
     def __post_init__(self) -> None:
         """Check the objectives' names and the width of each row."""
@@ -133,6 +136,11 @@ class ParetoSet:
                     f"`values` must have {len(names)} entries, one an objective, but got "
                     f"{len(row.values)} for {row.arch!r}."
                 )
+        if self.baseline is not None and len(self.baseline.values) != len(names):
+            raise InvalidValueError(
+                f"`values` must have {len(names)} entries, one an objective, but got "
+                f"{len(self.baseline.values)} for {self.baseline.name!r}."
+            )
 
     def __len__(self) -> int:
         """Count the members."""

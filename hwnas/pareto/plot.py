@@ -83,6 +83,11 @@ def _traces(front: ParetoSet, x: int | None, y: int, legend: bool) -> list[Any]:
             [(m.values, _safe(m.arch)) for m in knee],
             {"color": _ORANGE, "size": 15, "symbol": "star"},
         ),
+        (
+            "baseline",
+            _baseline(front, x, y),
+            {"color": "black", "size": 13, "symbol": "diamond-open"},
+        ),
     ]
     return [
         go.Scatter(
@@ -99,6 +104,14 @@ def _traces(front: ParetoSet, x: int | None, y: int, legend: bool) -> list[Any]:
         for name, points, marker in kinds
         if points
     ]
+
+
+def _baseline(front: ParetoSet, x: int | None, y: int) -> _Points:
+    """Give the present network's point, where both of its values are known."""
+    if (baseline := front.baseline) is None:
+        return []
+    shown = [baseline.values[i] for i in (x, y) if i is not None]
+    return [] if None in shown else [(baseline.values, _safe(baseline.name))]
 
 
 def _safe(text: str) -> str:

@@ -145,6 +145,7 @@ def verify(
         found,
         evaluated=tuple(known.get(row.key, row) for row in front.evaluated),
         provenance={**found.provenance, "verification": plain(report)},
+        baseline=front.baseline,
     )
     still = [n for n in predicted_objectives(verified) if not _is_verified(verified, n)]
     return Verification(with_neighbours(verified, still), checks)

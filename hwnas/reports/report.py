@@ -15,6 +15,7 @@ from string import Template
 from typing import Any
 
 from hwnas.files.atomic import write_text
+from hwnas.pareto.baseline import Baseline, against, findings
 from hwnas.pareto.json_csv import attribute_names, attribute_text
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet
 from hwnas.reports.drawing import draw_architecture
@@ -91,9 +92,14 @@ def _data(pareto_set: ParetoSet) -> str:
             for key, (order, row) in first.items()
             if key not in members
         ],
+        "baseline": _baseline_data(pareto_set.baseline),
         "knee": pareto_set.members.index(pareto_set.knee()) + 1 if len(pareto_set) else None,
     }
     return json.dumps(document, allow_nan=False).replace("<", "\\u003c")
+
+
+def _baseline_data(baseline: Baseline | None) -> dict[str, Any] | None:
+    return None if baseline is None else {"arch": baseline.name, "values": baseline.values}
 
 
 def _counts(pareto_set: ParetoSet) -> str:
@@ -120,13 +126,27 @@ def _body(pareto_set: ParetoSet, space: SearchSpace[Any] | None) -> str:
         "nearest to the ideal point, losses scaled over the front. Point at a mark for its "
         "architecture, click it to mark it below.</p><div class='plots'></div></section>"
     )
-    return plot + _table(pareto_set) + _cards(pareto_set, space)
+    return plot + _comparison(pareto_set) + _table(pareto_set) + _cards(pareto_set, space)
+
+
+def _comparison(pareto_set: ParetoSet) -> str:
+    """Say what the members are worth beside the user's present network."""
+    if (baseline := pareto_set.baseline) is None:
+        return ""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in findings(pareto_set))
+    return (
+        "<section aria-labelledby='baseline'><h2 id='baseline'>Beside "
+        f"{escape(baseline.name)}</h2><ul class='findings'>{lines}</ul></section>"
+    )
 
 
 def _table(pareto_set: ParetoSet) -> str:
     names = attribute_names(pareto_set)
     heads = [("#", "", "number")]
-    heads += [(o.name, _meaning(o), "number") for o in pareto_set.objectives]
+    for objective in pareto_set.objectives:
+        heads.append((objective.name, _meaning(objective), "number"))
+        if pareto_set.baseline is not None:
+            heads.append(("baseline", f"{objective.name} against it", ""))
     heads += [("architecture", "", ""), ("key", "", "")]
     heads += [
         (name, "", _kind(m.attributes.get(name) for m in pareto_set.members)) for name in names
@@ -137,16 +157,26 @@ def _table(pareto_set: ParetoSet) -> str:
         "</button></th>"
         for name, note, kind in heads
     )
-    rows = "".join(_row(rank, m, names) for rank, m in enumerate(pareto_set.members, start=1))
+    rows = "".join(
+        _row(pareto_set, rank, m, names) for rank, m in enumerate(pareto_set.members, start=1)
+    )
+    foot = _baseline_row(pareto_set, len(names))
     return (
         "<section aria-labelledby='members'><h2 id='members'>Members</h2><div class='scroll' "
         "tabindex='0' role='region' aria-labelledby='members'><table><thead><tr>"
-        f"{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f"{head}</tr></thead><tbody>{rows}</tbody>{foot}</table></div></section>"
     )
 
 
-def _row(rank: int, member: Member, names: list[str]) -> str:
-    cells = [_cell(rank), *(_cell(value) for value in member.values)]
+def _row(pareto_set: ParetoSet, rank: int, member: Member, names: list[str]) -> str:
+    cells = [_cell(rank)]
+    for place, value in enumerate(member.values):
+        cells.append(_cell(value))
+        if (baseline := pareto_set.baseline) is not None:
+            objective, before = pareto_set.objectives[place], baseline.values[place]
+            order = "" if before is None else value - before
+            text = escape(against(objective, value, before))
+            cells.append(f"<td data-value='{order}'>{text}</td>")
     # A line may be broken between the nodes of a cell.
     arch = escape(member.arch).replace("+", "+<wbr>")
     cells.append(f"<td class='arch' data-value='{escape(member.arch)}'><code>{arch}</code></td>")
@@ -156,6 +186,15 @@ def _row(rank: int, member: Member, names: list[str]) -> str:
     )
     cells += [_cell(member.attributes.get(name)) for name in names]
     return f"<tr data-rank='{rank}' tabindex='0'>{''.join(cells)}</tr>"
+
+
+def _baseline_row(pareto_set: ParetoSet, attributes: int) -> str:
+    """Give the row below the members, which sorting leaves alone."""
+    if (baseline := pareto_set.baseline) is None:
+        return ""
+    values = "".join(f"{_cell(value)}<td></td>" for value in baseline.values)
+    name = f"<td class='arch'>{escape(baseline.name)}</td>"
+    return f"<tfoot><tr><td>–</td>{values}{name}{'<td></td>' * (1 + attributes)}</tr></tfoot>"
 
 
 def _cell(value: Any) -> str:

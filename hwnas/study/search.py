@@ -20,10 +20,12 @@ from hwnas.evaluation.origin import cost_sources, describe_cost, origin, uncerta
 from hwnas.files.grammar import split_constraint
 from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
+from hwnas.pareto.baseline import findings
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import notices, with_uncertainty
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import named_space, read_space
+from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import (
     EvaluationSetup,
     limits_of,
@@ -228,6 +230,7 @@ class Search:
         report: called with (label, finished, total), e.g. by a progress bar.
         space: the search space; made of its text if None.
         limit_seconds: longest time for one network; None for the defaults.
+        baseline: the user's present network, which the members are compared with; None without.
         notices: lines for the user, filled by `run`.
     """
 
@@ -238,6 +241,7 @@ class Search:
     report: Report | None = None
     space: SearchSpace[Any] | None = None
     limit_seconds: float | None = None
+    baseline: PresentNetwork | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> ParetoSet:
@@ -277,6 +281,10 @@ class Search:
             limit_seconds=self.limit_seconds,
         )
         insist_on_evaluable(evaluator, cache, s.seed)
+        task = named_task(s.dataset, s.images)
+        # Before the study, which is not begun where the network is of no use.
+        mine = self.baseline
+        present = None if mine is None else evaluate_baseline(evaluator, mine, task)
         front = get_host("optuna").search(
             evaluator,
             s,
@@ -284,12 +292,13 @@ class Search:
             {
                 "seed": s.seed,
                 "settings": asdict(s),
-                "dataset": named_task(s.dataset, s.images).as_dict(),
+                "dataset": task.as_dict(),
                 "costs": origin(evaluator)["costs"],
             },
         )
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
-        self.notices += [*redundancies(front), *notices(front)]
+        front = replace(front, baseline=present)
+        self.notices += [*redundancies(front), *notices(front), *findings(front)]
         if self.folder.path is not None:
             write_results(front, self.folder.path, evaluator.space)
         return front

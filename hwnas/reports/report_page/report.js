@@ -32,7 +32,7 @@
     const shown = list.filter((p) => p.values[y] !== null && (x === null || p.values[x] !== null));
     return {
       type: "scatter", mode: "markers", hoverinfo: "text", ...style,
-      x: shown.map((p) => (x === null ? p.order : p.values[x])),
+      x: shown.map((p) => (x === null ? (p.order ?? 0) : p.values[x])),
       y: shown.map((p) => p.values[y]),
       text: shown.map((p) => hover(p, label(p))),
       customdata: shown.map((p) => p.rank ?? null),
@@ -70,7 +70,11 @@
       name: "selected", showlegend: false,
       marker: { color: colour("star"), size: 20, symbol: "circle-open", line: { width: 3 } },
     });
-    return [...rest.filter((t) => t.x.length), members, knee, chosen];
+    const baseline = points(data.baseline ? [data.baseline] : [], pair, () => "your present network",
+      { name: "your present network",
+        marker: { color: colour("text"), size: 13, symbol: "diamond-open", line: { width: 2.5 } } });
+    return [...rest.filter((t) => t.x.length), members, knee,
+      ...(baseline.y.length ? [baseline] : []), chosen];
   }
 
   function layout([x, y], alone) {

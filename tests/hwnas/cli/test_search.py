@@ -244,3 +244,37 @@ def test_a_search_for_images_of_ones_own(
     assert "must be continued with the settings" in capsys.readouterr().err
     assert run("worker", "--storage", storage) == 2
     assert "`images` must be those that were named" in capsys.readouterr().err
+
+
+def test_the_present_network_stands_beside_the_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_present.py").write_text(
+        "from torch import nn\n"
+        "def net():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 5000), nn.Linear(5000, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    cheap = ["--objective", "layers", "--cost", "count:macs", "--batch", "16"]
+    command = ["search", *cheap, "--sampler", "random", "--trials", "6", "--out", "found"]
+    assert run(*command, "--baseline", "my_present:net") == 0
+    printed = capsys.readouterr()
+    (row,) = (line for line in printed.out.splitlines() if "baseline: my_present:net" in line)
+    assert str(3082 * 5000 / 1e7) in row  # 15,410,000 MACs
+    assert "× less" in printed.out
+    assert "dominate my_present:net" in printed.err
+    front = ParetoSet.load("found/front.json")
+    assert front.baseline is not None
+    assert front.baseline.values == (2, 3082 * 5000)
+    assert "Beside my_present:net" in Path("found/report.html").read_text()
+    assert run("pareto", "show", "found") == 0
+    assert row in capsys.readouterr().out
+    assert run(*command) == 0
+    assert "my_present" not in capsys.readouterr().out
+    assert run("pareto", "show", "found", "--baseline", "my_present:net") == 0
+    assert row in capsys.readouterr().out
+    assert run("pareto", "show", "found", "--baseline", "my_present:net", "--json") == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first["baseline"] == {"name": "my_present:net", "layers": 2, "macs": 3082 * 5000}
+    assert run(*command, "--baseline", "my_present:nett") == 2
+    assert "it has no 'nett'" in capsys.readouterr().err

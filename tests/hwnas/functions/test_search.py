@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_remarks_are_warnings_or_told() -> None:
     [
         ("nasbench2O1", {}, "Did you mean 'nasbench201'"),
         (hwnas.NasBench201, {}, "got the class NasBench201: call it"),
-        (7, {}, "must be a search space or the text of one, but got 7"),
+        (7, {}, "must be a search space, the text of one, a function.*, but got 7"),
         ("nasbench201", {"dataset": "cifar1O"}, "Did you mean 'cifar10'"),
         ("nasbench201", {"objectives": ["nasvot"]}, "Did you mean 'naswot'"),
         ("nasbench201", {"objectives": [3]}, "`objectives` must be texts.* but got 3"),
@@ -97,4 +98,70 @@ def test_remarks_are_warnings_or_told() -> None:
 def test_bad_arguments_are_one_line(space: Any, settings: dict[str, Any], text: str) -> None:
     with pytest.raises(hwnas.HwnasError, match=text) as error:
         hwnas.search(space, **{**CHEAP, **settings})
+    assert "\n" not in str(error.value)
+
+
+def build(trial: Any) -> Any:
+    from torch import nn
+
+    width = trial.suggest_int("width", 8, 64, step=8)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 5))
+
+
+SIZES: dict[str, Any] = {"input": (1, 8, 8), "classes": 5}
+OWN: dict[str, Any] = {**CHEAP, "objectives": "params", "batch_size": 4, "trials": 4}
+
+
+def test_a_function_of_a_trial_is_searched_and_its_front_is_opened_again(tmp_path: Path) -> None:
+    front = hwnas.search(build, out=tmp_path, **SIZES, **OWN)
+    widths = {json.loads(e.arch)["width"]: e.values[0] for e in front.evaluated}
+    assert all(params == 70 * width + 5 for width, params in widths.items())
+    assert front.provenance["dataset"] == {
+        "name": "1x8x8:5", "num_classes": 5, "in_shape": [1, 8, 8]
+    }  # fmt: skip
+    again = hwnas.search(hwnas.FunctionSpace(build, (1, 8, 8), 5), out=tmp_path, **SIZES, **OWN)
+    assert again.members == front.members
+    compared = hwnas.with_baseline(front, lambda: build(_Fixed()))
+    assert compared.baseline is not None
+    assert compared.baseline.values == (70 * 8 + 5, 69 * 8)
+
+
+class _Fixed:
+    def suggest_int(self, name: str, low: int, high: int, step: int = 1) -> int:
+        del name, high, step
+        return low
+
+
+def test_a_space_says_what_it_is_for_and_a_list_is_a_choice() -> None:
+    from torch import nn
+
+    front = hwnas.search(hwnas.FunctionSpace(build, (1, 8, 8), 5), **OWN)
+    assert front.provenance["dataset"]["num_classes"] == 5
+
+    def small() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
+
+    def large() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 9), nn.Linear(9, 5))
+
+    chosen = hwnas.search([small, large], **SIZES, **OWN)
+    assert {e.values[0] for e in chosen.evaluated} <= {325.0, 635.0}
+
+
+@pytest.mark.parametrize(
+    ("space", "settings", "text"),
+    [
+        (build, {}, "`input` and `classes` must be given with build"),
+        (build, {"input": (1, 8, 8)}, "must be given together.* but got `input`"),
+        (build, {**SIZES, "dataset": "cifar10"}, "without `dataset`"),
+        (build, {"input": (1, 2, 3, 4), "classes": 5}, r"`input` must be \(C, H, W\)"),
+        (lambda: None, SIZES, "takes no argument"),
+        ([3], SIZES, "must list functions or classes"),
+    ],
+)
+def test_what_is_not_said_of_own_networks_is_asked_for(
+    space: Any, settings: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(hwnas.HwnasError, match=text) as error:
+        hwnas.search(space, **settings, **OWN)
     assert "\n" not in str(error.value)

@@ -1,0 +1,47 @@
+"""A Pareto set on a terminal: its members, and the user's present network beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hwnas.cli.output import print_json_lines, print_table
+
+if TYPE_CHECKING:
+    from hwnas.pareto import ParetoSet
+
+
+def print_front(front: ParetoSet, as_json: bool) -> None:
+    """Print the members, best first, or a JSON object a member.
+
+    The member nearest to the ideal point has a star. Where there is a baseline, each objective has
+    a second column that compares with it, and it stands below the members.
+    """
+    if as_json:
+        from hwnas.pareto.json_csv import member_rows
+
+        print_json_lines(member_rows(front))
+        return
+    knee = front.knee() if len(front) else None
+    rows = [
+        [f"{rank} ★" if member is knee else f"{rank}", *_values(front, member.values), member.arch]
+        for rank, member in enumerate(front.members, start=1)
+    ]
+    if (baseline := front.baseline) is not None:
+        values = [cell for value in baseline.values for cell in (value, "")]
+        rows.append(["–", *values, f"baseline: {baseline.name}"])
+    columns = [
+        column
+        for objective in front.objectives
+        for column in (str(objective), *(["baseline"] if front.baseline else []))
+    ]
+    title = f"{len(front)} on the front of {front.space}"
+    print_table(["#", *columns, "architecture"], rows, title=title)
+
+
+def _values(front: ParetoSet, values: tuple[float, ...]) -> list[Any]:
+    if front.baseline is None:
+        return list(values)
+    from hwnas.pareto.baseline import against
+
+    told = zip(front.objectives, values, front.baseline.values, strict=True)
+    return [cell for o, value, before in told for cell in (value, against(o, value, before))]

@@ -1,0 +1,87 @@
+"""`hwnas.with_baseline`: a front beside the network that a user has today."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.functions.own_network import check_network
+from hwnas.pareto import ParetoSet
+from hwnas.spaces.space_text import read_space
+from hwnas.study.baseline import PresentNetwork, evaluate_baseline
+from hwnas.study.configuration import recorded_task
+from hwnas.study.search import SearchSettings, make_evaluator
+from hwnas.typing import SearchSpace
+
+Present = nn.Module | Callable[[], nn.Module] | str
+"""A network, what makes one, or ``module:callable``."""
+
+
+def with_baseline(
+    front: ParetoSet,
+    network: Present,
+    *,
+    space: SearchSpace[Any] | None = None,
+    data_folder: Path | None = None,
+) -> ParetoSet:
+    """Evaluate a network by the objectives of a search, and give its front beside it.
+
+    Scores are taken against the same reference sample, costs are counted and measured alike. A
+    cost that is known of architectures alone, as a published table is, has no value for it.
+
+    Args:
+        front: of `hwnas.search` or ``hwnas search``.
+        network: a network, what makes one when it is called, or ``module:callable``.
+        space: the front's space; made of its text if None.
+        data_folder: folder of published data; None for ``HWNAS_DATA``.
+
+    Raises:
+        InvalidValueError: the front does not say how it was made, or the network has no value of
+            any objective.
+
+    Example:
+        >>> import hwnas
+        >>> from torch import nn
+        >>> front = hwnas.search(objectives="params", costs="count:macs", batch_size=16, trials=8)
+        >>> mine = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+        >>> hwnas.with_baseline(front, mine).baseline
+        Baseline(name='Sequential', values=(30730.0, 30720.0), reasons={})
+    """
+    present = present_network(network)
+    settings, task = front.provenance.get("settings"), recorded_task(front.provenance)
+    if task is None or not isinstance(settings, Mapping) or "objectives" not in settings:
+        raise InvalidValueError(
+            "`baseline` must be given with a front of `hwnas search`, which says its objectives, "
+            "but this one does not: evaluate the network beside your own study."
+        )
+    known = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
+    with ResultCache.default() as cache:
+        evaluator = make_evaluator(
+            known,
+            space=read_space(front.space) if space is None else space,
+            data_folder=data_folder,
+            cache=cache,
+        )
+        return replace(front, baseline=evaluate_baseline(evaluator, present, task))
+
+
+def present_network(given: Present) -> PresentNetwork:
+    """Name a network of the user's, and say how it is made.
+
+    Raises:
+        InvalidValueError: it is no network and makes none.
+    """
+    if isinstance(given, str):
+        return PresentNetwork.named(given)
+    if isinstance(given, nn.Module):
+        return PresentNetwork(type(given).__name__, lambda: given)
+    if not callable(given):
+        check_network(given, "baseline")
+    name = getattr(given, "__name__", type(given).__name__)
+    return PresentNetwork(name, lambda: check_network(given(), "baseline"))

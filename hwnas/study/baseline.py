@@ -1,0 +1,99 @@
+"""The network that a user has today, evaluated as a search evaluates architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import CostValues, ProxyValues
+from hwnas.networks.importing import load_model
+from hwnas.pareto.baseline import Baseline
+from hwnas.spaces.one_network import OneNetwork
+from hwnas.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class PresentNetwork:
+    """A network that members are compared with.
+
+    Attributes:
+        name: how the user names it.
+        make: gives it; weights that it draws are those of the seed.
+    """
+
+    name: str
+    make: Callable[[], nn.Module]
+
+    @classmethod
+    def named(cls, spec: str) -> PresentNetwork:
+        """Take what ``module:callable`` names, as `hwnas.networks.importing.load_model` does.
+
+        Raises:
+            InvalidValueError: it cannot be imported, or does not give a network.
+        """
+        load_model(spec)
+        return cls(spec, partial(load_model, spec))
+
+
+def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: Task) -> Baseline:
+    """Evaluate a network by the objectives of an evaluator.
+
+    Proxies and ready-made scores are those of the search, against the same reference sample; what
+    is counted, measured or predicted kernel by kernel is counted, measured or predicted of this
+    network. A cost that knows architectures alone, e.g. a published table, has no value for it.
+
+    Args:
+        evaluator: of the search.
+        network: the network.
+        task: what the search's networks are for.
+
+    Raises:
+        InvalidValueError: it has no value of any objective; the first reason is named.
+    """
+    space, cache = OneNetwork(network.make, task), ResultCache(None)
+    values: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+    for objective in evaluator.objectives:
+        own = _of_network(objective, space)
+        if own is None:
+            reasons[objective.name] = "it is known of architectures alone"
+            continue
+        found = Evaluator(space, [own], cache=cache, require_valid=False)(space.arch)
+        if objective.name in found.errors:
+            reasons[objective.name] = found.errors[objective.name]
+        else:
+            values[objective.name] = found.values[objective.name]
+    if not values:
+        first = next(iter(reasons.items()))
+        raise InvalidValueError(
+            f"`baseline` must have a value of some objective, but {network.name} has none: "
+            f"{first[0]}: {first[1]}"
+        )
+    return Baseline(network.name, tuple(values.get(o.name) for o in evaluator.objectives), reasons)
+
+
+def _of_network(objective: ValueObjective[Any], space: OneNetwork) -> ValueObjective[Any] | None:
+    """Give the same objective of the networks of another space; None where there is none."""
+    source: Any = objective.source
+    if isinstance(source, ProxyValues):
+        return replace(objective, source=replace(source, space=space))
+    cost = _cost_of_network(source.cost, space) if isinstance(source, CostValues) else None
+    return None if cost is None else replace(objective, source=CostValues(space, cost))
+
+
+def _cost_of_network(cost: Any, space: OneNetwork) -> Any:
+    if hasattr(cost, "for_networks"):
+        return cost.for_networks(space, space.default_task)
+    names = {f.name for f in fields(cost)} if is_dataclass(cost) else set()
+    if {"space", "task"} <= names:  # it builds what it counts or measures
+        return replace(cost, space=space, task=space.default_task)
+    return None
