@@ -77,6 +77,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "onnxruntime": "hwnas.runtimes.onnxruntime_runtime:OnnxRuntime",
         "torch": "hwnas.runtimes.torch_runtime:TorchRuntime",
         "openvino": "hwnas.runtimes.openvino_runtime:OpenVino",
+        "mnn": "hwnas.runtimes.mnn_runtime:MnnRuntime",
+        "ncnn": "hwnas.runtimes.ncnn_runtime:NcnnRuntime",
     },
     "meters": {
         "cpu": "hwnas.meters.clocks:ThreadClock",
@@ -108,7 +110,9 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
-EXTRAS: Mapping[str, str] = {"openvino": "openvino"}
+EXTRAS: Mapping[str, str] = {
+    "openvino": "openvino", "MNN": "mnn", "ncnn": "ncnn", "pnnx": "ncnn",
+}  # fmt: skip
 """Packages of optional components, and the extra that installs each."""
 _SINGULAR: Mapping[Kind, str] = {
     "spaces": "space",

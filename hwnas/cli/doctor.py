@@ -33,6 +33,8 @@ _PACKAGES: Mapping[str, str] = {
     "zeus-apple-silicon": "energy",
     "optuna-dashboard": "dashboard",
     "openvino": "openvino",
+    "MNN": "mnn",
+    "ncnn": "ncnn",
 }
 """Distributions that matter, and the extra that installs them; no extra for the required ones."""
 

@@ -161,9 +161,15 @@ class RuntimeCost(Generic[Arch]):
             InvalidValueError: the network cannot be run, does not give PyTorch's outputs, ran
                 otherwise than was asked for, or took more than the limits.
         """
-        if self.limits is not None:
+        limits = self.limits
+        if getattr(self._runtime, "fragile", False):
+            return child_with(limits or Limits()).call(self._measure_here, arch)
+        if limits is not None:
             with suppress(NotSendableError):  # a space that no other process can have
-                return child_with(self.limits).call(replace(self, limits=None).measure, arch)
+                return child_with(limits).call(self._measure_here, arch)
+        return self._measure_here(arch)
+
+    def _measure_here(self, arch: Arch) -> Measurement:
         networks = self._networks
         module = networks.network(arch, networks.seed(arch, self.settings.seed))
         found = measure(
@@ -173,6 +179,7 @@ class RuntimeCost(Generic[Arch]):
             metric=self.metric,
             meter=self.meter,
             max_seconds=self.max_seconds,
+            isolate=False,
         )
         if found.key != self.device:
             raise InvalidValueError(

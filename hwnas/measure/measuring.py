@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import gc
 import math
+import multiprocessing
 import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.measure.host import host, host_fingerprint, package_versions
+from hwnas.measure.limits import Limits
 from hwnas.measure.measurement import Measurement, Samples, repeat, summarise
 from hwnas.measure.windows import WIDEST_SPREAD, watch
 from hwnas.meters import AUTO, choose_meter
@@ -42,6 +45,7 @@ def measure(
     warmup: int = 10,
     max_seconds: float = 5.0,
     target: float = 0.02,
+    isolate: bool = True,
 ) -> Measurement:
     """Measure what one run of a network takes on this host.
 
@@ -62,6 +66,8 @@ def measure(
             this is, see `hwnas.measure.windows`. The first run may take ten times as long, and ten
             seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
+        isolate: measure in a child process where the runtime may end its process and this is no
+            child already.
 
     Raises:
         UnknownNameError: no such device, option, precision, metric or meter.
@@ -70,6 +76,14 @@ def measure(
     """
     settings = settings or RunSettings()
     check_limits(warmup, max_seconds, target)
+    if isolate and getattr(runtime, "fragile", False) and _is_main_process():
+        from hwnas.measure.isolation import child_with
+
+        again = partial(
+            measure, metric=metric, meter=meter, warmup=warmup, max_seconds=max_seconds,
+            target=target, isolate=False,
+        )  # fmt: skip
+        return child_with(Limits()).call(again, network, runtime, settings)
     place = runtime.place(settings)
     meters = _with_clocks(choose_meter(meter, metric, place))
     with runtime.prepare(network, settings) as executable, ExitStack() as stack:
@@ -117,6 +131,10 @@ def measure(
         facts=facts,
         versions={name: version for name, version in versions.items() if version},
     )
+
+
+def _is_main_process() -> bool:
+    return multiprocessing.current_process().name == "MainProcess"
 
 
 def fingerprint_of(runtime: Runtime, place: Place) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from html import escape
 from importlib import resources
 from string import Template
@@ -18,6 +19,7 @@ from hwnas.files.atomic import write_text
 from hwnas.pareto.baseline import Baseline, against, findings
 from hwnas.pareto.json_csv import attribute_names, attribute_text
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet
+from hwnas.pareto.same_device import parse_key
 from hwnas.reports.drawing import draw_architecture
 from hwnas.typing import SearchSpace
 
@@ -234,10 +236,31 @@ def _values(pareto_set: ParetoSet, member: Member) -> str:
 
 def _provenance(provenance: Mapping[str, Any]) -> str:
     """Make a panel of the single values and one of each mapping."""
-    single = {k: v for k, v in provenance.items() if not isinstance(v, Mapping)}
-    groups = {"run": single} | {k: v for k, v in provenance.items() if isinstance(v, Mapping)}
+    costs = {f"cost {cost.get('objective')}": _key_parts(cost) for cost in _costs(provenance)}
+    single = {
+        k: v
+        for k, v in provenance.items()
+        if not isinstance(v, Mapping) and not (k == "costs" and costs)
+    }
+    rest = {k: v for k, v in provenance.items() if isinstance(v, Mapping)}
+    groups: dict[str, Mapping[str, Any]] = {"run": single} | costs | rest
     return "".join(_panel(name, group) for name, group in groups.items() if group) or (
         "<p>Nothing is known of the origin of this set.</p>"
+    )
+
+
+def _costs(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    costs = provenance.get("costs")
+    found = costs if isinstance(costs, list) else []
+    return [cost for cost in found if isinstance(cost, Mapping)]
+
+
+def _key_parts(cost: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the parts of a cost's device key out, then what else is known of it."""
+    key = parse_key(str(cost.get("device", "")))
+    parts = {} if key is None else {k: v for k, v in asdict(key).items() if v is not None}
+    return {k: v for k, v in cost.items() if k not in ("objective", "device")} | (
+        parts or {"device": cost.get("device")}
     )
 
 

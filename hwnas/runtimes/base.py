@@ -162,7 +162,8 @@ class Executable(Protocol):
 class Runtime(Protocol):
     """What executes networks.
 
-    Its name is that in the registry; the class is made without arguments.
+    Its name is that in the registry; the class is made without arguments. One whose library may
+    end the process has an attribute `fragile` that is true: it is used in child processes only.
     """
 
     @property

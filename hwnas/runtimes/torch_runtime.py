@@ -1,15 +1,14 @@
-"""Eager PyTorch, on the CPU and on CUDA devices.
+"""PyTorch, eager or compiled, on the CPU and on CUDA devices.
 
-Eager latency ranks deployed latency badly: over 44 networks of NAS-Bench-201, one thread, it
-agrees with ONNX Runtime's by a Spearman correlation of .77, while compiled runtimes agree with each
-other by .97 and more. It is the right cost for what runs in eager PyTorch.
+Eager latency ranks deployed latency badly; `benchmarks/latency/runtimes.py` prints how badly. It is
+the right cost for what runs in eager PyTorch. Compiling takes from seconds to minutes a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.networks.copying import copy_model
@@ -29,20 +28,21 @@ from hwnas.runtimes.examples import compared, input_batch
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 
 class TorchRuntime:
-    """PyTorch, operator by operator; ranks deployed latency badly.
+    """PyTorch, operator by operator, which ranks deployed latency badly, or compiled.
 
-    A copy of the network runs in evaluation mode, uncompiled and without gradients. On a CUDA
-    device a run ends when the device has finished; the images are there before.
+    A copy of the network runs in evaluation mode and without gradients. On a CUDA device a run ends
+    when the device has finished; the images are there before, and float32 is no TF32. The option
+    ``compile=on`` compiles the copy by `torch.compile`, which needs a C++ compiler and takes from
+    seconds to minutes a network.
     """
 
     name: ClassVar[str] = "torch"
     packages: ClassVar[tuple[str, ...]] = ("torch",)
     precisions: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {"compile": ("off", "on")}
 
     def version(self) -> str:
         """Version of the package."""
@@ -87,7 +87,9 @@ class TorchRuntime:
             kind = dtype if tensor.is_floating_point() else tensor.dtype
             return tensor.to(device, kind, copy=True)
 
-        module = copy_model(network.module, convert).eval()
+        module: Callable[..., Any] = copy_model(network.module, convert).eval()
+        if dict(chosen.options).get("compile") == "on":
+            module = torch.compile(module)
         drawn = input_batch(network, chosen)
         images = convert(torch.from_numpy(drawn))
 
@@ -99,6 +101,8 @@ class TorchRuntime:
 
         threads = torch.get_num_threads()
         torch.set_num_threads(chosen.threads)
+        tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        _allow_tf32(False, False)
         try:
             yield Prepared(
                 device_key(self, chosen),
@@ -112,13 +116,21 @@ class TorchRuntime:
             )
         finally:
             torch.set_num_threads(threads)
+            _allow_tf32(*tf32)
+
+
+def _allow_tf32(convolutions: bool, products: bool) -> None:
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
 
 
 def _number(device: str) -> int:
     return int(device.removeprefix("cuda") or 0)
 
 
-def forward(module: nn.Module, *images: torch.Tensor) -> list[Array]:
+def forward(module: Callable[..., Any], *images: torch.Tensor) -> list[Array]:
     """Run a network as it stands, and give its outputs as float32 arrays.
 
     Raises:

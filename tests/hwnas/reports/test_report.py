@@ -288,3 +288,22 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     assert body["data-selected"] == "1"
     # One dominated mark, three on the front, the star; the ring of the selection.
     assert body["data-marks"] == "6"
+
+
+def test_every_cost_shows_what_it_was_measured_on() -> None:
+    key = "cpu/onnxruntime-1.32.0[float_operators=Add]/int8/b4/t2"
+    costs = [
+        {"objective": "cpu_latency_ms", "device": key, "unit": "ms"},
+        {"objective": "macs", "device": "no key"},
+    ]
+    front = ParetoSet.from_values(
+        ["a"], ["a"], [[1.0, 1.0]], INFOS[:2], space=SPACE, provenance={"costs": costs}
+    )
+    page = render_report(front)
+    assert "<h3>Cost cpu_latency_ms</h3>" in page
+    for part, value in (
+        ("device", "cpu"), ("runtime", "onnxruntime-1.32.0[float_operators=Add]"),
+        ("precision", "int8"), ("batch", "4"), ("threads", "2"),
+    ):  # fmt: skip
+        assert f"<dt>{part}</dt><dd>{value}</dd>" in page
+    assert "<dt>device</dt><dd>no key</dd>" in page

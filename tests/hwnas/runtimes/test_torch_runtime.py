@@ -32,6 +32,32 @@ class TestOnCuda(RuntimeContract):
         return RUNTIME
 
 
+def test_a_compiled_network_is_another_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[nn.Module] = []
+
+    def compiled(module: nn.Module) -> nn.Module:
+        # The real one takes a minute on a slow machine.
+        calls.append(module)
+        return nn.Sequential(module, nn.Identity())
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    network = TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8))
+    with RUNTIME.prepare(network, RunSettings(options=(("compile", "on"),))) as executable:
+        assert executable.key.runtime == f"torch-{torch.__version__}[compile=on]"
+        assert agreement(executable, network.module).relative_error == 0
+    with RUNTIME.prepare(network, RunSettings()):
+        assert len(calls) == 1
+    assert calls[0] is not network.module
+
+
+def test_float32_is_no_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with RUNTIME.prepare(TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8)), RunSettings()):
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_onnx_model_is_refused() -> None:
     with (
         pytest.raises(InvalidValueError, match="use the runtime onnxruntime"),

@@ -1,0 +1,57 @@
+"""MNN as a runtime."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.measure.measuring import measure
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import agreement
+from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime, TorchNetwork
+from hwnas.testing import RuntimeContract
+
+pytest.importorskip("_tools", reason="needs the extra mnn")
+
+
+class TestMnn(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        return make_runtime("mnn")
+
+
+def test_networks_are_measured_in_a_child_process(capfd: pytest.CaptureFixture[str]) -> None:
+    network = TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8))
+    found = measure(network, make_runtime("mnn"), max_seconds=0.05)
+    assert str(found.key).startswith("cpu/mnn-")
+    assert found.relative_error < 1e-4
+    assert capfd.readouterr().out == ""
+
+
+def test_other_pads_are_caught_by_the_outputs() -> None:
+    # MNN pads such pools otherwise, without a word.
+    class Pool(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+            self.pool = nn.AvgPool2d(3, 2, 1, ceil_mode=True)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.pool(self.conv(x) + 5)
+
+    network = TorchNetwork(Pool(), (3, 8, 8))
+    runtime = make_runtime("mnn")
+    with runtime.prepare(network, RunSettings()) as executable:
+        try:
+            assert agreement(executable, network.module).relative_error < 1e-3
+        except InvalidValueError as error:
+            assert "another network" in str(error)  # noqa: PT017
+
+
+def test_onnx_models_go_elsewhere() -> None:
+    with (
+        pytest.raises(InvalidValueError, match="use the runtime onnxruntime or openvino"),
+        make_runtime("mnn").prepare(OnnxModel(b""), RunSettings()),
+    ):
+        pass

@@ -1,0 +1,45 @@
+"""ncnn as a runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.base import Prepared, RunSettings, Runtime, TorchNetwork
+from hwnas.testing import RuntimeContract
+
+pytest.importorskip("ncnn", reason="needs the extra ncnn")
+pytest.importorskip("pnnx", reason="needs the extra ncnn")
+
+
+class TestNcnn(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        return make_runtime("ncnn")
+
+
+def test_images_run_one_by_one() -> None:
+    network = TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8))
+    with make_runtime("ncnn").prepare(network, RunSettings(batch=3)) as executable:
+        assert isinstance(executable, Prepared)
+        (outputs,) = executable.outputs()
+        assert outputs.shape == (3, 4, 6, 6)
+        (others,) = executable.outputs(executable.inputs[0][::-1])
+        np.testing.assert_allclose(others, outputs[::-1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(executable.outputs()[0], outputs, rtol=1e-5)
+        assert executable.facts == {"batch_is": "one image after another"}
+
+
+def test_what_cannot_be_converted_is_refused() -> None:
+    class Odd(nn.Module):
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            import torch
+
+            return torch.linalg.det(x)
+
+    network = TorchNetwork(Odd(), (3, 8, 8))
+    with pytest.raises(InvalidValueError), make_runtime("ncnn").prepare(network, RunSettings()):
+        pass
