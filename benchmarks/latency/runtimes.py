@@ -8,8 +8,9 @@ ratio of latencies, how many networks are faster, and the errors of the outputs.
 
     python benchmarks/latency/runtimes.py [--networks 44] [--max-seconds 0.3] [COST ...]
 
-A COST is written as in `hwnas search --cost`. What is measured is kept in --out, and an interrupted
-run goes on from there.
+A COST is written as in `hwnas search --cost`; by default those of `COSTS` are measured, which need
+the extras openvino, mnn and ncnn. What is measured is kept in --out, and an interrupted run goes on
+from there.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ COSTS = (
     "openvino",
     "openvino:precision=bf16",
     "openvino:precision=int8",
+    "mnn",
+    "ncnn",
     "torch",
 )
 _AGAIN = "(again)"
