@@ -33,7 +33,7 @@ COMMANDS = {
     "predict export": ["predict", "export", "{predictor}", "--json"],
     "pareto show": ["pareto", "show", "{out}"],
     "pareto export": ["pareto", "export", "{out}", "--out", "{onnx}"],
-    "--help": ["--help"],
+    "help": ["--help"],
     "spaces": ["spaces"],
 }
 """Commands by name; those that need a finished search come after `search`."""

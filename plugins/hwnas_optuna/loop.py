@@ -206,10 +206,12 @@ class Batches(Generic[Arch]):
         """
         settled: list[tuple[optuna.Trial, Arch]] = []
         with self._storage.asking(_room(0, 0)):
+            had = self._reader.classes(self.study)
             for trial, arch in asked:
                 if not self._storage.is_stored(trial._trial_id):
                     continue
-                if self._storage.is_claimed(trial._trial_id) and self._is_taken(trial, arch):
+                shared = had[self._reader.space.canonical_key(arch)] > 1
+                if shared and self._storage.is_claimed(trial._trial_id):
                     self._storage.forget(trial._trial_id)
                     with _left_to_others():
                         again = optuna.Trial(self.study, trial._trial_id)
@@ -220,10 +222,6 @@ class Batches(Generic[Arch]):
                     settled.append((trial, arch))
             self._storage.write()
         return settled
-
-    def _is_taken(self, trial: optuna.Trial, arch: Arch) -> bool:
-        stored = self._storage.get_trial(trial._trial_id)
-        return self._reader.is_taken(self._reader.space.canonical_key(arch), self.study, stored)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -194,6 +195,13 @@ class TrialReader(Generic[Arch]):
         """Give the canonical keys of the classes that other trials have or had."""
         beginning, rest = self._read(study, trial)
         return {*beginning.row, *(other.key for other in rest)}
+
+    def classes(self, study: Study) -> Counter[str]:
+        """Count how often each class, by canonical key, is had by a trial; earlier ones once."""
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        beginning = self._beginning(study, trials)
+        rest = (self._taken(trial, study) for trial in trials[beginning.count :])
+        return Counter(beginning.row.keys()) + Counter(taken.key for taken in rest if taken)
 
     def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:
         """Tell whether another trial has or had this class."""
