@@ -49,7 +49,7 @@ def save_digits(file: Path) -> None:
     np.savez(file, images=images, labels=digits.target, split=split)
 
 
-def main(folder: Path, trials: int = 100, epochs: int = 30, seeds: int = 2) -> None:
+def main(folder: Path, trials: int = 60, epochs: int = 30, seeds: int = 3) -> None:
     """Search, export, train and compare."""
     folder.mkdir(parents=True, exist_ok=True)
     save_digits(data := folder / "digits.npz")

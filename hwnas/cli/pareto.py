@@ -116,7 +116,7 @@ def export(
     out = results_folder(source, out)
     everything = not (json_file or csv or onnx or code or report)
     written: list[Exported] = []
-    # What can be refused comes first, and nothing is written then.
+    # What can be refused comes first: each folder appears as a whole, and what follows does not.
     if onnx or code or everything:
         wanted = NetworkExport.read(front, space, classes, in_shape, seed, batch, opset)
         written += wanted.code(out / "code") if code or everything else []

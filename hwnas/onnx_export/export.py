@@ -119,12 +119,17 @@ def _export_by_torch(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress, advice and warnings away from the user."""
+    """Keep the exporter's progress, advice, warnings and graphs away from the user."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        nobody = io.StringIO()
+        with (
+            contextlib.redirect_stdout(nobody),
+            contextlib.redirect_stderr(nobody),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

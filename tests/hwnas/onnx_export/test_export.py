@@ -348,6 +348,20 @@ def test_unrunnable_network_gets_one_clear_line() -> None:
         export_onnx(nn.ReLU(), IMAGE, batch=0)
 
 
+class DataDependent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_network_that_looks_at_values_gets_one_line_without_the_exporters_graphs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(InvalidValueError, match="must be exportable to ONNX") as error:
+        export_onnx(DataDependent(), IMAGE)
+    assert "\n" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_network_is_left_as_it_is() -> None:
     model = lively(ResNet(), (3, 32, 32)).double()
     model.get_submodule("fc").eval()
