@@ -90,6 +90,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
     def _begin(self) -> None:
         self._asking = Asking(self.ask, self.target)
         self._without_values = True
+        self._as_built = False
 
     @property
     def default_task(self) -> Task:
@@ -192,7 +193,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
                 yield Run(_given({**run.values, name: value}, rng)).make(self.make)
 
     def build(self, arch: Assignment, task: Task | None = None) -> nn.Module:
-        """Build the network.
+        """Build the network, with its lazy modules complete, and one tensor as its answer.
 
         Raises:
             InvalidValueError: the task is another one than the function builds networks for.
@@ -208,7 +209,25 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             network = self._called(noted, self.default_task)
         except Refused as refusal:
             raise InvalidArchitectureError(str(refusal)) from refusal
-        return network
+        return self._usable(network)
+
+    def _usable(self, network: nn.Module) -> nn.Module:
+        """Complete a network; whether it must be run for that is seen by the first one."""
+        import torch
+
+        from hwnas.networks.usable import answering_network, check_has_values
+        from hwnas.tasks.batch import draw_inputs
+
+        check_has_values(network)
+        if self._as_built:
+            return network
+        drawn = draw_inputs(self.default_task.input, 2, torch.Generator().manual_seed(0))
+        try:
+            usable = answering_network(network, lambda: drawn)
+        except InvalidValueError:  # It says so where it is run.
+            return network
+        self._as_built = usable is network
+        return usable
 
 
 def sizes_of(task: Task) -> dict[str, str | int]:

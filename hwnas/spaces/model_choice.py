@@ -61,10 +61,11 @@ class ModelChoice:
 
     def __call__(self, trial: Trial) -> nn.Module:
         """Choose a model, and build it."""
-        model = self.models[trial.suggest_categorical("model", list(self.models))]
+        name = trial.suggest_categorical("model", list(self.models))
+        model = self.models[name]
         if isinstance(model, str):
             return timm_model(model, trial)
-        built: nn.Module = model(trial) if takes_argument(model) else model()
+        built: nn.Module = model(trial.under(name)) if takes_argument(model) else model()
         return built
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from hwnas.errors import InvalidValueError
 from hwnas.files.identity import identity_text
 
+_OURS = frozenset({"hwnas", "hwnas_optuna", "hwnas_nni", "hwnas_predictors"})
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -52,7 +53,7 @@ def fingerprint(function: Any) -> str:
         if module is None or file is None:
             digest.update(_text_of_code(part).encode())
         elif not module.__name__.startswith("hwnas."):
-            files |= _files(module, _root(module, file))
+            files |= _files(file, _root(module, file))
     for path in sorted(files):
         digest.update(path.read_bytes())
     try:
@@ -141,36 +142,39 @@ def _root(module: types.ModuleType, file: Path) -> Path:
     return file.resolve().parents[depth if module.__name__ != "__main__" else 0]
 
 
-def _files(module: types.ModuleType, root: Path) -> set[Path]:
+def _files(file: Path, root: Path) -> set[Path]:
+    """Give a file and what it imports from the same folder, by name: imported by now or not."""
+    first = file.resolve()
+    # Of what is installed, only the package itself.
+    alone = any(first.is_relative_to(folder) for folder in _INSTALLED if folder)
+    top = first.relative_to(root).parts[0].removesuffix(".py")
     found: set[Path] = set()
-    todo = [module]
+    todo = [first]
     while todo:
-        path = _file(module := todo.pop())
-        path = None if path is None else path.resolve()
-        if path is None or path in found or not _is_own(path, root):
+        path = todo.pop()
+        if path in found:
             continue
         found.add(path)
-        todo += _imported(module, path)
-    return found or {p for p in (_file(module),) if p is not None}
-
-
-def _is_own(path: Path, root: Path) -> bool:
-    inside = path.is_relative_to(root) and "site-packages" not in path.parts
-    return inside and not any(path.is_relative_to(i) for i in _INSTALLED if i)
-
-
-def _imported(module: types.ModuleType, path: Path) -> Iterator[types.ModuleType]:
-    """Yield the modules that a file imports and that are imported by now."""
-    package = module.__package__ or ""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
-            start = ".".join(filter(None, [above, node.module or ""]))
-            names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
-        for name in names:
+        for name in _imported(path, root):
             parts = name.split(".")
-            inner = (".".join(parts[: i + 1]) for i in range(len(parts)))
-            yield from (sys.modules[n] for n in inner if n in sys.modules)
+            if parts[0] not in _OURS and (not alone or parts[0] == top):
+                places = (root.joinpath(*parts[: i + 1]) for i in range(len(parts)))
+                both = (
+                    p
+                    for place in places
+                    for p in (place.with_name(f"{place.name}.py"), place / "__init__.py")
+                )
+                todo += [p for p in both if p.is_file()]
+    return found
+
+
+def _imported(path: Path, root: Path) -> Iterator[str]:
+    """Yield the names of the modules that a file imports, and of what may be one."""
+    package = path.relative_to(root).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            start = [*above, *filter(None, [node.module])]
+            yield from (".".join([*start, alias.name]) for alias in node.names)

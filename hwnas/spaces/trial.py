@@ -13,7 +13,7 @@ import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.choosers import DeclarationError, other_options
-from hwnas.spaces.options import Choose, Options
+from hwnas.spaces.options import Choose, Options, V
 from hwnas.typing import Choice
 
 if TYPE_CHECKING:
@@ -117,6 +117,14 @@ class Trial:
         _check_count(name, count)
         values = [float(first + i * width) for i in range(count)]
         return float(self._ask(name, values, ordered=True))
+
+    def under(self, prefix: str) -> Trial:
+        """Give a trial whose names stand below one: what two models ask for stays apart."""
+
+        def choose(name: str, options: Options[V]) -> V:
+            return self._choose(f"{prefix}.{name}", options)
+
+        return Trial(choose, self._task)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep a value, as a trial of Optuna does."""

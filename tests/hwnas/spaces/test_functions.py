@@ -404,7 +404,8 @@ def test_a_list_of_models_is_one_choice_and_what_they_ask_for() -> None:
     space = space_of(ModelChoice.of([Small, chain], "MODELS"))
     assert space.parameters["model"] == ("Small", "chain")
     assert str(space.decode({"model": "Small"})) == '{"model": "Small"}'
-    arch = space.decode({"model": "chain", "depth": 1, "width_0": 4, "kernel_0": 1, "dropout": 0})
+    asked = {"depth": 1, "width_0": 4, "kernel_0": 1, "dropout": 0}
+    arch = space.decode({"model": "chain", **{f"chain.{n}": v for n, v in asked.items()}})
     assert len(space.build(arch)(torch.zeros(1, 3, 8, 8))) == 1
     named = space_of(ModelChoice.of({"a": Small, "b": Small}, "MODELS"))
     assert len(named.members(9) or ()) == 2
@@ -430,3 +431,25 @@ def test_a_trial_knows_its_task() -> None:
     space = FunctionSpace(build, input=task.input.shape, classes=3)
     arch = space.decode({})
     assert space.build(arch)(torch.zeros(4, 2, 5, 5)).shape == (4, 3)
+
+
+def test_relative_imports_and_late_ones_are_part_of_the_fingerprint(folder: Path) -> None:
+    package = folder / "package_of_functions"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text("WIDTH = 3\n")
+    (package / "late.py").write_text("DEPTH = 1\n")
+    (package / "nets.py").write_text(
+        "from torch import nn\nfrom .parts import WIDTH\n\ndef build(trial):\n"
+        "    from . import late\n    return nn.Linear(WIDTH, late.DEPTH)\n"
+    )
+    space = named_space("package_of_functions.nets:build:input=1x1x3,classes=1")
+    assert isinstance(space, FunctionSpace)
+    assert space.parameters == {}
+    assert fingerprint(space.function) == space.source
+    for name in ("parts", "late"):
+        before = fingerprint(space.function)
+        (package / f"{name}.py").write_text("WIDTH = DEPTH = 2\n")
+        assert fingerprint(space.function) != before
+    (package / "others.py").write_text("")
+    assert fingerprint(space.function) == fingerprint(space.function)
