@@ -93,3 +93,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), fl
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_the_readme_runs(block: str, tmp_path: Path) -> None:
     run("-c", block, folder=tmp_path)
+
+
+def test_functions_of_a_trial_are_searched(tmp_path: Path) -> None:
+    (script,) = (path for path in EXAMPLES if path.name.startswith("08"))
+    printed = run(str(script), "4", folder=tmp_path)
+    assert '{"model": "' in printed

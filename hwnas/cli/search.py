@@ -138,4 +138,8 @@ def search(
         f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
     )
     print_front(front, as_json)
-    note(f"Results: {out / 'report.html'}, front.json, front.csv; ONNX: hwnas pareto export {out}")
+    own = "" if model is None else f" --model {model}"
+    note(
+        f"Results: {out / 'report.html'}, front.json, front.csv; "
+        f"ONNX: hwnas pareto export {out}{own}"
+    )

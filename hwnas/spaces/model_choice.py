@@ -84,6 +84,11 @@ def timm_model(name: str, trial: Trial) -> nn.Module:
         raise MissingDependencyError(
             f"`{name}` is a model of timm, which is not installed: pip install 'hwnas[timm]'."
         ) from None
+    except Exception as error:  # e.g. of torchvision, which has to be of the same build as torch
+        raise MissingDependencyError(
+            f"`{name}` is a model of timm, which cannot be imported ({error}): torchvision must be "
+            f"of the same build as torch, e.g. both from https://download.pytorch.org/whl/cpu."
+        ) from error
     if not timm.is_model(name.partition(".")[0]):
         raise InvalidValueError(f"`models` must be names of timm.list_models(), but got {name!r}.")
     wanted = {"num_classes": trial.classes, "in_chans": trial.input[0], "pretrained": False}

@@ -1,0 +1,79 @@
+"""The guide to one's own networks runs as it stands, with fewer trials."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas.pareto import ParetoSet
+
+GUIDE = (Path(__file__).parents[1] / "docs/own_network.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the files of the guide."""
+    path = tmp_path_factory.mktemp("guide")
+    for kind, text in BLOCKS:
+        if kind == "python":
+            name = re.match(r"# (\w+\.py)\n", text)
+            (path / (name[1] if name else "in_python.py")).write_text(text)
+    return path
+
+
+def run(folder: Path, *command: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def commands() -> list[str]:
+    texts = [text.replace("\\\n", " ") for kind, text in BLOCKS if not kind]
+    return [line for text in texts for line in text.splitlines()]
+
+
+def test_the_commands_of_the_guide_run_one_after_another(folder: Path) -> None:
+    asked = commands()
+    assert len(asked) == 6
+    for line in asked:
+        program, *arguments = shlex.split(re.sub(r"--trials \d+", "--trials 2", line))
+        assert program == "hwnas"
+        run(folder, "-m", "hwnas", *arguments)
+    assert ParetoSet.load(folder / "verified/front.json").provenance
+    assert [*(folder / "verified/onnx").glob("*.onnx")]
+    assert ParetoSet.load(folder / "plain/front.json").provenance["dataset"]["num_classes"] == 7
+
+
+def test_the_python_of_the_guide_runs(folder: Path) -> None:
+    assert '"width"' in run(folder, "in_python.py")
+
+
+def test_a_space_of_a_class_takes_less_than_thirty_lines() -> None:
+    [text] = [text for _, text in BLOCKS if text.startswith("# my_space.py")]
+    assert len([line for line in text.splitlines() if line.strip()]) < 30
+
+
+def test_models_of_timm_are_a_choice(folder: Path) -> None:
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("the extra timm is not installed")
+    cheap = ["--objective", "synflow", "--cost", "count:params", "--batch", "2", "--trials", "3"]
+    sizes = ["--input", "1,96,96", "--classes", "7", "--out", "zoo"]
+    run(folder, "-m", "hwnas", "search", "--model", "my_zoo:MODELS", *sizes, *cheap)
+    found = {e.arch.split('"')[3] for e in ParetoSet.load(folder / "zoo/front.json").evaluated}
+    assert found & {"resnet", "lcnet", "mobile"}
