@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwnas.spaces.nasbench201_drawing import draw_cell
+from hwnas.spaces.nasbench201.drawing import draw_cell
 from hwnas.spaces.transnasbench101.micro import MicroArch, TransNasMicro
 
 

@@ -10,7 +10,7 @@ from hwnas.ranking.metrics import spearman
 from hwnas.ranking.model_driven import ModelRanking
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.spaces.nasbench201_features import graf_features
+from hwnas.spaces.nasbench201.features import graf_features
 
 SPACE = NasBench201()
 FIM = [proxy.name for proxy in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]

@@ -12,7 +12,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.ranking.metrics import kendall
 from hwnas.ranking.model_driven import ModelRanking
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.spaces.nasbench201_features import graf_features
+from hwnas.spaces.nasbench201.features import graf_features
 
 
 def test_ranks_by_hand() -> None:

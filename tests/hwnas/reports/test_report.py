@@ -19,7 +19,7 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet, Status
 from hwnas.reports.drawing import draw_architecture
 from hwnas.reports.report import format_number, render_report, write_report
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
-from hwnas.spaces.nasbench201_drawing import draw_cell
+from hwnas.spaces.nasbench201.drawing import draw_cell
 
 SPACE = NasBench201()
 LIVE = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnas.spaces.nasbench201 import OPERATIONS, Cell, NasBench201, parse_cell
-from hwnas.spaces.nasbench201_features import graf_features, graf_names
+from hwnas.spaces.nasbench201.features import graf_features, graf_names
 
 # 0>1 conv3, 0>2 none, 1>2 skip, 0>3 skip, 1>3 none, 2>3 conv1.
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"

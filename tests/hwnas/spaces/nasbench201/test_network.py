@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
-from hwnas.spaces.nasbench201_network import CellBlock
+from hwnas.spaces.nasbench201.network import CellBlock
 from hwnas.tasks.task import image_task
 from hwnas.typing import Surrogate
 
