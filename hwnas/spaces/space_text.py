@@ -82,6 +82,7 @@ def sized_text(text: str, task: Task | None) -> str:
     Raises:
         InvalidValueError: a function needs them, and there are none.
     """
+    permit(text)
     if not is_function(text):
         return text
     target, rest = _own(text) or ("", "")
