@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.measure.limits import STATUS, CallError, Limits, NotSendableError
+from hwnas.measure.limits import STATUS, CallError, ForgottenError, Limits, NotSendableError
 
 _GRACE_SECONDS = 10
 _LOOK_SECONDS = 1.0
@@ -130,6 +130,8 @@ def _called(
     try:
         if sent is not None:
             _kept[digest] = pickle.loads(sent)
+        elif digest not in _kept:
+            return None, ForgottenError("`function` must be sent again.")
         function, arguments = _kept[digest], pickle.loads(given)
     except Exception as error:  # whatever importing a module of the user raises
         return None, NotSendableError(f"`model` must be importable, but raised {text_of(error)}")

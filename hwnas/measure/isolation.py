@@ -23,7 +23,13 @@ from typing import Any, TypeVar
 
 from hwnas.errors import HwnasError
 from hwnas.measure.in_child import first_line, pickled, prepare, within
-from hwnas.measure.limits import UNLIMITED, ChildEndedError, Limits, NotSendableError
+from hwnas.measure.limits import (
+    UNLIMITED,
+    ChildEndedError,
+    ForgottenError,
+    Limits,
+    NotSendableError,
+)
 
 T = TypeVar("T")
 _START_SECONDS = 300.0
@@ -57,16 +63,10 @@ class Child:
         """
         sent, given = pickled(function), pickled(arguments)
         with self._one_call:
-            executor = self._ready()
-            try:
-                answer = self._submit(executor, sent, given).result(self._limits.seconds)
-            except BaseException as trouble:
-                # Nobody knows what the child is up to: the next call gets another one.
-                self.close()
-                if not isinstance(trouble, Exception):
-                    raise
-                raise ChildEndedError(self._reason(trouble)) from trouble
-        result, error, said = pickle.loads(answer)
+            result, error, said = self._answer(sent, given)
+            if isinstance(error, ForgottenError):
+                self._known.clear()
+                result, error, said = self._answer(sent, given)
         for record in said:
             logging.getLogger(record.name).handle(record)
         if isinstance(error, NotSendableError):
@@ -74,6 +74,19 @@ class Child:
         if error is not None:
             raise error
         found: T = result
+        return found
+
+    def _answer(self, sent: bytes, given: bytes) -> tuple[Any, HwnasError | None, list[Any]]:
+        executor = self._ready()
+        try:
+            answer = self._submit(executor, sent, given).result(self._limits.seconds)
+        except BaseException as trouble:
+            # Nobody knows what the child is up to: the next call gets another one.
+            self.close()
+            if not isinstance(trouble, Exception):
+                raise
+            raise ChildEndedError(self._reason(trouble)) from trouble
+        found: tuple[Any, HwnasError | None, list[Any]] = pickle.loads(answer)
         return found
 
     def start(self) -> None:
@@ -92,8 +105,14 @@ class Child:
         if self._executor is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            self._executor = ProcessPoolExecutor(1, env=self._env)
-            started = self._executor.submit(prepare, self._limits.memory_bytes, os.getpid())
+            # Loky replaces a process that has grown: whatever it is, it begins with `prepare`.
+            self._executor = ProcessPoolExecutor(
+                1,
+                env=self._env,
+                initializer=prepare,
+                initargs=(self._limits.memory_bytes, os.getpid()),
+            )
+            started = self._executor.submit(os.getpid)
             try:
                 started.result(_START_SECONDS)
             except BaseException as trouble:

@@ -58,5 +58,9 @@ class ChildEndedError(CallError):
     """A call ended its child, or was ended for its time."""
 
 
+class ForgottenError(InvalidValueError):
+    """A child does not have a function that it was sent before: it was replaced meanwhile."""
+
+
 class NotSendableError(InvalidValueError):
     """A function or its arguments cannot be sent to another process."""

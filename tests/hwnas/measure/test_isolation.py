@@ -44,6 +44,23 @@ def _refuse(name: str) -> None:
     raise unknown_name("letter", name, ["a"])
 
 
+def test_what_a_replaced_process_was_sent_is_sent_again(child: Child) -> None:
+    assert child.call(_twice, 4) == 8
+    assert child.call(_twice, 5) == 10
+    child.call(_forget)
+    assert child.call(_twice, 6) == 12
+
+
+def _twice(number: int) -> int:
+    return 2 * number
+
+
+def _forget() -> None:
+    from hwnas.measure import in_child
+
+    in_child._kept.clear()
+
+
 def test_one_that_ended_is_replaced(child: Child) -> None:
     first = child.call(os.getpid)
     with pytest.raises(InvalidValueError, match=r"it ended its process: SIGSEGV\(-11\)\.$"):
