@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -34,6 +34,9 @@ FloatArray = npt.NDArray[np.float64]
 Choice = str | int | float | bool
 """What a parameter can be: a JSON value without parts."""
 
+DeadOperations = Literal["executed", "pruned"]
+"""What a runtime does with operations that have no effect on the output."""
+
 Arch = TypeVar("Arch", bound=Hashable)
 Arch_contra = TypeVar("Arch_contra", bound=Hashable, contravariant=True)
 T = TypeVar("T")
@@ -50,6 +53,8 @@ class DeviceKey:
         precision: number format, e.g. ``float32``.
         batch: images a run.
         threads: CPU threads, or None where that is unknown or meaningless.
+        dead_operations: whether operations without an effect on the output were run, or None
+            where that is unknown or meaningless.
     """
 
     device: str
@@ -57,10 +62,20 @@ class DeviceKey:
     precision: str = "float32"
     batch: int = 1
     threads: int | None = None
+    dead_operations: DeadOperations | None = field(default=None, metadata={"later": True})
+
+    def __repr__(self) -> str:
+        """Leave out what an earlier version did not know, so that texts of before are found."""
+        names = ("device", "runtime", "precision", "batch", "threads")
+        parts = [f"{name}={getattr(self, name)!r}" for name in names]
+        if self.dead_operations is not None:
+            parts.append(f"dead_operations={self.dead_operations!r}")
+        return f"DeviceKey({', '.join(parts)})"
 
     def __str__(self) -> str:
         threads = "" if self.threads is None else f"/t{self.threads}"
-        return f"{self.device}/{self.runtime}/{self.precision}/b{self.batch}{threads}"
+        dead = "" if self.dead_operations is None else f"/{self.dead_operations}"
+        return f"{self.device}/{self.runtime}/{self.precision}/b{self.batch}{threads}{dead}"
 
 
 class SearchSpace(Protocol[Arch]):

@@ -72,7 +72,9 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
                 dataset=help_dataset(pool.space.name),
             ).fit(archs, pool.select(train).costs)
             for kind, n in itertools.product(("chosen", "random"), arguments.samples):
-                for rows in supports(kind, predictor, pool, common, n, arguments.repeats):
+                for rows in supports(
+                    kind, predictor, pool, common, n, arguments.repeats, "executed"
+                ):
                     for device in tests:
                         cost = pool.cost_of(device)
                         model = predictor.adapt([archs[i] for i in rows], cost[rows])

@@ -7,25 +7,27 @@ architectures, with 90 % intervals of some of them if it has any.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 
 from hwnas.costs.counters import CounterCost, Metric
 from hwnas.data.device_pool import DevicePool
 from hwnas.data.help import help_dataset
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tasks.catalogue import get_task
-from hwnas.typing import FloatArray
+from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.brp_nas import GcnPredictor
 from hwnas_predictors.encodings import additive_counts, one_hot
+from hwnas_predictors.features import ArchFeatures
 from hwnas_predictors.help import HelpPredictor
 from hwnas_predictors.transfer import TransferPredictor
 
 Rows = list[int]
-Method = Callable[[Rows, FloatArray], tuple[FloatArray, FloatArray | None]]
+Method = Callable[[Rows, FloatArray, DeviceKey], tuple[FloatArray, FloatArray | None]]
 INTERVALS = 1000
 """Architectures whose 90 % intervals are checked."""
 COMPONENTS = 6
@@ -35,7 +37,7 @@ _PENALTY = 0.1
 _POWERS = {"mobilenetv3": 0.0}
 _POWER = 0.75
 # Better on the meta-training and validation devices: see `choose_transfer`.
-_EXTRA = {"fbnet": ("macs",)}
+_EXTRA = {"fbnet": ("macs", "params", "layers")}
 
 
 def extra_of(space: str) -> tuple[str, ...]:
@@ -66,18 +68,25 @@ def make_methods(
     """
     archs = list(pool.archs)
 
-    def alone(rows: Rows, costs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def alone(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, FloatArray]:
         settings = {name: getattr(predictor, name) for name in ("power", "extra", "dataset")}
         model = TransferPredictor[Any](pool.space, **settings)
         model.fit([archs[i] for i in rows], costs)
         some = [archs[i] for i in interval_rows(len(archs))]
         return model.predict(archs), model.predict_interval(some, 0.9)
 
+    features = ArchFeatures(pool.space)
+    by_operation, *graph = features.blocks(archs)[:-1]
     transfer = _transfer(predictor, archs)
     return {
-        "chosen": transfer,
+        "chosen": _transfer(predictor, archs, told=True),
         "random": transfer,
+        "told": _transfer(predictor, archs, told=True),
         "references": transfer,
+        "counts": _count_ridge(by_operation),
+        "live-counts": _count_ridge(
+            graph[0][:, : len(features.operations)] if graph else by_operation
+        ),
         "alone": alone,
         "pca-ridge": _ridge(components(train.costs)),
         "ridge": _ridge(one_hot(pool.space, archs)),
@@ -114,12 +123,14 @@ def counts(pool: DevicePool[Any], metric: Metric) -> FloatArray:
     return CounterCost(space, metric, task).predict(archs)
 
 
-def _transfer(predictor: TransferPredictor[Any], archs: list[Any]) -> Method:
-    """Adapt and predict, with 90 % intervals of some."""
+def _transfer(predictor: TransferPredictor[Any], archs: list[Any], told: bool = False) -> Method:
+    """Adapt and predict, with 90 % intervals of some; `told` what is done with dead operations."""
     some = [archs[i] for i in interval_rows(len(archs))]
 
-    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, FloatArray]:
-        model = predictor.adapt([archs[i] for i in rows], costs)
+    def method(rows: Rows, costs: FloatArray, key: DeviceKey) -> tuple[FloatArray, FloatArray]:
+        dead = key.dead_operations if told else None
+        known = replace(key, dead_operations=dead)
+        model = predictor.adapt([archs[i] for i in rows], costs, known)
         return model.predict(archs), model.predict_interval(some, 0.9)
 
     return method
@@ -128,8 +139,18 @@ def _transfer(predictor: TransferPredictor[Any], archs: list[Any]) -> Method:
 def _ridge(features: FloatArray) -> Method:
     """Ridge regression of the log cost."""
 
-    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+    def method(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, None]:
         model = Ridge(_PENALTY).fit(features[rows], np.log(costs))
+        return np.exp(model.predict(features)), None
+
+    return method
+
+
+def _count_ridge(features: FloatArray) -> Method:
+    """Ridge regression of the log cost, its penalty chosen by leaving one out."""
+
+    def method(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, None]:
+        model = RidgeCV(np.logspace(-3, 3, 13)).fit(features[rows], np.log(costs))
         return np.exp(model.predict(features)), None
 
     return method
@@ -140,7 +161,7 @@ def _meta_learned(pool: DevicePool[Any], train: DevicePool[Any]) -> Method:
     archs = list(pool.archs)
     found: list[HelpPredictor[Any]] = []
 
-    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+    def method(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, None]:
         if not found:
             references = [archs[i] for i in pool.references]
             found.append(HelpPredictor[Any](pool.space, references=references))
@@ -154,7 +175,7 @@ def _graph_network(pool: DevicePool[Any]) -> Method:
     """BRP-NAS's graph network, of this device alone."""
     archs = list(pool.archs)
 
-    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+    def method(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, None]:
         model = GcnPredictor[Any](pool.space).fit([archs[i] for i in rows], costs)
         return model.predict(archs), None
 
@@ -165,7 +186,7 @@ def _lazy_line(pool: DevicePool[Any], metric: Metric) -> Method:
     """Least squares line of the cost over a count, which is worked out at the first use."""
     found: list[FloatArray] = []
 
-    def method(rows: Rows, costs: FloatArray) -> tuple[FloatArray, None]:
+    def method(rows: Rows, costs: FloatArray, _: DeviceKey) -> tuple[FloatArray, None]:
         if not found:
             found.append(counts(pool, metric) / 1e6)
         slope, intercept = np.polyfit(found[0][rows], costs, 1)

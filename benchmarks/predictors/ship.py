@@ -2,7 +2,8 @@
 
 Usage: python -m benchmarks.predictors.ship [SPACE ...]
 
-Learns from HELP's published latencies (all devices of a space; MIT licence) and writes
+Learns from HELP's published latencies (all devices of a space; MIT licence), in NAS-Bench-201 from
+those of BRP-NAS as well (Apache-2.0 licence), and writes
 ``predictors/hwnas_predictors/shipped/SPACE.npz``. The file states the checksum of the data.
 """
 
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.predictors.methods import extra_of, power_of
-from hwnas.data.device_pool import device_pool
+from hwnas.data.device_pool import cell_pool, device_pool
 from hwnas.data.help import HELP_SPACES, help_dataset
 from hwnas_predictors.transfer import TransferPredictor
 
@@ -22,7 +23,8 @@ SEED = 0
 
 def main() -> None:
     for name in sys.argv[1:] or HELP_SPACES:
-        pool = device_pool(name)
+        pool = cell_pool() if name == "nasbench201" else device_pool(name)
+        source = "HELP+BRP-NAS" if name == "nasbench201" else "HELP"
         predictor = TransferPredictor(
             pool.space,
             pool.metric,
@@ -31,9 +33,9 @@ def main() -> None:
             extra=extra_of(name),
             dataset=help_dataset(name),
             seed=SEED,
-            data=f"HELP {name} {pool.fingerprint}",
+            data=f"{source} {name} {pool.fingerprint}",
         )
-        predictor.fit(pool.archs, pool.costs)
+        predictor.fit(pool.archs, pool.costs, [key.dead_operations for key in pool.devices])
         predictor.save(FOLDER / f"{name}.npz")
         size = (FOLDER / f"{name}.npz").stat().st_size
         print(f"{name}: {len(pool.names)} devices, {len(pool.archs)} architectures, {size} bytes")

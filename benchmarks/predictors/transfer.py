@@ -10,12 +10,21 @@ would cost. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.transfer --samples 10 20
     python -m benchmarks.predictors.transfer --leave-one-out --pool brp-nas --samples 10
+    python -m benchmarks.predictors.transfer --nasflat --samples 20 --repeats 3
+    python -m benchmarks.predictors.transfer --nasflat --space fbnet --samples 20 --repeats 3
+
+``--nasflat`` runs the six splits of devices that NASFLAT (Akhauri and Abdelfattah, 2024) publishes
+for a space, and prints the mean of each; ``--archs N`` learns from and judges on N random ones of
+the architectures alone, which takes minutes instead of hours.
 
 Unseen devices are those of HELP's split, or with ``--leave-one-out`` each device of the pool in
 turn, learned from all others but the same hardware with other batch sizes. ``chosen`` and
-``random`` are the transfer model with a designed and with a random support set; the baselines see
-the same random ones. ``alone`` is the same model without a pool (slow), ``ridge`` ridge regression
-of one-hot choices, ``pca-ridge`` of six principal components of the pool. ``help`` sees the pool's
+``random`` are the transfer model with a designed and with a random support set, the designed one
+told what the device did with dead operations; ``told`` is ``random`` with that knowledge. The
+baselines see the same random ones. ``alone`` is the same model without a pool (slow), ``ridge``
+ridge regression of one-hot choices, ``counts`` of how often each operation is chosen,
+``live-counts`` of how often it is in the network without dead operations (penalties chosen by
+leaving one out), ``pca-ridge`` of six principal components of the pool. ``help`` sees the pool's
 ten published references and random others, ``references`` is the transfer model with these, and
 ``brp-nas`` always sees 900 random cells, once.
 """
@@ -26,7 +35,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,15 +50,16 @@ from benchmarks.predictors.methods import (
     make_methods,
     power_of,
 )
-from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
+from benchmarks.predictors.nasflat import nasflat_splits
+from hwnas.data.device_pool import DevicePool, brp_nas_pool, cell_pool, device_pool
 from hwnas.data.help import help_dataset
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto.metrics import front_quality, is_non_dominated
-from hwnas.typing import FloatArray
+from hwnas.typing import DeadOperations, DeviceKey, FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
-METHODS = ("chosen", "random", "pca-ridge", "ridge", "flops", "params")
-MORE = ("alone", "references", "help", "brp-nas")
+METHODS = ("chosen", "random", "counts", "live-counts", "pca-ridge", "ridge", "flops", "params")
+MORE = ("told", "alone", "references", "help", "brp-nas")
 _WITH_REFERENCES = ("references", "help")
 LEARNED, REFERENCES = 900, 10
 COLUMNS = ("Spearman", "<=10 %", "coverage", "tight HV", "recall", "members", "CPU s")
@@ -104,12 +114,17 @@ def supports(
     common: Rows,
     n: int,
     repeats: int,
+    dead: DeadOperations | None,
 ) -> list[Rows]:
-    """Give `repeats` support sets of architectures that every device has a cost of."""
+    """Give `repeats` support sets of architectures that every device has a cost of.
+
+    Those that are chosen have no dead operations where the devices prune them.
+    """
     if method == "chosen":
         number = {arch: i for i, arch in enumerate(pool.archs)}
         known = [pool.archs[i] for i in common]
-        return [[number[a] for a in predictor.choose_support(n, r, known)] for r in range(repeats)]
+        chosen = (predictor.choose_support(n, r, known, dead) for r in range(repeats))
+        return [[number[arch] for arch in archs] for archs in chosen]
     first = list(pool.references) if method in _WITH_REFERENCES else []
     others = np.setdiff1d(common, first)
     draws = (np.random.default_rng([r, n]) for r in range(repeats))
@@ -127,13 +142,13 @@ def sizes(method: str, arguments: argparse.Namespace) -> list[tuple[int, int]]:
 
 
 def measure(
-    method: Method, sets: list[Rows], cost: FloatArray, known: Accuracies | None
+    method: Method, sets: list[Rows], cost: FloatArray, key: DeviceKey, known: Accuracies | None
 ) -> list[float]:
     """Give the means of all figures over the support sets."""
     results = []
     for rows in sets:
         start = time.process_time()
-        predicted, interval = method(rows, cost[rows])
+        predicted, interval = method(rows, cost[rows], key)
         seconds = time.process_time() - start
         front = [float("nan")] * 3 if known is None else known.front(predicted, cost)
         results.append([*judge(predicted, interval, cost), *front, seconds])
@@ -160,26 +175,43 @@ def study(
 ) -> Mapping[tuple[str, int], list[list[float]]]:
     """Print a line for each device, and give the lines by method and number of samples."""
     archs = list(pool.archs)
-    common = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
     known = Accuracies.read(pool) if pool.space.name == "nasbench201" else None
     lines: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
-    for train, tests in splits(pool, arguments.leave_one_out, arguments.device):
-        learned = pool.select(train)
+    for train, tests in all_splits(pool, arguments):
+        learned, judged = pool.select(train), pool.select(tests)
+        common = np.flatnonzero(np.isfinite(judged.costs).all(axis=0)).tolist()
         predictor = TransferPredictor[Any](
             pool.space,
             power=power_of(pool.space.name),
             extra=extra_of(pool.space.name) if arguments.extra is None else arguments.extra,
             dataset=help_dataset(pool.space.name),
-        ).fit(archs, learned.costs)
+        ).fit(archs, learned.costs, [key.dead_operations for key in learned.devices])
         methods = make_methods(pool, learned, predictor)
+        own: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
         for name in arguments.methods:
             for n, repeats in sizes(name, arguments):
-                sets = supports(name, predictor, pool, common, n, repeats)
-                for device in tests:
-                    line = measure(methods[name], sets, pool.cost_of(device), known)
-                    lines[name, n].append(line)
+                sets = {
+                    dead: supports(name, predictor, pool, common, n, repeats, dead)
+                    for dead in {key.dead_operations for key in judged.devices}
+                }
+                for device, key in zip(judged.names, judged.devices, strict=True):
+                    support = sets[key.dead_operations]
+                    line = measure(methods[name], support, pool.cost_of(device), key, known)
+                    own[name, n].append(line)
                     report(name, n, device, line)
+        for at, rows in own.items():
+            lines[at] += [np.mean(rows, axis=0).tolist()] if arguments.nasflat else rows
+            if arguments.nasflat:
+                report(*at, f"mean of {', '.join(tests)}"[:48], lines[at][-1])
     return lines
+
+
+def all_splits(pool: DevicePool[Any], arguments: argparse.Namespace) -> Iterator[Split]:
+    """Give the splits that the arguments ask for."""
+    if arguments.nasflat:
+        yield from nasflat_splits(pool)
+    else:
+        yield from splits(pool, arguments.leave_one_out, arguments.device)
 
 
 def report(method: str, n: int, device: str, line: list[float]) -> None:
@@ -189,10 +221,25 @@ def report(method: str, n: int, device: str, line: list[float]) -> None:
     print(f"{method:10} {n:4} {device:48} {' '.join(texts)}", flush=True)
 
 
+def read_pool(arguments: argparse.Namespace) -> DevicePool[Any]:
+    """Read the devices that the arguments ask for."""
+    if arguments.space == "nasbench201" and (arguments.nasflat or arguments.pool == "both"):
+        return cell_pool()
+    return brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
+
+
+def some_of(pool: DevicePool[Any], n: int) -> DevicePool[Any]:
+    """Give the pool of `n` random ones of its architectures, its references aside."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(pool.archs))[:n])
+    archs = tuple(pool.archs[i] for i in rows)
+    return replace(pool, archs=archs, costs=pool.costs[:, rows], references=())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="nasbench201", help="HELP's: nasbench201, fbnet, ...")
-    parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
+    parser.add_argument("--pool", choices=("help", "brp-nas", "both"), default="help")
+    parser.add_argument("--nasflat", action="store_true", help="its six splits of the space")
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--device", nargs="+", default=[], help="devices to judge on [all]")
     parser.add_argument("--repeats", type=int, default=20)
@@ -203,8 +250,11 @@ def main() -> None:
         nargs="*",
         help="counts and proxies that the transfer model sees too [those of the shipped pool]",
     )
+    parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
     arguments = parser.parse_args()
-    pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
+    pool = read_pool(arguments)
+    if arguments.archs is not None:
+        pool = some_of(pool, arguments.archs)
     print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")
     lines = study(pool, arguments)
     for (method, n), rows in lines.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +14,7 @@ import typer
 
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.predict_checks import coverage, learned_rows, note_left_out
 from hwnas.files.csv_table import as_cell
 
 if TYPE_CHECKING:
@@ -39,6 +41,16 @@ Runtime = Annotated[str, typer.Option(help="Software that ran the networks.")]
 Precision = Annotated[str, typer.Option(help="Number format.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images a run.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+Dead = Annotated[
+    Literal["executed", "pruned"] | None,
+    typer.Option(
+        "--dead-operations",
+        help="What the runtime does with operations that have no effect. "
+        "\\[default: what the measurements say; pruned if none has such operations]",
+    ),
+]
+Metric = Annotated[str | None, typer.Option(help="What was measured, e.g. energy.")]
+Unit = Annotated[str | None, typer.Option(help="Its unit, e.g. mJ.")]
 _POOLS = ("transfer", "help")
 _MINE = "mine"
 _UNKNOWN = "unknown"
@@ -51,6 +63,16 @@ def support(
     n: Annotated[int, typer.Option("-n", min=2, help="Architectures to measure.")] = 10,
     seed: Seed = 0,
     model: Pool = None,
+    dead_operations: Annotated[
+        Literal["executed", "pruned"] | None,
+        typer.Option(
+            help="What the runtime does with operations that have no effect: where it executes "
+            "them, architectures that have some are asked for too. "
+            "\\[default: pruned, unless every device of the pool executes them]"
+        ),
+    ] = None,
+    metric: Metric = None,
+    unit: Unit = None,
 ) -> None:
     """Print the architectures to measure, as a CSV file to be filled in.
 
@@ -61,9 +83,12 @@ def support(
     from hwnas.cli.measurements import column_name
 
     pool = _pool(space, model)
-    chosen = pool.choose_support(n, seed)
+    metric, unit = _metric_and_unit(pool, metric, unit)
+    told = {} if dead_operations is None else {"dead_operations": dead_operations}
+    _insist_on_transfer(pool, told)
+    chosen = pool.choose_support(n, seed, **told)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["arch", column_name(pool.metric, pool.unit)])
+    writer.writerow(["arch", column_name(metric, unit)])
     writer.writerows([as_cell(str(arch)), ""] for arch in chosen)
 
 
@@ -78,8 +103,15 @@ def adapt(
     precision: Precision = "float32",
     batch: Batch = 1,
     threads: Threads = None,
+    dead_operations: Dead = None,
+    metric: Metric = None,
+    unit: Unit = None,
 ) -> None:
     """Make the predictor of a device from a few measured architectures.
+
+    Any cost that grows with the work can be learned from a pool of latencies, e.g. the column
+    energy_mj with --metric energy --unit mJ. How well each measurement is predicted from the others
+    is printed.
 
     Example: hwnas predict adapt --space nasbench201 --measurements mine.csv --out mine.npz
     """
@@ -88,13 +120,37 @@ def adapt(
 
     pool = _pool(space, model)
     table = read_measurements(measurements, pool.space)
-    key = _key_of(table, DeviceKey(device, runtime, precision, batch, threads))
-    costs = table.of(pool.metric, pool.unit)
-    pool.adapt(table.archs, costs, key).save(out)
+    named = DeviceKey(device, runtime, precision, batch, threads)
+    key = replace(_key_of(table, named), dead_operations=dead_operations)
+    metric, unit = _metric_and_unit(pool, metric, unit)
+    costs = table.of(metric, unit)
+    adapted = pool.adapt(table.archs, costs, key)
+    adapted.metric, adapted.unit = metric, unit
+    adapted.save(out)
     note(
-        f"{out}: {pool.metric} in {pool.unit} on {key} from {_amount(costs)}; search with --cost "
+        f"{out}: {metric} in {unit} on {adapted.device} from {_amount(costs)}; search with --cost "
         f"predictor:{out}"
     )
+    note_left_out(adapted, costs)
+
+
+def _metric_and_unit(pool: Any, metric: str | None, unit: str | None) -> tuple[str, str]:
+    """Give what is measured: the pool's metric and unit where none are named."""
+    if metric is None and unit is None:
+        return pool.metric, pool.unit
+    return metric or pool.metric, _unit(metric or pool.metric, unit)
+
+
+def _insist_on_transfer(pool: Any, options: Mapping[str, Any]) -> None:
+    """Refuse options that a pool of the kind `help` knows nothing of."""
+    from hwnas.errors import InvalidValueError
+
+    if options and pool.kind != "transfer":
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise InvalidValueError(
+            f"`--model` must be a pool of the kind transfer for {names}, but its kind is "
+            f"{pool.kind}: train one with `hwnas predict train --method transfer`."
+        )
 
 
 @app.command()
@@ -152,6 +208,7 @@ def train(
     precision: Precision = "float32",
     batch: Batch = 1,
     threads: Threads = None,
+    dead_operations: Dead = None,
     seed: Seed = 0,
 ) -> None:
     """Learn a pool of devices, or a single device where there is one column of costs.
@@ -188,9 +245,11 @@ def train(
         own = column.removesuffix(plain).removesuffix("_") or _MINE
         key = replace(key, device=device or own)
         predictor.set_device(key)  # a wrong name is told before the training
-    predictor.fit(table.archs, costs[0] if single else costs)
+    told = {} if dead_operations is None else {"dead_operations": [dead_operations] * len(costs)}
+    _insist_on_transfer(predictor, told)
+    predictor.fit(table.archs, costs[0] if single else costs, **told)
     if single:
-        predictor.set_device(key)
+        predictor.set_device(replace(key, dead_operations=predictor.device.dead_operations))
     predictor.save(out)
     _note_missing_scores(known, [made.canonical_key(arch) for arch in table.archs])
     amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
@@ -280,12 +339,18 @@ def evaluate(
     if not known.any():
         raise InvalidValueError(f"`measurements` must hold a cost, but {measurements} has none.")
     archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
+    if seen := learned_rows(predictor, archs):
+        note(
+            f"{seen} of {len(archs)} measurements are of architectures that the predictor learned "
+            f"from: leave them out to see how well it predicts others."
+        )
     predicted = predictor.predict(archs)
     row = {
         "n": len(costs),
+        "learned_from": seen,
         "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
         "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
-        "coverage_90": _coverage(predictor, archs, costs),
+        "coverage_90": coverage(predictor, archs, costs),
         "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),
         "unit": predictor.unit,
         "device": str(predictor.device),
@@ -369,14 +434,6 @@ def _predictor(file: Path, space: str | None) -> Any:
     if space is not None:
         permit(space)
     return make_predictor(read_predictor_file(file))
-
-
-def _coverage(predictor: Any, archs: list[Any], costs: FloatArray) -> float | None:
-    """Give the share of costs in the 90 % intervals; None if the predictor gives no intervals."""
-    if not hasattr(predictor, "predict_interval"):
-        return None
-    low, high = predictor.predict_interval(archs, 0.9).T
-    return float(((low <= costs) & (costs <= high)).mean())
 
 
 def _scores(

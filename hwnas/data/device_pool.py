@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
@@ -16,7 +16,10 @@ from hwnas.data.catalogue import require, sha256
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, unknown_name
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.typing import Arch, DeviceKey, FloatArray, SearchSpace
+from hwnas.typing import Arch, DeadOperations, DeviceKey, FloatArray, SearchSpace
+
+_HELP_RAN: Mapping[str, DeadOperations] = {"nasbench201": "executed"}
+"""What HELP's devices did with dead operations: latencies of equal networks differ by them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,10 @@ def device_pool(space: str, folder: Path | None = None) -> DevicePool[Any]:
         space=help_data.help_space(space),
         archs=archs,
         names=names,
-        devices=tuple(map(help_data.help_device_key, names)),
+        devices=tuple(
+            replace(help_data.help_device_key(name), dead_operations=_HELP_RAN.get(space))
+            for name in names
+        ),
         costs=np.stack(latencies),
         metric="latency",
         unit="ms",
@@ -125,11 +131,34 @@ def brp_nas_pool(folder: Path | None = None) -> DevicePool[Cell]:
         space=NasBench201(),
         archs=cells,
         names=names,
-        devices=tuple(map(brp_nas.brp_nas_device_key, names)),
+        devices=tuple(
+            replace(brp_nas.brp_nas_device_key(name), dead_operations="pruned") for name in names
+        ),
         costs=np.array([[table.get(cell, np.nan) for cell in cells] for table in tables]),
         metric="latency",
         unit="ms",
         fingerprint=fingerprint([brp_nas.brp_nas_file(name) for name in names], folder),
+    )
+
+
+def cell_pool(folder: Path | None = None) -> DevicePool[Cell]:
+    """Read the devices of HELP, which executed dead operations, and of BRP-NAS, which pruned them.
+
+    Args:
+        folder: data folder; None for the default one.
+
+    Raises:
+        DataNotFoundError: a file is absent; says how it is fetched.
+        DataFormatError: a file holds something else.
+    """
+    one, other = device_pool("nasbench201", folder), brp_nas_pool(folder)
+    both = f"{one.fingerprint} {other.fingerprint}"
+    return replace(
+        one,
+        names=one.names + other.names,
+        devices=one.devices + other.devices,
+        costs=np.concatenate([one.costs, other.costs]),
+        fingerprint=hashlib.sha256(both.encode()).hexdigest(),
     )
 
 

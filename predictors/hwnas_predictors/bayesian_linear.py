@@ -9,6 +9,7 @@ each with the weight of its evidence.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,13 @@ class NormalMixture:
         std: FloatArray = np.sqrt(self.weights @ spread)
         return std
 
+    @classmethod
+    def of(cls, parts: Sequence[NormalMixture], weights: FloatArray) -> NormalMixture:
+        """Mix distributions of the same `n` targets; `(m,)` weights have the sum 1."""
+        shares = [w * part.weights for w, part in zip(weights, parts, strict=True)]
+        means, stds = ([getattr(part, name) for part in parts] for name in ("means", "stds"))
+        return cls(np.concatenate(shares), np.concatenate(means), np.concatenate(stds))
+
     def quantile(self, probability: float) -> FloatArray:
         """Give `(n,)` quantiles, by bisection to 1e-6 of the bracket."""
         low = (self.means - 12 * self.stds).min(axis=0)
@@ -88,6 +96,18 @@ class Posterior:
     @classmethod
     def of(cls, features: FloatArray, targets: FloatArray, prior: LogNormal) -> Posterior:
         """Learn from `(s, p)` features and `(s,)` targets."""
+        return cls.weighed(features, targets, prior)[0]
+
+    @classmethod
+    def weighed(
+        cls, features: FloatArray, targets: FloatArray, prior: LogNormal
+    ) -> tuple[Posterior, float]:
+        """Learn from `(s, p)` features and `(s,)` targets, and say how well they are explained.
+
+        Returns:
+            The posterior, and the log marginal likelihood of the targets up to a constant that is
+            the same for all features and priors.
+        """
         # A = U S V': (s, r), (r,), (r, p) with r = min(s, p)
         left, singular, right = np.linalg.svd(features, full_matrices=False)
         coordinates = left.T @ targets  # (r,): U' t
@@ -102,11 +122,30 @@ class Posterior:
             volume = np.sum(np.log(variances)) + 2 * free * np.log(noise)
             surprise = ((np.log(noise) - prior.mean) / prior.spread) ** 2
             evidence[q] = -0.5 * (misfit + volume + surprise)
-        weights = np.exp(evidence - evidence.max())  # (q,)
+        most = evidence.max()
+        weights = np.exp(evidence - most)  # (q,)
+        total = float(most + np.log(weights.sum()) - np.log(prior.spread))
         weights /= weights.sum()
         keep = weights > _NEGLIGIBLE
         kept = weights[keep] / weights[keep].sum()
-        return cls(right.T, singular, coordinates, NOISE_GRID[keep], kept)
+        return cls(right.T, singular, coordinates, NOISE_GRID[keep], kept), total
+
+    def left_out(self, features: FloatArray, targets: FloatArray) -> FloatArray:
+        """Give the `(s,)` targets as the others say, in closed form.
+
+        With C = A A' + s² I it is t_i - (C⁻¹ t)_i / (C⁻¹)_ii (Rasmussen and Williams, Gaussian
+        Processes for Machine Learning, 2006, eq. 5.12), here the mean over the noise levels.
+
+        Args:
+            features: `(s, p)` features that were learned from.
+            targets: `(s,)` their targets.
+        """
+        kernel = features @ features.T  # (s, s): A A'
+        found = np.zeros(len(targets))
+        for noise, weight in zip(self.noises, self.weights, strict=True):
+            inverse = np.linalg.inv(kernel + noise**2 * np.eye(len(targets)))
+            found += weight * (targets - inverse @ targets / np.diag(inverse))
+        return found
 
     def check(self) -> None:
         """Raise `ValueError` where the arrays do not belong together."""

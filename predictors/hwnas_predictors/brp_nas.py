@@ -109,6 +109,7 @@ class NetworkPredictor(DevicePredictor[Arch]):
         logs = np.log(values[known])
         centre, scale = float(logs.mean()), float(logs.std()) or 1.0
         there = [arch for arch, flag in zip(archs, known, strict=True) if flag]
+        self._note_rows(there)
         self._fit_extra(there)
         inputs = self.encode(there)
         targets = torch.from_numpy((logs - centre) / scale).float()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from hwnas_predictors.extra_columns import ExtraColumns, Scores, check_names
 
 ANY_DEVICE = DeviceKey("any")
 _TRIED = 2
+_ROWS = "learned_rows"
 _FEWEST_COSTS = 2
 
 
@@ -68,6 +70,19 @@ class DevicePredictor(ABC, Generic[Arch]):
         self.device = ANY_DEVICE
         self._extra: ExtraColumns[Arch] | None = None
         self._learned: dict[str, Any] | None = None
+        self._rows: npt.NDArray[np.uint64] = _digests(())
+
+    def _note_rows(self, archs: Sequence[Arch]) -> None:
+        """Note the architectures whose costs a device's predictor learned from."""
+        self._rows = _digests(archs)
+
+    def learned_from(self, archs: Sequence[Arch]) -> npt.NDArray[np.bool_]:
+        """Tell which of `(n,)` architectures the device's costs were learned from.
+
+        Predictors of files that an earlier version wrote know of none.
+        """
+        found: npt.NDArray[np.bool_] = np.isin(_digests(archs), self._rows)
+        return found
 
     @abstractmethod
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
@@ -182,6 +197,8 @@ class DevicePredictor(ABC, Generic[Arch]):
         )
         # What was learned, whatever was set since.
         settings = {**(self._learned or self.get_settings()), **more, "extra": []}
+        if len(self._rows):
+            arrays = {**arrays, _ROWS: self._rows}
         if self._extra is not None:
             settings["extra"] = list(self._extra.names)
             arrays = {**arrays, **self._extra.to_arrays()}
@@ -196,6 +213,7 @@ class DevicePredictor(ABC, Generic[Arch]):
         space: SearchSpace[Any] = read_space(facts.space)
         made = cls(space, facts.metric, facts.unit, facts.direction, data=facts.data, **settings)
         made.device, made._learned = facts.device, made.get_settings()
+        made._rows = _read_rows(file.arrays)
         if made.extra:
             extra = ExtraColumns.from_arrays(space, made.dataset, made.power, file.arrays)
             if extra.names != tuple(made.extra):
@@ -203,6 +221,20 @@ class DevicePredictor(ABC, Generic[Arch]):
             made._extra = extra
             made.scores = {name: extra.scores[name] for name in extra.own} or None
         return made
+
+
+def _digests(archs: Sequence[Any]) -> npt.NDArray[np.uint64]:
+    """Give 64 bits of the text of each architecture."""
+    texts = (hashlib.blake2b(str(arch).encode(), digest_size=8).digest() for arch in archs)
+    return np.array([int.from_bytes(text) for text in texts], dtype=np.uint64)
+
+
+def _read_rows(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
+    """Read the digests of a file; `ValueError` if they are something else."""
+    rows = arrays.get(_ROWS, _digests(()))
+    if rows.ndim != 1 or rows.dtype != np.uint64:
+        raise ValueError("its digests of architectures are none")
+    return rows
 
 
 def cost_array(costs: npt.ArrayLike) -> FloatArray:

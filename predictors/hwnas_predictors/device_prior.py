@@ -5,17 +5,21 @@ weights are normal with mean 0: the principal components of the pool's devices, 
 operations, and all features. The variance of each block's weights and the noise of each device
 maximise the evidence (type II maximum likelihood) of every device of the pool in turn, with the
 components of the *others* as features: what is learned is how well an unseen device is described.
+
+A device that is like none of the pool is described badly by that, so there are further variances:
+the best without the components, broad ones, and broad ones of sums and of counts of operations
+alone. The measurements of a new device weigh them, see `hwnas_predictors.beliefs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize
 
-from hwnas.typing import FloatArray
+from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
 
 OFFSET_VARIANCE = 10.0
@@ -26,6 +30,11 @@ WIDENED = 2.0
 A few devices tell that spread poorly, and a prior that is too narrow costs more than one that is
 too wide; chosen by benchmarks/predictors/choose_transfer.py.
 """
+BROAD = 0.25
+"""Variance of a target by each block of sums in the broad variances; targets vary by about 0.3."""
+BROAD_PAIRS = 0.02
+"""The same of all features together."""
+_BROAD_NOISE = 1.0
 _RIDGE = 1.0
 _DRAWS = 2
 # Without a bound, targets without noise would make the covariance singular.
@@ -34,64 +43,128 @@ _NARROWEST_NOISE_PRIOR = 0.3
 
 
 @dataclass(frozen=True)
-class DevicePrior:
-    """Scales that turn features into ones with standard normal weights.
+class Scales:
+    """How much each block of features may matter to a device, and how noisy it may be.
 
     Attributes:
-        means: mean of each block's features over the pool.
-        components: `(p, k)` weights of the last block's features in the components.
         variances: `(1 + blocks,)` prior variances of the weights: components, then blocks.
         noise: prior of the noise level.
     """
 
-    means: tuple[FloatArray, ...]
-    components: FloatArray
     variances: FloatArray
     noise: LogNormal
 
-    def scale(self, blocks: Sequence[FloatArray]) -> FloatArray:
-        """Give `(n, k + p + 1)` features with standard normal weights; the last is constant."""
+
+@dataclass(frozen=True)
+class DevicePrior:
+    """What turns features into ones with standard normal weights.
+
+    Attributes:
+        means: mean of each block's features over the pool.
+        components: `(p, k)` weights of the last block's features in the components.
+        scales: variances that a new device's measurements weigh; the first trust the pool.
+    """
+
+    means: tuple[FloatArray, ...]
+    components: FloatArray
+    scales: tuple[Scales, ...]
+
+    def scale(self, blocks: Sequence[FloatArray], scales: Scales | None = None) -> FloatArray:
+        """Give `(n, p)` features with standard normal weights; the last is constant.
+
+        Args:
+            blocks: `(n, p_b)` features of each block.
+            scales: variances; those that trust the pool if None. A block without any is left out.
+        """
         centred = [block - mean for block, mean in zip(blocks, self.means, strict=True)]
         parts = [centred[-1] @ self.components, *centred]  # (n, k), (n, p_1), …, (n, p)
+        variances = (scales or self.scales[0]).variances
         # w ~ N(0, v I) of a block's features X is X w = (sqrt(v) X) u with u ~ N(0, I).
-        scaled = [np.sqrt(v) * part for v, part in zip(self.variances, parts, strict=True)]
+        scaled = [np.sqrt(v) * part for v, part in zip(variances, parts, strict=True) if v > 0]
         offset = np.full((len(centred[-1]), 1), np.sqrt(OFFSET_VARIANCE))
         return np.concatenate([*scaled, offset], axis=1)
 
 
 def learn_prior(
-    blocks: Sequence[FloatArray], targets: FloatArray, components: int, sample: int, seed: int
+    views: Mapping[DeadOperations, Sequence[FloatArray]],
+    seen: Sequence[DeadOperations],
+    targets: FloatArray,
+    components: int,
+    sample: int,
+    seed: int,
 ) -> DevicePrior:
     """Learn from the targets of a pool.
 
     Args:
-        blocks: `(n, p_b)` features of each block; the last holds all features.
+        views: `(n, p_b)` features of each block, the last of which holds all, by the view that a
+            device may have of architectures.
+        seen: `(d,)` view of each device.
         targets: `(d, n)` targets, NaN where there is no value.
         components: principal components k; fewer if there are fewer devices.
         sample: architectures of a device that the evidence is computed on, twice.
         seed: seed of these samples.
     """
-    means = tuple(block.mean(axis=0) for block in blocks)
-    centred = [block - mean for block, mean in zip(blocks, means, strict=True)]
-    smoothed = _ridge(centred[-1], targets)
-    fits = centred[-1] @ smoothed  # (n, d): every device's targets without their noise
+    used = {view: views[view] for view in dict.fromkeys(seen)}
+    count = len(next(iter(used.values())))
+    means = tuple(np.mean([v[b].mean(axis=0) for v in used.values()], axis=0) for b in range(count))
+    centred = {
+        view: [block - mean for block, mean in zip(blocks, means, strict=True)]
+        for view, blocks in used.items()
+    }
+    smoothed = np.empty((len(means[-1]), len(targets)))
+    for view, blocks in centred.items():
+        rows = [i for i, own in enumerate(seen) if own == view]
+        smoothed[:, rows] = _ridge(blocks[-1], targets[rows])
+    # (n, d): every device's targets without their noise, had it this view
+    fits = {view: blocks[-1] @ smoothed for view, blocks in centred.items()}
+    gram = sum((f.T @ f for f in fits.values()), np.zeros((len(targets), len(targets))))
     rng = np.random.default_rng(seed)
     tasks: list[_Task] = []
     for device, row in enumerate(targets):
         others = np.delete(np.arange(len(targets)), device)
+        axes = _axes(gram[np.ix_(others, others)], components)
         # (n, k) components of the other devices, then the blocks
-        parts = [fits[:, others] @ _axes(fits[:, others], components), *centred]
+        parts = [fits[seen[device]][:, others] @ axes, *centred[seen[device]]]
         known = np.flatnonzero(np.isfinite(row))
         for _ in range(_DRAWS):
             drawn = rng.choice(known, min(sample, len(known)), replace=False)
             kernels = np.stack([part[drawn] @ part[drawn].T for part in parts])  # (b, s, s)
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
-    variances, log_noises = _maximise_evidence(tasks, len(targets))
-    spread = max(WIDENED * float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
-    noise = LogNormal(float(np.mean(log_noises)), spread)
     # A single device's own fit is no knowledge from other devices.
     kept = components if len(targets) > 1 else 0
-    return DevicePrior(means, smoothed @ _axes(fits, kept), variances, noise)
+    return DevicePrior(
+        means, smoothed @ _axes(gram, kept), _scales(tasks, len(targets), broad_variances(centred))
+    )
+
+
+def broad_variances(centred: Mapping[DeadOperations, Sequence[FloatArray]]) -> FloatArray:
+    """Give the `(blocks,)` variances by which each block varies targets by `BROAD`."""
+    sizes = np.mean([[(b**2).sum(axis=1).mean() for b in v] for v in centred.values()], axis=0)
+    shares = np.array([*[BROAD] * (len(sizes) - 1), BROAD_PAIRS])
+    found: FloatArray = np.where(sizes > 0, shares / np.maximum(sizes, 1e-12), 0.0)
+    return found
+
+
+def _scales(tasks: Sequence[_Task], devices: int, broad: FloatArray) -> tuple[Scales, ...]:
+    """Give the variances that trust the pool, those without it, and the broad ones.
+
+    The broad ones are of all blocks, of all but the last, and of the first, counts, alone.
+    """
+    variances, log_noises = _maximise_evidence(tasks, devices)
+    heavy = Scales(variances, _noise(log_noises))
+    without = [_Task(task.device, task.kernels[1:], task.targets) for task in tasks]
+    variances, log_noises = _maximise_evidence(without, devices)
+    free = Scales(np.array([0.0, *variances]), _noise(log_noises))
+    noise = LogNormal(free.noise.mean, max(_BROAD_NOISE, free.noise.spread))
+    sums, counts = np.zeros((2, 1 + len(broad)))
+    sums[1:-1], counts[1] = broad[:-1], broad[0]
+    wide = (Scales(variances, noise) for variances in (np.array([0.0, *broad]), sums, counts))
+    return heavy, free, *wide
+
+
+def _noise(log_noises: FloatArray) -> LogNormal:
+    spread = max(WIDENED * float(np.std(log_noises)), _NARROWEST_NOISE_PRIOR)
+    return LogNormal(float(np.mean(log_noises)), spread)
 
 
 def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
@@ -107,11 +180,13 @@ def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
     return weights
 
 
-def _axes(fits: FloatArray, components: int) -> FloatArray:
-    """Give `(d, k)` principal axes of `(n, d)` fits: a component is the fits' product with it."""
-    devices = fits.shape[1]
-    _, axes = np.linalg.eigh(fits.T @ fits)  # (d, d), the largest eigenvalue last
-    first: FloatArray = axes[:, ::-1][:, :components] / np.sqrt(max(devices, 1))
+def _axes(gram: FloatArray, components: int) -> FloatArray:
+    """Give `(d, k)` principal axes of fits, from their `(d, d)` products of two devices.
+
+    A component is the fits' product with an axis.
+    """
+    _, axes = np.linalg.eigh(gram)  # (d, d), the largest eigenvalue last
+    first: FloatArray = axes[:, ::-1][:, :components] / np.sqrt(max(len(gram), 1))
     return first
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from hwnas.graphs.arch_graph import ArchGraph
-from hwnas.spaces.facets import Graphs, facet
+from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph
+from hwnas.spaces.facets import Equivalence, Graphs, facet
 from hwnas.spaces.options import text_of
-from hwnas.typing import FloatArray, SearchSpace
+from hwnas.typing import DeadOperations, FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
+from hwnas_predictors.graph_counts import additions, longest_path, merged_operations
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
+LAYOUT = 2
+"""Which numbers of a graph are features: 1 has no additions and no merged operations."""
 
 
 class ArchFeatures:
@@ -24,22 +27,35 @@ class ArchFeatures:
 
     - `choices`: one-hot parameters. A parameter that an architecture does not have is all zero.
     - `counts`: how often each choice's text is chosen, whatever the parameter.
-    - `graph`: how often each operation occurs in the canonical computation graph, and the longest
-      path through it: what is left to run for a runtime that drops dead operations.
+    - `graph`: how often each operation occurs in the canonical computation graph, before and after
+      equal branches are merged, the additions, and the longest path through it: what is left to
+      run for a runtime that drops dead operations.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
     `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
     those that have no graphs. Where there are many choices, as in chains of layers, costs add up
     over the layers and a sum of choices says it all.
 
+    Where dead operations were pruned, an architecture is what represents its class of equal
+    networks, so that all of the class have the same features.
+
     Args:
         space: search space.
         operations: operations of the graphs; found by sampling the space if None.
+        layout: see `LAYOUT`.
     """
 
-    def __init__(self, space: SearchSpace[Any], operations: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        space: SearchSpace[Any],
+        operations: Sequence[str] | None = None,
+        layout: int = LAYOUT,
+    ) -> None:
         self.space = space
+        self.layout = layout
         self._graphs = facet(space, Graphs)
+        # Without a graph to count, what represents an architecture is no cheaper than its network.
+        self._equivalence = None if self._graphs is None else facet(space, Equivalence)
         # The columns of `one_hot`, in its order.
         self._column = [
             (name, choice) for name, choices in space.parameters.items() for choice in choices
@@ -51,15 +67,28 @@ class ArchFeatures:
         self.operations = tuple(operations)
         self._graph_rows: dict[str, FloatArray] = {}
 
+    @property
+    def views(self) -> tuple[DeadOperations, ...]:
+        """What a device may do with dead operations; one view where the space tells of none."""
+        return ("executed",) if self._equivalence is None else ("executed", "pruned")
+
+    def has_dead(self, archs: Sequence[Any]) -> bool:
+        """Tell whether one of the architectures has a part without an effect."""
+        known = self._equivalence
+        return known is not None and not all(known.is_live(arch) for arch in archs)
+
     def _sample_operations(self) -> list[str]:
         if self._graphs is None:
             return []
         rng = np.random.default_rng(0)
         graphs = (self._graphs.to_graph(self.space.sample(rng)) for _ in range(500))
-        return sorted({operation for graph in graphs for operation in graph.operations})
+        found = {operation for graph in graphs for operation in graph.operations}
+        return sorted(found - {INPUT, OUTPUT} if self.layout > 1 else found)
 
-    def blocks(self, archs: Sequence[Any]) -> list[FloatArray]:
+    def blocks(self, archs: Sequence[Any], view: DeadOperations = "executed") -> list[FloatArray]:
         """Give `(n, p_b)` features of each block: counts, graph, and all features together."""
+        if view == "pruned":
+            archs = [self.space.representative(arch) for arch in archs]
         choices = one_hot(self.space, archs)
         counts = choices @ self._text_of_choice
         if not self.with_pairs:
@@ -69,6 +98,10 @@ class ArchFeatures:
         rows, columns = np.triu_indices(graph.shape[1])
         every.append(graph[:, rows] * graph[:, columns])
         return [counts, graph, np.concatenate(every, axis=1)]
+
+    def by_view(self, archs: Sequence[Any]) -> Mapping[DeadOperations, list[FloatArray]]:
+        """Give the blocks of every view."""
+        return {view: self.blocks(archs, view) for view in self.views}
 
     @cached_property
     def _text_of_choice(self) -> FloatArray:
@@ -90,11 +123,18 @@ class ArchFeatures:
     def _j(self) -> list[int]:
         return self._pairs[1]
 
+    @property
+    def graph_names(self) -> tuple[str, ...]:
+        """Names of the columns of the block `graph`."""
+        if self.layout == 1:
+            return (*self.operations, "path")
+        return (*self.operations, "path", "additions", *(f"merged {o}" for o in self.operations))
+
     def _graph(self, archs: Sequence[Any]) -> FloatArray:
-        """Count once a class of equal graphs, `(n, operations + 1)`; `(n, 0)` without graphs."""
+        """Count once a class of equal graphs, `(n, g)`; `(n, 0)` without graphs."""
         if self._graphs is None:
             return np.zeros((len(archs), 0))
-        rows = np.zeros((len(archs), len(self.operations) + 1))
+        rows = np.zeros((len(archs), len(self.graph_names)))
         for row, arch in zip(rows, archs, strict=True):
             key = self.space.canonical_key(arch)
             if key not in self._graph_rows:
@@ -104,13 +144,8 @@ class ArchFeatures:
 
     def _count(self, graph: ArchGraph) -> FloatArray:
         counts = Counter(graph.operations)
-        return np.array([*(counts[name] for name in self.operations), longest_path(graph)], float)
-
-
-def longest_path(graph: ArchGraph) -> int:
-    """Count the edges of the longest path from input to output; 0 if there is none."""
-    lengths = [0] + [-1] * (len(graph) - 1)
-    for source, target in zip(*np.nonzero(graph.adjacency), strict=True):
-        if lengths[source] >= 0:
-            lengths[target] = max(lengths[target], lengths[source] + 1)
-    return max(lengths[-1], 0)
+        found = [*(counts[name] for name in self.operations), longest_path(graph)]
+        if self.layout > 1:
+            merged = merged_operations(graph)
+            found += [additions(graph), *(merged[name] for name in self.operations)]
+        return np.array(found, float)

@@ -311,6 +311,7 @@ class HelpPredictor(DevicePredictor[Arch]):
     def _learn(self, support: Sequence[Arch], costs: npt.ArrayLike) -> None:
         values, known = known_costs(costs, len(support))
         at = _rows_of(self._chosen, support, known)
+        self._note_rows([arch for arch, flag in zip(support, known, strict=True) if flag])
         self._centre = float(np.log(values[at]).mean())
         logs = torch.from_numpy(np.log(values) - self._centre).float()
         there = torch.from_numpy(known)

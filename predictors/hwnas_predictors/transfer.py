@@ -2,16 +2,18 @@
 
 An empirical Bayes linear model: what devices have in common is learned once from a pool
 (`device_prior`), a new device's weights follow in closed form from as few as five measured
-architectures (`bayesian_linear`), and so does how sure the predictions are. Targets are costs over
-their mean on the device, after a power transform (Box and Cox, 1964) that makes a device's noise
-more even.
+architectures (`bayesian_linear`), and so does how sure the predictions are. How much the pool is
+trusted, and whether dead operations were run, is weighed by the measurements (`beliefs`). Targets
+are costs over their mean on the device, after a power transform (Box and Cox, 1964) that makes a
+device's noise more even.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any, Literal, Self, overload
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +22,29 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
-from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas.typing import (
+    Arch,
+    DeadOperations,
+    DeviceKey,
+    Direction,
+    FloatArray,
+    SearchSpace,
+)
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
+from hwnas_predictors.beliefs import Belief, decided_view, left_out, likely_view, mixture, weigh
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
     DevicePredictor,
     device_rows,
     known_costs,
 )
-from hwnas_predictors.device_prior import DevicePrior, learn_prior
+from hwnas_predictors.device_prior import DevicePrior, Scales, learn_prior
 from hwnas_predictors.encodings import join_columns
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.features import ArchFeatures
 
+_FIRST_FORMAT = [["executed", 0, 1.0]]
+"""What the first format of files believed without a word."""
 CANDIDATES = 1500
 """Architectures that a support set is chosen from, and as many that it is chosen for."""
 _CANDIDATES_TO_BUILD = 150
@@ -87,16 +99,25 @@ class TransferPredictor(DevicePredictor[Arch]):
         self.sample, self.seed = sample, seed
         self._features: ArchFeatures | None = None
         self._prior: DevicePrior | None = None
-        self._posterior: Posterior | None = None
+        self._seen: tuple[DeadOperations, ...] = ()
+        self._beliefs: tuple[Belief, ...] | None = None
         self._centre = float("nan")
+        self._left_out: FloatArray | None = None
 
-    def fit(self, archs: Sequence[Arch], costs: npt.ArrayLike) -> TransferPredictor[Arch]:
+    def fit(
+        self,
+        archs: Sequence[Arch],
+        costs: npt.ArrayLike,
+        dead_operations: Sequence[DeadOperations | None] | None = None,
+    ) -> TransferPredictor[Arch]:
         """Learn a pool of devices, or a single device.
 
         Args:
             archs: `(n,)` measured architectures.
             costs: `(d, n)` positive costs in `unit`, NaN where there is no value; or `(n,)` costs
                 of one device.
+            dead_operations: `(d,)` what each device did with operations without an effect; where
+                it is None the costs of at most 150 architectures decide.
 
         Returns:
             The predictor itself.
@@ -108,12 +129,26 @@ class TransferPredictor(DevicePredictor[Arch]):
         targets = np.stack([_transform(row / np.nanmean(row), self.power) for row in rows])
         self._features = ArchFeatures(self.space)
         self._fit_extra(archs)
-        blocks = self._blocks(archs)
-        self._prior = learn_prior(blocks, targets, self.components, self.sample, self.seed)
-        self._posterior, self.device = None, ANY_DEVICE
+        views = self._views(archs, self._features.views)
+        given = dead_operations or [None] * len(rows)
+        if len(given) != len(rows):
+            raise InvalidValueError(
+                f"`dead_operations` must have one entry a device, {len(rows)}, but got "
+                f"{len(given)}."
+            )
+        dead = np.array([self._features.has_dead([arch]) for arch in archs])
+        rng = np.random.default_rng(self.seed)
+        seen = [
+            own or likely_view(views, row, dead, rng)
+            for own, row in zip(given, targets, strict=True)
+        ]
+        self._seen = tuple(sorted(set(seen)))
+        self._prior = learn_prior(views, seen, targets, self.components, self.sample, self.seed)
+        self._note_rows(())
+        self._beliefs, self.device = None, ANY_DEVICE
         if single:
+            self.device = DeviceKey("measured", dead_operations=given[0])
             self._learn(archs, rows[0])
-            self.device = DeviceKey("measured")
         return self
 
     def adapt(
@@ -124,7 +159,9 @@ class TransferPredictor(DevicePredictor[Arch]):
         Args:
             support: `(s,)` measured architectures, e.g. those of `choose_support`.
             costs: `(s,)` their positive costs in `unit`; NaN where a measurement failed.
-            device: key of the device.
+            device: key of the device. Where it does not say what the device did with dead
+                operations, the costs decide; if none of the support has any, they are taken as
+                pruned, unless every device of the pool executed them.
 
         Raises:
             InvalidValueError: nothing was fitted, fewer than two costs are given, or the device
@@ -136,6 +173,15 @@ class TransferPredictor(DevicePredictor[Arch]):
         adapted.set_device(device or DeviceKey("new device"))
         adapted._learn(support, values)
         return adapted
+
+    @property
+    def left_out(self) -> FloatArray | None:
+        """`(s,)` costs that were learned from as the other costs say, in `unit`.
+
+        NaN where a cost was missing; None where nothing was learned by this object, as after
+        loading.
+        """
+        return self._left_out
 
     @overload
     def predict(self, archs: Sequence[Arch]) -> FloatArray: ...
@@ -175,7 +221,11 @@ class TransferPredictor(DevicePredictor[Arch]):
         return np.stack(bounds, axis=1)
 
     def choose_support(
-        self, n: int, seed: int | None = None, archs: Sequence[Arch] | None = None
+        self,
+        n: int,
+        seed: int | None = None,
+        archs: Sequence[Arch] | None = None,
+        dead_operations: DeadOperations | None = None,
     ) -> list[Arch]:
         """Choose the `n` architectures whose measurement says the most about all others.
 
@@ -185,11 +235,14 @@ class TransferPredictor(DevicePredictor[Arch]):
             n: architectures to measure.
             seed: seed of the candidates; that of the predictor if None.
             archs: architectures to choose from; drawn from the space if None.
+            dead_operations: what the device does with operations without an effect. Where they
+                are pruned only architectures without any are chosen. If None they are taken as
+                pruned, unless every device of the pool executed them.
 
         Raises:
             InvalidValueError: nothing was fitted, or there are fewer than `n` candidates.
         """
-        _, prior = self._require_prior()
+        self._require_prior()
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
         population = list(archs) if archs is not None else self._draw(rng)
@@ -198,30 +251,50 @@ class TransferPredictor(DevicePredictor[Arch]):
         most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
         if len(population) > most:
             population = [population[i] for i in rng.choice(len(population), most, False)]
-        candidates = [a for a in population if self.space.is_valid(a)]
+        features, prior = self._require_prior()
+        view = dead_operations if dead_operations in features.views else self._usual_view(features)
+        if view == "pruned" and archs is None:
+            population = list(dict.fromkeys(map(self.space.representative, population)))
+
+        def is_candidate(arch: Arch) -> bool:
+            dead = view == "pruned" and features.has_dead([arch])
+            return self.space.is_valid(arch) and not dead
+
+        candidates = [a for a in population if is_candidate(a)]
         if not 1 <= n <= len(candidates):
             without = f" ({len(unscored)} more have no scores: give `archs`)" if unscored else ""
             raise InvalidValueError(
                 f"`n` must be from 1 to {len(candidates)}, the candidates{without}, but got {n}."
             )
-        scaled = prior.scale(self._blocks(population))
-        valid = np.array([self.space.is_valid(a) for a in population])
-        rows = most_informative(scaled[valid], scaled, n, float(np.exp(prior.noise.mean)))
+        scaled = prior.scale(self._blocks(population, view))
+        possible = np.array([is_candidate(a) for a in population])
+        noise = float(np.exp(prior.scales[0].noise.mean))
+        rows = most_informative(scaled[possible], scaled, n, noise)
         return [candidates[row] for row in rows]
 
     def to_file(self) -> PredictorFile:
-        """Give the content of a predictor file: prior and posterior."""
+        """Give the content of a predictor file: prior and beliefs."""
         features, prior = self._require_prior()
         arrays = {
             "components": prior.components,
-            "variances": prior.variances,
-            "noise": np.array([prior.noise.mean, prior.noise.spread]),
+            "variances": np.stack([scales.variances for scales in prior.scales]),
+            "noise": np.array([[s.noise.mean, s.noise.spread] for s in prior.scales]),
             **{f"mean_{i}": mean for i, mean in enumerate(prior.means)},
         }
-        if self._posterior is not None:
-            arrays |= {f"posterior_{name}": v for name, v in vars(self._posterior).items()}
+        believed = []
+        if self._beliefs is not None:
+            for i, belief in enumerate(self._beliefs):
+                parts = vars(belief.posterior).items()
+                arrays |= {f"posterior_{i}_{name}": v for name, v in parts}
+                believed.append([belief.view, belief.scales, belief.weight])
             arrays["centre"] = np.array(self._centre)
-        return self._file(arrays, operations=list(features.operations))
+        return self._file(
+            arrays,
+            operations=list(features.operations),
+            layout=features.layout,
+            seen=list(self._seen),
+            beliefs=believed,
+        )
 
     @classmethod
     def shipped(cls, space: SearchSpace[Any]) -> TransferPredictor[Any]:
@@ -237,60 +310,84 @@ class TransferPredictor(DevicePredictor[Arch]):
     @classmethod
     def _of_file(cls, file: PredictorFile) -> Self:
         arrays, settings = file.arrays, dict(file.settings)
-        operations = settings.pop("operations")
+        operations, layout = settings.pop("operations"), settings.pop("layout", 1)
+        believed, seen = settings.pop("beliefs", None), tuple(settings.pop("seen", ()))
+        if not set(seen) <= set(get_args(DeadOperations)):
+            raise ValueError(f"its devices did {seen} with dead operations")
         made = cls._unfitted(file, **settings)
-        made._features = ArchFeatures(made.space, operations)
-        # The components have a variance and no mean.
-        means = tuple(arrays[f"mean_{i}"] for i in range(len(arrays["variances"]) - 1))
-        noise = LogNormal(*map(float, arrays["noise"]))
-        if any(mean.ndim != 1 for mean in means) or arrays["components"].ndim != 2:
-            raise ValueError("its means and components have other shapes")
-        if arrays["variances"].ndim != 1 or not (arrays["variances"] >= 0).all():
-            raise ValueError("its variances are none")
-        made._prior = DevicePrior(means, arrays["components"], arrays["variances"], noise)
-        start = "posterior_"
-        parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
-        if parts or made.device != ANY_DEVICE:
-            made._posterior = Posterior(**parts)
-            made._posterior.check()
+        made._seen = seen
+        made._features = ArchFeatures(made.space, operations, layout)
+        made._prior = _read_prior(arrays)
+        if believed is None:
+            believed = _FIRST_FORMAT if "posterior_basis" in arrays else []
+        if believed or made.device != ANY_DEVICE:
+            made._beliefs = _read_beliefs(arrays, believed, len(made._prior.scales))
             made._centre = float(arrays["centre"])
         return made
 
     def _try(self, archs: Sequence[Arch]) -> FloatArray:
         """Give predictions, or the scaled features where there is no device yet."""
         _, prior = self._require_prior()
-        return prior.scale(self._blocks(archs)) if self._posterior is None else super()._try(archs)
+        if self._beliefs is not None:
+            return super()._try(archs)
+        found = [prior.scale(self._blocks(archs), scales) for scales in prior.scales]
+        return np.concatenate(found, axis=1)
 
     def _require_prior(self) -> tuple[ArchFeatures, DevicePrior]:
         if self._features is None or self._prior is None:
             raise InvalidValueError("`fit` must be called first, or a fitted predictor loaded.")
         return self._features, self._prior
 
-    def _blocks(self, archs: Sequence[Arch]) -> list[FloatArray]:
+    def _blocks(self, archs: Sequence[Arch], view: DeadOperations = "executed") -> list[FloatArray]:
         """Give `(n, p_b)` features of each block, the extra columns before all together."""
         assert self._features is not None
-        *parts, every = self._features.blocks(archs)
+        *parts, every = self._features.blocks(archs, view)
         if self._extra is None:
             return [*parts, every]
         extra = self._extra_columns(archs)
         return [*parts, extra, join_columns(every, extra)]
 
+    def _views(
+        self, archs: Sequence[Arch], views: Sequence[DeadOperations]
+    ) -> Mapping[DeadOperations, list[FloatArray]]:
+        return {view: self._blocks(archs, view) for view in views}
+
     def _learn(self, support: Sequence[Arch], costs: FloatArray) -> None:
-        _, prior = self._require_prior()
+        """Weigh what the costs say; what was done with dead operations becomes part of the key."""
+        features, prior = self._require_prior()
         known = np.isfinite(costs)
         archs = [arch for arch, flag in zip(support, known, strict=True) if flag]
+        self._note_rows(archs)
         self._centre = float(costs[known].mean())
         targets = _transform(costs[known] / self._centre, self.power)
-        scaled = prior.scale(self._blocks(archs))
-        self._posterior = Posterior.of(scaled, targets, prior.noise)
+        views = self._views(archs, self._possible_views(features, archs))
+        self._beliefs = weigh(prior, views, targets)
+        if len(features.views) > 1:
+            self.device = replace(self.device, dead_operations=decided_view(self._beliefs))
+        self._left_out = np.full(len(costs), np.nan)
+        self._left_out[known] = self._inverse(left_out(prior, self._beliefs, views, targets))
+
+    def _possible_views(
+        self, features: ArchFeatures, archs: Sequence[Arch]
+    ) -> Sequence[DeadOperations]:
+        stated = self.device.dead_operations
+        if stated is not None and stated in features.views:
+            return (stated,)
+        # Without a dead operation among them the measurements cannot tell.
+        return features.views if features.has_dead(archs) else (self._usual_view(features),)
+
+    def _usual_view(self, features: ArchFeatures) -> DeadOperations:
+        """Give what a device did if nothing tells: exported networks have no dead operations."""
+        return "executed" if self._seen == ("executed",) else features.views[-1]
 
     def _mixture(self, archs: Sequence[Arch]) -> NormalMixture:
         _, prior = self._require_prior()
-        if self._posterior is None:
+        if self._beliefs is None:
             raise InvalidValueError(
                 "`adapt` must be called with measurements of a device before `predict`."
             )
-        return self._posterior.predict(prior.scale(self._blocks(archs)))
+        used = list(dict.fromkeys(belief.view for belief in self._beliefs))
+        return mixture(prior, self._beliefs, self._views(archs, used))
 
     def _inverse(self, targets: FloatArray) -> FloatArray:
         """Give costs; a target below every cost gives a small positive one."""
@@ -315,3 +412,46 @@ class TransferPredictor(DevicePredictor[Arch]):
 def _transform(ratios: FloatArray, power: float) -> FloatArray:
     """Transform positive ratios so that 1 becomes 0 with slope 1."""
     return np.log(ratios) if power == 0 else (ratios**power - 1) / power
+
+
+def _read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:
+    """Read the prior of a file; the first format had one set of scales.
+
+    Raises:
+        ValueError: an array has another shape.
+    """
+    variances, noises = np.atleast_2d(arrays["variances"]), np.atleast_2d(arrays["noise"])
+    # The components have a variance and no mean.
+    means = tuple(arrays[f"mean_{i}"] for i in range(variances.shape[-1] - 1))
+    if any(mean.ndim != 1 for mean in means) or arrays["components"].ndim != 2:
+        raise ValueError("its means and components have other shapes")
+    if variances.ndim != 2 or not (variances >= 0).all():
+        raise ValueError("its variances are none")
+    if noises.shape != (len(variances), 2) or not (noises[:, 1] > 0).all():
+        raise ValueError("its noise levels are no pairs of mean and spread")
+    scales = (
+        Scales(row, LogNormal(*map(float, noise)))
+        for row, noise in zip(variances, noises, strict=True)
+    )
+    return DevicePrior(means, arrays["components"], tuple(scales))
+
+
+def _read_beliefs(
+    arrays: Mapping[str, npt.NDArray[Any]], believed: list[list[Any]], scales: int
+) -> tuple[Belief, ...]:
+    """Read the beliefs of a file; the arrays of the first format have no number.
+
+    Raises:
+        ValueError: a belief is about no view or scales that there are, or is no probability.
+    """
+    found = []
+    for i, (view, number, weight) in enumerate(believed):
+        start = "posterior_" if believed is _FIRST_FORMAT else f"posterior_{i}_"
+        parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+        if view not in get_args(DeadOperations) or number not in range(scales):
+            raise ValueError(f"it believes {view!r} and the scales {number!r}")
+        found.append(Belief(view, number, Posterior(**parts), float(weight)))
+        found[-1].posterior.check()
+    if not np.isclose(sum(belief.weight for belief in found), 1.0):
+        raise ValueError("its beliefs have no probabilities")
+    return tuple(found)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from hwnas_predictors.device_prior import OFFSET_VARIANCE, learn_prior, negative_evidence
+from hwnas.typing import DeadOperations
+from hwnas_predictors.beliefs import Views
+from hwnas_predictors.device_prior import (
+    BROAD,
+    BROAD_PAIRS,
+    OFFSET_VARIANCE,
+    broad_variances,
+    learn_prior,
+    negative_evidence,
+)
 
 
 def test_evidence_and_its_derivatives() -> None:
@@ -30,11 +39,42 @@ def test_components_span_the_devices() -> None:
     features, common = rng.normal(size=(400, 8)), rng.normal(size=(8, 2))
     targets = rng.normal(size=(6, 2)) @ common.T @ features.T + 0.01 * rng.normal(size=(6, 400))
     targets[2, ::5] = np.nan
-    prior = learn_prior([features[:, :2], features], targets, 2, sample=60, seed=0)
+    views: Views = {"executed": [features[:, :2], features]}
+    prior = learn_prior(views, ["executed"] * 6, targets, 2, sample=60, seed=0)
     assert prior.components.shape == (8, 2)
     # Both components lie in the plane of the true weights.
     rest = prior.components - common @ np.linalg.lstsq(common, prior.components, rcond=None)[0]
     assert np.linalg.norm(rest) < 0.02 * np.linalg.norm(prior.components)
     # Devices differ in these components alone: the other blocks get little weight.
-    assert prior.variances[0] > 100 * prior.variances[1:].max()
-    assert prior.noise.mean == pytest.approx(np.log(0.01), abs=0.3)
+    heavy, free, *wide = prior.scales
+    assert heavy.variances[0] > 100 * heavy.variances[1:].max()
+    assert heavy.noise.mean == pytest.approx(np.log(0.01), abs=0.3)
+    # The others do without the components.
+    assert not any(scales.variances[0] for scales in (free, *wide))
+    assert free.variances[1:].min() > 0
+    used = [(scales.variances > 0).tolist() for scales in wide]
+    assert used == [[False, True, True], [False, True, False], [False, True, False]]
+
+
+def test_broad_variances_vary_targets_by_what_they_say() -> None:
+    rng = np.random.default_rng(2)
+    blocks = [3 * rng.normal(size=(2000, 4)), 0.2 * rng.normal(size=(2000, 30))]
+    variances = broad_variances({"executed": blocks})
+    for block, variance, wanted in zip(blocks, variances, (BROAD, BROAD_PAIRS), strict=True):
+        drawn = block @ (np.sqrt(variance) * rng.normal(size=(block.shape[1], 300)))
+        assert drawn.var() == pytest.approx(wanted, rel=0.15)
+
+
+def test_devices_of_two_views_are_learned_together() -> None:
+    """Weights are common: what a device of one view says helps one of the other."""
+    rng = np.random.default_rng(3)
+    exact = rng.normal(size=(300, 6))
+    views: Views = {"executed": [exact], "pruned": [exact * rng.integers(0, 2, (300, 1))]}
+    seen: list[DeadOperations] = ["executed", "pruned", "executed", "pruned"]
+    weights = rng.normal(size=6) * rng.uniform(0.5, 2, (4, 1))
+    targets = np.stack([views[v][0] @ w for v, w in zip(seen, weights, strict=True)])
+    prior = learn_prior(views, seen, targets, 1, sample=60, seed=0)
+    # The one component is the weights that all devices have, up to a factor.
+    cosine = prior.components[:, 0] @ weights[0]
+    cosine /= np.linalg.norm(prior.components) * np.linalg.norm(weights[0])
+    assert abs(cosine) > 0.99

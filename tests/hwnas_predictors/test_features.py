@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas_predictors.encodings import one_hot
-from hwnas_predictors.features import ArchFeatures, longest_path
+from hwnas_predictors.features import ArchFeatures
+from hwnas_predictors.graph_counts import additions, longest_path, merged_operations
 
 FULL = parse_cell(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
@@ -18,18 +20,20 @@ def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     counts, graph, every = features.blocks([FULL])
     # avg_pool_3x3, none, nor_conv_1x1, nor_conv_3x3, skip_connect, the dead ones included.
     assert counts[0].tolist() == [1, 1, 1, 2, 1]
-    left = dict(zip([*features.operations, "path"], graph[0].tolist(), strict=True))
+    left = dict(zip(features.graph_names, graph[0].tolist(), strict=True))
     # Nothing leaves node 2, so only the first edge and the two into the output are left.
     assert left["nor_conv_3x3"] == 2
     assert left["nor_conv_1x1"] == left["avg_pool_3x3"] == 0
     assert left["path"] == longest_path(space.to_graph(FULL)) == 3
-    choices, g = 30, len(features.operations) + 1
+    assert left["additions"] == 1
+    assert left["merged nor_conv_3x3"] == 2
+    choices, g = 30, len(features.graph_names)
     assert every.shape == (1, choices + g + 15 * 25 + g * (g + 1) // 2)
 
 
 def test_pairs_are_products_of_choices_of_two_edges(space: NasBench201) -> None:
     every = ArchFeatures(space).blocks([FULL])[-1][0]
-    g = len(ArchFeatures(space).operations) + 1
+    g = len(ArchFeatures(space).graph_names)
     pairs = every[30 + g : 30 + g + 15 * 25]
     assert pairs.sum() == 15
     assert set(np.unique(pairs)) == {0.0, 1.0}
@@ -51,3 +55,33 @@ def test_parameters_of_several_types_that_may_not_exist(conditional_space: Any) 
     assert counts.sum(axis=1).tolist() == [4, 7]
     # Two layers of width 8 are one text that is chosen twice.
     assert counts.max(axis=1).tolist() == [1, 2]
+
+
+def test_equal_networks_are_the_same_where_dead_operations_were_pruned(space: NasBench201) -> None:
+    live = parse_cell("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_3x3~1|none~2|")
+    assert space.canonical_key(live) == space.canonical_key(FULL)
+    features = ArchFeatures(space)
+    for one, other in zip(*(features.blocks([a], "pruned") for a in (live, FULL)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (features.blocks([live])[0] != features.blocks([FULL])[0]).any()
+    assert features.has_dead([live, FULL])
+    assert not features.has_dead([live])
+
+
+def test_equal_branches_are_run_once() -> None:
+    """Two poolings of the input, each followed by a convolution, all of them added to the input."""
+    labels = ("input", "pool", "pool", "conv", "conv", "output")
+    edges = [(0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 5), (0, 5)]
+    adjacency = np.zeros((6, 6), dtype=np.int64)
+    for edge in edges:
+        adjacency[edge] += 1
+    graph = ArchGraph(labels, adjacency)
+    assert merged_operations(graph)["pool"] == 1
+    assert additions(graph) == 2
+    # Two operations that add the same two feature maps need one addition.
+    adjacency = np.zeros((5, 5), dtype=np.int64)
+    for edge in [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 4), (3, 4)]:
+        adjacency[edge] += 1
+    graph = ArchGraph(("input", "pool", "conv", "pool", "output"), adjacency)
+    assert additions(graph) == 2
+    assert merged_operations(graph)["pool"] == 2

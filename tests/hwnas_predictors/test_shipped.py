@@ -27,10 +27,11 @@ def test_a_pool_has_no_table_of_latencies(path: Path) -> None:
     assert path.stat().st_size < 50_000
     file = read_predictor_file(path, "transfer")
     # Device by device there is nothing: at most six components of all features, a mean of each
-    # block of features, five numbers of scales and noise, and no device that was adapted to.
+    # block of features, a few numbers of scales and noise, and no device that was adapted to.
     features, components = file.arrays["components"].shape
     assert components <= COMPONENTS
-    numbers = sum(array.size for array in file.arrays.values())
+    # What begins with `extra_` are counts of the networks, which no device says.
+    numbers = sum(a.size for name, a in file.arrays.items() if not name.startswith("extra_"))
     assert numbers <= features * (COMPONENTS + 2) + 100
     assert not any(name.startswith("posterior") for name in file.arrays)
 
@@ -40,19 +41,21 @@ def test_a_pool_says_what_it_is(path: Path) -> None:
     facts = read_predictor_file(path).facts
     assert (facts.metric, facts.unit, facts.device.device) == ("latency", "ms", "any")
     source, space, checksum = facts.data.split()
-    assert (source, space) == ("HELP", path.stem)
+    sources = "HELP+BRP-NAS" if path.stem == "nasbench201" else "HELP"
+    assert (source, space) == (sources, path.stem)
     assert len(checksum) == 64
     assert np.isfinite(read_predictor_file(path).arrays["components"]).all()
 
 
-def test_macs_of_the_fbnet_pool_are_those_of_its_networks() -> None:
+def test_counts_of_the_fbnet_pool_are_those_of_its_networks() -> None:
     space, dataset = FBNet(), get_task("cifar100")
     pool = TransferPredictor.shipped(space)
-    assert (list(pool.extra), pool.dataset) == (["macs"], dataset.name)
+    assert pool.dataset == dataset.name
+    assert set(pool.extra) == {"macs", "params", "layers"}
     archs, columns = draw(space, 4), pool._extra
     assert columns is not None
-    macs = np.exp(counter_columns(space, archs, dataset, ("macs",)) - columns.centres)
-    wanted = (macs**pool.power - 1) / pool.power / columns.spreads
+    counts = np.exp(counter_columns(space, archs, dataset, columns.counts) - columns.centres)
+    wanted = (counts**pool.power - 1) / pool.power / columns.spreads
     np.testing.assert_allclose(columns(archs), wanted, rtol=1e-6, atol=1e-9)
 
 

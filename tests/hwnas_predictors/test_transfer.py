@@ -2,22 +2,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.linear_model import RidgeCV
 
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.files.predictor_file import PredictorFile, read_predictor_file
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import PredictorContract
-from hwnas.typing import DeviceKey, Predictor
+from hwnas.typing import DeviceKey, FloatArray, Predictor, SearchSpace
 from hwnas_predictors.transfer import TransferPredictor
 from tests.hwnas_predictors.conftest import SyntheticDevices
 
 POOL = slice(0, 10)
+_CONVS = ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 NEW = range(10, 14)
 
 
@@ -142,7 +145,8 @@ def test_file_keeps_pool_and_device(
     model = pool.adapt(archs, devices.costs[10, support], key)
     model.save(tmp_path / "mine.npz")
     loaded: TransferPredictor[Any] = TransferPredictor.load(tmp_path / "mine.npz")
-    assert loaded.device == key
+    assert replace(loaded.device, dead_operations=None) == key
+    assert loaded.device == model.device
     np.testing.assert_array_equal(loaded.predict_std(archs), model.predict_std(archs))
     again = loaded.adapt(archs, devices.costs[11, support]).predict(archs)
     np.testing.assert_allclose(again, pool.adapt(archs, devices.costs[11, support]).predict(archs))
@@ -210,9 +214,86 @@ def test_a_single_device_is_no_pool(
 ) -> None:
     archs = [devices.archs[i] for i in support]
     alone = TransferPredictor(pool.space).fit(archs, devices.costs[0, support])
-    assert alone.device == DeviceKey("measured")
+    assert alone.device.device == "measured"
     alone.fit(devices.archs, devices.costs[POOL])
     assert alone.device == DeviceKey("any")
+
+
+def pruned_costs(space: SearchSpace[Any], archs: list[Any]) -> FloatArray:
+    """Give costs that add up over the operations of the network without dead ones."""
+    live = [space.representative(arch).operations for arch in archs]
+    return np.array([2 + o.count("nor_conv_3x3") + 0.4 * o.count("nor_conv_1x1") for o in live])
+
+
+def test_costs_decide_what_was_done_with_dead_operations(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    """The pool's devices executed them; one that prunes is found out by twelve random cells."""
+    costs = pruned_costs(pool.space, devices.archs)
+    model = pool.adapt(devices.archs[:12], costs[:12])
+    assert model.device.dead_operations == "pruned"
+    assert spearmanr(model.predict(devices.archs), costs).statistic > 0.97
+    assert adapted(pool, devices, 10, list(range(12))).device.dead_operations == "executed"
+    # What the user says counts.
+    told = DeviceKey("mine", dead_operations="executed")
+    assert pool.adapt(devices.archs[:12], costs[:12], told).device == told
+
+
+def test_equal_networks_cost_the_same_where_dead_operations_are_pruned(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    space = pool.space
+    dead = [arch for arch in devices.archs if not arch.is_live()]
+    same = [space.representative(arch) for arch in dead]
+    key = DeviceKey("mine", dead_operations="pruned")
+    model = pool.adapt(devices.archs[:12], pruned_costs(space, devices.archs[:12]), key)
+    for one, other in zip(
+        model.predict(dead, return_std=True), model.predict(same, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert (adapted(pool, devices, 10, list(range(12))).predict(dead) != model.predict(dead)).any()
+
+
+def test_support_without_dead_operations(pool: TransferPredictor[Any]) -> None:
+    assert not all(arch.is_live() for arch in pool.choose_support(12))
+    chosen = pool.choose_support(12, dead_operations="pruned")
+    assert all(arch.is_live() for arch in chosen)
+    assert len({pool.space.canonical_key(arch) for arch in chosen}) == 12
+
+
+def test_a_pool_that_is_unlike_the_device_is_not_trusted(
+    space: NasBench201, devices: SyntheticDevices
+) -> None:
+    """The pool says that 3x3 convolutions cost all; on the device poolings do."""
+    counts = np.array([[a.operations.count(o) for o in _CONVS] for a in devices.archs])
+    rng = np.random.default_rng(0)
+    noise = np.exp(0.02 * rng.normal(size=(6, len(counts))))
+    rows = (3 + np.outer(rng.uniform(0.5, 2, 6), counts @ [1.0, 0.1, 0.0])) * noise
+    unlike = TransferPredictor(space, sample=80).fit(devices.archs, rows)
+    cost = (3 + counts @ [0.1, 0.0, 1.0]) * np.exp(0.02 * rng.normal(size=len(counts)))
+    found = unlike.adapt(devices.archs[:20], cost[:20]).predict(devices.archs)
+    ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(counts[:20], np.log(cost[:20]))
+    wanted = spearmanr(ridge.predict(counts), cost).statistic
+    assert spearmanr(found, cost).statistic > wanted - 0.01
+
+
+def test_costs_that_were_learned_from_are_told(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int], tmp_path: Path
+) -> None:
+    archs, costs = [devices.archs[i] for i in support], devices.costs[10, support].copy()
+    costs[3] = np.nan
+    model = pool.adapt(archs, costs)
+    wanted = [i != 3 for i in range(len(archs))]
+    assert model.learned_from(archs).tolist() == wanted
+    model.save(tmp_path / "m.npz")
+    loaded: TransferPredictor[Any] = TransferPredictor.load(tmp_path / "m.npz")
+    assert loaded.learned_from(archs).tolist() == wanted
+    assert not pool.learned_from(archs).any()
+    left = model.left_out
+    assert left is not None
+    assert np.isfinite(left).tolist() == wanted
+    errors = np.abs(left[wanted] / costs[wanted] - 1)
+    assert 0 < np.median(errors) < 0.15
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 90])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,12 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hwnas_predictors.transfer import TransferPredictor
 
     folder = tmp_path_factory.mktemp("predict")
-    chosen = [str(a) for a in TransferPredictor.shipped(SPACE).choose_support(10, 0)]
-    measured = write(folder / "mine.csv", chosen)
+    pool = TransferPredictor.shipped(SPACE)
+    chosen = pool.choose_support(10, 0, dead_operations="executed")
+    measured = write(folder / "mine.csv", [str(a) for a in chosen])
     out = folder / "mine.npz"
-    assert run("adapt", "--measurements", str(measured), "--out", str(out), "--runtime", "ort") == 0
+    argv = ["--measurements", str(measured), "--out", str(out), "--runtime", "ort"]
+    assert run("adapt", *argv, "--dead-operations", "executed") == 0
     return out
 
 
@@ -53,7 +56,40 @@ def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -
     assert run("support", "-n", "6") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["latency_ms"] for row in rows] == [""] * 6
-    assert len({SPACE.parse(row["arch"]) for row in rows}) == 6
+    archs = {SPACE.parse(row["arch"]) for row in rows}
+    assert len(archs) == 6
+    assert all(arch.is_live() for arch in archs)
+    argv = ("-n", "12", "--dead-operations", "executed", "--metric", "energy", "--unit", "mJ")
+    assert run("support", *argv) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert not all(SPACE.parse(row["arch"]).is_live() for row in rows)
+    assert "energy_mj" in rows[0]
+
+
+def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any cost with a unit; equal networks have equal costs, and rows of before are told."""
+    assert run("support", "-n", "8") == 0
+    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    measured, out = tmp_path / "m.csv", tmp_path / "energy.npz"
+    rows = [f"{a},{latency(a)},{latency(a) / 2}" for a in chosen]
+    measured.write_text("\n".join(["arch,latency_ms,energy_mj", *rows]))
+    argv = ["--measurements", str(measured), "--out", str(out), "--device", "board"]
+    assert run("adapt", *argv, "--metric", "energy", "--unit", "mJ") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "energy in mJ on board/unknown/float32/b1/pruned from 8 measurements" in said
+    assert re.search(r"leaving one out: Spearman \S+, median error \d+ %, \d+% within 10 %", said)
+    dead = parse_cell(CELL)
+    live = SPACE.representative(dead)
+    assert live != dead
+    assert run("export", str(out), "--arch", str(live), "--arch", str(dead), "--json") == 0
+    one, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert one["energy_mj"] == other["energy_mj"]
+    assert run("evaluate", str(out), "--measurements", str(measured), "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["learned_from"] == 8
+    assert "8 of 8 measurements are of architectures that the predictor learned from" in " ".join(
+        shown.err.split()
+    )
 
 
 def test_the_shipped_pool_predicts_a_new_device(
@@ -65,7 +101,8 @@ def test_the_shipped_pool_predicts_a_new_device(
     row = json.loads(capsys.readouterr().out)
     assert row["n"] == 100
     assert row["spearman"] > 0.95
-    assert row["device"] == "mine/ort/float32/b1"
+    assert row["device"] == "mine/ort/float32/b1/executed"
+    assert row["learned_from"] == 0
 
 
 def test_export_gives_costs_and_deviations(
@@ -229,7 +266,10 @@ def test_the_device_is_named_where_there_is_one(
         ([*all_of_it, "--threads", "2"], DeviceKey("jetson", "trt", "int8", 8, 2)),
     ):
         assert run(*command, *given) == 0
-        assert read_predictor_file(out).facts.device == device
+        found = read_predictor_file(out).facts.device
+        # The costs say what was done with dead operations.
+        assert replace(found, dead_operations=None) == device
+        assert found.dead_operations == "executed"
         assert "12 measurements, 1 empty" in capsys.readouterr().err
     two = tmp_path / "two.csv"
     two.write_text("\n".join(["arch,a,b", *(f"{a},{latency(a)},1" for a in archs)]))

@@ -1,0 +1,140 @@
+"""What a device's measurements say about the pool: which variances to trust, and which view.
+
+A hypothesis says what the device did with dead operations (its view of the architectures) and how
+much each block of features matters (`Scales`). Each has a posterior in closed form, and the
+marginal likelihood of the measurements is its probability: one that fits badly, or that could have
+fitted everything, loses. Predictions are the mixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.typing import DeadOperations, FloatArray
+from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior
+from hwnas_predictors.device_prior import DevicePrior, broad_variances
+
+TRUST = 0.8
+"""Probability, before a measurement, that the variances that trust the pool are right."""
+_NEGLIGIBLE = 0.01
+_DECIDED = 0.95
+_DRAWN = 150
+_ANY_NOISE = LogNormal(-2.5, 1.0)
+
+Views = Mapping[DeadOperations, Sequence[FloatArray]]
+"""The blocks of features by view."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A hypothesis, what follows from it, and its probability.
+
+    Attributes:
+        view: what the device did with dead operations.
+        scales: number of the variances among those of the prior.
+        posterior: weights of the features.
+        weight: probability.
+    """
+
+    view: DeadOperations
+    scales: int
+    posterior: Posterior
+    weight: float
+
+
+def weigh(prior: DevicePrior, views: Views, targets: FloatArray) -> tuple[Belief, ...]:
+    """Learn from `(s,)` targets under every hypothesis; the most probable comes first.
+
+    A view that is as good as certain is the only one: its equal networks then have equal costs.
+    """
+    found = []
+    others = (1 - TRUST) / max(len(prior.scales) - 1, 1)
+    for view, blocks in views.items():
+        for number, scales in enumerate(prior.scales):
+            scaled = prior.scale(blocks, scales)
+            posterior, evidence = Posterior.weighed(scaled, targets, scales.noise)
+            before = float(np.log(others if number else TRUST))
+            found.append((view, number, posterior, evidence + before))
+    logs = np.array([evidence for *_, evidence in found])
+    probable = np.exp(logs - logs.max())
+    beliefs = [Belief(*f[:3], weight) for f, weight in zip(found, probable, strict=True)]
+    return _normalised(_decided(beliefs))
+
+
+def likely_view(
+    views: Views, targets: FloatArray, dead: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> DeadOperations:
+    """Decide what a device of a pool did with dead operations.
+
+    Broad variances explain the targets of drawn architectures with the features of each view, and
+    the larger marginal likelihood wins. Without dead operations among them they were pruned.
+
+    Args:
+        views: `(n, p_b)` features of each block by view.
+        targets: `(n,)` targets of the device, NaN where there is no value.
+        dead: `(n,)` whether an architecture has dead operations.
+        rng: what draws the architectures.
+    """
+    known = np.flatnonzero(np.isfinite(targets))
+    rows = rng.choice(known, min(_DRAWN, len(known)), replace=False)
+    if len(views) == 1 or not dead[rows].any():
+        return list(views)[-1]
+    centre = targets[rows] - targets[rows].mean()
+    evidence = {}
+    for view, blocks in views.items():
+        centred = [block[rows] - block[rows].mean(axis=0) for block in blocks]
+        variances = broad_variances({view: centred})
+        scaled = [np.sqrt(v) * part for v, part in zip(variances, centred, strict=True)]
+        evidence[view] = Posterior.weighed(np.concatenate(scaled, axis=1), centre, _ANY_NOISE)[1]
+    return max(evidence, key=lambda view: evidence[view])
+
+
+def _decided(beliefs: Sequence[Belief]) -> Sequence[Belief]:
+    """Keep the beliefs of one view if the others are improbable."""
+    total = sum(belief.weight for belief in beliefs)
+    for view in dict.fromkeys(belief.view for belief in beliefs):
+        own = [belief for belief in beliefs if belief.view == view]
+        if sum(belief.weight for belief in own) > _DECIDED * total:
+            return own
+    return beliefs
+
+
+def _normalised(beliefs: Sequence[Belief]) -> tuple[Belief, ...]:
+    """Drop what is negligible; the sum of the weights becomes 1."""
+    least = _NEGLIGIBLE * sum(belief.weight for belief in beliefs)
+    kept = sorted((b for b in beliefs if b.weight > least), key=lambda b: -b.weight)
+    total = sum(belief.weight for belief in kept)
+    return tuple(Belief(b.view, b.scales, b.posterior, b.weight / total) for b in kept)
+
+
+def decided_view(beliefs: Sequence[Belief]) -> DeadOperations | None:
+    """Give the view that all beliefs have, None if they differ."""
+    views = {belief.view for belief in beliefs}
+    return next(iter(views)) if len(views) == 1 else None
+
+
+def mixture(prior: DevicePrior, beliefs: Sequence[Belief], views: Views) -> NormalMixture:
+    """Give the distribution of the targets of architectures, by their blocks in each view."""
+    parts = [
+        belief.posterior.predict(prior.scale(views[belief.view], prior.scales[belief.scales]))
+        for belief in beliefs
+    ]
+    return NormalMixture.of(parts, np.array([belief.weight for belief in beliefs]))
+
+
+def left_out(
+    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: FloatArray
+) -> FloatArray:
+    """Give the `(s,)` targets that were learned from as the others say, in closed form.
+
+    The probabilities of the hypotheses are those of all targets.
+    """
+    found = np.zeros(len(targets))
+    for belief in beliefs:
+        scaled = prior.scale(views[belief.view], prior.scales[belief.scales])
+        found += belief.weight * belief.posterior.left_out(scaled, targets)
+    return found

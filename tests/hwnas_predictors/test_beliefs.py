@@ -1,0 +1,133 @@
+"""Hypotheses about a device are weighed by what they say of its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hwnas.typing import DeadOperations, FloatArray
+from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal, Posterior
+from hwnas_predictors.beliefs import (
+    TRUST,
+    Belief,
+    decided_view,
+    left_out,
+    likely_view,
+    mixture,
+    weigh,
+)
+from hwnas_predictors.device_prior import OFFSET_VARIANCE, DevicePrior, Scales
+
+NOISE = LogNormal(-2.0, 0.8)
+OTHER = LogNormal(-3.0, 0.5)
+
+
+@pytest.fixture
+def prior() -> DevicePrior:
+    rng = np.random.default_rng(0)
+    scales = (
+        Scales(np.array([0.5, 0.1, 0.01]), NOISE),
+        Scales(np.array([0.0, 0.4, 0.02]), OTHER),
+    )
+    return DevicePrior((np.zeros(2), np.zeros(5)), rng.normal(size=(5, 2)), scales)
+
+
+@pytest.fixture
+def views() -> Mapping[DeadOperations, list[FloatArray]]:
+    rng = np.random.default_rng(1)
+    return {
+        view: [rng.normal(size=(8, 2)), rng.normal(size=(8, 5))] for view in ("executed", "pruned")
+    }
+
+
+def kernel(prior: DevicePrior, blocks: list[FloatArray], scales: Scales) -> FloatArray:
+    """Add up the kernels of the blocks, by hand."""
+    parts = [blocks[-1] @ prior.components, *blocks]
+    total = np.full((len(blocks[0]), len(blocks[0])), OFFSET_VARIANCE)
+    for variance, part in zip(scales.variances, parts, strict=True):
+        total += variance * part @ part.T
+    return total
+
+
+def test_a_belief_is_as_strong_as_its_marginal_likelihood(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    targets = 0.3 * np.random.default_rng(2).normal(size=8)
+    wanted: dict[tuple[str, int], float] = {}
+    for view, blocks in views.items():
+        for number, scales in enumerate(prior.scales):
+            covariance = kernel(prior, blocks, scales)
+            before = 1 - TRUST if number else TRUST
+            wanted[view, number] = before * sum(
+                stats.multivariate_normal(cov=covariance + s**2 * np.eye(8)).pdf(targets)
+                * stats.norm(scales.noise.mean, scales.noise.spread).pdf(np.log(s))
+                for s in NOISE_GRID
+            )
+    found = {(b.view, b.scales): b.weight for b in weigh(prior, views, targets)}
+    kept = sum(wanted[hypothesis] for hypothesis in found)
+    assert len(found) > 1
+    for hypothesis, weight in found.items():
+        assert weight == pytest.approx(wanted[hypothesis] / kept, rel=1e-6)
+    dropped = sum(w for hypothesis, w in wanted.items() if hypothesis not in found)
+    assert dropped < 0.05 * sum(wanted.values())
+
+
+def test_targets_of_one_view_decide_for_it(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    targets = views["pruned"][0] @ np.array([0.8, -0.6])
+    beliefs = weigh(prior, views, targets)
+    assert decided_view(beliefs) == "pruned"
+    assert sum(belief.weight for belief in beliefs) == pytest.approx(1.0)
+    assert decided_view([*beliefs, Belief("executed", 0, beliefs[0].posterior, 0.1)]) is None
+
+
+def test_a_mixture_is_made_of_the_beliefs(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    targets = 0.3 * np.random.default_rng(2).normal(size=8)
+    beliefs = weigh(prior, views, targets)
+    mean = sum(
+        b.weight * b.posterior.predict(prior.scale(views[b.view], prior.scales[b.scales])).mean
+        for b in beliefs
+    )
+    np.testing.assert_allclose(mixture(prior, beliefs, views).mean, mean)
+
+
+def test_leaving_one_out_is_learning_from_the_others() -> None:
+    rng = np.random.default_rng(3)
+    features, targets = rng.normal(size=(7, 10)), rng.normal(size=7)
+    sure = LogNormal(float(np.log(NOISE_GRID[6])), 1e-3)  # one noise level, so that weights are 1
+    found = Posterior.of(features, targets, sure).left_out(features, targets)
+    for i in range(7):
+        others = np.delete(np.arange(7), i)
+        alone = Posterior.of(features[others], targets[others], sure)
+        assert found[i] == pytest.approx(alone.predict(features[[i]]).mean[0])
+
+
+def test_leaving_one_out_of_one_belief(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    targets = 0.3 * np.random.default_rng(2).normal(size=8)
+    best = weigh(prior, views, targets)[0]
+    only = (Belief(best.view, best.scales, best.posterior, 1.0),)
+    scaled = prior.scale(views[best.view], prior.scales[best.scales])
+    np.testing.assert_allclose(
+        left_out(prior, only, views, targets), best.posterior.left_out(scaled, targets)
+    )
+
+
+@pytest.mark.parametrize("true", ["executed", "pruned"])
+def test_a_pool_device_shows_what_it_ran(true: DeadOperations) -> None:
+    rng = np.random.default_rng(4)
+    dead = rng.random(200) < 0.4
+    exact = rng.normal(size=(200, 4))
+    live = exact * np.where(dead, rng.integers(0, 2, 200), 1)[:, None]
+    views: dict[DeadOperations, list[FloatArray]] = {"executed": [exact], "pruned": [live]}
+    targets = views[true][0] @ np.array([0.3, 0.2, 0.4, 0.1]) + 0.05 * rng.normal(size=200)
+    assert likely_view(views, targets, dead, np.random.default_rng(0)) == true
+    nothing = np.zeros(200, dtype=bool)
+    assert likely_view(views, targets, nothing, np.random.default_rng(0)) == "pruned"
