@@ -298,7 +298,7 @@ class Search:
         )
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
         front = replace(front, baseline=present)
-        self.notices += [*redundancies(front), *notices(front), *findings(front)]
+        self.notices += [*refusals(front), *redundancies(front), *notices(front), *findings(front)]
         if self.folder.path is not None:
             write_results(front, self.folder.path, evaluator.space)
         return front
@@ -365,6 +365,14 @@ def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
 def get_host(name: str) -> Host:
     """Make a host by name."""
     return cast(Host, registry.load("hosts", name)())
+
+
+def refusals(front: ParetoSet) -> list[str]:
+    """Say how many trials chose what makes no architecture, and why the first one did."""
+    if not (count := front.provenance.get("refused")):
+        return []
+    more = f"{count} trials were infeasible since their choices make no architecture, the first: "
+    return [f"{more}{front.provenance['refusal']}"]
 
 
 def redundancies(front: ParetoSet) -> list[str]:

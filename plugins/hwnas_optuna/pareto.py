@@ -35,7 +35,9 @@ def pareto_set_from_study(
 
     Returns:
         The set, one member a canonical key; raw values of proxies and costs are attributes, and so
-        are the standard deviations of predicted costs, see `hwnas.pareto.uncertainty`.
+        are the standard deviations of predicted costs, see `hwnas.pareto.uncertainty`. Where trials
+        made no architecture, `refused` in its provenance is their number and `refusal` the first
+        reason.
 
     Raises:
         InvalidValueError: a finished trial has no architecture, so another objective made it.
@@ -49,6 +51,11 @@ def pareto_set_from_study(
             f"`study` must hold trials of a HardwareAwareObjective, but trial {foreign[0]} has no "
             f"architecture."
         )
+    refusals = [
+        t.user_attrs[ERRORS]["architecture"]
+        for t in trials
+        if t.state is TrialState.PRUNED and "architecture" in t.user_attrs.get(ERRORS, {})
+    ]
     trials = [t for t in trials if ARCH in t.user_attrs]
     objectives = _objectives(study)
     missing = [float("nan")] * len(objectives)
@@ -64,6 +71,7 @@ def pareto_set_from_study(
             **describe_environment(),
             **study.user_attrs.get(ORIGIN, {}),
             "study": study.study_name,
+            **({"refused": len(refusals), "refusal": refusals[0]} if refusals else {}),
             **(provenance or {}),
         },
     )
