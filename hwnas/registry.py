@@ -25,6 +25,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "nasbench201": "hwnas.spaces.nasbench201:NasBench201",
         "fbnet": "hwnas.spaces.fbnet:FBNet",
         "mobilenetv3": "hwnas.spaces.mobilenetv3:MobileNetV3",
+        "mobilenetv2": "hwnas.spaces.mobilenetv2:MobileNetV2",
         "autoformer": "hwnas.spaces.autoformer:AutoFormer",
         "transnasbench101-micro": "hwnas.spaces.transnasbench101.micro:TransNasMicro",
         "transnasbench101-macro": "hwnas.spaces.transnasbench101.macro:TransNasMacro",
