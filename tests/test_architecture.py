@@ -30,8 +30,8 @@ LONGEST_MODULE = 500
 UNITS = (
     "errors", "registry", "graphs", "tasks", "typing", "seeding", "face", "files", "networks",
     "spaces", "tables", "data", "proxies", "onnx_export", "torch_source", "runtimes", "meters",
-    "measure", "costs", "ranking", "pareto", "evaluation", "strategies", "testing", "reports",
-    "study", "rank_study", "functions", "cli", "__main__",
+    "measure", "bundles", "costs", "ranking", "pareto", "evaluation", "strategies", "testing",
+    "reports", "study", "rank_study", "functions", "cli", "__main__",
 )  # fmt: skip
 ROOT_MODULES = {"__init__", "__main__", "errors", "registry", "seeding", "typing"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -52,6 +52,7 @@ def _register() -> None:
         predict,
         predict_build,
         profile,
+        profile_elsewhere,
         rank,
         score,
         search,
@@ -63,7 +64,8 @@ def _register() -> None:
     app.command("worker")(worker.worker)
     app.command("score")(score.score)
     app.command("rank")(rank.rank)
-    app.command("profile")(profile.profile)
+    profile_elsewhere.app.callback(invoke_without_command=True)(profile.profile)
+    app.add_typer(profile_elsewhere.app, name="profile")
     pareto.app.command("verify")(verify.verify)
     app.add_typer(pareto.app, name="pareto")
     predict.app.command("build")(predict_build.build)

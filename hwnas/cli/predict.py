@@ -82,7 +82,7 @@ def support(
     """
     from hwnas.cli.measurements import column_name
 
-    pool = _pool(space, model)
+    pool = open_pool(space, model)
     metric, unit = _metric_and_unit(pool, metric, unit)
     told = {} if dead_operations is None else {"dead_operations": dead_operations}
     _insist_on_transfer(pool, told)
@@ -118,7 +118,7 @@ def adapt(
     from hwnas.cli.measurements import read_measurements
     from hwnas.typing import DeviceKey
 
-    pool = _pool(space, model)
+    pool = open_pool(space, model)
     table = read_measurements(measurements, pool.space)
     named = DeviceKey(device, runtime, precision, batch, threads)
     key = replace(_key_of(table, named), dead_operations=dead_operations)
@@ -403,7 +403,7 @@ def export(
     _show(rows, as_json)
 
 
-def _pool(space: str, model: Path | None) -> Any:
+def open_pool(space: str, model: Path | None) -> Any:
     """Load a pool for a space: the user's, or the one that comes with the package."""
     from hwnas import registry
     from hwnas.errors import InvalidValueError

@@ -34,6 +34,7 @@ class _Subject:
 
 
 def profile(
+    context: typer.Context,
     space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture string, built exactly.")] = None,
     onnx_file: Annotated[
@@ -123,7 +124,13 @@ def profile(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4."""
+    """Measure one network on this host. Example: hwnas profile --onnx model.onnx --threads 4.
+
+    `bundle` and `import` measure on another machine.
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_own_options(context)
+        return
     from hwnas.spaces.space_text import is_function
 
     if model is not None and arch is not None and is_function(model):
@@ -167,6 +174,17 @@ def profile(
     for line in remarks:
         note(line)
     _show(row, as_json)
+
+
+def _refuse_own_options(context: typer.Context) -> None:
+    """Refuse options that stand before a command under this one, which has its own."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InvalidValueError(
+                f"`--{name.replace('_', '-')}` must stand behind {context.invoked_subcommand!r}, "
+                f"where that has it, but stands before it."
+            )
 
 
 @dataclass(frozen=True)

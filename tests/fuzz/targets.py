@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import pickle
 import re
 import shlex
@@ -421,9 +423,78 @@ def _pairs(argv: list[str]) -> list[tuple[str, str]]:
     return [*pairwise(argv), *(tuple(a.partition("=")[::2]) for a in argv)]  # type: ignore[list-item]
 
 
+_SHA = hashlib.sha256(b"x").hexdigest()
+
+
+def _bundle(folder: Path) -> Sequence[bytes]:
+    del folder
+    sums = {f"{kind}_sha256": _SHA for kind in ("model", "expected", "input")}
+    sizes = {"input": [1, 3, 32, 32], "vocabulary": None, "outputs": [[1, 10]]}
+    manifest = {
+        "schema": "hwnas-bundle", "version": 1, "metric": "latency", "unit": "ms",
+        "space": repr(SPACE), "task": "cifar10", "provider": "CPUExecutionProvider",
+        "precision": "float32", "batch": 1, "threads": 1, "seconds": 1.0, "seed": 0,
+        "images": "gaussian", "accepted_error": 1e-3,
+        "reference": {"name": "reference", **sums, **sizes},
+        "networks": [{"name": f"n{i}", "arch": str(CELLS[i]), **sums, **sizes} for i in range(2)],
+    }  # fmt: skip
+    return [json.dumps(manifest).encode()]
+
+
+def _read_bundle(path: Path) -> Any:
+    from hwnas.bundles.manifest import files_of, read_manifest
+
+    for name in ("reference", "n0", "n1"):
+        for file in files_of(path.parent, name):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(b"x")
+    found = read_manifest(path.parent)
+    assert {network.name for network in found.networks} <= {"n0", "n1"}
+    assert 0 < found.seconds < np.inf
+    return found
+
+
+def _bundle_results(folder: Path) -> Sequence[bytes]:
+    from hwnas.bundles.runner import digest
+
+    where = {
+        "schema": "hwnas-result", "version": 1, "bundle": digest(_bundle(folder)[0]), "unit": "ms",
+        "device": {
+            "machine": "aarch64", "model": "Board", "system": "Linux", "runtime": "onnxruntime",
+            "runtime_version": "1.19.2", "provider": "CPUExecutionProvider", "numpy": "1.24.4",
+            "precision": "float32", "batch": 1, "threads": 1, "python": "3.8.18",
+        },
+    }  # fmt: skip
+    good = {
+        "name": "n0", "status": "ok", "rounds": [[1.0, 2.0, 10]] * 6, "n": 60, "median": 1.0,
+        "min": 0.9, "iqr": 0.1, "p90": 1.5, "p95": None, "p99": None, "warm_up_runs": 200,
+        "settled": True, "relative_error": 1e-7, "correlation": 1.0,
+        "providers": {"CPUExecutionProvider": 12}, "before": {"mhz": 2400.0, "celsius": 51.5},
+        "after": {"mhz": None, "celsius": None},
+    }  # fmt: skip
+    bad = {"name": "n1", "status": "failed", "reason": "no memory"}
+    return ["\n".join(json.dumps({**where, **line}) for line in (good, bad)).encode()]
+
+
+def _read_bundle_results(path: Path) -> None:
+    from hwnas.bundles.results import read_results, write_measurements
+    from hwnas.cli.measurements import read_measurements
+
+    (path.parent / "manifest.json").write_bytes(_bundle(path.parent)[0])
+    found = read_results(_read_bundle(path.parent / "manifest.json"), path)
+    write_measurements(found, path.with_name("m.csv"))
+    table = read_measurements(path.with_name("m.csv"), SPACE)
+    _numbers(table.of("latency", "ms"), 2)
+    assert table.key == found.key
+    for row in found.rows:
+        assert row.reason or np.isfinite([row.latency_ms, row.ratio, row.reference_ms]).all()
+
+
 TARGETS: Mapping[str, Target] = {
     "front": Target(_front, _read_front, "front.json"),
     "scores": Target(_scores, _read_scores, "scores.csv"),
+    "bundle": Target(_bundle, _read_bundle, "manifest.json"),
+    "bundle-results": Target(_bundle_results, _read_bundle_results, "r.jsonl"),
     "measurements": Target(_measurements, _read_measurements, "m.csv"),
     "predictor": Target(_predictors, _read_predictor, "p.npz"),
     "shipped": Target(_shipped, _read_shipped, "s.npz"),

@@ -1,0 +1,406 @@
+"""Times the models of the folder that this file lies in, one JSON line a model.
+
+    python3 run.py
+
+It needs Python 3.8 or newer, numpy and onnxruntime, and nothing else: hwnas copies it into a bundle
+as it is. What is finished stays in ``results.jsonl`` and is not done again, so that a run that was
+interrupted goes on. Nothing leaves the folder.
+
+Before a model is timed its checksum is compared, its outputs are compared with the expected ones,
+and the provider of each of its nodes is read from ONNX Runtime's profile. It is timed in short
+rounds, interleaved with other models, and in each round a reference network is timed before and
+after it: the ratio of both does not drift with clock, heat and neighbours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import platform
+import random
+import re
+import sys
+import tempfile
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
+MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
+GROUP = 5
+"""Models whose rounds are interleaved."""
+ROUNDS = 12
+REFERENCE_SECONDS = 0.01
+WARM_UP_RUNS, WARM_UP_SECONDS, MOST_WARM_UP_SECONDS = 10, 0.2, 2.0
+SETTLED = 0.02
+TAIL = 30
+"""Runs beyond a quantile that make it known: the 95th percentile needs 600."""
+_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
+
+
+class FailedError(Exception):
+    """A model cannot be measured; the text is the reason."""
+
+
+class Ready(NamedTuple):
+    """A model that runs: its session, its inputs and what was found before it is timed."""
+
+    name: str
+    session: Any
+    feeds: dict[str, Any]
+    found: dict[str, Any]
+
+
+def draw(shape: list[int], vocabulary: Any, seed: int) -> Any:
+    """Draw an input, the same to the last bit everywhere.
+
+    NumPy keeps the stream of `RandomState` as it is. Sums of twelve uniforms less six are nearly
+    normal (mean 0, variance 1) and need no logarithm, whose last bit is the machine's own.
+    """
+    rng = np.random.RandomState(seed)
+    if vocabulary is not None:
+        return np.floor(rng.random_sample(shape) * vocabulary).astype(np.int64)
+    total = np.zeros(shape)
+    for _ in range(12):
+        total = total + rng.random_sample(shape)
+    return (total - 6.0).astype(np.float32)
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read(folder: str, *parts: str) -> bytes:
+    """Read a file of the bundle; `FailedError` if it is not there."""
+    try:
+        with open(os.path.join(folder, *parts), "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise FailedError(
+            "{} cannot be read: {}".format("/".join(parts), error.strerror)
+        ) from error
+
+
+def checked(folder: str, kind: str, name: str, end: str, wanted: str) -> bytes:
+    """Read a file that must have a checksum."""
+    content = read(folder, kind, name + end)
+    if digest(content) != wanted:
+        raise FailedError(f"the checksum of {kind}/{name}{end} is another: copy it again")
+    return content
+
+
+def check_files(folder: str, network: dict[str, Any]) -> bytes:
+    """Compare the checksums of a network's files, and give the model."""
+    name = network["name"]
+    if not _NAME.fullmatch(name):
+        raise FailedError("the manifest has a name that it must not have")
+    checked(folder, "expected", name, ".npy", network["expected_sha256"])
+    return checked(folder, "models", name, ".onnx", network["model_sha256"])
+
+
+def open_session(model: bytes, manifest: dict[str, Any], profile: str = "") -> Any:
+    """Open a session with everything fixed that changes a latency."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = manifest["threads"]
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
+    provider = manifest["provider"]
+    if provider not in onnxruntime.get_available_providers():
+        there = ", ".join(onnxruntime.get_available_providers())
+        raise FailedError(f"{provider} is not in this onnxruntime, which has {there}")
+    session = onnxruntime.InferenceSession(model, options, providers=[provider])
+    if session.get_providers()[0] != provider:
+        raise FailedError(f"{provider} does not work here: {session.get_providers()[0]} ran")
+    return session
+
+
+def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dict[str, int]:
+    """Count the nodes that each provider really ran, by ONNX Runtime's own profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = open_session(model, manifest, os.path.join(folder, "profile"))
+        session.run(None, feeds)
+        with open(session.end_profiling(), encoding="utf-8") as file:
+            events = json.load(file)
+    nodes = {}
+    for event in events:
+        provider = event.get("args", {}).get("provider")
+        if event.get("cat") == "Node" and provider:
+            nodes[event["name"]] = provider
+    found: dict[str, int] = {}
+    for provider in nodes.values():
+        found[provider] = found.get(provider, 0) + 1
+    others = {k: v for k, v in found.items() if k != manifest["provider"]}
+    if others or not found:
+        raise FailedError("nodes ran elsewhere: {}".format(found or "nobody tells where"))
+    return found
+
+
+def compare(outputs: list[Any], expected: Any, shapes: list[list[int]]) -> tuple[float, float]:
+    """Give the largest error over the largest expected output, and the correlation."""
+    if [list(output.shape) for output in outputs] != shapes:
+        raise FailedError(f"the outputs have other shapes than {shapes}")
+    got = np.concatenate([output.ravel() for output in outputs]).astype(np.float64)
+    want = expected.astype(np.float64)
+    largest = float(np.max(np.abs(want)))
+    error = float(np.max(np.abs(got - want))) / (largest or 1.0)
+    a, b = got - got.mean(), want - want.mean()
+    size = math.sqrt(float(a @ a) * float(b @ b))
+    return error, float(a @ b) / size if size else 1.0
+
+
+def prepare(folder: str, manifest: dict[str, Any], network: dict[str, Any]) -> Ready:
+    """Check a model and make it ready; `FailedError` says why it cannot be measured."""
+    name, model = network["name"], check_files(folder, network)
+    expected = np.load(os.path.join(folder, "expected", name + ".npy"), allow_pickle=False)
+    array = draw(network["input"], network["vocabulary"], manifest["seed"])
+    if digest(array.tobytes()) != network["input_sha256"]:
+        raise FailedError(f"numpy {np.__version__} draws another input")
+    try:
+        session = open_session(model, manifest)
+        feeds = {session.get_inputs()[0].name: array}
+        error, correlation = compare(session.run(None, feeds), expected, network["outputs"])
+        if not error <= manifest["accepted_error"]:  # so that NaN fails
+            raise FailedError(f"the outputs differ by {error:.3g} of the largest")
+        found: dict[str, Any] = {"relative_error": error, "correlation": correlation}
+        found["providers"] = places(model, feeds, manifest)
+    except FailedError:
+        raise
+    except Exception as problem:  # ONNX Runtime's errors have no common class
+        reason = str(problem).splitlines() or [type(problem).__name__]
+        raise FailedError(f"onnxruntime says: {reason[0][:300]}") from problem
+    return Ready(name, session, feeds, found)
+
+
+def once(ready: Ready) -> float:
+    """Time one run in milliseconds."""
+    session, feeds = ready.session, ready.feeds
+    start = perf_counter()
+    session.run(None, feeds)
+    return 1e3 * (perf_counter() - start)
+
+
+def times(ready: Ready, seconds: float) -> list[float]:
+    """Time runs until time is up: at least one."""
+    end, found = perf_counter() + seconds, [once(ready)]
+    while perf_counter() < end:
+        found.append(once(ready))
+    return found
+
+
+def warm_up(ready: Ready) -> tuple[int, bool]:
+    """Run at least ten times and 200 ms, until two halves of a window agree within 2 %.
+
+    Returns:
+        The runs that it took, and whether they agreed before two seconds were up.
+    """
+    found: list[float] = []
+    start = perf_counter()
+    while True:
+        found.append(once(ready))
+        spent = perf_counter() - start
+        if len(found) < WARM_UP_RUNS or spent < WARM_UP_SECONDS:
+            continue
+        half = max(3, len(found) // 3)
+        a, b = np.median(found[-2 * half : -half]), np.median(found[-half:])
+        settled = bool(abs(a - b) <= SETTLED * min(a, b))
+        if settled or spent > MOST_WARM_UP_SECONDS:
+            return len(found), settled
+
+
+def quantile(values: list[float], share: float) -> Any:
+    """Give a quantile, or None where too few runs lie beyond it."""
+    return (
+        float(np.percentile(values, 100 * share))
+        if round(len(values) * (1 - share), 6) >= TAIL
+        else None
+    )
+
+
+def summary(values: list[float], rounds: list[list[float]]) -> dict[str, Any]:
+    """Say what the runs of a model tell; times in milliseconds."""
+    low, middle, high = (float(v) for v in np.percentile(values, [25, 50, 75]))
+    return {
+        "n": len(values), "median": middle, "min": min(values), "iqr": high - low,
+        "p90": quantile(values, 0.90), "p95": quantile(values, 0.95),
+        "p99": quantile(values, 0.99), "rounds": rounds,
+    }  # fmt: skip
+
+
+def number_in(*parts: str) -> Any:
+    """Read the number of a file of the system, or None."""
+    try:
+        with open(os.path.join(*parts), encoding="ascii") as file:
+            return float(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def state() -> dict[str, Any]:
+    """Read the fastest core's frequency (MHz) and the hottest zone (°C), where Linux tells."""
+    found: dict[str, list[float]] = {"mhz": [], "celsius": []}
+    for key, root, start, leaf, unit in (
+        ("mhz", "/sys/devices/system/cpu", "cpu", "cpufreq/scaling_cur_freq", 1e3),
+        ("celsius", "/sys/class/thermal", "thermal_zone", "temp", 1e3),
+    ):
+        for entry in os.listdir(root) if os.path.isdir(root) else []:
+            value = number_in(root, entry, leaf) if entry.startswith(start) else None
+            if value is not None and value > 0:
+                found[key].append(value / unit)
+    return {key: max(values) if values else None for key, values in found.items()}
+
+
+def machine_model() -> str:
+    """Name the board or the CPU as Linux does."""
+    for path, pattern in (
+        ("/proc/device-tree/model", r"(.+)"),
+        ("/proc/cpuinfo", r"(?m)^(?:model name|Model|Hardware)\s*:\s*(.+)$"),
+    ):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                match = re.search(pattern, file.read())
+        except OSError:
+            continue
+        if match:
+            return match.group(1).strip("\x00 \n")[:200]
+    return platform.processor() or "unknown"
+
+
+def device(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Say what measures: equal in all lines of one file."""
+    import onnxruntime
+
+    return {
+        "machine": platform.machine() or "unknown", "model": machine_model(),
+        "system": f"{platform.system()} {platform.release()}"[:200],
+        "runtime": "onnxruntime", "runtime_version": onnxruntime.__version__,
+        "provider": manifest["provider"], "precision": manifest["precision"],
+        "batch": manifest["batch"], "threads": manifest["threads"],
+        "python": platform.python_version(), "numpy": np.__version__,
+    }  # fmt: skip
+
+
+class Results:
+    """The file of finished models; it is whole after each of them."""
+
+    def __init__(self, folder: str, bundle: str, here: dict[str, Any]) -> None:
+        self._path, self._bundle, self._here = os.path.join(folder, RESULTS), bundle, here
+        self._lines: list[str] = []
+        self.names: set[str] = set()
+        if os.path.exists(self._path):
+            try:
+                for line in read(folder, RESULTS).decode().splitlines():
+                    self._keep(line, json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise FailedError(f"{RESULTS} is damaged, move it away: {error}") from error
+
+    def _keep(self, line: str, known: dict[str, Any]) -> None:
+        """Keep what this device measured for this bundle; anything else is done anew."""
+        if known["bundle"] == self._bundle and known["device"] == self._here:
+            self._lines.append(line)
+            self.names.add(known["name"])
+
+    def add(self, name: str, result: dict[str, Any]) -> None:
+        """Append a line by replacing the file, so that a power cut leaves the old or the new."""
+        line = dict(
+            result, schema=RESULT_SCHEMA, version=VERSION, bundle=self._bundle, name=name,
+            unit="ms", device=self._here,
+        )  # fmt: skip
+        self._lines.append(json.dumps(line, sort_keys=True, allow_nan=False))
+        self.names.add(name)
+        with open(self._path + ".tmp", "w", encoding="utf-8") as file:
+            file.write("\n".join(self._lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self._path + ".tmp", self._path)
+
+
+def timed(group: list[Ready], reference: Ready, seconds: float, seed: int) -> dict[str, Any]:
+    """Time models in interleaved rounds, each between two of the reference network."""
+    values: dict[str, list[float]] = {ready.name: [] for ready in group}
+    rounds: dict[str, list[list[float]]] = {ready.name: [] for ready in group}
+    order, rng = list(group), random.Random(seed)
+    for _ in range(ROUNDS):
+        rng.shuffle(order)
+        before = times(reference, REFERENCE_SECONDS)
+        for ready in order:
+            own = times(ready, seconds / ROUNDS)
+            after = times(reference, REFERENCE_SECONDS)
+            beside = float(np.median([np.median(before), np.median(after)]))
+            rounds[ready.name].append([float(np.median(own)), beside, len(own)])
+            values[ready.name] += own
+            before = after
+    return {name: summary(values[name], rounds[name]) for name in values}
+
+
+def measure(folder: str, manifest: dict[str, Any], group: list[Any], results: Results) -> None:
+    """Measure some models and write their lines."""
+    reference, ready = prepare(folder, manifest, manifest["reference"]), []
+    for network in group:
+        try:
+            ready.append(prepare(folder, manifest, network))
+        except FailedError as error:
+            results.add(network["name"], {"status": "failed", "reason": str(error)})
+            say("{}: failed: {}".format(network["name"], error))
+    if not ready:
+        return
+    before = state()
+    warm_up(reference)
+    warm = {one.name: warm_up(one) for one in ready}
+    found = timed(ready, reference, manifest["seconds"], manifest["seed"])
+    after = state()
+    for one in ready:
+        runs, settled = warm[one.name]
+        line = dict(
+            found[one.name], status="ok", warm_up_runs=runs, settled=settled, before=before,
+            after=after,
+        )  # fmt: skip
+        line.update(one.found)
+        results.add(one.name, line)
+        say("{}: {:.4g} ms".format(one.name, line["median"]))
+
+
+def say(text: str) -> None:
+    """Tell progress, also when nobody listens any more."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def run(folder: str) -> int:
+    """Measure what is not finished; the exit code is 0 when all is done."""
+    content = read(folder, MANIFEST)
+    manifest, bundle = json.loads(content.decode()), digest(content)
+    if (manifest.get("schema"), manifest.get("version")) != (BUNDLE_SCHEMA, VERSION):
+        raise FailedError(f"{MANIFEST} must be of schema {BUNDLE_SCHEMA} {VERSION}")
+    with open(os.path.join(folder, "lock"), "w") as lock:
+        with contextlib.suppress(ImportError):  # Windows has no such lock
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another run here ends first
+        results = Results(folder, bundle, device(manifest))
+        left = [n for n in manifest["networks"] if n["name"] not in results.names]
+        for network in [manifest["reference"], *left]:  # a bad copy fails before anything runs
+            check_files(folder, network)
+        say("{} of {} models are left".format(len(left), len(manifest["networks"])))
+        for start in range(0, len(left), GROUP):
+            measure(folder, manifest, left[start : start + GROUP], results)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run(os.path.dirname(os.path.abspath(__file__))))
+    except FailedError as problem:
+        print(f"run.py: {problem}", file=sys.stderr)
+        sys.exit(2)

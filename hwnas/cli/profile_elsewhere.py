@@ -1,0 +1,152 @@
+"""`hwnas profile bundle|import`: measure networks of a space on another machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from hwnas.bundles.results import Imported
+    from hwnas.typing import SearchSpace
+
+app = typer.Typer()
+
+Device = Annotated[
+    str | None,
+    typer.Option(help="Name of the device. \\[default: its model, as it names itself]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+_SHOWN = ("latency_ms", "ci_low_ms", "ci_high_ms", "ratio", "raw_median_ms", "raw_p90_ms",
+          "raw_p95_ms", "raw_p99_ms", "n")  # fmt: skip
+
+
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    space: Annotated[
+        str, typer.Option(help="Search space, by name or repr: see `hwnas spaces`.")
+    ] = "nasbench201",
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Classes and image size. \\[default: cifar10, or what a space says]"),
+    ] = None,
+    arch: Annotated[list[str] | None, typer.Option(help="Architecture string; repeatable.")] = None,
+    archs: Annotated[
+        Path | None, typer.Option(help="File with one architecture string a line.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Architectures to draw at random.")] = 0,
+    for_adapt: Annotated[
+        int,
+        typer.Option(min=0, help="Architectures that `hwnas predict support` chooses, e.g. 10."),
+    ] = 0,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Pool for --for-adapt. \\[default: the package's]"),
+    ] = None,
+    provider: Annotated[
+        str, typer.Option(help="ONNX Runtime's execution provider: cpu, cuda, tensorrt, …")
+    ] = "cpu",
+    precision: Annotated[str, typer.Option(help="Number format: fp32, fp16 or int8.")] = "fp32",
+    batch: Annotated[int, typer.Option(min=1, help="Inputs a run.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+    images: Annotated[
+        str, typer.Option(help="What int8 is calibrated with, as of `hwnas profile`.")
+    ] = "gaussian",
+    seconds: Annotated[float, typer.Option(help="Time to measure a network.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+) -> None:
+    """Write networks, their outputs and a runner, to be measured on another machine.
+
+    Copy the folder there, run `python3 run.py` in it (Python 3.8, numpy, onnxruntime), and copy its
+    results.jsonl back. Example: hwnas profile bundle --for-adapt 10 --out bundle
+    """
+    from hwnas.bundles.writing import BundleSettings, write_bundle
+    from hwnas.cli.options import chosen_networks
+    from hwnas.spaces.networks import Networks
+    from hwnas.spaces.space_text import named_space
+    from hwnas.tasks.catalogue import get_task
+
+    settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images)
+    name, sizes = chosen_networks(space, dataset, "gaussian")
+    made = named_space(name)
+    chosen = _chosen(made, name, arch or [], archs, sample, for_adapt, model, seed)
+    for line in write_bundle(out, Networks(made, get_task(sizes)), chosen, settings):
+        note(line)
+    note(f"{out}: copy it to the device, run `python3 run.py` in it, copy results.jsonl back, then")
+    note(f"hwnas profile import {out} --out {out}.csv")
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="The bundle, as `bundle` wrote it.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    results: Annotated[
+        Path | None,
+        typer.Option(help="What the runner wrote. \\[default: results.jsonl in the bundle]"),
+    ] = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check what a bundle's runner measured, and write it for `predict adapt` and `pareto verify`.
+
+    Example: hwnas profile import bundle --device jetson --out jetson.csv
+    """
+    from hwnas.bundles.manifest import read_manifest
+    from hwnas.bundles.results import read_results, write_measurements
+    from hwnas.bundles.runner import RESULTS
+
+    if device is not None and not _DEVICE.fullmatch(device):
+        raise InvalidValueError(
+            f"`--device` must be of letters, digits, dots, dashes and underlines, but got "
+            f"{device!r}."
+        )
+    found = read_results(read_manifest(folder), results or folder / RESULTS, device)
+    write_measurements(found, out)
+    _show(found, as_json)
+    note(f"{out}: latency in ms on {found.key}, measured on {found.hardware['model']}.")
+
+
+def _chosen(
+    space: SearchSpace[Any],
+    name: str,
+    arch: list[str],
+    archs: Path | None,
+    sample: int,
+    for_adapt: int,
+    model: Path | None,
+    seed: int,
+) -> list[Any]:
+    """Give the architectures that the options name."""
+    import numpy as np
+
+    from hwnas.cli.architectures import parse_architectures
+    from hwnas.cli.predict import open_pool
+
+    if model is not None and not for_adapt:
+        raise InvalidValueError("`--model` must be given with --for-adapt, but that is not there.")
+    found = parse_architectures(space, arch, archs)
+    rng = np.random.default_rng(seed)
+    found += [space.sample(rng) for _ in range(sample)]
+    return found + (open_pool(name, model).choose_support(for_adapt, seed) if for_adapt else [])
+
+
+def _show(found: Imported, as_json: bool) -> None:
+    rows = [row.as_dict() for row in found.rows]
+    if as_json:
+        print_json_lines({**row, "device": str(found.key)} for row in rows)
+    else:
+        columns = [name.removeprefix("raw_") for name in _SHOWN]
+        columns[4] = "uncorrected_ms"
+        body = [[*(row[name] for name in _SHOWN), row["arch"]] for row in rows]
+        print_table([*columns, "arch"], body, title=f"latency on {found.key}")
+    for line in found.remarks():
+        note(line)
+    drift = f"{found.drift:.1%}"
+    note(f"The reference network's latency, which corrects for drift, moved by up to {drift}.")

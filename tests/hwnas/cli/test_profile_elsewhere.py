@@ -1,0 +1,87 @@
+"""``hwnas profile bundle|import``, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas.cli import _register, _run, app
+from tests.hwnas.bundles.small_bundle import ARCHS
+
+SMALL = "nasbench201:channels=4,cells=1"
+
+
+def run(*arguments: str) -> int:
+    _register()
+    return _run(app, list(arguments))
+
+
+def runner(folder: Path) -> None:
+    command = [sys.executable, "-I", str(folder / "run.py")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+
+def test_from_the_support_to_a_predictor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("profile", "bundle", "--for-adapt", "3", "--seconds", "0.02", "--out", "b") == 0
+    assert "hwnas profile import b" in capsys.readouterr().err
+    runner(tmp_path / "b")
+    assert run("profile", "import", "b", "--device", "board", "--out", "m.csv", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 3
+    assert all(row["latency_ms"] > 0 and row["device"].startswith("board/") for row in rows)
+    assert run("predict", "adapt", "--measurements", "m.csv", "--out", "p.npz") == 0
+    assert "3 measurements" in capsys.readouterr().err
+    assert run("predict", "evaluate", "p.npz", "--measurements", "m.csv", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["device"].startswith(rows[0]["device"])
+
+
+def test_equal_networks_stand_in_a_bundle_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch, out = str(ARCHS[0]), tmp_path / "b"
+    given = ["--space", SMALL, "--arch", arch, "--arch", arch, "--out", str(out)]
+    assert run("profile", "bundle", *given) == 0
+    assert "1 of 2 are equal to others" in capsys.readouterr().err
+    assert [p.name for p in sorted((out / "models").iterdir())] == ["n0000.onnx", "reference.onnx"]
+    assert run("profile", "bundle", *given, "--threads", "2") == 2
+    assert "manifest.json is another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bundle", "--out", "b"], "must name what to measure"),
+        (["bundle", "--out", "b", "--model", "x"], "--for-adapt"),
+        (["bundle", "--out", "b", "--arch", "x"], "x"),
+        (["bundle", "--out", "b", "--sample", "1", "--provider", "cqu"], "`provider` must be one"),
+        (["import", "none", "--out", "m.csv"], "manifest of a bundle"),
+        (["import", "none", "--out", "m.csv", "--device", "a/b"], "`--device`"),
+        (["--threads", "2", "bundle", "--out", "b"], "`--threads` must stand behind 'bundle'"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("profile", *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_profile_itself_is_a_command_still(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--space", SMALL, "--arch", str(ARCHS[0]), "--max-seconds", "0.05", "--json"]
+    assert run("profile", *arguments) == 0
+    assert json.loads(capsys.readouterr().out)["latency_ms"] > 0
