@@ -13,6 +13,12 @@ import torch
 from torch import Tensor, nn
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, str})
+_DICTS = frozenset({dict, OrderedDict})
+_LISTS = frozenset({list, tuple})
+# A dozen dictionaries of hooks in each module, nearly all of them empty, which no other refers to.
+_HOOKS = frozenset(
+    name for name, value in vars(nn.Module()).items() if "hooks" in name and type(value) in _DICTS
+)
 # Modules that only run another one, by the attribute that holds it. They are named by text, since
 # importing the compiler takes over a second.
 _WRAPPERS = {
@@ -47,18 +53,29 @@ def copy_model(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Modu
     """
     modules = list(model.modules())
     memo: dict[int, Any] = {}
-    for module in modules:
-        for tensor in own_tensors(module):
-            if id(tensor) not in memo:
-                memo[id(tensor)] = _converted(tensor, convert, memo)
+    with torch.no_grad():
+        for module in modules:
+            for tensor in own_tensors(module):
+                if id(tensor) not in memo:
+                    memo[id(tensor)] = _converted(tensor, convert, memo)
     wrappers = [module for module in modules if is_wrapper(module)]
     plain = [m for m in modules if not is_wrapper(m) and not _copies_itself(m)]
     memo |= {id(module): module.__new__(type(module)) for module in plain}
     memo |= {id(wrapper): _copied(_inner(wrapper), memo) for wrapper in wrappers}
     for module in plain:
-        members = {k: _copied(v, memo) for k, v in vars(module).items() if k != _COMPILED}
-        vars(memo[id(module)]).update(members)
+        _copy_members(vars(module), vars(memo[id(module)]), memo)
     return cast(nn.Module, _copied(model, memo))
+
+
+def _copy_members(members: dict[str, Any], copies: dict[str, Any], memo: dict[int, Any]) -> None:
+    for name, value in members.items():
+        kind = type(value)
+        if kind in _IMMUTABLE:
+            copies[name] = value
+        elif name in _HOOKS and not value:
+            copies[name] = kind()
+        elif name != _COMPILED:
+            copies[name] = _copied(value, memo)
 
 
 def own_tensors(module: nn.Module) -> list[Tensor]:
@@ -69,12 +86,15 @@ def own_tensors(module: nn.Module) -> list[Tensor]:
     found: list[Tensor] = []
     for member in vars(module).values():
         kind = type(member)
-        if isinstance(member, Tensor):
-            found.append(member)
-        elif kind in (dict, OrderedDict):
-            found += [item for item in member.values() if isinstance(item, Tensor)]
-        elif kind in (list, tuple):
+        if kind in _IMMUTABLE:
+            continue
+        if kind in _DICTS:
+            if member:
+                found += [item for item in member.values() if isinstance(item, Tensor)]
+        elif kind in _LISTS:
             found += [item for item in member if isinstance(item, Tensor)]
+        elif isinstance(member, Tensor):
+            found.append(member)
     return found
 
 
@@ -100,7 +120,6 @@ def _inner(module: nn.Module) -> nn.Module:
     return module
 
 
-@torch.no_grad()
 def _converted(tensor: Tensor, convert: Callable[[Tensor], Tensor], memo: dict[int, Any]) -> Tensor:
     if type(tensor) is nn.Parameter:
         return nn.Parameter(convert(tensor), requires_grad=tensor.requires_grad)
@@ -117,16 +136,18 @@ def _copies_itself(module: nn.Module) -> bool:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    if id(value) in memo:
-        return memo[id(value)]
+    known = memo.get(id(value))
+    if known is not None:
+        return known
     kind = type(value)
     if kind in _IMMUTABLE or (kind is tuple and _IMMUTABLE.issuperset(map(type, value))):
         return value
-    if kind in (dict, OrderedDict):
+    if kind in _DICTS:
         # Before its members, which may refer to it.
-        memo[id(value)] = kind()
-        memo[id(value)].update((key, _copied(item, memo)) for key, item in value.items())
-        return memo[id(value)]
+        memo[id(value)] = twin = kind()
+        for key, item in value.items():
+            twin[key] = _copied(item, memo)
+        return twin
     if kind is list:
         memo[id(value)] = []
         memo[id(value)].extend(_copied(item, memo) for item in value)

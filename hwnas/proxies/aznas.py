@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.derivatives.spectra import eigenvalues, entropy, singular_values
+from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues, entropy, singular_values
 from hwnas.proxies.engine.block_signals import BlockCovariances, BlockTransfers
 from hwnas.typing import Direction, Signal, Signals
 
@@ -103,10 +103,11 @@ class Trainability:
             raise ProxyError("`model` must have a block whose input is no image, but has none.")
         if self.published and any(transfer.identity for transfer in transfers):
             raise ProxyError("A block is the identity, which the published code ranks worst.")
-        gains = [float(singular_values(transfer.matrix)[0]) for transfer in transfers]
+        spectra = by_shape(singular_values, [transfer.matrix for transfer in transfers])
+        gains = [float(spectrum[0]) for spectrum in spectra]
         return sum(2 - s - 1 / (s + _EPSILON) for s in gains) / len(gains)
 
 
 def _entropies(signals: Signals) -> list[float]:
     """Give the entropy of each block's features, in the order in which the blocks ran."""
-    return [entropy(eigenvalues(covariance)) for covariance in signals[BlockCovariances()]]
+    return [entropy(spectrum) for spectrum in by_shape(eigenvalues, signals[BlockCovariances()])]

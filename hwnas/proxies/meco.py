@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.derivatives.spectra import eigenvalues
+from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
@@ -33,7 +33,7 @@ class LeastEigenvalues(PassSignal[tuple[float, ...]]):
 
 class _EigenvalueCollector(Collector[tuple[float, ...]]):
     def __init__(self) -> None:
-        self.values: list[float] = []
+        self.products: list[Tensor | None] = []
         # Keeps the tensors alive, so that their ids stay their own.
         self.seen: dict[tuple[int, int], Tensor] = {}
 
@@ -56,25 +56,35 @@ class _EigenvalueCollector(Collector[tuple[float, ...]]):
             return
         with self.timed(), torch.no_grad():
             self.seen[id(output), output._version] = output
-            self.values.append(_least_eigenvalue(output[0].flatten(1).double()))
+            self.products.append(_products(output[0].flatten(1)))
 
     def finish(self, logits: Tensor) -> tuple[float, ...]:
         del logits
         self.seen.clear()
-        return tuple(self.values)
+        products = [found for found in self.products if found is not None]
+        least = iter(by_shape(_least_eigenvalues, products))
+        return tuple(0.0 if found is None else float(next(least)) for found in self.products)
 
 
-def _least_eigenvalue(channels: Tensor) -> float:
-    """Give the least eigenvalue of the correlation matrix of (C, H*W); 0 where it is singular."""
+def _products(channels: Tensor) -> Tensor | None:
+    """Give the (C, C) float64 products of the centred channels of (C, H*W); None if singular."""
     C, positions = channels.shape
     if positions <= C:
-        return 0.0  # the rank is H*W - 1 at most
-    centred = channels - channels.mean(dim=1, keepdim=True)
-    norms = centred.norm(dim=1, keepdim=True)
-    if not norms.all():
-        return 0.0  # a constant channel correlates with nothing, itself included
-    centred = centred / norms
-    return float(eigenvalues(centred @ centred.T)[0])
+        return None  # the rank is H*W - 1 at most
+    centred = channels.double()
+    centred = centred - centred.mean(dim=1, keepdim=True)
+    return centred @ centred.T
+
+
+def _least_eigenvalues(products: Tensor) -> Tensor:
+    """Give the (n,) least eigenvalues of the correlation matrices of (n, C, C) products.
+
+    It is 0 where a channel is constant: that correlates with nothing, itself included.
+    """
+    norms = products.diagonal(dim1=1, dim2=2).sqrt()  # (n, C)
+    constant = ~norms.all(dim=1)
+    correlations = products / (norms[:, :, None] * norms[:, None, :])
+    return eigenvalues(correlations)[:, 0].masked_fill(constant, 0.0)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from hwnas.networks.dispatch_mode import EagerDispatchMode
+from hwnas.proxies.derivatives.element_taps import pair
+from hwnas.proxies.derivatives.window_sums import window_sizes, window_sums
 
 Rule = Callable[[Any, Any, Any], Any]
 """Maps (operator, args, kwargs) to the result; `NotImplemented` where all channels are needed."""
@@ -125,6 +127,31 @@ def _pool(func: Any, args: Any, kwargs: Any) -> Any:
     return func(args[0][:, :1], *args[1:], **kwargs), args[0].shape[1]
 
 
+def _average_pool(func: Any, args: Any, kwargs: Any) -> Any:
+    one = NotImplemented if kwargs else _window_means(*args)
+    return _pool(func, args, kwargs) if one is NotImplemented else (one, args[0].shape[1])
+
+
+def _window_means(
+    images: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
+) -> Any:
+    if not (_equal(images) and images.ndim == 4) or ceil_mode:
+        return NotImplemented
+    window = (pair(kernel), pair(stride or kernel), pair(padding))
+    sums = window_sums(images[:, :1], *window)
+    if sums is None:
+        return NotImplemented
+    if divisor is None and not count_include_pad:
+        return sums / window_sizes(images.shape[2:], *window)
+    return sums / (divisor or window[0][0] * window[0][1])
+
+
 def _reduction(func: Any, args: Any, kwargs: Any) -> Any:
     if not (_equal(args[0]) and len(args) > 1 and isinstance(args[1], (list, tuple)) and args[1]):
         return NotImplemented
@@ -152,6 +179,13 @@ def _convolution(func: Any, args: Any, kwargs: Any) -> Any:
         one = images.sum(dim=1, keepdim=True)
     else:
         return NotImplemented
+    sums = None
+    if weight.ndim == 4:
+        window = (weight.shape[2:], stride, padding, dilation)
+        sums = window_sums(one, *map(pair, window))
+    if sums is not None:
+        one = sums * weight[:1, :1, :1, :1]
+        return (one if bias is None else one + bias[0]), weight.shape[0]
     bias = None if bias is None else bias[:1]
     settings = (stride, padding, dilation, transposed, output_padding, 1)
     return func(one, weight[:1, :1], bias, *settings, **kwargs), weight.shape[0]
@@ -165,7 +199,7 @@ _RULES: dict[Any, Rule] = {
     _aten.convolution: _convolution,
     _aten.native_batch_norm: _batch_norm,
     _aten.hardswish: _pointwise,
-    _aten.avg_pool2d: _pool,
+    _aten.avg_pool2d: _average_pool,
     _aten.max_pool2d_with_indices: _pool,
     _aten._adaptive_avg_pool2d: _pool,
     _aten.mean: _reduction,

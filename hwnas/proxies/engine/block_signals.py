@@ -17,6 +17,8 @@ from hwnas.errors import ProxyError
 from hwnas.proxies.engine.signals import Collector, PassSignal
 from hwnas.proxies.engine.subject import Subject
 
+# (256, 8): the bits of each byte as signs, the first one first.
+_SIGNS = (2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1.0).astype("f4")
 _NO_BLOCKS = (
     "`model` must have blocks that map one (B, C, H, W) tensor to one, or 2-D convolutions, but "
     "has none."
@@ -143,11 +145,12 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
     def transfer(self, inputs: Tensor, output: Tensor) -> BlockTransfer:
         """Pass random signs back through one block."""
         signs = random_signs(output, self.generator)
-        returned = torch.zeros_like(inputs, requires_grad=False)
         if output.requires_grad:
             (returned,) = torch.autograd.grad(
                 output, inputs, signs, retain_graph=True, materialize_grads=True
             )
+        else:
+            returned = torch.zeros_like(inputs, requires_grad=False)
         same = returned.shape == signs.shape and torch.equal(returned, signs)
         return BlockTransfer(_transfer_matrix(returned, signs), same)
 
@@ -157,17 +160,20 @@ def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
     B, C, H, W = maps.shape
     count = maps.numel()
     octets = torch.empty(math.ceil(count / 8), dtype=torch.uint8).random_(generator=generator)
-    bits = torch.from_numpy(np.unpackbits(octets.numpy(), count=count))
-    return (2 * bits.to(maps.dtype) - 1).view(B, H, W, C).permute(0, 3, 1, 2)
+    # np.take is several times as fast as unpacking the bits, and as any indexing.
+    signs = torch.from_numpy(np.take(_SIGNS, octets.numpy(), axis=0)).flatten()[:count]
+    return signs.to(maps.dtype).view(B, H, W, C).permute(0, 3, 1, 2)
 
 
 def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
     """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H, W)."""
     (h_in, w_in), (h, w) = returned.shape[2:], signs.shape[2:]
     stride = max(math.ceil(h_in / h), math.ceil(w_in / w))  # r
-    returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))  # (B, C_in, r*H, r*W)
+    if stride > 1:
+        returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))
+        returned = F.pixel_unshuffle(returned, stride)  # of (B, C_in, r*H, r*W)
     # (B*H*W, r*r*C_in) and (B*H*W, C_out)
-    rows_in, rows_out = _rows(F.pixel_unshuffle(returned, stride)), _rows(signs)
+    rows_in, rows_out = _rows(returned), _rows(signs)
     return (rows_in.T @ rows_out).double() / len(rows_out)
 
 

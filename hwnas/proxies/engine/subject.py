@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -113,8 +114,7 @@ class Subject:
 
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
-        prototype = self.once(("prototype", setting.init), lambda: self._prototype(setting.init))
-        network = copy_model(prototype, torch.clone).train(setting.mode == "train")
+        network = self._initialised(setting.init).train(setting.mode == "train")
         if self._probe.norms:
             keep_norms_contiguous(network)
         return network
@@ -132,11 +132,17 @@ class Subject:
             )
         return self.network(setting)
 
-    def _prototype(self, init: Init) -> nn.Module:
-        """Give what passes run on copies of."""
-        network = self._copy(self._layout)
-        if init == "kaiming":
-            kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
+    def _initialised(self, init: Init) -> nn.Module:
+        """Give a fresh copy with its weights, which are drawn once."""
+        if init == "as_built":
+            return self._copy(self._layout)
+        if (drawn := self._known.get(init)) is not None:
+            return self._copy(self._layout, drawn)
+        made: dict[int, Tensor] = {}
+        network = self._copy(self._layout, made=made)
+        kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
+        # Apart from those of this copy, whose passes may change them.
+        self._known[init] = {source: tensor.clone() for source, tensor in made.items()}
         return network
 
     def input(self, setting: Setting, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
@@ -230,11 +236,29 @@ class Subject:
         with _copying():
             return plain_network(self.model)
 
-    def _copy(self, layout: torch.memory_format) -> nn.Module:
+    def _copy(
+        self,
+        layout: torch.memory_format,
+        drawn: Mapping[int, Tensor] = MappingProxyType({}),
+        made: dict[int, Tensor] | None = None,
+    ) -> nn.Module:
+        """Copy the plain network.
+
+        Args:
+            layout: of the copy's tensors.
+            drawn: values by ids of the plain network's tensors; its own where there are none.
+            made: is filled with the copy's tensors by the same ids.
+        """
+
         def convert(tensor: Tensor) -> Tensor:
+            if (known := drawn.get(id(tensor))) is not None:
+                return known.clone()
             dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
             kept = layout if tensor.ndim == 4 else torch.contiguous_format
-            return tensor.to("cpu", dtype, copy=True, memory_format=kept)
+            copied = tensor.to("cpu", dtype, copy=True, memory_format=kept)
+            if made is not None:
+                made[id(tensor)] = copied
+            return copied
 
         with _copying():
             network = copy_model(self.plain, convert).requires_grad_(False)

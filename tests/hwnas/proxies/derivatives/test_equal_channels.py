@@ -64,6 +64,15 @@ EXPANDED = {
     "inverted residual": inverted_residual,
     "concatenation": lambda net, x: net.after_cat(torch.cat([x, net.stem(x)], dim=1)),
     "all channels in place": lambda net, x: net.stem(x).mul_(2).sub_(0.1).relu_(),
+    "pools": lambda net, x: (
+        F.avg_pool2d(net.stem(x), 3, 1, 1, count_include_pad=False)
+        + F.avg_pool2d(net.stem(x), (3, 3), 1, (1, 1)).square()
+        + F.avg_pool2d(net.stem(x), 2, 2, ceil_mode=True).sum((2, 3), keepdim=True)
+    ),
+    "a pool with a divisor": lambda net, x: F.avg_pool2d(net.stem(x), 3, divisor_override=2),
+    "infinite places": lambda net, x: torch.exp(
+        -net.conv(net.stem(torch.where(x == x.max(), torch.inf, x)).abs())
+    ),
     "a global pool": lambda net, x: F.adaptive_avg_pool2d(net.stem(x), 1).flatten(1),
 }
 READ = {

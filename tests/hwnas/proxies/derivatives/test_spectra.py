@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from hwnas.proxies.derivatives.spectra import eigenvalues, entropy, singular_values
+from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues, entropy, singular_values
 
 
 def test_eigenvalues_of_a_known_matrix() -> None:
@@ -28,3 +28,16 @@ def test_entropy() -> None:
     # p = (1/4, 3/4)
     expected = 0.25 * math.log(4) + 0.75 * math.log(4 / 3)
     assert math.isclose(entropy(torch.tensor([1.0, 3.0])), expected, rel_tol=1e-6)
+
+
+def test_stacks_give_what_their_matrices_give() -> None:
+    torch.manual_seed(0)
+    matrices = [torch.randn(n, n, dtype=torch.float64) for n in (3, 2, 3, 1, 2)]
+    symmetric = [m + m.T for m in matrices]
+    symmetric[2][0, 1] = torch.inf
+    for values, matrix in zip(by_shape(eigenvalues, symmetric), symmetric, strict=True):
+        torch.testing.assert_close(values, eigenvalues(matrix), equal_nan=True)
+    for values, matrix in zip(by_shape(singular_values, matrices), matrices, strict=True):
+        torch.testing.assert_close(values, singular_values(matrix))
+    assert by_shape(eigenvalues, symmetric)[2].isnan().all()
+    assert by_shape(eigenvalues, []) == []

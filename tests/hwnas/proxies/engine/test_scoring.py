@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hwnas.errors import InvalidValueError, ProxyError, UnknownNameError
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.proxies.engine import score_network
-from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal
+from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import NasWot, ReluKernel
 from hwnas.proxies.zico import ZiCo
@@ -47,6 +47,19 @@ def test_a_score_does_not_depend_on_what_else_is_computed(resnet: nn.Module) -> 
     for name in proxy_names():
         alone |= values(resnet, [make_proxy(name)])
     assert alone == together
+
+
+def test_every_pass_starts_with_the_same_weights_and_buffers(resnet: nn.Module) -> None:
+    subject = Subject(resnet, SHAPE, batch_size=6)
+    for setting in (Setting("kaiming"), Setting("as_built")):
+        state = copy.deepcopy(subject.network(setting).state_dict())
+        for _ in range(2):
+            network = subject.network(setting)
+            torch.testing.assert_close(network.state_dict(), state, rtol=0, atol=0)
+            network(subject.input(setting)[0])  # moves the running statistics
+            assert not torch.equal(network.get_buffer("bn.running_mean"), state["bn.running_mean"])
+            with torch.no_grad():
+                network.get_parameter("conv.weight").zero_()
 
 
 def test_scores_depend_on_the_seed_and_not_on_global_random_state(resnet: nn.Module) -> None:
