@@ -62,7 +62,7 @@ def identities() -> dict[str, Any]:
         "latency", "ms", DeviceKey("raspi4", "hw-nas-bench"), "cifar10",
         {"sha256": "0" * 64}, partial(Table([], {"ms": np.array([])}).values, "ms"),
     )  # fmt: skip
-    measured = RuntimeCost(space)
+    measured, raw = RuntimeCost(space), RuntimeCost(space, reference=False)
     return {
         "formats": [FRONT_FORMAT, SCHEMA, PREDICTOR_FORMAT],
         "defaults": [DEFAULT_SCORE, DEFAULT_COST],
@@ -87,7 +87,8 @@ def identities() -> dict[str, Any]:
             "count names": [CostValues(space, CounterCost(space, m)).name for m in METRICS],
             "published": [repr(published), CostValues(space, published).name],
             "measured": [identity_text(cost=measured), CostValues(space, measured).name],
-            "former measured": repr(measured),
+            "former measured": repr(raw),
+            "measured without a reference": [identity_text(cost=raw), CostValues(space, raw).name],
         },
         "recipes": {name: list(recipe.proxies) for name, recipe in RECIPES.items()},
         "shipped": {

@@ -120,7 +120,7 @@ def _energy() -> dict[str, str]:
 
 def _folders() -> dict[str, str]:
     from hwnas.data.catalogue import data_folder
-    from hwnas.evaluation.cache import cache_folder
+    from hwnas.files.cache_folder import cache_folder
 
     folders = {"data": data_folder(None), "cache": cache_folder()}
     return {

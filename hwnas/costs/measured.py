@@ -6,6 +6,7 @@ Settings follow: ``onnxruntime:cpu:latency:threads=2,batch=4``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,13 @@ import numpy as np
 
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
+from hwnas.measure.beside_reference import measure_together
 from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits, NotSendableError
+from hwnas.measure.limits import CallError, Limits, NotSendableError
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.measuring import check_limits, fingerprint_of, measure
+from hwnas.measure.reference import REFERENCE
+from hwnas.measure.rounds import Length
 from hwnas.meters import AUTO, all_meters, choose_meter
 from hwnas.meters.base import Meter
 from hwnas.runtimes import make_runtime
@@ -38,6 +42,11 @@ from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 _FIRST_RUNTIME = "onnxruntime"
 _RUN = ("threads", "batch", "precision", "images")
+_TOGETHER = 8
+"""Most networks that take turns: all of them are in memory."""
+_SPARE_TIME = 0.1
+"""Share of the limit of time that the runs of all may take; their preparation takes longer."""
+_SWITCH = {"on": True, "off": False}
 _LIMITS = {"limit_seconds": "seconds", "limit_memory_bytes": "memory_bytes"}
 
 
@@ -58,6 +67,8 @@ class RuntimeCost(Generic[Arch]):
         meter: name of a meter, or ``auto``, as in `hwnas.measure.measuring.measure`.
         max_seconds: time for one network, preparation not included.
         limits: what a measurement may take in a child process; None measures in this one.
+        reference: time the reference network beside each one, within `max_seconds`, and give
+            latencies at its nominal speed; what other metrics are asked for has none.
 
     Raises:
         UnknownNameError: no such runtime, device, precision, option, metric or meter.
@@ -72,6 +83,7 @@ class RuntimeCost(Generic[Arch]):
     meter: str = AUTO
     max_seconds: float = 1.0
     limits: Limits | None = None
+    reference: bool = True
 
     direction: ClassVar[Direction] = "minimize"
 
@@ -80,6 +92,9 @@ class RuntimeCost(Generic[Arch]):
         check_limits(0, self.max_seconds, 1.0)
         object.__setattr__(self, "settings", pinned(explicit(self._runtime, self.settings)))
         choose_meter(self.meter, self.metric, self._place)
+        if not isinstance(self.reference, bool):
+            raise InvalidValueError(f"`reference` must be on or off, but got {self.reference!r}.")
+        object.__setattr__(self, "reference", self.reference and self.metric == "latency")
 
     def identity(self) -> dict[str, Any]:
         """State what a value depends on beside the host; see `hwnas.files.identity`."""
@@ -91,6 +106,8 @@ class RuntimeCost(Generic[Arch]):
             "settings": self.settings,
             "meter": self.meter,
             "max_seconds": self.max_seconds,
+            # Before there was a reference, values were raw: they are found as such.
+            **({"reference": REFERENCE} if self.reference else {}),
         }
 
     def __repr__(self) -> str:
@@ -100,7 +117,11 @@ class RuntimeCost(Generic[Arch]):
         network = ", ".join(f"{name}={value!r}" for name, value in built.items())
         told = (self.runtime, self.metric, s.precision, s.options, s.images)
         usual = self.limits in (None, Limits())
-        if usual and told == ("onnxruntime", "latency", "float32", (), "gaussian"):
+        if (
+            usual
+            and not self.reference
+            and told == ("onnxruntime", "latency", "float32", (), "gaussian")
+        ):
             return (
                 f"OnnxRuntimeLatency({network}, provider={s.device!r}, threads={s.threads}, "
                 f"batch={s.batch}, max_seconds={self.max_seconds}, seed={s.seed}, "
@@ -108,11 +129,12 @@ class RuntimeCost(Generic[Arch]):
             )
         limits = "" if usual else f", limits={self.limits}"
         images = "" if s.images == "gaussian" else f", images={s.images!r}"
+        reference = f", reference={REFERENCE!r}" if self.reference else ""
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
             f"metric={self.metric!r}, meter={self.meter!r}, threads={s.threads}, batch={s.batch}, "
             f"precision={s.precision!r}, options={s.options}, seed={s.seed}, "
-            f"max_seconds={self.max_seconds}{images}{limits})"
+            f"max_seconds={self.max_seconds}{images}{reference}{limits})"
         )
 
     @property
@@ -141,6 +163,7 @@ class RuntimeCost(Generic[Arch]):
             (self.meter, self.meter != AUTO),
             *((f"{name}_{value}", True) for name, value in s.options),
             ("images", s.images != "gaussian"),
+            ("raw", self.metric == "latency" and not self.reference),
         ]
         return "_".join(str(part) for part, needed in said if needed)
 
@@ -161,35 +184,78 @@ class RuntimeCost(Generic[Arch]):
             InvalidValueError: the network cannot be run, does not give PyTorch's outputs, ran
                 otherwise than was asked for, or took more than the limits.
         """
+        return self._call(arch)[0]
+
+    def measure_all(self, archs: Sequence[Arch]) -> list[Measurement]:
+        """Build and measure networks, several in turn where there is a reference.
+
+        Whoever ends the process or takes too long ends the turn of all: they are then measured
+        one after another.
+
+        Raises:
+            InvalidValueError: as `measure`, for any of them.
+        """
+        found: list[Measurement] = []
+        for start in range(0, len(archs), self._together):
+            part = archs[start : start + self._together]
+            try:
+                found += self._call(*part)
+            except CallError:
+                found += [self.measure(arch) for arch in part]
+        return found
+
+    @property
+    def _together(self) -> int:
+        """Networks that take turns: few enough for the time that one may take."""
+        if not self.reference:
+            return 1
+        most = (self.limits or Limits()).seconds or math.inf
+        return max(1, int(min(_TOGETHER, _SPARE_TIME * most / self.max_seconds)))
+
+    def _call(self, *archs: Arch) -> list[Measurement]:
         limits = self.limits
         if getattr(self._runtime, "fragile", False):
-            return child_with(limits or Limits()).call(self._measure_here, arch)
+            return child_with(limits or Limits()).call(self._measure_here, *archs)
         if limits is not None:
             with suppress(NotSendableError):  # a space that no other process can have
-                return child_with(limits).call(self._measure_here, arch)
-        return self._measure_here(arch)
+                return child_with(limits).call(self._measure_here, *archs)
+        return self._measure_here(*archs)
 
-    def _measure_here(self, arch: Arch) -> Measurement:
+    def _measure_here(self, *archs: Arch) -> list[Measurement]:
         networks = self._networks
-        module = networks.network(arch, networks.seed(arch, self.settings.seed))
-        found = measure(
-            TorchNetwork(module, networks.task.input),
-            self._runtime,
-            self.settings,
-            metric=self.metric,
-            meter=self.meter,
-            max_seconds=self.max_seconds,
-            isolate=False,
-        )
-        if found.key != self.device:
-            raise InvalidValueError(
-                f"`settings` must be what runs, {self.device}, but {found.key} ran."
+        built = [
+            TorchNetwork(
+                networks.network(arch, networks.seed(arch, self.settings.seed)),
+                networks.task.input,
             )
+            for arch in archs
+        ]
+        if len(built) > 1:
+            length = Length(self.max_seconds)
+            found = measure_together(built, self._runtime, self.settings, self.meter, length)
+        else:
+            found = [
+                measure(
+                    built[0],
+                    self._runtime,
+                    self.settings,
+                    metric=self.metric,
+                    meter=self.meter,
+                    max_seconds=self.max_seconds,
+                    reference=self.reference,
+                    isolate=False,
+                )
+            ]
+        for one in found:
+            if one.key != self.device:
+                raise InvalidValueError(
+                    f"`settings` must be what runs, {self.device}, but {one.key} ran."
+                )
         return found
 
     def predict(self, archs: Sequence[Arch]) -> FloatArray:
-        """Measure `(n,)` architectures one after another; `(n,)` values in `unit`."""
-        return np.array([self.measure(arch).value for arch in archs], dtype=np.float64)
+        """Measure `(n,)` architectures, several in turn; `(n,)` values in `unit`."""
+        return np.array([found.value for found in self.measure_all(archs)], dtype=np.float64)
 
     @property
     def _networks(self) -> Networks[Arch]:
@@ -222,7 +288,7 @@ class RuntimeSource:
     def settings(self) -> tuple[str, ...]:
         """Names of the settings that a cost's text may carry."""
         own = make_runtime(self._name).options
-        return (*_RUN, "meter", "max_seconds", *_LIMITS, *own)
+        return (*_RUN, "meter", "max_seconds", "reference", *_LIMITS, *own)
 
     def options(self) -> list[CostOption]:
         """List devices and metrics, the runtime's first device first."""
@@ -238,6 +304,7 @@ class RuntimeSource:
         given = dict(request.settings)
         seconds = given.pop("max_seconds", RuntimeCost.max_seconds)
         meter = str(given.pop("meter", AUTO))
+        reference = _SWITCH.get(said := given.pop("reference", "on"), said)
         limits = {name: given.pop(key) for key, name in _LIMITS.items() if key in given}
         run = {key: given.pop(key) for key in _RUN if key in given}
         return RuntimeCost(
@@ -253,6 +320,7 @@ class RuntimeSource:
             meter,
             float(seconds) if isinstance(seconds, int) else seconds,
             replace(request.limits or Limits(), **limits),
+            reference,
         )
 
 

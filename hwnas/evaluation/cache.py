@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import platformdirs
-
+from hwnas.files.cache_folder import cache_folder
 from hwnas.tables.result import Result
 
 _log = logging.getLogger(__name__)
@@ -31,11 +29,6 @@ _COLUMNS = "key, value, error, seconds, detail, created"
 _BUSY_SECONDS = 8.0
 # SQLite's default limit of bound variables is 999 in old builds.
 _CHUNK = 500
-
-
-def cache_folder() -> Path:
-    """Give the folder of caches: ``HWNAS_CACHE`` or the user's cache folder."""
-    return Path(os.environ.get("HWNAS_CACHE") or platformdirs.user_cache_dir("hwnas"))
 
 
 class ResultCache:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from hwnas.measure.warm_up import SHARE, Sample, WarmUp, warm_up
 from hwnas.typing import DeviceKey, FloatArray
 
 MIN_RUNS = 20
 """Fewer runs are never called converged: a few equal ones are often luck."""
 
 _CONFIDENCE = 0.95
-_STABLE = 0.05
-_WINDOW = 5
-_WARMUP_SHARE = 0.25
+_RUNS_FOR_P99 = 3000
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class Measurement:
     Attributes:
         metric: what was measured, e.g. ``latency``.
         unit: unit of all values but the clocks', e.g. ``ms``.
-        value: median of the runs by `meter`.
+        value: median of the runs by `meter`; beside the reference network that of the times that
+            they would take at its nominal speed, see `hwnas.measure.reference`. Quantiles and
+            interval are of the same kind.
         p95: 95th percentile.
         iqr: interquartile range.
         ci_low: lower end of the 95 % confidence interval of the median; NaN below 6 runs, where
@@ -49,8 +50,11 @@ class Measurement:
             output; NaN where there was no torch network, or its outputs are not finite.
         correlation: Pearson correlation of the outputs with PyTorch's; NaN as above, or where they
             are constant.
-        facts: what the runtime tells beside the key, by name, e.g. what int8 was calibrated with.
+        facts: what the runtime tells beside the key, by name, e.g. what int8 was calibrated with;
+            and beside the reference network the raw median and the ratio.
         versions: versions of the runtime's packages and of Python.
+        p90: 90th percentile.
+        p99: 99th percentile; NaN below 3,000 runs, where fewer than 30 lie beyond it.
     """
 
     metric: str
@@ -73,13 +77,17 @@ class Measurement:
     correlation: float = math.nan
     facts: Mapping[str, str | float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    p90: float = math.nan
+    p99: float = math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Give everything as JSON-serialisable values, with units in the names; NaN is None."""
         unit = f"_{self.unit.lower()}" if self.unit else ""
         found: dict[str, Any] = {
             f"{self.metric}{unit}": self.value,
+            f"p90{unit}": self.p90,
             f"p95{unit}": self.p95,
+            f"p99{unit}": self.p99,
             f"iqr{unit}": self.iqr,
             f"ci_low{unit}": self.ci_low,
             f"ci_high{unit}": self.ci_high,
@@ -112,19 +120,23 @@ class Samples:
         values: `(r, k)` readings by the `k` meters, for one run; the first meter decided.
         converged: whether its interval became narrow enough.
         seconds: time spent, warm-up included.
+        warm: the warm-up; None of windows, whose first one it is.
     """
 
     values: FloatArray
     converged: bool
     seconds: float
+    warm: WarmUp | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What samples say of the value: median, 95th percentile, interquartile range, interval."""
+    """What samples say of the value: median, percentiles, interquartile range, interval."""
 
     value: float
+    p90: float
     p95: float
+    p99: float
     iqr: float
     ci_low: float
     ci_high: float
@@ -134,10 +146,13 @@ def summarise(values: FloatArray) -> Summary:
     """Summarise `(r,)` samples, r >= 1.
 
     Quantiles are interpolated linearly between order statistics: quantile q of n samples lies
-    at position (n - 1) q of the sorted ones, counted from 0 (Hyndman and Fan, 1996, type 7).
+    at position (n - 1) q of the sorted ones, counted from 0 (Hyndman and Fan, 1996, type 7). The
+    99th percentile is NaN below 3,000 samples.
     """
-    lower, median, upper, p95 = (float(q) for q in np.percentile(values, [25, 50, 75, 95]))
-    return Summary(median, p95, upper - lower, *median_interval(values))
+    at = np.percentile(values, [25, 50, 75, 90, 95, 99])
+    lower, median, upper, p90, p95, p99 = (float(q) for q in at)
+    tail = p99 if len(values) >= _RUNS_FOR_P99 else math.nan
+    return Summary(median, p90, p95, tail, upper - lower, *median_interval(values))
 
 
 def median_interval(times: FloatArray) -> tuple[float, float]:
@@ -163,7 +178,7 @@ def median_interval(times: FloatArray) -> tuple[float, float]:
 
 
 def repeat(
-    sample: Callable[[], Sequence[float]],
+    sample: Sample,
     *,
     warmup: int,
     max_seconds: float,
@@ -171,8 +186,7 @@ def repeat(
 ) -> Samples:
     """Repeat a run until its median is known well enough, or time is up.
 
-    The runs before are a warm-up: at least `warmup` of them, then until the median of the last
-    five is within 5 % of that of the five before, for at most a quarter of the time.
+    The runs before are a warm-up, see `hwnas.measure.warm_up`, for at most a quarter of the time.
 
     Args:
         sample: runs, and gives what a run took by each of the meters; the first one decides.
@@ -185,7 +199,7 @@ def repeat(
         The counted samples.
     """
     start = perf_counter()
-    _warm_up(sample, warmup, start, max_seconds)
+    warm = warm_up(sample, warmup, SHARE * max_seconds)
     values = [sample()]
     converged, check = False, MIN_RUNS
     while not converged and perf_counter() - start < max_seconds:
@@ -194,19 +208,7 @@ def repeat(
             # Sorting disturbs caches: look again only after a tenth more runs.
             check = len(values) + max(10, len(values) // 10)
             converged = _is_narrow(np.array(values)[:, 0], target)
-    return Samples(np.array(values, dtype=np.float64), converged, perf_counter() - start)
-
-
-def _warm_up(
-    sample: Callable[[], Sequence[float]], least: int, start: float, max_seconds: float
-) -> None:
-    done: list[float] = []
-    while perf_counter() - start < _WARMUP_SHARE * max_seconds:
-        if len(done) >= max(least, 2 * _WINDOW):
-            before = float(np.median(done[-2 * _WINDOW : -_WINDOW]))
-            if abs(float(np.median(done[-_WINDOW:])) - before) <= _STABLE * before:
-                return
-        done.append(sample()[0])
+    return Samples(np.array(values, dtype=np.float64), converged, perf_counter() - start, warm)
 
 
 def _is_narrow(values: FloatArray, target: float) -> bool:

@@ -14,6 +14,7 @@ import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
 from time import perf_counter
 
@@ -22,7 +23,8 @@ import numpy as np
 from hwnas.errors import InvalidValueError
 from hwnas.measure.host import host, host_fingerprint, package_versions
 from hwnas.measure.limits import Limits
-from hwnas.measure.measurement import Measurement, Samples, repeat, summarise
+from hwnas.measure.measurement import Measurement, Samples, Summary, repeat, summarise
+from hwnas.measure.rounds import Length
 from hwnas.measure.windows import WIDEST_SPREAD, watch
 from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
@@ -45,6 +47,7 @@ def measure(
     warmup: int = 10,
     max_seconds: float = 5.0,
     target: float = 0.02,
+    reference: bool = False,
     isolate: bool = True,
 ) -> Measurement:
     """Measure what one run of a network takes on this host.
@@ -66,6 +69,9 @@ def measure(
             this is, see `hwnas.measure.windows`. The first run may take ten times as long, and ten
             seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
+        reference: time the reference network beside it, within the same seconds, and give the
+            latency at its nominal speed, see `hwnas.measure.beside_reference`; of another metric
+            it says nothing.
         isolate: measure in a child process where the runtime may end its process and this is no
             child already.
 
@@ -76,47 +82,59 @@ def measure(
     """
     settings = settings or RunSettings()
     check_limits(warmup, max_seconds, target)
-    if isolate and getattr(runtime, "fragile", False) and _is_main_process():
+    if isolate and getattr(runtime, "fragile", False) and is_main_process():
         from hwnas.measure.isolation import child_with
 
         again = partial(
             measure, metric=metric, meter=meter, warmup=warmup, max_seconds=max_seconds,
-            target=target, isolate=False,
+            target=target, reference=reference, isolate=False,
         )  # fmt: skip
         return child_with(Limits()).call(again, network, runtime, settings)
+    if reference and metric == "latency":
+        from hwnas.measure.beside_reference import measure_together
+
+        length = Length(max_seconds, target, warmup)
+        return measure_together([network], runtime, settings, meter, length)[0]
     place = runtime.place(settings)
-    meters = _with_clocks(choose_meter(meter, metric, place))
-    with runtime.prepare(network, settings) as executable, ExitStack() as stack:
-        with _bounded(executable, max(_FIRST_SECONDS, _FIRST_SHARE * max_seconds)):
-            if isinstance(network, TorchNetwork):
-                agrees = agreement(executable, network.module)
-            else:
-                executable.outputs()
-                agrees = Agreement(math.nan, math.nan)
+    meters = meters_for(meter, metric, place)
+    with ExitStack() as stack:
+        executable, agrees = stack.enter_context(ready(network, runtime, settings, max_seconds))
         reads = [stack.enter_context(m.open(place)) for m in meters]
-        stack.enter_context(_without_garbage_collection())
+        stack.enter_context(without_garbage_collection())
         facts: dict[str, str | float] = dict(getattr(executable, "facts", {}))
         if getattr(meters[0], "grows_idle", False):
             samples, more = _windows(executable.run, reads, meters[0])
             facts |= {**getattr(reads[0], "facts", {}), **more}
         else:
             samples = repeat(
-                _sampler(executable.run, reads, meters[0].window_seconds),
+                sampler(executable.run, reads, meters[0].window_seconds),
                 warmup=warmup,
                 max_seconds=max_seconds,
                 target=target,
             )
-    found = summarise(samples.values[:, 0])
+            facts |= samples.warm.facts() if samples.warm else {}
+    return conclude(
+        samples, summarise(samples.values[:, 0]), meters, runtime, place, executable, agrees, facts
+    )
+
+
+def conclude(
+    samples: Samples,
+    found: Summary,
+    meters: Sequence[Meter],
+    runtime: Runtime,
+    place: Place,
+    executable: Executable,
+    agrees: Agreement,
+    facts: Mapping[str, str | float],
+) -> Measurement:
+    """Put a measurement together."""
     clocks = dict(zip((m.name for m in meters), np.median(samples.values, axis=0), strict=True))
     versions = {**package_versions(runtime.packages), "python": platform.python_version()}
     return Measurement(
-        metric=metric,
+        metric=meters[0].metric,
         unit=meters[0].unit,
-        value=found.value,
-        p95=found.p95,
-        iqr=found.iqr,
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
+        **asdict(found),
         meter=meters[0].name,
         wall_ms=float(clocks["wall"]),
         cpu_ms=float(clocks["cpu"]) if place.own_thread else math.nan,
@@ -133,7 +151,23 @@ def measure(
     )
 
 
-def _is_main_process() -> bool:
+@contextmanager
+def ready(
+    network: Network, runtime: Runtime, settings: RunSettings, max_seconds: float
+) -> Iterator[tuple[Executable, Agreement]]:
+    """Prepare a network and compare its outputs with PyTorch's."""
+    with runtime.prepare(network, settings) as executable:
+        with _bounded(executable, max(_FIRST_SECONDS, _FIRST_SHARE * max_seconds)):
+            if isinstance(network, TorchNetwork):
+                agrees = agreement(executable, network.module)
+            else:
+                executable.outputs()
+                agrees = Agreement(math.nan, math.nan)
+        yield executable, agrees
+
+
+def is_main_process() -> bool:
+    """Tell whether this is no child process."""
     return multiprocessing.current_process().name == "MainProcess"
 
 
@@ -151,7 +185,9 @@ def check_limits(warmup: int, max_seconds: float, target: float) -> None:
             raise InvalidValueError(f"`{name}` must be above 0, but got {number}.")
 
 
-def _with_clocks(meter: Meter) -> list[Meter]:
+def meters_for(name: str, metric: str, place: Place) -> list[Meter]:
+    """Give the meter that decides, and the clocks beside it."""
+    meter = choose_meter(name, metric, place)
     clocks: list[Meter] = [WallClock(), ThreadClock()]
     return [meter, *(clock for clock in clocks if clock.name != meter.name)]
 
@@ -167,7 +203,7 @@ def _windows(
     return samples, found.facts(meter.metric, meter.unit)
 
 
-def _sampler(
+def sampler(
     run: Callable[[], None], reads: Sequence[Read], window: float
 ) -> Callable[[], list[float]]:
     """Make a sample: run at least once and for as long as the window; give the mean of a run."""
@@ -209,7 +245,8 @@ def _bounded(executable: Executable, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -16,7 +16,9 @@ from hwnas.costs.measured import RuntimeCost, RuntimeSource
 from hwnas.costs.source import CostRequest, get_source, make_cost, source_names
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.evaluation.sources import CostValues, Effort, MeasuredCost
+from hwnas.measure.beside_reference import measure_together
 from hwnas.measure.host import host_fingerprint
+from hwnas.measure.limits import CallError, Limits
 from hwnas.measure.measuring import measure
 from hwnas.registry import BUILT_IN
 from hwnas.runtimes.base import Network, RunSettings, TorchNetwork
@@ -92,7 +94,7 @@ def test_cost_states_everything_and_is_a_measurement() -> None:
     cost = make_cost("onnxruntime", space, get_task("ImageNet16-120"))
     assert isinstance(cost, RuntimeCost)
     assert isinstance(cost, MeasuredCost)
-    for text in ("cells=1", "num_classes=120", "(3, 16, 16)", "threads=1", "batch=1", "clock="):
+    for text in ("cells=1", "num_classes=120", "(3, 16, 16)", "threads=1", "batch=1", "meter="):
         assert text in repr(cost)
     assert (cost.metric, cost.unit, cost.direction) == ("latency", "ms", "minimize")
     assert cost.device.device == "cpu"
@@ -157,7 +159,9 @@ def test_settings_are_read_and_seen_in_key_name_and_identity(
         "cpu_int8_images_latency_ms",
     ]
     assert len({repr(cost_of(text)) for text in texts}) == len(texts)
-    assert repr(cost_of("torch:cpu:latency:max_seconds=2")).endswith("max_seconds=2.0)")
+    assert repr(cost_of("torch:cpu:latency:max_seconds=2")).endswith(
+        "max_seconds=2.0, reference='1')"
+    )
     short = cost_of("torch:cpu:latency:precision=bf16")
     assert short == cost_of("torch:cpu:latency:precision=bfloat16")
     whole = cost_of("onnxruntime:cpu:latency:precision=int8,float_operators=MaxPool+AveragePool")
@@ -169,6 +173,56 @@ def test_settings_are_read_and_seen_in_key_name_and_identity(
     bfloat = cost_of("torch:cpu:latency:precision=bfloat16,max_seconds=0.02")
     assert bfloat.measure(SPACE.parse(SKIP)).key == bfloat.device
     assert bfloat.device.precision == "bfloat16"
+
+
+def test_values_beside_the_reference_are_never_mixed_with_raw_ones() -> None:
+    cost, raw = cost_of("onnxruntime"), cost_of("onnxruntime:reference=off")
+    assert (cost.reference, raw.reference) == (True, False)
+    assert cost_of("onnxruntime:reference=on") == cost
+    assert cost_of("onnxruntime:reference=true") == cost
+    assert name_of("onnxruntime:reference=off") == "cpu_raw_latency_ms"
+    old = CostValues(SPACE, raw)
+    new = CostValues(SPACE, cost)
+    column = "cpu_latency_ms"
+    assert old.cache_prefix(column) != new.cache_prefix(column)
+    assert not {*old.former_prefixes(column)} & {*new.former_prefixes(column)}
+    # What was cached before there was a reference is found as raw.
+    assert "reference" not in str(old.cache_prefix(column))
+    assert repr(raw).startswith("OnnxRuntimeLatency(")
+    arch = SPACE.parse(SKIP)
+    said = RuntimeCost(SPACE, max_seconds=0.02, reference=False).measure(arch).as_dict()
+    assert "reference_ms" not in said
+
+
+def test_networks_that_are_predicted_together_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def record(networks: Any, *arguments: Any) -> Any:
+        sizes.append(len(networks))
+        return measure_together(networks, *arguments)
+
+    monkeypatch.setattr("hwnas.costs.measured.measure_together", record)
+    cost = RuntimeCost(SPACE, max_seconds=0.01)
+    archs = [SPACE.sample(np.random.default_rng(seed)) for seed in range(10)]
+    found = cost.measure_all(archs)
+    assert sizes == [8, 2]
+    assert all(one.key == cost.device for one in found)
+    # Of 0.08 s for all a tenth may be spent on running.
+    assert RuntimeCost(SPACE, max_seconds=0.01, limits=Limits(0.2))._together == 2
+    assert RuntimeCost(SPACE, max_seconds=3.0, limits=Limits(5.0))._together == 1
+    assert RuntimeCost(SPACE, reference=False)._together == 1
+
+
+def test_a_turn_that_ends_its_process_is_repeated_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ends(*arguments: Any) -> Any:
+        del arguments
+        raise CallError("it ended its process")
+
+    monkeypatch.setattr("hwnas.costs.measured.measure_together", ends)
+    archs = [SPACE.sample(np.random.default_rng(seed)) for seed in range(3)]
+    assert (RuntimeCost(SPACE, max_seconds=0.01).predict(archs) > 0).all()
 
 
 def test_equal_costs_are_one_and_can_be_sent_to_another_process() -> None:
@@ -184,6 +238,7 @@ def test_equal_costs_are_one_and_can_be_sent_to_another_process() -> None:
         ("onnxruntime:cpu:latency:threads=two", InvalidValueError, "`threads` must be at least 1"),
         ("onnxruntime:cpu:latency:max_seconds=0", InvalidValueError, "`max_seconds` must be above"),
         ("onnxruntime:cpu:latency:max_seconds=x", InvalidValueError, "`max_seconds` must be above"),
+        ("onnxruntime:cpu:latency:reference=2", InvalidValueError, "`reference` must be on or off"),
         ("onnxruntime:cpu:latency:thread=2", UnknownNameError, "Did you mean 'threads'"),
         ("onnxruntime:cpu:latency:meter=sun", UnknownNameError, "must be one of auto, cpu, wall"),
         ("torch:cpu:latency:spinning=off", UnknownNameError, "`setting of torch` must be one of"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.evaluation.cache import ResultCache, cache_folder
+from hwnas.evaluation.cache import ResultCache
+from hwnas.files.cache_folder import cache_folder
 from hwnas.tables.result import Result
 
 

@@ -37,6 +37,11 @@ def test_quantiles_by_hand() -> None:
     squares = np.random.default_rng(0).permutation(np.arange(21.0) ** 2)
     found = summarise(squares)
     assert (found.value, found.iqr, found.p95) == (100.0, 225.0 - 25.0, 361.0)
+    # Position 18 is the 90th percentile, which is not the 95th.
+    assert found.p90 == 324.0
+    assert math.isnan(found.p99)
+    many = summarise(np.random.default_rng(0).permutation(np.arange(3001.0)))
+    assert (many.p90, many.p95, many.p99) == (2700.0, 2850.0, 2970.0)
     # Four values, positions 0.75, 1.5, 2.25 and 2.85, linear between neighbours.
     found = summarise(np.array([16.0, 2.0, 8.0, 4.0]))
     assert found.value == 6.0

@@ -1,0 +1,112 @@
+"""Latencies beside the reference network: several networks in turn, corrected for drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from hwnas.measure.machine_state import machine_state
+from hwnas.measure.measurement import Measurement, Samples, Summary, summarise
+from hwnas.measure.measuring import (
+    conclude,
+    fingerprint_of,
+    is_main_process,
+    meters_for,
+    ready,
+    sampler,
+    without_garbage_collection,
+)
+from hwnas.measure.reference import Nominal, nominal, open_reference
+from hwnas.measure.rounds import Length, Rounds, take_turns
+from hwnas.runtimes.base import Network, RunSettings, Runtime
+
+
+def measure_together(
+    networks: Sequence[Network],
+    runtime: Runtime,
+    settings: RunSettings,
+    meter: str,
+    length: Length,
+) -> list[Measurement]:
+    """Measure networks in turn, each between two bursts of the reference.
+
+    The value is the ratio to the reference times its nominal time: a search compares networks that
+    were measured minutes or days apart, and the raw times hold what the machine did meanwhile.
+    The facts tell the raw median, the ratio and the reference's own median beside it.
+
+    Args:
+        networks: what runs; all of them are in memory at once.
+        runtime: what runs them.
+        settings: device, threads, batch, precision and options.
+        meter: name of a meter of latency, or ``auto``.
+        length: of one network's measurement.
+
+    Returns:
+        A measurement each, in the given order.
+
+    Raises:
+        InvalidValueError: a network or the reference cannot be run, or does not give PyTorch's
+            outputs.
+    """
+    place = runtime.place(settings)
+    meters = meters_for(meter, "latency", place)
+    with ExitStack() as stack:
+        keep = not is_main_process()
+        reference = stack.enter_context(open_reference(runtime, settings, keep))
+        made = [
+            stack.enter_context(ready(network, runtime, settings, length.max_seconds))
+            for network in networks
+        ]
+        reads = [stack.enter_context(meter.open(place)) for meter in meters]
+        stack.enter_context(without_garbage_collection())
+        beside = sampler(reference.run, reads, 0.0)
+        fingerprint = fingerprint_of(runtime, place)
+        usual = nominal(str(reference.key), meters[0].name, fingerprint, beside)
+        before = machine_state()
+        found = take_turns(
+            [sampler(executable.run, reads, 0.0) for executable, _ in made],
+            beside,
+            usual.seconds,
+            length,
+        )
+        state = {**before.facts("before"), **machine_state().facts("after")}
+        return [
+            conclude(
+                _samples(rounds), corrected(rounds, usual), meters, runtime, place, executable,
+                agrees, {**getattr(executable, "facts", {}), **facts(rounds, usual), **state},
+            )
+            for rounds, (executable, agrees) in zip(found, made, strict=True)
+        ]  # fmt: skip
+
+
+def corrected(rounds: Rounds, usual: Nominal) -> Summary:
+    """Give the values at the reference's nominal speed: ratios times its nominal time."""
+    found = summarise(usual.value * rounds.ratios.ravel())
+    low, high = rounds.interval
+    return replace(
+        found,
+        value=usual.value * rounds.ratio,
+        ci_low=usual.value * low,
+        ci_high=usual.value * high,
+    )
+
+
+def facts(rounds: Rounds, usual: Nominal) -> Mapping[str, str | float]:
+    """State what was seen of network and reference before the correction."""
+    return {
+        "raw_ms": float(np.median(rounds.values[:, :, 0])),
+        "ratio_to_reference": rounds.ratio,
+        "reference_ms": float(np.median(rounds.reference)),
+        "reference_nominal_ms": usual.value,
+        "reference_drift": rounds.drift,
+        "rounds": len(rounds.values),
+        **rounds.warm.facts(),
+    }
+
+
+def _samples(rounds: Rounds) -> Samples:
+    values = rounds.values.reshape(-1, rounds.values.shape[2])
+    return Samples(values, rounds.converged, rounds.seconds, rounds.warm)
