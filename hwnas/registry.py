@@ -73,6 +73,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "help": "hwnas.costs.help:HelpSource",
         "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
         "predictor": "hwnas.costs.predictor_source:PredictorSource",
+        "remote": "hwnas.costs.remote:RemoteSource",
     },
     "runtimes": {
         "onnxruntime": "hwnas.runtimes.onnxruntime_runtime:OnnxRuntime",

@@ -29,6 +29,7 @@ from hwnas.bundles.manifest import (
     whole,
 )
 from hwnas.bundles.runner import RESULT_SCHEMA, VERSION, WARM_UP_RUNS
+from hwnas.bundles.settings import BundleSettings
 from hwnas.errors import DataFormatError
 from hwnas.files.atomic import write_text
 from hwnas.files.csv_table import ROWS_LEFT, as_cell
@@ -233,7 +234,7 @@ def _result(line: bytes, manifest: Manifest) -> dict[str, Any]:
         raise ValueError(f"its status is {repr(found['status'])[:20]}")
     if set(found) != (_FAILED if failed else _OK):
         raise ValueError(f"it must have {', '.join(sorted(_FAILED if failed else _OK))} alone")
-    _check_device(found["device"], manifest)
+    check_device(found["device"], manifest)
     if failed:
         text(found["reason"], "reason", most=1000)
     else:
@@ -242,7 +243,8 @@ def _result(line: bytes, manifest: Manifest) -> dict[str, Any]:
     return found
 
 
-def _check_device(device: Any, manifest: Manifest) -> None:
+def check_device(device: Any, wanted_of: Manifest | BundleSettings) -> None:
+    """Insist that a device names itself, and runs what was asked for; `ValueError` otherwise."""
     if not isinstance(device, dict) or set(device) != set(_DEVICE):
         raise ValueError(f"its device must have {', '.join(_DEVICE)} alone")
     for name in _DEVICE[:6] + _DEVICE[-2:]:
@@ -250,7 +252,7 @@ def _check_device(device: Any, manifest: Manifest) -> None:
     if device["runtime"] != "onnxruntime":
         raise ValueError(f"its runtime is {repr(device['runtime'])[:50]} and not 'onnxruntime'")
     for name in ("provider", "precision", "batch", "threads"):
-        wanted = getattr(manifest, name)
+        wanted = getattr(wanted_of, name)
         if device[name] != wanted or type(device[name]) is not type(wanted):
             raise ValueError(f"its {name} is {repr(device[name])[:50]} and not {wanted!r}")
 

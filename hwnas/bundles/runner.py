@@ -31,6 +31,7 @@ import numpy as np
 
 BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
 MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
+RUNNER = "run.py"
 GROUP = 5
 """Models whose rounds are interleaved."""
 ROUNDS = 12
@@ -398,9 +399,19 @@ def run(folder: str) -> int:
     return 0
 
 
+def main(arguments: list[str]) -> int:
+    """Measure, or with ``--device PROVIDER PRECISION BATCH THREADS`` say what would measure."""
+    if arguments[:1] == ["--device"]:
+        provider, precision, batch, threads = arguments[1:]
+        asked = {"provider": provider, "precision": precision}
+        say(json.dumps(device({**asked, "batch": int(batch), "threads": int(threads)})))
+        return 0
+    return run(os.path.dirname(os.path.abspath(__file__)))
+
+
 if __name__ == "__main__":
     try:
-        sys.exit(run(os.path.dirname(os.path.abspath(__file__))))
+        sys.exit(main(sys.argv[1:]))
     except FailedError as problem:
-        print(f"run.py: {problem}", file=sys.stderr)
+        print(f"{RUNNER}: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -12,6 +12,8 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from hwnas.bundles.far import Far
+    from hwnas.bundles.manifest import Manifest
     from hwnas.bundles.results import Imported
     from hwnas.typing import SearchSpace
 
@@ -61,24 +63,42 @@ def bundle(
     ] = "gaussian",
     seconds: Annotated[float, typer.Option(help="Time to measure a network.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    ssh: Annotated[
+        str | None,
+        typer.Option(help="USER@HOST to copy it to, run it on and import it from, in one."),
+    ] = None,
+    ssh_config: Annotated[
+        Path | None, typer.Option(help="Configuration of ssh, instead of your own.")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="Python of --ssh, or its path. \\[default: python3]")
+    ] = None,
+    device: Device = None,
 ) -> None:
     """Write networks, their outputs and a runner, to be measured on another machine.
 
     Copy the folder there, run `python3 run.py` in it (Python 3.8, numpy, onnxruntime), and copy its
-    results.jsonl back. Example: hwnas profile bundle --for-adapt 10 --out bundle
+    results.jsonl back; or let --ssh do that, whose lost connections are made again.
+
+    Example: hwnas profile bundle --for-adapt 10 --ssh me@board --device board --out bundle
     """
-    from hwnas.bundles.writing import BundleSettings, write_bundle
+    from hwnas.bundles.settings import BundleSettings
+    from hwnas.bundles.writing import write_bundle
     from hwnas.cli.options import chosen_networks
     from hwnas.spaces.networks import Networks
     from hwnas.spaces.space_text import named_space
     from hwnas.tasks.catalogue import get_task
 
+    far = _far(ssh, ssh_config, python, device)
     settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images)
     name, sizes = chosen_networks(space, dataset, "gaussian")
     made = named_space(name)
     chosen = _chosen(made, name, arch or [], archs, sample, for_adapt, model, seed)
     for line in write_bundle(out, Networks(made, get_task(sizes)), chosen, settings):
         note(line)
+    if far is not None:
+        _measure_there(far, out, device)
+        return
     note(f"{out}: copy it to the device, run `python3 run.py` in it, copy results.jsonl back, then")
     note(f"hwnas profile import {out} --out {out}.csv")
 
@@ -99,18 +119,58 @@ def import_(
     Example: hwnas profile import bundle --device jetson --out jetson.csv
     """
     from hwnas.bundles.manifest import read_manifest
-    from hwnas.bundles.results import read_results, write_measurements
     from hwnas.bundles.runner import RESULTS
 
+    _check_device(device)
+    _take(read_manifest(folder), results or folder / RESULTS, out, device, as_json)
+
+
+def _take(
+    manifest: Manifest, results: Path, out: Path, device: str | None, as_json: bool = False
+) -> None:
+    """Check results, write them as CSV, and show them."""
+    from hwnas.bundles.results import read_results, write_measurements
+
+    found = read_results(manifest, results, device)
+    write_measurements(found, out)
+    _show(found, as_json)
+    note(f"{out}: latency in ms on {found.key}, measured on {found.hardware['model']}.")
+
+
+def _far(
+    ssh: str | None, config: Path | None, python: str | None, device: str | None
+) -> Far | None:
+    """Make what reaches another machine; None without --ssh, where nothing else may be given."""
+    from hwnas.bundles.far import Far
+    from hwnas.bundles.ssh import Ssh
+
+    _check_device(device)
+    if ssh is not None:
+        return Far(Ssh(ssh, config), python or Far.python)
+    given = {"--ssh-config": config, "--python": python, "--device": device}
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidValueError(f"`{name}` must be given with --ssh, but that is not there.")
+    return None
+
+
+def _measure_there(far: Far, folder: Path, device: str | None) -> None:
+    """Run a bundle on another machine, and take what it measured."""
+    from hwnas.bundles.manifest import read_manifest
+    from hwnas.bundles.runner import RESULTS
+
+    manifest, out = read_manifest(folder), folder / "measurements.csv"
+    far.measure(manifest, report=note)
+    _take(manifest, folder / RESULTS, out, device)
+    note(f"hwnas predict adapt --measurements {out} --out {device or 'device'}.npz")
+
+
+def _check_device(device: str | None) -> None:
     if device is not None and not _DEVICE.fullmatch(device):
         raise InvalidValueError(
             f"`--device` must be of letters, digits, dots, dashes and underlines, but got "
             f"{device!r}."
         )
-    found = read_results(read_manifest(folder), results or folder / RESULTS, device)
-    write_measurements(found, out)
-    _show(found, as_json)
-    note(f"{out}: latency in ms on {found.key}, measured on {found.hardware['model']}.")
 
 
 def _chosen(

@@ -169,6 +169,11 @@ def _choose(
 ) -> CostOption:
     """Give the first option of this device and metric; None stands for any."""
     devices = {option.device for option in options}
+    if not options:
+        raise InvalidValueError(
+            f"`cost` {source} must have a device, but there is none here: its documentation says "
+            f"where they are named."
+        )
     if device is not None and device not in devices:
         kind = "device or metric" if known else "device"
         raise unknown_name(f"{kind} of {source}", device, known or devices)

@@ -8,7 +8,8 @@ from typing import Any
 
 from hwnas.bundles.manifest import Manifest, read_manifest
 from hwnas.bundles.runner import RESULTS
-from hwnas.bundles.writing import BundleSettings, write_bundle
+from hwnas.bundles.settings import BundleSettings
+from hwnas.bundles.writing import write_bundle
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.catalogue import get_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from hwnas.cli import _register, _run, app
+from hwnas.cli.measurements import read_measurements
+from hwnas.spaces.nasbench201 import NasBench201
+from tests.hwnas.bundles.loopback import fake_ssh
 from tests.hwnas.bundles.small_bundle import ARCHS
 
 SMALL = "nasbench201:channels=4,cells=1"
@@ -42,6 +46,24 @@ def test_from_the_support_to_a_predictor(
     assert json.loads(capsys.readouterr().out)["device"].startswith(rows[0]["device"])
 
 
+def test_all_in_one_over_ssh(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    programs = fake_ssh(tmp_path / "bin", tmp_path / "home")
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    given = ["--space", SMALL, "--arch", str(ARCHS[0]), "--seconds", "0.02", "--out", "b"]
+    far = ["--ssh", "me@board", "--python", sys.executable, "--device", "board"]
+    assert run("profile", "bundle", *given, *far) == 0
+    assert "predict adapt --measurements b/measurements.csv" in capsys.readouterr().err
+    table = read_measurements(tmp_path / "b/measurements.csv", NasBench201(channels=4, cells=1))
+    assert table.key is not None
+    assert table.key.device == "board"
+    assert table.of("latency", "ms")[0] > 0
+    assert run("profile", "bundle", *given, *far[:2], "--python", "/no/python") == 2
+    assert "`ssh` must reach a machine that can run the bundle" in capsys.readouterr().err
+
+
 def test_equal_networks_stand_in_a_bundle_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +83,8 @@ def test_equal_networks_stand_in_a_bundle_once(
         (["bundle", "--out", "b", "--model", "x"], "--for-adapt"),
         (["bundle", "--out", "b", "--arch", "x"], "x"),
         (["bundle", "--out", "b", "--sample", "1", "--provider", "cqu"], "`provider` must be one"),
+        (["bundle", "--out", "b", "--sample", "1", "--ssh", "-oProxyCommand=x"], "`ssh` must be"),
+        (["bundle", "--out", "b", "--sample", "1", "--python", "x"], "given with --ssh"),
         (["import", "none", "--out", "m.csv"], "manifest of a bundle"),
         (["import", "none", "--out", "m.csv", "--device", "a/b"], "`--device`"),
         (["--threads", "2", "bundle", "--out", "b"], "`--threads` must stand behind 'bundle'"),

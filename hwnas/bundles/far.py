@@ -1,0 +1,149 @@
+"""A bundle on another machine: copied, run and fetched, over connections that may fail."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.bundles import runner
+from hwnas.bundles.manifest import Manifest, files_of, parse_json, reason
+from hwnas.bundles.results import check_device
+from hwnas.bundles.settings import BundleSettings
+from hwnas.bundles.ssh import LOST, Answer, Report, Transport
+from hwnas.errors import InvalidValueError
+from hwnas.files.atomic import write_bytes
+from hwnas.measure.limits import CallError
+
+ATTEMPTS = 6
+_WAIT_SECONDS = 2.0
+_PYTHON = re.compile(r"[A-Za-z0-9_./][\w./+-]{0,254}", re.ASCII)
+
+
+class FarError(CallError):
+    """Another machine gave nothing: another attempt may succeed."""
+
+
+@dataclass(frozen=True)
+class Far:
+    """Another machine.
+
+    Attributes:
+        transport: what runs commands there.
+        python: its Python, with numpy and onnxruntime: a name on its path, or a whole path.
+        wait: waits a number of seconds before another attempt.
+
+    Raises:
+        InvalidValueError: Python's path has signs that it must not have.
+    """
+
+    transport: Transport
+    python: str = "python3"
+    wait: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        """Refuse what a shell would take for something else."""
+        if not _PYTHON.fullmatch(self.python):
+            raise InvalidValueError(
+                f"`python` must be a path of letters, digits, dots and dashes, but got "
+                f"{self.python!r}."
+            )
+
+    def device(self, settings: BundleSettings) -> dict[str, Any]:
+        """Ask what there is that would measure.
+
+        Raises:
+            FarError: it cannot be reached, or lacks Python, numpy or onnxruntime.
+        """
+        with open(runner.__file__, "rb") as file:
+            source = file.read()
+        words = [settings.provider, settings.precision, settings.batch, settings.threads]
+        command = f"{shlex.quote(self.python)} - --device {shlex.join(map(str, words))}"
+        answer = self._insist(self.transport(command, source), "answer")
+        try:
+            found = parse_json(answer.output)
+            check_device(found, settings)
+        except (ValueError, KeyError, TypeError) as error:
+            raise FarError(
+                f"`device` must be told by the other machine, but it says something else: "
+                f"{reason(error)}."
+            ) from None
+        return found
+
+    def measure(
+        self,
+        manifest: Manifest,
+        seconds: float | None = None,
+        keep: bool = True,
+        report: Report | None = None,
+    ) -> None:
+        """Run a bundle there, and write its results into its folder here.
+
+        Args:
+            manifest: of the bundle.
+            seconds: longest time of one run; by default a minute a network and ten more.
+            keep: whether the bundle stays there, so that the same call goes on with it.
+            report: called with each line that the runner says.
+
+        Raises:
+            FarError: it cannot be reached, or the runner fails. What was finished is written all
+                the same, and the same call goes on.
+        """
+        folder = f".cache/hwnas/{manifest.checksum[:32]}"
+        limit = seconds or 600.0 + 60.0 * len(manifest.networks)
+        self._insist(
+            self.transport(f"mkdir -p {folder} && tar -xf - -C {folder}", packed(manifest)),
+            "take the bundle",
+        )
+        command = f"cd {folder} && {shlex.quote(self.python)} {runner.RUNNER}"
+        answer = self._run(command, limit, report)
+        fetched = self._again(f"cat {folder}/{runner.RESULTS}", 120.0, None)
+        if fetched.code == 0:
+            write_bytes(manifest.folder / runner.RESULTS, fetched.output)
+        self._insist(answer, "run the bundle")
+        self._insist(fetched, "give its results")
+        if not keep:
+            self.transport(f"rm -rf {folder}")
+
+    def _run(self, command: str, seconds: float, report: Report | None) -> Answer:
+        start = time.monotonic()
+        answer = self._again(command, seconds, report)
+        if answer.code == LOST and time.monotonic() - start >= seconds:
+            return Answer(LOST, b"", f"it took more than {seconds:g} s")
+        return answer
+
+    def _again(self, command: str, seconds: float, report: Report | None) -> Answer:
+        """Run a command that can be repeated, until the connection holds."""
+        end = time.monotonic() + seconds
+        for attempt in range(ATTEMPTS):
+            answer = self.transport(command, b"", max(end - time.monotonic(), 1.0), report)
+            if answer.code != LOST or time.monotonic() >= end:
+                break
+            if report is not None:
+                report(f"connection lost: {answer.words.strip()[-200:]}")
+            self.wait(_WAIT_SECONDS * 2**attempt)
+        return answer
+
+    def _insist(self, answer: Answer, what: str) -> Answer:
+        if answer.code:
+            words = answer.words.strip().splitlines() or [f"exit code {answer.code}"]
+            raise FarError(
+                f"`ssh` must reach a machine that can {what}, but it says: {words[-1][:300]}"
+            )
+        return answer
+
+
+def packed(manifest: Manifest) -> bytes:
+    """Pack what a runner needs as a tar file: manifest, runner, models and expected outputs."""
+    stream = io.BytesIO()
+    names = [network.name for network in (manifest.reference, *manifest.networks)]
+    files = [path for name in names for path in files_of(manifest.folder, name)]
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for path in (manifest.folder / runner.MANIFEST, manifest.folder / runner.RUNNER, *files):
+            archive.add(path, str(path.relative_to(manifest.folder)), recursive=False)
+    return stream.getvalue()
