@@ -26,6 +26,7 @@ from hwnas.networks.settings import default_settings
 from hwnas.onnx_export.from_fx import write_directly
 from hwnas.onnx_export.graph_writer import OPSET, UnsupportedError
 from hwnas.onnx_export.opsets import with_opset
+from hwnas.tasks.task import TensorSpec
 
 _LOG = logging.getLogger(__name__)
 EXPORTER_KEY = "hwnas.exporter"
@@ -34,7 +35,7 @@ EXPORTER_KEY = "hwnas.exporter"
 
 def export_onnx(
     model: nn.Module,
-    in_shape: tuple[int, ...],
+    in_shape: tuple[int, ...] | TensorSpec,
     path: str | os.PathLike[str] | None = None,
     batch: int = 1,
     dynamic_batch: bool = False,
@@ -49,9 +50,9 @@ def export_onnx(
     values that they have, and a wrapper around the network is left out (`plain_network`).
 
     Args:
-        model: the network, with one image tensor as its input and one tensor as its output. It is
+        model: the network, with one tensor as its input and one tensor as its output. It is
             left as it is.
-        in_shape: shape of one image, (C, H, W).
+        in_shape: shape of one image, (C, H, W), or what the network gets: tokens are int64.
         path: where to write the model; None writes nothing.
         batch: images; ignored with `dynamic_batch`.
         dynamic_batch: leave the number of images free.
@@ -62,7 +63,7 @@ def export_onnx(
         The checked model. Its input is named ``input``, its output ``output``.
 
     Raises:
-        InvalidValueError: the network does not run on such images, cannot be exported, or the
+        InvalidValueError: the network does not run on such inputs, cannot be exported, or the
             file cannot be written.
     """
     if batch < 1:
@@ -89,17 +90,20 @@ def export_onnx(
 
 
 def _export_by_torch(
-    model: nn.Module, in_shape: tuple[int, ...], batch: int, dynamic_batch: bool
+    model: nn.Module, in_shape: tuple[int, ...] | TensorSpec, batch: int, dynamic_batch: bool
 ) -> onnx.ModelProto:
     twin = copy_model(model, to_float32).eval()
+    tokens = isinstance(in_shape, TensorSpec) and in_shape.vocabulary is not None
+    shape = in_shape.shape if isinstance(in_shape, TensorSpec) else in_shape
     # A batch of one would be taken for a constant.
-    images = torch.zeros((2 if dynamic_batch else batch, *in_shape))
+    size = (2 if dynamic_batch else batch, *shape)
+    inputs = torch.zeros(size, dtype=torch.int64 if tokens else torch.float32)
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
     try:
         with _quiet():
             program = torch.onnx.export(
                 twin,
-                (images,),
+                (inputs,),
                 input_names=["input"],
                 output_names=["output"],
                 opset_version=OPSET,
@@ -110,7 +114,7 @@ def _export_by_torch(
     except Exception as error:
         cause = error.__cause__ or error
         raise InvalidValueError(
-            f"`model` must be exportable to ONNX for images of shape {tuple(images.shape)}, but "
+            f"`model` must be exportable to ONNX for inputs of shape {tuple(inputs.shape)}, but "
             f"torch.onnx.export failed on {type(model).__name__}: {str(cause).splitlines()[0]}"
         ) from error
     assert program is not None

@@ -14,25 +14,30 @@ from torch import Tensor, fx, nn
 from hwnas.networks.meta import MetaShapes, meta_copy
 from hwnas.onnx_export.graph_writer import GraphWriter, UnsupportedError, Value
 from hwnas.onnx_export.operators import FUNCTIONS, MODULES, SHAPE_FUNCTIONS
+from hwnas.tasks.task import TensorSpec
 
 # Stands for a free batch while shapes are worked out; a network that fixes its batch shows itself.
 _FREE_BATCH = 7
 
 
 def write_directly(
-    model: nn.Module, in_shape: tuple[int, ...], batch: int, dynamic_batch: bool
+    model: nn.Module, in_shape: tuple[int, ...] | TensorSpec, batch: int, dynamic_batch: bool
 ) -> onnx.ModelProto:
     """Write the graph of a network whose operations are all known.
 
     Args:
         model: the network; it is left as it is, and written as it is in evaluation mode.
-        in_shape: shape of one image.
+        in_shape: shape of one image, or what the network gets.
         batch: images.
         dynamic_batch: leave the number of images free.
 
     Raises:
-        UnsupportedError: the network cannot be traced, or an operation is not known.
+        UnsupportedError: the network cannot be traced, takes tokens, or an operation is not known.
     """
+    if isinstance(in_shape, TensorSpec):
+        if in_shape.vocabulary is not None:
+            raise UnsupportedError("tokens")
+        in_shape = in_shape.shape
     twin, _ = meta_copy(model)
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         raise UnsupportedError("forward hooks")

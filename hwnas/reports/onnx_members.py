@@ -142,7 +142,7 @@ def _export(
     form: OnnxForm,
 ) -> OnnxMember:
     network = untrained_network(member, space, task, seed)
-    model = export_onnx(network, task.input.shape, **asdict(form))
+    model = export_onnx(network, task.input, **asdict(form))
     metadata = {
         "hwnas_version": __version__,
         "hwnas_space": repr(space),
@@ -153,7 +153,7 @@ def _export(
     known = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, known | metadata)
     onnx.checker.check_model(model)
-    difference = verify_onnx(model, network, task.input.shape, atol=TOLERANCE, rtol=0.0)
+    difference = verify_onnx(model, network, task.input, atol=TOLERANCE, rtol=0.0)
     content = model.SerializeToString(deterministic=True)
     file = folder / f"{member_name(rank, member)}.onnx"
     write_bytes(file, content)

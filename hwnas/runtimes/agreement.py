@@ -13,11 +13,12 @@ from hwnas.errors import InvalidValueError
 from hwnas.networks.copying import copy_model
 from hwnas.networks.plain import plain_network, to_float32
 from hwnas.networks.settings import default_settings
-from hwnas.runtimes.base import Array, Executable, OnnxModel, RunSettings
+from hwnas.runtimes.base import Array, Executable, OnnxModel, RunSettings, TorchNetwork
 from hwnas.runtimes.onnx_facts import has_free_batch
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.runtimes.onnxruntime_session import load_model_bytes
 from hwnas.runtimes.torch_runtime import forward
+from hwnas.tasks.task import TensorSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -135,7 +136,7 @@ def _text(shapes: Sequence[tuple[int, ...]]) -> str:
 def verify_onnx(
     model: onnx.ModelProto | str | os.PathLike[str],
     module: nn.Module,
-    in_shape: tuple[int, ...],
+    in_shape: tuple[int, ...] | TensorSpec,
     atol: float = 1e-4,
     rtol: float = 1e-4,
     seed: int = 0,
@@ -145,10 +146,10 @@ def verify_onnx(
     Args:
         model: the model or its file, with one input and one output.
         module: the network; evaluated in evaluation mode and left as it is.
-        in_shape: shape of one image, (C, H, W).
+        in_shape: shape of one image, (C, H, W), or what the network gets.
         atol: largest difference that is accepted.
         rtol: difference that is accepted on top, as a share of the largest output.
-        seed: seed of the Gaussian images; where the batch is free there are two.
+        seed: seed of the Gaussian images or of the tokens; where the batch is free there are two.
 
     Returns:
         The largest absolute difference of an output.
@@ -159,9 +160,14 @@ def verify_onnx(
     """
     content = load_model_bytes(model)
     settings = RunSettings(batch=2 if has_free_batch(content) else None, seed=seed)
-    with OnnxRuntime().prepare(OnnxModel(content, in_shape), settings) as executable:
-        expected = torch_outputs(module, executable.inputs)
-        difference = largest_difference(executable.outputs(), expected)
+    tokens = isinstance(in_shape, TensorSpec) and in_shape.vocabulary is not None
+    shape = in_shape.shape if isinstance(in_shape, TensorSpec) else in_shape
+    with OnnxRuntime().prepare(OnnxModel(content, shape), settings) as executable:
+        inputs = executable.inputs
+        if tokens:
+            inputs = [TorchNetwork(module, in_shape).draw(len(inputs[0]), seed)]
+        expected = torch_outputs(module, inputs)
+        difference = largest_difference(executable.outputs(*inputs), expected)
     accepted = atol + rtol * _largest(expected)
     # Written so that NaN fails.
     if not (difference <= accepted < float("inf")):

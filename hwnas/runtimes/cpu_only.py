@@ -90,12 +90,17 @@ class CpuRuntime(ABC):
                 f"`runtime` {self.name!r} must get a torch network, but got an ONNX model: use the "
                 f"runtime onnxruntime or openvino."
             )
+        if network.spec.vocabulary is not None:
+            raise InvalidValueError(
+                f"`runtime` {self.name!r} must get images or signals, but the network takes "
+                f"tokens: use the runtime onnxruntime, openvino or torch."
+            )
         chosen = explicit(self, settings)
         images = input_batch(network, chosen)
         batch = 1 if self.one_by_one else len(images)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
-            export_onnx(network.module, network.in_shape, file, batch=batch)
+            export_onnx(network.module, network.input, file, batch=batch)
             with self.load(file, (batch, *network.in_shape), chosen.threads) as model:
                 model.set_input(images)
 

@@ -58,7 +58,7 @@ def exported(
             f"`float_operators` must be given with precision=int8, but got {precision}: leave it "
             f"out."
         )
-    model = export_onnx(network.module, network.in_shape, batch=settings.batch or 1)
+    model = export_onnx(network.module, network.input, batch=settings.batch or 1)
     examples, facts = compared(network, settings)
     if precision == "float16" in written:
         model = to_float16(model)

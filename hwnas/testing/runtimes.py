@@ -13,6 +13,7 @@ from hwnas.errors import HwnasError
 from hwnas.meters.base import Meter
 from hwnas.runtimes.base import OnnxModel, Place, RunSettings, Runtime, TorchNetwork
 from hwnas.seeding import seeded
+from hwnas.tasks.task import TensorSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -158,6 +159,23 @@ class RuntimeContract:
                 assert executable.outputs()[0].shape == (2, 5)
         except HwnasError:
             pytest.skip("the runtime refuses ONNX models")
+
+    def test_tokens_run_or_are_refused(self, runtime: Runtime, settings: RunSettings) -> None:
+        from torch import nn
+
+        from hwnas.runtimes.agreement import agreement
+
+        with seeded(0):
+            model = nn.Sequential(nn.Embedding(50, 4), nn.Flatten(), nn.Linear(24, 3))
+        network = TorchNetwork(model, TensorSpec((6,), "tokens", 50))
+        try:
+            with runtime.prepare(network, settings) as executable:
+                assert executable.inputs[0].max() > 1
+                assert agreement(executable, model).relative_error < 0.5
+        except HwnasError as error:
+            if "tokens" not in str(error):
+                raise
+            pytest.skip("the runtime refuses tokens")
 
 
 class MeterContract:

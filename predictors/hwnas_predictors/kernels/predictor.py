@@ -48,7 +48,7 @@ class Family(Generic[Arch]):
     def network(self, arch: Arch, batch: int = 1) -> onnx.ModelProto:
         """Build and export a network; its weights do not matter for its latency."""
         model = Networks(self.space, self.task).network(arch, seed=0)
-        return export_onnx(model, self.task.input.shape, batch=batch)
+        return export_onnx(model, self.task.input, batch=batch)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.task import image_task
+from hwnas.tasks.task import TensorSpec, image_task
 from hwnas.typing import InShape
 
 IMAGE: InShape = (3, 8, 8)
@@ -416,3 +416,24 @@ def test_file_is_the_model(tmp_path: Path) -> None:
         export_onnx(model, (3, 32, 32), path / "below.onnx")
     with pytest.raises(InvalidValueError, match="there is no file"):
         verify_onnx(tmp_path / "absent.onnx", model, (3, 32, 32))
+
+
+@pytest.mark.parametrize("form", [{"batch": 3}, {"dynamic_batch": True}])
+def test_networks_of_tokens_take_integers(form: dict[str, int]) -> None:
+    model = nn.Sequential(nn.Embedding(50, 4), nn.Flatten(), nn.Linear(20, 3))
+    spec = TensorSpec((5,), "tokens", 50)
+    proto = export_onnx(model, spec, **form)  # type: ignore[arg-type]
+    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+    assert verify_onnx(proto, model, spec) < 1e-6
+    # A token beyond 0 and 1 is compared, too.
+    assert isinstance(model[0], nn.Embedding)
+    with torch.no_grad():
+        model[0].weight[2:] += 1
+    with pytest.raises(InvalidValueError, match="agree with the network"):
+        verify_onnx(proto, model, spec)
+
+
+def test_one_token_is_a_vocabulary() -> None:
+    model = nn.Sequential(nn.Embedding(1, 4), nn.Flatten(), nn.Linear(8, 3))
+    spec = TensorSpec((2,), "tokens", 1)
+    assert verify_onnx(export_onnx(model, spec), model, spec) < 1e-6
