@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from functools import cache
 from typing import Annotated, Any
 
@@ -84,7 +85,17 @@ def main(argv: list[str] | None = None) -> None:
         argv: the arguments after the program's name; those of the process by default.
     """
     _register()
-    sys.exit(_run(app, sys.argv[1:] if argv is None else argv))
+    with warnings.catch_warnings():
+        warnings.showwarning = _tell
+        code = _run(app, sys.argv[1:] if argv is None else argv)
+    sys.exit(code)
+
+
+def _tell(message: Warning | str, *_: object, **__: object) -> None:
+    """Say what is warned of as one line, without the place in the code."""
+    from hwnas.cli.output import note
+
+    note(f"Note: {message}")
 
 
 def _run(command: typer.Typer, argv: list[str]) -> int:

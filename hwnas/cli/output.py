@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +68,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         rows: cells; floats are shown with five digits, missing values as a dash.
         title: text above the table.
     """
-    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+    asked = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    console = Console(highlight=False, emoji=False, width=None if asked else 200)
     table = Table(title=_text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):

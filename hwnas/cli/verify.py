@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -201,7 +202,10 @@ def _from_file(
 def _measure(
     front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str
 ) -> tuple[FloatArray, dict[str, Any]]:
-    """Measure the members one after another; what is finished is kept in the user's cache."""
+    """Measure the members anew, one after another, whatever the search has measured.
+
+    What is finished is kept in the user's cache, for this front as it is.
+    """
     import numpy as np
 
     from hwnas.cli.progress import ProgressBar
@@ -211,7 +215,8 @@ def _measure(
 
     wanted = cost_objective(space, model)
     archs = [space.parse(member.arch) for member in front.members]
-    with ResultCache.default() as cache, ProgressBar() as bar:
+    scope = f"verify|{hashlib.sha256(repr(front.members).encode()).hexdigest()}|"
+    with ResultCache.default(scope) as cache, ProgressBar() as bar:
         evaluator = Evaluator(space, [wanted], cache=cache, require_valid=False, report=bar)
         found = evaluator.evaluate(archs)
     for evaluation in found:

@@ -39,22 +39,27 @@ class ResultCache:
 
     Args:
         path: SQLite file; made with its folders if absent. None keeps results in memory only.
+        scope: what all keys are for; another scope finds nothing of it. Empty is everybody's.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, scope: str = "") -> None:
         self.path = path
+        self._scope = scope
         self._memory: dict[str, Result] = {}
         self._writes = path is not None
         self._connection = None if path is None else self._open(path)
 
     @classmethod
-    def default(cls) -> ResultCache:
+    def default(cls, scope: str = "") -> ResultCache:
         """Open the user's cache."""
-        return cls(cache_folder() / "results.sqlite")
+        return cls(cache_folder() / "results.sqlite", scope)
 
     def get(self, keys: Iterable[str]) -> dict[str, Result]:
         """Give what is known of `keys`; absent keys are left out."""
-        wanted = list(dict.fromkeys(keys))
+        names = {f"{self._scope}{key}": key for key in keys}
+        return {names[name]: result for name, result in self._found(list(names)).items()}
+
+    def _found(self, wanted: list[str]) -> dict[str, Result]:
         found = {key: self._memory[key] for key in wanted if key in self._memory}
         if self._connection is None:
             return found
@@ -69,6 +74,7 @@ class ResultCache:
 
     def put(self, results: Mapping[str, Result]) -> None:
         """Store results; what another process stored first stays, so that all see one value."""
+        results = {f"{self._scope}{key}": result for key, result in results.items()}
         if self._writes and self._connection is not None:
             try:
                 _write(self._connection, results)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidValueError
@@ -47,7 +49,7 @@ def load_model(spec: str) -> nn.Module:
         raise InvalidValueError(
             f"`model` {spec!r} must be callable without arguments, but the call failed: {error}."
         ) from error
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InvalidValueError(
             f"`model` {spec!r} must give a network, but raised {type(error).__name__}: {error}"
         ) from error
@@ -79,7 +81,7 @@ def import_attribute(module_name: str, attribute: str, kind: str) -> object:
             f"`{kind}` must name a module that can be imported from {here}, but importing "
             f"{module_name!r} failed: there is no module {error.name!r}."
         ) from error
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InvalidValueError(
             f"`{kind}` must name a module that can be imported, but {module_name!r} raised "
             f"{type(error).__name__}: {error}"
@@ -87,9 +89,15 @@ def import_attribute(module_name: str, attribute: str, kind: str) -> object:
     if not hasattr(module, attribute):
         raise InvalidValueError(
             f"`{kind}` must name an attribute of module {module_name!r} ({module.__file__}), but "
-            f"it has no {attribute!r}."
+            f"it has no {attribute!r}.{_closest(attribute, vars(module))}"
         )
     return getattr(module, attribute)
+
+
+def _closest(attribute: str, names: Iterable[str]) -> str:
+    """Suggest what may be meant."""
+    close = difflib.get_close_matches(attribute, list(names), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def parse_in_shape(text: str) -> InShape:

@@ -148,7 +148,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         try:
             with numbers_seeded(0), _quiet():
                 network = self.function(Trial(noted, task))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if noted.error is not None:
                 raise noted.error from None
             if isinstance(error, DeclarationError):

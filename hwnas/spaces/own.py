@@ -11,6 +11,8 @@ from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.model_choice import ModelChoice
 from hwnas.spaces.trial import takes_argument
 
+_OF_A_SPACE = ("name", "parameters", "parse", "decode", "build")
+
 
 def own_space(found: Any, target: str) -> Callable[..., Any]:
     """Give what makes spaces, from their settings, of something that the user has named.
@@ -39,6 +41,22 @@ def own_space(found: Any, target: str) -> Callable[..., Any]:
             f"`def build(trial)` that gives one, and name that."
         )
     make: Callable[..., Any] = found
-    if isinstance(found, type) or not takes_argument(found):
+    if isinstance(found, type):
         return make
+    if not takes_argument(found):
+        return partial(_made, make, target)
     return partial(FunctionSpace, found, target=target)
+
+
+def _made(make: Callable[..., Any], target: str, **settings: Any) -> Any:
+    """Call a function that should give a space."""
+    from torch import nn
+
+    space = make(**settings)
+    if isinstance(space, nn.Module) or not all(hasattr(space, name) for name in _OF_A_SPACE):
+        given = "one network" if isinstance(space, nn.Module) else f"a {type(space).__name__}"
+        raise InvalidValueError(
+            f"`{target}` must give a search space where it takes no trial, but gave {given}: write "
+            f"`def build(trial)`, which asks the trial for its choices."
+        )
+    return space

@@ -23,6 +23,8 @@ LOG_LEVELS = 16
 """Integers that stand for a logarithmic range with more of them."""
 MOST = 10_000
 """Choices that a parameter may have."""
+MOST_ASKED = 100_000
+"""Times that one trial may be asked, so that a function that never ends asking is told."""
 
 
 class Trial:
@@ -41,6 +43,7 @@ class Trial:
         self._choose = choose
         self._options: dict[str, Options[Any]] = {}
         self._task = task
+        self._asked = 0
         self.params: dict[str, Any] = {}
         self.user_attrs: dict[str, Any] = {}
 
@@ -138,6 +141,12 @@ class Trial:
         return False
 
     def _ask(self, name: str, values: Sequence[Choice], ordered: bool) -> Any:
+        self._asked += 1
+        if self._asked > MOST_ASKED:
+            raise DeclarationError(
+                f"`{name}` must be asked for by a function that ends, but it is still asking after "
+                f"{MOST_ASKED:,} calls of `suggest_...`: bound its loop."
+            )
         try:
             options = Options(tuple(values), ordered)
         except InvalidValueError as error:

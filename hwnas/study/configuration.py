@@ -306,7 +306,7 @@ def _named_cost(
     if name in counters:
         return setup.cost(f"count:{name}")
     if ":" not in name:
-        known = [*(o.name for o in objectives), *counters]
+        known = {*(o.name for o in objectives), *counters}
         error = unknown_name("constraint", name, known)
         raise InvalidValueError(f"{error} A cost is written SOURCE:DEVICE:METRIC.")
     return setup.cost(name)

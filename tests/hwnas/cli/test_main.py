@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -78,3 +79,18 @@ def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_what_is_warned_of_is_one_line_without_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warns(*_: object) -> int:
+        warnings.simplefilter("always")
+        warnings.warn("a goes\nwithout b", UserWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("hwnas.cli._run", warns)
+    shown = warnings.showwarning
+    assert run("spaces") == 0
+    assert capsys.readouterr().err == "Note: a goes without b\n"
+    assert warnings.showwarning is shown

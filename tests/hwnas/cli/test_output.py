@@ -19,6 +19,15 @@ def test_markup_and_escape_sequences_are_text(capsys: pytest.CaptureFixture[str]
     assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(out + err)
 
 
+@pytest.mark.parametrize(("columns", "widest"), [("40", 40), ("", 200)])
+def test_tables_are_as_wide_as_columns_says(
+    columns: str, widest: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table(["a"], [["word " * 100]])
+    assert max(map(len, capsys.readouterr().out.splitlines())) == widest
+
+
 def test_one_line() -> None:
     assert one_line("a\n\tb\r\nc  d\u2028e") == "a b c  d e"
     assert one_line("größer → ≤ 中文") == "größer → ≤ 中文"

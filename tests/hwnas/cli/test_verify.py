@@ -141,6 +141,9 @@ def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
     by_key = {line["key"]: line["measured"] for line in lines}
     assert [m.values[1] for m in found.members] == [by_key[m.key] for m in found.members]
     assert found.provenance["verification"]["device"].startswith("cpu/onnxruntime-")
+    # The front is another one now, and what was measured before it is not what it is verified by.
+    assert run(source, "--cost", "onnxruntime:cpu:latency", "--json") == 0
+    assert len(measured) == 4 + len(found)
 
 
 @pytest.mark.parametrize(

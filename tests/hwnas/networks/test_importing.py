@@ -21,6 +21,9 @@ def needs_size(size):
 def number():
     return 7
 
+def ends():
+    raise SystemExit(3)
+
 instance = torch.nn.ReLU()
 constant = 3
 """
@@ -76,3 +79,17 @@ def test_image_shape_is_read() -> None:
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidValueError, match="`input` must be"):
         parse_in_shape(text)
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_may_be_meant_is_suggested() -> None:
+    with pytest.raises(InvalidValueError, match=r"has no 'bild'. Did you mean 'build'\?"):
+        load_model("users_models_for_test:bild")
+
+
+def test_a_script_that_ends_the_process_is_told(folder: Path) -> None:
+    (folder / "own_script.py").write_text("import sys\nsys.exit(4)\n")
+    with pytest.raises(InvalidValueError, match="'own_script' raised SystemExit: 4"):
+        load_model("own_script:build")
+    with pytest.raises(InvalidValueError, match="but raised SystemExit: 3"):
+        load_model("users_models_for_test:ends")

@@ -7,6 +7,7 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.choosers import DeclarationError
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.model_choice import ModelChoice
+from hwnas.spaces.own import own_space
 from hwnas.spaces.source_code import fingerprint, target_of
 from hwnas.spaces.space_text import keep, named_space, permit, read_space, sized_text, written_space
 from hwnas.tasks.catalogue import get_task
@@ -164,6 +166,8 @@ def test_logarithmic_integers_are_few_and_hold_both_ends(
         (lambda t: t.suggest_categorical("kind", []), "at least one"),
         (lambda t: t.suggest_categorical("kind", [1, "1"]), "different texts"),
         (lambda t: t.suggest_int("a", 1, t.suggest_int("b", 1, 2)), "same options each time"),
+        (lambda t: [t.suggest_int("a", 1, 2) for _ in count()], "still asking after 100,000"),
+        (lambda t: [t.suggest_int(f"a{i}", 1, 2) for i in count()], "still asking after 100,000"),
     ],
 )
 def test_what_cannot_be_asked_for_is_told_in_one_line(ask: Callable[[Any], Any], text: str) -> None:
@@ -195,6 +199,18 @@ def test_choices_that_raise_are_no_architectures_and_say_why() -> None:
     assert [a.chosen[0][1] for a in space.members(10) or ()] == [1, 2]
     with pytest.raises(InvalidArchitectureError, match=r'"groups": 5.*raised ValueError: in_cha'):
         space.decode({"groups": 5})
+
+
+def test_a_function_that_would_end_the_process_refuses_its_choices() -> None:
+    def build(trial: Any) -> nn.Module:
+        if trial.suggest_categorical("ends", [False, True]):
+            sys.exit(3)
+        return nn.Linear(2, 2)
+
+    space = space_of(build)
+    assert [a.chosen[0][1] for a in space.members(10) or ()] == [False]
+    with pytest.raises(InvalidArchitectureError, match="raised SystemExit: 3"):
+        space.decode({"ends": True})
 
 
 @pytest.mark.parametrize("given", [None, 3, [nn.ReLU()]])
@@ -345,6 +361,16 @@ def test_what_is_no_space_is_told(folder: Path, name: str, text: str) -> None:
     write(folder, "wrong_functions")
     with pytest.raises(InvalidValueError, match=text):
         sized_text(f"wrong_functions:{name}", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(nn.Linear(2, 2), "one network"), (3, "a int"), (None, "a NoneType")]
+)
+def test_a_function_without_a_trial_gives_a_space(given: Any, text: str) -> None:
+    with pytest.raises(InvalidValueError, match=rf"`m:one` .* but gave {text}: write `def build"):
+        own_space(lambda: given, "m:one")()
+    space = space_of(lambda _: nn.Linear(2, 2))
+    assert own_space(lambda: space, "m:one")() is space
 
 
 def test_code_that_has_changed_is_told(folder: Path) -> None:
