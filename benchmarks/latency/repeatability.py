@@ -1,12 +1,14 @@
-"""How long a latency takes to measure, and how well it repeats in another process.
+"""How well a latency repeats in another process, and how long it takes to measure.
 
-(a) CPU seconds of building, counting, exporting (directly and by `torch.onnx.export`), opening a
-session and measuring, for random networks of NAS-Bench-201.
-(b) The same networks measured in separate processes, one after another: Spearman correlation and
-median relative difference between the processes, by wall clock and by the thread's CPU time. Both
-clocks are read around the same runs.
+(a) Different live cells of NAS-Bench-201, measured in fresh processes one after another, eight in
+turn beside the reference network, which is measured among them like a cell. Printed are Spearman's
+correlation between processes and the median relative difference, of the corrected value and of what
+it is made of: the raw median, and the fastest runs without the reference; and the same of the
+reference, the noise floor. The nominal time is found by the first process.
+(b) With --steps, CPU seconds of building, counting, exporting (directly and by
+`torch.onnx.export`), opening a session and measuring.
 
-    python benchmarks/latency/repeatability.py [--networks 10] [--processes 3] [--seed 0]
+    python benchmarks/latency/repeatability.py [--networks 50] [--processes 3] [--load] [--steps 10]
 """
 
 from __future__ import annotations
@@ -17,28 +19,41 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from hwnas.costs.counters import count
+from hwnas.measure.beside_reference import measure_together
 from hwnas.measure.host import host_fingerprint, package_versions
 from hwnas.measure.measuring import measure
+from hwnas.measure.reference import reference_network
+from hwnas.measure.rounds import Length
 from hwnas.onnx_export import export as onnx_export
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes.base import OnnxModel
+from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.runtimes.onnxruntime_session import open_session
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.typing import FloatArray
 
 IN_SHAPE = (3, 32, 32)
+TOGETHER = 8
 
 
 def networks(number: int, seed: int) -> list[Cell]:
+    """Draw live cells of different classes; class representatives."""
     space, rng = NasBench201(), np.random.default_rng(seed)
-    return [space.representative(space.sample(rng)) for _ in range(number)]
+    found: dict[str, Cell] = {}
+    while len(found) < number:
+        cell = space.representative(space.sample(rng))
+        if space.is_valid(cell):
+            found.setdefault(space.canonical_key(cell), cell)
+    return list(found.values())
 
 
 class Stopwatch:
@@ -87,63 +102,94 @@ def time_steps(
     return steps, float(np.mean(converged))
 
 
-def measure_all(cells: list[Cell], max_seconds: float) -> dict[str, list[float]]:
-    """Measure in this process; medians in ms by clock.
-
-    Every measurement takes the whole time, so that neither clock decides when to stop.
-    """
-    space = NasBench201()
-    found = [
-        measure(
-            OnnxModel(export_onnx(space.build(cell), IN_SHAPE)),
-            OnnxRuntime(),
-            max_seconds=max_seconds,
-            target=1e-9,
+def measure_all(cells: list[Cell], max_seconds: float, meter: str) -> list[dict[str, Any]]:
+    """Measure in this process; the facts of each cell, then those of the reference as a network."""
+    space, found, floor = NasBench201(), [], []
+    for start in range(0, len(cells), TOGETHER):
+        part = [TorchNetwork(space.build(c), IN_SHAPE) for c in cells[start : start + TOGETHER]]
+        *values, reference = measure_together(
+            [*part, reference_network()], OnnxRuntime(), RunSettings(), meter, Length(max_seconds)
         )
-        for cell in cells
-    ]
-    return {"wall": [m.wall_ms for m in found], "cpu": [m.cpu_ms for m in found]}
+        found += [m.as_dict() for m in values]
+        floor.append(reference.as_dict())
+    return [*found, *floor]
 
 
-def in_new_process(arguments: argparse.Namespace) -> dict[str, list[float]]:
+def in_new_process(arguments: argparse.Namespace, cache: str) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, "--child", "--networks", str(arguments.networks)]
     command += ["--seed", str(arguments.seed), "--max-seconds", str(arguments.max_seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, list[float]] = json.loads(done.stdout)
+    command += ["--meter", arguments.meter]
+    env = {**os.environ, "HWNAS_CACHE": cache}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 
-def relative_differences(times: FloatArray) -> FloatArray:
-    """Give `(p, n)` relative differences of `(r, n)` times, one row a pair of processes."""
-    pairs = itertools.combinations(times, 2)
-    return np.array([2 * np.abs(a - b) / (a + b) for a, b in pairs])
+@contextmanager
+def loaded_core(wanted: bool) -> Iterator[None]:
+    """Let another process work as hard as it can meanwhile."""
+    if not wanted:
+        yield
+        return
+    work = "import numpy as n\na = n.ones((400, 400))\nwhile True: a = a @ a / 400"
+    with subprocess.Popen([sys.executable, "-c", work]) as other:
+        try:
+            yield
+        finally:
+            other.kill()
 
 
-def print_repeatability(runs: list[dict[str, list[float]]], seed: int) -> None:
-    found: dict[str, FloatArray] = {}
-    for clock in ("wall", "cpu"):
-        times = np.array([run[clock] for run in runs])
-        rho = [float(stats.spearmanr(a, b).statistic) for a, b in itertools.combinations(times, 2)]
-        found[clock] = relative_differences(times)
+VALUES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "corrected": lambda m: m["latency_ms"],
+    "fastest, uncorrected": lambda m: m["ratio_to_reference"] * m["reference_ms"],
+    "raw median": lambda m: m["raw_ms"],
+}
+
+
+def print_repeatability(runs: list[list[dict[str, Any]]], cells: int) -> None:
+    """Print correlations and differences between processes, of cells and of the reference."""
+    for name, value in VALUES.items():
+        times = np.array([[value(m) for m in run] for run in runs])  # (p, n)
+        pairs = list(itertools.combinations(times, 2))
+        rho = [float(stats.spearmanr(a[:cells], b[:cells]).statistic) for a, b in pairs]
+        off = np.array([2 * np.abs(a - b) / (a + b) for a, b in pairs])
+        of_cells, floor = off[:, :cells], off[:, cells:]
         print(
-            f"  {clock:>4}: Spearman {min(rho):.3f} to {max(rho):.3f}, relative difference median "
-            f"{100 * np.median(found[clock]):.1f} %, largest {100 * np.max(found[clock]):.1f} %; "
-            f"medians {times.min():.2f} to {times.max():.2f} ms"
+            f"  {name:>20}: Spearman {min(rho):.4f} to {max(rho):.4f}; relative difference median "
+            f"{np.median(of_cells):.2%}, p90 {np.percentile(of_cells, 90):.2%}, largest "
+            f"{of_cells.max():.1%}; of the reference median {np.median(floor):.2%}, largest "
+            f"{floor.max():.1%}"
         )
-    # Networks are drawn anew, since the pairs of one network are not independent.
-    gain = np.mean(found["wall"] - found["cpu"], axis=0)
-    drawn = np.random.default_rng(seed).choice(gain, size=(10_000, len(gain))).mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    everything = [m for run in runs for m in run[:cells]]
+    beside = np.array([m["reference_ms"] for m in everything])
+    latencies = np.array([m["latency_ms"] for m in everything])
+    above = np.median([m["raw_ms"] for m in everything] / latencies)
+    took = np.array([m["seconds"] for m in everything])
     print(
-        f"  wall minus cpu: mean {100 * gain.mean():.1f} points, 95 % bootstrap interval over "
-        f"networks [{100 * low:.1f}, {100 * high:.1f}]"
+        f"  reference {beside.min():.4f} to {beside.max():.4f} ms, nominal "
+        f"{everything[0]['reference_nominal_ms']:.4f}; cells {latencies.min():.3f} to "
+        f"{latencies.max():.3f} ms, raw medians {above:.3f} times the values (median)\n"
+        f"  {np.median(took):.2f} s a network (largest {took.max():.2f}); "
+        f"{np.mean([m['settled'] for m in everything]):.0%} settled, "
+        f"{np.mean([m['converged'] for m in everything]):.0%} converged to 2 %"
     )
+
+
+def print_steps(cells: list[Cell], by_torch: int, max_seconds: float) -> None:
+    print(f"(b) CPU seconds a network, median (largest), at most {max_seconds} s measured")
+    steps, converged = time_steps(cells, by_torch, max_seconds)
+    for step, seconds in steps.items():
+        print(f"  {step:>18}: {np.median(seconds):.3f} ({max(seconds):.3f}), n={len(seconds)}")
+    print(f"  {100 * converged:.0f} % of the measurements converged to 2 % by the default clock")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--networks", type=int, default=10)
+    parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--load", action="store_true", help="another process loads a core")
+    parser.add_argument("--meter", default="auto", help="cpu or wall")
+    parser.add_argument("--steps", type=int, default=0, help="networks whose steps are timed")
     parser.add_argument(
         "--by-torch", type=int, default=2, help="exports by torch.onnx (seconds each)"
     )
@@ -153,22 +199,22 @@ def main() -> None:
     arguments = parser.parse_args()
     cells = networks(arguments.networks, arguments.seed)
     if arguments.child:
-        print(json.dumps(measure_all(cells, arguments.max_seconds)))
+        print(json.dumps(measure_all(cells, arguments.max_seconds, arguments.meter)))
         return
     print(f"machine: {host_fingerprint()}; load {os.getloadavg()[0]:.1f}")
     print(f"versions: {package_versions(('torch', 'onnx', 'onnxruntime', 'numpy'))}")
-    print(f"population: {len(cells)} random NAS-Bench-201 cells, seed {arguments.seed}")
+    print(f"population: {len(cells)} live NAS-Bench-201 cells, seed {arguments.seed}")
+    load = "another process loads a core" if arguments.load else "no load added"
     print(
-        f"(a) CPU seconds a network, median (largest), at most {arguments.max_seconds} s measured"
+        f"(a) {arguments.processes} processes, {arguments.max_seconds} s a network, meter "
+        f"{arguments.meter}, {load}"
     )
-    steps, converged = time_steps(cells, arguments.by_torch, arguments.max_seconds)
-    for step, seconds in steps.items():
-        print(f"  {step:>18}: {np.median(seconds):.3f} ({max(seconds):.3f}), n={len(seconds)}")
-    print(f"  {100 * converged:.0f} % of the measurements converged to 2 % by the default clock")
-    print(f"(b) {arguments.processes} processes, one after another")
-    runs = [in_new_process(arguments) for _ in range(arguments.processes)]
-    print_repeatability(runs, arguments.seed)
+    with loaded_core(arguments.load), tempfile.TemporaryDirectory() as cache:
+        runs = [in_new_process(arguments, cache) for _ in range(arguments.processes)]
+    print_repeatability(runs, len(cells))
     print(f"load at the end {os.getloadavg()[0]:.1f}")
+    if arguments.steps:
+        print_steps(cells[: arguments.steps], arguments.by_torch, arguments.max_seconds)
 
 
 if __name__ == "__main__":

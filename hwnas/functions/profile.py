@@ -18,6 +18,7 @@ from hwnas.functions.own_network import Input, check_network, input_spec
 from hwnas.measure.measurement import Measurement
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
+from hwnas.measure.rounds import Length
 from hwnas.measure.windows import WIDEST_SPREAD
 from hwnas.meters import AUTO, choose_meter
 from hwnas.networks.usable import answering_network
@@ -87,8 +88,12 @@ class Profile:
         if (spread := found.facts.get("window_spread")) is not None:
             if not found.converged:
                 yield f"The windows differ by {float(spread):.1%}, more than {WIDEST_SPREAD:.0%}."
+        elif "processes" in found.facts:
+            return  # whoever measured in several says what is wrong with them
         elif math.isnan(found.ci_low):
-            yield f"{found.runs} runs are too few for an interval: allow more seconds."
+            counted = "rounds" if "rounds" in found.facts else "runs"
+            number = found.facts.get(counted, found.runs)
+            yield f"{number} {counted} are too few for an interval: allow more seconds."
         elif not found.converged:
             yield (
                 f"The 95 % interval of the median, {found.ci_low:.4g} to {found.ci_high:.4g} ms, "
@@ -125,6 +130,8 @@ def profile(
     max_seconds: float = 5.0,
     seed: int = 0,
     output: str | int | None = None,
+    reference: bool = True,
+    length: Length | None = None,
 ) -> Profile:
     """Measure the latency of a network on this host, and count what it holds.
 
@@ -149,6 +156,9 @@ def profile(
         max_seconds: longest time to measure.
         seed: seed of the inputs.
         output: name or index of the answer, where a torch network returns more than one tensor.
+        reference: measure a latency beside the reference network, and give it at its nominal
+            speed; the raw median is `Measurement.facts["raw_ms"]`. Else give that.
+        length: how long to measure beside it, instead of `max_seconds`.
 
     Raises:
         UnknownNameError: there is no such runtime, device, precision, option or meter.
@@ -170,8 +180,9 @@ def profile(
     network, counts = _network(model, input, batch or 1, output)
     with hold(place.resource):
         found = measure(
-            network, made, settings, metric=metric, meter=meter, max_seconds=max_seconds
-        )
+            network, made, settings, metric=metric, meter=meter, max_seconds=max_seconds,
+            reference=reference, length=length,
+        )  # fmt: skip
     return Profile(found, counts)
 
 

@@ -48,6 +48,7 @@ def measure(
     max_seconds: float = 5.0,
     target: float = 0.02,
     reference: bool = False,
+    length: Length | None = None,
     isolate: bool = True,
 ) -> Measurement:
     """Measure what one run of a network takes on this host.
@@ -72,6 +73,7 @@ def measure(
         reference: time the reference network beside it, within the same seconds, and give the
             latency at its nominal speed, see `hwnas.measure.beside_reference`; of another metric
             it says nothing.
+        length: how long beside the reference, instead of `warmup`, `max_seconds` and `target`.
         isolate: measure in a child process where the runtime may end its process and this is no
             child already.
 
@@ -87,13 +89,13 @@ def measure(
 
         again = partial(
             measure, metric=metric, meter=meter, warmup=warmup, max_seconds=max_seconds,
-            target=target, reference=reference, isolate=False,
+            target=target, reference=reference, length=length, isolate=False,
         )  # fmt: skip
         return child_with(Limits()).call(again, network, runtime, settings)
     if reference and metric == "latency":
         from hwnas.measure.beside_reference import measure_together
 
-        length = Length(max_seconds, target, warmup)
+        length = length or Length(max_seconds, target, warmup)
         return measure_together([network], runtime, settings, meter, length)[0]
     place = runtime.place(settings)
     meters = meters_for(meter, metric, place)

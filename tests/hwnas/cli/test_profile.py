@@ -15,6 +15,8 @@ from torch import nn
 
 from hwnas.cli import _run
 from hwnas.cli.profile import profile
+from hwnas.measure import strict
+from hwnas.measure.rounds import Length
 from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
@@ -281,3 +283,38 @@ def test_networks_that_end_or_never_do(
         assert capsys.readouterr().err.startswith(expected)
     assert run("--model", "profile_traps_for_test:ended_builder", *given) == 2
     assert capsys.readouterr().err.endswith("but it ended its process: EXIT(5).\n")
+
+
+def test_strict_measures_in_fresh_processes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strict, "STRICT", Length(0.3, target=1e-9, least_runs=30))
+    monkeypatch.setattr(strict, "PROCESSES", 2)
+    monkeypatch.setattr(strict, "_PAUSE_SECONDS", 0.01)
+    assert run("--arch", ARCH, "--strict", "--json") == 0
+    printed = capsys.readouterr()
+    row = json.loads(printed.out)
+    assert row["processes"] == 2
+    assert row["latency_ms"] > 0
+    assert row["process_spread"] >= 0
+    assert row["seconds"] >= 0.6
+    assert "process 2 of 2" in printed.err
+    assert "process 1: the interval is" in printed.err
+    assert row["arch"] == ARCH
+
+
+@pytest.mark.parametrize("more", [("--no-reference",), ("--metric", "energy")])
+def test_strict_is_of_a_latency_beside_the_reference(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--arch", ARCH, "--strict", *more) == 2
+    assert "`--strict` must be of a latency beside the reference" in capsys.readouterr().err
+
+
+def test_without_the_reference_the_value_is_the_raw_median(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("--arch", ARCH, "--no-reference", "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["latency_ms"] == row["cpu_ms"]
+    assert "reference_ms" not in row

@@ -47,9 +47,11 @@ def test_onnx_models_are_files_or_protos(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_well_is_said() -> None:
-    found = profile(NETWORK, (1, 5, 6))
+    found = profile(NETWORK, (1, 5, 6), reference=False)
     few = dataclasses.replace(found.measurement, ci_low=math.nan, runs=4)
     assert "4 runs are too few" in repr(dataclasses.replace(found, measurement=few))
+    few = dataclasses.replace(few, facts={"rounds": 3})
+    assert "3 rounds are too few" in repr(dataclasses.replace(found, measurement=few))
     wide = dataclasses.replace(found.measurement, converged=False)
     (line,) = dataclasses.replace(found, measurement=wide).remarks()
     assert "is wider than 2 %" in line
