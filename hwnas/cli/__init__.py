@@ -6,7 +6,9 @@ Results go to standard output; progress and messages go to standard error. Exit 
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 import warnings
 from functools import cache
@@ -76,6 +78,14 @@ def _register() -> None:
     app.command("proxies")(listing.proxies)
     app.command("costs")(listing.costs)
     app.command("doctor")(doctor.doctor)
+    for group in (app, pareto.app, predict.app, data.app):
+        for command in group.registered_commands:
+            command.help = _help(command.callback)
+
+
+def _help(command: Any) -> str:
+    """Give a command's docstring with one line a paragraph, which the terminal breaks anew."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -65,7 +65,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
     Args:
         columns: headers, with unit and direction where there are any.
-        rows: cells; floats are shown with five digits, missing values as a dash.
+        rows: cells; floats are shown with five digits, whole ones with all of them, missing values
+            as a dash.
         title: text above the table.
     """
     asked = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
@@ -83,7 +84,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 def _cell(value: Any) -> Text:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return Text("–")
-    return _text(f"{value:.5g}" if isinstance(value, float) else str(value))
+    return _text(_number(value) if isinstance(value, float) else str(value))
+
+
+def _number(value: float) -> str:
+    """Show five digits, and counts of more digits as they are."""
+    whole = value.is_integer() and 1e5 <= abs(value) < 1e15
+    return f"{value:,.0f}" if whole else f"{value:.5g}"
 
 
 def _text(value: str) -> Text:

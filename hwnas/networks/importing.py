@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from hwnas.typing import InShape
 
 if TYPE_CHECKING:
     from torch import nn
+
+_SIZE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def load_model(spec: str) -> nn.Module:
@@ -116,14 +119,17 @@ def parse_in_shape(text: str) -> InShape:
 
 
 def parse_sizes(text: str, option: str = "input") -> tuple[int, ...]:
-    """Read a shape of any rank, e.g. ``16`` or ``3,32,32``.
+    """Read a shape of any rank, e.g. ``16`` or ``3,32,32``, or numbers of another `option`.
 
     Raises:
-        InvalidValueError: the text is not positive whole numbers joined by commas.
+        InvalidValueError: the text is not positive whole numbers of at most nine digits, joined by
+            commas.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(_SIZE.fullmatch(part) and int(part) > 0 for part in parts):
+        example = {"classes": "7 or 4,30000"}.get(option, "3,32,32")
         raise InvalidValueError(
-            f"`{option}` must be positive whole numbers, e.g. '3,32,32', but got {text!r}."
+            f"`{option}` must be positive whole numbers of at most nine digits, e.g. {example}, "
+            f"but got {text!r}."
         )
     return tuple(map(int, parts))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 
 import pytest
 
@@ -94,3 +95,16 @@ def test_what_is_warned_of_is_one_line_without_its_place(
     assert run("spaces") == 0
     assert capsys.readouterr().err == "Note: a goes without b\n"
     assert warnings.showwarning is shown
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["rank"], ["pareto", "verify"]], ids=" ".join)
+def test_paragraphs_of_a_help_fill_the_terminal(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run(*command, "--help")
+    text = capsys.readouterr().out.partition("╭")[0]
+    for paragraph in ("\n".join(map(str.strip, text.splitlines()))).split("\n\n"):
+        lines = paragraph.strip().splitlines()
+        for line, following in pairwise(lines):
+            assert len(f" {line} {following.split()[0]}") > 78

@@ -28,6 +28,17 @@ def test_tables_are_as_wide_as_columns_says(
     assert max(map(len, capsys.readouterr().out.splitlines())) == widest
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(208960.0, "208,960"), (55328.0, "55328"), (208960.5, "2.0896e+05"), (1e20, "1e+20")],
+)
+def test_counts_keep_their_digits(
+    value: float, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_table(["a"], [[value]])
+    assert capsys.readouterr().out.split()[-1] == shown
+
+
 def test_one_line() -> None:
     assert one_line("a\n\tb\r\nc  d\u2028e") == "a b c  d e"
     assert one_line("größer → ≤ 中文") == "größer → ≤ 中文"

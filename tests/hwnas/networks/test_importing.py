@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.networks.importing import load_model, parse_in_shape
+from hwnas.networks.importing import load_model, parse_in_shape, parse_sizes
 
 SOURCE = """
 import torch
@@ -93,3 +93,13 @@ def test_a_script_that_ends_the_process_is_told(folder: Path) -> None:
         load_model("own_script:build")
     with pytest.raises(InvalidValueError, match="but raised SystemExit: 3"):
         load_model("users_models_for_test:ends")
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "example"),
+    [("3,99999999999999999999,48", "input", "3,32,32"), ("x", "classes", "7 or 4,30000")],
+)
+def test_sizes_that_are_none_say_which_are(text: str, option: str, example: str) -> None:
+    assert parse_sizes("3, 48", option) == (3, 48)
+    with pytest.raises(InvalidValueError, match=f"`{option}` must be .* e.g. {example}, but got"):
+        parse_sizes(text, option)
