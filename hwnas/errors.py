@@ -49,7 +49,7 @@ def unknown_name(kind: str, got: str, known: Iterable[str]) -> UnknownNameError:
     Returns:
         An exception that lists `known` and suggests the closest match.
     """
-    names = sorted(known)
+    names = sorted(set(known))
     text = f"`{kind}` must be one of {', '.join(names) or '(none registered)'}, but got {got!r}."
     close = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
     return UnknownNameError(f"{text} Did you mean {close[0]!r}?" if close else text)

@@ -88,8 +88,8 @@ def _cell(value: Any) -> Text:
 
 
 def _number(value: float) -> str:
-    """Show five digits, and counts of more digits as they are."""
-    whole = value.is_integer() and 1e5 <= abs(value) < 1e15
+    """Show five digits, and whole numbers as they are."""
+    whole = value.is_integer() and 1e3 <= abs(value) < 1e15
     return f"{value:,.0f}" if whole else f"{value:.5g}"
 
 

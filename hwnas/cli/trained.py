@@ -119,11 +119,16 @@ def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, An
     print_table(
         ["column", "Kendall's tau with accuracy", "95 % interval", "members"],
         [
-            [a.name, f"{a.kendall:+.2f}", f"{a.low:+.2f} to {a.high:+.2f}", a.members]
+            [a.name, _signed(a.kendall), f"{_signed(a.low)} to {_signed(a.high)}", a.members]
             for a in found.agreements
         ],
         title="Do larger values promise more accuracy?",
     )
+
+
+def _signed(value: float) -> str:
+    """Show a correlation; one member alone has none."""
+    return f"{value:+.2f}" if math.isfinite(value) else "–"
 
 
 _ATTRIBUTES = ("accuracy", "accuracy_std", "accuracy_runs", "on_accuracy_front")

@@ -142,8 +142,15 @@ def _comparison(pareto_set: ParetoSet) -> str:
     )
 
 
+def _repeats(pareto_set: ParetoSet, name: str) -> bool:
+    """Tell whether an attribute is an objective that the table has already."""
+    places = [i for i, o in enumerate(pareto_set.objectives) if o.name == name]
+    same = (m.attributes.get(name) == m.values[i] for i in places for m in pareto_set.members)
+    return bool(places) and all(same)
+
+
 def _table(pareto_set: ParetoSet) -> str:
-    names = attribute_names(pareto_set)
+    names = [n for n in attribute_names(pareto_set) if not _repeats(pareto_set, n)]
     heads = [("#", "", "number")]
     for objective in pareto_set.objectives:
         heads.append((objective.name, _meaning(objective), "number"))

@@ -30,7 +30,13 @@ def test_tables_are_as_wide_as_columns_says(
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(208960.0, "208,960"), (55328.0, "55328"), (208960.5, "2.0896e+05"), (1e20, "1e+20")],
+    [
+        (208960.0, "208,960"),
+        (1552.0, "1,552"),
+        (281.0, "281"),
+        (208960.5, "2.0896e+05"),
+        (1e20, "1e+20"),
+    ],
 )
 def test_counts_keep_their_digits(
     value: float, shown: str, capsys: pytest.CaptureFixture[str]

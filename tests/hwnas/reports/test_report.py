@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,13 @@ def test_every_cost_shows_what_it_was_measured_on() -> None:
     ):  # fmt: skip
         assert f"<dt>{part}</dt><dd>{value}</dd>" in page
     assert "<dt>device</dt><dd>no key</dd>" in page
+
+
+def test_an_objective_that_is_an_attribute_too_has_one_column() -> None:
+    front = example()
+    name = front.objectives[0].name
+    twice = [replace(m, attributes={**m.attributes, name: m.values[0]}) for m in front.members]
+    other = [replace(m, attributes={**m.attributes, name: m.values[0] + 1}) for m in front.members]
+    once = render_report(front).count(f"<span>{name}</span>")
+    assert render_report(replace(front, members=tuple(twice))).count(f"<span>{name}</span>") == once
+    assert render_report(replace(front, members=tuple(other))).count(f"<span>{name}</span>") > once
