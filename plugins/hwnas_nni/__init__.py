@@ -11,6 +11,7 @@ from typing import Any
 from hwnas.errors import MissingDependencyError
 
 _HOMES = {
+    "FunctionModelSpace": "hwnas_nni.functions",
     "ParetoStrategy": "hwnas_nni.strategy",
     "ObjectivesEvaluator": "hwnas_nni.evaluator",
     "ProxyEvaluator": "hwnas_nni.evaluator",

@@ -18,6 +18,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.spaces.assignments import Assignment
 from hwnas.typing import Arch, SearchSpace
 from hwnas_nni.dimensions import Dimension, DimensionSpace
+from hwnas_nni.functions import FunctionCodec, FunctionModelSpace
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.nesting import Nesting
 
@@ -69,9 +70,9 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
     Labels and choices come from `simplify`, so that layers, inputs, repetitions, values and the
     tunable arguments of an evaluator are all dimensions. Samples are equal if their choices are,
     apart from choices within a candidate that is not taken or a block beyond the depth
-    (`hwnas_nni.nesting`). The hub's NasBench201 is known, and has 5,425 different networks. Of any
-    other space the user may know more, and give a `key`; its class may have `facets`, see
-    `hwnas.spaces.facets`.
+    (`hwnas_nni.nesting`). The hub's NasBench201 is known, and has 5,425 different networks, and so
+    is a `FunctionModelSpace`, whose equal networks are equal. Of any other space the user may know
+    more, and give a `key`; its class may have `facets`, see `hwnas.spaces.facets`.
 
     Args:
         model_space: the space.
@@ -82,7 +83,7 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
         InvalidValueError: there is nothing to choose, or a kind of choice is unknown.
     """
     mutables = model_space.simplify()
-    known = nasbench201_codec(model_space, mutables)
+    known = known_codec(model_space, mutables)
     if known is not None and key is None:
         return known
     dimensions = [
@@ -105,14 +106,21 @@ def codec_of(model_space: Mutable, levels: int = LEVELS, key: Key | None = None)
     )
 
 
-def nasbench201_codec(model_space: Any, labels: Iterable[str]) -> NasBench201Codec | None:
-    """Read the hub's NasBench201, also a frozen one; None for any other space.
+def known_codec(model_space: Any, labels: Iterable[str]) -> Codec[Any] | None:
+    """Read a space that hwnas knows, also a frozen one; None for any other space.
+
+    That is NasBench201 of the hub, and a `FunctionModelSpace`.
 
     Args:
         model_space: the space, raw or made executable.
         labels: labels of its choices.
+
+    Raises:
+        InvalidValueError: an evaluator of a function's networks has choices too.
     """
     symbol, args, kwargs = _origin(model_space)
+    if issubclass(symbol, FunctionModelSpace):
+        return FunctionCodec.of(args, kwargs, labels)
     known = f"{symbol.__module__}.{symbol.__qualname__}" == NASBENCH201
     return NasBench201Codec.of(args, kwargs, labels) if known else None
 

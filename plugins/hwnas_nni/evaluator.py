@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, cast
 
 import nni
 from nni.nas.evaluator import Evaluator
 from torch import nn
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.origin import origin
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine import score_network
 from hwnas.seeding import derive_seed
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.study.search import SearchSettings, make_evaluator
-from hwnas.typing import Direction, InShape
-from hwnas_nni.codec import nasbench201_codec
+from hwnas.tasks.catalogue import name_of
+from hwnas.typing import Direction, InShape, SearchSpace
+from hwnas_nni.codec import known_codec
 from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default
 
 
@@ -103,13 +107,14 @@ class ProxyEvaluator(Evaluator):
 class ObjectivesEvaluator(Evaluator):
     """Evaluate objectives of hwnas by name: published tables, proxies, counters, measurements.
 
-    For the spaces that hwnas knows: NasBench201 of NNI's hub. No network of NNI is built.
+    For the spaces that hwnas knows: NasBench201 of NNI's hub, of which no network is built, and
+    `FunctionModelSpace`, which says what its networks are for.
 
     Args:
         objectives: proxies and ready-made scores by name.
         costs: ``SOURCE:DEVICE:METRIC``.
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
-        dataset: classes, image size and published tables.
+        dataset: classes, image size and published tables; not read where a function says them.
         batch: images that the proxies see.
         images: which: ``gaussian`` or ``cifar10-sample``.
         seed: user seed.
@@ -150,14 +155,28 @@ class ObjectivesEvaluator(Evaluator):
             f"`model` must be run by NNI, which knows its sample, but got a {type(model).__name__}."
         )
 
+    def origin(self, space: SearchSpace[Any]) -> dict[str, Any]:
+        """Say what values of a space depend on, see `hwnas.evaluation.origin`."""
+        return origin(_evaluator(self._settings_of(space), self.data_folder, cast(Hashable, space)))
+
+    def _settings_of(self, space: SearchSpace[Any]) -> SearchSettings:
+        if not isinstance(space, FunctionSpace):
+            return self.settings
+        return replace(self.settings, space=repr(space), dataset=name_of(space.default_task))
+
     def _execute(self, model: Any) -> dict[str, float]:
-        codec = nasbench201_codec(model, model.sample)
+        codec = known_codec(model, model.sample)
         if codec is None:
             raise InvalidValueError(
-                "`model_space` must be NasBench201 of nni.nas.hub.pytorch: use ProxyEvaluator for "
-                "any other."
+                "`model_space` must be NasBench201 of nni.nas.hub.pytorch or a FunctionModelSpace: "
+                "use ProxyEvaluator for any other."
             )
-        evaluation = _evaluator(self.settings, self.data_folder)(codec.from_sample(model.sample))
+        space = cast(Hashable, codec.space)
+        evaluate = _evaluator(self._settings_of(codec.space), self.data_folder, space)
+        try:
+            evaluation = evaluate(codec.from_sample(model.sample))
+        except InvalidArchitectureError:  # A function refuses what NNI's own strategies draw.
+            return report_metrics({DEFAULT: 0.0, INFEASIBLE: 1.0})
         if not evaluation.feasible:
             return report_metrics({DEFAULT: 0.0, INFEASIBLE: 1.0})
         values = {name: evaluation.values.get(name, math.nan) for name in self.objectives}
@@ -166,6 +185,10 @@ class ObjectivesEvaluator(Evaluator):
 
 
 @lru_cache(maxsize=8)
-def _evaluator(settings: SearchSettings, data_folder: str | None) -> Any:
+def _evaluator(
+    settings: SearchSettings, data_folder: str | None, space: Hashable | None = None
+) -> Any:
     folder = None if data_folder is None else Path(data_folder)
-    return make_evaluator(settings, data_folder=folder, cache=ResultCache.default())
+    cache = ResultCache.default()
+    made = cast("SearchSpace[Any] | None", space)
+    return make_evaluator(settings, space=made, data_folder=folder, cache=cache)

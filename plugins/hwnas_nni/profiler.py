@@ -25,7 +25,8 @@ class CostProfiler(Profiler):
             measurements take any.
         cost: ``SOURCE:DEVICE:METRIC``, e.g. ``count:params`` or ``hw-nas-bench:edgegpu:latency``,
             or a cost model of the architectures that `hwnas_nni.codec_of` gives.
-        task: what the networks are built for, or the name of its data set.
+        task: what the networks are built for, or the name of its data set; that of the space if
+            None.
         data_folder: folder of published data; None for the default one.
     """
 
@@ -33,12 +34,12 @@ class CostProfiler(Profiler):
         self,
         model_space: Mutable,
         cost: str | CostModel[Any],
-        task: str | Task = "cifar10",
+        task: str | Task | None = None,
         data_folder: Path | None = None,
     ) -> None:
         super().__init__(model_space)
         self._codec = codec_of(model_space)
-        known = get_task(task) if isinstance(task, str) else task
+        known = get_task(task) if isinstance(task, str) else task or self._codec.space.default_task
         self.cost = (
             make_cost(cost, self._codec.space, known, data_folder)
             if isinstance(cost, str)

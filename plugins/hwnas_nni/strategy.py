@@ -21,6 +21,7 @@ from hwnas.strategies.problem import BoolArray
 from hwnas.typing import Direction
 from hwnas_nni.checkpoint import Record, read_state, write_state
 from hwnas_nni.codec import Codec, Key, codec_of
+from hwnas_nni.evaluator import ObjectivesEvaluator
 from hwnas_nni.metrics import check_directions, complaint, has_default, losses_of
 from hwnas_nni.results import pareto_set_of
 
@@ -93,6 +94,7 @@ class ParetoStrategy(Strategy):
         self._running: dict[int, tuple[ExecutableModelSpace, Any]] = {}
         self._reported: dict[int, Any] = {}
         self._records: list[Record] = []
+        self._provenance: Mapping[str, Any] = {}
         self._complaints: set[str] = set()
 
     def extra_repr(self) -> str:
@@ -103,7 +105,9 @@ class ParetoStrategy(Strategy):
         """Make the Pareto set of the trials that have ended."""
         assert self._codec is not None, "the strategy has not been initialized"
         with self._lock:
-            return pareto_set_of(self._records, self.objectives, self._codec.space)
+            return pareto_set_of(
+                self._records, self.objectives, self._codec.space, self._provenance
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Give everything that `load_state_dict` needs, as JSON values."""
@@ -145,6 +149,8 @@ class ParetoStrategy(Strategy):
     ) -> ExecutableModelSpace:
         self._codec = codec_of(model_space, key=self._key)
         space = self._codec.space
+        if isinstance(model_space.evaluator, ObjectivesEvaluator):
+            self._provenance = model_space.evaluator.origin(space)
         problem = Problem(space, self._feasible if self.filters else None, self._knowledge)
         self._search = AskTell(make_proposer(self.strategy, problem), space, self.seed)
         if self._checkpoint is not None and self._checkpoint.exists():
