@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwnas.cli.output import print_json_lines, print_table
+from hwnas.cli.output import print_json_lines, print_table, table_width
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
+
+_NARROW = 50
+"""Columns that numbers and architectures need at least, to stand beside the objectives."""
+_OBJECTIVE = 12
 
 
 def print_front(front: ParetoSet, as_json: bool) -> None:
     """Print the members, best first, or a JSON object a member.
 
     The member nearest to the ideal point has a star. Where there is a baseline, each objective has
-    a second column that compares with it, and it stands below the members.
+    a second column that compares with it, and it stands below the members. On a narrow terminal the
+    architectures have a table of their own.
     """
     if as_json:
         from hwnas.pareto.json_csv import member_rows
@@ -35,7 +40,11 @@ def print_front(front: ParetoSet, as_json: bool) -> None:
         for column in (str(objective), *(["baseline"] if front.baseline else []))
     ]
     title = f"{len(front)} on the front of {front.space}"
-    print_table(["#", *columns, "architecture"], rows, title=title)
+    if table_width() >= _NARROW + _OBJECTIVE * len(columns):
+        print_table(["#", *columns, "architecture"], rows, title=title)
+        return
+    print_table(["#", *columns], [row[:-1] for row in rows], title=title)
+    print_table(["#", "architecture"], [[row[0], row[-1]] for row in rows])
 
 
 def _values(front: ParetoSet, values: tuple[float, ...]) -> list[Any]:

@@ -60,6 +60,16 @@ def finite(value: Any) -> Any:
     return value
 
 
+def table_width() -> int:
+    """Give the columns that a table may take: the terminal's, what ``COLUMNS`` says, or 200."""
+    return _results().width
+
+
+def _results() -> Console:
+    asked = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(highlight=False, emoji=False, width=None if asked else 200)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Print a table to standard output.
 
@@ -69,8 +79,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
             as a dash.
         title: text above the table.
     """
-    asked = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    console = Console(highlight=False, emoji=False, width=None if asked else 200)
+    console = _results()
     table = Table(title=_text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
     body = [list(row) for row in rows]
     for i, column in enumerate(columns):

@@ -47,6 +47,25 @@ def test_show_prints_names_units_directions_and_values(
     assert "2 on the front, 2 evaluated" in err
 
 
+@pytest.mark.parametrize(("columns", "heads"), [("60", 2), ("160", 1)])
+def test_architectures_have_a_table_of_their_own_on_a_narrow_terminal(
+    columns: str,
+    heads: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("show", results(tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.split()[:1] == ["#"] for line in lines) == heads
+    assert max(map(len, lines)) <= int(columns)
+    ours = "".join("".join(lines).split())
+    assert CELL[:40] in ours
+    assert SMALL[:40] in ours
+    assert sum("architecture" in line for line in lines) == 1
+
+
 def test_show_json_is_json_lines_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
