@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues, entropy, singular_values
+from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues, entropy, largest_singular_value
 from hwnas.proxies.engine.block_signals import BlockCovariances, BlockTransfers
 from hwnas.typing import Direction, Signal, Signals
 
@@ -103,8 +103,8 @@ class Trainability:
             raise ProxyError("`model` must have a block whose input is no image, but has none.")
         if self.published and any(transfer.identity for transfer in transfers):
             raise ProxyError("A block is the identity, which the published code ranks worst.")
-        spectra = by_shape(singular_values, [transfer.matrix for transfer in transfers])
-        gains = [float(spectrum[0]) for spectrum in spectra]
+        matrices = [transfer.matrix for transfer in transfers]
+        gains = [float(gain) for gain in by_shape(largest_singular_value, matrices)]
         return sum(2 - s - 1 / (s + _EPSILON) for s in gains) / len(gains)
 
 

@@ -2,7 +2,13 @@ import math
 
 import torch
 
-from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues, entropy, singular_values
+from hwnas.proxies.derivatives.spectra import (
+    by_shape,
+    eigenvalues,
+    entropy,
+    largest_singular_value,
+    singular_values,
+)
 
 
 def test_eigenvalues_of_a_known_matrix() -> None:
@@ -41,3 +47,16 @@ def test_stacks_give_what_their_matrices_give() -> None:
         torch.testing.assert_close(values, singular_values(matrix))
     assert by_shape(eigenvalues, symmetric)[2].isnan().all()
     assert by_shape(eigenvalues, []) == []
+
+
+def test_the_largest_singular_value_is_that_of_all() -> None:
+    torch.manual_seed(0)
+    for shape in ((3, 2), (2, 5), (1, 1), (4, 4)):
+        for size in (1e-200, 1.0, 1e200):
+            matrices = torch.randn(3, *shape, dtype=torch.float64) * size
+            expected = singular_values(matrices)[:, 0]
+            torch.testing.assert_close(
+                largest_singular_value(matrices), expected, rtol=1e-13, atol=0
+            )
+    assert largest_singular_value(torch.zeros(2, 3)) == 0
+    assert largest_singular_value(torch.full((2, 3), torch.inf)).isnan()
