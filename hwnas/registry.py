@@ -22,7 +22,7 @@ Kind = Literal[
 
 BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
     "spaces": {
-        "nasbench201": "hwnas.spaces.nasbench201:NasBench201",
+        "nasbench201": "hwnas.spaces.nasbench201.space:NasBench201",
         "fbnet": "hwnas.spaces.fbnet:FBNet",
         "mobilenetv3": "hwnas.spaces.mobilenetv3:MobileNetV3",
         "mobilenetv2": "hwnas.spaces.mobilenetv2:MobileNetV2",

@@ -11,6 +11,7 @@ import pytest
 
 from hwnas import registry
 from hwnas.cli import main
+from hwnas.measure.isolation import child_with
 from hwnas.pareto import ParetoSet
 
 RUNTIME = '''
@@ -97,9 +98,12 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "lab_runtime.py").write_text(RUNTIME)
     (tmp_path / "lab_meter.py").write_text(METER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry.targets.cache_clear()
+    # Neither this process nor a child that lives on may remember what was installed before.
+    for remembered in (registry.targets, child_with):
+        remembered.cache_clear()
     yield
-    registry.targets.cache_clear()
+    for remembered in (registry.targets, child_with):
+        remembered.cache_clear()
 
 
 def run(*arguments: Any) -> int:

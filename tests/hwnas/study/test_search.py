@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hwnas import registry
 from hwnas.costs.measured import RuntimeCost
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.sources import CostValues
@@ -62,7 +63,9 @@ class Own(NasBench201):
 
 
 def test_networks_of_ones_own_are_bounded_by_default() -> None:
-    assert limits_of(NasBench201()) is None
+    for name in registry.BUILT_IN["spaces"]:
+        space: Any = registry.make("spaces", name)
+        assert limits_of(space) is None, name
     assert limits_of(NasBench201(), 5) == Limits(5)
     assert limits_of(Own()) == Limits()
     with pytest.raises(InvalidValueError, match="must be above 0"):
