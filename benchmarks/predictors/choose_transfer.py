@@ -9,32 +9,50 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
     python -m benchmarks.predictors.choose_transfer --power 0 0.5 0.75 1
     python -m benchmarks.predictors.choose_transfer --widened 1 2 3
     python -m benchmarks.predictors.choose_transfer --space fbnet --extra macs
+    python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8
+    python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8 --pool brp-nas
+
+``--pool brp-nas`` takes every second of BRP-NAS's fourteen devices, each learned from the others of
+them without the same hardware; the other half is never looked at. ``random`` supports are not told
+what the device did with dead operations. ``--archs N`` learns from and judges on N random
+architectures. The rule for ``--trust``, the probability of the pool before a measurement: the value
+with the largest mean Spearman over both pools and both kinds of support, since searches compare
+predictions; the interval score where that says the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.predictors.methods import Rows, interval_rows, power_of
-from benchmarks.predictors.transfer import Split, judge, splits, supports
-from hwnas.data.device_pool import DevicePool, device_pool
+from benchmarks.predictors.transfer import Split, judge, some_of, splits, supports
+from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
 from hwnas.data.help import help_dataset
 from hwnas.typing import FloatArray
-from hwnas_predictors import device_prior
+from hwnas_predictors import beliefs, device_prior
 from hwnas_predictors.transfer import TransferPredictor
 
+Lines = dict[tuple[str, int, float], list[list[float]]]
+"""Scores by kind of support, number of samples and trust in the pool."""
 LEVEL = 0.9
 COLUMNS = ("Spearman", "within 10 %", "coverage", "interval score")
 
 
 def seen_splits(pool: DevicePool[Any]) -> Iterator[Split]:
-    """Give what to learn from and what to judge on, without the unseen devices of the paper."""
-    assert pool.split is not None
+    """Give what to learn from and what to judge on, without the unseen devices of the paper.
+
+    Where the paper has no split, without every second device.
+    """
+    if pool.split is None:
+        yield from splits(pool.select(pool.names[::2]), leave_one_out=True, devices=[])
+        return
     yield from splits(pool.select(pool.split.train), leave_one_out=True, devices=[])
     yield list(pool.split.train), list(pool.split.validation)
 
@@ -62,26 +80,42 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
         arguments.power or [power_of(pool.space.name)], arguments.components, arguments.widened
     ):
         device_prior.WIDENED = widened
-        lines: dict[tuple[str, int], list[list[float]]] = {}
+        lines: Lines = defaultdict(list)
         for train, tests in seen_splits(pool):
+            learned = pool.select(train)
             predictor = TransferPredictor[Any](
                 pool.space,
                 power=power,
                 components=k,
                 extra=arguments.extra,
                 dataset=help_dataset(pool.space.name),
-            ).fit(archs, pool.select(train).costs)
-            for kind, n in itertools.product(("chosen", "random"), arguments.samples):
-                for rows in supports(
-                    kind, predictor, pool, common, n, arguments.repeats, "executed"
-                ):
-                    for device in tests:
-                        cost = pool.cost_of(device)
-                        model = predictor.adapt([archs[i] for i in rows], cost[rows])
-                        lines.setdefault((kind, n), []).append(score(model, archs, cost))
-        for (kind, n), scores in lines.items():
-            numbers = " | ".join(f"{value:.3f}" for value in np.mean(scores, axis=0))
-            print(f"| {power:g} | {k} | {widened:g} | {kind} | {n} | {numbers} |", flush=True)
+            ).fit(archs, learned.costs, [key.dead_operations for key in learned.devices])
+            for device in tests:
+                judge_device(predictor, pool, device, common, arguments, lines)
+        for (kind, n, trust), scores in lines.items():
+            numbers = " | ".join(f"{value:.3f}" for value in np.nanmean(scores, axis=0))
+            setting = f"{power:g} | {k} | {widened:g} | {trust:g}"
+            print(f"| {setting} | {kind} | {n} | {numbers} |", flush=True)
+
+
+def judge_device(
+    predictor: TransferPredictor[Any],
+    pool: DevicePool[Any],
+    device: str,
+    common: Rows,
+    arguments: argparse.Namespace,
+    lines: Lines,
+) -> None:
+    """Add the scores of a device by kind of support, number of samples and trust in the pool."""
+    archs, cost = list(pool.archs), pool.cost_of(device)
+    key = pool.devices[pool.names.index(device)]
+    for kind, n in itertools.product(("chosen", "random"), arguments.samples):
+        told = key if kind == "chosen" else replace(key, dead_operations=None)
+        sets = supports(kind, predictor, pool, common, n, arguments.repeats, key.dead_operations)
+        for rows, trust in itertools.product(sets, arguments.trust):
+            beliefs.TRUST = trust
+            model = predictor.adapt([archs[i] for i in rows], cost[rows], told)
+            lines[kind, n, trust].append(score(model, archs, cost))
 
 
 def main() -> None:
@@ -91,12 +125,16 @@ def main() -> None:
     parser.add_argument("--power", type=float, nargs="+", help="[that of the shipped pool]")
     parser.add_argument("--components", type=int, nargs="+", default=[6])
     parser.add_argument("--widened", type=float, nargs="+", default=[device_prior.WIDENED])
+    parser.add_argument("--trust", type=float, nargs="+", default=[beliefs.TRUST])
+    parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
+    parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])
     parser.add_argument("--repeats", type=int, default=6)
     arguments = parser.parse_args()
-    print(f"| power | components | widened | support | samples | {' | '.join(COLUMNS)} |")
-    print("| --- " * (5 + len(COLUMNS)) + "|")
-    compare(device_pool(arguments.space), arguments)
+    print(f"| power | components | widened | trust | support | samples | {' | '.join(COLUMNS)} |")
+    print("| --- " * (6 + len(COLUMNS)) + "|")
+    pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
+    compare(pool if arguments.archs is None else some_of(pool, arguments.archs), arguments)
 
 
 if __name__ == "__main__":

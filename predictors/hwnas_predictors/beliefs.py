@@ -18,8 +18,11 @@ from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior
 from hwnas_predictors.device_prior import DevicePrior, broad_variances
 
-TRUST = 0.8
-"""Probability, before a measurement, that the variances that trust the pool are right."""
+TRUST = 0.5
+"""Probability, before a measurement, that the variances that trust the pool are right.
+
+Even odds; chosen by benchmarks/predictors/choose_transfer.py.
+"""
 _NEGLIGIBLE = 0.01
 _DECIDED = 0.95
 _DRAWN = 150
@@ -46,10 +49,27 @@ class Belief:
     weight: float
 
 
-def weigh(prior: DevicePrior, views: Views, targets: FloatArray) -> tuple[Belief, ...]:
+def view_probability(view: DeadOperations, seen: Sequence[DeadOperations]) -> float:
+    """Give the probability of a view before a measurement, from the `(d,)` views of a pool.
+
+    (k + 1/2) / (d + 1) of a view that k of d devices had (Krichevsky and Trofimov, 1981): a pool
+    of few devices, or of both kinds, leaves it open.
+    """
+    return (sum(own == view for own in seen) + 0.5) / (len(seen) + 1)
+
+
+def weigh(
+    prior: DevicePrior, views: Views, targets: FloatArray, seen: Sequence[DeadOperations] = ()
+) -> tuple[Belief, ...]:
     """Learn from `(s,)` targets under every hypothesis; the most probable comes first.
 
     A view that is as good as certain is the only one: its equal networks then have equal costs.
+
+    Args:
+        prior: what the pool says.
+        views: `(s, p_b)` features of each block by view.
+        targets: `(s,)` targets.
+        seen: `(d,)` views of the pool's devices, see `view_probability`.
     """
     found = []
     others = (1 - TRUST) / max(len(prior.scales) - 1, 1)
@@ -57,7 +77,8 @@ def weigh(prior: DevicePrior, views: Views, targets: FloatArray) -> tuple[Belief
         for number, scales in enumerate(prior.scales):
             scaled = prior.scale(blocks, scales)
             posterior, evidence = Posterior.weighed(scaled, targets, scales.noise)
-            before = float(np.log(others if number else TRUST))
+            probability = (others if number else TRUST) * view_probability(view, seen)
+            before = float(np.log(probability))
             found.append((view, number, posterior, evidence + before))
     logs = np.array([evidence for *_, evidence in found])
     probable = np.exp(logs - logs.max())

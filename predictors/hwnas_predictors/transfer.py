@@ -142,7 +142,7 @@ class TransferPredictor(DevicePredictor[Arch]):
             own or likely_view(views, row, dead, rng)
             for own, row in zip(given, targets, strict=True)
         ]
-        self._seen = tuple(sorted(set(seen)))
+        self._seen = tuple(seen)
         self._prior = learn_prior(views, seen, targets, self.components, self.sample, self.seed)
         self._note_rows(())
         self._beliefs, self.device = None, ANY_DEVICE
@@ -160,8 +160,9 @@ class TransferPredictor(DevicePredictor[Arch]):
             support: `(s,)` measured architectures, e.g. those of `choose_support`.
             costs: `(s,)` their positive costs in `unit`; NaN where a measurement failed.
             device: key of the device. Where it does not say what the device did with dead
-                operations, the costs decide; if none of the support has any, they are taken as
-                pruned, unless every device of the pool executed them.
+                operations, both are weighed by the costs and by what the pool's devices did; if
+                none of the support has any, they are taken as pruned, unless every device of the
+                pool executed them.
 
         Raises:
             InvalidValueError: nothing was fitted, fewer than two costs are given, or the device
@@ -248,9 +249,6 @@ class TransferPredictor(DevicePredictor[Arch]):
         population = list(archs) if archs is not None else self._draw(rng)
         unscored = set(self.unscored(population))
         population = [arch for arch in population if arch not in unscored]
-        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
-        if len(population) > most:
-            population = [population[i] for i in rng.choice(len(population), most, False)]
         features, prior = self._require_prior()
         view = dead_operations if dead_operations in features.views else self._usual_view(features)
         if view == "pruned" and archs is None:
@@ -260,6 +258,11 @@ class TransferPredictor(DevicePredictor[Arch]):
             dead = view == "pruned" and features.has_dead([arch])
             return self.space.is_valid(arch) and not dead
 
+        if view == "pruned":
+            population = [arch for arch in population if is_candidate(arch)]
+        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
+        if len(population) > most:
+            population = [population[i] for i in rng.choice(len(population), most, False)]
         candidates = [a for a in population if is_candidate(a)]
         if not 1 <= n <= len(candidates):
             without = f" ({len(unscored)} more have no scores: give `archs`)" if unscored else ""
@@ -361,7 +364,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._centre = float(costs[known].mean())
         targets = _transform(costs[known] / self._centre, self.power)
         views = self._views(archs, self._possible_views(features, archs))
-        self._beliefs = weigh(prior, views, targets)
+        self._beliefs = weigh(prior, views, targets, self._seen)
         if len(features.views) > 1:
             self.device = replace(self.device, dead_operations=decided_view(self._beliefs))
         self._left_out = np.full(len(costs), np.nan)
@@ -378,7 +381,7 @@ class TransferPredictor(DevicePredictor[Arch]):
 
     def _usual_view(self, features: ArchFeatures) -> DeadOperations:
         """Give what a device did if nothing tells: exported networks have no dead operations."""
-        return "executed" if self._seen == ("executed",) else features.views[-1]
+        return "executed" if set(self._seen) == {"executed"} else features.views[-1]
 
     def _mixture(self, archs: Sequence[Arch]) -> NormalMixture:
         _, prior = self._require_prior()

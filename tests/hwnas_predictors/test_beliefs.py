@@ -17,6 +17,7 @@ from hwnas_predictors.beliefs import (
     left_out,
     likely_view,
     mixture,
+    view_probability,
     weigh,
 )
 from hwnas_predictors.device_prior import OFFSET_VARIANCE, DevicePrior, Scales
@@ -73,6 +74,21 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
         assert weight == pytest.approx(wanted[hypothesis] / kept, rel=1e-6)
     dropped = sum(w for hypothesis, w in wanted.items() if hypothesis not in found)
     assert dropped < 0.05 * sum(wanted.values())
+
+
+def test_what_the_pool_ran_counts_before_the_measurements(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    assert view_probability("executed", ()) == view_probability("pruned", ()) == 0.5
+    pool: list[DeadOperations] = ["executed"] * 9
+    assert view_probability("executed", pool) == pytest.approx(0.95)  # (9 + 1/2) / (9 + 1)
+    assert view_probability("pruned", [*pool, "pruned"]) == pytest.approx(1.5 / 11)
+    # The same measurements in both views say nothing, and the pool alone decides.
+    same: dict[DeadOperations, list[FloatArray]] = dict.fromkeys(views, views["executed"])
+    targets = 0.3 * np.random.default_rng(2).normal(size=8)
+    beliefs = weigh(prior, same, targets, pool[:2])
+    executed = sum(belief.weight for belief in beliefs if belief.view == "executed")
+    assert executed == pytest.approx(2.5 / 3, abs=0.02)  # 0.02: what is negligible is dropped
 
 
 def test_targets_of_one_view_decide_for_it(

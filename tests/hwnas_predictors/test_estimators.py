@@ -53,9 +53,9 @@ def test_a_file_that_lacks_something_is_refused_in_one_line(
     with pytest.raises(DataFormatError, match="seed"):
         make_predictor(replace(whole, settings=settings))
     adapted = model.adapt(devices.archs[:9], devices.costs[5, :9]).to_file()
-    for name in ("centre", "posterior_basis"):
+    for name in ("centre", "posterior_0_basis"):
         arrays = {n: a for n, a in adapted.arrays.items() if n != name}
-        with pytest.raises(DataFormatError, match=name.removeprefix("posterior_")):
+        with pytest.raises(DataFormatError, match=name.removeprefix("posterior_0_")):
             make_predictor(replace(adapted, arrays=arrays))
     # A device without any posterior is no pool.
     with pytest.raises(DataFormatError):
