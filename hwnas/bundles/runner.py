@@ -40,6 +40,8 @@ WARM_UP_RUNS, WARM_UP_SECONDS, MOST_WARM_UP_SECONDS = 10, 0.2, 2.0
 SETTLED = 0.02
 TAIL = 30
 """Runs beyond a quantile that make it known: the 95th percentile needs 600."""
+FORMATS = {"float16": {"float16"}, "int8": {"int8", "uint8"}}
+CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 
 
@@ -134,6 +136,7 @@ def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dic
         session.run(None, feeds)
         with open(session.end_profiling(), encoding="utf-8") as file:
             events = json.load(file)
+    check_format(events, manifest["precision"])
     nodes = {}
     for event in events:
         provider = event.get("args", {}).get("provider")
@@ -146,6 +149,19 @@ def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dic
     if others or not found:
         raise FailedError("nodes ran elsewhere: {}".format(found or "nobody tells where"))
     return found
+
+
+def check_format(events: list[dict[str, Any]], precision: str) -> None:
+    """Insist that an operator beside conversions computes in a lower precision; `FailedError`."""
+    wanted, found = FORMATS.get(precision, set()), set()
+    for event in events:
+        args = event.get("args", {})
+        if event.get("cat") == "Node" and args.get("op_name") not in CONVERSIONS:
+            for one in args.get("input_type_shape", []):
+                found |= set(one)
+    if wanted and not wanted & found:
+        told = ", ".join(sorted(found)) or "nothing that is known"
+        raise FailedError(f"{precision} is not computed in here, but {told}")
 
 
 def compare(outputs: list[Any], expected: Any, shapes: list[list[int]]) -> tuple[float, float]:

@@ -181,6 +181,20 @@ def test_nodes_on_another_provider_are_refused(
         runner.places(model, feeds, {**manifest, "provider": "CUDAExecutionProvider"})
 
 
+def test_a_precision_that_nothing_computes_in_is_refused() -> None:
+    def node(operator: str, *kinds: str) -> dict[str, Any]:
+        shapes = [{kind: [1, 3]} for kind in kinds]
+        return {"cat": "Node", "args": {"op_name": operator, "input_type_shape": shapes}}
+
+    converted = [node("Cast", "float16"), node("QuantizeLinear", "int8"), node("Conv", "float")]
+    runner.check_format(converted, "float32")
+    runner.check_format([*converted, node("Conv", "float", "float16")], "float16")
+    runner.check_format([*converted, node("QLinearConv", "uint8")], "int8")
+    for precision in ("float16", "int8"):
+        with pytest.raises(runner.FailedError, match=f"{precision} is not computed in here"):
+            runner.check_format(converted, precision)
+
+
 def test_what_is_finished_is_kept_and_not_done_again(
     bundle: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
