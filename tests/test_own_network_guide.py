@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from hwnas.cli import main
 from hwnas.pareto import ParetoSet
 
 GUIDE = (Path(__file__).parents[1] / "docs/own_network.md").read_text(encoding="utf-8")
@@ -29,18 +28,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, *command: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(*arguments: str) -> None:
+    """Run a command in this process: PyTorch is imported once."""
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    assert stopped.value.code == 0
+
+
+@pytest.fixture(autouse=True)
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
 
 
 def commands() -> list[str]:
@@ -54,14 +52,15 @@ def test_the_commands_of_the_guide_run_one_after_another(folder: Path) -> None:
     for line in asked:
         program, *arguments = shlex.split(re.sub(r"--trials \d+", "--trials 2", line))
         assert program == "hwnas"
-        run(folder, "-m", "hwnas", *arguments)
+        run(*arguments)
     assert ParetoSet.load(folder / "verified/front.json").provenance
     assert [*(folder / "verified/onnx").glob("*.onnx")]
     assert ParetoSet.load(folder / "plain/front.json").provenance["dataset"]["num_classes"] == 7
 
 
-def test_the_python_of_the_guide_runs(folder: Path) -> None:
-    assert '"width"' in run(folder, "in_python.py")
+def test_the_python_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(folder / "in_python.py"))
+    assert '"width"' in capsys.readouterr().out
 
 
 def test_a_space_of_a_class_takes_less_than_thirty_lines() -> None:
@@ -74,6 +73,6 @@ def test_models_of_timm_are_a_choice(folder: Path) -> None:
         pytest.skip("the extra timm is not installed")
     cheap = ["--objective", "synflow", "--cost", "count:params", "--batch", "2", "--trials", "3"]
     sizes = ["--input", "1,96,96", "--classes", "7", "--out", "zoo"]
-    run(folder, "-m", "hwnas", "search", "--model", "my_zoo:MODELS", *sizes, *cheap)
+    run("search", "--model", "my_zoo:MODELS", *sizes, *cheap)
     found = {e.arch.split('"')[3] for e in ParetoSet.load(folder / "zoo/front.json").evaluated}
     assert found & {"resnet", "lcnet", "mobile"}

@@ -165,10 +165,21 @@ def _own(text: str) -> tuple[str, str] | None:
 def _made(name: str, component: Component) -> SearchSpace[Any]:
     space: SearchSpace[Any]
     if name in _named:
+        _insist_on_sizes(name, component.settings)
         space = registry.make_of(_named[name], "space", name, **component.settings)
     else:
         space = registry.make("spaces", name, **component.settings)
     return space
+
+
+def _insist_on_sizes(target: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a function of a trial that is not told what its networks are for."""
+    sized = {"input", "classes"} <= settings.keys()
+    if not sized and getattr(_named[target], "func", None) is FunctionSpace:
+        raise InvalidValueError(
+            f"`{target}` must be told input and classes, since a function does not say them: "
+            f"write {target}:input=1x96x96,classes=7."
+        )
 
 
 def _found(name: str, table: Mapping[str, str]) -> str:

@@ -363,6 +363,13 @@ def test_what_is_no_space_is_told(folder: Path, name: str, text: str) -> None:
         sized_text(f"wrong_functions:{name}", None)
 
 
+def test_a_function_without_sizes_is_told_with_what_to_write(folder: Path) -> None:
+    write(folder, "unsized_functions")
+    for given in ("", ":input=1x8x8", ":classes=3"):
+        with pytest.raises(InvalidValueError, match=r"told input and classes.*:input=1x96x96"):
+            named_space(f"unsized_functions:build{given}")
+
+
 @pytest.mark.parametrize(
     ("given", "text"), [(nn.Linear(2, 2), "one network"), (3, "a int"), (None, "a NoneType")]
 )
