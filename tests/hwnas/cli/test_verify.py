@@ -22,19 +22,19 @@ CELLS = [
 ]
 
 
-def results(folder: Path, **provenance: object) -> Path:
+def results(folder: Path, name: str = NAME, unit: str = "ms", **provenance: object) -> Path:
     """Write a predicted front of three members: 9, 6 and 2 ms, each with the deviation 0.5."""
     front = ParetoSet.from_values(
         CELLS,
         [SPACE.canonical_key(cell) for cell in CELLS],
         [[3.0, 9.0], [2.0, 6.0], [1.0, 2.0]],
-        [ObjectiveInfo("score", "", "maximize"), ObjectiveInfo(NAME, "ms")],
+        [ObjectiveInfo("score", "", "maximize"), ObjectiveInfo(name, unit)],
         space=SPACE,
-        attributes=[{f"{NAME}_std": 0.5}] * 3,
+        attributes=[{f"{name}_std": 0.5}] * 3,
         provenance=provenance,
     )
     folder.mkdir(exist_ok=True)
-    with_neighbours(front, [NAME]).save(folder / "front.json")
+    with_neighbours(front, [name]).save(folder / "front.json")
     return folder
 
 
@@ -94,6 +94,22 @@ def test_row_numbers_and_texts_beside_the_measurements_are_left_alone(
     assert run(source, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["measured"] for line in lines] == [5.0, 6.0, 7.0]
+
+
+def test_energy_is_verified_by_its_own_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, given = results(tmp_path / "in", "lab_energy_mj", "mJ"), tmp_path / "m.csv"
+    rows = [(cell, 1.0, 5.0 + i, 0.0) for i, cell in enumerate(CELLS)]
+    names = ("arch", "latency_ms", "energy_mj", "energy_std_mj")
+    with given.open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    assert run(source, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["measured"] for line in lines] == [5.0, 6.0, 7.0]
+    latencies = measurements(tmp_path / "ms.csv", [(cell, 1.0) for cell in CELLS])
+    assert run(source, "--measurements", latencies, "--out", tmp_path / "other") == 2
+    assert "lab_energy_mj and the measurements latency_ms" in capsys.readouterr().err
 
 
 def test_the_results_folder_is_written_by_default(
