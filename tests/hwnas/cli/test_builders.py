@@ -19,7 +19,6 @@ sys.path.remove(str(ZOO))
 LATENCY = "torch:cpu:latency:max_seconds=0.02"
 NOT_EXPORTED = {
     "data_dependent": "data-dependent",
-    "tokens": "indices",
 }
 """What no ONNX file can be written of, with a part of the line that says so."""
 
