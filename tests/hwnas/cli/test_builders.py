@@ -21,6 +21,8 @@ NOT_EXPORTED = {
     "data_dependent": "data-dependent",
 }
 """What no ONNX file can be written of, with a part of the line that says so."""
+VERIFIED = ("loops", "recurrent", "signal", "tokens", "MODELS")
+"""One of each kind of input, one with memory and a list: measuring again knows no style."""
 
 
 def run(*arguments: str) -> int:
@@ -36,7 +38,7 @@ def test_there_are_twenty() -> None:
 
 
 @pytest.mark.parametrize("name", zoo.BUILDERS)
-def test_a_builder_is_searched_scored_exported_and_verified(
+def test_a_builder_is_searched_scored_and_exported(
     name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -49,7 +51,7 @@ def test_a_builder_is_searched_scored_exported_and_verified(
     sizes = ["--input", shape, "--classes", classes]
     proxy = zoo.PROXIES.get(name, "synflow")
     asked = ["--objective", proxy, "--cost", LATENCY, "--constraint", "params<=1e6", "--batch", "4"]
-    assert run("search", *own, *sizes, *asked, "--trials", "2") == 0
+    assert run("search", *own, *sizes, *asked, "--trials", "1") == 0
     front = ParetoSet.load("hwnas-results/front.json")
     assert len(front)
     member = front.members[0].arch
@@ -58,8 +60,9 @@ def test_a_builder_is_searched_scored_exported_and_verified(
     assert run("score", *own, *sizes, *scored) == 0
     [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert row["arch"] == member
-    again = ["--cost", LATENCY, "--objective", "torch_cpu_latency_ms"]
-    assert run("pareto", "verify", "hwnas-results", *own, *again, "--out", "verified") == 0
+    if name in VERIFIED:
+        again = ["--cost", LATENCY, "--objective", "torch_cpu_latency_ms"]
+        assert run("pareto", "verify", "hwnas-results", *own, *again, "--out", "verified") == 0
     assert run("pareto", "export", "hwnas-results", *own, "--onnx") == 2 * (name in NOT_EXPORTED)
     if name in NOT_EXPORTED:
         last = capsys.readouterr().err.splitlines()[-1]
