@@ -24,6 +24,8 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("HWNAS_CACHE", str(folder / "cache"))
     monkeypatch.setenv("HWNAS_DATA", str(folder / "data"))
+    # Tables are as wide as a terminal says, and some runners of tests say one.
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture

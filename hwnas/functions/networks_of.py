@@ -10,6 +10,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.own import own_space
 from hwnas.spaces.space_text import keep, named_space, sized_text
+from hwnas.spaces.trial import takes_argument
 from hwnas.tasks.catalogue import get_task, name_of, sized_task
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
@@ -94,13 +95,12 @@ def _of_function(given: Any, task: Task | None) -> FunctionSpace:
             f"e.g. input=(1, 96, 96), classes=7."
         )
     listed = not callable(given)
-    make = own_space(given, "models" if listed else name)
-    function = getattr(make, "args", (None,))[0]
-    if function is None:
+    make: Any = own_space(given, "models" if listed else name)
+    if not listed and not takes_argument(given):
         raise InvalidValueError(
             f"`space` must be a function of a trial, but {name} takes no argument: write "
             f"`def {name}(trial)`."
         )
     output: Any = task.output
     sizes = task.input.shape, output.classes, task.input.vocabulary
-    return FunctionSpace(function, *sizes, target="models" if listed else None)
+    return FunctionSpace(make.args[0], *sizes, target="models" if listed else None)

@@ -135,7 +135,9 @@ class TransNasMacro(Declared[MacroArch]):
         """Build the network; see `TransNasMicro.build` for tasks and errors."""
         from hwnas.spaces.transnasbench101.network import ResidualBlock, network
 
-        return network(task or self.default_task, self.channels, arch.modules, ResidualBlock)
+        return network(
+            task or self.default_task, self.name, self.channels, arch.modules, ResidualBlock
+        )
 
     @property
     def graph_labels(self) -> tuple[str, ...]:

@@ -166,7 +166,7 @@ class TransNasMicro(Declared[MicroArch]):
         def block(c_in: int, c_out: int, stride: int) -> nn.Module:
             return CellBlock(arch.cell, c_in, c_out, stride)
 
-        return network(task, channels, MODULES, block)
+        return network(task, self.name, channels, MODULES, block)
 
     @property
     def graph_labels(self) -> tuple[str, ...]:

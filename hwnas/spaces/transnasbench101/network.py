@@ -25,11 +25,12 @@ TILES = 3
 """Rows and columns of a jigsaw."""
 
 
-def network(task: Task, channels: int, modules: str, block: Block) -> nn.Module:
+def network(task: Task, who: str, channels: int, modules: str, block: Block) -> nn.Module:
     """Build a network for a task.
 
     Args:
         task: what it gets and answers.
+        who: name of the space, for errors.
         channels: channels behind the stem.
         modules: type of each module as a digit.
         block: makes the blocks.
@@ -38,7 +39,7 @@ def network(task: Task, channels: int, modules: str, block: Block) -> nn.Module:
         InvalidValueError: the task is not one of images, or no decoder makes a map of this size.
     """
     if task.input.kind != "image":
-        raise InvalidValueError(f"`task` must be one of images for TransNAS-Bench-101: got {task}.")
+        raise InvalidValueError(f"`task` must be one of images for {who}, but got {task}.")
     c_in, height, width = task.input.shape
     backbone = Backbone(c_in, channels, modules, block)
     match task.output:
@@ -62,7 +63,7 @@ def network(task: Task, channels: int, modules: str, block: Block) -> nn.Module:
             return nn.Sequential(
                 backbone, picture_decoder(backbone.channels, targets, backbone.halvings)
             )
-    raise InvalidValueError(f"`task` must not be {task} for TransNAS-Bench-101.")
+    raise InvalidValueError(f"`task` must be one of images for {who}, but got {task}.")
 
 
 def relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int) -> nn.Sequential:

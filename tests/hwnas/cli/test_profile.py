@@ -247,7 +247,7 @@ def test_free_dimensions_of_any_rank_are_given(
 def test_too_few_runs_for_an_interval_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     model = ("--model", "profile_models_for_test:Net", "--input", "1,5,6")
     assert _run(app, [*model, "--max-seconds", "1e-9"]) == 0
-    assert "1 runs are too few for an interval" in capsys.readouterr().err
+    assert "1 rounds are too few for an interval" in capsys.readouterr().err
 
 
 TRAPS = """

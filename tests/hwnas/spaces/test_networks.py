@@ -49,6 +49,8 @@ def test_every_space_has_networks_for_grey_and_colour(space: Any, channels: int)
     ],
 )
 def test_other_tasks_are_refused_in_one_line(space: Any, task: Task) -> None:
+    if isinstance(task.output, Map) and space.name.startswith("transnasbench101"):
+        pytest.skip("its networks for maps are tested with the space")
     arch = space.sample(np.random.default_rng(0))
     with pytest.raises(InvalidValueError, match=f"`task` must be .* for {space.name}, but got"):
         space.build(arch, task)
