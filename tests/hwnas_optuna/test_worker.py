@@ -91,6 +91,8 @@ def test_a_lost_trial_is_run_again_although_another_one_has_filled_its_place(
     storage = f"journal:{tmp_path / 'study.log'}"
     assert start_search(storage, tmp_path, 3) == 0
     study = study_in(storage)
+    # Of the 15,625 cells 341 join nothing, and an unseeded draw would be one of them now and then.
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
     lost = study.ask()
     arch = {name: lost.suggest_categorical(name, c) for name, c in NasBench201().parameters.items()}
     study.tell(lost, state=TrialState.FAIL)
