@@ -21,33 +21,39 @@ def _relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Seq
     )
 
 
-def _operation(name: str, channels: int) -> nn.Module:
+def _operation(name: str, c_in: int, c_out: int) -> nn.Module:
     match name:
-        case "skip_connect":
+        case "skip_connect" if c_in == c_out:
             return nn.Identity()
+        case "skip_connect":
+            return nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
         case "avg_pool_3x3":
             return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         case "nor_conv_1x1":
-            return _relu_conv_bn(channels, channels, 1)
+            return _relu_conv_bn(c_in, c_out, 1)
         case "nor_conv_3x3":
-            return _relu_conv_bn(channels, channels, 3)
+            return _relu_conv_bn(c_in, c_out, 3)
     raise InvalidValueError(f"`name` must be a NAS-Bench-201 operation, but got {name!r}.")
 
 
 class CellBlock(nn.Module):
-    """One cell: every node is the sum of its incoming edges; nothing is built for `none`."""
+    """One cell: every node is the sum of its incoming edges; nothing is built for `none`.
 
-    def __init__(self, cell: Cell, channels: int) -> None:
+    Edges out of the input change the channels, where `c_in` says that there are others before it;
+    a pool does not.
+    """
+
+    def __init__(self, cell: Cell, channels: int, c_in: int | None = None) -> None:
         super().__init__()
+        before = channels if c_in is None else c_in
         self.nodes = nn.ModuleList(nn.ModuleDict() for _ in range(3))
         for (source, target), name in cell.edges():
             if name != "none":
-                cast(nn.ModuleDict, self.nodes[target - 1])[str(source)] = _operation(
-                    name, channels
-                )
+                node = cast(nn.ModuleDict, self.nodes[target - 1])
+                node[str(source)] = _operation(name, channels if source else before, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(B, C, H, W)` to the same shape."""
+        """Map `(B, C_in, H, W)` to `(B, C, H, W)`."""
         values = [x]
         for node in self.nodes:
             terms = [op(values[int(s)]) for s, op in cast(nn.ModuleDict, node).items()]
