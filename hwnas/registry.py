@@ -27,6 +27,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "mobilenetv3": "hwnas.spaces.mobilenetv3:MobileNetV3",
         "mobilenetv2": "hwnas.spaces.mobilenetv2:MobileNetV2",
         "autoformer": "hwnas.spaces.autoformer:AutoFormer",
+        "nasbench101": "hwnas.spaces.nasbench101:NasBench101",
         "natsbench-size": "hwnas.spaces.natsbench_size:NatsBenchSize",
         "nasbench-macro": "hwnas.spaces.nasbench_macro:NasBenchMacro",
         "transnasbench101-micro": "hwnas.spaces.transnasbench101.micro:TransNasMicro",
