@@ -28,6 +28,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "mobilenetv2": "hwnas.spaces.mobilenetv2:MobileNetV2",
         "autoformer": "hwnas.spaces.autoformer:AutoFormer",
         "nasbench101": "hwnas.spaces.nasbench101:NasBench101",
+        "nds": "hwnas.spaces.nds.space:Nds",
         "natsbench-size": "hwnas.spaces.natsbench_size:NatsBenchSize",
         "nasbench-macro": "hwnas.spaces.nasbench_macro:NasBenchMacro",
         "transnasbench101-micro": "hwnas.spaces.transnasbench101.micro:TransNasMicro",

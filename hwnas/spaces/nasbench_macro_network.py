@@ -30,10 +30,9 @@ class MacroNetwork(nn.Module):
         self.stem = nn.Sequential(*conv_bn(c_in, STEM_CHANNELS, 3), nn.ReLU())
         layers, width = [], STEM_CHANNELS
         for digits in arch.stages:
-            first, *others = digits
-            layers.append(_layer(first, width, 2 * width, 2))
+            layers.append(_layer(digits[0], width, 2 * width, 2))
             width *= 2
-            layers += [_layer(digit, width, width, 1) for digit in others]
+            layers += [_layer(digit, width, width, 1) for digit in digits[1:]]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Sequential(*conv_bn(width, HEAD_CHANNELS, 1), nn.ReLU())
         self.pool = nn.AdaptiveAvgPool2d(1)

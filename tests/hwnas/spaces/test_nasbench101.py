@@ -148,8 +148,10 @@ def full_graphs(v: int) -> npt.NDArray[np.bool_]:
     matrices[:, places[0], places[1]] = bits
     # Each vertex but the output has an edge out of it, each but the input one into it: in an
     # acyclic graph all are then between the two.
-    alive = matrices[:, :-1].any(axis=2).all(axis=1) & matrices[:, :, 1:].any(axis=1).all(axis=1)
-    return matrices[alive]
+    out_of, into = np.sum(matrices, axis=2)[:, :-1], np.sum(matrices, axis=1)[:, 1:]
+    alive = np.minimum(out_of.min(axis=1), into.min(axis=1)) > 0
+    kept: npt.NDArray[np.bool_] = matrices[alive]
+    return kept
 
 
 def count_networks(v: int) -> int:
