@@ -27,6 +27,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "mobilenetv3": "hwnas.spaces.mobilenetv3:MobileNetV3",
         "mobilenetv2": "hwnas.spaces.mobilenetv2:MobileNetV2",
         "autoformer": "hwnas.spaces.autoformer:AutoFormer",
+        "proxylessnas": "hwnas.spaces.proxylessnas:ProxylessNas",
         "resnet": "hwnas.spaces.resnet:ResNet",
         "nasbench101": "hwnas.spaces.nasbench101:NasBench101",
         "nds": "hwnas.spaces.nds.space:Nds",
