@@ -18,7 +18,7 @@ import torch
 from scipy import stats
 
 from hwnas import __version__
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.progress import progress
 from hwnas.data.nasbench201 import DATASETS, accuracies
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host
@@ -70,8 +70,8 @@ def _scores(
 ) -> dict[str, FloatArray]:
     names = {proxy for recipe in RECIPES.values() for proxy in recipe.proxies}
     source = setup.proxies(make_proxies(sorted(names | {"params", "flops", "layers"})))
-    with ResultCache.default() as cache, ProgressBar() as bar:
-        return raw_scores(source, archs, cache=cache, jobs=jobs, report=bar)
+    with ResultCache.default() as cache, progress.running("scoring") as bar:
+        return raw_scores(source, archs, cache=cache, jobs=jobs, report=bar.count)
 
 
 def _print(name: str, batch: int, score: FloatArray, truth: dict[str, FloatArray]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import hwnas.tables.shipped
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.progress import progress
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.evaluation.objectives import proxy_objective
@@ -84,14 +84,14 @@ def source(space: NasBench201, images: str, group: str, seed: int) -> ProxyValue
 def score(
     scores: ProxyValues[Cell], archs: Sequence[Cell], cache: ResultCache, jobs: int
 ) -> list[Evaluation[Cell]]:
-    with ProgressBar() as bar:
+    with progress.running("scoring") as bar:
         evaluator = Evaluator(
             scores.space,
             [proxy_objective(scores, name) for name in scores.columns],
             cache=cache,
             jobs=jobs,
             require_valid=False,
-            report=bar,
+            report=bar.count,
         )
         return evaluator.evaluate(archs)
 

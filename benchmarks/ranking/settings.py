@@ -20,7 +20,7 @@ import numpy as np
 from torch import nn
 
 from hwnas.cli.output import print_table
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.progress import progress
 from hwnas.data.nasbench201 import accuracies
 from hwnas.data.own_images import IMAGES
 from hwnas.evaluation.cache import ResultCache
@@ -65,8 +65,10 @@ def main() -> None:
         for images in IMAGES:
             setup = EvaluationSetup(space, get_task(DATASET), batch, arguments.seed, images=images)
             source = setup.proxies(make_proxies(names))
-            with ResultCache.default() as cache, ProgressBar() as bar:
-                scores = raw_scores(source, archs, cache=cache, jobs=arguments.jobs, report=bar)
+            with ResultCache.default() as cache, progress.running("scoring") as bar:
+                scores = raw_scores(
+                    source, archs, cache=cache, jobs=arguments.jobs, report=bar.count
+                )
             for name, values in scores.items():
                 usual = shipped.get(name.split(".")[0])
                 agreement = float("nan") if usual is None else spearman(values, usual)
@@ -91,14 +93,14 @@ def with_weights(
     """Score networks whose weights are drawn anew, with their classes' seeds."""
     space, task, proxies = NasBench201(), get_task(DATASET), make_proxies(arguments.proxy)
     scores, batch = [], arguments.batch[0]
-    with ProgressBar() as bar:
+    with progress.running("scoring") as bar:
         for number, arch in enumerate(archs):
             seed = derive_seed(arguments.seed, space.canonical_key(arch))
             model = space.build(arch, task)
             draw(model, seed)
             found = score_network(model, task.input.shape, proxies, batch_size=batch, seed=seed)
             scores.append([found[proxy.name].value for proxy in proxies])
-            bar("scores of drawn weights", number + 1, len(archs))
+            bar.count("scores of drawn weights", number + 1, len(archs))
     columns = np.array(scores).T
     return {proxy.name: values for proxy, values in zip(proxies, columns, strict=True)}
 

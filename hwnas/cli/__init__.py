@@ -7,6 +7,7 @@ Results go to standard output; progress and messages go to standard error. Exit 
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -38,10 +39,14 @@ def _options(
 ) -> None:
     if version:
         from hwnas import __version__
+        from hwnas.cli.output import print_text
 
-        typer.echo(f"hwnas {__version__}")
+        print_text(f"hwnas {__version__}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
+        from hwnas.cli.progress import progress
+
+        progress.hide()
         typer.echo(context.get_help())
 
 
@@ -94,11 +99,19 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: the arguments after the program's name; those of the process by default.
     """
-    _register()
+    from hwnas.cli.progress import progress
+
     with warnings.catch_warnings():
         warnings.showwarning = _tell
-        code = _run(app, sys.argv[1:] if argv is None else argv)
+        given = sys.argv[1:] if argv is None else argv
+        with progress.running(" ".join(["hwnas", *itertools.takewhile(_is_word, given[:2])])):
+            _register()
+            code = _run(app, given)
     sys.exit(code)
+
+
+def _is_word(argument: str) -> bool:
+    return argument.isalpha()
 
 
 def _tell(message: Warning | str, *_: object, **__: object) -> None:
@@ -140,8 +153,10 @@ def _unusable(error: OSError) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    from hwnas.cli.output import one_line
+    from hwnas.cli.messages import one_line
+    from hwnas.cli.progress import progress
     from hwnas.files.passwords import without_passwords
 
+    progress.hide()
     sys.stderr.write(f"hwnas: {one_line(without_passwords(text))}\n")
     return code

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.output import note
+from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class NetworkExport:
 
         count = len(self.front)
         note(f"Writing {count} ONNX networks, untrained, and comparing them with PyTorch.")
-        rows = export_onnx_members(self.front, self.space, self.task, folder, self.seed, self.form)
+        rows = export_onnx_members(
+            self.front, self.space, self.task, folder, self.seed, self.form, progress.count
+        )
         return [
             {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff}
             | {"arch": r.arch}
@@ -79,7 +82,9 @@ class NetworkExport:
         from hwnas.reports.code_members import NETWORK, SCRIPT, export_code_members
 
         note(f"Writing {len(self.front)} networks as PyTorch code, and comparing what it builds.")
-        rows = export_code_members(self.front, self.space, self.task, folder, self.seed)
+        rows = export_code_members(
+            self.front, self.space, self.task, folder, self.seed, progress.count
+        )
         return [
             *(
                 {"file": str(r.folder / NETWORK), "needs_hwnas": r.needs_hwnas, "arch": r.arch}

@@ -1,11 +1,10 @@
-"""Tables on a terminal, JSON lines for programs, and where messages go."""
+"""Tables on a terminal, JSON lines for programs, and notes for the user."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,35 +14,27 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.cli.messages import messages, one_line
+from hwnas.cli.progress import progress
 from hwnas.files.passwords import without_passwords
-
-_BREAKS = re.compile(r"\s*[\n\r\x0b\x0c\x85\u2028\u2029]\s*|\t+")
-
-messages = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-"""Console of progress and messages: standard output stays free for results."""
 
 
 def note(text: str) -> None:
     """Write one line for the user to standard error; passwords in it are starred out."""
-    messages.print(one_line(without_passwords(text)), markup=False)
+    with progress.above():
+        messages.print(one_line(without_passwords(text)), markup=False)
 
 
-def one_line(text: str) -> str:
-    r"""Give a text as one line that changes nothing on a terminal.
-
-    Line breaks become spaces. Other control characters, and those that turn the direction of
-    writing, are shown as Python writes them.
-
-    Example:
-        >>> print(one_line("a\x1b[2Jb\n  c"))
-        a\x1b[2Jb c
-    """
-    joined = _BREAKS.sub(" ", text.strip())
-    return "".join(c if c.isprintable() or c == " " else repr(c)[1:-1] for c in joined)
+def print_text(text: str) -> None:
+    """Write a result to standard output as it is."""
+    progress.hide()
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line to standard output; NaN and infinities become null."""
+    progress.hide()
     for row in rows:
         sys.stdout.write(json.dumps(finite(row), allow_nan=False) + "\n")
     sys.stdout.flush()
@@ -87,6 +78,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(_cell(value) for value in row))
+    progress.hide()
     console.print(table)
 
 

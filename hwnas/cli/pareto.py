@@ -10,6 +10,7 @@ import typer
 from hwnas.cli.front_table import print_front
 from hwnas.cli.options import Baseline, OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import progress
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 
@@ -121,6 +122,7 @@ def export(
         wanted = NetworkExport.read(front, space, classes, in_shape, seed, batch, opset)
         written += wanted.code(out / "code") if code or everything else []
         written += wanted.onnx(out / "onnx") if onnx or everything else []
+    progress.stage("report and tables")
     chosen = {FRONT: json_file, TABLE: csv, REPORT: report}
     written += _files(front, out, [n for n, flag in chosen.items() if flag or everything], space)
     if as_json:

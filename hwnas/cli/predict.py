@@ -15,6 +15,7 @@ import typer
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.predict_checks import coverage, learned_rows, note_left_out
+from hwnas.cli.progress import progress
 from hwnas.files.csv_table import as_cell
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def support(
     metric, unit = _metric_and_unit(pool, metric, unit)
     told = {} if dead_operations is None else {"dead_operations": dead_operations}
     _insist_on_transfer(pool, told)
+    progress.stage(f"choosing {n} architectures")
     chosen = pool.choose_support(n, seed, **told)
+    progress.hide()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["arch", column_name(metric, unit)])
     writer.writerows([as_cell(str(arch)), ""] for arch in chosen)
@@ -124,6 +127,7 @@ def adapt(
     key = replace(_key_of(table, named), dead_operations=dead_operations)
     metric, unit = _metric_and_unit(pool, metric, unit)
     costs = table.of(metric, unit)
+    progress.stage("learning the device")
     adapted = pool.adapt(table.archs, costs, key)
     adapted.metric, adapted.unit = metric, unit
     adapted.save(out)
@@ -247,6 +251,7 @@ def train(
         predictor.set_device(key)  # a wrong name is told before the training
     told = {} if dead_operations is None else {"dead_operations": [dead_operations] * len(costs)}
     _insist_on_transfer(predictor, told)
+    progress.stage(f"learning by {method}")
     predictor.fit(table.archs, costs[0] if single else costs, **told)
     if single:
         predictor.set_device(replace(key, dead_operations=predictor.device.dead_operations))
@@ -344,6 +349,7 @@ def evaluate(
             f"{seen} of {len(archs)} measurements are of architectures that the predictor learned "
             f"from: leave them out to see how well it predicts others."
         )
+    progress.stage(f"predicting {len(archs):,} architectures")
     predicted = predictor.predict(archs)
     row = {
         "n": len(costs),
@@ -393,6 +399,7 @@ def export(
     if not wanted:
         raise InvalidValueError(f"`--archs` must name an architecture, but {archs} has none.")
     name = column_name(predictor.metric, predictor.unit)
+    progress.stage(f"predicting {len(wanted):,} architectures")
     columns = {name: predictor.predict(wanted)}
     if hasattr(predictor, "predict_std"):
         columns[f"{name}_std"] = predictor.predict_std(wanted)

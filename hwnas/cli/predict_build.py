@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.output import messages, note, print_json_lines, print_table
+from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def build(
 
     files = onnx_file or []
     names = space or ([] if files else ["nasbench201"])
-    with messages.status("building") as status, ResultCache.default() as cache:
+    with ResultCache.default() as cache:
         made = registry.load("predictors", "kernels").build(
             [_family(name) for name in names],
             [_read(file) for file in files],
             cache=cache,
-            report=lambda what, number: status.update(f"{what}: {number}"),
+            report=lambda what, number: progress.stage(f"{what}: {number}"),
             max_seconds=max_seconds,
             networks=networks,
             held_out=held_out,

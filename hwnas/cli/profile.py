@@ -10,6 +10,7 @@ import typer
 
 from hwnas.cli.options import Classes, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def profile(
     if limit_seconds is None:
         longest = strictly.STRICT.max_seconds if strict else max_seconds
         limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * longest), LONGEST_SECONDS)
+    progress.stage("measuring")
     if strict:
         with hold(place.resource):
             row, remarks = _in_fresh_processes(Limits(limit_seconds), wanted, how, place.resource)

@@ -1,73 +1,194 @@
-"""The progress bar of long computations, on standard error."""
+"""One line that says how far a command is, on standard error.
+
+On a terminal it is drawn anew twice a second by a thread, whatever the command does meanwhile, and
+what is written besides goes above it. Without a terminal it is written every half minute.
+"""
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
-from types import TracebackType
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.cells import cell_len, set_cell_size
 
-from hwnas.cli.output import messages, note, one_line
+from hwnas.cli.messages import messages, one_line
+
+_FIRST_SECONDS = 0.4
+_TERMINAL_SECONDS = 0.5
+_LINE_SECONDS = 30.0
+_WINDOW_SECONDS = 60.0
+_ERASE = "\r\x1b[2K"
+_TURNS = "|/-\\"
 
 
-class ProgressBar:
-    """A `hwnas.evaluation.evaluator.Report`: one bar a source, with rate and time left.
+class Pace:
+    """The time left at the pace of the last minute.
 
-    Without a terminal nothing is drawn; a line is written when a source has finished.
+    Example:
+        >>> pace = Pace()
+        >>> pace.mark(0, now=0.0), pace.mark(10, now=5.0)
+        (None, None)
+        >>> pace.left(100, now=7.0)
+        43.0
     """
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<24}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=messages,
-            disable=not messages.is_terminal,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._label = ""
-        self._started = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
 
-    def __enter__(self) -> ProgressBar:
-        """Start drawing."""
-        self._progress.start()
-        return self
+    def mark(self, finished: int, now: float) -> None:
+        """Take that so many are finished now; fewer than before begins anew."""
+        if self._marks and finished < self._marks[-1][1]:
+            self._marks.clear()
+        if self._marks and finished == self._marks[-1][1]:
+            return
+        self._marks.append((now, finished))
+        while len(self._marks) > 2 and now - self._marks[1][0] > _WINDOW_SECONDS:
+            self._marks.popleft()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove the bar."""
-        self._progress.stop()
+    def left(self, total: int, now: float) -> float | None:
+        """Give the seconds until all are finished; None before two marks, 0 when overdue."""
+        if len(self._marks) < 2:
+            return None
+        (start, first), (end, last) = self._marks[0], self._marks[-1]
+        if end == start:
+            return None
+        return max((total - last) * (end - start) / (last - first) - (now - end), 0.0)
 
-    def __call__(self, label: str, finished: int, total: int) -> None:
-        """Show that `finished` of `total` architectures are done."""
-        if self._task is None or finished == 0 or label != self._label:
-            self._restart(label, total)
-        elapsed = time.monotonic() - self._started
-        rate = f"{finished / elapsed:.1f}/s" if finished and elapsed else ""
-        assert self._task is not None
-        self._progress.update(self._task, completed=finished, total=total, rate=rate)
-        if finished == total and not messages.is_terminal and elapsed > 1:
-            note(f"{label}: {total} architectures in {elapsed:.1f} s ({rate})")
 
-    def _restart(self, label: str, total: int) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._label, self._started = label, time.monotonic()
-        self._task = self._progress.add_task(one_line(label), total=total, rate="")
+class Line:
+    """How far a command is: `stage`, `count` and `trials` tell it, a thread draws it.
+
+    `count` is a `hwnas.evaluation.evaluator.Report`, the whole a `hwnas.study.search.Watch`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._drawn = self._hidden = False
+        self._turn = 0
+        self._begin("")
+
+    def _begin(self, task: str) -> None:
+        self._task, self._stage = task, ""
+        self._done: tuple[int, int] | None = None
+        self._trials: tuple[int, int] | None = None
+        self._facts: tuple[str, ...] = ()
+        self._pace, self._trial_pace = Pace(), Pace()
+        self._started = time.monotonic()
+        self._hidden = False
+
+    @contextmanager
+    def running(self, task: str) -> Iterator[Line]:
+        """Draw the line until the block ends.
+
+        Args:
+            task: what is done, e.g. the name of a command.
+        """
+        self._begin(task)
+        end = threading.Event()
+        thread = threading.Thread(target=self._draw_until, args=(end,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            end.set()
+            thread.join()
+            self.hide()
+
+    def stage(self, what: str) -> None:
+        """Say what is done now."""
+        with self._lock:
+            self._stage, self._done, self._pace = one_line(what), None, Pace()
+            self._hidden = False
+
+    def count(self, label: str, finished: int, total: int) -> None:
+        """Say how many of what are done now."""
+        with self._lock:
+            if self._done is None or one_line(label) != self._stage:
+                self.stage(label)
+            self._done = (finished, total)
+            self._pace.mark(finished, time.monotonic())
+            self._hidden = False
+
+    def trials(self, finished: int, total: int, facts: Sequence[str] = ()) -> None:
+        """Say how many trials a study has, and what was found, e.g. ``front 12``."""
+        with self._lock:
+            self._trials, self._facts = (finished, total), tuple(map(one_line, facts))
+            self._trial_pace.mark(finished, time.monotonic())
+
+    @contextmanager
+    def above(self) -> Iterator[None]:
+        """Clear the line while something is written."""
+        with self._lock:
+            self._erase()
+            yield
+
+    def hide(self) -> None:
+        """Clear the line for results, until there is something new to say."""
+        with self._lock:
+            self._erase()
+            self._hidden = True
+
+    def text(self, now: float) -> str:
+        """Give the line.
+
+        Args:
+            now: `time.monotonic()`.
+        """
+        stage = self._stage
+        if self._done is not None:
+            stage += f" {self._done[0]:,}/{self._done[1]:,}"
+        if self._trials is not None:
+            finished, total = self._trials
+            left = self._left(self._trial_pace, total, now)
+            parts = [f"trial {finished:,}/{total:,}", *self._facts, left, stage]
+        else:
+            left = "" if self._done is None else self._left(self._pace, self._done[1], now)
+            begun = left or _clock(now - self._started)
+            parts = [": ".join(filter(None, (self._task, stage))), begun]
+        return " · ".join(filter(None, parts))
+
+    def _left(self, pace: Pace, total: int, now: float) -> str:
+        left = pace.left(total, now)
+        return _clock(now - self._started) if left is None else f"left {_clock(left)}"
+
+    def _draw_until(self, end: threading.Event) -> None:
+        wait = _FIRST_SECONDS if sys.stderr.isatty() else _LINE_SECONDS
+        while not end.wait(wait):
+            with self._lock:
+                if self._hidden:
+                    continue
+                if sys.stderr.isatty():
+                    self._draw()
+                    wait = _TERMINAL_SECONDS
+                else:
+                    messages.print(self.text(time.monotonic()), markup=False)
+
+    def _draw(self) -> None:
+        self._turn = (self._turn + 1) % len(_TURNS)
+        text = f"{_TURNS[self._turn]} {self.text(time.monotonic())}"
+        widest = max(messages.width - 1, 1)
+        if cell_len(text) > widest:
+            text = set_cell_size(text, widest - 1) + "…"
+        sys.stderr.write(_ERASE + text)
+        sys.stderr.flush()
+        self._drawn = True
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+            self._drawn = False
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+progress = Line()
+"""The line of this process: there is one terminal."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.messages import one_line
 from hwnas.cli.options import Classes, Images, Input, Jobs, chosen_networks
-from hwnas.cli.output import note, one_line, print_json_lines, print_table
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.output import note, print_json_lines, print_table, print_text
+from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -151,28 +150,28 @@ def rank(
         space, task = chosen_networks(space, first, images, in_shape, classes)
         dataset = dataset or [task]
 
-    with nullcontext() if sample is None else ProgressBar() as bar:
-        found = rank_scores(
-            space,
-            dataset or "cifar10",
-            proxy or "all",
-            split=split,
-            truth=truth,
-            scores=scores,
-            population=population,
-            sample=sample,
-            labels=labels or (),
-            ndcg=ndcg,
-            bootstrap=bootstrap,
-            seed=seed,
-            second_seed=second_seed,
-            images=images,
-            batch_size=batch,
-            jobs=jobs,
-            data_folder=data,
-            report=bar,
-            note=note,
-        )
+    progress.stage("ranking")
+    found = rank_scores(
+        space,
+        dataset or "cifar10",
+        proxy or "all",
+        split=split,
+        truth=truth,
+        scores=scores,
+        population=population,
+        sample=sample,
+        labels=labels or (),
+        ndcg=ndcg,
+        bootstrap=bootstrap,
+        seed=seed,
+        second_seed=second_seed,
+        images=images,
+        batch_size=batch,
+        jobs=jobs,
+        data_folder=data,
+        report=progress.count,
+        note=note,
+    )
     for ranked in found:
         if as_json:
             print_json_lines(ranked.rows)
@@ -206,6 +205,7 @@ def _remark(found: Sequence[Ranked]) -> None:
 def _plot(found: Sequence[Ranked], plot: Path) -> None:
     from hwnas.reports.rank_plot import write_rank_plot
 
+    progress.stage("writing the plot")
     write_rank_plot([row for ranked in found for row in ranked.rows], plot)
     note(f"Plot: {plot}")
 
@@ -224,7 +224,7 @@ def _print(ranked: Ranked, markdown: bool) -> None:
         "",
         *(_line(cells) for cells in (headers, ["---"] * len(headers), *body)),
     ]
-    sys.stdout.write("\n".join(lines) + "\n\n")
+    print_text("\n".join(lines) + "\n\n")
 
 
 def _describe(row: dict[str, Any]) -> str:

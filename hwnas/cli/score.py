@@ -21,7 +21,7 @@ from hwnas.cli.options import (
     chosen_networks,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.progress import progress
 from hwnas.cli.table_file import check_table, write_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
@@ -188,7 +188,8 @@ def _score_space(
     setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
     archs = wanted.read(space, seed)
     source = setup.proxies(proxies)
-    with ResultCache.default() as cache, ProgressBar() as bar:
+    progress.stage("scoring")
+    with ResultCache.default() as cache:
         evaluator = Evaluator(
             space,
             [proxy_objective(source, p.name) for p in proxies],
@@ -196,7 +197,7 @@ def _score_space(
             jobs=jobs,
             require_valid=False,
             limits=limits_of(space, limit_seconds),
-            report=bar,
+            report=progress.count,
         )
         found = evaluator.evaluate(archs)
     return [_row({"arch": str(e.arch), "key": e.key}, e.results) for e in found]

@@ -21,7 +21,8 @@ from hwnas.cli.options import (
     chosen_networks,
 )
 from hwnas.cli.output import note
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.plan import PlanFirst
+from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 
@@ -118,16 +119,18 @@ def search(
         images=images,
         seed=seed,
     )
-    with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
+    where = out if storage is None else f"{storage} and {out}"
+    with parallel_backend(backend, jobs, cluster):
         present = None if baseline is None else PresentNetwork.named(baseline)
         job = Search(
             settings,
             Folder(out, storage, study),
             data,
             jobs,
-            bar,
+            progress.count,
             limit_seconds=limit_seconds,
             baseline=present,
+            watch=PlanFirst(settings, str(where)),
         )
         front = job.run()
     for line in job.notices:

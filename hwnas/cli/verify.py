@@ -208,7 +208,7 @@ def _measure(
     """
     import numpy as np
 
-    from hwnas.cli.progress import ProgressBar
+    from hwnas.cli.progress import progress
     from hwnas.evaluation.cache import ResultCache
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import cost_objective
@@ -216,8 +216,10 @@ def _measure(
     wanted = cost_objective(space, model)
     archs = [space.parse(member.arch) for member in front.members]
     scope = f"verify|{hashlib.sha256(repr(front.members).encode()).hexdigest()}|"
-    with ResultCache.default(scope) as cache, ProgressBar() as bar:
-        evaluator = Evaluator(space, [wanted], cache=cache, require_valid=False, report=bar)
+    with ResultCache.default(scope) as cache:
+        evaluator = Evaluator(
+            space, [wanted], cache=cache, require_valid=False, report=progress.count
+        )
         found = evaluator.evaluate(archs)
     for evaluation in found:
         for error in evaluation.errors.values():

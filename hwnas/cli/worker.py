@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas.cli.options import Backend, Cluster, Jobs, LimitSeconds, OwnSpace
 from hwnas.cli.output import note
-from hwnas.cli.progress import ProgressBar
+from hwnas.cli.plan import tell_plan
+from hwnas.cli.progress import progress
+
+if TYPE_CHECKING:
+    from hwnas.study.search import SearchSettings
 
 
 def worker(
@@ -36,8 +40,12 @@ def worker(
     from hwnas.spaces.space_text import permit
     from hwnas.study.worker import Worker
 
+    def plan(settings: SearchSettings) -> None:
+        tell_plan(settings, storage)
+
     if space is not None:
         permit(space)
-    with parallel_backend(backend, jobs, cluster), ProgressBar() as bar:
-        ran = Worker(storage, study, data, jobs, bar, limit_seconds).run()
+    with parallel_backend(backend, jobs, cluster):
+        me = Worker(storage, study, data, jobs, progress.count, limit_seconds, progress, plan)
+        ran = me.run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

@@ -17,7 +17,7 @@ from hwnas import __version__
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
-from hwnas.reports.untrained import member_name, untrained_network
+from hwnas.reports.untrained import Report, counted, member_name, untrained_network
 from hwnas.spaces.space_text import written_space
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
@@ -55,6 +55,7 @@ def export_code_members(
     task: Task,
     folder: str | os.PathLike[str],
     seed: int = 0,
+    report: Report | None = None,
 ) -> list[CodeMember]:
     """Write a folder a member, ``RANK-KEY``, and the script ``train.py`` beside them.
 
@@ -70,6 +71,7 @@ def export_code_members(
         task: what the networks are for.
         folder: appears with all files, or not at all; files that it has are left as they are.
         seed: user seed of the weights.
+        report: called after each network, e.g. by a progress line.
 
     Returns:
         One entry a member, in the set's order.
@@ -82,7 +84,7 @@ def export_code_members(
     with whole_folder(target) as scratch:
         rows = [
             _export(rank, member, pareto_set, space, task, scratch, seed)
-            for rank, member in enumerate(pareto_set.members, start=1)
+            for rank, member in counted("PyTorch code", pareto_set.members, report)
         ]
         write_text(scratch / SCRIPT, inspect.getsource(train))
     return [CodeMember(target / name, m.arch, m.key, why) for name, m, why in rows]

@@ -20,7 +20,7 @@ from hwnas.files.csv_table import as_cell
 from hwnas.onnx_export.export import export_onnx
 from hwnas.onnx_export.graph_writer import OPSET
 from hwnas.pareto.pareto_set import Member, ParetoSet
-from hwnas.reports.untrained import member_name, untrained_network
+from hwnas.reports.untrained import Report, counted, member_name, untrained_network
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
@@ -86,6 +86,7 @@ def export_onnx_members(
     folder: str | os.PathLike[str],
     seed: int = 0,
     form: OnnxForm | None = None,
+    report: Report | None = None,
 ) -> list[OnnxMember]:
     """Export each member's network, untrained, as ``RANK-KEY.onnx`` with an ``index.csv``.
 
@@ -103,6 +104,7 @@ def export_onnx_members(
         folder: where to write, once all of them agree; other files in it are left alone.
         seed: user seed of the weights.
         form: batch and operators of the files; one image and the usual operators if None.
+        report: called after each network, e.g. by a progress line.
 
     Returns:
         One entry a member, in the set's order.
@@ -115,7 +117,7 @@ def export_onnx_members(
     with whole_folder(target, replace=True) as scratch:
         rows = [
             _export(rank, member, space, task, scratch, seed, form or OnnxForm())
-            for rank, member in enumerate(pareto_set.members, start=1)
+            for rank, member in counted("ONNX files", pareto_set.members, report)
         ]
         write_text(scratch / INDEX, _index(rows))
     return [replace(row, file=target / row.file.name) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,18 @@ from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 CALIBRATION_IMAGES = 8
+Report = Callable[[str, int, int], None]
+"""Called with what is written, how many are, and how many there will be."""
+
+
+def counted(
+    what: str, members: Sequence[Member], report: Report | None
+) -> Iterator[tuple[int, Member]]:
+    """Give members with their places from 1 on, and report how many were dealt with."""
+    for rank, member in enumerate(members, start=1):
+        if report is not None:
+            report(what, rank - 1, len(members))
+        yield rank, member
 
 
 def untrained_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -192,8 +192,20 @@ class StoredStudy(Protocol):
     def requirements(self) -> dict[str, Any]:
         """`requirements` of the search."""
 
-    def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
+    def work(
+        self, evaluator: Evaluator[Any], name: str, batch: int, watch: Watch | None = None
+    ) -> int:
         """Run trials until the study has enough of them; give how many were run."""
+
+
+class Watch(Protocol):
+    """Who is told how far a search is, e.g. a progress line."""
+
+    def stage(self, what: str) -> None:
+        """Take what is done now."""
+
+    def trials(self, finished: int, total: int, facts: Sequence[str]) -> None:
+        """Take how many trials the study has, and what was found, e.g. ``front 12``."""
 
 
 class Host(Protocol):
@@ -205,6 +217,7 @@ class Host(Protocol):
         settings: SearchSettings,
         folder: Folder,
         provenance: dict[str, Any],
+        watch: Watch | None = None,
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings."""
 
@@ -231,6 +244,7 @@ class Search:
         space: the search space; made of its text if None.
         limit_seconds: longest time for one network; None for the defaults.
         baseline: the user's present network, which the members are compared with; None without.
+        watch: is told how far the search is.
         notices: lines for the user, filled by `run`.
     """
 
@@ -242,6 +256,7 @@ class Search:
     space: SearchSpace[Any] | None = None
     limit_seconds: float | None = None
     baseline: PresentNetwork | None = None
+    watch: Watch | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> ParetoSet:
@@ -266,6 +281,7 @@ class Search:
     def _run(self, cache: ResultCache) -> ParetoSet:
         from hwnas.reports.folder import write_results
 
+        self._stage("preparing the search space")
         # A module of the user's is imported for a search, not for a file.
         space = named_space(self.settings.space) if self.space is None else self.space
         s = self.settings.pinned(space)
@@ -280,6 +296,7 @@ class Search:
             report=self.report,
             limit_seconds=self.limit_seconds,
         )
+        self._stage("trying the objectives")
         insist_on_evaluable(evaluator, cache, s.seed)
         task = named_task(s.dataset, s.images)
         # Before the study, which is not begun where the network is of no use.
@@ -295,13 +312,19 @@ class Search:
                 "dataset": task.as_dict(),
                 "costs": origin(evaluator)["costs"],
             },
+            self.watch,
         )
+        self._stage("writing the results")
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
         front = replace(front, baseline=present)
         self.notices += [*refusals(front), *redundancies(front), *notices(front), *findings(front)]
         if self.folder.path is not None:
             write_results(front, self.folder.path, evaluator.space)
         return front
+
+    def _stage(self, what: str) -> None:
+        if self.watch is not None:
+            self.watch.stage(what)
 
 
 def make_evaluator(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import joblib
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
-from hwnas.study.search import SearchSettings, get_host, make_evaluator, requirements
+from hwnas.study.search import SearchSettings, Watch, get_host, make_evaluator, requirements
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Worker:
         jobs: worker processes for proxies, and trials asked for at a time; -1 for all cores.
         report: called with (label, finished, total), e.g. by a progress bar.
         limit_seconds: longest time for one network; None for the defaults.
+        watch: is told how far the study is.
+        plan: is told the settings of the study before any trial is run.
     """
 
     storage: str
@@ -37,6 +39,8 @@ class Worker:
     jobs: int = 1
     report: Report | None = None
     limit_seconds: float | None = None
+    watch: Watch | None = None
+    plan: Callable[[SearchSettings], None] | None = None
 
     def run(self) -> int:
         """Run trials until the study has as many as its search asks for.
@@ -61,8 +65,10 @@ class Worker:
                 limit_seconds=self.limit_seconds,
             )
             check_requirements(joined.requirements, requirements(evaluator))
+            if self.plan is not None:
+                self.plan(settings)
             name = f"worker-{uuid.uuid4().hex[:8]}"
-            return joined.work(evaluator, name, joblib.effective_n_jobs(self.jobs))
+            return joined.work(evaluator, name, joblib.effective_n_jobs(self.jobs), self.watch)
 
 
 def check_requirements(there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
+from hwnas.study.search import Watch
 from hwnas.typing import Arch
 from hwnas_optuna.batching import Room, batched
 from hwnas_optuna.hardware_aware import SpaceExhausted
@@ -33,6 +34,7 @@ from hwnas_optuna.objective import ERRORS, HardwareAwareObjective, reason
 from hwnas_optuna.participant import Participant, standing, waiting_copies
 from hwnas_optuna.samplers import POPULATION
 from hwnas_optuna.trials import TrialReader, retried
+from hwnas_optuna.watching import tell
 
 SEARCH = "search"
 """The participant that asks in batches; a study has one."""
@@ -45,6 +47,7 @@ def run(
     *,
     batch: int = POPULATION,
     after_batch: Callable[[Sequence[FrozenTrial]], None] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Run trials until the study has `n_trials`, going on with what an earlier run left.
 
@@ -55,14 +58,16 @@ def run(
             included; fewer if the space is exhausted before.
         batch: trials asked for before any of them is evaluated.
         after_batch: called with all trials after each batch.
+        watch: is told how far the study is.
     """
-    batches = Batches(study, evaluator)
+    batches = Batches(study, evaluator, watch)
     study = batches.study
     with Participant(study, SEARCH) as me:
         left = me.running(study.get_trials(deepcopy=False))
         exhausted = False
         while not exhausted:
             trials = study.get_trials(deepcopy=False)
+            tell(watch, evaluator, trials, n_trials)
             # A killed run may have left a batch half asked: ask for the rest before evaluating.
             asked = len(me.own(trials)) % batch
             full = bool(left) and not asked
@@ -87,6 +92,7 @@ def work(
     *,
     name: str,
     batch: int = 1,
+    watch: Watch | None = None,
 ) -> int:
     """Run trials of a study that others work on too, until it has enough of them.
 
@@ -97,11 +103,12 @@ def work(
             moment may run a few more.
         name: name of this worker, different from that of any other.
         batch: trials asked for at a time.
+        watch: is told how far the study is.
 
     Returns:
         How many trials this worker ran.
     """
-    batches = Batches(study, evaluator)
+    batches = Batches(study, evaluator, watch)
     with Participant(batches.study, name) as me:
         return _work(me, batches, n_trials, batch)
 
@@ -116,6 +123,7 @@ def _work(
     while True:
         me.hand_on_lost_trials()
         trials = me.study.get_trials(deepcopy=False)
+        tell(batches.watch, batches.evaluator, trials, n_trials())
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         # Another worker may fill a lost trial's place before its copy is there: both are run.
         missing, copies = n_trials() - _begun(trials), waiting_copies(trials)
@@ -128,6 +136,7 @@ def _work(
             new = (me.claim() for _ in range(room))
             exhausted |= batches.evaluate(new, _room(room, n_trials()))
         elif me.others_running(trials) or me.without_copy(trials):
+            batches.stage("waiting for other workers")
             time.sleep(me.poll_seconds)
         else:
             return len(me.own(trials))
@@ -150,14 +159,24 @@ class Batches(Generic[Arch]):
         study: the study.
         evaluator: objectives, constraints, cache, worker processes.
 
+        watch: is told what is done.
+
     Attributes:
         study: the study to ask and tell.
     """
 
-    def __init__(self, study: optuna.Study, evaluator: Evaluator[Arch]) -> None:
+    def __init__(
+        self, study: optuna.Study, evaluator: Evaluator[Arch], watch: Watch | None = None
+    ) -> None:
         self.study, self._storage = batched(study)
+        self.evaluator, self.watch = evaluator, watch
         self._objective = HardwareAwareObjective(evaluator)
         self._reader = TrialReader(evaluator.space)
+
+    def stage(self, what: str) -> None:
+        """Say what is done now."""
+        if self.watch is not None:
+            self.watch.stage(what)
 
     def evaluate(self, trials: Iterable[optuna.Trial], room: Room) -> bool:
         """Evaluate trials together and tell them in the given order.
@@ -169,12 +188,14 @@ class Batches(Generic[Arch]):
         Returns:
             Whether the sampler says that the space is exhausted; no more trials are asked for then.
         """
+        self.stage("choosing trials")
         asked, exhausted = self._ask(trials, room)
         asked = self._settle(asked)
         evaluator = self._objective.evaluator
         for trial, arch in asked:
             if retried(self._storage.get_trial(trial._trial_id)):
                 evaluator.doubt(arch)  # Its first owner may have died of it.
+        self.stage("evaluating")
         evaluations = evaluator.evaluate([arch for _, arch in asked])
         with self._storage.telling():
             for (trial, _), evaluation in zip(asked, evaluations, strict=True):

@@ -17,7 +17,7 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
-from hwnas.study.search import Folder, SearchSettings, read_stored, requirements
+from hwnas.study.search import Folder, SearchSettings, Watch, read_stored, requirements
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
@@ -179,7 +179,9 @@ class JoinedStudy:
         """What a worker must have, as in `hwnas.study.search.requirements`."""
         return read_stored(self.study.user_attrs[REQUIREMENTS], "requirements")
 
-    def work(self, evaluator: Evaluator[Any], name: str, batch: int) -> int:
+    def work(
+        self, evaluator: Evaluator[Any], name: str, batch: int, watch: Watch | None = None
+    ) -> int:
         """Run trials until the study has enough of them; see `hwnas_optuna.loop.work`."""
         self.study.sampler = make_sampler(
             self.settings["sampler"], evaluator, self.settings["seed"]
@@ -188,7 +190,7 @@ class JoinedStudy:
         def n_trials() -> int:
             return int(self.study.user_attrs[TRIALS])
 
-        return work(self.study, evaluator, n_trials, name=name, batch=batch)
+        return work(self.study, evaluator, n_trials, name=name, batch=batch, watch=watch)
 
 
 def _insist_on_a_result(study: optuna.Study) -> None:
@@ -213,6 +215,7 @@ class OptunaHost:
         settings: SearchSettings,
         folder: Folder,
         provenance: dict[str, Any],
+        watch: Watch | None = None,
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings.
 
@@ -232,7 +235,7 @@ class OptunaHost:
                     TRIALS: settings.trials,
                 },
             )
-            run(study, evaluator, settings.trials)
+            run(study, evaluator, settings.trials, watch=watch)
             _insist_on_a_result(study)
             place = {} if folder.url is None else {"storage": without_passwords(folder.url)}
             return pareto_set_from_study(study, {**provenance, **place})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwnas.cli.output import note, one_line, print_table
+from hwnas.cli.messages import one_line
+from hwnas.cli.output import note, print_table
 
 HOSTILE = "[red]a[/red] \\[b] \x1b[2J\x07\u202e\x9bm"
 SHOWN = r"[red]a[/red] \[b] \x1b[2J\x07\u202e\x9bm"
