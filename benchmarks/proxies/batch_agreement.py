@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 
 from hwnas.cli.output import note, print_table
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.vkdnw import FimDecile, Vkdnw, VkdnwEntropy
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201

@@ -21,7 +21,7 @@ from torch import nn
 
 from hwnas.cli.output import note, print_table
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201

@@ -24,7 +24,7 @@ from torch import nn
 from hwnas.cli.output import note, print_table
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.vkdnw import VkdnwEntropy
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import reference_sample

@@ -26,7 +26,7 @@ from hwnas.data.own_images import IMAGES
 from hwnas.evaluation.cache import ResultCache
 from hwnas.networks.layers import kaiming_weights_, standard_normal_weights_
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.rank_study.population import raw_scores, shipped_population
 from hwnas.ranking.metrics import kendall, spearman
 from hwnas.seeding import derive_seed

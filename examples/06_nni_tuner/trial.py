@@ -8,7 +8,7 @@ import nni
 from torch import nn
 
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas_nni import report_metrics
 
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Generic, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from hwnas.costs.source import CostOption, CostRequest
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.networks.layers import WeightLayer, weight_layers
-from hwnas.networks.operations import trace_operations
-from hwnas.networks.peak_memory import peak_memory_bytes
-from hwnas.networks.plain import plain_network
-from hwnas.networks.usable import complete_network
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task, TensorSpec
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+else:
+    torch = deferred("torch")
+    nn = deferred("torch.nn")
 
 Metric = Literal["params", "macs", "flops", "peak_memory", "layers"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -87,6 +89,12 @@ def count(model: nn.Module, task_input: TensorSpec | tuple[int, ...], batch: int
     Raises:
         InvalidValueError: the network does not run on such an image.
     """
+    from hwnas.networks.layers import weight_layers
+    from hwnas.networks.operations import trace_operations
+    from hwnas.networks.peak_memory import peak_memory_bytes
+    from hwnas.networks.plain import plain_network
+    from hwnas.networks.usable import complete_network
+
     model = plain_network(model)
     spec = task_input if isinstance(task_input, TensorSpec) else None
     in_shape = task_input.shape if isinstance(task_input, TensorSpec) else task_input
@@ -104,6 +112,8 @@ def count(model: nn.Module, task_input: TensorSpec | tuple[int, ...], batch: int
 
 def _scripted_layers(model: nn.Module) -> int:
     """Count the layers that TorchScript made of Python's."""
+    from hwnas.networks.layers import WeightLayer
+
     names = [m.original_name for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
     kinds = [getattr(nn, name, None) for name in names]
     return sum(isinstance(k, type) and issubclass(k, get_args(WeightLayer)) for k in kinds)
@@ -138,6 +148,7 @@ class CounterCost(Generic[Arch]):
     task: Task | None = None
 
     direction: Direction = "minimize"
+    builds_networks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings."""

@@ -83,15 +83,44 @@ def require_whole_csv(path: Path, name: str) -> None:
     Raises:
         DataFormatError: it is cut off, no text, or has doubled columns.
     """
+    _rows(path, name)
+
+
+def read_whole_csv(path: Path, name: str, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Read columns of a CSV file as `(n,)` texts each; blank lines are no rows.
+
+    Args:
+        path: the file.
+        name: the data set in the catalogue, for the error.
+        columns: what is wanted of it.
+
+    Raises:
+        DataFormatError: it is cut off, no text, has doubled columns or lacks one, or a line has
+            more or fewer cells than the header.
+    """
+    header, *rows = _rows(path, name) or [[]]
+    rows = [row for row in rows if row]
+    if absent := [column for column in columns if column not in header]:
+        raise damaged(path, f"the columns {', '.join(columns)}", f"no {', '.join(absent)}", name)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            got = f"{len(row)} in row {number}"
+            raise damaged(path, f"{len(header)} cells a line", got, name)
+    return {column: [row[header.index(column)] for row in rows] for column in columns}
+
+
+def _rows(path: Path, name: str) -> list[list[str]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        header = next(csv.reader(io.StringIO(text)), [])
+        rows = list(csv.reader(io.StringIO(text)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise damaged(path, "a CSV table", f"something else ({error})", name) from error
+    header = rows[0] if rows else []
     if len(set(header)) < len(header):
         raise damaged(path, "each column once", f"the columns {', '.join(header)}", name)
     if not text.endswith("\n"):
         raise damaged(path, "whole lines", "a last line that is cut off", name)
+    return rows
 
 
 def damaged(path: Path, content: str, got: str, name: str) -> DataFormatError:

@@ -8,16 +8,23 @@ from __future__ import annotations
 import zipfile
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 
 from hwnas.data.catalogue import require
+from hwnas.deferred import deferred
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.tasks.batch import Batch
 from hwnas.typing import InShape
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+else:
+    torch = deferred("torch")
+    F = deferred("torch.nn.functional")
 
 FILE = "cifar10_sample/cifar10_train_1000.npz"
 

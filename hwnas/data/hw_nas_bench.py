@@ -7,23 +7,21 @@ by the names of operations and edges, never by the position of a row.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwnas.data.catalogue import find, require
-from hwnas.data.checks import is_number, require_costs, require_whole_csv
+from hwnas.data.checks import is_number, read_whole_csv, require_costs
 from hwnas.data.safe_pickle import load_pickle
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.spaces.nasbench201 import EDGES, Cell, parse_cell
 from hwnas.tables.table import Table
 from hwnas.typing import FloatArray
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = (
     "edgegpu_latency",
@@ -106,20 +104,17 @@ def _damaged(path: Path, reason: str) -> DataFormatError:
 
 
 def _read_csv(path: Path) -> tuple[list[Cell], FloatArray]:
-    import pandas as pd
-
-    require_whole_csv(path, "hw-nas-bench")
+    texts = read_whole_csv(path, "hw-nas-bench", ("net", *COLUMNS))
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, np.float64))
-        nets, values = frame["net"], frame[list(COLUMNS)].to_numpy(np.float64, copy=True)
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
+        columns = [[float(cell or "nan") for cell in texts[column]] for column in COLUMNS]
+    except ValueError as error:
         raise _damaged(path, f"reading it failed ({error})") from error
-    return _naslib_cells(path, nets), values
+    return _naslib_cells(path, texts["net"]), np.array(columns, dtype=np.float64).T.copy()
 
 
-def _naslib_cells(path: Path, nets: pd.Series) -> list[Cell]:
+def _naslib_cells(path: Path, nets: Sequence[str]) -> list[Cell]:
     """Convert NASLib's tuples, `(n,)` texts, by the names of operations and edges."""
-    if not nets.astype(str).str.fullmatch(_NET_PATTERN).all():
+    if not all(re.fullmatch(_NET_PATTERN, net) for net in nets):
         raise _damaged(path, "the column `net` holds something else than six operations")
     digit = [1 + 3 * _NASLIB_EDGES.index(edge) for edge in EDGES]
     return [Cell(tuple(_NASLIB_OPERATIONS[int(net[at])] for at in digit)) for net in nets]

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from hwnas.data.catalogue import find, require
-from hwnas.data.checks import damaged, numbers, require_whole_csv
+from hwnas.data.checks import damaged, numbers, read_whole_csv
 from hwnas.data.nasbench201_package import INSTALL, packaged_accuracies, packaged_file
 from hwnas.data.safe_pickle import load_pickle, load_torch
 from hwnas.errors import (
@@ -26,9 +26,6 @@ from hwnas.errors import (
 )
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NasBench201, parse_cell
 from hwnas.tasks.catalogue import get_task
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Split = Literal["validation", "test", "full-test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -121,10 +118,11 @@ def accuracies(
         return _packaged(name, split, folder)
     column = "validation accuracy" if split == "validation" else "test accuracy"
     path = require(_csv(name), folder)
-    frame = _read_csv(path, ("arch str", column))
-    percent = numbers(frame[column].tolist(), path, column, "nasbench201", percent=True)
-    texts = frame["arch str"].tolist()
-    if len(set(map(parse_cell, map(str, texts)))) != SIZE:
+    read = _read_csv(path, ("arch str", column))
+    values = [_number(cell) for cell in read[column]]
+    percent = numbers(values, path, column, "nasbench201", percent=True)
+    texts = read["arch str"]
+    if len(set(map(parse_cell, texts))) != SIZE:
         raise damaged(path, f"{SIZE} different cells", "some twice", "nasbench201")
     return dict(zip(texts, percent.tolist(), strict=True))
 
@@ -176,22 +174,23 @@ def _csv(dataset: str) -> str:
     return f"nasbench201/nasbench201_{dataset}.csv"
 
 
-def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    require_whole_csv(path, "nasbench201")
-    try:
-        frame = pd.read_csv(path, usecols=list(columns))
-    except (ValueError, UnicodeDecodeError) as error:
+def _read_csv(path: Path, columns: tuple[str, ...]) -> dict[str, list[str]]:
+    read = read_whole_csv(path, "nasbench201", columns)
+    complete = sum(all(row) for row in zip(*read.values(), strict=True))
+    if complete != SIZE or any(len(cells) != SIZE for cells in read.values()):
         raise DataFormatError(
-            f"`{path}` must be a CSV with the columns {', '.join(columns)}, but got: {error}"
-        ) from error
-    if len(frame) != SIZE or frame.isna().to_numpy().any():
-        raise DataFormatError(
-            f"`{path}` must have {SIZE} complete rows, but got {len(frame.dropna())}: check it "
+            f"`{path}` must have {SIZE} complete rows, but got {complete}: check it "
             f"with `hwnas data verify nasbench201`."
         )
-    return frame
+    return read
+
+
+def _number(cell: str) -> float | str:
+    """Read a number; what is none stays text."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
 
 
 @lru_cache(maxsize=2)
@@ -210,9 +209,16 @@ def _read_index(path: Path) -> OfficialIndex:
 
 def _numbered_strings(path: Path) -> Mapping[int, str]:
     if path.suffix == ".csv":
-        frame = _read_csv(path, ("file id", "arch str"))
-        return dict(zip(frame["file id"].tolist(), frame["arch str"].tolist(), strict=True))
+        read = _read_csv(path, ("file id", "arch str"))
+        return {_index(path, cell): text for cell, text in zip(*read.values(), strict=True)}
     found = load_torch(path)
     if not isinstance(found, dict) or not all(type(i) is int for i in found.values()):
         raise damaged(path, "a number of each architecture string", "something else", "help")
     return {index: text for text, index in found.items()}
+
+
+def _index(path: Path, cell: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        raise damaged(path, "whole numbers in 'file id'", repr(cell), "nasbench201") from None

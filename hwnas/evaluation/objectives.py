@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
-from scipy import stats
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.sources import CostValues, ProxyValues, ValueSource
+from hwnas.ranking.ranks import spearman_rho
 from hwnas.tables.result import Result
 from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
@@ -108,7 +108,7 @@ def redundant_pairs(names: Sequence[str], values: np.ndarray) -> list[tuple[str,
         for j in range(i):
             if np.ptp(full[:, i]) == 0 or np.ptp(full[:, j]) == 0:
                 continue
-            rho = float(stats.spearmanr(full[:, i], full[:, j]).statistic)
+            rho = spearman_rho(full[:, i], full[:, j])
             if abs(rho) > REDUNDANT:
                 pairs.append((names[j], names[i], rho))
     return pairs

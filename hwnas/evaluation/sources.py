@@ -163,7 +163,7 @@ class ProxyValues(Generic[Arch]):
     def _score(
         self, arch: Arch, surrogate: Surrogate | None, proxies: Sequence[Proxy]
     ) -> dict[str, Result]:
-        from hwnas.proxies.engine import score_network
+        from hwnas.proxies.engine.scoring import score_network
 
         if surrogate is not None and facet(self.space, Surrogates) is None:
             reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
-from torch import nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.functions.own_network import check_network
@@ -19,7 +18,12 @@ from hwnas.study.configuration import recorded_task
 from hwnas.study.search import SearchSettings, make_evaluator
 from hwnas.typing import SearchSpace
 
-Present = nn.Module | Callable[[], nn.Module] | str
+if TYPE_CHECKING:
+    from torch import nn
+else:
+    nn = deferred("torch.nn")
+
+Present = Union["nn.Module", Callable[[], "nn.Module"], str]
 """A network, what makes one, or ``module:callable``."""
 
 

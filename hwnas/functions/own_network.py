@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from torch import nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.task import Task, TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+else:
+    nn = deferred("torch.nn")
 
 Input: TypeAlias = Task | TensorSpec | Sequence[int]
 """What a network gets: a task, an input of any kind, or the (C, H, W) of images."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
 from hwnas.functions.own_network import Input, check_network, read_input
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.ranking.recipes import RECIPES
 from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 from hwnas.typing import Proxy
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEFAULT_PROXIES = (
     "params",

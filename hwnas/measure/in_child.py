@@ -46,7 +46,7 @@ def pickled(value: Any) -> bytes:
 def prepare(memory_bytes: int | None, parent: int) -> None:
     """Import what is slow, silence what a crash prints, and limit the memory from here on."""
     import hwnas.measure.measuring
-    import hwnas.proxies.engine  # noqa: F401
+    import hwnas.proxies.engine.scoring  # noqa: F401
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     _end_with(parent)

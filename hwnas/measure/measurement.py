@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from hwnas.measure.warm_up import SHARE, Sample, WarmUp, warm_up
 from hwnas.typing import DeviceKey, FloatArray
@@ -169,6 +168,8 @@ def median_interval(times: FloatArray) -> tuple[float, float]:
     Returns:
         The ends in the values' unit; NaN below 6 values, which cannot give 95 %.
     """
+    from scipy import stats
+
     n = len(times)
     k = int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5)) if n else 0
     if k < 1:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import weight_layers
-from hwnas.networks.operations import trace_operations
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.tasks.batch import draw_inputs
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    from hwnas.proxies.engine.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class WeightLayerNames(OwnSignal[tuple[str, ...]]):
 
     def measure(self, subject: Subject) -> tuple[str, ...]:
         """List them in the order in which they were defined."""
+        from hwnas.networks.layers import weight_layers
+
         return tuple(weight_layers(subject.plain))
 
 
@@ -47,6 +49,8 @@ class FlopCount(OwnSignal[int]):
         Raises:
             ProxyError: the network has an operator without a formula.
         """
+        from hwnas.networks.operations import trace_operations
+
         images = subject.batch_size if subject.batch is None else len(subject.batch)
         spec, generator = subject.spec, subject.generator("flops")
         trace = trace_operations(

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.engine.signals import Init, OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.jacob_cov import InputGradient
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 _EPSILON = 1e-5
 _MANY_CLASSES = 100
 
 
 @dataclass(frozen=True)
-class Labels(OwnSignal[tuple[Tensor, int]]):
+class Labels(OwnSignal["tuple[Tensor, int]"]):
     """The (B,) labels of a pass, and the number of classes K.
 
     Attributes:

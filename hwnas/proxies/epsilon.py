@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.networks.copying import copy_model
-from hwnas.networks.settings import default_settings
-from hwnas.proxies.derivatives.equal_channels import EqualChannels
 from hwnas.proxies.engine.signals import OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, InShape, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 _RAMP = 32
 Images = Literal["ramp", "batch"]
@@ -27,7 +29,7 @@ CANDIDATES = tuple(10.0**exponent for exponent in range(-10, 5))
 
 
 @dataclass(frozen=True)
-class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
+class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
     """(B * K,) outputs of the network with all weights equal, for each of some weights.
 
     Weights are the parameters called weight, of every layer, batch norms included; those called
@@ -67,20 +69,22 @@ class ConstantWeightOutputs(OwnSignal[tuple[Tensor, ...]]):
         return grey.view(-1, *(1 for _ in shape)).expand(-1, *shape)
 
 
-@torch.no_grad()
 def _logits(subject: Subject, weight: float, images: Tensor) -> Tensor:
     """Run a copy with constant weights, with one channel for all where that is possible."""
+    from hwnas.proxies.derivatives.equal_channels import EqualChannels
+
     if images.dtype == torch.float64:
         mode = EqualChannels()
         network = _constant_copy(subject, weight, images.dtype, mode.expand)
         try:
-            with mode:
+            with torch.no_grad(), mode:
                 answer: Tensor = network(images)
                 return answer
         except RuntimeError:
             pass  # it writes to single channels, or fails in the ordinary pass as well
-    network = _constant_copy(subject, weight, images.dtype, Tensor.repeat)
-    answer = network(images.contiguous())
+    network = _constant_copy(subject, weight, images.dtype, torch.Tensor.repeat)
+    with torch.no_grad():
+        answer = network(images.contiguous())
     return answer
 
 
@@ -88,6 +92,8 @@ def _constant_copy(
     subject: Subject, weight: float, dtype: torch.dtype, fill: Callable[..., Tensor]
 ) -> nn.Module:
     """Copy a network in training mode; `fill(number, *shape)` makes its weights and biases."""
+    from hwnas.networks.copying import copy_model
+
     numbers = {"weight": torch.tensor(weight, dtype=dtype), "bias": torch.tensor(0.0, dtype=dtype)}
     constants = {
         id(parameter): numbers[kind]
@@ -223,6 +229,9 @@ def choose_weights(
     Raises:
         ProxyError: fewer than two candidates suit the networks.
     """
+    from hwnas.networks.settings import default_settings
+    from hwnas.proxies.engine.subject import Subject
+
     weights = tuple(sorted(candidates))
     outputs = ConstantWeightOutputs(weights, "ramp", _RAMP, double=not published)
     with default_settings():

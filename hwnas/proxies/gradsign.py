@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import layer_weights
-from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.tasks.outputs import loss
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class SignSums(OwnSignal[tuple[float, int]]):
 
     def measure(self, subject: Subject) -> tuple[float, int]:
         """Take the signs of `image_gradients`, layer by layer."""
+        from hwnas.networks.layers import layer_weights
+        from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
+
         network = subject.differentiable(AS_BUILT)
         weights = list(layer_weights(network).values())
         if not weights:

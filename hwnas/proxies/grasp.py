@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-
-from hwnas.networks.layers import layer_weights
+from hwnas.deferred import deferred
 from hwnas.proxies.derivatives.loss_gradients import LossGradients
-from hwnas.proxies.derivatives.second_derivatives import FastSecondDerivatives, scale_free_weights
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class HessianGradient(OwnSignal[float]):
         ``W . (H g) = -||g||^2``, and the rest R, for which ``W_R . (H g)_R = g . (H W_R)``: the
         gradient has to be differentiated in the direction of the rest only.
         """
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        from hwnas.networks.layers import layer_weights
+        from hwnas.proxies.derivatives.second_derivatives import (
+            FastSecondDerivatives,
+            scale_free_weights,
+        )
+
         request = LossGradients()
         gradients = [g.double() for g in request.measure(subject).gradients.values()]
         network = subject.differentiable(request.setting)

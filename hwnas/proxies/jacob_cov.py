@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.spectra import eigenvalues
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 _EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class InputGradient(PassSignal[Tensor]):
+class InputGradient(PassSignal["Tensor"]):
     """(B, C*H*W): gradient of the sum of all logits with respect to each image."""
 
     def collector(self, subject: Subject) -> Collector[Tensor]:
@@ -28,7 +33,7 @@ class InputGradient(PassSignal[Tensor]):
         return _InputGradientCollector()
 
 
-class _InputGradientCollector(Collector[Tensor]):
+class _InputGradientCollector(Collector["Tensor"]):
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         del network
         self.images = images.requires_grad_()

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.counts import ParameterShapes
-from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
 from hwnas.proxies.engine.signals import Collector, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import ReluKernel
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class UnitPatterns(PassSignal[int]):
 
 class _PatternCollector(Collector[int]):
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
+        from hwnas.proxies.engine.rectifiers import RectifierInputs
+
         del network
         self.packed: list[npt.NDArray[np.uint8]] = []
         return RectifierInputs(len(images), self.add)
@@ -43,6 +50,8 @@ class _PatternCollector(Collector[int]):
             self.packed.append(np.packbits((inputs > 0).numpy(), axis=0).T)
 
     def finish(self, logits: Tensor) -> int:
+        from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS
+
         del logits
         if not self.packed:
             raise ProxyError(NO_RECTIFIERS)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class _EigenvalueCollector(Collector[tuple[float, ...]]):
     def add(self, module: nn.Module, args: Any, output: Any) -> None:
         """Reduce the (B, C, H, W) output of a module."""
         del module, args
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, torch.Tensor) or output.ndim != 4:
             return
         if (id(output), output._version) in self.seen:
             return

@@ -22,26 +22,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import ProxyError
-from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals, Surrogate
+
+if TYPE_CHECKING:
+    from hwnas.proxies.engine.channel_graph import Degrees
+    from hwnas.proxies.engine.subject import Subject
 
 SURROGATE = Surrogate(channels=16, cells=1, modules=3)
 """NASGraph(16, 1, 3), the one of the paper's tables."""
 
 
 @dataclass(frozen=True)
-class ChannelDegrees(OwnSignal[Degrees]):
+class ChannelDegrees(OwnSignal["Degrees"]):
     """Degrees of the nodes of the channel graph."""
 
     runs: ClassVar[bool] = False
 
     def measure(self, subject: Subject) -> Degrees:
         """Trace the network once."""
+        from hwnas.proxies.engine.channel_graph import channel_graph
+
         degrees = channel_graph(subject.plain, subject.in_shape, subject.generator("nasgraph"))
         if not len(degrees.incoming):
             raise ProxyError("The channel graph of the network has no edges.")

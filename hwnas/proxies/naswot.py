@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 # Counts in float32 are exact up to 2**24.
 _COLUMNS = 2**23
 
 
 @dataclass(frozen=True)
-class ReluKernel(PassSignal[Tensor]):
+class ReluKernel(PassSignal["Tensor"]):
     """(B, B) float64: in how many ReLU units, over all layers, two images agree in sign."""
 
     def collector(self, subject: Subject) -> Collector[Tensor]:
@@ -29,8 +33,10 @@ class ReluKernel(PassSignal[Tensor]):
         return _ReluCollector()
 
 
-class _ReluCollector(Collector[Tensor]):
+class _ReluCollector(Collector["Tensor"]):
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
+        from hwnas.proxies.engine.rectifiers import RectifierInputs
+
         del network
         self.kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
         self.layers = 0
@@ -48,6 +54,8 @@ class _ReluCollector(Collector[Tensor]):
             self.layers += 1
 
     def finish(self, logits: Tensor) -> Tensor:
+        from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS
+
         del logits
         if not self.layers:
             raise ProxyError(NO_RECTIFIERS)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.meta import MetaShapes, meta_copy
-from hwnas.proxies.engine.block_trace import Block, trace_blocks
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.block_trace import Block
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class DenseCells(OwnSignal[tuple[DenseCell, ...]]):
 
     def measure(self, subject: Subject) -> tuple[DenseCell, ...]:
         """Trace the network once."""
+        from hwnas.proxies.engine.block_trace import trace_blocks
+
         blocks = trace_blocks(subject.plain, subject.in_shape, subject.generator("unused"))
         if any(block.terms > 1 for block in blocks):
             raise ProxyError(
@@ -55,7 +61,7 @@ Layer = tuple[range, set[int]]
 def _sources(block: Block) -> set[int]:
     found: set[int] = set()
     for nodes, _ in block.reads:
-        found.update(nodes.tolist() if isinstance(nodes, Tensor) else nodes)
+        found.update(nodes.tolist() if isinstance(nodes, torch.Tensor) else nodes)
     return found
 
 
@@ -141,6 +147,8 @@ class ResidualUnits(OwnSignal[tuple[ResidualUnit, ...]]):
 
     def measure(self, subject: Subject) -> tuple[ResidualUnit, ...]:
         """Trace the network once."""
+        from hwnas.networks.meta import MetaShapes, meta_copy
+
         trace = _UnitTrace()
         twin, _ = meta_copy(subject.plain)
         images = torch.empty((1, *subject.in_shape), device="meta")
@@ -190,7 +198,7 @@ class _UnitTrace:
 
 def _tensors(value: Any) -> Iterator[Tensor]:
     for item in value:
-        if isinstance(item, Tensor):
+        if isinstance(item, torch.Tensor):
             yield item
         elif isinstance(item, (list, tuple)):
             yield from _tensors(item)

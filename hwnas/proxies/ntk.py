@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
 from hwnas.proxies.derivatives.spectra import eigenvalues
 from hwnas.proxies.engine.signals import Mode, OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 # Columns that are multiplied in float64 at once.
 _COLUMNS = 2**18
 
 
 @dataclass(frozen=True)
-class TangentKernel(OwnSignal[Tensor]):
+class TangentKernel(OwnSignal["Tensor"]):
     """(B, B) float64: products of the gradients of the images' summed logits by the weights.
 
     Weights are the parameters called weight, of every layer, batch norms included.
@@ -34,6 +38,8 @@ class TangentKernel(OwnSignal[Tensor]):
 
     def measure(self, subject: Subject) -> Tensor:
         """Add up the products weight by weight; in training mode, by a backward pass an image."""
+        from hwnas.proxies.derivatives.image_gradients import gradients_by_image, image_gradients
+
         network, (images, labels) = (
             subject.differentiable(self.setting),
             subject.input(self.setting),

@@ -9,17 +9,21 @@ batch norms do not count. They need labels: random ones stand in where the user 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import weight_layers
 from hwnas.proxies.derivatives.loss_gradients import LossGradients
 from hwnas.proxies.engine.signals import OwnSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class WeightNorms(OwnSignal[tuple[float, ...]]):
 
     def measure(self, subject: Subject) -> tuple[float, ...]:
         """Compute them in float64."""
+        from hwnas.networks.layers import weight_layers
+
         weights = [layer.weight.detach() for layer in weight_layers(subject.plain).values()]
         return tuple(float(weight.double().norm()) for weight in weights)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import layer_weights
 from hwnas.proxies.engine.signals import Init, OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
 
     def measure(self, subject: Subject) -> dict[str, float]:
         """Run one forward and backward pass of one image."""
+        from hwnas.networks.layers import layer_weights
+        from hwnas.proxies.derivatives.without_batch_norm import WithoutBatchNorm
+
         network = subject.differentiable(Setting(self.init, "eval")).double()
         with torch.no_grad():
             for parameter in network.parameters():
@@ -41,25 +45,13 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         weights = [weight.requires_grad_() for weight in layers.values()]
         image = torch.ones(1, *subject.real_shape, dtype=torch.float64)
-        with _WithoutBatchNorm():
+        with WithoutBatchNorm():
             response = network(image).sum()
         gradients = torch.autograd.grad(response, weights, materialize_grads=True)
         return {
             name: float((weight.detach() * gradient).abs().sum())
             for name, weight, gradient in zip(layers, weights, gradients, strict=True)
         }
-
-
-class _WithoutBatchNorm(TorchFunctionMode):
-    """Makes each batch norm, module or function, the identity."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            normalised: Tensor = args[0] if args else kwargs["input"]
-            return normalised.clone()
-        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,24 @@ Perspective, ICLR 2021. The paper joins the ranks of both numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
 from hwnas.proxies.engine.signals import OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.ntk import NtkCondition
 from hwnas.typing import Direction, InShape, Signal, Signals, Surrogate
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 REGIONS_SURROGATE = Surrogate(channels=1, cells=1, modules=1, stem=False, in_shape=(1, 3, 3))
 """One cell of one channel, without a stem."""
@@ -41,6 +46,8 @@ class RegionCount(OwnSignal[int]):
 
     def measure(self, subject: Subject) -> int:
         """Run one forward pass in training mode, of kaiming weights."""
+        from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS, RectifierInputs
+
         shape = subject.spec.shape
         if self.in_shape not in (None, shape):
             raise ProxyError(

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.counts import ParameterShapes
 from hwnas.proxies.derivatives.element_jacobian import ElementJacobian
@@ -20,9 +18,14 @@ from hwnas.proxies.derivatives.spectra import entropy, singular_values
 from hwnas.proxies.engine.signals import Setting
 from hwnas.typing import Direction, Signal, Signals
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
+
 # 0.05 as rounded to float16 by the authors' code.
 _SMOOTHING = 0.04998779296875
-_DECILES = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class VkdnwEntropy:
         p = smooth + _SMOOTHING / smooth.shape[1]  # (B, K): .95 p + .05 / K
         factor = _published_factor if self.published else _factor
         # (P,) eigenvalues of F = A^T A (Eqs. 9 and 10), then their quantiles .1, …, .9
-        return torch.quantile(_spectrum(factor(jacobian.rows, p)), _DECILES)
+        deciles = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+        return torch.quantile(_spectrum(factor(jacobian.rows, p)), deciles)
 
     def score(self, signals: Signals) -> float:
         """Compute the entropy of the deciles."""

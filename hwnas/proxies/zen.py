@@ -6,20 +6,22 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import batch_norms, standard_normal_weights_
 from hwnas.proxies.engine.signals import OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.typing import Direction, Signal, Signals
 
-_COPIES = (torch.ops.aten.clone, torch.ops.aten._to_copy)
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
+
 _STEP = 0.01
 _MOMENTUM = 0.1
 
@@ -44,6 +46,8 @@ class PerturbedFeatures(OwnSignal[Perturbation]):
 
     def measure(self, subject: Subject) -> Perturbation:
         """Run two forward passes on Gaussian images, as many as the batch has."""
+        from hwnas.networks.layers import standard_normal_weights_
+
         setting, _ = Setting("as_built"), subject.real_shape
         network = subject.network(setting)
         standard_normal_weights_(network, derive_seed(subject.seed, "standard normal"))
@@ -60,7 +64,9 @@ class PerturbedFeatures(OwnSignal[Perturbation]):
 
 def _features(network: nn.Module, images: Tensor) -> tuple[Tensor, list[float]]:
     """Give the last feature map, and the mean variance of the input of each batch norm."""
-    last = _LastFeatureMap()
+    from hwnas.proxies.engine.last_feature_map import LastFeatureMap
+
+    last = LastFeatureMap()
     with torch.no_grad(), last, _batch_variances(network) as variances:
         network(images)
     if last.map is None:
@@ -71,25 +77,10 @@ def _features(network: nn.Module, images: Tensor) -> tuple[Tensor, list[float]]:
     return last.map, variances
 
 
-class _LastFeatureMap(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps the last (B, C, H, W) tensor with more than one position: before global pooling."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.map: Tensor | None = None
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        result = func(*args, **(kwargs or {}))
-        first = result[0] if isinstance(result, (tuple, list)) and result else result
-        computed = not (func.is_view or func.overloadpacket in _COPIES)
-        if computed and isinstance(first, Tensor) and first.ndim == 4 and first.shape[2:] != (1, 1):
-            self.map = first
-        return result
-
-
 @contextmanager
 def _batch_variances(network: nn.Module) -> Iterator[list[float]]:
+    from hwnas.networks.layers import batch_norms
+
     variances: list[float] = []
 
     def note(norm: nn.Module, args: tuple[Tensor, ...]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.derivatives.loss_gradients import LossGradients
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, rankdata
 
 from hwnas.errors import InvalidValueError
+from hwnas.ranking.ranks import average_ranks
 from hwnas.typing import Direction, FloatArray
 
 Method = Literal["log", "sum", "vote"]
 """``log``: sum of logarithms of ranks; ``sum``: sum of ranks; ``vote``: majorities won."""
 
-_CHUNK = 2**22
+_CHUNK = 2**18
 
 
 def rank_sum(
@@ -113,10 +113,12 @@ def normal_scores(values: npt.ArrayLike) -> FloatArray:
         >>> normal_scores([100.0, 1.0]).round(4).tolist()
         [0.6745, -0.6745]
     """
-    ranks = rankdata(np.asarray(values, dtype=np.float64), nan_policy="omit")  # (n,)
+    from scipy.special import ndtri
+
+    ranks = average_ranks(values)  # (n,)
     there = max(int(np.count_nonzero(~np.isnan(ranks))), 1)
     # Φ⁻¹((rank - 1/2) / n)
-    return np.asarray(norm.ppf((ranks - 0.5) / there), dtype=np.float64)
+    return np.asarray(ndtri((ranks - 0.5) / there), dtype=np.float64)
 
 
 @dataclass
@@ -194,13 +196,16 @@ def _duels(rows: FloatArray, members: FloatArray, weights: FloatArray) -> FloatA
     """Give the mean outcome, in [-1, 1], of the votes on each of (m, p) rows against (n, p)."""
     results = np.zeros(len(rows))
     size = max(1, _CHUNK // max(len(members), 1))
+    equal = bool((weights == 1).all()) and len(weights) < 128  # then bytes hold the margins
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        margin = np.zeros((len(part), len(members)))
+        margin = np.zeros((len(part), len(members)), dtype=np.int8 if equal else np.float64)
         for mine, theirs, weight in zip(part.T, members.T, weights, strict=True):
-            better = (mine[:, None] > theirs).astype(np.int8)
-            margin += weight * (better - (mine[:, None] < theirs))
-        results[start : start + size] = np.sign(margin).mean(axis=1)
+            better = (mine[:, None] > theirs).view(np.int8)
+            sign = better - (mine[:, None] < theirs).view(np.int8)
+            margin += sign if equal else weight * sign
+        won, lost = ((margin > 0).sum(axis=1), (margin < 0).sum(axis=1))
+        results[start : start + size] = (won - lost) / max(len(members), 1)
     return results
 
 
@@ -214,7 +219,8 @@ def _weights(weights: Sequence[float] | None, p: int) -> FloatArray:
 
 
 def _ranks(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:
-    return np.asarray(rankdata(_oriented(values, directions), axis=0), dtype=np.float64)
+    oriented = _oriented(values, directions)
+    return np.stack([average_ranks(column) for column in oriented.T], axis=1)
 
 
 def _oriented(values: npt.ArrayLike, directions: Sequence[Direction]) -> FloatArray:

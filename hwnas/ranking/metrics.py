@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from hwnas.errors import InvalidValueError
+from hwnas.ranking.ranks import average_ranks, kendall_tau_b, spearman_rho
 from hwnas.typing import FloatArray
 
 DEFAULT_P = 1000
@@ -31,7 +31,7 @@ def spearman(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
     ranks, truth = _checked(scores, accuracies)
     if _constant(ranks) or _constant(truth):
         return float("nan")
-    return float(stats.spearmanr(ranks, truth).statistic)
+    return spearman_rho(ranks, truth)
 
 
 def kendall(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
@@ -46,7 +46,7 @@ def kendall(scores: npt.ArrayLike, accuracies: npt.ArrayLike) -> float:
     ranks, truth = _checked(scores, accuracies)
     if _constant(ranks) or _constant(truth):
         return float("nan")
-    return float(stats.kendalltau(ranks, truth).statistic)
+    return kendall_tau_b(ranks, truth)
 
 
 def ndcg(scores: npt.ArrayLike, accuracies: npt.ArrayLike, p: int = DEFAULT_P) -> float:
@@ -232,7 +232,7 @@ def worst_if_missing(scores: npt.ArrayLike) -> FloatArray:
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 1:
         raise InvalidValueError(f"`scores` must have shape (n,), but got {array.shape}.")
-    return np.asarray(stats.rankdata(np.where(np.isnan(array), -np.inf, array)), dtype=np.float64)
+    return average_ranks(np.where(np.isnan(array), -np.inf, array))
 
 
 def top_count(n: int, fraction: float) -> int:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -19,6 +17,9 @@ from hwnas.spaces.facets import Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _EXAMPLE = "192|h3r4,h3r3.5,..."
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -20,6 +19,9 @@ from hwnas.spaces.facets import Facets, Sequences
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import InShape
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SKIP = "skip"
 OPERATIONS = (

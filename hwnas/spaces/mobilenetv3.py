@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -21,6 +20,9 @@ from hwnas.spaces.facets import Facets, Sequences
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)

@@ -10,10 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
@@ -21,6 +20,9 @@ from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")
 """In the order of the published hash."""

@@ -10,9 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -20,6 +18,9 @@ from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.spaces.facets import Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPERATIONS = ("identity", "k3_e3", "k5_e6")
 """Kernel size and expansion of an inverted residual; the digit of each in texts is its place."""

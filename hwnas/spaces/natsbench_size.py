@@ -10,14 +10,16 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CHANNELS = tuple(range(8, 65, 8))
 LAYERS = ("cell", "reduction", "cell", "reduction", "cell")

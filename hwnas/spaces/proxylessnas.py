@@ -9,15 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SKIP = "skip"
 BLOCKS = tuple(f"k{kernel}e{expansion}" for kernel in (3, 5, 7) for expansion in (3, 6))

@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -21,6 +19,9 @@ from hwnas.spaces.facets import Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 BASIC, BOTTLENECK = "basic", "bottleneck"
 EXPANSION = 4

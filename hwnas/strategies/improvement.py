@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.stats import norm
 
 from hwnas.pareto.metrics import is_non_dominated
 from hwnas.strategies.problem import BoolArray
@@ -45,6 +46,8 @@ def expected_improvement(
         `(n,)` improvements; larger is better. Negative ones have an order and no other meaning:
         they belong to architectures that were not worth sampling.
     """
+    from scipy.special import ndtr
+
     reference = 2 * losses.max(axis=0) - losses.min(axis=0)
     costs = np.where(np.isnan(known), np.inf, known)
     # Whoever is behind another one in everything is never the rival that decides.
@@ -56,7 +59,8 @@ def expected_improvement(
         gap = best - means[:, 0]
         z = gap / deviations[:, 0]
         # Jones et al.: (f* - μ) Φ(z) + σ φ(z) with z = (f* - μ) / σ
-        return np.asarray(gap * norm.cdf(z) + deviations[:, 0] * norm.pdf(z), dtype=np.float64)
+        density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        return np.asarray(gap * ndtr(z) + deviations[:, 0] * density, dtype=np.float64)
     optimistic = _maximin_improvement(means - deviations, is_rival, losses, reference)
     # Behind those worth sampling, in the order of what they could become.
     expected: FloatArray = optimistic - optimistic.max() - 1.0

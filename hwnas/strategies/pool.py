@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Generic
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hwnas.ranking.aggregation import log_rank, normal_scores
+from hwnas.ranking.ranks import average_ranks
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.features import describe
@@ -93,7 +93,7 @@ class Pool(Generic[Arch]):
     @cached_property
     def cheapness(self) -> FloatArray:
         """(n,) sums of the ranks of the known losses, smaller is cheaper; 0 if there are none."""
-        ranks = [rankdata(losses, nan_policy="omit") for losses in self.known_losses.values()]
+        ranks = [average_ranks(losses) for losses in self.known_losses.values()]
         return np.asarray(sum(ranks, np.zeros(len(self.archs))), dtype=np.float64)
 
     @cached_property
@@ -108,7 +108,9 @@ class Pool(Generic[Arch]):
         scores = known_columns(knowledge.scores, self.archs, "scores")
         joint = log_rank(scores, ["maximize"] * scores.shape[1])
         losses = np.column_stack([-joint, *self.known_losses.values()])
-        return pareto_ranks(np.apply_along_axis(rankdata, 0, np.nan_to_num(losses, nan=np.inf)))
+        return pareto_ranks(
+            np.apply_along_axis(average_ranks, 0, np.nan_to_num(losses, nan=np.inf))
+        )
 
     def free(self, taken: AbstractSet[str]) -> BoolArray:
         """Tell which rows' classes are not taken, `(n,)`."""

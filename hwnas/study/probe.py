@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.costs.counters import CounterCost
 from hwnas.errors import HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
-from hwnas.networks.usable import answering_network
 from hwnas.spaces.assignments import Assignment
 from hwnas.spaces.choosers import Run, drawing
 from hwnas.spaces.functions import FunctionSpace
@@ -82,6 +80,8 @@ def _fault(space: FunctionSpace, arch: Assignment, task: Task, seed: int) -> str
     """Say why a network does not do what the task wants; None if it does."""
     import torch
 
+    from hwnas.networks.usable import answering_network
+
     try:
         network = Networks(space, task).network(arch, seed)
         inputs = draw_batch(task, 2, seed).inputs
@@ -131,5 +131,5 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
 
 def _builds(objective: ValueObjective[Any]) -> bool:
     source = objective.source
-    counts = isinstance(source, CostValues) and isinstance(source.cost, CounterCost)
+    counts = isinstance(source, CostValues) and getattr(source.cost, "builds_networks", False)
     return counts or source.effort is Effort.SCORE

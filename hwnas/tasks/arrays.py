@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import Logits, Map, Output, Regression, Task, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
 
 Array = npt.NDArray[np.generic]
 

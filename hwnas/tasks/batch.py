@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.outputs import draw_labels
 from hwnas.tasks.task import Task, TensorSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,9 @@ Classes stand in dimension 1 of (B, K), of (B, K, H, W) and of (B, K, T), tokens
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.tasks.task import (
     Logits,
@@ -20,6 +19,14 @@ from hwnas.tasks.task import (
     RegressionMap,
     TensorSpec,
 )
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor
+else:
+    torch = deferred("torch")
+    F = deferred("torch.nn.functional")
 
 _NUMBERS = (Regression, RegressionMap)
 """Outputs that are real numbers instead of classes."""
@@ -42,7 +49,7 @@ def read_output(
     Raises:
         ProxyError: it is none of the outputs, or another one than is wanted.
     """
-    if not isinstance(answer, Tensor):
+    if not isinstance(answer, torch.Tensor):
         raise ProxyError(
             f"`model` must return a tensor of {_EXPECTED[spec.kind]}, but got "
             f"{type(answer).__name__}: wrap it in a module that returns the tensor only."

@@ -38,7 +38,7 @@ class ProxyContract:
 
     def score(self, proxy: Proxy, network: nn.Module, seed: int = 3) -> float:
         """Score a network; a missing value fails with its reason."""
-        from hwnas.proxies.engine import score_network
+        from hwnas.proxies.engine.scoring import score_network
 
         scores = score_network(network, self.task, [proxy], batch_size=self.batch_size, seed=seed)
         assert set(scores) == {proxy.name}

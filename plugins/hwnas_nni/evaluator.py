@@ -17,7 +17,7 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.origin import origin
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.seeding import derive_seed
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.study.search import SearchSettings, make_evaluator

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.proxies.derivatives.element_taps import TAPS, Tap
-from hwnas.proxies.derivatives.parameter_uses import ParameterUses
 from hwnas.proxies.engine.signals import OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 _EVALUATION = Setting(mode="eval")
-Element = tuple[nn.Parameter, int]
+Element = tuple["nn.Parameter", int]
 """A parameter and the flat index of one of its elements."""
 
 
@@ -59,11 +62,13 @@ class ElementJacobian(OwnSignal[Jacobian]):
         Elements without a shortcut (`hwnas.proxies.derivatives.element_taps`) cost K - 1 backward
         passes an image more.
         """
+        from hwnas.proxies.derivatives.element_taps import ElementTaps
+
         network, (images, _) = subject.differentiable(self.setting), subject.input(self.setting)
         if subject.num_classes < 2:
             raise ProxyError("`model` must have at least 2 classes, but has 1.")
         elements = _elements(network, self.size, self.elements)
-        taps = _Taps(elements, len(images))
+        taps = ElementTaps(elements, len(images))
         with taps:
             logits = network(images)
         functions = self._functions(logits)
@@ -101,36 +106,3 @@ def _elements(network: nn.Module, size: int, count: int) -> list[Element]:
     if not elements:
         raise ProxyError("`model` must have parameters, but has none.")
     return elements[:size]
-
-
-class _Taps(ParameterUses[Callable[[int], Tap]]):
-    """Collects the derivatives by elements of parameters whose functions have taps."""
-
-    def __init__(self, elements: list[Element], images: int) -> None:
-        self.columns: dict[Tensor, list[tuple[int, int]]] = {}
-        for column, (parameter, index) in enumerate(elements):
-            self.columns.setdefault(parameter, []).append((column, index))
-        super().__init__(self.columns, images, TAPS)
-        self.row = torch.empty(0)
-
-    def receiver(
-        self, parameter: Tensor, shortcut: Callable[[int], Tap]
-    ) -> Callable[[Tensor], None]:
-        """Make the taps now: they keep what they need of the function's input."""
-        taps = [(column, shortcut(index)) for column, index in self.columns[parameter]]
-
-        def receive(delta: Tensor) -> None:
-            for column, tap in taps:
-                self.row[:, column] += tap(delta)
-
-        return receive
-
-    def fill(self, rows: Tensor, functions: Tensor) -> None:
-        """Write the derivatives of (B, F) functions into rows (B, F, P)."""
-        if not functions.requires_grad:
-            return
-        for i in range(functions.shape[1]):
-            self.row = rows[:, i]
-            torch.autograd.grad(
-                functions[:, i].sum(), self.anchor, retain_graph=True, allow_unused=True
-            )

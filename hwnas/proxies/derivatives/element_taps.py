@@ -8,15 +8,16 @@ weight gradients nor per-image passes are needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
+from hwnas.proxies.derivatives.parameter_uses import ParameterUses
 
 Size = int | tuple[int, ...]
 
@@ -138,3 +139,36 @@ def padding_sides(padding: Size | str, weight: Tensor, dilation: Size) -> tuple[
 
 def _unravel(index: int, weight: Tensor) -> list[int]:
     return [int(i) for i in torch.unravel_index(torch.tensor(index), weight.shape)]
+
+
+class ElementTaps(ParameterUses[Callable[[int], Tap]]):
+    """Collects the derivatives by elements of parameters whose functions have taps."""
+
+    def __init__(self, elements: Sequence[tuple[nn.Parameter, int]], images: int) -> None:
+        self.columns: dict[Tensor, list[tuple[int, int]]] = {}
+        for column, (parameter, index) in enumerate(elements):
+            self.columns.setdefault(parameter, []).append((column, index))
+        super().__init__(self.columns, images, TAPS)
+        self.row = torch.empty(0)
+
+    def receiver(
+        self, parameter: Tensor, shortcut: Callable[[int], Tap]
+    ) -> Callable[[Tensor], None]:
+        """Make the taps now: they keep what they need of the function's input."""
+        taps = [(column, shortcut(index)) for column, index in self.columns[parameter]]
+
+        def receive(delta: Tensor) -> None:
+            for column, tap in taps:
+                self.row[:, column] += tap(delta)
+
+        return receive
+
+    def fill(self, rows: Tensor, functions: Tensor) -> None:
+        """Write the derivatives of (B, F) functions into rows (B, F, P)."""
+        if not functions.requires_grad:
+            return
+        for i in range(functions.shape[1]):
+            self.row = rows[:, i]
+            torch.autograd.grad(
+                functions[:, i].sum(), self.anchor, retain_graph=True, allow_unused=True
+            )

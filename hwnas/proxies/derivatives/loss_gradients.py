@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import WeightLayer, layer_weights, weight_layers
 from hwnas.proxies.derivatives.positions import position_rows, sum_positions
 from hwnas.proxies.engine.signals import OwnSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.tasks.outputs import loss
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.networks.layers import WeightLayer
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
+    nn = deferred("torch.nn")
 
 AS_BUILT = Setting("as_built")
 """The weights as the user gave them, training mode: what the proxies of a loss look at."""
@@ -96,6 +102,8 @@ class LossGradients(OwnSignal[LossPass]):
         return loss(subject.output, network(batch[0]), batch[1])
 
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:
+        from hwnas.networks.layers import layer_weights, weight_layers
+
         network = subject.differentiable(self.setting).requires_grad_()
         layers, weights = weight_layers(network), layer_weights(network)
         if not layers:

@@ -6,16 +6,23 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.engine.signals import Collector, PassSignal
-from hwnas.proxies.engine.subject import Subject
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
+    F = deferred("torch.nn.functional")
 
 # (256, 8): the bits of each byte as signs, the first one first.
 _SIGNS = (2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1.0).astype("f4")
@@ -26,7 +33,7 @@ _NO_BLOCKS = (
 
 
 @dataclass(frozen=True)
-class BlockCovariances(PassSignal[tuple[Tensor, ...]]):
+class BlockCovariances(PassSignal["tuple[Tensor, ...]"]):
     """(C, C) covariance of each block's output channels over images and positions."""
 
     def collector(self, subject: Subject) -> Collector[tuple[Tensor, ...]]:
@@ -59,7 +66,7 @@ class BlockTransfers(PassSignal[tuple[BlockTransfer, ...]]):
         return _TransferCollector(_blocks(subject), subject.inside, signs)
 
 
-class _CovarianceCollector(Collector[tuple[Tensor, ...]]):
+class _CovarianceCollector(Collector["tuple[Tensor, ...]"]):
     def __init__(self, blocks: Sequence[str]) -> None:
         self.blocks = blocks
         self.covariances: list[Tensor] = []
@@ -99,10 +106,10 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
 
         def start(module: nn.Module, args: tuple[Any, ...]) -> None:
             del module
-            self.images.update(a for a in args if isinstance(a, Tensor))
+            self.images.update(a for a in args if isinstance(a, torch.Tensor))
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return tuple(self.enter(module, a) if isinstance(a, Tensor) else a for a in args)
+            return tuple(self.enter(module, a) if isinstance(a, torch.Tensor) else a for a in args)
 
         inside = network.get_submodule(self.inside)
         handles = [inside.register_forward_pre_hook(start)]

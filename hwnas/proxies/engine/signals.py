@@ -16,9 +16,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
-from torch import Tensor, nn
-
 from hwnas.typing import Signal, T_co
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from hwnas.proxies.engine.subject import Subject

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph
@@ -27,6 +25,9 @@ from hwnas.spaces.nds.genotype import (
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Family(NamedTuple):

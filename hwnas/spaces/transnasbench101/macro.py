@@ -6,10 +6,9 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
@@ -17,6 +16,9 @@ from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
 from hwnas.typing import Choice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODULE_TYPES = {
     "normal": "1",

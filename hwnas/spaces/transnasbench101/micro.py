@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torch import nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph
@@ -20,6 +19,9 @@ from hwnas.spaces.nasbench201 import EDGES, Cell, cell_graph
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
 from hwnas.typing import Surrogate
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 """Operations by their digit in the text of an architecture."""

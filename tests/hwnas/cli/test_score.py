@@ -200,7 +200,7 @@ def test_a_network_of_ones_own_sees_images_of_ones_own(
 
     from hwnas.networks.importing import load_model
     from hwnas.proxies import make_proxies
-    from hwnas.proxies.engine import score_network
+    from hwnas.proxies.engine.scoring import score_network
     from hwnas.tasks.batch import Batch
 
     model = ["--model", "grey_model:net", "--batch", "9", "--proxy", "zico", "--proxy", "naswot"]

@@ -207,7 +207,7 @@ def test_metrics_of_a_device() -> None:
         (table().replace("20.0", "inf"), "has inf in row 3, column 'edgegpu_latency'"),
         (table().replace("21.0", "-1"), "has -1 in row 3, column 'edgegpu_energy'"),
         (table()[:-30], "a value is missing|cut off"),
-        (table().replace("fpga_energy", "other"), "reading it failed"),
+        (table().replace("fpga_energy", "other"), "has no fpga_energy"),
         (table().replace("20.0", "twenty"), "reading it failed"),
         (table().replace("20.0", ""), "a value is missing"),
         (table().replace("(2, 1, 3", "(2, 5, 3"), "something else than six operations"),

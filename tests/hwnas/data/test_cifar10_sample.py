@@ -14,7 +14,7 @@ from hwnas.data.cifar10_sample import FILE, cifar10_sample
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.task import image_task
 

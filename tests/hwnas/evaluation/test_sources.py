@@ -8,7 +8,7 @@ import torch
 
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nasgraph import NasGraphAverageDegree
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201

@@ -13,7 +13,7 @@ from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.ranking.recipes import RECIPES
 from hwnas.seeding import derive_seed, seeded
 from hwnas.spaces.nasbench201 import NasBench201

@@ -11,7 +11,7 @@ from torch import nn
 
 import hwnas
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.tasks.batch import Batch
 
 

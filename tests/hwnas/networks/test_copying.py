@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from hwnas.networks.copying import copy_model
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 
 
 def network() -> nn.Sequential:

@@ -16,7 +16,7 @@ from hwnas.networks.free_operators import is_free
 from hwnas.networks.macs import macs_of
 from hwnas.networks.operations import OperationTrace, trace_operations
 from hwnas.proxies.counts import Flops
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 
 aten = torch.ops.aten
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.aznas import Expressivity, Progressivity, Trainability
-from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.block_signals import (
     BlockCovariances,
     BlockTransfer,
     BlockTransfers,
     random_signs,
 )
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.counts import Flops, Layers, Params
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 
 
 def value(

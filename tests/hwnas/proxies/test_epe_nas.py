@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.epe_nas import EpeNas
 from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.gradsign import GradSign
 from hwnas.tasks.batch import Batch

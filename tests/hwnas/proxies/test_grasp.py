@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
 from hwnas.tables.result import Result

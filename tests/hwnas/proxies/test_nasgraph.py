@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.proxies import make_proxies, make_proxy
-from hwnas.proxies.engine import score_network
 from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nasgraph import ChannelDegrees, NasGraphAverageDegree, NasGraphResilience
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.task import image_task

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import NasWot

@@ -11,7 +11,7 @@ import torch
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, proxy_names
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.tables.result import Result
 from tests.hwnas.proxies.network_zoo import SHAPE, ZOO, Build
 from tests.hwnas.proxies.plain_scores import OF_BATCHES, PLAIN, PlainScores

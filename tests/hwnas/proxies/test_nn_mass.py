@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nn_mass import NnDegree, NnMass
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.task import image_task

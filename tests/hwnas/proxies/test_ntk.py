@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Mode, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.ntk import NtkCondition

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hwnas.proxies import make_proxies
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.saliency import Fisher, GradNorm, L2Norm, Plain, Snip
 from hwnas.proxies.zico import ZiCo

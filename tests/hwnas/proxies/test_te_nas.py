@@ -5,7 +5,7 @@ from torch import nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import ProxyValues
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.linear_regions import LinearRegions
 from hwnas.proxies.ntk import NtkCondition
 from hwnas.proxies.te_nas import NTK_SURROGATE, REGIONS_SURROGATE, TeNasNtk, TeNasRegions

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.vkdnw import FimDecile, Vkdnw, VkdnwEntropy

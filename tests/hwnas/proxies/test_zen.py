@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.networks.layers import standard_normal_weights_
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.zen import Perturbation, PerturbedFeatures, Zen

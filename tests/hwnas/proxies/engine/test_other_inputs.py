@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, make_proxy
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import Logits, Map, NextToken, Regression, Task, TensorSpec

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError, UnknownNameError
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.naswot import NasWot, ReluKernel

@@ -1,0 +1,72 @@
+"""Commands that print what is known import nothing that they do not need."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+
+import pytest
+
+_HEAVY = ("torch", "pandas", "scipy", "sklearn", "onnx", "onnxruntime", "optuna", "plotly")
+_PAIRS = list(itertools.product(("none", "skip_connect", "nor_conv_1x1"), ("none", "avg_pool_3x3")))
+_PROGRAM = f"""
+import json, sys
+from hwnas.cli import main
+
+for command in json.loads(sys.argv[1]):
+    try:
+        main(command)
+    except SystemExit as end:
+        assert not end.code, command
+    found = [name for name in {_HEAVY!r} if name in sys.modules]
+    sys.stderr.write("\\n" + json.dumps([command[0], found]) + "\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Give what has been imported after each command of one process, the lightest first."""
+    folder = tmp_path_factory.mktemp("imports")
+    truth = folder / "truth.csv"
+    cells = [f"|nor_conv_3x3~0|+|{a}~0|{b}~1|+|skip_connect~0|none~1|none~2|" for a, b in _PAIRS]
+    rows = [f"{cell},{50 + i}" for i, cell in enumerate(cells)]
+    truth.write_text("\n".join(["arch,accuracy", *rows]) + "\n")
+    search = ["search", "--cost", "count:any:flops", "--trials", "6", "--out", str(folder / "out")]
+    commands = [
+        ["--help"],
+        ["spaces"],
+        ["proxies"],
+        search,
+        ["pareto", "show", str(folder / "out")],
+        ["rank", "--truth", str(truth), "--population", "all", "--json"],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    return {name: set(found) for name, found in map(json.loads, lines)}
+
+
+@pytest.mark.parametrize("command", ["--help", "spaces", "proxies"])
+def test_what_is_known_needs_no_library(imported: dict[str, set[str]], command: str) -> None:
+    assert imported[command] == set()
+
+
+def test_a_search_among_known_values_needs_no_torch(imported: dict[str, set[str]]) -> None:
+    assert imported["search"] & {"torch", "pandas", "sklearn", "onnx", "onnxruntime"} == set()
+
+
+def test_a_ranking_by_shipped_scores_needs_pandas_for_the_table_alone(
+    imported: dict[str, set[str]],
+) -> None:
+    assert imported["rank"] - imported["pareto"] == {"pandas"}
+
+
+def test_a_front_is_shown_with_nothing_more(imported: dict[str, set[str]]) -> None:
+    assert imported["pareto"] == imported["search"]
