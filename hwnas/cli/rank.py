@@ -206,8 +206,20 @@ def _plot(found: Sequence[Ranked], plot: Path) -> None:
     from hwnas.reports.rank_plot import write_rank_plot
 
     progress.stage("writing the plot")
-    write_rank_plot([row for ranked in found for row in ranked.rows], plot)
+    rows = [row for ranked in found for row in _comparable(ranked)]
+    points = {name: xy for ranked in found for name, xy in ranked.points().items()}
+    write_rank_plot(rows, plot, points)
     note(f"Plot: {plot}")
+
+
+def _comparable(ranked: Ranked) -> list[dict[str, Any]]:
+    """Give the rows, without published figures where those are of another split."""
+    if ranked.remark is None:
+        return ranked.rows
+    return [
+        {name: value for name, value in row.items() if not name.startswith("published_")}
+        for row in ranked.rows
+    ]
 
 
 def _print(ranked: Ranked, markdown: bool) -> None:

@@ -6,20 +6,29 @@ operation is written out as well, so nothing depends on colour alone.
 
 from __future__ import annotations
 
+import itertools
 import re
 from html import escape
+
+import numpy as np
 
 from hwnas.graphs.arch_graph import ArchGraph
 
 _BOX, _COLUMN, _ROW = 80, 112, 34
+_SMALLEST = 0.7
+"""Scale below which a picture is scrolled instead of shrunk further."""
+_CHAIN_COLUMNS = 4
+"""Layers a row of a chain that is longer: what a card of the report shows without shrinking it."""
 
 
 def draw_graph(graph: ArchGraph) -> str:
     """Draw a computation graph: one column a depth, one box an operation, input on the left.
 
     The depth of a node is its longest path from the input; a number on an edge tells how often
-    the value is added where that is more than once.
+    the value is added where that is more than once. A chain is written in rows, as text is.
     """
+    if _is_chain(graph) and len(graph) > _CHAIN_COLUMNS:
+        return _draw_chain(graph)
     adjacency, depth = graph.adjacency, _depths(graph)
     columns = [[i for i in range(len(graph)) if depth[i] == d] for d in sorted(set(depth))]
     height = _ROW * max(map(len, columns)) + 10
@@ -37,6 +46,32 @@ def draw_graph(graph: ArchGraph) -> str:
     parts += [_box(*place[i], operation) for i, operation in enumerate(graph.operations)]
     title = f"Graph of {len(graph)} operations: {', '.join(graph.operations)}"
     return svg(_COLUMN * len(columns) - 16, height + 12, title, parts)
+
+
+def _is_chain(graph: ArchGraph) -> bool:
+    """Tell whether each operation feeds the next one alone."""
+    n = len(graph)
+    return bool((graph.adjacency == np.eye(n, k=1, dtype=graph.adjacency.dtype)).all())
+
+
+def _draw_chain(graph: ArchGraph) -> str:
+    """Write a chain in rows from left to right; a line leads to the beginning of the next."""
+    place = [
+        (8 + _COLUMN * (i % _CHAIN_COLUMNS), _ROW * (i // _CHAIN_COLUMNS + 0.5))
+        for i in range(len(graph))
+    ]
+    parts = []
+    for (x0, y0), (x1, y1) in itertools.pairwise(place):
+        if y0 == y1:
+            parts.append(_connect((x0, y0), (x1, y1), None, 1))
+        else:
+            middle, right = (y0 + y1) / 2, x0 + _BOX + 8
+            path = f"M{x0 + _BOX:g} {y0:g}H{right:g}V{middle:g}H2V{y1:g}H{x1 - 1:g}"
+            parts.append(edge(path, "op-skip_connect"))
+    parts += [_box(*place[i], operation) for i, operation in enumerate(graph.operations)]
+    rows = -(-len(graph) // _CHAIN_COLUMNS)
+    title = f"Chain of {len(graph)} operations: {', '.join(graph.operations)}"
+    return svg(_COLUMN * _CHAIN_COLUMNS - 12, _ROW * rows + 6, title, parts)
 
 
 def _depths(graph: ArchGraph) -> list[int]:
@@ -68,7 +103,8 @@ def svg(width: float, height: float, title: str, parts: list[str]) -> str:
     name = escape(title)
     return (
         f'<svg class="architecture" viewBox="0 0 {width:g} {height:g}" role="img" '
-        f'style="max-width:{width:g}px" aria-label="{name}"><title>{name}</title>'
+        f'style="max-width:{width:g}px;min-width:{_SMALLEST * width:g}px" '
+        f'aria-label="{name}"><title>{name}</title>'
         f"{''.join(parts)}</svg>"
     )
 

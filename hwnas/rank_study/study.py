@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.stats import rankdata
+
 from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
+from hwnas.rank_study.comparison import candidates
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.rank_study.population import Scored, scored_sample, shipped_population
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
@@ -23,7 +27,7 @@ from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
-from hwnas.typing import SearchSpace
+from hwnas.typing import FloatArray, SearchSpace
 
 POPULATIONS = ("live", "all", "networks")
 _SHIPPED_FOR = "cifar10"
@@ -79,11 +83,36 @@ class Ranked:
         population: what was ranked.
         rows: see `score_rows` and `learned_rows`.
         remark: how published figures among the rows compare, if that needs a word.
+        accuracies: (n,) accuracies of the population; None where they were not kept.
     """
 
     population: Table[Any]
     rows: list[Row]
     remark: str | None = None
+    accuracies: FloatArray | None = None
+
+    def points(self, most: int = 400) -> dict[tuple[str, str], list[tuple[float, float]]]:
+        """Give ranks and accuracies for a plot.
+
+        Args:
+            most: architectures; the first of the population, whose order has no meaning.
+
+        Returns:
+            By data set and score: rank among all, 0 for the worst and 1 for the best, and accuracy
+            in percent. Architectures without a score are left out.
+        """
+        if self.accuracies is None or not self.rows:
+            return {}
+        dataset, truth = str(self.rows[0]["dataset"]), self.accuracies[:most]
+        found = {}
+        for candidate in candidates(self.population.columns):
+            known = np.isfinite(candidate.scores)
+            ranks = rankdata(np.where(known, candidate.scores, -np.inf)) / len(known)
+            pairs = zip(ranks[:most], truth, known[:most], strict=True)
+            found[dataset, candidate.name] = [
+                (round(float(x), 4), round(float(y), 3)) for x, y, there in pairs if there
+            ]
+        return found
 
 
 @dataclass(frozen=True)
@@ -159,7 +188,7 @@ class RankStudy:
             )
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(members, truth, labels, p=settings.ndcg, seed=settings.seed)
-            found.append(Ranked(members, rows, _remark(truth, rows)))
+            found.append(Ranked(members, rows, _remark(truth, rows), truth.of(members)))
         return found
 
     def _setup(self, dataset: str) -> EvaluationSetup[Any]:

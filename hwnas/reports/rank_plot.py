@@ -7,90 +7,91 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.files.atomic import write_text
+from hwnas.reports.page import page
 
-_METRICS = {"kendall": "Kendall τ-b", "spearman": "Spearman ρ", "ndcg": "nDCG@{p}"}
-_ROW_PIXELS = 26
-_MARGIN_PIXELS = 200
+_METRICS = {"spearman": "Spearman ρ", "kendall": "Kendall τ-b", "ndcg": "nDCG@{p}"}
+Points = Mapping[tuple[str, str], Sequence[tuple[float, float]]]
+"""Ranks of a score, from 0 to 1, and accuracies, by data set and score."""
 
 
-def write_rank_plot(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+def write_rank_plot(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    points: Points | None = None,
+) -> None:
     """Write a self-contained HTML page of bars, a panel a metric and a colour a data set.
 
     Args:
         rows: what `hwnas.rank_study.comparison.compare` gives, with ``dataset`` and ``split``;
             intervals (``<metric>_95``) become error bars, published figures diamonds.
         path: file to write.
+        points: architectures to show when a score is chosen; none by default.
 
     Raises:
         InvalidValueError: the file cannot be written.
     """
-    write_text(path, render_rank_plot(rows))
+    write_text(path, render_rank_plot(rows, points))
 
 
-def render_rank_plot(rows: Sequence[Mapping[str, Any]]) -> str:
+def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = None) -> str:
     """Give the page, about 5 MB of which nearly all is plotly.js; it needs no network."""
-    import plotly.graph_objects as go
-    from plotly.colors import qualitative
-    from plotly.subplots import make_subplots
-
-    titles = [title.format(p=rows[0]["ndcg_p"]) for title in _METRICS.values()]
-    figure = make_subplots(rows=1, cols=len(titles), shared_yaxes=True, subplot_titles=titles)
-    labels = _labels(rows)
-    for colour, dataset in zip(
-        qualitative.Safe, dict.fromkeys(row["dataset"] for row in rows), strict=False
-    ):
-        shown = [row for row in rows if row["dataset"] == dataset]
-        names = [labels[row["score"], row["kind"]] for row in shown]
-        for column, metric in enumerate(_METRICS, start=1):
-            bars = go.Bar(
-                x=[row[metric] for row in shown],
-                y=names,
-                orientation="h",
-                name=dataset,
-                legendgroup=dataset,
-                showlegend=column == 1,
-                marker_color=colour,
-                error_x=_intervals(shown, metric),
-            )
-            figure.add_trace(bars, row=1, col=column)
-            if published := [
-                (row[f"published_{metric}"], name)
-                for row, name in zip(shown, names, strict=True)
-                if row.get(f"published_{metric}") is not None
-            ]:
-                points = go.Scatter(
-                    x=[value for value, _ in published],
-                    y=[name for _, name in published],
-                    mode="markers",
-                    marker={"symbol": "diamond-open", "color": colour, "size": 9},
-                    name=f"{dataset}, published",
-                )
-                figure.add_trace(points, row=1, col=column)
-    about = f"{rows[0]['split']} accuracy, {rows[0]['n']:,} architectures"
-    height = _MARGIN_PIXELS + _ROW_PIXELS * len(labels)
-    figure.update_layout(
-        title=f"Rank correlation with the {about}", template="plotly_white", height=height
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    labels = sorted_labels(rows)
+    published = any(row.get(f"published_{m}") is not None for row in rows for m in _METRICS)
+    return page(
+        "rank.html",
+        script="rank.js",
+        data={
+            "labels": labels,
+            "datasets": datasets,
+            "metrics": [
+                {"title": title.format(p=rows[0]["ndcg_p"]), "bars": _bars(rows, metric)}
+                for metric, title in _METRICS.items()
+            ],
+            "points": [
+                {"dataset": dataset, "score": score, "xy": list(map(list, found))}
+                for (dataset, score), found in (points or {}).items()
+            ],
+        },
+        title=f"Ranks by {len(labels)} scores, against the {rows[0]['split']} accuracy",
+        populations=[_population(rows, dataset) for dataset in datasets],
+        published=published,
+        intervals=any(f"{metric}_95" in row for row in rows for metric in _METRICS),
+        points=bool(points),
     )
-    figure.update_yaxes(autorange="reversed")
-    return str(figure.to_html(include_plotlyjs=True, full_html=True))
 
 
-def _labels(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    """Name each score; those that learn from labels say from how many."""
-    kinds = {(row["score"], row["kind"]) for row in rows}
-    return {
-        (score, kind): f"{score} ({kind})" if kind.endswith("labels") else score
-        for score, kind in kinds
-    }
+def sorted_labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give the scores' names, the best of the first data set first."""
+    first = rows[0]["dataset"]
+    best: dict[str, float] = {}
+    for row in rows:
+        value = row["spearman"]
+        known = value if value == value else float("-inf")
+        if row["dataset"] == first or _label(row) not in best:
+            best[_label(row)] = known
+    return sorted(best, key=lambda name: -best[name])
 
 
-def _intervals(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    if not any(f"{metric}_95" in row for row in rows):
-        return None
-    ends = [row.get(f"{metric}_95", [row[metric]] * 2) for row in rows]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - row[metric] for row, (_, high) in zip(rows, ends, strict=True)],
-        "arrayminus": [row[metric] - low for row, (low, _) in zip(rows, ends, strict=True)],
-    }
+def _label(row: Mapping[str, Any]) -> str:
+    kind = str(row["kind"])
+    return f"{row['score']} ({kind})" if kind.endswith("labels") else str(row["score"])
+
+
+def _bars(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        value = row[metric]
+        known = None if value != value else value
+        found.append(
+            {"label": _label(row), "score": row["score"], "dataset": row["dataset"], "value": known}
+            | {"interval": row.get(f"{metric}_95"), "published": row.get(f"published_{metric}")}
+        )
+    return found
+
+
+def _population(rows: Sequence[Mapping[str, Any]], dataset: str) -> str:
+    row = next(row for row in rows if row["dataset"] == dataset)
+    live = f", {row['live']:,} of them live" if "live" in row else ""
+    networks = f", {row['networks']:,} different networks" if "networks" in row else ""
+    return f"{dataset}, {row['split']} accuracy: {row['n']:,} architectures{live}{networks}"

@@ -7,7 +7,7 @@
   const safe = (text) =>
     String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const axisTitle = (o) =>
-    `${safe(o.name)}${o.unit ? ` [${safe(o.unit)}]` : ""}, ${
+    `${safe(o.name)}${o.unit ? ` [${safe(o.unit)}]` : ""}${o.predicted ? ", predicted" : ""}, ${
       o.direction === "minimize" ? "lower" : "higher"} is better`;
   const lines = (arch) => safe(arch).replace(/(.{36,}?[+,;|])/g, "$1<br>");
   const hover = (point, label) =>
@@ -28,6 +28,11 @@
         ? [j, i] : [i, j]);
   }
 
+  const bars = (list, i) => (list.some((p) => p.stds && p.stds[i] != null) ? {
+    type: "data", array: list.map((p) => 1.96 * ((p.stds && p.stds[i]) || 0)), thickness: 1, width: 3,
+    color: colour("point"),
+  } : undefined);
+
   function points(list, [x, y], label, style) {
     const shown = list.filter((p) => p.values[y] !== null && (x === null || p.values[x] !== null));
     return {
@@ -36,6 +41,7 @@
       y: shown.map((p) => p.values[y]),
       text: shown.map((p) => hover(p, label(p))),
       customdata: shown.map((p) => p.rank ?? null),
+      error_y: bars(shown, y), error_x: x === null ? undefined : bars(shown, x),
     };
   }
 
@@ -51,14 +57,19 @@
       points(infeasible, pair, () => "infeasible",
         { name: "infeasible", marker: { color: colour("point"), size: 7, symbol: "x-thin-open" } }),
     ];
-    const members = points(front, pair, (p) => `#${p.rank}`, {
-      name: "Pareto set",
+    const hidden = front.filter((p) => !passes(p));
+    const members = points(front.filter(passes), pair, (p) => `#${p.rank}`, {
+      name: "front",
       mode: two ? "lines+markers" : "markers",
       marker: { color: colour("accent"), size: 10, line: { color: colour("surface"), width: 1.5 } },
       line: {
         color: colour("accent"), width: 1.5,
         shape: x !== null && data.objectives[x].direction === "maximize" ? "vh" : "hv",
       },
+    });
+    const filtered = points(hidden, pair, (p) => `#${p.rank}, outside of the filter`, {
+      name: "outside of the filter", showlegend: false,
+      marker: { color: colour("surface"), size: 9, line: { color: colour("accent"), width: 1 } },
     });
     const knee = points(data.members.filter((p) => p.rank === data.knee), pair,
       (p) => `#${p.rank}, nearest to the ideal point`, {
@@ -73,7 +84,7 @@
     const baseline = points(data.baseline ? [data.baseline] : [], pair, () => "your present network",
       { name: "your present network",
         marker: { color: colour("text"), size: 13, symbol: "diamond-open", line: { width: 2.5 } } });
-    return [...rest.filter((t) => t.x.length), members, knee,
+    return [...rest.filter((t) => t.x.length), members, ...(hidden.length ? [filtered] : []), knee,
       ...(baseline.y.length ? [baseline] : []), chosen];
   }
 
@@ -97,24 +108,95 @@
     };
   }
 
+  const narrow = () => matchMedia("(max-width: 720px)").matches;
   let selected = null;
-  const host = document.querySelector(".plots");
-  const plots = host ? axes().map((pair) => {
-    const frame = document.createElement("div");
+  const bounds = data.objectives.map(() => null);
+  const within = (value, i) => bounds[i] === null ||
+    (data.objectives[i].direction === "minimize" ? value <= bounds[i] : value >= bounds[i]);
+  const passes = (p) => p.values.every(within);
+
+  function frame(host) {
+    const box = document.createElement("div");
     const div = document.createElement("div");
-    frame.className = "plot";
-    frame.append(div);
-    host.append(frame);
-    return { pair, div };
-  }) : [];
+    box.className = "plot";
+    box.append(div);
+    host.append(box);
+    new ResizeObserver(() => Plotly.Plots.resize(div)).observe(box);
+    return div;
+  }
+  const config = (alone) => ({
+    displaylogo: false, displayModeBar: alone && !narrow() ? "hover" : false,
+    // A list of its own: the default one has a button that uploads the chart.
+    showSendToCloud: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  });
+
+  // Each value from the worst (0) to the best (1) on the front.
+  function scaled(i) {
+    const values = data.members.map((p) => p.values[i]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const up = data.objectives[i].direction === "maximize";
+    const best = up ? high : low, worst = up ? low : high;
+    return { best, worst, at: (v) => (best === worst ? 1 : (v - worst) / (best - worst)) };
+  }
+  const brief = (v) => String(Number(v.toPrecision(4)));
+
+  function parallel(div) {
+    const scales = data.objectives.map((_, i) => scaled(i));
+    const line = (p) => ({
+      type: "scatter", mode: "lines+markers", hoverinfo: "text", showlegend: false,
+      x: data.objectives.map((_, i) => i), y: p.values.map((v, i) => scales[i].at(v)),
+      text: p.values.map(() => hover(p, `#${p.rank}`)), customdata: p.values.map(() => p.rank),
+      line: { width: p.rank === selected ? 4 : 1.5,
+        color: p.rank === selected ? colour("star") : colour("accent") },
+      marker: { size: 6 }, opacity: !passes(p) ? 0.12 : p.rank === selected ? 1 : 0.55,
+    });
+    const ends = data.objectives.flatMap((_, i) => [[1.06, scales[i].best], [-0.06, scales[i].worst]]
+      .map(([y, value]) => ({ x: i, y, text: brief(value), showarrow: false,
+        font: { size: 11, color: colour("soft") } })));
+    const base = layout([0, 1], false);
+    Plotly.react(div, data.members.map(line), {
+      ...base, annotations: ends, margin: { l: 30, r: 30, t: 14, b: 70 },
+      xaxis: { ...base.xaxis, title: undefined, tickvals: data.objectives.map((_, i) => i),
+        ticktext: data.objectives.map((o) => safe(o.name)), range: [-0.3, data.objectives.length - 0.7] },
+      yaxis: { ...base.yaxis, title: undefined, range: [-0.14, 1.14], showticklabels: false,
+        showgrid: false },
+    }, config(false));
+  }
+
+  const host = document.getElementById("plots");
+  const pairs = host ? axes().map((pair) => ({ pair, div: null })) : [];
+  const lines3 = host && data.objectives.length > 2 ? frame(host) : null;
+  if (lines3) lines3.parentNode.classList.add("wide");
+  for (const plot of pairs) plot.div = frame(host);
+  const alone = pairs.length === 1;
+  const past = document.getElementById("histories");
+  const volumes = past && data.hypervolumes.length > 1 ? frame(past) : null;
+  const histories = past && data.others.length
+    ? data.objectives.map((_, i) => ({ pair: [null, i], div: frame(past) })) : [];
+  if (past && !past.children.length) past.parentNode.hidden = true;
+
+  function drawVolumes() {
+    const base = layout([0, 1], false);
+    Plotly.react(volumes, [{
+      type: "scatter", mode: "lines", x: data.hypervolumes.map((p) => p[0]),
+      y: data.hypervolumes.map((p) => p[1]), line: { shape: "hv", color: colour("accent"), width: 2 },
+      hovertemplate: "after %{x}: %{y:.4f}<extra></extra>",
+    }], {
+      ...base,
+      xaxis: { ...base.xaxis, title: { text: "architectures evaluated", font: { size: 11 } } },
+      yaxis: { ...base.yaxis, title: { text: "hypervolume, share of the ideal", font: { size: 11 } } },
+    }, config(false));
+  }
 
   function draw() {
-    for (const { pair, div } of plots) {
-      Plotly.react(div, traces(pair), layout(pair, plots.length === 1), {
-        displaylogo: false, displayModeBar: plots.length === 1 ? "hover" : false,
-        // A list of its own: the default one has a button that uploads the chart.
-        showSendToCloud: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
-      });
+    for (const { pair, div } of pairs) {
+      Plotly.react(div, traces(pair), layout(pair, alone), config(alone));
+    }
+    if (lines3) parallel(lines3);
+    if (volumes) drawVolumes();
+    for (const { pair, div } of histories) {
+      const shown = traces(pair).map((t) => (t.mode === "lines+markers" ? { ...t, mode: "markers" } : t));
+      Plotly.react(div, shown, layout(pair, false), config(false));
     }
   }
 
@@ -131,18 +213,100 @@
   }
 
   draw();
-  for (const { div } of plots) {
-    new ResizeObserver(() => Plotly.Plots.resize(div)).observe(div.parentNode);
+  for (const div of [...pairs, ...histories].map((p) => p.div).concat(lines3 ? [lines3] : [])) {
     div.on("plotly_click", (event) => {
       const rank = event.points[0].customdata;
-      if (rank !== null) select(rank, null);
+      if (rank !== null && rank !== undefined) select(rank, narrow() ? ".card" : "tbody tr");
     });
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   for (const element of document.querySelectorAll("tbody tr, .card")) {
-    element.addEventListener("click", () => select(Number(element.dataset.rank), null));
+    const choose = () => select(Number(element.dataset.rank), null);
+    element.addEventListener("click", (event) => { if (!event.target.closest("input")) choose(); });
     element.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") select(Number(element.dataset.rank), null);
+      if (event.key === "Enter" && event.target === element) choose();
+    });
+  }
+
+  const filter = document.getElementById("filter");
+  if (filter) {
+    filter.addEventListener("submit", (event) => event.preventDefault());
+    filter.addEventListener("input", () => {
+      for (const input of filter.querySelectorAll("input")) {
+        bounds[input.dataset.objective] = input.value === "" ? null : Number(input.value);
+      }
+      const kept = new Set(data.members.filter(passes).map((p) => p.rank));
+      for (const element of document.querySelectorAll("tbody [data-rank], tbody tr, .card")) {
+        element.hidden = !kept.has(Number(element.dataset.rank));
+      }
+      document.getElementById("filtered").textContent = bounds.some((b) => b !== null)
+        ? `${kept.size} of ${data.members.length} members` : "";
+      draw();
+    });
+  }
+
+  const copy = document.getElementById("copy");
+  if (copy) copy.addEventListener("click", async () => {
+    const command = document.getElementById("command");
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+    } catch {
+      getSelection().selectAllChildren(command);
+      document.execCommand("copy");
+    }
+    copy.textContent = "Copied";
+  });
+
+  const large = document.getElementById("large");
+  if (large) {
+    large.addEventListener("click", () => large.close());
+    document.addEventListener("click", (event) => {
+      const drawing = event.target.closest(".drawing");
+      if (!drawing) return;
+      large.querySelector("div").replaceChildren(drawing.firstElementChild.cloneNode(true));
+      large.showModal();
+    });
+  }
+
+  // Two members beside each other: what each is better in, and by how much.
+  const compared = document.getElementById("compared");
+  const picks = [...document.querySelectorAll("td.pick input")];
+  const chosenTwo = [];
+  function showCompared() {
+    for (const box of picks) box.checked = chosenTwo.includes(Number(box.value));
+    compared.hidden = chosenTwo.length < 2;
+    if (compared.hidden) return;
+    const [a, b] = chosenTwo.map((rank) => data.members[rank - 1]);
+    const table = document.createElement("table");
+    const add = (texts, tag) => {
+      const row = table.insertRow();
+      for (const text of texts) {
+        const cell = document.createElement(tag);
+        cell.textContent = text;
+        row.append(cell);
+      }
+    };
+    add(["", `#${a.rank}`, `#${b.rank}`, `#${b.rank} against #${a.rank}`], "th");
+    data.objectives.forEach((o, i) => {
+      const [x, y] = [a.values[i], b.values[i]];
+      const change = x ? `${y >= x ? "+" : "−"}${Math.abs((100 * (y - x)) / x).toPrecision(3)} %` : "";
+      const gain = y === x ? "equal" : (y < x) === (o.direction === "minimize") ? "better" : "worse";
+      add([`${o.name}${o.unit ? ` (${o.unit})` : ""}`, brief(x), brief(y), `${change} ${gain}`], "td");
+    });
+    const pictures = document.createElement("div");
+    pictures.className = "pictures";
+    for (const member of [a, b]) {
+      const drawing = document.querySelector(`.card[data-rank="${member.rank}"] .drawing`);
+      if (drawing) pictures.append(drawing.cloneNode(true));
+    }
+    compared.replaceChildren(table, pictures);
+  }
+  for (const box of picks) {
+    box.addEventListener("change", () => {
+      const rank = Number(box.value);
+      if (box.checked) chosenTwo.push(rank); else chosenTwo.splice(chosenTwo.indexOf(rank), 1);
+      if (chosenTwo.length > 2) chosenTwo.shift();
+      showCompared();
     });
   }
 
@@ -151,7 +315,7 @@
     const [x, y] = [Number(a), Number(b)];
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
   };
-  for (const button of document.querySelectorAll("th button")) {
+  for (const button of document.querySelectorAll("thead th button")) {
     button.addEventListener("click", () => {
       const head = button.closest("th");
       const column = [...head.parentNode.children].indexOf(head);

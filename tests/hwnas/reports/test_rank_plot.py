@@ -1,47 +1,91 @@
+"""The page of `hwnas rank --plot`."""
+
+from __future__ import annotations
+
 import json
 import re
+from pathlib import Path
 from typing import Any
 
-from hwnas.reports.rank_plot import render_rank_plot
+import pytest
 
-BASE = {"dataset": "cifar10", "split": "validation", "n": 100, "ndcg_p": 7, "kind": "proxy"}
+from hwnas.reports.rank_plot import render_rank_plot, sorted_labels
+from tests.hwnas.reports.chromium import look, needs_chromium
+
+BASE = {"dataset": "cifar10", "split": "validation", "n": 1200, "ndcg_p": 7, "kind": "proxy"}
 
 
 def row(score: str, **other: Any) -> dict[str, Any]:
     return {**BASE, "score": score, "kendall": 0.5, "spearman": 0.6, "ndcg": 0.7, **other}
 
 
-def traces(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = re.search(
-        r"Plotly.newPlot\(\s*\"[^\"]+\",\s*(\[.*?\]),\s*\{", render_rank_plot(rows), re.S
-    )
-    assert found is not None
-    data: list[dict[str, Any]] = json.loads(found[1])
-    return data
+def data(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    read: dict[str, Any] = json.loads(found[1])
+    return read
 
 
-def test_a_panel_a_metric_and_a_colour_a_data_set() -> None:
-    rows = [row("naswot"), row("naswot", dataset="cifar100", kendall=0.4)]
-    found = traces(rows)
-    assert [trace["name"] for trace in found] == ["cifar10"] * 3 + ["cifar100"] * 3
-    assert [trace["y"] for trace in found] == [["naswot"]] * 6
-    assert len({trace["marker"]["color"] for trace in found}) == 2
-    assert "nDCG@7" in render_rank_plot(rows)
+def test_a_panel_a_metric_with_a_bar_a_data_set() -> None:
+    rows = [row("naswot"), row("naswot", dataset="cifar100", kendall=float("nan"))]
+    page = render_rank_plot(rows)
+    metrics = data(page)["metrics"]
+    assert [m["title"] for m in metrics] == ["Spearman ρ", "Kendall τ-b", "nDCG@7"]
+    assert [bar["value"] for bar in metrics[1]["bars"]] == [0.5, None]
+    assert data(page)["datasets"] == ["cifar10", "cifar100"]
+    assert "cifar100, validation accuracy: 1,200 architectures" in page
 
 
-def test_published_figures_and_labels_are_marked() -> None:
+def test_scores_are_sorted_by_the_first_data_set() -> None:
     rows = [
-        row("naswot", published_kendall=0.55, published_spearman=None),
-        row("hwnas-model", kind="50 labels"),
+        row("a", spearman=0.1),
+        row("b", spearman=0.9),
+        row("c", spearman=float("nan")),
+        row("a", spearman=1.0, dataset="cifar100"),
+        row("model", kind="50 labels", spearman=0.5),
     ]
-    bars, diamonds, *_ = traces(rows)
-    assert bars["y"] == ["naswot", "hwnas-model (50 labels)"]
-    assert diamonds["name"] == "cifar10, published"
-    assert diamonds["y"] == ["naswot"]
+    assert sorted_labels(rows) == ["b", "model (50 labels)", "a", "c"]
 
 
-def test_intervals_are_error_bars() -> None:
-    bars, *_ = traces([row("naswot", kendall_95=[0.25, 1.0])])
-    assert bars["error_x"]["symmetric"] is False
-    low, high = bars["error_x"]["arrayminus"], bars["error_x"]["array"]
-    assert (low, high) == ([0.25], [0.5]) or "bdata" in json.dumps([low, high])
+def test_published_figures_and_intervals_are_there_and_told() -> None:
+    plain = render_rank_plot([row("naswot")])
+    assert "Diamonds" not in plain
+    assert "intervals" not in plain.partition("<script")[0]
+    page = render_rank_plot([row("naswot", published_kendall=0.55, kendall_95=[0.25, 1.0])])
+    assert "Diamonds" in page
+    bar = data(page)["metrics"][1]["bars"][0]
+    assert (bar["published"], bar["interval"]) == (0.55, [0.25, 1.0])
+
+
+def test_names_cannot_become_markup() -> None:
+    evil = "</script><script>alert(1)</script>"
+    page = render_rank_plot([row(evil, dataset=evil)])
+    assert page.count("<script") == 3
+    assert data(page)["labels"] == [evil]
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_works_in_a_browser(width: int, tmp_path: Path) -> None:
+    names = ["a_score_of_a_long_name", "naswot", "zen", *(f"s{i}" for i in range(20))]
+    rows = [row(name, dataset=d) for d in ("cifar10", "ImageNet16-120") for name in names]
+    points = {("cifar10", "naswot"): [(0.1, 50.0), (0.9, 90.0)]}
+    script = """
+      const panels = [...document.querySelectorAll("#ranks .plot")];
+      panels[0].querySelector(".js-plotly-plot").emit("plotly_click",
+        { points: [{ customdata: "naswot" }] });
+      await new Promise((done) => setTimeout(done, 300));
+      const edges = panels.map((p) => p.querySelector(".main-svg").getBoundingClientRect().right);
+      const axes = panels.map((p) => p.querySelector(".js-plotly-plot").layout.xaxis.range.join());
+      return { panels: panels.length, outside: edges.filter((x) => x > innerWidth).length,
+        bars: document.querySelectorAll("#ranks .bars .point").length, axes: new Set(axes).size,
+        cloud: document.querySelectorAll("#clouds .point").length,
+        chosen: document.getElementById("chosen").textContent };
+    """
+    answer = look(render_rank_plot(rows, points), script, tmp_path, width)
+    assert answer["wrong"] == []
+    assert answer["wide"] <= 0
+    assert answer["found"] == {
+        "panels": 3, "outside": 0, "bars": 3 * len(rows), "axes": 1, "cloud": 2,
+        "chosen": "naswot and accuracy",
+    }  # fmt: skip

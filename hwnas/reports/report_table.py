@@ -1,0 +1,265 @@
+"""The members of a Pareto set as a table of a report, and all values of one for its card."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.costs.counters import CounterCost, Metric
+from hwnas.errors import HwnasError
+from hwnas.pareto.baseline import against
+from hwnas.pareto.json_csv import attribute_names, attribute_text
+from hwnas.pareto.pareto_set import Member, ObjectiveInfo, ParetoSet
+from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives
+from hwnas.tasks.task import Task, image_task
+from hwnas.typing import SearchSpace
+
+_COUNTED: dict[Metric, tuple[str, str]] = {
+    "params": ("parameters", ""),
+    "macs": ("MACs", "of one input"),
+    "peak_memory": ("memory", "activations at once"),
+}
+_MOST_ATTRIBUTES, _MOST_NUMBERS = 3, 8
+"""Attributes in the table, and numbers altogether, that fit beside architectures on a screen."""
+_ALIKE = "_not_distinguishable"
+_PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+_BYTES = ((2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        name: its header.
+        note: unit and direction in words.
+        kind: ``number``, ``arch`` or nothing; the class of its cells.
+    """
+
+    name: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value of a member.
+
+    Attributes:
+        text: what is shown.
+        order: what it is sorted by; empty for a missing value.
+        note: shown small below it.
+        parts: the text in pieces between which a line may be broken.
+    """
+
+    text: str
+    order: str = ""
+    note: str = ""
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the page shows of the members.
+
+    Attributes:
+        columns: headers.
+        rows: (n,) cells of each member.
+        baseline: cells of the user's present network; empty without one.
+        left_out: attributes that only the cards and front.csv show.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    baseline: tuple[Cell, ...]
+    left_out: tuple[str, ...]
+
+
+def members_table(front: ParetoSet, space: SearchSpace[Any] | None) -> Table:
+    """Make the table: objectives, counts, architecture, and a few other values.
+
+    Args:
+        front: the Pareto set, with a member at least.
+        space: its search space, for the counts; None for those that the members have themselves.
+    """
+    counts = _counts(front, space)
+    names = [n for n in _attributes(front) if n not in counts]
+    room = _MOST_NUMBERS - len(front.objectives) - len(counts)
+    room = max(0, min(room, _MOST_ATTRIBUTES))
+    shown, left_out = names[:room], names[room:]
+    columns = [Column("#", "", "number")]
+    columns += [Column(o.name, meaning(front, o), "number") for o in front.objectives]
+    columns += [Column(*_COUNTED[name], "number") for name in counts]
+    columns += [Column("architecture", "", "arch")]
+    columns += [Column(*_header(name), _kind(front, name)) for name in shown]
+    rows = tuple(
+        (
+            Cell(str(rank), str(rank)),
+            *_values(front, member),
+            *(_count(name, values[rank - 1]) for name, values in counts.items()),
+            Cell(member.arch, member.arch, parts=pieces(member.arch)),
+            *(_plain(member.attributes.get(name)) for name in shown),
+        )
+        for rank, member in enumerate(front.members, start=1)
+    )
+    return Table(tuple(columns), rows, _baseline(front, len(counts), len(shown)), tuple(left_out))
+
+
+def card_values(front: ParetoSet, member: Member) -> list[tuple[str, str]]:
+    """Give all that is known of a member, as names and texts."""
+    shown = [
+        (o.name, " ".join(filter(None, (cell.text, o.unit))))
+        for o, cell in zip(front.objectives, _values(front, member), strict=True)
+    ]
+    for name in _attributes(front):
+        if (value := member.attributes.get(name)) is not None:
+            shown.append((name, _plain(value).text))
+    return shown
+
+
+def _header(name: str) -> tuple[str, str]:
+    """Give the header of an attribute, and a note."""
+    if name.endswith(_ALIKE):
+        return "like #", f"{name.removesuffix(_ALIKE)} not told apart"
+    return name, ""
+
+
+def meaning(front: ParetoSet, objective: ObjectiveInfo) -> str:
+    """Write unit and direction out, for those who do not know the arrows."""
+    better = "lower is better" if objective.direction == "minimize" else "higher is better"
+    predicted = "predicted" if objective.name in predicted_objectives(front) else ""
+    return ", ".join(filter(None, (objective.unit, predicted, better)))
+
+
+def pieces(arch: str) -> tuple[str, ...]:
+    """Split an architecture where a line may be broken: behind `|`, `+`, `,` and `;`.
+
+    Example:
+        >>> pieces("|a~0|+|b~0|c~1|")
+        ('|a~0|+', '|b~0|', 'c~1|')
+    """
+    return tuple(re.findall(r"(?:\|?[^|+,;]*(?:\|\+?|[+,;]\s*|$))", arch)[:-1]) or (arch,)
+
+
+def format_number(value: float) -> str:
+    """Show five significant digits, and whole numbers in full with thousands separators."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:,.5g}"
+
+
+def short_count(value: float, units: Sequence[tuple[float, str]] = _PREFIXES) -> str:
+    """Show a count by three digits and a prefix.
+
+    Example:
+        >>> short_count(1_074_666), short_count(512), short_count(1_572_864, _BYTES)
+        ('1.07 M', '512', '1.5 MiB')
+    """
+    for size, unit in units:
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}" if units is _PREFIXES else f"{value:g} B"
+
+
+def _values(front: ParetoSet, member: Member) -> list[Cell]:
+    """Give the objectives' cells: deviations of predicted ones, and how they compare."""
+    before = [None] * len(member.values) if front.baseline is None else front.baseline.values
+    cells = []
+    for objective, value, base in zip(front.objectives, member.values, before, strict=True):
+        text = format_number(value)
+        std = member.attributes.get(f"{objective.name}_std")
+        if isinstance(std, (int, float)):
+            text += f" ± {LEVEL_95 * std:.2g}"
+        note = "" if base is None else against(objective, value, base)
+        cells.append(Cell(text, str(value), note))
+    return cells
+
+
+def _attributes(front: ParetoSet) -> list[str]:
+    """Name the attributes that say something of their own."""
+    told = {f"{o.name}_std" for o in front.objectives}
+    names = {o.name for o in front.objectives}
+    same = {n for n in names if _repeats(front, n)}
+    return [n for n in attribute_names(front) if n not in told and n not in same]
+
+
+def _repeats(front: ParetoSet, name: str) -> bool:
+    """Tell whether an attribute is an objective that the table has already."""
+    places = [i for i, o in enumerate(front.objectives) if o.name == name]
+    return bool(places) and all(
+        m.attributes.get(name) == m.values[i] for i in places for m in front.members
+    )
+
+
+def _counts(front: ParetoSet, space: SearchSpace[Any] | None) -> dict[Metric, list[Any]]:
+    """Count the members' networks, but what is an objective already; what cannot be is left out."""
+    objectives = {o.name.removesuffix("_bytes") for o in front.objectives}
+    found: dict[Metric, list[Any]] = {}
+    for name in _COUNTED:
+        if name in objectives:
+            continue
+        values = [m.attributes.get(name) for m in front.members]
+        if None in values and space is not None:
+            values = _count_all(front, space, name) or values
+        if any(isinstance(v, (int, float)) for v in values):
+            found[name] = values
+    return found
+
+
+def _count_all(front: ParetoSet, space: SearchSpace[Any], metric: Metric) -> list[Any] | None:
+    if (task := _task(front)) is None:
+        return None
+    try:
+        archs = [space.parse(member.arch) for member in front.members]
+        counted = CounterCost(space, metric, task).predict(archs)
+    # A network of the user's that does not run here: a report without counts is better than none.
+    except Exception:
+        return None
+    return [float(value) if value == value else None for value in counted]
+
+
+def _task(front: ParetoSet) -> Task | None:
+    known = front.provenance
+    try:
+        if {"num_classes", "in_shape"} <= known.keys():
+            return image_task(known["num_classes"], known["in_shape"])
+        return Task.from_dict(known["dataset"]) if isinstance(known.get("dataset"), dict) else None
+    except HwnasError:
+        return None
+
+
+def _count(name: Metric, value: Any) -> Cell:
+    if not isinstance(value, (int, float)):
+        return _plain(value)
+    text = short_count(value, _BYTES) if name == "peak_memory" else short_count(value)
+    return Cell(text, str(value))
+
+
+def _plain(value: Any) -> Cell:
+    text = attribute_text(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Cell(format_number(value), text)
+    if isinstance(value, (list, tuple)):
+        return Cell(", ".join(map(attribute_text, value)) or "–", text)
+    return Cell(text or "–", text)
+
+
+def _kind(front: ParetoSet, name: str) -> str:
+    numbers = [v for m in front.members if (v := m.attributes.get(name)) is not None]
+    plain = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
+    return "number" if numbers and plain else ""
+
+
+def _baseline(front: ParetoSet, counts: int, attributes: int) -> tuple[Cell, ...]:
+    if front.baseline is None:
+        return ()
+    empty = Cell("")
+    return (
+        Cell("–"),
+        *(_plain(value) for value in front.baseline.values),
+        *[empty] * counts,
+        Cell(front.baseline.name, parts=(front.baseline.name,)),
+        *[empty] * attributes,
+    )
