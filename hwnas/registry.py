@@ -85,6 +85,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "onnxruntime": "hwnas.runtimes.onnxruntime_runtime:OnnxRuntime",
         "torch": "hwnas.runtimes.torch_runtime:TorchRuntime",
         "openvino": "hwnas.runtimes.openvino_runtime:OpenVino",
+        "litert": "hwnas.runtimes.litert_runtime:LiteRt",
         "mnn": "hwnas.runtimes.mnn_runtime:MnnRuntime",
         "ncnn": "hwnas.runtimes.ncnn_runtime:NcnnRuntime",
     },
@@ -119,7 +120,8 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
 }
 
 EXTRAS: Mapping[str, str] = {
-    "openvino": "openvino", "MNN": "mnn", "ncnn": "ncnn", "pnnx": "ncnn",
+    "openvino": "openvino", "ai_edge_litert": "litert", "MNN": "mnn", "ncnn": "ncnn",
+    "pnnx": "ncnn",
 }  # fmt: skip
 """Packages of optional components, and the extra that installs each."""
 _SINGULAR: Mapping[Kind, str] = {

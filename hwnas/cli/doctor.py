@@ -33,6 +33,7 @@ _PACKAGES: Mapping[str, str] = {
     "zeus-apple-silicon": "energy",
     "optuna-dashboard": "dashboard",
     "openvino": "openvino",
+    "ai-edge-litert": "litert",
     "MNN": "mnn",
     "ncnn": "ncnn",
 }

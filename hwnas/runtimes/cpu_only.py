@@ -1,17 +1,17 @@
-"""What runtimes share that run torch networks in float32 on this host's CPU, through ONNX."""
+"""What runtimes share that run torch networks on this host's CPU, through ONNX files."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import (
     THIS_CPU,
     Array,
@@ -25,10 +25,17 @@ from hwnas.runtimes.base import (
     explicit,
 )
 from hwnas.runtimes.examples import input_batch
+from hwnas.runtimes.lowering import exported
 
 
 class Model(ABC):
-    """A network in the runtime's hands."""
+    """A network in the runtime's hands.
+
+    Attributes:
+        facts: what to tell of it beside the key.
+    """
+
+    facts: Mapping[str, str] = {}
 
     @abstractmethod
     def set_input(self, images: Array) -> None:
@@ -44,7 +51,7 @@ class Model(ABC):
 
 
 class CpuRuntime(ABC):
-    """A runtime whose only device is ``cpu`` and whose only precision is float32.
+    """A runtime whose only device is ``cpu``, and whose first precision is float32.
 
     Its library may end the process: what is measured is measured in a child process.
     """
@@ -100,7 +107,8 @@ class CpuRuntime(ABC):
         batch = 1 if self.one_by_one else len(images)
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
-            export_onnx(network.module, network.input, file, batch=batch)
+            content, _, examples, facts = exported(network, replace(chosen, batch=batch))
+            file.write_bytes(content)
             with self.load(file, (batch, *network.in_shape), chosen.threads) as model:
                 model.set_input(images)
 
@@ -112,6 +120,8 @@ class CpuRuntime(ABC):
                     finally:
                         model.set_input(images)
 
-                facts = {"batch_is": "one image after another"} if self.one_by_one else {}
+                facts |= model.facts
+                if self.one_by_one:
+                    facts["batch_is"] = "one image after another"
                 key = device_key(self, chosen)
-                yield Prepared(key, [images], model.run, outputs, facts=facts)
+                yield Prepared(key, [images], model.run, outputs, None, examples, facts)

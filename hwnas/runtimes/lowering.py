@@ -11,7 +11,6 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -100,14 +99,14 @@ def to_int8(
     kept = set(float_operators.split("+"))
     with tempfile.TemporaryDirectory() as folder, _quiet():
         try:
-            folded = _folded(model, Path(folder) / "folded.onnx")
+            plain = folded(model)
             quantize_static(
-                folded,
+                plain,
                 f"{folder}/int8.onnx",
                 _Reader(feeds),
                 per_channel=True,
                 extra_options={"ActivationSymmetric": symmetric},
-                nodes_to_exclude=[n.name for n in folded.graph.node if n.op_type in kept],
+                nodes_to_exclude=[n.name for n in plain.graph.node if n.op_type in kept],
             )
         except Exception as error:
             # ONNX Runtime's errors have no common class other than Exception.
@@ -118,18 +117,24 @@ def to_int8(
         return onnx.load(f"{folder}/int8.onnx")
 
 
-def _folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold batch norms and constants, as every runtime does before it quantises."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return onnx.load(path)
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = f"{folder}/folded.onnx"
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return onnx.load(options.optimized_model_filepath)
+
+
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Tell whether a model holds quantised tensors (QDQ)."""
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
 
 
 class _Reader:

@@ -13,7 +13,7 @@ import numpy as np
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
-from hwnas.runtimes.native_output import quiet_stdout
+from hwnas.runtimes.native_output import quiet
 
 # Its import prints, so that it is imported where that can be kept away.
 if find_spec("MNN") is None:
@@ -30,7 +30,7 @@ class MnnRuntime(CpuRuntime):
     def load(self, onnx_file: Path, shape: tuple[int, ...], threads: int) -> Iterator[Model]:
         """Convert by MNN's own converter, in this process."""
         converted = onnx_file.with_suffix(".mnn")
-        with quiet_stdout():
+        with quiet(1):
             import _tools
             import MNN
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet_stdout() -> Iterator[None]:
-    """Send what is written to the process's standard output to nowhere meanwhile."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+def quiet(stream: int) -> Iterator[None]:
+    """Send what the process writes to a stream, 1 or 2 (errors), to nowhere meanwhile."""
+    flush = {1: sys.stdout, 2: sys.stderr}[stream].flush
+    flush()
+    kept, nowhere = os.dup(stream), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
+        flush()
+        os.dup2(kept, stream)
         os.close(kept)
         os.close(nowhere)

@@ -1,0 +1,360 @@
+"""How ONNX's operators are spelled in LiteRT; what is not in `WRITERS` is not written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from hwnas.runtimes.base import Array
+from hwnas.runtimes.litert.flatbuffer import Scale
+from hwnas.runtimes.litert.translation import (
+    CHANNELS_LAST,
+    Node,
+    Tensor,
+    Translation,
+    UnwrittenError,
+)
+
+_SAME, _VALID = 0, 1
+_RELU6 = 3
+_OF_LOGISTIC = Scale((1 / 256,), (-128,))
+_OF_TANH = Scale((1 / 128,), (0,))
+"""Scales that LiteRT's int8 kernels give, whatever is wanted."""
+
+
+def _conv(t: Translation, node: Node) -> Tensor:
+    input = t.image(node.inputs[0])
+    weight = t.constant(node.inputs[1])
+    if weight.values.ndim != 4:
+        raise UnwrittenError("a convolution of another kind than of images")
+    groups, channels = int(node.attributes.get("group", 1)), input.shape[1]
+    steps = [int(d) for d in node.attributes.get("dilations", (1, 1))]
+    strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
+    sides = [(k - 1) * d + 1 for k, d in zip(weight.values.shape[2:], steps, strict=True)]
+    input, padding = _padded(t, node, input, sides, strides, 0.0)
+    alone = groups == channels > 1
+    # One filter a channel is stored as (1, H, W, O), all others as (O, H, W, I).
+    order, dimension = ((1, 2, 3, 0), 3) if alone else ((0, 2, 3, 1), 0)
+    options = "DepthwiseConv2DOptions" if alone else "Conv2DOptions"
+    more = {"depthMultiplier": weight.values.shape[0] // channels} if alone else {}
+    return t.emit(
+        "DEPTHWISE_CONV_2D" if alone else "CONV_2D",
+        [input.number, *_weights(t, node, input, order, dimension)],
+        t.shape(node.output), CHANNELS_LAST, t.wanted(node), options,
+        padding=padding, strideH=strides[0], strideW=strides[1], dilationHFactor=steps[0],
+        dilationWFactor=steps[1], fusedActivationFunction=node.activation, **more,
+    )  # fmt: skip
+
+
+def _weights(
+    t: Translation, node: Node, input: Tensor, order: Sequence[int], dimension: int
+) -> tuple[int, int]:
+    """Write weights in another order, and a bias, of zeros where there is none."""
+    weight = t.constant(node.inputs[1])
+    outputs = weight.values.shape[0]
+    bias = t.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    if t.wanted(node) is None:
+        zeros = np.zeros(outputs, np.float32)
+        return (
+            t.written(np.ascontiguousarray(weight.floats.transpose(order))),
+            t.written(zeros if bias is None else bias.floats.reshape(-1)),
+        )
+    if weight.scale is None or weight.values.dtype != np.int8 or input.scale is None:
+        raise UnwrittenError("int8 activations with weights that are not int8")
+    of_weight = Scale(weight.scale.values, weight.scale.zeros, dimension)
+    of_bias = Scale(
+        tuple(input.scale.values[0] * v for v in of_weight.values), (0,) * len(of_weight.values)
+    )
+    numbers = np.zeros(outputs) if bias is None else bias.floats.reshape(-1)
+    values = np.round(numbers / np.array(of_bias.values)).astype(np.int32)
+    return (
+        t.written(np.ascontiguousarray(weight.values.transpose(order)), of_weight),
+        t.written(values, of_bias),
+    )
+
+
+def _padded(
+    t: Translation,
+    node: Node,
+    image: Tensor,
+    sides: Sequence[int],
+    strides: Sequence[int],
+    filling: float,
+) -> tuple[Tensor, int]:
+    """Give the image and LiteRT's padding that together pad as ONNX says.
+
+    LiteRT knows no padding and one that makes the size that of the strides alone; any other one
+    is an operator of its own.
+    """
+    pads = [int(p) for p in node.attributes.get("pads", (0, 0, 0, 0))]
+    if not any(pads):
+        return image, _VALID
+    if pads == _same_pads(image.shape[2:], sides, strides):
+        return image, _SAME
+    around = [[0, 0], [pads[0], pads[2]], [pads[1], pads[3]], [0, 0]]
+    shape = (*image.shape[:2], *(n + pads[i] + pads[i + 2] for i, n in enumerate(image.shape[2:])))
+    inputs = [image.number, t.written(np.array(around, np.int32))]
+    code, options = "PAD", "PadOptions"
+    if filling:
+        value = np.array([filling], np.float32 if image.scale is None else np.int8)
+        inputs.append(t.written(value, image.scale))
+        code, options = "PADV2", "PadV2Options"
+    return t.emit(code, inputs, shape, CHANNELS_LAST, image.scale, options), _VALID
+
+
+def _same_pads(sizes: Sequence[int], sides: Sequence[int], strides: Sequence[int]) -> list[int]:
+    whole = [max(0, -(-n // s) * s - s + k - n) for n, k, s in zip(sizes, sides, strides,
+                                                                    strict=True)]  # fmt: skip
+    return [p // 2 for p in whole] + [p - p // 2 for p in whole]
+
+
+def _pool(code: str) -> Callable[[Translation, Node], Tensor]:
+    def write(t: Translation, node: Node) -> Tensor:
+        image = t.image(node.inputs[0])
+        sides = [int(k) for k in node.attributes["kernel_shape"]]
+        strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
+        pads = [int(p) for p in node.attributes.get("pads", (0, 0, 0, 0))]
+        if node.attributes.get("ceil_mode") or set(node.attributes.get("dilations", (1,))) != {1}:
+            raise UnwrittenError("a pool that rounds up or has holes")
+        lowest = float(np.finfo(np.float32).min) if image.scale is None else -128.0
+        counted = code == "MAX_POOL_2D" or node.attributes.get("count_include_pad", 0)
+        if code == "AVERAGE_POOL_2D" and counted and any(pads):
+            # LiteRT's own padding is never counted.
+            image, padding = _padded(t, node, image, [0, 0], [1, 1], 0.0)
+        elif not counted and any(pads) and pads != _same_pads(image.shape[2:], sides, strides):
+            raise UnwrittenError("an average pool with padding on other sides than LiteRT has")
+        else:
+            image, padding = _padded(t, node, image, sides, strides, lowest)
+        return t.emit(
+            code, [image.number], t.shape(node.output), CHANNELS_LAST, image.scale,
+            "Pool2DOptions", padding=padding, strideH=strides[0], strideW=strides[1],
+            filterHeight=sides[0], filterWidth=sides[1],
+        )  # fmt: skip
+
+    return write
+
+
+def _mean(t: Translation, node: Node) -> Tensor:
+    tensor = t.tensor(node.inputs[0])
+    rank = len(tensor.shape)
+    if node.kind == "GlobalAveragePool":
+        reduced, keep = list(range(2, rank)), True
+    else:
+        given = t.constant(node.inputs[1]).values if len(node.inputs) > 1 else range(rank)
+        reduced = [int(a) % rank for a in given]
+        keep = bool(node.attributes.get("keepdims", 1))
+    places = np.array(sorted(tensor.axes.index(a) for a in reduced), np.int32)
+    left = [a for a in tensor.axes if keep or a not in reduced]
+    axes = tuple(sorted(left).index(a) for a in left)
+    return t.emit(
+        "MEAN", [tensor.number, t.written(places)], t.shape(node.output), axes, t.wanted(node),
+        "ReducerOptions", keepDims=keep,
+    )  # fmt: skip
+
+
+def _linear(t: Translation, node: Node) -> Tensor:
+    """Write Gemm and MatMul with constant weights."""
+    input = t.in_order(t.tensor(node.inputs[0]))
+    attributes = node.attributes
+    plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
+    if attributes.get("transA") or not plain or t.constant(node.inputs[1]).values.ndim != 2:
+        raise UnwrittenError(f"{node.kind} with factors, or of more than a matrix")
+    if attributes.get("transB"):
+        weights = _weights(t, node, input, (0, 1), 0)
+    else:
+        weights = _transposed_weights(t, node)
+    return t.emit(
+        "FULLY_CONNECTED", [input.number, *weights], t.shape(node.output),
+        tuple(range(len(input.shape))), t.wanted(node), "FullyConnectedOptions",
+        keepNumDims=len(input.shape) > 2, fusedActivationFunction=node.activation,
+    )  # fmt: skip
+
+
+def _transposed_weights(t: Translation, node: Node) -> tuple[int, int]:
+    if t.wanted(node) is not None:
+        raise UnwrittenError(f"{node.kind} in int8 whose weights are not one row an output")
+    weight = t.constant(node.inputs[1]).floats.T
+    bias = np.zeros(len(weight), np.float32)
+    if len(node.inputs) > 2:
+        bias = t.constant(node.inputs[2]).floats.reshape(-1)
+    return t.written(np.ascontiguousarray(weight)), t.written(bias)
+
+
+def _two(code: str, options: str) -> Callable[[Translation, Node], Tensor]:
+    def write(t: Translation, node: Node) -> Tensor:
+        first = next((n for n in node.inputs if not t.is_constant(n)), None)
+        if first is None:
+            raise UnwrittenError(f"{node.kind} of constants")
+        model = t.tensor(first)
+        numbers = [_operand(t, node, name, model) for name in node.inputs]
+        return t.emit(
+            code, numbers, t.shape(node.output), model.axes, t.wanted(node), options,
+            fusedActivationFunction=node.activation,
+        )  # fmt: skip
+
+    return write
+
+
+def _operand(t: Translation, node: Node, name: str, like: Tensor) -> int:
+    """Give a tensor or constant, stored like another one of as many dimensions."""
+    if not t.is_constant(name):
+        tensor = t.tensor(name)
+        if len(tensor.shape) != len(like.shape):
+            raise UnwrittenError(f"{node.kind} of tensors of different numbers of dimensions")
+        return t.stored(tensor, like.axes).number
+    constant = t.constant(name)
+    in_int8 = t.wanted(node) is not None
+    if in_int8 and (constant.scale is None or len(constant.scale.values) > 1):
+        raise UnwrittenError(f"{node.kind} in int8 with a constant that is not")
+    values: Array = constant.values if in_int8 else constant.floats
+    if values.ndim > len(like.shape):
+        raise UnwrittenError(f"{node.kind} with a constant of more dimensions")
+    values = values.reshape((1,) * (len(like.shape) - values.ndim) + values.shape)
+    stored = np.ascontiguousarray(values.transpose(like.axes))
+    return t.written(stored, constant.scale if in_int8 else None)
+
+
+def _one(code: str, options: str = "", scale: Scale | None = None) -> Callable[..., Tensor]:
+    """Write an operator of one input whose result in int8 has this scale, or the wanted one."""
+
+    def write(t: Translation, node: Node) -> Tensor:
+        tensor = t.tensor(node.inputs[0])
+        given = None if t.wanted(node) is None else scale or t.wanted(node)
+        return t.emit(code, [tensor.number], tensor.shape, tensor.axes, given, options)
+
+    return write
+
+
+def _batch_norm(t: Translation, node: Node) -> Tensor:
+    """Write what no convolution before it takes in: a product and a sum."""
+    x = t.tensor(node.inputs[0])
+    scale, shift, mean, variance = (t.constant(name).floats for name in node.inputs[1:])
+    factor = scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    shape = (1, -1, *(1 for _ in x.shape[2:]))
+    factors, shifts = (
+        t.written(np.ascontiguousarray(v.reshape(shape).transpose(x.axes), np.float32))
+        for v in (factor, shift - mean * factor)
+    )
+    y = t.emit("MUL", [x.number, factors], x.shape, x.axes, None, "MulOptions")
+    return t.emit("ADD", [y.number, shifts], x.shape, x.axes, None,
+                  "AddOptions", fusedActivationFunction=node.activation)  # fmt: skip
+
+
+def _clip(t: Translation, node: Node) -> Tensor:
+    if t.activation(node) != _RELU6:
+        raise UnwrittenError("Clip to other bounds than 0 and 6")
+    return _one("RELU6")(t, node)
+
+
+def _leaky(t: Translation, node: Node) -> Tensor:
+    x, slope = t.tensor(node.inputs[0]), float(node.attributes.get("alpha", 0.01))
+    return t.emit("LEAKY_RELU", [x.number], x.shape, x.axes, t.wanted(node),
+                  "LeakyReluOptions", alpha=slope)  # fmt: skip
+
+
+def _hard_sigmoid(t: Translation, node: Node) -> Tensor:
+    """Write it as ReLU6(x + 3) / 6."""
+    slope, shift = (float(node.attributes.get(n, d)) for n, d in (("alpha", 0.2), ("beta", 0.5)))
+    if abs(slope - 1 / 6) > 1e-6 or shift != 0.5:
+        raise UnwrittenError("HardSigmoid of another slope than 1/6")
+    x = t.tensor(node.inputs[0])
+    three, sixth = (t.written(np.array(v, np.float32)) for v in (3.0, 1 / 6))
+    above = t.emit("ADD", [x.number, three], x.shape, x.axes, None,
+                   "AddOptions", fusedActivationFunction=_RELU6)  # fmt: skip
+    return t.emit("MUL", [above.number, sixth], x.shape, x.axes, None, "MulOptions")
+
+
+def _softmax(t: Translation, node: Node) -> Tensor:
+    x = t.in_order(t.tensor(node.inputs[0]))
+    if int(node.attributes.get("axis", -1)) not in (-1, len(x.shape) - 1):
+        raise UnwrittenError("Softmax of another dimension than the last")
+    scale = None if t.wanted(node) is None else _OF_LOGISTIC
+    return t.emit("SOFTMAX", [x.number], x.shape, x.axes, scale, "SoftmaxOptions", beta=1.0)
+
+
+def _concat(t: Translation, node: Node) -> Tensor:
+    if any(t.is_constant(name) for name in node.inputs):
+        raise UnwrittenError("Concat with a constant")
+    scale = t.wanted(node)
+    first = t.tensor(node.inputs[0])
+    parts = [t.with_scale(t.stored(t.tensor(n), first.axes), scale) for n in node.inputs]
+    axis = int(node.attributes["axis"]) % len(first.shape)
+    return t.emit(
+        "CONCATENATION", [p.number for p in parts], t.shape(node.output), first.axes, scale,
+        "ConcatenationOptions", axis=first.axes.index(axis),
+    )  # fmt: skip
+
+
+def _reshape(t: Translation, node: Node) -> Tensor:
+    """Write a reshape; where channels are split or joined, without a transposition."""
+    x, shape = t.tensor(node.inputs[0]), t.shape(node.output)
+    axes = tuple(range(len(shape)))
+    ranks = len(x.shape), len(shape)
+    inner = (x.shape[2:] == shape[3:]) if ranks == (4, 5) else (x.shape[3:] == shape[2:])
+    if ranks in ((4, 5), (5, 4)) and x.shape[0] == shape[0] and inner:
+        images, groups = CHANNELS_LAST, (0, 3, 4, 1, 2)
+        x = t.stored(x, images if ranks == (4, 5) else groups)
+        axes = groups if ranks == (4, 5) else images
+    elif sum(n > 1 for n in x.shape[1:]) > 1:
+        x = t.in_order(x)
+    stored = np.array([shape[a] for a in axes], np.int32)
+    inputs = [x.number, t.written(stored)]
+    options = "ReshapeOptions"
+    return t.emit("RESHAPE", inputs, shape, axes, x.scale, options, newShape=stored.tolist())
+
+
+def _transpose(t: Translation, node: Node) -> Tensor:
+    """Only rename the dimensions: what needs them in an order stores them so."""
+    x = t.tensor(node.inputs[0])
+    order = [int(a) for a in node.attributes.get("perm", range(len(x.shape))[::-1])]
+    axes = tuple(order.index(a) for a in x.axes)
+    return Tensor(x.number, tuple(x.shape[a] for a in order), axes, x.scale)
+
+
+def _resize(t: Translation, node: Node) -> Tensor:
+    image, shape = t.image(node.inputs[0]), t.shape(node.output)
+    half = (b"half_pixel", b"pytorch_half_pixel")
+    way = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
+    smooth = node.attributes.get("mode") == b"linear" and not node.attributes.get("antialias")
+    if not smooth or way not in half or shape[:2] != image.shape[:2] or 1 in shape[2:]:
+        raise UnwrittenError("Resize in another way than bilinear with half pixels")
+    size = t.written(np.array(shape[2:], np.int32))
+    return t.emit(
+        "RESIZE_BILINEAR", [image.number, size], shape, CHANNELS_LAST, image.scale,
+        "ResizeBilinearOptions", halfPixelCenters=True,
+    )  # fmt: skip
+
+
+def _same(t: Translation, node: Node) -> Tensor:
+    return t.tensor(node.inputs[0])
+
+
+WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
+    "Add": _two("ADD", "AddOptions"),
+    "AveragePool": _pool("AVERAGE_POOL_2D"),
+    "BatchNormalization": _batch_norm,
+    "Clip": _clip,
+    "Concat": _concat,
+    "Conv": _conv,
+    "Div": _two("DIV", "DivOptions"),
+    "Flatten": _reshape,
+    "Gemm": _linear,
+    "GlobalAveragePool": _mean,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _one("HARD_SWISH", "HardSwishOptions"),
+    "Identity": _same,
+    "LeakyRelu": _leaky,
+    "MatMul": _linear,
+    "MaxPool": _pool("MAX_POOL_2D"),
+    "Mul": _two("MUL", "MulOptions"),
+    "ReduceMean": _mean,
+    "Relu": _one("RELU"),
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Sigmoid": _one("LOGISTIC", scale=_OF_LOGISTIC),
+    "Softmax": _softmax,
+    "Sub": _two("SUB", "SubOptions"),
+    "Tanh": _one("TANH", scale=_OF_TANH),
+    "Transpose": _transpose,
+}

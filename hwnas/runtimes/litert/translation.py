@@ -1,0 +1,316 @@
+"""From an ONNX model to a LiteRT model: formats, layouts and names; the operators are elsewhere.
+
+ONNX keeps images as (B, C, H, W), LiteRT as (B, H, W, C). A tensor here has ONNX's shape and says
+in which order its dimensions are stored, so that only what mixes them needs a transposition.
+
+In a quantised model (QDQ) an operator computes in int8 where all its activations come from
+DequantizeLinear and its result goes to QuantizeLinear alone, and in float32 otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from hwnas.errors import InvalidValueError
+from hwnas.runtimes.base import Array
+from hwnas.runtimes.litert.flatbuffer import FlatGraph, Scale
+
+CHANNELS_LAST = (0, 2, 3, 1)
+_FUSING = ("BatchNormalization", "Conv", "Gemm", "Add", "Sub", "Mul")
+_FLOAT_ONLY = ("BatchNormalization", "Div", "HardSigmoid")
+"""What has no int8 kernel in LiteRT, or is written as operators that lose too much in int8."""
+
+
+class UnwrittenError(InvalidValueError):
+    """A model holds something that is not written here."""
+
+    def __init__(self, what: str) -> None:
+        """Say what it is."""
+        super().__init__(
+            f"`model` must have operators that hwnas writes for LiteRT, but got {what}: use the "
+            f"runtime onnxruntime or openvino."
+        )
+
+
+class Tensor(NamedTuple):
+    """A tensor of the graph that is written.
+
+    Attributes:
+        number: in the graph.
+        shape: in ONNX.
+        axes: ONNX's dimensions in the order in which they are stored.
+        scale: None in float32.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    scale: Scale | None = None
+
+
+class Constant(NamedTuple):
+    """A constant of the ONNX model, with its scale if it is quantised; `values` are stored ones."""
+
+    values: Array
+    scale: Scale | None
+
+    @property
+    def floats(self) -> Array:
+        """Give the numbers that it stands for."""
+        if self.scale is None:
+            return self.values
+        shape = [1] * self.values.ndim
+        if len(self.scale.values) > 1:
+            shape[self.scale.dimension] = -1
+        scale, zero = (
+            np.array(part, np.float32).reshape(shape if self.values.ndim else ())
+            for part in (self.scale.values, self.scale.zeros)
+        )
+        return np.asarray((self.values - zero) * scale, np.float32)
+
+
+@dataclass(frozen=True)
+class Node:
+    """An ONNX node with one output.
+
+    Attributes:
+        kind: its operator.
+        inputs: names; empty ones are not given.
+        output: name of what it gives, its activation included.
+        attributes: by name.
+        activation: LiteRT's number of the activation that follows; 0 if none does.
+    """
+
+    kind: str
+    inputs: Sequence[str]
+    output: str
+    attributes: Mapping[str, Any]
+    activation: int = 0
+
+
+class Translation:
+    """Walk the nodes and write each.
+
+    Args:
+        model: with constant shapes.
+        writers: how each operator is written, by name in ONNX.
+
+    Raises:
+        UnwrittenError: something is not written here.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, writers: Mapping[str, Callable[[Translation, Node], Tensor]]
+    ) -> None:
+        self.graph = FlatGraph()
+        self.float_operators: Counter[str] = Counter()
+        """Operators of a quantised model that compute in float32, by ONNX's name."""
+        self._writers = writers
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        self._shapes = {v.name: _shape(v) for v in [*graph.value_info, *graph.output]}
+        self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        self._nodes = [node for node in map(_read, graph.node) if not self._is_constant(node)]
+        self._users = Counter(name for node in self._nodes for name in node.inputs)
+        self._users.update(value.name for value in graph.output)
+        self._quantised: dict[str, tuple[str, Scale]] = {}
+        self._scales: dict[str, Scale] = {}
+        self._read_scales()
+        self._tensors: dict[tuple[str, Scale | None], Tensor] = {}
+        self._in_int8 = False
+        self._source, self._result = graph.input[0], graph.output[0].name
+
+    def write(self) -> bytes:
+        """Write everything; the model's bytes."""
+        shape = _shape(self._source)
+        axes = _stored(len(shape))
+        number = self.graph.tensor(tuple(shape[a] for a in axes))
+        self._keep(self._source.name, Tensor(number, shape, axes))
+        for node in self._fused():
+            if node.kind not in ("QuantizeLinear", "DequantizeLinear"):
+                self._write(node)
+        self._in_int8 = False
+        result = self.in_order(self.tensor(self._result))
+        return self.graph.content(number, result.number)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Give the shape of what a node gives."""
+        return self._shapes[name]
+
+    def is_constant(self, name: str) -> bool:
+        """Tell whether a name is that of a constant, quantised or not."""
+        return name in self._constants or self._origin(name) in self._constants
+
+    def constant(self, name: str) -> Constant:
+        """Give a constant."""
+        if name in self._constants:
+            return Constant(self._constants[name], None)
+        if not self.is_constant(name):
+            raise UnwrittenError("weights that are computed")
+        origin, scale = self._quantised[name]
+        return Constant(self._constants[origin], scale)
+
+    def tensor(self, name: str) -> Tensor:
+        """Give what a node or the input gives, in the format of the node that is written."""
+        if name not in self._quantised:
+            return self._of(name, None)
+        # Through int8 even between float32 operators: activations are left to its bounds.
+        origin, scale = self._quantised[name]
+        self._tensors.setdefault((name, scale), self._of(origin, scale))
+        return self._of(name, scale if self._in_int8 else None)
+
+    def written(self, array: Array, scale: Scale | None = None) -> int:
+        """Write a constant as it is stored; give its number."""
+        return self.graph.constant(array, scale)
+
+    def emit(
+        self,
+        code: str,
+        inputs: Sequence[int],
+        shape: tuple[int, ...],
+        axes: tuple[int, ...],
+        scale: Scale | None,
+        options: str = "",
+        **values: Any,
+    ) -> Tensor:
+        """Write an operator and its result."""
+        stored = tuple(shape[a] for a in axes)
+        number = self.graph.tensor(stored, "float32" if scale is None else "int8", scale)
+        self.graph.add(code, list(inputs), number, options, **values)
+        return Tensor(number, shape, axes, scale)
+
+    def wanted(self, node: Node) -> Scale | None:
+        """Give the scale that a node's result is to have; None in float32."""
+        return self._scales[node.output] if self._in_int8 else None
+
+    def with_scale(self, tensor: Tensor, scale: Scale | None) -> Tensor:
+        """Convert from int8 to float32, back, or to another scale, where that is needed."""
+        if tensor.scale == scale:
+            return tensor
+        code, options = ("DEQUANTIZE", "DequantizeOptions") if scale is None else (
+            "QUANTIZE", "QuantizeOptions"
+        )  # fmt: skip
+        return self.emit(code, [tensor.number], tensor.shape, tensor.axes, scale, options)
+
+    def stored(self, tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Store the dimensions in another order, where that is needed."""
+        if tensor.axes == axes:
+            return tensor
+        order = np.array([tensor.axes.index(a) for a in axes], np.int32)
+        inputs = [tensor.number, self.written(order)]
+        return self.emit("TRANSPOSE", inputs, tensor.shape, axes, tensor.scale, "TransposeOptions")
+
+    def in_order(self, tensor: Tensor) -> Tensor:
+        """Store the dimensions as ONNX does."""
+        return self.stored(tensor, tuple(range(len(tensor.shape))))
+
+    def image(self, name: str) -> Tensor:
+        """Give a tensor of four dimensions, its channels last."""
+        tensor = self.tensor(name)
+        if len(tensor.shape) != 4:
+            raise UnwrittenError(f"an image of {len(tensor.shape)} dimensions")
+        return self.stored(tensor, CHANNELS_LAST)
+
+    def _write(self, node: Node) -> None:
+        if node.kind not in self._writers:
+            raise UnwrittenError(f"{node.kind}")
+        active = [n for n in node.inputs if n and not self.is_constant(n)]
+        can = node.kind not in _FLOAT_ONLY and node.output in self._scales
+        self._in_int8 = can and all(n in self._quantised for n in active)
+        if self._scales and not self._in_int8:
+            self.float_operators[node.kind] += 1
+        found = self._writers[node.kind](self, node)
+        self._keep(node.output, self.with_scale(found, self._scales.get(node.output)))
+
+    def _keep(self, name: str, tensor: Tensor) -> None:
+        self._tensors[name, tensor.scale] = tensor
+
+    def _of(self, name: str, scale: Scale | None) -> Tensor:
+        """Give a tensor in a format; convert it once."""
+        key = name, scale
+        if key not in self._tensors:
+            known = next((t for (n, _), t in self._tensors.items() if n == name), None)
+            if known is None:
+                raise UnwrittenError(f"the tensor {name!r} as an activation")
+            self._tensors[key] = self.with_scale(known, scale)
+        return self._tensors[key]
+
+    def _fused(self) -> list[Node]:
+        """Join an operator with the activation that alone reads its result."""
+        after = {
+            node.inputs[0]: (node, number)
+            for node in self._nodes
+            if self._users[node.inputs[0]] == 1 and (number := self.activation(node))
+        }
+        found, gone = [], set()
+        for node in self._nodes:
+            if node.output in gone:
+                continue
+            if node.kind in _FUSING and node.output in after:
+                follows, number = after[node.output]
+                gone.add(follows.output)
+                node = replace(node, output=follows.output, activation=number)
+            found.append(node)
+        return found
+
+    def activation(self, node: Node) -> int:
+        """Give LiteRT's number of an activation that other operators compute on the way, or 0."""
+        if node.kind == "Clip":
+            found = [self._constants.get(name) for name in node.inputs[1:]]
+            return 3 if [v.item() for v in found if v is not None] == [0.0, 6.0] else 0
+        return 1 if node.kind == "Relu" else 0
+
+    def _origin(self, name: str) -> str:
+        return self._quantised[name][0] if name in self._quantised else ""
+
+    def _is_constant(self, node: Node) -> bool:
+        """Take in what a node of the kind Constant holds."""
+        if node.kind == "Constant":
+            self._constants[node.output] = numpy_helper.to_array(node.attributes["value"])
+        return node.kind == "Constant"
+
+    def _read_scales(self) -> None:
+        """Say of each result of DequantizeLinear what it stands for, and by which scale."""
+        quantised = {n.output: n for n in self._nodes if n.kind == "QuantizeLinear"}
+        for node in self._nodes:
+            if node.kind != "DequantizeLinear":
+                continue
+            before = quantised.get(node.inputs[0])
+            origin = node.inputs[0] if before is None else before.inputs[0]
+            self._quantised[node.output] = origin, self._scale(node)
+            if before is not None and self._users[origin] == 1:
+                self._scales[origin] = self._scale(node)
+
+    def _scale(self, node: Node) -> Scale:
+        values = np.atleast_1d(self._constants[node.inputs[1]])
+        zeros = np.zeros(len(values), np.int64)
+        if len(node.inputs) > 2:
+            given = np.atleast_1d(self._constants[node.inputs[2]])
+            if given.dtype not in (np.int8, np.int32):
+                raise UnwrittenError(f"quantisation to {given.dtype}")
+            zeros = given.astype(np.int64)
+        return Scale(
+            tuple(map(float, values)),
+            tuple(map(int, zeros)),
+            int(node.attributes.get("axis", 1)) if len(values) > 1 else 0,
+        )
+
+
+def _stored(rank: int) -> tuple[int, ...]:
+    return CHANNELS_LAST if rank == 4 else tuple(range(rank))
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(int(d.dim_value) for d in value.type.tensor_type.shape.dim)
+
+
+def _read(node: onnx.NodeProto) -> Node:
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    return Node(kind, tuple(node.input), node.output[0], attributes)

@@ -1,0 +1,159 @@
+"""LiteRT as a runtime, and the models that are written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import agreement
+from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime, TorchNetwork
+from hwnas.seeding import seeded
+from hwnas.testing import RuntimeContract
+
+pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+
+
+class TestLiteRt(RuntimeContract):
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        return make_runtime("litert")
+
+
+class SqueezeAndExcite(nn.Module):
+    """Scales channels by a number of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze, self.gate = nn.Conv2d(8, 8, 1), nn.Hardsigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate: torch.Tensor = self.gate(self.squeeze(x.mean((2, 3), keepdim=True)))
+        return x * gate
+
+
+class Branches(nn.Module):
+    """Joins, adds and subtracts branches, and constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 4, 3, 1, 1)
+        self.shift = nn.Parameter(torch.randn(8, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([self.a(x), torch.tanh(self.b(x))], dim=1) + self.shift
+        return torch.sigmoid(joined - x) / 2 + nn.functional.relu6(3 * joined)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "even sides with stride": lambda: nn.Conv2d(8, 8, 3, 2, 1),
+    "other pads": lambda: nn.Conv2d(8, 8, 3, 1, 2),
+    "depthwise": lambda: nn.Conv2d(8, 16, 5, 1, 2, groups=8),
+    "groups": lambda: nn.Conv2d(8, 8, 1, groups=2),
+    "holes": lambda: nn.Conv2d(8, 8, 3, 1, 2, dilation=2),
+    "counted padding": lambda: nn.AvgPool2d(3, 2, 1),
+    "padding that does not count": lambda: nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+    "max pool": lambda: nn.MaxPool2d(3, 2, 1),
+    "shuffle": lambda: nn.Sequential(nn.ChannelShuffle(2), nn.Conv2d(8, 8, 1)),
+    "flatten": lambda: nn.Sequential(nn.Flatten(), nn.Linear(8 * 64, 4), nn.Softmax(-1)),
+    "resize": lambda: nn.Upsample((5, 11), mode="bilinear"),
+    "activations": lambda: nn.Sequential(
+        nn.Hardswish(), nn.SiLU(), nn.LeakyReLU(0.2), nn.BatchNorm2d(8), nn.ReLU()
+    ),
+    "squeeze and excite": SqueezeAndExcite,
+    "branches": Branches,
+}
+
+
+def network(name: str) -> TorchNetwork:
+    with seeded(1):
+        first = nn.Conv2d(3, 8, 3, 1, 1)
+        module = nn.Sequential(first, nn.BatchNorm2d(8), nn.ReLU6(), NETWORKS[name]())
+        for layer in module.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean = torch.randn(8)
+                layer.running_var = torch.rand(8) + 0.5
+    return TorchNetwork(module.eval(), (3, 8, 8))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_operator_is_pytorchs(name: str) -> None:
+    made = network(name)
+    with make_runtime("litert").prepare(made, RunSettings(batch=2)) as ready:
+        found = agreement(ready, made.module)
+    assert found.relative_error < 1e-5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_operator_has_an_int8_form_near_pytorchs(name: str) -> None:
+    made = network(name)
+    settings = RunSettings(precision="int8", images="gaussian", batch=4)
+    with make_runtime("litert").prepare(made, settings) as ready:
+        assert ready.key.precision == "int8"
+        found = agreement(ready, made.module)
+    # 8 bits: a step is 1/255 of a range, and a few steps add up.
+    assert 0 < found.relative_error < 0.1
+    assert found.correlation > 0.98
+
+
+def test_int8_weights_and_activations_are_stored_in_8_bits() -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from hwnas.runtimes.litert.from_onnx import to_litert
+    from hwnas.runtimes.lowering import exported
+
+    made = network("even sides with stride")
+    settings = RunSettings(precision="int8", batch=1)
+    content, *_ = exported(made, settings)
+    written, facts = to_litert(onnx.load_from_string(content))
+    tensors = Interpreter(model_content=written).get_tensor_details()
+    formats = {tuple(t["shape"]): np.dtype(t["dtype"]).name for t in tensors}
+    # The stored order: batch, height, width, channels; filters first.
+    assert formats[8, 3, 3, 3] == formats[8, 3, 3, 8] == formats[1, 8, 8, 8] == "int8"
+    assert formats[8,] == "int32"
+    assert facts == {}
+
+
+def test_what_a_removed_activation_cut_is_cut_by_the_integers() -> None:
+    # The quantiser drops ReLU where the range starts at 0, also behind an operator in float32.
+    made = network("activations")
+    settings = RunSettings(precision="int8")
+    with make_runtime("litert").prepare(made, settings) as ready:
+        (found,) = ready.outputs()
+        assert (found == 0).any()
+        assert found.min() == 0
+
+
+def test_what_stays_in_float32_is_told_and_another_key() -> None:
+    made = network("counted padding")
+    kept = RunSettings(precision="int8", options=(("float_operators", "AveragePool"),))
+    with make_runtime("litert").prepare(made, kept) as ready:
+        assert getattr(ready, "facts", {})["float32_operators"] == "1 AveragePool"
+        assert "float_operators=AveragePool" in str(ready.key)
+
+
+def test_what_is_not_written_is_refused() -> None:
+    class Cubes(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.erf(x)
+
+    refused = "must have operators that hwnas writes for LiteRT, but got Erf: use the runtime onnx"
+    with (
+        pytest.raises(InvalidValueError, match=refused),
+        make_runtime("litert").prepare(TorchNetwork(Cubes(), (3, 4, 4)), RunSettings()),
+    ):
+        pass
+
+
+def test_onnx_models_go_elsewhere() -> None:
+    with (
+        pytest.raises(InvalidValueError, match="use the runtime onnxruntime or openvino"),
+        make_runtime("litert").prepare(OnnxModel(b""), RunSettings()),
+    ):
+        pass
