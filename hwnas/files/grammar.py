@@ -21,7 +21,10 @@ from typing import Any, Literal
 
 from hwnas.errors import InvalidValueError
 
-_CONSTRAINT = re.compile(r"\s*([^<>≤≥]+?)\s*(<=|>=|≤|≥)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+_CONSTRAINT = re.compile(
+    r"\s*([^<>≤≥]+?)\s*(<=|>=|≤|≥)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([kMG]?)\s*"
+)
+_PREFIXES: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 _SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")
 _TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.""", re.DOTALL)
 _NAME = re.compile(r"""[^\x00-\x20\s()\[\]{}*'",=]+""")
@@ -120,7 +123,7 @@ def _value(text: str) -> Any:
 
 
 def split_constraint(text: str) -> tuple[str, Literal["<=", ">="], float]:
-    """Read ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
+    """Read ``NAME<=NUMBER`` or ``NAME>=NUMBER``; a number may end in k, M or G.
 
     Raises:
         InvalidValueError: the text has another form.
@@ -129,12 +132,12 @@ def split_constraint(text: str) -> tuple[str, Literal["<=", ">="], float]:
     try:
         if match is None:
             raise ValueError
-        bound = float(match[3])
+        bound = float(match[3]) * _PREFIXES[match[4]]
         if not math.isfinite(bound):
             raise ValueError
     except ValueError:
         raise InvalidValueError(
-            f"`constraint` must be NAME<=NUMBER or NAME>=NUMBER, e.g. 'latency<=5', but got "
-            f"{text!r}."
+            f"`constraint` must be NAME<=NUMBER or NAME>=NUMBER, e.g. 'latency<=5' or "
+            f"'macs<=450M', but got {text!r}."
         ) from None
     return match[1], "<=" if match[2] in ("<=", "≤") else ">=", bound

@@ -2,7 +2,7 @@
 
 Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, Table 2. ZiCo (Li
 et al., ICLR 2023), AZ-NAS and VKDNW search such chains below 450 M, 600 M and 1,000 M FLOPs, which
-are multiply-accumulates there: ``macs<=450e6`` here. Their code mutates structures in a way that no
+are multiply-accumulates there: ``macs<=450M`` here. Their code mutates structures in a way that no
 paper defines as a set; this is the finite set that this page says.
 """
 

@@ -95,13 +95,19 @@ def test_components_refuse_settings_that_are_not_theirs() -> None:
         ("hw-nas-bench:raspi4:latency≤20.5", ("hw-nas-bench:raspi4:latency", "<=", 20.5)),
         ("jacob_cov+params>=-3", ("jacob_cov+params", ">=", -3.0)),
         ("onnxruntime:cpu:threads=2<=9", ("onnxruntime:cpu:threads=2", "<=", 9.0)),
+        ("flops<=450M", ("flops", "<=", 450e6)),
+        ("macs >= 1.5 G", ("macs", ">=", 1.5e9)),
+        ("params<=20k", ("params", "<=", 20e3)),
     ],
 )
 def test_constraints_are_read(text: str, expected: tuple[str, str, float]) -> None:
     assert split_constraint(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "latency", "latency<5", "latency<=", "<=5", "latency<=1.2.3"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "latency", "latency<5", "latency<=", "<=5", "latency<=1.2.3", "macs<=450m", "macs<=4MM"],
+)
 def test_other_forms_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidValueError, match=r"e\.g\. 'latency<=5'"):
         split_constraint(text)
