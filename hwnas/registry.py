@@ -72,6 +72,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "vkdnw_entropy": "hwnas.proxies.vkdnw:VkdnwEntropy",
         "vkdnw": "hwnas.proxies.vkdnw:Vkdnw",
         "fim_decile": "hwnas.proxies.vkdnw:FimDecile",
+        "intrain": "hwnas.proxies.intrain:InTrain",
+        "dextr": "hwnas.proxies.dextr:Dextr",
+        "wrcor": "hwnas.proxies.wrcor:WRCor",
+        "apd": "hwnas.proxies.apd:Apd",
     },
     "costs": {
         "count": "hwnas.costs.counters:CounterSource",

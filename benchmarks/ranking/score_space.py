@@ -64,6 +64,7 @@ GAUSSIAN: Groups = {
     "kernels": (16, ("gradsign", "ntk_cond", "te_nas_regions", "te_nas_ntk")),
     "entropies": (16, tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))),
     "curvature": (16, ("grasp",)),
+    "newest": (16, ("apd", "intrain", "wrcor")),
 }
 """Images and proxies by group."""
 GROUPS: Mapping[str, Groups] = {

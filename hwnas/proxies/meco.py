@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,36 +36,54 @@ class LeastEigenvalues(PassSignal[tuple[float, ...]]):
         return _EigenvalueCollector()
 
 
-class _EigenvalueCollector(Collector[tuple[float, ...]]):
-    def __init__(self) -> None:
-        self.products: list[Tensor | None] = []
+class FeatureMaps:
+    """A context in which each different (B, C, H, W) output of a module is reported once.
+
+    Args:
+        network: the modules.
+        images: what they get; no output.
+        report: gets an output when it is there.
+    """
+
+    def __init__(
+        self, network: nn.Module, images: Tensor, report: Callable[[Tensor], None]
+    ) -> None:
+        self._network, self._report = network, report
         # Keeps the tensors alive, so that their ids stay their own.
-        self.seen: dict[tuple[int, int], Tensor] = {}
+        self._seen = {(id(images), images._version): images}
 
-    @contextmanager
-    def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
-        self.seen[id(images), images._version] = images
-        handles = [m.register_forward_hook(self.add) for m in network.modules()]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def __enter__(self) -> None:
+        modules = self._network.modules()
+        self._handles = [module.register_forward_hook(self._add) for module in modules]
 
-    def add(self, module: nn.Module, args: Any, output: Any) -> None:
-        """Reduce the (B, C, H, W) output of a module."""
+    def __exit__(self, *raised: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._seen.clear()
+
+    def _add(self, module: nn.Module, args: Any, output: Any) -> None:
         del module, args
         if not isinstance(output, torch.Tensor) or output.ndim != 4:
             return
-        if (id(output), output._version) in self.seen:
-            return
+        if (id(output), output._version) not in self._seen:
+            self._seen[id(output), output._version] = output
+            self._report(output)
+
+
+class _EigenvalueCollector(Collector[tuple[float, ...]]):
+    def __init__(self) -> None:
+        self.products: list[Tensor | None] = []
+
+    def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
+        return FeatureMaps(network, images, self.add)
+
+    def add(self, output: Tensor) -> None:
+        """Reduce the (B, C, H, W) output of a module."""
         with self.timed(), torch.no_grad():
-            self.seen[id(output), output._version] = output
             self.products.append(_products(output[0].flatten(1)))
 
     def finish(self, logits: Tensor) -> tuple[float, ...]:
         del logits
-        self.seen.clear()
         products = [found for found in self.products if found is not None]
         least = iter(by_shape(_least_eigenvalues, products))
         return tuple(0.0 if found is None else float(next(least)) for found in self.products)

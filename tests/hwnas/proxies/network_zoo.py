@@ -433,7 +433,7 @@ _add(
     "linear layer of one's own",
     lambda: nn.Sequential(conv(3), nn.ReLU(), *head()[:2], OwnLinear(6, CLASSES, bias=False)),
     lambda: nn.Sequential(conv(3), nn.ReLU(), *head()[:2], nn.Linear(6, CLASSES, bias=False)),
-    own={"grasp", "flops"},
+    own={"grasp", "flops", "dextr"},
 )
 
 # --- wrappers ---------------------------------------------------------------------------------
@@ -470,7 +470,7 @@ _add(
     "prepared images",
     lambda: nn.Sequential(Function(lambda x: x * 1), Stages()),
     Stages,
-    own={"meco"},
+    own={"meco", "dextr"},
 )
 
 # --- layers -----------------------------------------------------------------------------------

@@ -1,0 +1,173 @@
+"""Dextr: are channels independent, and does the output bend as the input turns?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+
+from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.networks.layers import batch_norms
+from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
+from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
+from hwnas.proxies.meco import FeatureMaps
+from hwnas.typing import Direction, Signal, Signals
+
+ONE_IMAGE = Setting("as_built", batch_size=1)
+
+
+@dataclass(frozen=True)
+class InverseConditions(PassSignal[tuple[float, ...]]):
+    """``s_min / s_max`` of the singular values of each feature map of one image, as (C, H*W).
+
+    0 where there are fewer positions than channels, or the map is 0.
+    """
+
+    def collector(self, subject: Subject) -> Collector[tuple[float, ...]]:
+        """Reduce each map while the pass runs."""
+        del subject
+        return _ConditionCollector()
+
+
+class _ConditionCollector(Collector[tuple[float, ...]]):
+    def __init__(self) -> None:
+        self.products: list[Tensor] = []
+        self.singular = 0
+
+    def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
+        return FeatureMaps(network, images, self.add)
+
+    def add(self, output: Tensor) -> None:
+        """Reduce the output (B, C, H, W) of a module to its (C, C) products."""
+        with self.timed(), torch.no_grad():
+            channels = output[0].flatten(1).double()
+            self.singular += len(channels) > channels.shape[1]
+            if len(channels) <= channels.shape[1]:
+                self.products.append(channels @ channels.T)
+
+    def finish(self, logits: Tensor) -> tuple[float, ...]:
+        del logits
+        spectra = by_shape(eigenvalues, self.products)
+        found = [float((s[0].clamp(min=0) / s[-1]).sqrt()) if s[-1] > 0 else 0.0 for s in spectra]
+        return (*found, *[0.0] * self.singular)
+
+
+@dataclass(frozen=True)
+class ExtrinsicCurvature(OwnSignal[float]):
+    """Mean curvature of the path of the output while the input goes round a circle.
+
+    The inputs are n points of a circle ``sqrt(d) (u cos t + w sin t)``, d the elements of an input
+    and u, w orthonormal, that turn together; v and a are the first and second derivative of each
+    one's output by the angle. The curvature is ``sqrt(|v|^2 |a|^2 - (v . a)^2) / |v|^3`` (Poole et
+    al., Exponential expressivity in deep neural networks through transient chaos, NeurIPS 2016).
+
+    Attributes:
+        angles: points n.
+    """
+
+    angles: int = 8
+
+    def measure(self, subject: Subject) -> float:
+        """Differentiate twice in forward mode."""
+        network = subject.network(Setting("as_built"))
+        for norm in batch_norms(network).values():
+            # Buffers, which training mode does not read, cannot be updated under differentiation.
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+            norm.track_running_stats = False
+        circle = _circle(subject.real_shape, self.angles, subject.generator("circle"))
+        layout = torch.channels_last if len(subject.real_shape) == 3 else torch.preserve_format
+
+        def output(turn: Tensor) -> Tensor:
+            answer: Tensor = network(circle(turn).contiguous(memory_format=layout))
+            return answer.flatten(1)
+
+        def speed(turn: Tensor) -> Tensor:
+            velocity: Tensor = jvp(output, (turn,), (torch.ones(()),))[1]
+            return velocity
+
+        with torch.no_grad(), warnings.catch_warnings():
+            # PyTorch's forward mode compiles its own formulas in a way that it calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                v, a, *_ = jvp(speed, (torch.zeros(()),), (torch.ones(()),))
+            except (RuntimeError, NotImplementedError) as error:
+                text = str(error).splitlines()[0]
+                raise ProxyError(f"`model` must have second derivatives, but: {text}") from error
+        v, a = v.double(), a.double()
+        speeds = v.square().sum(dim=1)
+        bent = speeds * a.square().sum(dim=1) - (v * a).sum(dim=1).square()
+        if not bool((speeds > 0).all()):
+            raise ProxyError("The output must change as the input turns, but does not.")
+        return float((bent.clamp(min=0).sqrt() / speeds**1.5).mean())
+
+
+def _circle(
+    shape: tuple[int, ...], angles: int, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """Give the function from a turn to (n, *shape) points of a circle."""
+    size = math.prod(shape)
+    plane = torch.linalg.qr(torch.randn(size, 2, generator=generator))[0].T * math.sqrt(size)
+    first: Tensor = torch.arange(angles) * (2 * math.pi / angles)
+
+    def points(turn: Tensor) -> Tensor:
+        angle = first + turn
+        rows = angle.cos()[:, None] * plane[0] + angle.sin()[:, None] * plane[1]
+        circle: Tensor = rows.reshape(angles, *shape)
+        return circle
+
+    return points
+
+
+@dataclass(frozen=True)
+class Dextr:
+    """Independence of channels joined with the curvature of the output. Larger is better.
+
+    ``S K / (S + K)`` with ``S = log(1 + sum_m s_min(m) / s_max(m))`` over the feature maps of one
+    image, s their singular values as matrices of channels by positions, and ``K = log(1 + k)`` with
+    the curvature k of `ExtrinsicCurvature` (Asthana et al., Dextr: Zero-Shot Neural Architecture
+    Search with Singular Value Decomposition and Extrinsic Curvature, TMLR 2025). It needs a
+    training-mode pass of the first image, and one with two forward derivatives of n inputs of its
+    own, no labels. Feature maps are the different (B, C, H, W) outputs of all modules; NaN where
+    there is none.
+
+    Attributes:
+        angles: points n of the circle.
+    """
+
+    angles: int = 8
+
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    own_images: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if self.angles < 2:
+            raise InvalidValueError(f"`angles` must be at least 2, but got {self.angles}.")
+
+    @property
+    def name(self) -> str:
+        """``dextr``, with the number of angles where it is not 8."""
+        return "dextr" if self.angles == 8 else f"dextr.{self.angles}angles"
+
+    @property
+    def needs(self) -> frozenset[Signal[object]]:
+        """The maps' conditions and the curvature."""
+        return frozenset({InverseConditions(ONE_IMAGE), ExtrinsicCurvature(self.angles)})
+
+    def score(self, signals: Signals) -> float:
+        """Take half the harmonic mean of both logarithms."""
+        conditions = signals[InverseConditions(ONE_IMAGE)]
+        if not conditions:
+            raise ProxyError("`model` must have a module that gives (B, C, H, W), but has none.")
+        independence = math.log1p(sum(conditions))
+        curvature = math.log1p(signals[ExtrinsicCurvature(self.angles)])
+        total = independence + curvature
+        return independence * curvature / total if total else 0.0

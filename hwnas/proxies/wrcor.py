@@ -1,0 +1,135 @@
+"""WRCor: are the responses of different images uncorrelated, above all deep in the network?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hwnas.errors import ProxyError
+from hwnas.proxies.engine.signals import Collector, PassSignal, Setting
+from hwnas.proxies.engine.subject import Subject
+from hwnas.typing import Direction, Signal, Signals
+
+_AS_BUILT = Setting("as_built")
+_NAMES = """
+    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ rrelu prelu elu elu_ selu gelu silu
+    mish hardswish softplus
+"""
+_ACTIVATIONS = frozenset(_NAMES.split())
+
+
+@dataclass(frozen=True)
+class ResponseCorrelations(PassSignal[Tensor]):
+    """(B, B) float64: weighted sum of correlations between images, see `WRCor`."""
+
+    def collector(self, subject: Subject) -> Collector[Tensor]:
+        """Take one backward pass to the inputs of the activations; `ProxyError` for tokens."""
+        _ = subject.real_shape
+        return _ResponseCollector(subject.blocks)
+
+
+class _ResponseCollector(Collector[Tensor]):
+    def __init__(self, blocks: list[str]) -> None:
+        self.blocks = blocks
+        self.inputs: list[Tensor] = []
+        self.depths: list[int] = []
+
+    @contextmanager
+    def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        images.requires_grad_()
+        self.depth = 0
+        named = dict(network.named_modules())
+        places = {id(named[name]): i for i, name in enumerate(self.blocks, start=1)}
+        handles = [
+            named[name].register_forward_pre_hook(lambda m, _: self.enter(places[id(m)]))
+            for name in self.blocks
+        ]
+        try:
+            with _ActivationInputs(self.add):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def enter(self, depth: int) -> None:
+        """Note which block runs."""
+        self.depth = depth
+
+    def add(self, values: Tensor) -> Tensor:
+        """Keep the input (B, ...) of an activation, and give it a copy to overwrite."""
+        if values.ndim < 2 or not values.requires_grad:
+            return values
+        self.inputs.append(values)
+        self.depths.append(self.depth)
+        return values.clone()
+
+    def finish(self, logits: Tensor) -> Tensor:
+        if not self.inputs:
+            raise ProxyError("`model` must have a ReLU, GELU or the like, but none ran.")
+        if not logits.requires_grad:
+            raise ProxyError("The output of the network must depend on its input.")
+        gradients = torch.autograd.grad(
+            logits.sum(), self.inputs, retain_graph=True, materialize_grads=True
+        )
+        deepest = max(self.depths)
+        total = torch.zeros(len(logits), len(logits), dtype=torch.float64)
+        for values, gradient, depth in zip(self.inputs, gradients, self.depths, strict=True):
+            # Weights 2^l, divided by that of the deepest one, which shifts all scores alike.
+            both = _correlations(values.detach()) + _correlations(gradient)
+            total += 2.0 ** (depth - deepest) * both
+        return total
+
+
+class _ActivationInputs(TorchFunctionMode):
+    """Calls `keep` with the input of each activation function, which then gets what it returns."""
+
+    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._keep = keep
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if getattr(func, "__name__", "") in _ACTIVATIONS and args and isinstance(args[0], Tensor):
+            args = (self._keep(args[0]), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+def _correlations(responses: Tensor) -> Tensor:
+    """Give the (B, B) sizes of the correlations of (B, ...) rows; 0 with a constant row."""
+    rows = responses.flatten(1).double()
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    norms = rows.norm(dim=1, keepdim=True)
+    rows = torch.where(norms > 0, rows / torch.where(norms > 0, norms, 1.0), 0.0)
+    return (rows @ rows.T).abs()
+
+
+@dataclass(frozen=True)
+class WRCor:
+    """Weighted response correlation. Larger is better.
+
+    ``log det sum_a 2^l(a) (|R_a| + |G_a|)`` over the activations a: R_a is the (B, B) matrix of
+    correlations between the images of the input of a, G_a that of the gradient of the summed
+    logits by it, and l(a) the number of the block that a is in (Jing et al., Zero-Shot Neural
+    Architecture Search with Weighted Response Correlation, Neurocomputing 2025). The weights are
+    divided by that of the deepest block, so that depth alone, which shifts the logarithm by B log 2
+    a block, does not decide. It needs one training-mode forward and backward pass, no labels. NaN
+    where two images have the same responses.
+    """
+
+    name: ClassVar[str] = "wrcor"
+    direction: ClassVar[Direction] = "maximize"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Signal[object]]] = frozenset({ResponseCorrelations(_AS_BUILT)})
+
+    def score(self, signals: Signals) -> float:
+        """Take the determinant."""
+        sign, size = torch.linalg.slogdet(signals[ResponseCorrelations(_AS_BUILT)])
+        if sign <= 0:
+            raise ProxyError("Responses must differ between images, but the determinant is 0.")
+        return float(size)
