@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from hwnas import registry
-from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.errors import MissingDependencyError
+from hwnas.cli.options import Dataset, Images, Jobs, chosen_networks
+from hwnas.cli.output import note, print_json_lines, print_table, stability_text
+from hwnas.cli.progress import progress
+from hwnas.errors import InvalidValueError, MissingDependencyError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -32,11 +35,42 @@ def spaces(as_json: AsJson = False) -> None:
     _show(rows, as_json)
 
 
-def proxies(as_json: AsJson = False) -> None:
-    """List the proxies and ready-made scores. Example: hwnas proxies --json."""
+def proxies(
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Search space, or MODULE:CLASS: adds how well two seeds agree there, by the "
+            "scores of some networks, and the seconds of one."
+        ),
+    ] = None,
+    proxy: Annotated[list[str] | None, typer.Option(help="Proxy to list. \\[default: all]")] = None,
+    dataset: Dataset = None,
+    images: Images = "gaussian",
+    batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    sample: Annotated[int, typer.Option(min=3, help="Networks to score twice.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="First seed; the second is the next.")] = 0,
+    jobs: Jobs = 1,
+    as_json: AsJson = False,
+) -> None:
+    """List the proxies and ready-made scores.
+
+    With --space it says for each proxy how well two seeds rank the same networks of that space
+    alike (Spearman): what is below .9 there depends on the draw. Scores are kept, so that the same
+    command goes on where an interrupted one stopped.
+
+    Example: hwnas proxies --space fbnet --proxy jacob_cov --proxy naswot
+    """
     from hwnas.proxies import make_proxies
     from hwnas.ranking.recipes import RECIPES
 
+    if space is not None:
+        chosen, task = chosen_networks(space, dataset, images)
+        _show_agreement(chosen, task, proxy or ["all"], images, batch, sample, seed, jobs, as_json)
+        return
+    if proxy is not None or dataset is not None:
+        raise InvalidValueError(
+            "`--proxy` and `--dataset` must be given with --space, but got no space: add it."
+        )
     rows = [
         {"name": p.name, "kind": "proxy", "direction": p.direction, "description": _summary(p)}
         for p in make_proxies(["all"])
@@ -51,6 +85,49 @@ def proxies(as_json: AsJson = False) -> None:
         for name, recipe in RECIPES.items()
     ]
     _show(rows, as_json)
+
+
+def _show_agreement(
+    text: str,
+    dataset: str,
+    names: Sequence[str],
+    images: str,
+    batch: int,
+    sample: int,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Print how well two seeds agree on each proxy in a space."""
+    from hwnas.evaluation.cache import ResultCache
+    from hwnas.proxies import make_proxies
+    from hwnas.spaces.space_text import named_space
+    from hwnas.study.configuration import EvaluationSetup, limits_of, named_task
+    from hwnas.study.stability import seed_agreement
+
+    space = named_space(text)
+    setup = EvaluationSetup(space, named_task(dataset, images), batch, seed, None, images)
+    source = setup.proxies(make_proxies(names))
+    progress.stage("scoring networks with two seeds")
+    with ResultCache.default() as cache:
+        found = seed_agreement(
+            source,
+            cache=cache,
+            jobs=jobs,
+            limits=limits_of(space),
+            report=progress.count,
+            size=sample,
+        )
+    rows: list[dict[str, Any]] = [
+        {"name": p.name, "direction": p.direction, "seed_stability": found[p.name]}
+        for p in source.proxies
+    ]
+    if as_json:
+        print_json_lines(rows)
+        return
+    body = [[*list(row.values())[:2], stability_text(row["seed_stability"])] for row in rows]
+    title = f"{space.name}, {sample} networks, {batch} {images} images"
+    print_table(["name", "direction", "seeds' ρ"], body, title)
 
 
 def costs(as_json: AsJson = False) -> None:

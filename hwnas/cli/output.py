@@ -18,6 +18,9 @@ from hwnas.cli.messages import messages, one_line
 from hwnas.cli.progress import progress
 from hwnas.files.passwords import without_passwords
 
+STABLE = 0.9
+"""Spearman of two seeds' ranks below which a score is called unstable."""
+
 
 def note(text: str) -> None:
     """Write one line for the user to standard error; passwords in it are starred out."""
@@ -38,6 +41,13 @@ def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         sys.stdout.write(json.dumps(finite(row), allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def stability_text(value: float) -> str:
+    """Show Spearman's coefficient of two seeds' ranks, and whether it is too low to rely on."""
+    if value != value:
+        return "–"
+    return f"{value:.3f}" + (" unstable" if value < STABLE else "")
 
 
 def finite(value: Any) -> Any:

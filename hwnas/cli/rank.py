@@ -10,15 +10,13 @@ import typer
 
 from hwnas.cli.messages import one_line
 from hwnas.cli.options import Classes, Images, Input, Jobs, chosen_networks
-from hwnas.cli.output import note, print_json_lines, print_table, print_text
+from hwnas.cli.output import note, print_json_lines, print_table, print_text, stability_text
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from hwnas.rank_study.study import Ranked
 
-STABLE = 0.9
-"""Spearman of two seeds' ranks below which a score is called unstable."""
 _HEADERS = {
     "score": "score",
     "kind": "kind",
@@ -254,9 +252,9 @@ def _cell(row: dict[str, Any], name: str) -> Any:
         return "–"
     if not isinstance(value, float):
         return value
+    if name == "seed_stability":
+        return stability_text(value)
     text = "–" if value != value else f"{value:.1f}" if name == "top64_top5" else f"{value:.3f}"
-    if name == "seed_stability" and value < STABLE:
-        text += " unstable"
     interval = row.get(f"{name}_95")
     return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
 

@@ -46,12 +46,16 @@ class Candidate:
     failed: int
 
 
-def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
+def candidates(
+    columns: Mapping[str, npt.ArrayLike], agreement: Mapping[str, float] | None = None
+) -> list[Candidate]:
     """Orient the scores of proxies and add each ready-made score whose proxies are all there.
 
     Args:
         columns: (n,) raw scores by the name of the proxy, NaN where missing. The ranks of a
             ready-made score are taken within these n architectures.
+        agreement: how alike two seeds rank by the name of the proxy, which sets the weights of
+            reliable scores; None where it is not known.
 
     Returns:
         The proxies in the order given, then the ready-made scores.
@@ -63,9 +67,10 @@ def candidates(columns: Mapping[str, npt.ArrayLike]) -> list[Candidate]:
         found.append(Candidate(name, "proxy", sign * values, int(np.isnan(values).sum())))
     for recipe in RECIPES.values():
         if set(recipe.proxies) <= set(raw):
-            table = np.column_stack([raw[name] for name in recipe.proxies])
+            weighed = recipe if agreement is None else recipe.weighed_by(agreement)
+            table = np.column_stack([raw[name] for name in weighed.proxies])
             failed = int(np.isnan(table).any(axis=1).sum())
-            scores = recipe.in_population(table)
+            scores = weighed.in_population(table)
             found.append(Candidate(recipe.name, "ready-made", scores, failed))
     return found
 
@@ -80,7 +85,13 @@ def stability(
         again: (m,) raw scores of another seed, of the same proxies or of none.
     """
     before = {c.name: c.scores for c in candidates(first)}
-    return {c.name: seed_stability(before[c.name], c.scores) for c in candidates(again)}
+    alike = {
+        c.name: seed_stability(before[c.name], c.scores)
+        for c in candidates(again)
+        if c.kind == "proxy"
+    }
+    before = {c.name: c.scores for c in candidates(first, alike)}
+    return {c.name: seed_stability(before[c.name], c.scores) for c in candidates(again, alike)}
 
 
 def learned(

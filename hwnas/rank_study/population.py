@@ -16,6 +16,7 @@ from hwnas.proxies import make_proxies
 from hwnas.rank_study.comparison import stability
 from hwnas.seeding import derive_seed
 from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.study.stability import AGREEMENT_SIZE
 from hwnas.tables.shipped import ShippedScores
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
@@ -80,7 +81,8 @@ def scored_sample(
         n: networks.
         known: texts of the architectures that may be chosen; None for all. Where the space has
             others, the sample is drawn from these alone.
-        second_seed: seed of scores of the same networks, to compare the first ones with.
+        second_seed: seed of scores of the same networks, to compare the first ones with; if None,
+            the next seed scores the first 24 of them where there are 48 or more.
         cache: where scores are kept.
         jobs: worker processes.
         report: progress.
@@ -89,17 +91,21 @@ def scored_sample(
     if known is not None and not all(str(arch) in known for arch in archs):
         archs = _sample_of(setup, known, n)
 
-    def scores(seed: int) -> dict[str, FloatArray]:
+    def scores(seed: int, of: Sequence[Arch] = archs) -> dict[str, FloatArray]:
         source = replace(setup, seed=seed).proxies(make_proxies(proxies))
-        return raw_scores(source, archs, cache=cache, jobs=jobs, report=report)
+        return raw_scores(source, of, cache=cache, jobs=jobs, report=report)
 
     origin = (
         f"networks of uniformly drawn architectures, each once, scored with {setup.batch_size} "
         f"{setup.images} images for {setup.task.name}, seed {setup.seed}"
     )
     first = scores(setup.seed)
-    again = {} if second_seed is None else scores(second_seed)
-    return Table(archs, first, origin=origin), stability(first, again)
+    if second_seed is None and len(archs) < 2 * AGREEMENT_SIZE:
+        return Table(archs, first, origin=origin), {}
+    alike = archs if second_seed is not None else archs[:AGREEMENT_SIZE]
+    again = scores(setup.seed + 1 if second_seed is None else second_seed, alike)
+    part = {name: values[: len(alike)] for name, values in first.items()}
+    return Table(archs, first, origin=origin), stability(part, again)
 
 
 def _sample_of(setup: EvaluationSetup[Arch], texts: Collection[str], n: int) -> list[Arch]:

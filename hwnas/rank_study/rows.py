@@ -68,7 +68,7 @@ def score_rows(
     figures = facet(truth.space, RankFigures)
     _, operations = operation_counts(truth.space, population.archs)
     rows = []
-    for c in candidates(population.columns):
+    for c in candidates(population.columns, stability or None):
         row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
         if c.name in stability:
             row["seed_stability"] = stability[c.name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import numpy.typing as npt
 
 from hwnas.proxies import make_proxies
@@ -17,6 +18,9 @@ _IN_POPULATION: Mapping[Method, Callable[..., FloatArray]] = {
     "vote": vote,
 }
 
+LEAST_AGREEMENT = 0.5
+"""Spearman's coefficient of two seeds below which a proxy has no part in a reliable score."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,6 +32,8 @@ class Recipe:
         source: where the set comes from.
         method: how the ranks are joined, see `hwnas.ranking.aggregation`.
         weights: (p,) weights of the proxies; None for 1 each.
+        reliable: whether each weight is multiplied by the agreement of two seeds in the space that
+            is ranked, see `weighed_by`.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Recipe:
     source: str
     method: Method = "log"
     weights: tuple[float, ...] | None = None
+    reliable: bool = False
 
     def make(self) -> list[Proxy]:
         """Make the proxies."""
@@ -52,6 +59,27 @@ class Recipe:
             self,
             proxies=tuple(self.proxies[i] for i in kept),
             weights=None if self.weights is None else tuple(self.weights[i] for i in kept),
+        )
+
+    def weighed_by(self, agreement: Mapping[str, float]) -> Recipe:
+        """Multiply each weight by how well two seeds agree on the proxy in a space.
+
+        A proxy whose seeds agree by less than `LEAST_AGREEMENT` says more about the draw than about
+        the network, and is left out; so is one of unknown agreement. All are kept, with the weights
+        of the recipe, where none is left, or where the recipe is not `reliable`.
+
+        Args:
+            agreement: Spearman's coefficient of two seeds by proxy, e.g. of
+                `hwnas.study.stability.seed_agreement`.
+        """
+        trust = {name: agreement.get(name, np.nan) for name in self.proxies}
+        kept = [name for name, value in trust.items() if value >= LEAST_AGREEMENT]
+        if not self.reliable or not kept:
+            return self
+        left = self.restricted_to(kept)
+        weights = left.weights or (1.0,) * len(kept)
+        return replace(
+            left, weights=tuple(w * trust[n] for w, n in zip(weights, kept, strict=True))
         )
 
     def in_population(self, values: npt.ArrayLike) -> FloatArray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -183,7 +183,8 @@ def score_objective(
     The ranks of an architecture's raw proxy values are taken within a fixed, seeded sample of the
     space, so that its score does not change while a study grows. The sample is scored once and
     kept in the cache. A proxy that has no value in the whole sample, e.g. one that counts
-    rectifiers where there are none, is left out with a warning.
+    rectifiers where there are none, is left out with a warning. A reliable score's weights depend
+    on how well two seeds agree in the space, see `hwnas.study.stability`.
 
     Args:
         source: source of the proxies; must hold those of the recipe.
@@ -204,6 +205,14 @@ def score_objective(
     sample = reference_sample(source.space, size, source.seed)
     found = evaluator.evaluate(sample)
     recipe = _applicable(recipe, found)
+    if recipe.reliable:
+        from hwnas.study.stability import seed_agreement
+
+        trusted = replace(
+            source, proxies=tuple(p for p in source.proxies if p.name in recipe.proxies)
+        )
+        agreement = seed_agreement(trusted, cache=cache, jobs=jobs, limits=limits, report=report)
+        recipe = recipe.weighed_by(agreement)
     columns = recipe.proxies
     ranking = recipe.against([[e.values[c] for c in columns] for e in found])
     return ValueObjective(

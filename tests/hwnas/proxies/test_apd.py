@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.apd import Apd
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.proxies.dextr import Dextr, ExtrinsicCurvature, _circle
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.tasks.batch import Batch
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
-from hwnas.proxies.engine import score_network
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.intrain import InTrain
 

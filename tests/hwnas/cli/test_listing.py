@@ -1,0 +1,37 @@
+"""The lists of what there is, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+
+from hwnas.cli import _run, listing
+
+app = typer.Typer()
+app.command("proxies")(listing.proxies)
+
+
+def test_proxies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(app, ["--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"intrain", "dextr", "wrcor", "apd", "hwnas-agg"} <= {row["name"] for row in rows}
+
+
+def test_agreement_of_two_seeds_in_a_space(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--space", "nasbench201:channels=4,cells=1", "--batch", "4", "--sample", "4"]
+    arguments += ["--proxy", "flops", "--proxy", "plain"]
+    assert _run(app, [*arguments, "--json"]) == 0
+    flops, plain = map(json.loads, capsys.readouterr().out.splitlines())
+    assert flops == {"name": "flops", "direction": "maximize", "seed_stability": 1.0}
+    assert plain["seed_stability"] < 1
+    assert _run(app, arguments) == 0
+    printed = capsys.readouterr().out
+    assert "4 networks, 4 gaussian images" in " ".join(printed.split())
+    assert "seeds' ρ" in printed
+
+
+def test_what_needs_a_space(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(app, ["--proxy", "naswot"]) == 2
+    assert "must be given with --space" in capsys.readouterr().err

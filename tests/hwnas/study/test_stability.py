@@ -1,0 +1,84 @@
+"""The agreement of two seeds in a space, and what it does to the weights of a score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwnas.evaluation.cache import ResultCache
+from hwnas.proxies import make_proxies
+from hwnas.ranking.metrics import spearman
+from hwnas.ranking.recipes import RECIPES
+from hwnas.spaces.fbnet import FBNet
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import EvaluationSetup, reference_sample, score_objective
+from hwnas.study.stability import seed_agreement
+from hwnas.tables.shipped import shipped_scores
+from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import image_task
+
+SMALL = image_task(10, (3, 16, 16))
+
+
+def test_the_agreement_is_spearmans_of_two_seeds() -> None:
+    space = NasBench201(channels=4, cells=1)
+    source = EvaluationSetup(space, SMALL, 4, 5).proxies(make_proxies(["naswot", "flops"]))
+    found = seed_agreement(source, size=6)
+    assert list(found) == ["naswot", "flops"]
+    assert found["flops"] == 1
+    archs = reference_sample(space, 6, 5)
+    ranks = [
+        [replace(source, seed=seed).compute(a, ["naswot"])["naswot"].value for a in archs]
+        for seed in (5, 6)
+    ]
+    assert found["naswot"] == pytest.approx(spearman(*ranks))
+    assert found["naswot"] < 1
+
+
+def test_it_is_kept_and_shares_the_first_seed(tmp_path: object) -> None:
+    del tmp_path
+    space, asked = FBNet(), []
+    source = EvaluationSetup(space, SMALL, 2, 0).proxies(make_proxies(["l2_norm"]))
+    with ResultCache.default() as cache:
+        first = seed_agreement(source, cache=cache, size=3, report=lambda *a: asked.append(a))
+        again = seed_agreement(source, cache=cache, size=3)
+    assert first == again
+
+
+def test_shipped_scores_need_no_time() -> None:
+    space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10")
+    assert scores is not None
+    source = EvaluationSetup(space, get_task("cifar10"), 32).proxies(make_proxies(["jacob_cov"]))
+    keys = scores.again.keys or ()
+    first = [scores.by_key("jacob_cov")[key] for key in keys]
+    expected = spearman(first, scores.again.columns["jacob_cov"])
+    assert seed_agreement(source) == {"jacob_cov": pytest.approx(expected)}
+
+
+def test_a_reliable_score_weighs_its_members_by_the_space(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = replace(RECIPES["jacob_cov+params"], reliable=True, weights=(2.0, 1.0))
+    monkeypatch.setattr(
+        "hwnas.study.stability.seed_agreement", lambda *_, **__: {"jacob_cov": 0.75, "params": 1.0}
+    )
+    source = EvaluationSetup(NasBench201(channels=4, cells=1), SMALL, 4).proxies(recipe.make())
+    objective = score_objective(source, recipe, size=6)
+    expected = score_objective(source, replace(recipe, reliable=False, weights=(1.5, 1.0)), size=6)
+    arch = reference_sample(source.space, 9, 0)[-1]
+    assert objective(arch) == expected(arch)
+    monkeypatch.setattr(
+        "hwnas.study.stability.seed_agreement", lambda *_, **__: {"jacob_cov": 0.3, "params": 1.0}
+    )
+    assert score_objective(source, recipe, size=6).columns == ("params",)
+
+
+def test_weights_of_recipes() -> None:
+    recipe = replace(RECIPES["jacob_cov+params"], reliable=True)
+    assert recipe.weighed_by({"jacob_cov": 0.8, "params": 1.0}).weights == (0.8, 1.0)
+    assert recipe.weighed_by({"jacob_cov": 0.49, "params": 1.0}).proxies == ("params",)
+    assert recipe.weighed_by({"params": 0.9}).proxies == ("params",)
+    assert recipe.weighed_by({"jacob_cov": np.nan, "params": 0.1}) == recipe
+    assert RECIPES["hwnas-agg"].weighed_by({"meco": 0.6}) == RECIPES["hwnas-agg"]
