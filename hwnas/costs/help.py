@@ -43,6 +43,7 @@ def help_cost(space: str, device: str, folder: Path | None = None) -> PublishedC
         provenance=provenance_of("HELP (Lee et al., NeurIPS 2021)", path),
         look_up=partial(Table(archs, latencies, keys).values, "latency_ms"),
         space=shared,
+        covers=None if shared is None else archs,
     )
 
 

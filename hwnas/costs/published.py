@@ -27,6 +27,8 @@ class PublishedCost(Generic[Arch]):
             canonical keys where there is a space.
         space: space whose equal architectures share a value; None to look up exactly, where
             networks of one class were measured apart from each other.
+        covers: the architectures that have values, where these are a part of the space; None where
+            all have.
     """
 
     metric: str
@@ -36,6 +38,7 @@ class PublishedCost(Generic[Arch]):
     provenance: Mapping[str, str]
     look_up: Callable[[Sequence[Any]], FloatArray]
     space: SearchSpace[Arch] | None = None
+    covers: Sequence[Arch] | None = None
 
     direction: Direction = "minimize"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from hwnas.costs.counters import CounterCost
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
@@ -22,7 +24,11 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
 
     Costs that a table or a predictor gives for the whole space at once are known losses; counters
     are not, since in most spaces they build each network, but like these they are bounds that are
-    checked before an architecture is proposed. Predictors that look at networks are neither.
+    checked before an architecture is proposed. Predictors that look at networks are neither. Where
+    a table has a part of the space, nothing else is proposed, and a warning says so.
+
+    Raises:
+        InvalidValueError: no architecture is in every table.
     """
     known = {
         index: _loss(objective)
@@ -35,7 +41,32 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
         limits = evaluator.limits
         return np.array([all(_holds(bound, arch, limits) for bound in bounds) for arch in archs])
 
-    return Problem(evaluator.space, feasible if bounds else None, Knowledge(known_losses=known))
+    knowledge, candidates = Knowledge(known_losses=known), _covered(evaluator)
+    return Problem(evaluator.space, feasible if bounds else None, knowledge, candidates)
+
+
+def _covered(evaluator: Evaluator[Arch]) -> Sequence[Arch] | None:
+    """Give the architectures that every table of a part of the space has; None if there is none."""
+    bounded = (constraint.objective for constraint in evaluator.constraints)
+    sources = [
+        getattr(objective, "source", None) for objective in (*evaluator.objectives, *bounded)
+    ]
+    costs = [source.cost for source in sources if isinstance(source, CostValues)]
+    tables = [covers for cost in costs if (covers := getattr(cost, "covers", None)) is not None]
+    if not tables:
+        return None
+    key_of, name = evaluator.space.canonical_key, evaluator.space.name
+    known = set.intersection(*({key_of(arch) for arch in table} for table in tables))
+    if not known:
+        raise InvalidValueError(
+            f"`costs` must have architectures of {name} in common, but no one is in all of their "
+            f"tables."
+        )
+    warnings.warn(
+        f"The costs are known of {len(known):,} architectures of {name}: only these are proposed.",
+        stacklevel=3,
+    )
+    return [arch for arch in tables[0] if key_of(arch) in known]
 
 
 def _is_tabulated(objective: ValueObjective[Arch]) -> bool:

@@ -54,6 +54,7 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
             strategy=None if component.name == DEFAULT else name,
             knowledge=problem.knowledge,
             feasible=problem.feasible,
+            candidates=problem.candidates,
             seed=seed,
         )
     except HwnasError:
