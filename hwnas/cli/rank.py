@@ -25,6 +25,7 @@ _HEADERS = {
     "published_spearman": "published ρ",
     "kendall": "Kendall τ",
     "published_kendall": "published τ",
+    "kendall_gain": "τ gain",
     "ndcg": "nDCG@{p}",
     "spearman_top10": "ρ top 10 %",
     "kendall_top10": "τ top 10 %",
@@ -91,6 +92,13 @@ Labels = Annotated[
 ]
 Ndcg = Annotated[int, typer.Option(min=1, help="P of nDCG@P.")]
 Bootstrap = Annotated[int, typer.Option(min=0, help="Resamples for 95 % intervals; 0 for none.")]
+Against = Annotated[
+    str | None,
+    typer.Option(
+        help="Score that the others are compared with: the difference of Kendall's τ, whose "
+        "interval of --bootstrap is paired."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 SecondSeed = Annotated[
     int | None,
@@ -121,6 +129,7 @@ def rank(
     labels: Labels = None,
     ndcg: Ndcg = 1000,
     bootstrap: Bootstrap = 0,
+    against: Against = None,
     seed: Seed = 0,
     second_seed: SecondSeed = None,
     jobs: Jobs = 1,
@@ -161,6 +170,7 @@ def rank(
         labels=labels or (),
         ndcg=ndcg,
         bootstrap=bootstrap,
+        against=against,
         seed=seed,
         second_seed=second_seed,
         images=images,
@@ -222,7 +232,7 @@ def _comparable(ranked: Ranked) -> list[dict[str, Any]]:
 
 def _print(ranked: Ranked, markdown: bool) -> None:
     rows = ranked.rows
-    shown = [name for name in _HEADERS if name in rows[0]]
+    shown = [name for name in _HEADERS if any(name in row for row in rows)]
     headers = [_HEADERS[name].format(p=rows[0]["ndcg_p"]) for name in shown]
     body = [[_cell(row, name) for name in shown] for row in rows]
     title = f"{_describe(rows[0])}; {ranked.population.origin}"

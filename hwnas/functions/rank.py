@@ -71,6 +71,7 @@ def rank(
     labels: int | Sequence[int] = (),
     ndcg: int = 1000,
     bootstrap: int = 0,
+    against: str | None = None,
     seed: int = 0,
     second_seed: int | None = None,
     images: str = "gaussian",
@@ -94,6 +95,8 @@ def rank(
         labels: architectures to learn rankings from; several numbers give a curve.
         ndcg: P of nDCG@P.
         bootstrap: resamples for 95 % intervals; 0 for none.
+        against: a score that the others' Kendall coefficients are compared with, with paired
+            resamples.
         seed: seed of everything random.
         second_seed: score the sample with this seed too, to compare the ranks.
         images: what proxies see, as in `hwnas.search`.
@@ -128,6 +131,7 @@ def rank(
         labels=(labels,) if isinstance(labels, int) else tuple(labels),
         ndcg=ndcg,
         resamples=bootstrap,
+        against=against,
         seed=seed,
         second_seed=second_seed,
         batch=batch_size,

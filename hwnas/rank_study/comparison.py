@@ -143,6 +143,7 @@ def compare(
     p: int = DEFAULT_P,
     resamples: int = 0,
     seed: int = 0,
+    against: Candidate | None = None,
 ) -> dict[str, Any]:
     """Compute every rank metric of one score.
 
@@ -153,10 +154,13 @@ def compare(
         p: architectures that nDCG looks at.
         resamples: bootstrap resamples for the intervals of Spearman, Kendall and nDCG; 0 for none.
         seed: seed of the resamples.
+        against: another score of the same architectures, which this one is compared with.
 
     Returns:
         Name, kind, number of architectures and of failures, `p` and the metrics; an interval is
-        ``[low, high]`` under ``<metric>_95``.
+        ``[low, high]`` under ``<metric>_95``. ``kendall_gain`` is Kendall's tau less that of
+        `against`; the resamples of its interval are paired, both scores seeing the same
+        architectures, so that it is far narrower than those of both.
     """
     scores, truth = candidate.scores, np.asarray(accuracies, dtype=np.float64)
     row: dict[str, Any] = {
@@ -180,4 +184,22 @@ def compare(
 
             interval = bootstrap_interval(of_drawn, len(scores), resamples, seed=seed)
             row[f"{name}_95"] = list(interval)
+    if against is not None and against.name != candidate.name:
+        row |= _gain(scores, against.scores, truth, resamples, seed)
     return row
+
+
+def _gain(
+    scores: FloatArray, others: FloatArray, truth: FloatArray, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Give the difference of two scores' tau, with the interval of paired resamples."""
+    found: dict[str, Any] = {"kendall_gain": kendall(scores, truth) - kendall(others, truth)}
+    if resamples:
+
+        def of_drawn(drawn: npt.NDArray[np.intp]) -> float:
+            mine, theirs, known = scores[drawn], others[drawn], truth[drawn]
+            return kendall(mine, known) - kendall(theirs, known)
+
+        interval = bootstrap_interval(of_drawn, len(truth), resamples, seed=seed)
+        found["kendall_gain_95"] = list(interval)
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 import numpy as np
 
+from hwnas.errors import unknown_name
 from hwnas.rank_study.comparison import candidates, compare, learned
 from hwnas.ranking.bias import operation_counts
 from hwnas.spaces.facets import Equivalence, RankFigures, facet
@@ -53,6 +54,7 @@ def score_rows(
     resamples: int,
     seed: int,
     stability: Mapping[str, float],
+    against: str | None = None,
 ) -> list[Row]:
     """Give a row for each proxy and each ready-made score, see `compare`.
 
@@ -63,13 +65,22 @@ def score_rows(
         resamples: bootstrap resamples; 0 for none.
         seed: seed of the resamples.
         stability: how alike two seeds rank, by the name of the score, where that is known.
+        against: name of the score that the others are compared with, see `compare`.
+
+    Raises:
+        UnknownNameError: there is no score of that name.
     """
     known, about = truth.of(population), truth.describe(population)
     figures = facet(truth.space, RankFigures)
     _, operations = operation_counts(truth.space, population.archs)
-    rows = []
-    for c in candidates(population.columns, stability or None):
-        row = about | compare(c, known, operations, p=p, resamples=resamples, seed=seed)
+    rows, shown = [], {c.name: c for c in candidates(population.columns, stability or None)}
+    if against is not None and against not in shown:
+        raise unknown_name("score to compare with", against, shown)
+    other = None if against is None else shown[against]
+    for c in shown.values():
+        row = about | compare(
+            c, known, operations, p=p, resamples=resamples, seed=seed, against=other
+        )
         if c.name in stability:
             row["seed_stability"] = stability[c.name]
         rows.append(row if figures is None else row | dict(figures.published(row, None)))

@@ -50,6 +50,7 @@ class RankSettings:
         labels: numbers of architectures that rankings are learned from.
         ndcg: P of nDCG@P.
         resamples: bootstrap resamples; 0 for none.
+        against: name of a score that the others' tau is compared with; None for none.
         seed: seed of everything random.
         second_seed: seed of scores that the sample's are compared with.
         batch: images of the proxies' input.
@@ -68,6 +69,7 @@ class RankSettings:
     labels: tuple[int, ...] = ()
     ndcg: int = 1000
     resamples: int = 0
+    against: str | None = None
     seed: int = 0
     second_seed: int | None = None
     batch: int = 16
@@ -185,6 +187,7 @@ class RankStudy:
                 resamples=settings.resamples,
                 seed=settings.seed,
                 stability=stability,
+                against=settings.against,
             )
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(members, truth, labels, p=settings.ndcg, seed=settings.seed)

@@ -126,6 +126,22 @@ def test_markdown(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -
     assert "| 1.000 [1.000, 1.000] |" in layers
 
 
+def test_scores_are_compared_with_one_of_them(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--population", "networks", "--proxy", "layers"]
+    arguments += ["--proxy", "params", "--bootstrap", "3"]
+    assert run(*arguments, "--against", "layers", "--json") == 0
+    layers, params = rows(capsys)
+    assert "kendall_gain" not in layers
+    assert params["kendall_gain"] == pytest.approx(params["kendall"] - layers["kendall"])
+    assert params["kendall_gain_95"][0] <= params["kendall_gain_95"][1]
+    assert run(*arguments, "--against", "layers") == 0
+    assert "τ gain" in capsys.readouterr().out
+    assert run(*arguments, "--against", "flops") == 2
+    assert "score to compare with" in capsys.readouterr().err
+
+
 def test_a_sample_is_scored_and_kept(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(data), "--proxy", "jacob_cov+params", "--proxy", "layers", "--json"]
     assert run(*arguments, "--sample", "5", "--batch", "4") == 0

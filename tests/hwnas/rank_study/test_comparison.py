@@ -48,3 +48,23 @@ def test_the_row_of_a_score() -> None:
     expected = bootstrap_interval(lambda i: kendall(scores[i], np.array(truth)[i]), 4, 20, seed=4)
     np.testing.assert_array_equal(row["kendall_95"], expected)
     assert not [name for name in compare(candidate, truth, counts) if name.endswith("_95")]
+
+
+def test_two_scores_are_compared_on_the_same_resamples() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(10, 90, size=60)
+    good, worse = truth + rng.normal(size=60), truth + rng.normal(scale=30, size=60)
+    # A monotone function of a score ranks alike: no difference in any resample.
+    same = Candidate("same", "proxy", np.exp(good / 10), 0)
+    first, other = Candidate("good", "proxy", good, 0), Candidate("worse", "proxy", worse, 0)
+    counts = np.ones((60, 2))
+    row = compare(first, truth, counts, resamples=40, seed=1, against=other)
+    assert row["kendall_gain"] == pytest.approx(kendall(good, truth) - kendall(worse, truth))
+    expected = bootstrap_interval(
+        lambda i: kendall(good[i], truth[i]) - kendall(worse[i], truth[i]), 60, 40, seed=1
+    )
+    assert row["kendall_gain_95"] == list(expected)
+    alike = compare(same, truth, counts, resamples=40, seed=1, against=first)
+    assert alike["kendall_gain_95"] == [0, 0]
+    assert "kendall_gain" not in compare(first, truth, counts, against=first)
+    assert "kendall_gain_95" not in compare(first, truth, counts, against=other)
