@@ -13,6 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hwnas.pareto.provenance import plain
+
 _FOLDER = "report_page"
 
 
@@ -22,13 +24,13 @@ def page(template: str, *, script: str, data: Any, plots: bool = True, **values:
     Args:
         template: file name of a template that extends ``base.html``.
         script: file name of its script.
-        data: JSON values that the script reads.
+        data: values that the script reads as JSON; NaN and infinities become null.
         plots: whether the page needs plotly.js, about 5 MB.
         values: what the template shows; texts are escaped.
     """
     from plotly.offline import get_plotlyjs
 
-    document = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    document = json.dumps(plain(data), allow_nan=False).replace("<", "\\u003c")
     return (
         _environment()
         .get_template(template)

@@ -81,11 +81,12 @@ def _label(row: Mapping[str, Any]) -> str:
 def _bars(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
     found = []
     for row in rows:
-        value = row[metric]
-        known = None if value != value else value
+        ends = row.get(f"{metric}_95")
+        known = ends is not None and all(end == end for end in ends)
         found.append(
-            {"label": _label(row), "score": row["score"], "dataset": row["dataset"], "value": known}
-            | {"interval": row.get(f"{metric}_95"), "published": row.get(f"published_{metric}")}
+            {"label": _label(row), "score": row["score"], "dataset": row["dataset"]}
+            | {"value": row[metric], "interval": ends if known else None}
+            | {"published": row.get(f"published_{metric}")}
         )
     return found
 

@@ -16,39 +16,39 @@
 
   function base(height) {
     return {
-      height, barmode: "group", bargap: 0.25, margin: { l: 10, r: 10, t: 34, b: 30 },
+      height, barmode: "group", bargap: 0.25, margin: { l: 10, r: 10, t: 8, b: 30 }, showlegend: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
       hovermode: "closest", dragmode: false,
       hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"),
         font: { color: colour("text") } },
-      legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
     };
   }
   const axis = (more) => ({ gridcolor: colour("grid"), linecolor: colour("line"),
     zerolinecolor: colour("line"), automargin: true, ...more });
 
-  function frame(host) {
+  function frame(host, title) {
+    const head = document.createElement("h3");
+    head.textContent = title;
     const box = document.createElement("div");
     const div = document.createElement("div");
     box.className = "plot";
-    box.append(div);
+    box.append(head, div);
     host.append(box);
     new ResizeObserver(() => Plotly.Plots.resize(div)).observe(box);
     return div;
   }
 
   const host = document.getElementById("ranks");
-  const panels = data.metrics.map((metric) => ({ metric, div: frame(host) }));
+  const panels = data.metrics.map((metric) => ({ metric, div: frame(host, metric.title) }));
   const height = 80 + data.labels.length * (12 + 10 * data.datasets.length);
-  for (const { div } of panels) div.parentNode.style.height = `${height + 14}px`;
+  for (const { div } of panels) div.parentNode.style.height = `${height + 44}px`;
 
   function draw({ metric, div }) {
     const traces = data.datasets.map((dataset) => {
       const shown = metric.bars.filter((b) => b.dataset === dataset);
       return {
         type: "bar", orientation: "h", name: safe(dataset), marker: { color: hue(dataset) },
-        showlegend: data.datasets.length > 1,
         x: shown.map((b) => b.value), y: shown.map((b) => safe(b.label)),
         customdata: shown.map((b) => b.score), hovertemplate: "%{y}: %{x:.3f}<extra></extra>",
         error_x: shown.some((b) => b.interval) ? {
@@ -61,14 +61,14 @@
     for (const dataset of data.datasets) {
       const shown = metric.bars.filter((b) => b.dataset === dataset && b.published != null);
       if (shown.length) traces.push({
-        type: "scatter", mode: "markers", name: `${safe(dataset)}, published`,
+        type: "scatter", mode: "markers",
         x: shown.map((b) => b.published), y: shown.map((b) => safe(b.label)),
         marker: { symbol: "diamond-open", size: 9, color: hue(dataset), line: { width: 2 } },
         hovertemplate: "%{y}, published: %{x:.3f}<extra></extra>",
       });
     }
     Plotly.react(div, traces, {
-      ...base(height), title: { text: safe(metric.title), font: { size: 14 }, x: 0.5 },
+      ...base(height),
       xaxis: axis({ range }),
       yaxis: axis({ categoryorder: "array", categoryarray: [...data.labels].reverse().map(safe),
         tickfont: { size: 11 } }),
@@ -86,13 +86,12 @@
     document.getElementById("chosen").textContent = `${score} and accuracy`;
     clouds.replaceChildren();
     for (const cloud of found) {
-      Plotly.react(frame(clouds), [{
+      Plotly.react(frame(clouds, cloud.dataset), [{
         type: "scatter", mode: "markers", x: cloud.xy.map((p) => p[0]), y: cloud.xy.map((p) => p[1]),
         marker: { color: hue(cloud.dataset), size: 5, opacity: 0.6 },
         hovertemplate: "rank %{x:.2f}, %{y:.2f} %<extra></extra>",
       }], {
-        ...base(undefined), margin: { l: 50, r: 10, t: 34, b: 44 },
-        title: { text: safe(cloud.dataset), font: { size: 14 }, x: 0.5 },
+        ...base(undefined), margin: { l: 50, r: 10, t: 8, b: 44 },
         xaxis: axis({ title: { text: "rank by the score, best is 1" } }),
         yaxis: axis({ title: { text: "accuracy, %" } }),
       }, config);
@@ -100,7 +99,17 @@
     scatter.scrollIntoView({ behavior: "smooth", block: "nearest" });
   }
 
-  const all = () => { panels.forEach(draw); if (chosen) show(chosen); };
+  const legend = document.getElementById("legend");
+  function colours() {
+    legend.replaceChildren(...data.datasets.map((dataset) => {
+      const item = document.createElement("li");
+      const mark = document.createElement("i");
+      mark.style.background = hue(dataset);
+      item.append(mark, dataset);
+      return item;
+    }));
+  }
+  const all = () => { colours(); panels.forEach(draw); if (chosen) show(chosen); };
   all();
   for (const { div } of panels) {
     div.on("plotly_click", (event) => show(event.points[0].customdata));

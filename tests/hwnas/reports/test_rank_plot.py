@@ -55,6 +55,8 @@ def test_published_figures_and_intervals_are_there_and_told() -> None:
     assert "Diamonds" in page
     bar = data(page)["metrics"][1]["bars"][0]
     assert (bar["published"], bar["interval"]) == (0.55, [0.25, 1.0])
+    unknown = render_rank_plot([row("constant", kendall_95=[float("nan")] * 2)])
+    assert data(unknown)["metrics"][1]["bars"][0]["interval"] is None
 
 
 def test_names_cannot_become_markup() -> None:
