@@ -13,7 +13,7 @@ import re
 import sys
 import warnings
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -21,12 +21,13 @@ from hwnas.errors import HwnasError
 
 _INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
 _LONGEST_NAME = 60
+_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="hwnas",
     help="Hardware-aware, training-free neural architecture search.",
     invoke_without_command=True,
-    add_completion=False,
+    context_settings=_HELP_NAMES,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -72,6 +73,7 @@ def _register() -> None:
     app.command("worker")(worker.worker)
     app.command("score")(score.score)
     app.command("rank")(rank.rank)
+    _say_what_is_repeatable(profile.profile)
     profile_elsewhere.app.callback(invoke_without_command=True)(profile.profile)
     app.add_typer(profile_elsewhere.app, name="profile")
     pareto.app.command("verify")(verify.verify)
@@ -82,10 +84,25 @@ def _register() -> None:
     app.command("spaces")(listing.spaces)
     app.command("proxies")(listing.proxies)
     app.command("costs")(listing.costs)
+    app.command("samplers")(listing.samplers)
     app.command("doctor")(doctor.doctor)
-    for group in (app, pareto.app, predict.app, data.app):
+    for group in (app, pareto.app, predict.app, data.app, profile_elsewhere.app):
+        group.info.context_settings = dict(_HELP_NAMES)
         for command in group.registered_commands:
             command.help = _help(command.callback)
+            _say_what_is_repeatable(command.callback)
+
+
+def _say_what_is_repeatable(command: Any) -> None:
+    """Add to the help of each option that takes several values that it may be given again."""
+    hints = get_type_hints(command, include_extras=True)
+    command.__annotations__ = hints  # texts would be read anew, and what is added here lost
+    for hint in hints.values():
+        option = getattr(hint, "__metadata__", (None,))[0]
+        several = re.search(r"list\[", str(getattr(hint, "__origin__", "")))
+        if several and option is not None and "Repeatable." not in (option.help or ""):
+            before, default, after = (option.help or "").partition("\\[default")
+            option.help = f"{before.rstrip()} Repeatable. {default}{after}".strip()
 
 
 def _help(command: Any) -> str:

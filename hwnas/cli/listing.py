@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from hwnas.cli.options import Dataset, Images, Jobs, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table, stability_text
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from hwnas.costs.source import CostOption, CostSource
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -130,15 +134,34 @@ def _show_agreement(
     print_table(["name", "direction", "seeds' ρ"], body, title)
 
 
-def costs(as_json: AsJson = False) -> None:
-    """List the costs as SOURCE:DEVICE:METRIC. Example: hwnas costs."""
-    from hwnas.costs.source import FileCostSource, get_source, source_names
+def samplers(as_json: AsJson = False) -> None:
+    """List what `hwnas search --sampler` takes. Example: hwnas samplers."""
+    from hwnas.study.search import get_host
 
+    _show(get_host("optuna").samplers(), as_json)
+
+
+def costs(
+    space: Annotated[
+        str | None, typer.Option(help="Only what there is for this search space.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the costs as SOURCE:DEVICE:METRIC. Example: hwnas costs --space fbnet."""
+    from hwnas.costs.source import FileCostSource, get_source, source_names
+    from hwnas.spaces.space_text import named_space
+
+    made = None if space is None else named_space(space)
     rows = []
     for name in source_names():
+        progress.stage(name)
         source = get_source(name)
         if isinstance(source, FileCostSource):
-            rows.append({"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"})
+            row = {"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"}
+            rows.append(row if made is None else row | {"data set": ""})
             continue
         try:
             options = source.options()
@@ -146,14 +169,36 @@ def costs(as_json: AsJson = False) -> None:
             note(str(error))
             continue
         for option in options:
-            rows.append(
-                {
-                    "cost": f"{name}:{option.device}:{option.metric}",
-                    "unit": option.unit,
-                    "direction": option.direction,
-                }
-            )
+            row = {
+                "cost": f"{name}:{option.device}:{option.metric}",
+                "unit": option.unit,
+                "direction": option.direction,
+            }
+            if made is None:
+                rows.append(row)
+            elif (dataset := _serves(source, option, made, data)) is not None:
+                rows.append(row | {"data set": dataset})
     _show(rows, as_json)
+
+
+def _serves(source: CostSource, option: CostOption, space: Any, data: Path | None) -> str | None:
+    """Name a data set for which a cost is one of the space: its own if it can be; None if none.
+
+    What only lacks its data or an extra is one.
+    """
+    from hwnas.costs.source import CostRequest
+    from hwnas.errors import DataNotFoundError, HwnasError
+    from hwnas.tasks.catalogue import TASKS
+
+    for task in (space.default_task, *TASKS.values()):
+        try:
+            source.make(CostRequest(space, option.device, option.metric, task, data))
+        except (DataNotFoundError, MissingDependencyError):
+            return str(task.name)
+        except HwnasError:
+            continue
+        return str(task.name)
+    return None
 
 
 def _summary(value: Any) -> str:

@@ -7,17 +7,19 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hwnas.cli.fitting import broken, fit
 from hwnas.cli.messages import messages, one_line
 from hwnas.cli.progress import progress
 from hwnas.files.passwords import without_passwords
 
+_PIPED_WIDTH = 200
 STABLE = 0.9
 """Spearman of two seeds' ranks below which a score is called unstable."""
 
@@ -66,13 +68,20 @@ def table_width() -> int:
     return _results().width
 
 
+def _is_bounded() -> bool:
+    """Tell whether somebody has said how wide tables may be."""
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+
+
 def _results() -> Console:
-    asked = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Console(highlight=False, emoji=False, width=None if asked else 200)
+    return Console(highlight=False, emoji=False, width=None if _is_bounded() else _PIPED_WIDTH)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Print a table to standard output.
+
+    On a terminal the columns that fit are shown whole, long texts are wrapped, architectures
+    between operations, and a note names the columns that are left out.
 
     Args:
         columns: headers, with unit and direction where there are any.
@@ -80,30 +89,37 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
             as a dash.
         title: text above the table.
     """
-    console = _results()
-    table = Table(title=_text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
     body = [list(row) for row in rows]
-    for i, column in enumerate(columns):
-        numeric = bool(body) and all(isinstance(row[i], (int, float, type(None))) for row in body)
-        table.add_column(_text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in body:
-        table.add_row(*(_cell(value) for value in row))
+    numeric = [
+        bool(body) and all(isinstance(row[i], (int, float, type(None))) for row in body)
+        for i in range(len(columns))
+    ]
+    headers, cells = [one_line(c) for c in columns], [[_cell(v) for v in row] for row in body]
+    console = _results()
+    fitted = fit(headers, cells, console.width if _is_bounded() else None)
+    table = Table(title=Text(one_line(title)) if title else None, box=box.SIMPLE_HEAD)
+    table.title_justify = "left"
+    for i, width in zip(fitted.columns, fitted.widths, strict=True):
+        side: Literal["left", "right"] = "right" if numeric[i] else "left"
+        bound = width if _is_bounded() else None
+        table.add_column(Text(headers[i]), justify=side, overflow="fold", width=bound)
+    for row in cells:
+        shown = zip(fitted.columns, fitted.widths, strict=True)
+        table.add_row(*(Text(broken(row[i], width)) for i, width in shown))
     progress.hide()
     console.print(table)
+    if fitted.left_out:
+        names = ", ".join(headers[i] for i in fitted.left_out)
+        note(f"Left out at {console.width} columns: {names}. All of them: --json, or COLUMNS=200.")
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return Text("–")
-    return _text(_number(value) if isinstance(value, float) else str(value))
+        return "–"
+    return _number(value) if isinstance(value, float) else one_line(str(value))
 
 
 def _number(value: float) -> str:
     """Show five digits, and whole numbers as they are."""
     whole = value.is_integer() and 1e3 <= abs(value) < 1e15
     return f"{value:,.0f}" if whole else f"{value:.5g}"
-
-
-def _text(value: str) -> Text:
-    """Keep rich from reading brackets as its markup, and the terminal from obeying the text."""
-    return Text(one_line(value))

@@ -189,7 +189,7 @@ def train(
         list[str] | None,
         typer.Option(
             help="Count (params, macs, flops, peak_memory, layers) or proxy whose values are "
-            "features too; may be repeated."
+            "features too."
         ),
     ] = None,
     dataset: Annotated[
@@ -486,4 +486,5 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json_lines(rows)
     else:
-        print_table(list(rows[0]), [list(row.values()) for row in rows])
+        names = ["architecture" if name == "arch" else name for name in rows[0]]
+        print_table(names, [list(row.values()) for row in rows])

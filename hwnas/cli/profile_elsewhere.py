@@ -205,7 +205,7 @@ def _show(found: Imported, as_json: bool) -> None:
         columns = [name.removeprefix("raw_") for name in _SHOWN]
         columns[4] = "uncorrected_ms"
         body = [[*(row[name] for name in _SHOWN), row["arch"]] for row in rows]
-        print_table([*columns, "arch"], body, title=f"latency on {found.key}")
+        print_table([*columns, "architecture"], body, title=f"latency on {found.key}")
     for line in found.remarks():
         note(line)
     drift = f"{found.drift:.1%}"

@@ -76,7 +76,8 @@ Population = Annotated[
     ),
 ]
 Proxies = Annotated[
-    list[str] | None, typer.Option(help="Proxy, ready-made score, or 'all' (default).")
+    list[str] | None,
+    typer.Option("--proxy", "--objective", help="Proxy, ready-made score, or 'all' (default)."),
 ]
 Sample = Annotated[
     int | None,

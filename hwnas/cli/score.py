@@ -52,7 +52,9 @@ def score(
     proxy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Proxy, or 'all', which takes 10 s a network. \\[default: nine cheap ones]"
+            "--proxy",
+            "--objective",
+            help="Proxy, or 'all', which takes 10 s a network. \\[default: nine cheap ones]",
         ),
     ] = None,
     arch: Annotated[list[str] | None, typer.Option(help="Architecture string.")] = None,
@@ -276,7 +278,8 @@ def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json:
         names = [p.name for p in proxies]
         means = {n: sum(row[n + SECONDS] for row in rows) / len(rows) for n in names}
         note("Seconds a network: " + ", ".join(f"{n} {mean:.3g}" for n, mean in means.items()))
-        columns = [first, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
+        heading = "model" if first == "model" else "architecture"
+        columns = [heading, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
         print_table(
             columns, [[row[first], *(row[n] for n in names), row["seconds"]] for row in rows]
         )

@@ -46,7 +46,9 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params]"
+            "--objective",
+            "--proxy",
+            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params]",
         ),
     ] = None,
     cost: Annotated[
@@ -62,11 +64,18 @@ def search(
     sampler: Annotated[
         str,
         typer.Option(
-            help="hardware-aware, a strategy of hwnas (predictor-guided, pareto-evolution, "
-            "pareto-local-search, random-search, rank-evolution), or Optuna's nsga2, tpe, random."
+            help="hardware-aware, another strategy of hwnas, or one of Optuna's: see "
+            "`hwnas samplers`."
         ),
     ] = "hardware-aware",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds after which no more trials are begun; the same command goes on later.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 32,
     images: Images = "gaussian",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
@@ -131,6 +140,7 @@ def search(
             limit_seconds=limit_seconds,
             baseline=present,
             watch=PlanFirst(settings, str(where)),
+            timeout=timeout,
         )
         front = job.run()
     for line in job.notices:

@@ -234,7 +234,7 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     if as_json:
         print_json_lines(rows)
     else:
-        columns = ["predicted", "std", "measured", "deviation", "in 95 %", "outcome", "arch"]
+        columns = [*_HEADERS, "architecture"]
         title = f"{name}: predicted and measured"
         body = [[row[key] for key in _FIELDS] for row in rows]
         print_table(columns, [_readable(line) for line in body], title=title)
@@ -247,6 +247,7 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     )
 
 
+_HEADERS = ("predicted", "std", "measured", "deviation", "in 95 %", "outcome")
 _FIELDS = ("predicted", "std", "measured", "deviation", "inside_95", "outcome", "arch")
 
 

@@ -218,8 +218,12 @@ class Host(Protocol):
         folder: Folder,
         provenance: dict[str, Any],
         watch: Watch | None = None,
+        timeout: float | None = None,
     ) -> ParetoSet:
-        """Run or go on with a study until it has the trials of the settings."""
+        """Run or go on with a study until it has the trials of the settings, or time is up."""
+
+    def samplers(self) -> list[dict[str, str]]:
+        """Say of each sampler what it is: `sampler`, `kind` and `description`."""
 
     def join(self, storage: str, study: str) -> StoredStudy:
         """Join a study of `search`, to run some of its trials."""
@@ -245,6 +249,7 @@ class Search:
         limit_seconds: longest time for one network; None for the defaults.
         baseline: the user's present network, which the members are compared with; None without.
         watch: is told how far the search is.
+        timeout: seconds after which no more trials are begun; None for as long as it takes.
         notices: lines for the user, filled by `run`.
     """
 
@@ -257,6 +262,7 @@ class Search:
     limit_seconds: float | None = None
     baseline: PresentNetwork | None = None
     watch: Watch | None = None
+    timeout: float | None = None
     notices: list[str] = field(default_factory=list)
 
     def run(self) -> ParetoSet:
@@ -313,6 +319,7 @@ class Search:
                 "costs": origin(evaluator)["costs"],
             },
             self.watch,
+            self.timeout,
         )
         self._stage("writing the results")
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))

@@ -48,6 +48,7 @@ def run(
     batch: int = POPULATION,
     after_batch: Callable[[Sequence[FrozenTrial]], None] | None = None,
     watch: Watch | None = None,
+    timeout: float | None = None,
 ) -> None:
     """Run trials until the study has `n_trials`, going on with what an earlier run left.
 
@@ -59,7 +60,9 @@ def run(
         batch: trials asked for before any of them is evaluated.
         after_batch: called with all trials after each batch.
         watch: is told how far the study is.
+        timeout: seconds after which no batch is begun; None for as long as it takes.
     """
+    end = None if timeout is None else time.monotonic() + timeout
     batches = Batches(study, evaluator, watch)
     study = batches.study
     with Participant(study, SEARCH) as me:
@@ -74,6 +77,8 @@ def run(
             missing = 0 if full else max(min(batch - asked, n_trials - _begun(trials)), 0)
             if not left and not missing:
                 break
+            if end is not None and time.monotonic() >= end:
+                return
             adopted = (optuna.Trial(study, t._trial_id) for t in left)
             new = (me.claim() for _ in range(missing))
             both = itertools.chain(adopted, new)

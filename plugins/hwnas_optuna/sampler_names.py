@@ -24,6 +24,20 @@ def sampler_names() -> list[str]:
     return [DEFAULT, *registry.names("strategies"), *FACTORIES]
 
 
+def sampler_table() -> list[dict[str, str]]:
+    """Say of each sampler what it is: `sampler`, `kind` and `description`."""
+    described = {DEFAULT: ("hwnas", HardwareAwareSampler.__doc__)}
+    described |= {
+        name: ("hwnas", registry.load("strategies", name).__doc__)
+        for name in registry.names("strategies")
+    }
+    described |= {name: ("Optuna", made.__doc__) for name, made in FACTORIES.items()}
+    return [
+        {"sampler": name, "kind": kind, "description": (text or "").strip().partition("\n")[0]}
+        for name, (kind, text) in described.items()
+    ]
+
+
 def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler:
     """Make a sampler whose study can be killed and goes on exactly.
 

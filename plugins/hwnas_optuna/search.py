@@ -22,7 +22,7 @@ from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
-from hwnas_optuna.sampler_names import make_sampler
+from hwnas_optuna.sampler_names import make_sampler, sampler_table
 from hwnas_optuna.storage import made_aside, open_storage, reading, storage_error
 
 SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
@@ -216,6 +216,7 @@ class OptunaHost:
         folder: Folder,
         provenance: dict[str, Any],
         watch: Watch | None = None,
+        timeout: float | None = None,
     ) -> ParetoSet:
         """Run or go on with a study until it has the trials of the settings.
 
@@ -235,12 +236,16 @@ class OptunaHost:
                     TRIALS: settings.trials,
                 },
             )
-            run(study, evaluator, settings.trials, watch=watch)
+            run(study, evaluator, settings.trials, watch=watch, timeout=timeout)
             _insist_on_a_result(study)
             place = {} if folder.url is None else {"storage": without_passwords(folder.url)}
             return pareto_set_from_study(study, {**provenance, **place})
         except (SQLAlchemyError, StorageInternalError) as error:  # e.g. a disk that is full by now
             raise storage_error(str(folder.url), error) from error
+
+    def samplers(self) -> list[dict[str, str]]:
+        """Say of each sampler what it is, the default first."""
+        return sampler_table()
 
     def join(self, storage: str, study: str) -> JoinedStudy:
         """Join a study that `hwnas search` made.

@@ -64,3 +64,12 @@ def test_a_worker_tells_too() -> None:
     ran = work(study_of(made, None, "random"), made, lambda: 6, name="w", batch=2, watch=listener)
     assert ran == 6
     assert [n for n, _, _ in listener.told] == [0, 2, 4, 6]
+
+
+def test_a_search_whose_time_is_up_goes_on_later() -> None:
+    made = evaluator(Toy())
+    study = study_of(made, None, "random")
+    run(study, made, 20, batch=10, timeout=0.0)
+    assert not study.trials
+    run(study, made, 20, batch=10, timeout=60.0)
+    assert len(study.trials) == 20

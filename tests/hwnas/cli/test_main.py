@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import warnings
@@ -108,3 +110,42 @@ def test_paragraphs_of_a_help_fill_the_terminal(
         lines = paragraph.strip().splitlines()
         for line, following in pairwise(lines):
             assert len(f" {line} {following.split()[0]}") > 78
+
+
+def test_short_help_says_what_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["search"], ["score"], ["rank"], ["predict", "train"], ["profile"]):
+        with pytest.raises(SystemExit):
+            main([*command, "-h"])
+        text = capsys.readouterr().out
+        assert text.count("<list[") == text.count("Repeatable.") > 0
+
+
+def test_shells_complete_commands() -> None:
+    words = {"_HWNAS_COMPLETE": "complete_bash", "COMP_WORDS": "hwnas sam", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from hwnas.cli import main; main()"],
+        env=os.environ | words,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["samplers"]
+
+
+def test_samplers_are_listed_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["samplers", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows[0]["sampler"] == "hardware-aware"
+    assert {row["kind"] for row in rows} == {"hwnas", "Optuna"}
+    assert all(row["description"] for row in rows)
+
+
+def test_costs_of_a_space_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["costs", "--space", "fbnet", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = {row["cost"].partition(":")[0] for row in rows}
+    # Without data nobody can tell more of FBNet's tables than that they are its own.
+    assert {"count", "predictor", "hw-nas-bench", "help", "onnxruntime"} <= names
+    assert "brp-nas" not in names
