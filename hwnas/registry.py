@@ -29,6 +29,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "autoformer": "hwnas.spaces.autoformer:AutoFormer",
         "proxylessnas": "hwnas.spaces.proxylessnas:ProxylessNas",
         "resnet": "hwnas.spaces.resnet:ResNet",
+        "pit": "hwnas.spaces.pit:Pit",
         "nasbench101": "hwnas.spaces.nasbench101:NasBench101",
         "nds": "hwnas.spaces.nds.space:Nds",
         "natsbench-size": "hwnas.spaces.natsbench_size:NatsBenchSize",

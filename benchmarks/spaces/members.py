@@ -34,6 +34,7 @@ SPACES = (
     "proxylessnas",
     "resnet",
     "autoformer",
+    "pit",
     "nasbench101:channels=16,modules=1",
     *(f"nds:family={f},channels=8,cells=6" for f in ("darts", "enas", "amoeba", "nasnet", "pnas")),
     "natsbench-size",
@@ -49,7 +50,8 @@ def try_member(space: SearchSpace[Any], arch: Any) -> tuple[str, float]:
     """Build, run and export a member; give the exporter's way and the relative difference."""
     model = space.build(arch, TASK)
     model.train()
-    torch.nn.functional.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()
+    loss = torch.nn.functional.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4))
+    torch.autograd.backward(loss)
     onnx_model = export_onnx(model, TASK.input.shape)
     way = next(entry.value for entry in onnx_model.metadata_props if entry.key == EXPORTER_KEY)
     with OnnxRuntime().prepare(OnnxModel(onnx_model), RunSettings()) as executable:
