@@ -130,9 +130,8 @@ def _draw(spec: TensorSpec | None, shape: tuple[int, ...]) -> Tensor:
 class CounterCost(Generic[Arch]):
     """One count of the network of an architecture's representative, as a cost model.
 
-    Equal architectures have equal counts, and the counts of a class are worked out once a
-    process, for all metrics together. Where scores of the space ship with hwnas, its params, MACs,
-    FLOPs and layers are looked up.
+    The counts of a representative are worked out once a process, for all metrics together. Where
+    scores of the space ship with hwnas, its params, MACs, FLOPs and layers are looked up.
 
     Attributes:
         space: search space.
@@ -198,9 +197,8 @@ class CounterCost(Generic[Arch]):
         return np.array([self._value(arch) for arch in archs], dtype=np.float64)
 
     def _value(self, arch: Arch) -> float:
-        shipped = self._shipped.get(self.space.canonical_key(arch))
-        if shipped is not None:
-            return shipped
+        if self._shipped and (key := self.space.canonical_key(arch)) in self._shipped:
+            return self._shipped[key]
         counts = self._counts(arch)
         value: int | None = getattr(counts, self.metric)
         if value is None:
@@ -226,7 +224,8 @@ class CounterCost(Generic[Arch]):
 
     def _counts(self, arch: Arch) -> Counts:
         task = self.networks.task
-        key = (repr(self.space), self.space.canonical_key(arch), repr(task.settings))
+        # Not the class: to trace a network for its key costs more than to count it.
+        key = (repr(self.space), str(self.space.representative(arch)), repr(task.settings))
         if key not in _memo:
             if len(_memo) >= _MEMO_LIMIT:
                 _memo.clear()

@@ -56,7 +56,8 @@ class Evaluation(Generic[Arch]):
         values: objective values by name, of the sources that ran.
         violations: constraint violations by the constraint's text; feasible where <= 0.
         errors: why a value is missing, by objective name.
-        valid: whether the architecture may be evaluated at all.
+        valid: whether the architecture may be evaluated at all; `errors` says why not where its
+            network does not run.
     """
 
     arch: Arch
@@ -158,6 +159,7 @@ class Evaluator(Generic[Arch]):
         path = self._cache.path
         self._marks = Marks(None if path is None else path.with_name("begun"))
         self._doubted: set[str] = set()
+        self._faults: dict[Arch, str | None] = {}
         self._report = report or _no_report
         bounded = [_as_value_objective(c) for c in self.constraints]
         self._plan = _plan([*bounded, *self.objectives])
@@ -178,6 +180,8 @@ class Evaluator(Generic[Arch]):
         for evaluation in evaluations:
             try:
                 evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
+                if self.require_valid and (fault := self.fault(evaluation.arch)) is not None:
+                    evaluation.valid, evaluation.errors["architecture"] = False, fault
             except Exception as error:
                 evaluation.errors["is_valid"] = text_of(error)
         for effort, sources in self._plan.items():
@@ -252,6 +256,24 @@ class Evaluator(Generic[Arch]):
     def _share(self, members: list[Evaluation[Arch]], results: Mapping[str, Result]) -> None:
         for member in members:
             member.results.update(results)
+
+    def fault(self, arch: Arch) -> str | None:
+        """Say why the network of an architecture does not run; None if it does.
+
+        It is run, in a child process, in spaces that trace their networks, where that failed: it
+        branches on values, or its layers do not fit. What ends the child or takes too long runs
+        as far as is known here, and is a failed result of what needs it.
+        """
+        traces = getattr(self.space, "is_traced", None)
+        if traces is None or traces(arch):
+            return None
+        if arch not in self._faults:
+            try:
+                child = child_with(self.limits or UNLIMITED)
+                self._faults[arch] = child.call(_fault, self.space, arch)
+            except HwnasError:
+                self._faults[arch] = None
+        return self._faults[arch]
 
     def doubt(self, arch: Arch) -> None:
         """Evaluate an architecture in a child process, since a process may have died of it."""
@@ -363,6 +385,11 @@ def _plan(
         columns = (*sources.get(objective.source, ()), *objective.columns)
         sources[objective.source] = tuple(dict.fromkeys(columns))
     return plan
+
+
+def _fault(space: Any, arch: Any) -> str | None:
+    found: str | None = space.fault(arch)
+    return found
 
 
 def _compute_one(marks: Marks, source: ValueSource[Any], item: _Item[Any]) -> _Outcome:

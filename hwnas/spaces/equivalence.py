@@ -39,6 +39,11 @@ class TracedEquivalence(Declared[Arch]):
 
     @property
     @abstractmethod
+    def name(self) -> str:
+        """How the space is called."""
+
+    @property
+    @abstractmethod
     def default_task(self) -> Task:
         """What networks are traced for."""
 
@@ -57,8 +62,7 @@ class TracedEquivalence(Declared[Arch]):
 
     def canonical_key(self, arch: Arch) -> str:
         """Give the key of the network, or the text of an architecture that has none."""
-        key = self.network_key_of(arch)
-        return str(key) if key is not None and key.how == "traced" else str(arch)
+        return str(self.network_key_of(arch)) if self.is_traced(arch) else str(arch)
 
     def is_valid(self, arch: Arch) -> bool:
         """Tell whether the output depends on the input; True where that is not known."""
@@ -69,6 +73,30 @@ class TracedEquivalence(Declared[Arch]):
         """Tell whether the output depends on all parameters; True where that is not known."""
         key = self.network_key_of(arch)
         return key is None or (key.live and key.whole)
+
+    def is_traced(self, arch: Arch) -> bool:
+        """Tell whether the network was seen to run from its input to its answer, without values."""
+        key = self.network_key_of(arch)
+        return key is not None and key.how == "traced"
+
+    def fault(self, arch: Arch) -> str | None:
+        """Run the network on two inputs in evaluation mode, and say what it raises; else None.
+
+        One that is traced need not be asked. What ends the process or never ends does so here.
+        """
+        import torch
+
+        from hwnas.tasks.batch import draw_inputs
+
+        task = self.default_task
+        try:
+            with seeded(0), torch.no_grad():
+                network = self.build(arch).eval()
+                network(draw_inputs(task.input, 2, torch.default_generator))
+        except Exception as error:  # whatever the user's network raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return f"`{self.name}` must run on inputs of {task} for {arch}, but raised {reason}"
+        return None
 
     @cached_property
     def _network_keys(self) -> dict[Arch, NetworkKey | None]:

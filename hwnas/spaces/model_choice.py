@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas.errors import InvalidValueError
+from hwnas.spaces.timm_models import timm_model
 from hwnas.spaces.trial import Trial, takes_argument
 
 if TYPE_CHECKING:
@@ -67,38 +68,6 @@ class ModelChoice:
             return timm_model(model, trial)
         built: nn.Module = model(trial.under(name)) if takes_argument(model) else model()
         return built
-
-
-def timm_model(name: str, trial: Trial) -> nn.Module:
-    """Build a model of timm, untrained, for the channels and classes of the trial's task.
-
-    Models that are made for one size of images, such as vision transformers, get that of the task.
-
-    Raises:
-        MissingDependencyError: timm is not installed.
-        InvalidValueError: timm has no such model.
-    """
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            f"`{name}` is a model of timm, which is not installed: pip install 'hwnas[timm]'."
-        ) from None
-    except Exception as error:  # e.g. of torchvision, which has to be of the same build as torch
-        raise MissingDependencyError(
-            f"`{name}` is a model of timm, which cannot be imported ({error}): torchvision must be "
-            f"of the same build as torch, e.g. both from https://download.pytorch.org/whl/cpu."
-        ) from error
-    if not timm.is_model(name.partition(".")[0]):
-        raise InvalidValueError(f"`models` must be names of timm.list_models(), but got {name!r}.")
-    wanted = {"num_classes": trial.classes, "in_chans": trial.input[0], "pretrained": False}
-    try:
-        model: nn.Module = timm.create_model(name, **wanted, img_size=trial.input[1:])
-    except TypeError as error:
-        if "img_size" not in str(error):
-            raise
-        model = timm.create_model(name, **wanted)
-    return model
 
 
 def _name(model: Any) -> str:

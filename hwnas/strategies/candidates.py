@@ -83,10 +83,11 @@ class Candidates(Generic[Arch]):
         """
         space = self._problem.space
         for arch in archs:
-            if not space.is_valid(arch) or space.canonical_key(arch) in taken:
-                continue
             member = self._member(arch)
-            if member is not None and self.is_feasible(member):
+            # The key of a network that is traced costs more than most bounds.
+            if member is None or not self.is_feasible(member):
+                continue
+            if space.is_valid(arch) and space.canonical_key(arch) not in taken:
                 yield member
 
     def is_feasible(self, arch: Arch) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,10 +12,9 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
-from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits
-from hwnas.strategies.problem import BoolArray, Knowledge, Measure, Problem
-from hwnas.typing import Arch, Constraint, FloatArray
+from hwnas.strategies.problem import Knowledge, Measure, Problem
+from hwnas.study.bounds import Bounds
+from hwnas.typing import Arch, FloatArray
 
 
 def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
@@ -35,18 +33,23 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
         for index, objective in enumerate(evaluator.objectives)
         if _is_tabulated(objective)
     }
-    bounds = [c for c in evaluator.constraints if _is_cheap(c)]
+    bounds, candidates = Bounds(evaluator), covered(evaluator)
+    if candidates is not None:
+        warnings.warn(
+            f"The costs are known of {len(candidates):,} architectures of {evaluator.space.name}: "
+            f"only these are proposed.",
+            stacklevel=2,
+        )
+    knowledge = Knowledge(known_losses=known)
+    return Problem(evaluator.space, bounds if bounds else None, knowledge, candidates)
 
-    def feasible(archs: Sequence[Arch]) -> BoolArray:
-        limits = evaluator.limits
-        return np.array([all(_holds(bound, arch, limits) for bound in bounds) for arch in archs])
 
-    knowledge, candidates = Knowledge(known_losses=known), _covered(evaluator)
-    return Problem(evaluator.space, feasible if bounds else None, knowledge, candidates)
+def covered(evaluator: Evaluator[Arch]) -> Sequence[Arch] | None:
+    """Give the architectures that every table of a part of the space has; None if there is none.
 
-
-def _covered(evaluator: Evaluator[Arch]) -> Sequence[Arch] | None:
-    """Give the architectures that every table of a part of the space has; None if there is none."""
+    Raises:
+        InvalidValueError: no architecture is in every table.
+    """
     bounded = (constraint.objective for constraint in evaluator.constraints)
     sources = [
         getattr(objective, "source", None) for objective in (*evaluator.objectives, *bounded)
@@ -62,10 +65,6 @@ def _covered(evaluator: Evaluator[Arch]) -> Sequence[Arch] | None:
             f"`costs` must have architectures of {name} in common, but no one is in all of their "
             f"tables."
         )
-    warnings.warn(
-        f"The costs are known of {len(known):,} architectures of {name}: only these are proposed.",
-        stacklevel=3,
-    )
     return [arch for arch in tables[0] if key_of(arch) in known]
 
 
@@ -77,22 +76,6 @@ def _is_tabulated(objective: ValueObjective[Arch]) -> bool:
         and not isinstance(source.cost, CounterCost)
         and objective.combine is None
     )
-
-
-def _is_cheap(constraint: Constraint[Arch]) -> bool:
-    objective = constraint.objective
-    return isinstance(objective, ValueObjective) and objective.source.effort is Effort.LOOKUP
-
-
-def _holds(bound: Constraint[Arch], arch: Arch, limits: Limits | None) -> bool:
-    """Check a bound; an architecture that cannot be built is not proposed."""
-    value: Callable[[Arch], float] = bound.objective
-    if limits is not None:
-        value = partial(child_with(limits).call, value)
-    try:
-        return bool(bound.violation(value(arch)) <= 0)
-    except Exception:
-        return False
 
 
 def _loss(objective: ValueObjective[Arch]) -> Measure[Arch]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,20 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
+from hwnas.seeding import derive_seed
 from hwnas.spaces.assignments import Assignment
+from hwnas.spaces.choices import members_of
 from hwnas.spaces.choosers import Run, drawing
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.networks import Networks
+from hwnas.strategies.problem import LARGEST_LISTED
+from hwnas.study.bounds import Bounds
 from hwnas.study.configuration import reference_sample
+from hwnas.study.evaluated_problem import covered
 from hwnas.tasks.batch import draw_batch
 from hwnas.tasks.outputs import read_output
 from hwnas.tasks.task import Task
+from hwnas.typing import Arch
 
 _PROBES = 8
 _DRAWS = 1000
@@ -127,6 +135,48 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
             f"`space` must give networks that can be evaluated for this task, but none of "
             f"{_PROBES} of {space.name} could be: {reasons[0]}"
         )
+
+
+def insist_on_feasible(evaluator: Evaluator[Arch], seed: int) -> None:
+    """Insist that some architecture keeps the constraints that are cheap to check.
+
+    The first one that does ends it. A space that can be listed is looked through; of another one
+    1,000 are drawn. Where the first 64 have no value at all, no other is expected to have one.
+
+    Args:
+        evaluator: of the study.
+        seed: user seed.
+
+    Raises:
+        InvalidValueError: none does; says how near the nearest came.
+    """
+    bounds = Bounds(evaluator)
+    if not bounds:
+        return
+    for arch in _looked_at(evaluator, seed):
+        if bounds([arch])[0]:
+            return
+        if bounds.checked >= _ALIKE and not bounds.closest:
+            break
+    raise InvalidValueError(
+        f"`constraint` must leave an architecture to search for, but of {bounds.checked} that were "
+        f"looked at none keeps {bounds}: widen it."
+    )
+
+
+def _looked_at(evaluator: Evaluator[Arch], seed: int) -> Iterator[Arch]:
+    """Give what may be proposed, in random order: a sample, or all that can be listed."""
+    space, members = evaluator.space, covered(evaluator)
+    rng = np.random.default_rng(derive_seed(seed, repr(space), "feasible"))
+    if members is None:
+        drawn = map(space.representative, (space.sample(rng) for _ in range(_DRAWS)))
+        yield from itertools.islice(drawn, _ALIKE)
+        listed = members_of(space, LARGEST_LISTED)
+        if listed is None:
+            yield from drawn
+            return
+        members = list(map(space.representative, listed))
+    yield from (members[i] for i in rng.permutation(len(members)))
 
 
 def _builds(objective: ValueObjective[Any]) -> bool:

@@ -33,7 +33,7 @@ from hwnas.study.configuration import (
     make_objectives,
     named_task,
 )
-from hwnas.study.probe import insist_on_evaluable, insist_on_networks
+from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -225,6 +225,9 @@ class Host(Protocol):
     def samplers(self) -> list[dict[str, str]]:
         """Say of each sampler what it is: `sampler`, `kind` and `description`."""
 
+    def insist_on(self, settings: SearchSettings, folder: Folder) -> None:
+        """Insist that sampler and storage are usable, before anything is done."""
+
     def join(self, storage: str, study: str) -> StoredStudy:
         """Join a study of `search`, to run some of its trials."""
 
@@ -287,6 +290,8 @@ class Search:
     def _run(self, cache: ResultCache) -> ParetoSet:
         from hwnas.reports.folder import write_results
 
+        host = get_host("optuna")
+        host.insist_on(self.settings, self.folder)
         self._stage("preparing the search space")
         # A module of the user's is imported for a search, not for a file.
         space = named_space(self.settings.space) if self.space is None else self.space
@@ -304,11 +309,13 @@ class Search:
         )
         self._stage("trying the objectives")
         insist_on_evaluable(evaluator, cache, s.seed)
+        self._stage("looking for architectures that keep the constraints")
+        insist_on_feasible(evaluator, s.seed)
         task = named_task(s.dataset, s.images)
         # Before the study, which is not begun where the network is of no use.
         mine = self.baseline
         present = None if mine is None else evaluate_baseline(evaluator, mine, task)
-        front = get_host("optuna").search(
+        front = host.search(
             evaluator,
             s,
             self.folder,
@@ -324,7 +331,13 @@ class Search:
         self._stage("writing the results")
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
         front = replace(front, baseline=present)
-        self.notices += [*refusals(front), *redundancies(front), *notices(front), *findings(front)]
+        self.notices += [
+            *refusals(front),
+            *shortage(front),
+            *redundancies(front),
+            *notices(front),
+            *findings(front),
+        ]
         if self.folder.path is not None:
             write_results(front, self.folder.path, evaluator.space)
         return front
@@ -401,8 +414,20 @@ def refusals(front: ParetoSet) -> list[str]:
     """Say how many trials chose what makes no architecture, and why the first one did."""
     if not (count := front.provenance.get("refused")):
         return []
-    more = f"{count} trials were infeasible since their choices make no architecture, the first: "
+    more = (
+        f"{count} trials were infeasible since their choices make no network that runs, the first: "
+    )
     return [f"{more}{front.provenance['refusal']}"]
+
+
+def shortage(front: ParetoSet) -> list[str]:
+    """Say that a search ended before it had its trials."""
+    if (there := front.provenance.get("ended_after")) is None:
+        return []
+    return [
+        f"The search ended after {there} trials: no other architecture was found that may be "
+        f"proposed."
+    ]
 
 
 def redundancies(front: ParetoSet) -> list[str]:

@@ -140,7 +140,8 @@ class HardwareAwareObjective(Generic[Arch]):
         """Write an evaluation to its trial and give the values to tell.
 
         Raises:
-            optuna.TrialPruned: a constraint is violated.
+            optuna.TrialPruned: a constraint is violated, or the network ignores its input or does
+                not run.
         """
         trial.set_user_attr(ARCH, str(evaluation.arch))
         trial.set_user_attr(KEY, evaluation.key)
@@ -152,7 +153,8 @@ class HardwareAwareObjective(Generic[Arch]):
                 trial.set_constraint(text, violation)
         if not evaluation.feasible:
             broken = [text for text, violation in evaluation.violations.items() if violation > 0]
-            raise optuna.TrialPruned("; ".join(broken) or "the output does not depend on the input")
+            dead = evaluation.errors.get("architecture", "the output does not depend on the input")
+            raise optuna.TrialPruned("; ".join(broken) or dead)
         # A costlier value is absent where a cheaper one is missing: the trial fails either way.
         names = [objective.name for objective in self.evaluator.objectives]
         return tuple(evaluation.values.get(name, math.nan) for name in names)

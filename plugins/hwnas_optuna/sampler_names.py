@@ -38,6 +38,18 @@ def sampler_table() -> list[dict[str, str]]:
     ]
 
 
+def insist_on_sampler(name: str) -> Component:
+    """Read the text of a sampler.
+
+    Raises:
+        UnknownNameError: no such sampler; suggests the closest name.
+    """
+    component = read_component(name, "sampler")
+    if component.name not in sampler_names():
+        raise unknown_name("sampler", component.name, sampler_names())
+    return component
+
+
 def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler:
     """Make a sampler whose study can be killed and goes on exactly.
 
@@ -51,9 +63,7 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
         UnknownNameError: no such sampler; suggests the closest name.
         InvalidValueError: the sampler has no such setting, or the space raises something.
     """
-    component = read_component(name, "sampler")
-    if component.name not in sampler_names():
-        raise unknown_name("sampler", component.name, sampler_names())
+    component = insist_on_sampler(name)
     if component.name in FACTORIES:
         return ReproducibleSampler(_stock(component), seed)
     if component.name == DEFAULT and component.settings:

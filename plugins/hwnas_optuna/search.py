@@ -22,8 +22,15 @@ from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
-from hwnas_optuna.sampler_names import make_sampler, sampler_table
-from hwnas_optuna.storage import made_aside, open_storage, reading, storage_error
+from hwnas_optuna.participant import standing
+from hwnas_optuna.sampler_names import insist_on_sampler, make_sampler, sampler_table
+from hwnas_optuna.storage import (
+    insist_on_storage,
+    made_aside,
+    open_storage,
+    reading,
+    storage_error,
+)
 
 SETTINGS, TRIALS, REQUIREMENTS = "hwnas:settings", "hwnas:trials", "hwnas:requirements"
 """User attributes of a study: what it was started with, how many trials it has in the end, and
@@ -206,6 +213,13 @@ def _insist_on_a_result(study: optuna.Study) -> None:
     )
 
 
+def _ended_after(study: optuna.Study, wanted: int) -> dict[str, int]:
+    """Give how many trials there are where these are fewer, since nothing is left to propose."""
+    there = standing(study.get_trials(deepcopy=False))
+    tried = sum(not t.user_attrs.keys().isdisjoint((ARCH, ERRORS)) for t in there)
+    return {"ended_after": tried} if tried < wanted else {}
+
+
 class OptunaHost:
     """Optuna as the host of `hwnas.study.search`."""
 
@@ -239,13 +253,25 @@ class OptunaHost:
             run(study, evaluator, settings.trials, watch=watch, timeout=timeout)
             _insist_on_a_result(study)
             place = {} if folder.url is None else {"storage": without_passwords(folder.url)}
-            return pareto_set_from_study(study, {**provenance, **place})
+            ended = _ended_after(study, settings.trials) if timeout is None else {}
+            return pareto_set_from_study(study, {**provenance, **place, **ended})
         except (SQLAlchemyError, StorageInternalError) as error:  # e.g. a disk that is full by now
             raise storage_error(str(folder.url), error) from error
 
     def samplers(self) -> list[dict[str, str]]:
         """Say of each sampler what it is, the default first."""
         return sampler_table()
+
+    def insist_on(self, settings: SearchSettings, folder: Folder) -> None:
+        """Insist that the sampler exists and that the storage can be used, before anything is done.
+
+        Raises:
+            UnknownNameError: no such sampler.
+            InvalidValueError: the storage cannot be opened or made.
+        """
+        insist_on_sampler(settings.sampler)
+        if folder.storage is not None:
+            insist_on_storage(folder.storage)
 
     def join(self, storage: str, study: str) -> JoinedStudy:
         """Join a study that `hwnas search` made.

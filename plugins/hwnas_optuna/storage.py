@@ -87,6 +87,21 @@ def made_aside(text: str) -> Iterator[str]:
         scratch.unlink(missing_ok=True)
 
 
+def insist_on_storage(text: str | None) -> None:
+    """Insist that a storage can be opened, or made where it is a file that does not exist.
+
+    Raises:
+        InvalidValueError: it cannot; nothing was made.
+        MissingDependencyError: its driver is not installed.
+    """
+    path = None if text is None else _path(text)
+    if path is None or path.exists():
+        open_storage(text)
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        there = "it may not be written" if path.parent.exists() else "it does not exist"
+        raise storage_error(str(text), ValueError(f"in the folder {path.parent}: {there}"))
+
+
 def _path(text: str) -> Path | None:
     """Give the file of a storage, or None where it is none."""
     if text.startswith(JOURNAL):

@@ -28,6 +28,12 @@ def build(trial):
 def always(trial):
     raise ValueError("out of order")
 
+def misfit(trial):
+    wide = trial.suggest_categorical("wide", [8, 4])
+    last = trial.suggest_int("last", 8, 12)
+    body = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(wide, last), nn.Linear(last, 7))
+
 def endless(trial):
     return nn.Linear(1, 1 + int(trial.suggest_float("width", 0, 1)))
 """
@@ -123,6 +129,9 @@ def test_code_that_has_changed_does_not_go_on(
         (["absent", *SIZES], "has no 'absent'"),
         (["build", *SIZES, "--space", "fbnet"], "`--model` must be given without --space"),
         (["build", *SIZES, "--dataset", "cifar10"], "without --dataset"),
+        (["build", *SIZES, "--storage", "sqlite:////absent/s.db"], "/absent: it does not exist"),
+        (["build", *SIZES, "--storage", "journal:absent/s.log"], "folder absent: it does not"),
+        (["build", *SIZES, "--sampler", "hardware"], "`sampler` must be one of"),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_a_study_is_made(
@@ -133,6 +142,42 @@ def test_what_cannot_be_searched_is_told_before_a_study_is_made(
     assert text in error
     assert len(error.splitlines()) == 1
     assert not Path("hwnas-results/study.db").exists()
+
+
+@pytest.mark.filterwarnings("default")  # what is warned of is a line of the command's
+@pytest.mark.parametrize("sampler", ["hardware-aware", "tpe"])
+def test_a_constraint_that_nothing_keeps_is_told_before_a_study_is_made(
+    sampler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.study.probe._DRAWS", 70)
+    bounds = ["--constraint", "params<=50", "--constraint", "macs>=1", "--sampler", sampler]
+    assert search("build", *SIZES, *bounds) == 2
+    *lines, error = capsys.readouterr().err.splitlines()
+    [note] = [line for line in lines if line.startswith("Note:")]
+    assert "0 of 25 architectures that were looked at keep params <= 50 (closest: " in note
+    # The smallest network: 1 * 4 * 9 + 4 weights of its convolution, 4 * 7 + 7 of its head.
+    assert "looked at none keeps params <= 50 (closest: 75) and macs >= 1: widen it" in error
+    assert not Path("hwnas-results/study.db").exists()
+
+
+@pytest.mark.parametrize("sampler", ["hardware-aware", "random"])
+def test_networks_that_do_not_run_are_infeasible_with_the_reason(
+    sampler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search("misfit", *SIZES, "--sampler", sampler, "--trials", "7") == 0
+    front = ParetoSet.load("hwnas-results/front.json")
+    assert front.provenance["failed"] == 0
+    done = [e for e in front.evaluated if e.status == "complete"]
+    assert done
+    assert all('"wide": 8' in e.arch for e in done)
+    error = capsys.readouterr().err
+    if sampler == "random":
+        assert front.provenance["infeasible"] == front.provenance["refused"] > 0
+        assert "make no network that runs, the first: `functions_for_search:misfit`" in error
+        assert "but raised RuntimeError: mat1 and mat2 shapes cannot be multiplied" in error
+    else:  # Only networks that run are proposed, and there are five of them.
+        assert len(done) == 5
+        assert "The search ended after 5 trials: no other architecture" in error
 
 
 def test_any_space_is_searched_for_any_sizes() -> None:
