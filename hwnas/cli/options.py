@@ -23,6 +23,10 @@ Dataset = Annotated[
         "\\[default: cifar10, or what your own --images say]"
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(help="Where proxies run: cpu, cuda, cuda:N or mps. Worker processes share it."),
+]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
 LimitSeconds = Annotated[
     float | None,

@@ -15,6 +15,7 @@ from hwnas.cli.options import (
     Classes,
     Cluster,
     Dataset,
+    Device,
     Images,
     Jobs,
     LimitSeconds,
@@ -73,6 +74,7 @@ def score(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
     jobs: Jobs = 1,
+    device: Device = "cpu",
     backend: Backend = "loky",
     cluster: Cluster = None,
     limit_seconds: LimitSeconds = None,
@@ -110,7 +112,7 @@ def score(
                 "`--model` must be given without --space, --arch, --archs, --sample and "
                 "--whole-space, but got both: choose one."
             )
-        given = _Input(batch, images, data)
+        given = _Input(batch, images, data, device)
         child = child_with(Limits() if limit_seconds is None else Limits(limit_seconds))
         rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
     else:
@@ -121,7 +123,7 @@ def score(
                 proxies,
                 wanted,
                 task,
-                _Input(batch, images, data),
+                _Input(batch, images, data, device),
                 seed,
                 jobs,
                 limit_seconds,
@@ -131,11 +133,12 @@ def score(
 
 @dataclass(frozen=True)
 class _Input:
-    """The images that proxies see: how many, which, and the folder of published ones."""
+    """What proxies see: how many images, which, the folder of published ones, and on what."""
 
     batch: int
     images: str
     data: Path | None
+    device: str
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,9 @@ def _score_space(
     from hwnas.study.configuration import EvaluationSetup, limits_of, named_task
 
     task, space = named_task(dataset, given.images), named_space(name)
-    setup = EvaluationSetup(space, task, given.batch, seed, given.data, given.images)
+    setup = EvaluationSetup(
+        space, task, given.batch, seed, given.data, given.images, device=given.device
+    )
     archs = wanted.read(space, seed)
     source = setup.proxies(proxies)
     progress.stage("scoring")
@@ -237,6 +242,7 @@ def _score_model(
         seed=seed,
         output=output,
         data_folder=given.data,
+        device=given.device,
     )
     return _row({"model": spec}, scores.results)
 

@@ -14,6 +14,7 @@ from hwnas.cli.options import (
     Classes,
     Cluster,
     Dataset,
+    Device,
     Images,
     Input,
     Jobs,
@@ -80,6 +81,7 @@ def search(
     images: Images = "gaussian",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: Jobs = 1,
+    device: Device = "cpu",
     backend: Backend = "loky",
     cluster: Cluster = None,
     limit_seconds: LimitSeconds = None,
@@ -141,6 +143,7 @@ def search(
             baseline=present,
             watch=PlanFirst(settings, str(where)),
             timeout=timeout,
+            device=device,
         )
         front = job.run()
     for line in job.notices:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Jobs, LimitSeconds, OwnSpace
+from hwnas.cli.options import Backend, Cluster, Device, Jobs, LimitSeconds, OwnSpace
 from hwnas.cli.output import note
 from hwnas.cli.plan import tell_plan
 from hwnas.cli.progress import progress
@@ -22,6 +22,7 @@ def worker(
     ],
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
     jobs: Jobs = 1,
+    device: Device = "cpu",
     backend: Backend = "loky",
     cluster: Cluster = None,
     limit_seconds: LimitSeconds = None,
@@ -46,6 +47,8 @@ def worker(
     if space is not None:
         permit(space)
     with parallel_backend(backend, jobs, cluster):
-        me = Worker(storage, study, data, jobs, progress.count, limit_seconds, progress, plan)
+        me = Worker(
+            storage, study, data, jobs, progress.count, limit_seconds, progress, plan, device
+        )
         ran = me.run()
     note(f"{ran} trials run here. Front: hwnas pareto show STORAGE --study {study}")

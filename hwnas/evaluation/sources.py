@@ -106,6 +106,8 @@ class ProxyValues(Generic[Arch]):
         seed: user seed; the seed of an architecture derives from it and the canonical key.
         batch: images of the user, or None for Gaussian ones.
         fresh: compute also what ships with the package.
+        device: where the passes run, see `hwnas.networks.device`. Scores of another device than
+            the CPU are cached apart; what ships with the package is taken for every device.
     """
 
     space: SearchSpace[Arch]
@@ -115,6 +117,7 @@ class ProxyValues(Generic[Arch]):
     seed: int = 0
     batch: Batch | None = None
     fresh: bool = False
+    device: str = "cpu"
 
     label = "proxy scores"
     effort = Effort.SCORE
@@ -127,16 +130,16 @@ class ProxyValues(Generic[Arch]):
 
     def cache_prefix(self, column: str) -> str:
         """State everything that the score depends on."""
-        return self._identity(score_identity, column)
+        return self._identity(score_identity, column, device=self.device)
 
     def former_prefixes(self, column: str) -> Sequence[str]:
         """Give the text of the time before schema 1."""
-        return (self._identity(former_score_identity, column),)
+        return (self._identity(former_score_identity, column),) if self.device == "cpu" else ()
 
-    def _identity(self, state: Callable[..., str], column: str) -> str:
+    def _identity(self, state: Callable[..., str], column: str, **where: str) -> str:
         proxy = next(p for p in self.proxies if p.name == column)
         images = {"batch_size": self.batch_size, "batch": self.batch}
-        return state(proxy, self.space, self.task, seed=self.seed, **images)
+        return state(proxy, self.space, self.task, seed=self.seed, **images, **where)
 
     def precomputed(self, column: str, key: str) -> Result | None:
         """Look the score up in the tables that ship with the package."""
@@ -144,7 +147,7 @@ class ProxyValues(Generic[Arch]):
             return None
         from hwnas.tables.shipped import shipped_result
 
-        return shipped_result(self.space.name, self.cache_prefix(column), key)
+        return shipped_result(self.space.name, self._identity(score_identity, column), key)
 
     def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
         """Score the network of the architecture's representative on one thread.
@@ -178,6 +181,7 @@ class ProxyValues(Generic[Arch]):
             batch_size=self.batch_size,
             seed=seed,
             threads=1,
+            device=self.device,
         )
 
 

@@ -81,6 +81,7 @@ def score(
     seed: int = 0,
     output: str | int | None = None,
     data_folder: Path | None = None,
+    device: str = "cpu",
 ) -> Scores:
     """Score a network without training it.
 
@@ -98,6 +99,7 @@ def score(
         seed: seed of weights, inputs, labels and random projections.
         output: name or index of the answer, where the network returns more than one tensor.
         data_folder: folder of published data; None for ``HWNAS_DATA``.
+        device: where the passes run: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
     Returns:
         The scores by name. One that is not defined for this network is NaN and has its reason in
@@ -133,6 +135,7 @@ def score(
             batch_size=batch_size,
             seed=seed,
             output=output,
+            device=device,
         )
     )
 

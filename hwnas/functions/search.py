@@ -39,6 +39,7 @@ def search(
     data_folder: Path | None = None,
     report: Report | None = None,
     limit_seconds: float | None = None,
+    device: str = "cpu",
     note: Callable[[str], None] = warnings.warn,
 ) -> ParetoSet:
     """Search for the Pareto set of training-free scores and hardware costs.
@@ -76,6 +77,7 @@ def search(
         report: called with (label, finished, total), e.g. by a progress bar.
         limit_seconds: longest time for one network before it counts as endless; None for 600 where
             it is measured, or its space is one's own.
+        device: where proxies run their passes: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         note: is told, a line each, which objectives say the same, which members cannot be told
             apart, and what they are worth beside the baseline.
 
@@ -120,7 +122,9 @@ def search(
     )
     folder = Folder(None if out is None else Path(out), storage, study)
     present = None if baseline is None else present_network(baseline)
-    job = Search(settings, folder, data_folder, jobs, report, made, limit_seconds, present)
+    job = Search(
+        settings, folder, data_folder, jobs, report, made, limit_seconds, present, device=device
+    )
     front = job.run()
     for line in job.notices:
         note(line)

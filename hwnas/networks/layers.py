@@ -70,7 +70,12 @@ def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 def _initialise(model: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
     weights = layer_weights(model)
     for name, layer in weight_layers(model).items():
-        draw(weights[name])
+        # On the CPU, whose generator gives the same numbers to every device.
+        weight = weights[name]
+        if weight.device.type == "cpu":
+            draw(weight)
+        else:
+            weight.copy_(draw(torch.empty_like(weight, device="cpu")))
         if layer.bias is not None:
             layer.bias.zero_()
     for norm in batch_norms(model).values():

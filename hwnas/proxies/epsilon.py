@@ -51,12 +51,14 @@ class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
 
     def measure(self, subject: Subject) -> tuple[Tensor, ...]:
         """Run one forward pass a weight."""
+        from hwnas.networks.device import random_states, set_random_states
+
         dtype = torch.float64 if self.double else torch.float32
         images = self._images(subject).to(dtype)
-        state = torch.default_generator.get_state()
+        states = random_states(subject.device)
         outputs = []
         for weight in self.weights:
-            torch.default_generator.set_state(state)  # equal dropout in all passes
+            set_random_states(subject.device, states)  # equal dropout in all passes
             outputs.append(_logits(subject, weight, images).flatten().double())
         return tuple(outputs)
 
@@ -105,7 +107,7 @@ def _constant_copy(
     def replacement(tensor: Tensor) -> Tensor:
         if (number := constants.get(id(tensor))) is not None:
             return fill(number, *tensor.shape)
-        kept = tensor.to("cpu", copy=True)
+        kept = tensor.to(subject.device, copy=True)
         return kept.to(dtype) if kept.is_floating_point() else kept
 
     network = copy_model(subject.plain, replacement).train().requires_grad_(False)

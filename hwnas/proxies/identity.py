@@ -20,6 +20,7 @@ def score_identity(
     batch_size: int = 64,
     seed: int = 0,
     batch: Batch | None = None,
+    device: str = "cpu",
 ) -> str:
     """State everything that a score of a space's network depends on; see `hwnas.files.identity`.
 
@@ -30,7 +31,10 @@ def score_identity(
         batch_size: images B of the synthetic batch.
         seed: user seed.
         batch: images of the user, or None for Gaussian ones.
+        device: where the passes run; which of several does not matter.
     """
+    kind = device.partition(":")[0]
+    elsewhere = {} if kind == "cpu" else {"device": kind}
     return identity_text(
         proxy=proxy,
         version=_version(proxy),
@@ -38,6 +42,7 @@ def score_identity(
         task=task.settings,
         data=_data(proxy, batch_size, batch),
         seed=seed,
+        **elsewhere,
     )
 
 

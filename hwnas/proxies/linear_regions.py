@@ -47,7 +47,7 @@ class _PatternCollector(Collector[int]):
     def add(self, inputs: Tensor) -> None:
         """Keep the signs of (B, units) as (units, B / 8) bytes."""
         with self.timed(), torch.no_grad():
-            self.packed.append(np.packbits((inputs > 0).numpy(), axis=0).T)
+            self.packed.append(np.packbits((inputs > 0).cpu().numpy(), axis=0).T)
 
     def finish(self, logits: Tensor) -> int:
         from hwnas.proxies.engine.rectifiers import NO_RECTIFIERS

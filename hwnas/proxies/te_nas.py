@@ -60,7 +60,7 @@ class RegionCount(OwnSignal[int]):
         packed: list[npt.NDArray[np.uint8]] = []
 
         def add(inputs: Tensor) -> None:
-            packed.append(np.packbits((inputs > 0).numpy(), axis=1))
+            packed.append(np.packbits((inputs > 0).cpu().numpy(), axis=1))
 
         with torch.no_grad(), RectifierInputs(len(images), add):
             network(images)

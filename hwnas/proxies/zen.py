@@ -46,6 +46,7 @@ class PerturbedFeatures(OwnSignal[Perturbation]):
 
     def measure(self, subject: Subject) -> Perturbation:
         """Run two forward passes on Gaussian images, as many as the batch has."""
+        from hwnas.networks.device import random_states, set_random_states
         from hwnas.networks.layers import standard_normal_weights_
 
         setting, _ = Setting("as_built"), subject.real_shape
@@ -53,10 +54,11 @@ class PerturbedFeatures(OwnSignal[Perturbation]):
         standard_normal_weights_(network, derive_seed(subject.seed, "standard normal"))
         like = subject.input(setting)[0]
         generator = subject.generator("perturbation")
-        first, second = (torch.empty_like(like).normal_(generator=generator) for _ in range(2))
-        state = torch.default_generator.get_state()
+        drawn = (torch.empty_like(like, device="cpu").normal_(generator=generator) for _ in "12")
+        first, second = (images.to(subject.device) for images in drawn)
+        states = random_states(subject.device)
         before, variances = _features(network, first)
-        torch.default_generator.set_state(state)  # equal dropout in both passes
+        set_random_states(subject.device, states)  # equal dropout in both passes
         after, others = _features(network, first + _STEP * second)
         change = (before.double() - after.double()).abs().sum() / len(like)
         return Perturbation(float(change), tuple(zip(variances, others, strict=True)))

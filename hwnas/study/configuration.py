@@ -57,6 +57,7 @@ class EvaluationSetup(Generic[Arch]):
             the user's own, see `hwnas.data.own_images.OwnImages`.
         limit_seconds: longest time for a measurement whose text does not say it; None for the
             default.
+        device: where proxies run their passes, see `hwnas.networks.device`.
     """
 
     space: SearchSpace[Arch]
@@ -66,6 +67,7 @@ class EvaluationSetup(Generic[Arch]):
     data_folder: Path | None = None
     images: str = "gaussian"
     limit_seconds: float | None = None
+    device: str = "cpu"
 
     def cost(self, spec: str) -> CostModel[Arch]:
         """Make the cost model of a text, see `hwnas.costs.source.make_cost`."""
@@ -76,6 +78,10 @@ class EvaluationSetup(Generic[Arch]):
 
     def __post_init__(self) -> None:
         check_images(self.images)
+        if self.device != "cpu":
+            from hwnas.networks.device import read_device
+
+            read_device(self.device)
 
     @property
     def batch(self) -> Batch | None:
@@ -91,6 +97,7 @@ class EvaluationSetup(Generic[Arch]):
             self.batch_size,
             self.seed,
             self.batch,
+            device=self.device,
         )
 
 

@@ -254,6 +254,7 @@ class Search:
         watch: is told how far the search is.
         timeout: seconds after which no more trials are begun; None for as long as it takes.
         notices: lines for the user, filled by `run`.
+        device: where proxies run their passes, e.g. ``cuda``; worker processes share it.
     """
 
     settings: SearchSettings
@@ -267,6 +268,7 @@ class Search:
     watch: Watch | None = None
     timeout: float | None = None
     notices: list[str] = field(default_factory=list)
+    device: str = "cpu"
 
     def run(self) -> ParetoSet:
         """Run the search, or go on with what an interrupted run of it left.
@@ -306,6 +308,7 @@ class Search:
             jobs=self.jobs,
             report=self.report,
             limit_seconds=self.limit_seconds,
+            device=self.device,
         )
         self._stage("trying the objectives")
         insist_on_evaluable(evaluator, cache, s.seed)
@@ -356,6 +359,7 @@ def make_evaluator(
     jobs: int = 1,
     report: Report | None = None,
     limit_seconds: float | None = None,
+    device: str = "cpu",
 ) -> Evaluator[Any]:
     """Make the evaluator that a search's settings describe.
 
@@ -369,6 +373,7 @@ def make_evaluator(
         limit_seconds: longest time for the values of one network, and for each measurement whose
             text does not say `limit_seconds` itself; None for the defaults, see `limits_of` and
             `hwnas.measure.limits.Limits`.
+        device: where proxies run their passes.
 
     Raises:
         HwnasError: a name, a value or the data is not usable.
@@ -379,7 +384,7 @@ def make_evaluator(
     space = read_space(s.space) if space is None else space
     task, limits = named_task(s.dataset, s.images), limits_of(space, limit_seconds)
     setup = EvaluationSetup(
-        space, task, s.batch, s.seed, data_folder, s.images, limit_seconds=limit_seconds
+        space, task, s.batch, s.seed, data_folder, s.images, limit_seconds, device
     )
     objectives = make_objectives(
         setup, s.objectives, s.costs, cache=cache, jobs=jobs, limits=limits, report=report

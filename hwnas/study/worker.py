@@ -31,6 +31,7 @@ class Worker:
         limit_seconds: longest time for one network; None for the defaults.
         watch: is told how far the study is.
         plan: is told the settings of the study before any trial is run.
+        device: where proxies run their passes, e.g. ``cuda``.
     """
 
     storage: str
@@ -41,6 +42,7 @@ class Worker:
     limit_seconds: float | None = None
     watch: Watch | None = None
     plan: Callable[[SearchSettings], None] | None = None
+    device: str = "cpu"
 
     def run(self) -> int:
         """Run trials until the study has as many as its search asks for.
@@ -63,6 +65,7 @@ class Worker:
                 jobs=self.jobs,
                 report=self.report,
                 limit_seconds=self.limit_seconds,
+                device=self.device,
             )
             check_requirements(joined.requirements, requirements(evaluator))
             if self.plan is not None:

@@ -75,7 +75,7 @@ class Batch:
 
 
 def draw_inputs(spec: TensorSpec, size: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw (B, ...) standard-normal images or signals, or uniform tokens.
+    """Draw (B, ...) standard-normal images or signals, or uniform tokens, on the CPU.
 
     Args:
         spec: what an input is.
@@ -83,8 +83,9 @@ def draw_inputs(spec: TensorSpec, size: int, generator: torch.Generator | None =
         generator: of the draws; None for torch's global one.
     """
     if spec.vocabulary is not None:
-        return torch.randint(spec.vocabulary, (size, *spec.shape), generator=generator)
-    return torch.randn(size, *spec.shape, generator=generator)
+        shape = (size, *spec.shape)
+        return torch.randint(spec.vocabulary, shape, generator=generator, device="cpu")
+    return torch.randn(size, *spec.shape, generator=generator, device="cpu")
 
 
 def draw_batch(

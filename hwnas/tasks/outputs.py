@@ -111,11 +111,11 @@ def draw_labels(
     """
     size = len(inputs)
     if isinstance(output, _NUMBERS):
-        return torch.randn(size, *shape, generator=generator)
+        return torch.randn(size, *shape, generator=generator, device="cpu")
     if isinstance(output, NextToken):
-        last = torch.randint(output.vocabulary, (size, 1), generator=generator)
-        return torch.cat([inputs[:, 1:].long(), last], dim=1)
-    return torch.randint(output.classes, (size, *shape), generator=generator)
+        last = torch.randint(output.vocabulary, (size, 1), generator=generator, device="cpu")
+        return torch.cat([inputs[:, 1:].long(), last.to(inputs.device)], dim=1)
+    return torch.randint(output.classes, (size, *shape), generator=generator, device="cpu")
 
 
 def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None:

@@ -101,6 +101,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._prior: DevicePrior | None = None
         self._seen: tuple[DeadOperations, ...] = ()
         self._beliefs: tuple[Belief, ...] | None = None
+        self._predicted: tuple[tuple[Arch, ...], NormalMixture] | None = None
         self._centre = float("nan")
         self._left_out: FloatArray | None = None
 
@@ -364,7 +365,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._centre = float(costs[known].mean())
         targets = _transform(costs[known] / self._centre, self.power)
         views = self._views(archs, self._possible_views(features, archs))
-        self._beliefs = weigh(prior, views, targets, self._seen)
+        self._beliefs, self._predicted = weigh(prior, views, targets, self._seen), None
         if len(features.views) > 1:
             self.device = replace(self.device, dead_operations=decided_view(self._beliefs))
         self._left_out = np.full(len(costs), np.nan)
@@ -389,8 +390,13 @@ class TransferPredictor(DevicePredictor[Arch]):
             raise InvalidValueError(
                 "`adapt` must be called with measurements of a device before `predict`."
             )
+        # Costs and their deviations are mostly wanted of the same ones.
+        if self._predicted is not None and self._predicted[0] == tuple(archs):
+            return self._predicted[1]
         used = list(dict.fromkeys(belief.view for belief in self._beliefs))
-        return mixture(prior, self._beliefs, self._views(archs, used))
+        found = mixture(prior, self._beliefs, self._views(archs, used))
+        self._predicted = (tuple(archs), found)
+        return found
 
     def _inverse(self, targets: FloatArray) -> FloatArray:
         """Give costs; a target below every cost gives a small positive one."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ def padding_sides(padding: Size | str, weight: Tensor, dilation: Size) -> tuple[
 
 
 def _unravel(index: int, weight: Tensor) -> list[int]:
-    return [int(i) for i in torch.unravel_index(torch.tensor(index), weight.shape)]
+    return [int(i) for i in np.unravel_index(index, weight.shape)]
 
 
 class ElementTaps(ParameterUses[Callable[[int], Tap]]):

@@ -98,7 +98,9 @@ class LossGradients(OwnSignal[LossPass]):
 
     def loss(self, subject: Subject, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """Run the forward pass; equal requests draw equal random numbers, e.g. of dropout."""
-        torch.default_generator.manual_seed(derive_seed(subject.seed, "loss", self))
+        from hwnas.networks.device import seed_passes
+
+        seed_passes(subject.device, derive_seed(subject.seed, "loss", self))
         return loss(subject.output, network(batch[0]), batch[1])
 
     def _run(self, subject: Subject, images: LossGradients) -> LossPass:

@@ -166,10 +166,11 @@ def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
     """Draw +1 and -1 for each element of (B, C, H, W), from the bits of random bytes."""
     B, C, H, W = maps.shape
     count = maps.numel()
-    octets = torch.empty(math.ceil(count / 8), dtype=torch.uint8).random_(generator=generator)
+    octets = torch.empty(math.ceil(count / 8), dtype=torch.uint8, device="cpu")
+    octets.random_(generator=generator)
     # np.take is several times as fast as unpacking the bits, and as any indexing.
     signs = torch.from_numpy(np.take(_SIGNS, octets.numpy(), axis=0)).flatten()[:count]
-    return signs.to(maps.dtype).view(B, H, W, C).permute(0, 3, 1, 2)
+    return signs.to(maps.device, maps.dtype).view(B, H, W, C).permute(0, 3, 1, 2)
 
 
 def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:

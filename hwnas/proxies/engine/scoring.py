@@ -15,6 +15,15 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.answer import Answer
+from hwnas.networks.device import (
+    CPU,
+    made_on,
+    on_cpu,
+    random_states,
+    read_device,
+    seed_passes,
+    set_random_states,
+)
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import usable_network
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
@@ -36,6 +45,7 @@ def score_network(
     seed: int = 0,
     threads: int = 1,
     output: str | int | None = None,
+    device: str = "cpu",
 ) -> dict[str, Result]:
     """Score one network.
 
@@ -55,6 +65,8 @@ def score_network(
         threads: CPU threads, during the call only.
         output: which output is the answer, if the network returns more than one: a name, an index,
             or None for the rule of `hwnas.networks.answer`, whose choice is logged.
+        device: where the passes run: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. The network and the
+            batch may be anywhere.
 
     Returns:
         The scores by the proxies' names. A proxy that is not defined for this network, or raises
@@ -68,13 +80,15 @@ def score_network(
     counts = Counter(proxy.name for proxy in proxies)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise InvalidValueError(f"`proxies` must have different names, but got {repeated} twice.")
-    with _isolated(threads):
+    place = read_device(device)
+    with _isolated(threads, place):
         spec = Subject(model, task, batch, batch_size).spec
         model = usable_network(model, lambda: draw_inputs(spec, 2), derive_seed(seed, "lazy"))
-        subject = Subject(model, task, batch, batch_size, seed, Answer(output))
+        subject = Subject(model, task, batch, batch_size, seed, Answer(output), place)
         needs = {proxy.name: _needs(proxy) for proxy in proxies}
         asked = [found for found in needs.values() if not isinstance(found, Result)]
         answers = _answer(subject, asked)
+    with _isolated(threads):  # formulas are computed on the CPU
         return {
             proxy.name: found
             if isinstance(found := needs[proxy.name], Result)
@@ -84,16 +98,17 @@ def score_network(
 
 
 @contextmanager
-def _isolated(threads: int) -> Iterator[None]:
+def _isolated(threads: int, device: torch.device = CPU) -> Iterator[None]:
     """Keep random state, thread number and settings of the caller apart from the passes."""
     if threads < 1:
         raise InvalidValueError(f"`threads` must be at least 1, but got {threads}.")
-    before = torch.get_num_threads()
+    before, states = torch.get_num_threads(), random_states(device)
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng(devices=[]), default_settings():
+        with default_settings(), made_on(device):
             yield
     finally:
+        set_random_states(device, states)
         torch.set_num_threads(before)
 
 
@@ -173,8 +188,11 @@ def _answer(subject: Subject, asked: Sequence[Sequence[Signal[object]]]) -> _Ans
 
 def _attempt(subject: Subject, signal: OwnSignal[object]) -> Any:
     try:
-        torch.default_generator.manual_seed(derive_seed(subject.seed, "own", signal))
-        return signal.measure(subject)
+        seed_passes(subject.device, derive_seed(subject.seed, "own", signal))
+        if signal.runs:
+            return _here(subject, signal.measure(subject))
+        with torch.device("cpu"):  # it is about the structure
+            return signal.measure(subject)
     except Exception as error:  # whatever the user's network or a signal raises
         return _as_proxy_error(error)
 
@@ -231,7 +249,7 @@ def _run_pass(
         answers.move(setting, signal, collector.seconds)
         with _timed(answers, signal):
             try:
-                answers.values[signal] = collector.finish(logits)
+                answers.values[signal] = _here(subject, collector.finish(logits))
             except Exception as error:  # e.g. of a backward pass
                 answers.values[signal] = _as_proxy_error(error)
                 if not isinstance(error, ProxyError):
@@ -241,7 +259,7 @@ def _run_pass(
 
 def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[Any]]) -> Tensor:
     network, (images, _) = subject.network(setting), subject.input(setting)
-    torch.default_generator.manual_seed(derive_seed(subject.seed, "pass", setting))
+    seed_passes(subject.device, derive_seed(subject.seed, "pass", setting))
     with ExitStack() as stack:
         for collector in collectors:
             stack.enter_context(collector.watch(network, images))
@@ -249,6 +267,10 @@ def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[
     if not logits.isfinite().all():
         raise ProxyError("The output of the network is not finite.")
     return logits
+
+
+def _here(subject: Subject, answer: Any) -> Any:
+    return answer if subject.device.type == "cpu" else on_cpu(answer)
 
 
 def _as_proxy_error(error: Exception) -> ProxyError:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.answer import Answer
 from hwnas.networks.copying import copy_model
+from hwnas.networks.device import CPU
 from hwnas.networks.layers import kaiming_weights_
 from hwnas.networks.plain import plain_network
 from hwnas.proxies.engine.blocks import feature_blocks, network_inside
@@ -32,7 +33,7 @@ class Subject:
     """A network with its input, from which every pass starts afresh.
 
     The network itself is never run or changed: passes run on float32 copies of its plain form
-    (`plain_network`) on the CPU, in the `channels_last` layout unless the network cannot work in it
+    (`plain_network`) on `device`, in the `channels_last` layout unless it cannot work in it
     (e.g. flattens by `view`); normalisations other than batch norms get contiguous inputs.
 
     Attributes:
@@ -44,6 +45,7 @@ class Subject:
         seed: every draw's seed derives from it and from what is drawn, so that a value does not
             depend on what else is computed.
         answer: chooses the network's answer where it returns more than one tensor.
+        device: where the copies are run.
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class Subject:
     batch_size: int = 64
     seed: int = 0
     answer: Answer = field(default_factory=Answer)
+    device: torch.device = CPU
     _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -167,8 +170,8 @@ class Subject:
             shape, generator = self._probe.label_shape, self.generator("labels", part)
             labels = draw_labels(self.output, shape, batch.inputs, generator)
         layout = self._layout if batch.inputs.ndim == 4 else torch.preserve_format
-        inputs = _plain(batch.inputs.detach()).clone(memory_format=layout)
-        return inputs, _plain(labels)
+        inputs = _plain(batch.inputs.detach(), self.device).clone(memory_format=layout)
+        return inputs, _plain(labels, self.device)
 
     def check(self) -> None:
         """Check that the network can be run, and that it has the batch's classes.
@@ -225,7 +228,7 @@ class Subject:
             [self.plain, self.model],
             self._copy,
             self.spec,
-            lambda size: draw_inputs(self.spec, size, self.generator("probe")),
+            lambda size: draw_inputs(self.spec, size, self.generator("probe")).to(self.device),
             (2, self.batch_size if self.batch is None else len(self.batch)),
             self.task.output if isinstance(self.task, Task) else None,
         )
@@ -255,7 +258,7 @@ class Subject:
                 return known.clone()
             dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
             kept = layout if tensor.ndim == 4 else torch.contiguous_format
-            copied = tensor.to("cpu", dtype, copy=True, memory_format=kept)
+            copied = tensor.to(self.device, dtype, copy=True, memory_format=kept)
             if made is not None:
                 made[id(tensor)] = copied
             return copied
@@ -282,8 +285,8 @@ class Subject:
         return self.batch.part(part * size, (part + 1) * size)
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.to("cpu", torch.float32 if tensor.is_floating_point() else torch.int64)
+def _plain(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.to(device, torch.float32 if tensor.is_floating_point() else torch.int64)
 
 
 @contextmanager
