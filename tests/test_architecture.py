@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.registry import BUILT_IN
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "hwnas": ROOT / "hwnas",
@@ -169,4 +171,17 @@ def test_no_module_level_import_of_heavy_packages_in_the_command_line() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found = set(imports(ast.unparse(node))) & heavy
                 wrong |= {f"{path.name} imports {name}" for name in found}
+    assert not wrong
+
+
+def test_spaces_and_proxies_are_listed_without_torch() -> None:
+    """They import it within functions, see `hwnas.deferred`: it takes seconds."""
+    named = [target for kind in ("spaces", "proxies") for target in BUILT_IN[kind].values()]
+    paths = {ROOT / f"{target.partition(':')[0].replace('.', '/')}.py" for target in named}
+    wrong = {
+        str(path.relative_to(ROOT))
+        for path in paths
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom) and "torch" in imports(ast.unparse(node))
+    }
     assert not wrong

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import batch_norms, weight_layers
 from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 _AS_BUILT = Setting("as_built")
 
@@ -37,6 +40,8 @@ class _RankCollector(Collector[tuple[float, ...]]):
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        from hwnas.networks.layers import batch_norms
+
         del images
         norms = batch_norms(network).values()
         handles = [norm.register_forward_hook(self.add) for norm in norms]
@@ -67,6 +72,10 @@ class WeightSpreads(OwnSignal[tuple[float, ...]]):
 
     def measure(self, subject: Subject) -> tuple[float, ...]:
         """Compute them in float64."""
+        from torch.nn.modules.conv import _ConvNd
+
+        from hwnas.networks.layers import weight_layers
+
         layers = weight_layers(subject.plain).values()
         return tuple(_spread(layer.weight) for layer in layers if isinstance(layer, _ConvNd))
 

@@ -7,19 +7,22 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.func import jvp
-
+from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.networks.layers import batch_norms
 from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.meco import FeatureMaps
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
 
 ONE_IMAGE = Setting("as_built", batch_size=1)
 
@@ -77,6 +80,10 @@ class ExtrinsicCurvature(OwnSignal[float]):
 
     def measure(self, subject: Subject) -> float:
         """Differentiate twice in forward mode."""
+        from torch.func import jvp
+
+        from hwnas.networks.layers import batch_norms
+
         network = subject.network(Setting("as_built"))
         for norm in batch_norms(network).values():
             # Buffers, which training mode does not read, cannot be updated under differentiation.
@@ -114,8 +121,10 @@ def _circle(
 ) -> Callable[[Tensor], Tensor]:
     """Give the function from a turn to (n, *shape) points of a circle."""
     size = math.prod(shape)
-    plane = torch.linalg.qr(torch.randn(size, 2, generator=generator))[0].T * math.sqrt(size)
+    drawn = torch.randn(size, 2, generator=generator, device="cpu")
+    plane = torch.linalg.qr(drawn)[0].T * math.sqrt(size)
     first: Tensor = torch.arange(angles) * (2 * math.pi / angles)
+    plane = plane.to(first.device)
 
     def points(turn: Tensor) -> Tensor:
         angle = first + turn

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.networks.layers import weight_layers
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT, LossGradients
 from hwnas.proxies.engine.signals import Collector, PassSignal
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
+    nn = deferred("torch.nn")
 
 _RIDGE = 1e-10
 _EPSILON = 1e-8
@@ -44,6 +49,8 @@ class _RatioCollector(Collector[tuple[tuple[str, float], ...]]):
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        from hwnas.networks.layers import weight_layers
+
         del images
         layers = weight_layers(network).items()
         handles = [layer.register_forward_hook(partial(self.add, name)) for name, layer in layers]

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-
+from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.engine.signals import Collector, PassSignal, Setting
-from hwnas.proxies.engine.subject import Subject
 from hwnas.typing import Direction, Signal, Signals
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hwnas.proxies.engine.subject import Subject
+else:
+    torch = deferred("torch")
+
 _AS_BUILT = Setting("as_built")
-_NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ rrelu prelu elu elu_ selu gelu silu
-    mish hardswish softplus
-"""
-_ACTIVATIONS = frozenset(_NAMES.split())
 
 
 @dataclass(frozen=True)
-class ResponseCorrelations(PassSignal[Tensor]):
+class ResponseCorrelations(PassSignal["Tensor"]):
     """(B, B) float64: weighted sum of correlations between images, see `WRCor`."""
 
     def collector(self, subject: Subject) -> Collector[Tensor]:
@@ -34,7 +33,7 @@ class ResponseCorrelations(PassSignal[Tensor]):
         return _ResponseCollector(subject.blocks)
 
 
-class _ResponseCollector(Collector[Tensor]):
+class _ResponseCollector(Collector["Tensor"]):
     def __init__(self, blocks: list[str]) -> None:
         self.blocks = blocks
         self.inputs: list[Tensor] = []
@@ -42,6 +41,8 @@ class _ResponseCollector(Collector[Tensor]):
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
+        from hwnas.proxies.engine.activation_inputs import ActivationInputs
+
         images.requires_grad_()
         self.depth = 0
         named = dict(network.named_modules())
@@ -51,7 +52,7 @@ class _ResponseCollector(Collector[Tensor]):
             for name in self.blocks
         ]
         try:
-            with _ActivationInputs(self.add):
+            with ActivationInputs(self.add):
                 yield
         finally:
             for handle in handles:
@@ -84,20 +85,6 @@ class _ResponseCollector(Collector[Tensor]):
             both = _correlations(values.detach()) + _correlations(gradient)
             total += 2.0 ** (depth - deepest) * both
         return total
-
-
-class _ActivationInputs(TorchFunctionMode):
-    """Calls `keep` with the input of each activation function, which then gets what it returns."""
-
-    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self._keep = keep
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if getattr(func, "__name__", "") in _ACTIVATIONS and args and isinstance(args[0], Tensor):
-            args = (self._keep(args[0]), *args[1:])
-        return func(*args, **(kwargs or {}))
 
 
 def _correlations(responses: Tensor) -> Tensor:
