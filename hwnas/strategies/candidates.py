@@ -10,16 +10,19 @@ from typing import Generic
 import numpy as np
 
 from hwnas.strategies.problem import Problem
+from hwnas.strategies.repair import Repair
 from hwnas.typing import Arch
 
-_ATTEMPTS = 1000
+_ATTEMPTS, _LED = 1000, 50
 
 
 class Candidates(Generic[Arch]):
     """Draws and filters architectures.
 
     A space that can be listed is known to be exhausted. In a larger one a draw gives up after
-    1,000 architectures in a row that were taken, invalid or infeasible.
+    1,000 architectures in a row that were taken, invalid or infeasible. Where random ones are
+    hardly ever feasible and the problem has a measure of violation, they are led to the bounds
+    (`Repair`), and a draw gives up after 50.
 
     Args:
         problem: space, constraints, candidates.
@@ -42,14 +45,28 @@ class Candidates(Generic[Arch]):
     def draw(self, taken: AbstractSet[str], rng: np.random.Generator) -> Arch | None:
         """Draw a new architecture, or None if there is none (or none was found).
 
-        Uniform over the classes that are left in a listed space, else over the parameters.
+        Uniform over the classes that are left in a listed space, else over the parameters, or near
+        the bounds where these are tight.
         """
         if self.listed is None:
-            drawn = (self._problem.space.sample(rng) for _ in range(_ATTEMPTS))
-            return next(self.new(drawn, taken), None)
+            return next(self.new(self._drawn(rng), taken), None)
         left = [arch for key, arch in self.listed if key not in taken]
         order = (left[i] for i in _shuffled(len(left), rng))
         return next((arch for arch in order if self.is_feasible(arch)), None)
+
+    def _drawn(self, rng: np.random.Generator) -> Iterator[Arch]:
+        """Draw as often as a draw may fail."""
+        if self._repair is None or not self._repair.is_needed:
+            yield from (self._problem.space.sample(rng) for _ in range(_ATTEMPTS))
+            return
+        for _ in range(_LED):
+            if (found := self._repair.draw(rng)) is not None:
+                yield found
+
+    @cached_property
+    def _repair(self) -> Repair[Arch] | None:
+        problem = self._problem
+        return None if problem.violation is None else Repair(problem.space, problem.violation)
 
     def any_left(self, taken: AbstractSet[str]) -> bool:
         """Tell whether a listed architecture may still be proposed."""

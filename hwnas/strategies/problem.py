@@ -55,12 +55,16 @@ class Problem(Generic[Arch]):
         knowledge: cheap knowledge, or None.
         candidates: the architectures that may be proposed, if not all representatives. Several
             may share a class, of which still only one is proposed. Invalid ones are left out.
+        violation: gives `(n,)` by how much `(n,)` architectures break the bounds: 0 where they are
+            feasible, infinite where that is unknown. With it those are found that random ones
+            hardly ever are; None leaves that to chance.
     """
 
     space: SearchSpace[Arch]
     feasible: Callable[[Sequence[Arch]], BoolArray] | None = None
     knowledge: Knowledge[Arch] | None = None
     candidates: Sequence[Arch] | None = None
+    violation: Measure[Arch] | None = None
 
     @cached_property
     def listed(self) -> Sequence[tuple[str, Arch]] | None:

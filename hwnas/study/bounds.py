@@ -15,7 +15,7 @@ from hwnas.evaluation.sources import Effort
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with
 from hwnas.strategies.problem import BoolArray
-from hwnas.typing import Arch, Constraint
+from hwnas.typing import Arch, Constraint, FloatArray
 
 _FIRST_WORD = 25
 """Architectures after which one hears of bounds that hardly any keeps; then after 4 times more."""
@@ -42,7 +42,7 @@ class Bounds(Generic[Arch]):
         self._evaluator = evaluator
         self._bounds = [c for c in evaluator.constraints if _is_cheap(c)]
         self._objectives: list[Any] = [bound.objective for bound in self._bounds]
-        self._known: dict[Arch, bool] = {}
+        self._known: dict[Arch, float] = {}
         self.kept = 0
         self.closest: dict[str, float] = {}
         self.reason: str | None = None
@@ -53,7 +53,14 @@ class Bounds(Generic[Arch]):
 
     def __call__(self, archs: Sequence[Arch]) -> BoolArray:
         """Give `(n,)` flags of `(n,)` architectures; what cannot be built is not proposed."""
-        return np.array([self._keeps(arch) for arch in archs], dtype=np.bool_)
+        return self.violations(archs) <= 0
+
+    def violations(self, archs: Sequence[Arch]) -> FloatArray:
+        """Give `(n,)` sums over the bounds of how far values are beyond, as shares of the bounds.
+
+        0 where all are kept; infinite where a value is missing or the network does not run.
+        """
+        return np.array([self._violation(arch) for arch in archs], dtype=np.float64)
 
     @property
     def checked(self) -> int:
@@ -70,25 +77,25 @@ class Bounds(Generic[Arch]):
         kept = np.isnan(best) or bound.violation(best) <= 0
         return str(bound) if kept else f"{bound} (closest: {best:,.6g})"
 
-    def _keeps(self, arch: Arch) -> bool:
+    def _violation(self, arch: Arch) -> float:
         if arch not in self._known:
-            self._known[arch] = kept = self._check(arch)
-            self.kept += kept
+            self._known[arch] = violation = self._check(arch)
+            self.kept += violation <= 0
             self._say()
         return self._known[arch]
 
-    def _check(self, arch: Arch) -> bool:
+    def _check(self, arch: Arch) -> float:
         values = self._values(arch)
         if isinstance(values, str):
             self.reason = self.reason or values
-            return False
-        broken = [self._note(b, v) for b, v in zip(self._bounds, values, strict=True)]
-        if any(broken):
-            return False
+            return np.inf
+        broken = sum(self._note(b, v) for b, v in zip(self._bounds, values, strict=True))
+        if broken:
+            return broken
         # Last, for to trace a network takes longer than to count it.
         fault = self._evaluator.fault(arch)
         self.reason = self.reason or fault
-        return fault is None
+        return 0.0 if fault is None else np.inf
 
     def _values(self, arch: Arch) -> list[float] | str:
         """Give the bounded values, or why there are none."""
@@ -101,12 +108,14 @@ class Bounds(Generic[Arch]):
         except Exception as error:
             return text_of(error)
 
-    def _note(self, bound: Constraint[Arch], value: float) -> bool:
-        """Keep the closest value; tell whether the bound is broken."""
+    def _note(self, bound: Constraint[Arch], value: float) -> float:
+        """Keep the closest value; give by which share of the bound it is beyond."""
         violation, best = bound.violation(value), self.closest.get(str(bound))
-        if np.isfinite(value) and (best is None or violation < bound.violation(best)):
+        if not np.isfinite(value):
+            return np.inf
+        if best is None or violation < bound.violation(best):
             self.closest[str(bound)] = value
-        return violation > 0
+        return max(0.0, violation) / (abs(bound.bound) or 1.0)
 
     def _say(self) -> None:
         times = self.checked / _FIRST_WORD

@@ -41,7 +41,9 @@ def problem_of(evaluator: Evaluator[Arch]) -> Problem[Arch]:
             stacklevel=2,
         )
     knowledge = Knowledge(known_losses=known)
-    return Problem(evaluator.space, bounds if bounds else None, knowledge, candidates)
+    if not bounds:
+        return Problem(evaluator.space, None, knowledge, candidates)
+    return Problem(evaluator.space, bounds, knowledge, candidates, bounds.violations)
 
 
 def covered(evaluator: Evaluator[Arch]) -> Sequence[Arch] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from hwnas.spaces.choosers import Run, drawing
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.networks import Networks
 from hwnas.strategies.problem import LARGEST_LISTED
+from hwnas.strategies.repair import Repair
 from hwnas.study.bounds import Bounds
 from hwnas.study.configuration import reference_sample
 from hwnas.study.evaluated_problem import covered
@@ -140,8 +140,9 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
 def insist_on_feasible(evaluator: Evaluator[Arch], seed: int) -> None:
     """Insist that some architecture keeps the constraints that are cheap to check.
 
-    The first one that does ends it. A space that can be listed is looked through; of another one
-    1,000 are drawn. Where the first 64 have no value at all, no other is expected to have one.
+    The first one that does ends it. A space that can be listed is looked through; in another one
+    64 are drawn, and then one is led to the bounds (`hwnas.strategies.repair`). Where the first 64
+    have no value at all, no other is expected to have one.
 
     Args:
         evaluator: of the study.
@@ -153,7 +154,7 @@ def insist_on_feasible(evaluator: Evaluator[Arch], seed: int) -> None:
     bounds = Bounds(evaluator)
     if not bounds:
         return
-    for arch in _looked_at(evaluator, seed):
+    for arch in _looked_at(evaluator, bounds, seed):
         if bounds([arch])[0]:
             return
         if bounds.checked >= _ALIKE and not bounds.closest:
@@ -164,16 +165,16 @@ def insist_on_feasible(evaluator: Evaluator[Arch], seed: int) -> None:
     )
 
 
-def _looked_at(evaluator: Evaluator[Arch], seed: int) -> Iterator[Arch]:
+def _looked_at(evaluator: Evaluator[Arch], bounds: Bounds[Arch], seed: int) -> Iterator[Arch]:
     """Give what may be proposed, in random order: a sample, or all that can be listed."""
     space, members = evaluator.space, covered(evaluator)
     rng = np.random.default_rng(derive_seed(seed, repr(space), "feasible"))
     if members is None:
-        drawn = map(space.representative, (space.sample(rng) for _ in range(_DRAWS)))
-        yield from itertools.islice(drawn, _ALIKE)
+        yield from map(space.representative, (space.sample(rng) for _ in range(_ALIKE)))
         listed = members_of(space, LARGEST_LISTED)
         if listed is None:
-            yield from drawn
+            found = Repair(space, bounds.violations).draw(rng)
+            yield from () if found is None else (found,)
             return
         members = list(map(space.representative, listed))
     yield from (members[i] for i in rng.permutation(len(members)))

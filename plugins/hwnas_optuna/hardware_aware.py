@@ -25,7 +25,7 @@ from hwnas.spaces.choosers import drawing
 from hwnas.spaces.options import V, text_of
 from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
 from hwnas.strategies.candidates import Candidates
-from hwnas.strategies.problem import LARGEST_LISTED, BoolArray
+from hwnas.strategies.problem import LARGEST_LISTED, BoolArray, Measure
 from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.samplers import ReproducibleSampler, tpe
 from hwnas_optuna.suggesting import distribution_of
@@ -65,6 +65,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         knowledge: cheap knowledge that guides the search.
         feasible: bounds that are cheap to check; gives `(n,)` flags of `(n,)` architectures.
         candidates: architectures that may be proposed, if not all representatives.
+        violation: by how much bounds are broken, see `Problem`.
         seed: user seed.
         independent_sampler: stock sampler of all other parameters; TPE by default.
 
@@ -80,10 +81,11 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         knowledge: Knowledge[Arch] | None = None,
         feasible: Callable[[Sequence[Arch]], BoolArray] | None = None,
         candidates: Sequence[Arch] | None = None,
+        violation: Measure[Arch] | None = None,
         seed: int = 0,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        problem = Problem(space, feasible, knowledge, candidates)
+        problem = Problem(space, feasible, knowledge, candidates, violation)
         self._space = space
         self._seed = seed
         self._candidates = Candidates(problem)

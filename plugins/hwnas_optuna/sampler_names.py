@@ -79,6 +79,7 @@ def make_sampler(name: str, evaluator: Evaluator[Any], seed: int) -> BaseSampler
             knowledge=problem.knowledge,
             feasible=problem.feasible,
             candidates=problem.candidates,
+            violation=problem.violation,
             seed=seed,
         )
     except HwnasError:
