@@ -40,6 +40,8 @@ from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
+RAW = "raw"
+"""How values were measured that do not say it: before there was a reference network."""
 _FIRST_RUNTIME = "onnxruntime"
 _RUN = ("threads", "batch", "precision", "images")
 _TOGETHER = 8
@@ -166,6 +168,11 @@ class RuntimeCost(Generic[Arch]):
             ("raw", self.metric == "latency" and not self.reference),
         ]
         return "_".join(str(part) for part, needed in said if needed)
+
+    @property
+    def measured_as(self) -> str:
+        """What the clock's readings became: two kinds of values are not comparable."""
+        return f"at the speed of reference {REFERENCE}" if self.reference else RAW
 
     @property
     def resource(self) -> str:

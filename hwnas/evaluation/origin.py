@@ -45,11 +45,12 @@ def cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:
 def describe_cost(source: CostValues[Any]) -> dict[str, Any]:
     """Say what a cost is, as JSON values: objective, device, unit, and where its numbers are from.
 
-    That is the checksum of a published table, or the fingerprint of a measuring host.
+    That is the checksum of a published table, or the fingerprint of a measuring host and how it
+    measured.
     """
     cost = source.cost
     described = {"objective": source.name, "device": str(cost.device), "unit": cost.unit}
-    for name in ("provenance", "fingerprint"):
+    for name in ("provenance", "fingerprint", "measured_as"):
         if hasattr(cost, name):
             described[name] = plain(getattr(cost, name))
     return described

@@ -222,10 +222,13 @@ def _upsample(
 ) -> str:
     # A factor is not what the sizes' ratio is where the size is rounded.
     _require(mode == "bilinear" and not align_corners and scale is None, f"upsampling by {mode}")
+    # Without `axes`, which some converters leave unread, where the batch is known.
+    free = w.dynamic_batch
     return w.add(
         "Resize",
-        input.name, "", "", w.constant(*out.shape[2:]),
-        axes=[2, 3], mode="linear", coordinate_transformation_mode="pytorch_half_pixel",
+        input.name, "", "", w.constant(*out.shape[2 if free else 0 :]),
+        mode="linear", coordinate_transformation_mode="pytorch_half_pixel",
+        **({"axes": [2, 3]} if free else {}),
     )  # fmt: skip
 
 

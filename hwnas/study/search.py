@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from filelock import FileLock, Timeout
 
 from hwnas import registry
+from hwnas.costs.measured import RAW
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
@@ -408,6 +409,32 @@ def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
         # Where a table lies is no property of it.
         cost.get("provenance", {}).pop("file", None)
     return {"versions": package_versions(_DECISIVE), "costs": plain(costs)}
+
+
+def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Insist that the latencies of a study that goes on are of one kind.
+
+    Args:
+        study: its name.
+        before: `requirements` of the search that began it; empty if it did not say them, which
+            only searches before the reference network did.
+        now: those of this one.
+
+    Raises:
+        InvalidValueError: raw times and times at the speed of a reference network would be mixed.
+    """
+    known = before.get("costs")
+    for name, cost in now["costs"].items():
+        if "measured_as" not in cost:
+            continue
+        said = known.get(name) if isinstance(known, Mapping) else None
+        there = said.get("measured_as", RAW) if isinstance(said, Mapping) else RAW
+        if there != cost["measured_as"]:
+            raise InvalidValueError(
+                f"Study {study!r} must be continued with values of one kind, but {name} was "
+                f"measured {there} there and is {cost['measured_as']} now, which cannot be "
+                f"compared: search in another folder, with reference=off for raw times."
+            )
 
 
 def get_host(name: str) -> Host:

@@ -107,8 +107,8 @@ def _public(value: Any) -> Any:
 
 def _difference(there: Any, here: Any) -> str:
     if isinstance(there, Mapping) and isinstance(here, Mapping):
-        key = next(k for k in there if there[k] != here.get(k))
-        if isinstance(there[key], Mapping):
+        key = next(k for k in {**there, **here} if there.get(k) != here.get(k))
+        if isinstance(there.get(key), Mapping):
             return _difference(there[key], here.get(key))
-        return f"its {key} is {there[key]!r} there and {here.get(key)!r} here"
+        return f"its {key} is {there.get(key)!r} there and {here.get(key)!r} here"
     return f"it is {there!r} there and {here!r} here"

@@ -17,7 +17,14 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
-from hwnas.study.search import Folder, SearchSettings, Watch, read_stored, requirements
+from hwnas.study.search import (
+    Folder,
+    SearchSettings,
+    Watch,
+    check_measured_as,
+    read_stored,
+    requirements,
+)
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
@@ -88,6 +95,8 @@ def open_study(
                 f"Study {name!r} must be continued with the settings it was started with, but "
                 f"{_difference(stored, text)}: use those, or another folder."
             )
+        elif REQUIREMENTS in (attributes or {}):
+            _insist_on_one_kind(study, str((attributes or {})[REQUIREMENTS]))
         for key, value in (attributes or {}).items():
             if study.user_attrs.get(key) != value:
                 study.set_user_attr(key, value)
@@ -136,6 +145,14 @@ def _insist_on_unused(
             f"was left without settings and with {', '.join(there)}: name another `--study`, or "
             f"another folder."
         )
+
+
+def _insist_on_one_kind(study: optuna.Study, now: str) -> None:
+    """Insist that what finished trials measured is what this search measures."""
+    if any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)):
+        stored = study.user_attrs.get(REQUIREMENTS)
+        before = {} if stored is None else read_stored(stored, "requirements")
+        check_measured_as(study.study_name, before, json.loads(now))
 
 
 def _difference(stored: str, now: str) -> str:

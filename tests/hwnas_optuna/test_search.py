@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from hwnas_optuna.loop import run
 from hwnas_optuna.objective import ERRORS, OBJECTIVES
 from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import SETTINGS, TRIALS, OptunaHost, load_study, open_study
+from hwnas_optuna.search import REQUIREMENTS, SETTINGS, TRIALS, OptunaHost, load_study, open_study
 
 SPACE = NasBench201()
 WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
@@ -215,6 +216,39 @@ def test_going_on_with_other_settings_is_refused(tmp_path: Path) -> None:
     run(study_of(made, tmp_path / "s.db"), made, 20)
     with pytest.raises(InvalidValueError, match="seed: 0 there, 5 now"):
         study_of(made, tmp_path / "s.db", seed=5)
+
+
+@pytest.mark.parametrize("kept", [None, "raw"])
+def test_raw_latencies_and_those_at_a_reference_s_speed_are_not_mixed(
+    kept: str | None, tmp_path: Path
+) -> None:
+    made = evaluator(Toy())
+
+    def opened(measured_as: str | None, requirements: bool = True) -> optuna.Study:
+        cost = {"device": "cpu", "unit": "ms"} | (
+            {"measured_as": measured_as} if measured_as else {}
+        )
+        said = json.dumps({"versions": {}, "costs": {"cost_ms": cost}})
+        return open_study(
+            made, storage=f"sqlite:///{tmp_path / 's.db'}", name="s", sampler="nsga2", seed=0,
+            settings={}, attributes={REQUIREMENTS: said} if requirements else {},
+        )  # fmt: skip
+
+    # The first studies said nothing, or that of each cost but not how it was measured.
+    opened(None, requirements=kept is not None)
+    run(opened("at the speed of reference 1"), made, 1)
+    opened("at the speed of reference 1")
+    refused = r"cost_ms was measured at the speed of reference 1 there and is raw now"
+    with pytest.raises(InvalidValueError, match=refused):
+        opened("raw")
+    study = opened("at the speed of reference 1")
+    if kept is None:
+        study._storage.set_study_user_attr(study._study_id, REQUIREMENTS, "{}")
+    else:
+        opened(None)
+    refused = r"cost_ms was measured raw there and is at the speed of reference 1 now, .* another"
+    with pytest.raises(InvalidValueError, match=refused):
+        opened("at the speed of reference 1")
 
 
 def test_a_foreign_study_is_refused(tmp_path: Path) -> None:

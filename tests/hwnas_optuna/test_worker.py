@@ -201,3 +201,6 @@ def test_a_worker_refuses_another_machine_where_latency_is_measured() -> None:
     check_requirements(there, there)
     with pytest.raises(InvalidValueError, match="its fingerprint is 'Cortex-A76"):
         check_requirements(there, here)
+    newer = {"versions": {}, "costs": {"cpu_latency_ms": {**cost, "measured_as": "raw"}}}
+    with pytest.raises(InvalidValueError, match="its measured_as is None there and 'raw' here"):
+        check_requirements(there, newer)

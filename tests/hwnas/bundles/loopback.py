@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import socket
 import subprocess
@@ -68,6 +69,9 @@ def real_sshd(folder: Path) -> Iterator[Ssh]:
         f" IdentityFile {folder}/client\n IdentitiesOnly yes\n StrictHostKeyChecking accept-new\n"
         f" UserKnownHostsFile {folder}/known_hosts\n"
     )
+    if os.geteuid() == 0:
+        # What the package's service makes before it starts the server.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", f"{folder}/server.conf"], stderr=log)
     try:
