@@ -21,6 +21,7 @@ from pathlib import Path
 
 import moocore
 import numpy as np
+import numpy.typing as npt
 
 import hwnas
 from benchmarks.latency.runtimes import Store, WithStatistics, measured
@@ -54,9 +55,10 @@ def column(store: Store, cells: list[Cell], cost: str, name: str) -> FloatArray:
     return np.array([np.nan if v is None else v for v in found], dtype=np.float64)
 
 
-def front(score: FloatArray, latency: FloatArray) -> FloatArray:
+def front(score: FloatArray, latency: FloatArray) -> npt.NDArray[np.bool_]:
     """Tell who is on the front of high scores and low latencies, `(n,)` of booleans."""
-    return np.asarray(moocore.is_nondominated(np.stack([-score, latency], 1), keep_weakly=True))
+    losses = np.stack([-score, latency], 1)
+    return np.asarray(moocore.is_nondominated(losses, keep_weakly=True), dtype=np.bool_)
 
 
 def report(score: FloatArray, latencies: list[FloatArray], correlation: FloatArray) -> None:
@@ -111,9 +113,9 @@ def main() -> None:
         loads = [os.getloadavg()[0] for _ in measured(costs, cells, store, arguments.seed)]
         print(f"load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} cores meanwhile")
     latencies = [column(store, cells, cost, "latency_ms") for cost in COSTS]
-    known = np.isfinite(latencies).all(0)
+    known = np.isfinite(np.array(latencies)).all(axis=0)
     print(f"{(~known).sum()} of {len(cells)} networks were not or could not be measured")
-    chosen = [cell for cell, ok in zip(cells, known, strict=True) if ok]
+    chosen = [cells[i] for i in np.flatnonzero(known)]
     score = scores(chosen, arguments.proxy, store)
     correlation = column(store, chosen, COSTS[1], "correlation")
     report(score, [values[known] for values in latencies], correlation)
