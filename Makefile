@@ -6,7 +6,7 @@ TEST_JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup search test lint format clean
+.PHONY: setup search test lint format docs clean
 
 setup: $(INSTALLED)
 
@@ -28,6 +28,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m mkdocs build
+	@echo "build/site/index.html"
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

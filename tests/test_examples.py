@@ -1,9 +1,8 @@
-"""The examples and the README's Python run as a user would run them."""
+"""The examples run as a user would run them."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,14 +84,6 @@ def test_a_front_is_trained_for_real(tmp_path: Path) -> None:
     printed = run(str(script), "digits", "6", "1", "1", folder=tmp_path)
     assert "Kendall's tau with accuracy" in printed
     assert (tmp_path / "digits/code/accuracy.csv").read_text().startswith("arch,accuracy")
-
-
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_the_readme_runs(block: str, tmp_path: Path) -> None:
-    run("-c", block, folder=tmp_path)
 
 
 def test_functions_of_a_trial_are_searched(tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""What the documentation says: its Python runs, its commands and links exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from hwnas import cli
+from hwnas.proxies import make_proxies
+from hwnas.ranking.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# Run by their own tests, or only by what is not always installed: these are compiled here.
+ELSEWHERE = {"own_network.md", "nni.md", "predictors.md", "kernel_predictors.md", "runtimes.md"}
+
+
+def blocks(python: bool) -> list[tuple[str, str]]:
+    return [
+        (page.name, text)
+        for page in PAGES
+        for kind, text in _FENCE.findall(page.read_text(encoding="utf-8"))
+        if (kind == "python") == python and kind in ("python", "", "bash", "sh")
+    ]
+
+
+PYTHON = blocks(python=True)
+RUN = [(name, text) for name, text in PYTHON if name not in ELSEWHERE]
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert {name for name, _ in RUN} >= {"README.md", "optuna.md", "own_space.md"}
+
+
+@pytest.mark.parametrize(("name", "text"), RUN, ids=[f"{n}-{i}" for i, (n, _) in enumerate(RUN)])
+def test_python_runs(name: str, text: str, tmp_path: Path) -> None:
+    del name
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("name", "text"), PYTHON)
+def test_python_is_python(name: str, text: str) -> None:
+    compile(text, name, "exec")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for name, text in blocks(python=False):
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.startswith("hwnas "):
+                yield name, line
+
+
+def options_of(words: list[str]) -> tuple[Any, list[str]]:
+    """Find the command that words name, and what follows."""
+    cli._register()
+    command: Any = typer.main.get_command(cli.app)
+    while words and hasattr(command, "commands") and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+COMMANDS = sorted(set(commands()))
+
+
+@pytest.mark.parametrize(("name", "line"), COMMANDS)
+def test_commands_and_their_options_exist(name: str, line: str) -> None:
+    del name
+    words = shlex.split(line.partition("  #")[0], comments=True)
+    command, rest = options_of(words[1:])
+    assert command.name not in (None, "hwnas"), line
+    known = {text for p in command.params for text in (*p.opts, *p.secondary_opts)} | {"--help"}
+    asked = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+    assert asked <= known, line
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as both the site and GitHub make them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        plain = re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        found.add(re.sub(r"[^\w\- ]", "", plain).strip().replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target) or target.startswith("#hwnas"):
+            continue
+        file, _, anchor = target.partition("#")
+        other = page if not file else page.parent / file
+        assert other.is_file(), target
+        if anchor:
+            assert anchor in anchors(other), target
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_site_has_every_page() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert {page.name for page in PAGES[1:]} == set(re.findall(r"(\w+\.md)$", nav, re.MULTILINE))
+
+
+def test_every_proxy_and_score_is_described() -> None:
+    text = (ROOT / "docs/proxies.md").read_text(encoding="utf-8")
+    for proxy in make_proxies(["all"]):
+        module = type(proxy).__module__
+        assert f"| `{proxy.name}` |" in text, "run benchmarks/proxies/page.py"
+        assert f"::: {module}\n" in f"{text}\n", module
+    assert all(f"| `{name}` |" in text for name in RECIPES)
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("the extra docs is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "api/index.html").is_file()
