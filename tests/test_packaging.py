@@ -49,6 +49,7 @@ def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:
     scores = [name for name in code if name.endswith(".npz")]
     spaces = ("fbnet", "mobilenetv3", "nasbench201")
     assert sorted(scores) == [
+        "hwnas/spaces/nasbench201/classes.npz",
         "hwnas/tables/shipped/nasbench201-cifar10-cifar10-sample.npz",
         "hwnas/tables/shipped/nasbench201-cifar10.npz",
         *(f"hwnas_predictors/shipped/{space}.npz" for space in spaces),
