@@ -82,7 +82,7 @@ class Profile:
             yield f"macs are not known: there is no formula for {missing}."
         if found.correlation < LEAST_CORRELATION:
             yield (
-                f"The outputs in {found.key.precision} agree poorly with PyTorch's in float32: "
+                f"The outputs in {found.key.precision} agree poorly with those in float32: "
                 f"correlation {found.correlation:.3f}, below {LEAST_CORRELATION}."
             )
         if (spread := found.facts.get("window_spread")) is not None:

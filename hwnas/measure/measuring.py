@@ -29,7 +29,7 @@ from hwnas.measure.windows import WIDEST_SPREAD, watch
 from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
 from hwnas.meters.clocks import ThreadClock, WallClock
-from hwnas.runtimes.agreement import Agreement, agreement
+from hwnas.runtimes.agreement import Agreement, agreement, compared
 from hwnas.runtimes.base import Executable, Network, Place, RunSettings, Runtime, TorchNetwork
 
 # The first run may take this many times `max_seconds`, and this many seconds at least.
@@ -162,6 +162,8 @@ def ready(
         with _bounded(executable, max(_FIRST_SECONDS, _FIRST_SHARE * max_seconds)):
             if isinstance(network, TorchNetwork):
                 agrees = agreement(executable, network.module)
+            elif expected := getattr(executable, "expected", ()):
+                agrees = compared(executable, expected)
             else:
                 executable.outputs()
                 agrees = Agreement(math.nan, math.nan)

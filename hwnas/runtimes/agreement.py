@@ -77,10 +77,26 @@ def agreement(executable: Executable, module: nn.Module) -> Agreement:
             outputs have other shapes.
     """
     twin = _twin(module)
-    found, expected = [executable.outputs()], [_run(twin, executable.inputs)]
-    for inputs in getattr(executable, "examples", ()):
-        found.append(executable.outputs(*inputs))
-        expected.append(_run(twin, inputs))
+    examples = getattr(executable, "examples", ())
+    expected = [_run(twin, inputs) for inputs in (executable.inputs, *examples)]
+    return compared(executable, expected, "PyTorch's outputs")
+
+
+def compared(
+    executable: Executable, expected: Sequence[Sequence[Array]], what: str = "its float32 outputs"
+) -> Agreement:
+    """Compare what a runtime computes with known outputs.
+
+    Args:
+        executable: the network as the runtime prepared it.
+        expected: outputs in float32 for its inputs, and then for each of its `examples`.
+        what: what these are, for the error.
+
+    Raises:
+        InvalidValueError: as `agreement`.
+    """
+    found = [executable.outputs()]
+    found += [executable.outputs(*inputs) for inputs in getattr(executable, "examples", ())]
     difference = max(map(largest_difference, found, expected), key=_nan_last)
     scale = max(map(_largest, expected), key=_nan_last)
     if not np.isfinite(scale):
@@ -90,7 +106,7 @@ def agreement(executable: Executable, module: nn.Module) -> Agreement:
     # Written so that NaN fails.
     if not error <= accepted:
         raise InvalidValueError(
-            f"`model` must give PyTorch's outputs within {accepted:g} of the largest one, but "
+            f"`model` must give {what} within {accepted:g} of the largest one, but "
             f"{executable.key} differs by {error:.3g}: its latency would be that of another "
             f"network."
         )

@@ -211,6 +211,8 @@ class Prepared:
         examples: further inputs on which the outputs are compared with PyTorch's, e.g. those that
             int8 was calibrated with.
         facts: what a reader of the latency must know beside the key, by name.
+        expected: outputs in float32 for `inputs` and then each of `examples`, where there is no
+            torch network to compute them.
     """
 
     key: DeviceKey
@@ -220,6 +222,7 @@ class Prepared:
     stop: Callable[[], None] | None = None
     examples: Sequence[Sequence[Array]] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    expected: Sequence[Sequence[Array]] = ()
 
 
 def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import (
@@ -28,6 +28,7 @@ from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
 from hwnas.runtimes.onnx_facts import computed_in, precision_of, undeclared_inputs
+from hwnas.runtimes.onnx_int8 import in_int8
 from hwnas.runtimes.onnxruntime_providers import (
     OPTIONS,
     available_providers,
@@ -98,44 +99,76 @@ class OnnxRuntime:
         from onnxruntime import RunOptions
 
         chosen = replace(settings, options=check_options(self, settings))
-        content, precision, examples, facts = self._model(network, chosen)
-        session, found = _open(content, precision, chosen, isinstance(network, TorchNetwork))
+        model = self._model(network, chosen)
+        session, found = _open(model.content, model.precision, chosen, model.lowered)
         shapes = dict(network.shapes) if isinstance(network, OnnxModel) else {}
         batch = settings.batch or batch_of(session.get_inputs(), shapes) or 1
-        if isinstance(network, TorchNetwork):
-            # Checks what the user gave against the model, too.
-            feeds = {"input": input_batch(network, chosen)}
-        else:
-            feeds = random_feeds(
-                session, batch, network.in_shape, settings.seed, shapes, undeclared_inputs(content)
-            )
+        feeds = _feeds(session, network, model, replace(chosen, batch=batch))
         first_run = RunOptions()
         yield Prepared(
-            device_key(self, replace(chosen, batch=batch, precision=precision)),
+            device_key(self, replace(chosen, batch=batch, precision=model.precision)),
             list(feeds.values()),
             lambda: session.run(None, feeds),
             lambda *own: _outputs(
                 session, dict(zip(feeds, own, strict=True)) if own else feeds, first_run
             ),
             lambda: setattr(first_run, "terminate", True),
-            examples,
-            {**facts, **found},
+            model.examples,
+            {**model.facts, **found},
+            model.expected,
         )
 
-    def _model(
-        self, network: Network, settings: RunSettings
-    ) -> tuple[bytes | str, str, list[list[Array]], dict[str, str]]:
-        """Give the model, its precision, examples to compare it on, and what to tell of it."""
+    def _model(self, network: Network, settings: RunSettings) -> _Model:
         if isinstance(network, TorchNetwork):
-            return exported(network, explicit(self, settings))
+            # Checks what the user gave against the model, too.
+            inputs = [input_batch(network, settings)]
+            return _Model(*exported(network, explicit(self, settings)), True, inputs)
         content = load_model_bytes(network.content)
         precision = precision_of(content)
+        if settings.precision == "int8" != precision:
+            made = in_int8(network, settings)
+            return _Model(
+                made.content, "int8", made.examples, made.facts, True, made.inputs, made.expected
+            )
         if settings.precision not in (None, precision):
             raise InvalidValueError(
-                f"`precision` of an ONNX model must be its own, {precision}, but got "
+                f"`precision` of an ONNX model must be its own, {precision}, or int8, but got "
                 f"{settings.precision!r}: leave it out."
             )
-        return content, precision, [], {}
+        return _Model(content, precision, [], {})
+
+
+class _Model(NamedTuple):
+    """What is run.
+
+    Attributes:
+        content: the model.
+        precision: its precision.
+        examples: inputs to compare it on.
+        facts: what to tell of it.
+        lowered: whether hwnas wrote it in its precision.
+        inputs: what it runs on; None for random inputs.
+        expected: outputs in float32, where there is no torch network to compute them.
+    """
+
+    content: bytes | str
+    precision: str
+    examples: list[list[Array]]
+    facts: dict[str, str]
+    lowered: bool = False
+    inputs: list[Array] | None = None
+    expected: Sequence[Sequence[Array]] = ()
+
+
+def _feeds(session: Any, network: Network, model: _Model, settings: RunSettings) -> Feeds:
+    values = session.get_inputs()
+    if model.inputs is not None:
+        return dict(zip((value.name for value in values), model.inputs, strict=True))
+    assert isinstance(network, OnnxModel)
+    return random_feeds(
+        session, settings.batch or 1, network.in_shape, settings.seed, dict(network.shapes),
+        undeclared_inputs(model.content),
+    )  # fmt: skip
 
 
 def _open(

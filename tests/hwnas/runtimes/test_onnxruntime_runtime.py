@@ -208,8 +208,12 @@ def test_precision_of_a_model_is_that_of_most_of_its_weights(dtype: Any, name: s
     content = graph_of([("x", TensorProto.FLOAT, [1, 3])], nodes, weights)
     assert prepared(content).precision == name
     assert prepared(content, precision=name).precision == name
-    with pytest.raises(InvalidValueError, match=f"`precision` of an ONNX model.*{name}.*'int8'"):
-        prepared(content, precision="int8")
+    wrong = f"`precision` of an ONNX model.*{name}, or int8, but got 'bfloat16'"
+    with pytest.raises(InvalidValueError, match=wrong):
+        prepared(content, precision="bfloat16")
+    if name != "float32":
+        with pytest.raises(InvalidValueError, match=f"of a model in float32, .* is in {name}"):
+            prepared(content, precision="int8")
 
 
 def test_torch_network_in_a_precision_that_is_not_there() -> None:

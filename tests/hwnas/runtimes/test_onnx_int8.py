@@ -1,0 +1,94 @@
+"""A user's own ONNX model in int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from torch import nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.measure.measuring import measure
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import compared
+from hwnas.runtimes.base import OnnxModel, RunSettings
+from hwnas.runtimes.onnx_int8 import in_int8
+from hwnas.seeding import seeded
+
+IN_SHAPE = (3, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    with seeded(0):
+        layers = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3)
+        )
+    return export_onnx(layers, IN_SHAPE, dynamic_batch=True)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    found = np.random.default_rng(0).uniform(0, 9, (64, *IN_SHAPE)).astype(np.float32)
+    np.savez(path, images=found)
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_its_outputs_are_compared_with_its_own_in_float32(
+    model: onnx.ModelProto, images: Path, batch: int
+) -> None:
+    settings = RunSettings(precision="int8", batch=batch, images=str(images))
+    with make_runtime("onnxruntime").prepare(OnnxModel(model), settings) as ready:
+        assert (ready.key.precision, ready.key.batch) == ("int8", batch)
+        given = np.load(images)["images"]
+        np.testing.assert_array_equal(ready.inputs[0], given[:batch])
+        # 32 images, or as many as fill the last batch.
+        shown = np.concatenate([e[0] for e in getattr(ready, "examples", [])])
+        np.testing.assert_array_equal(shown, given[: {1: 32, 5: 35}[batch]])
+        expected = getattr(ready, "expected", [])
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        np.testing.assert_array_equal(
+            expected[0][0], session.run(None, {"input": given[:batch]})[0]
+        )
+        found = compared(ready, expected)
+        assert 1e-4 < found.relative_error < 0.05
+        assert found.correlation > 0.99
+        wrong = [[array + 100 for array in arrays] for arrays in expected]
+        with pytest.raises(InvalidValueError, match=r"its float32 outputs within 0\.5"):
+            compared(ready, wrong)
+
+
+def test_a_measurement_tells_calibration_and_error(model: onnx.ModelProto) -> None:
+    settings = RunSettings(precision="int8")
+    found = measure(OnnxModel(model, IN_SHAPE), make_runtime("onnxruntime"), settings,
+                    max_seconds=0.05)  # fmt: skip
+    assert found.key.precision == "int8"
+    assert found.facts["calibrated_with"] == "32 images, gaussian, seed 0"
+    assert 0 < found.relative_error < 0.05
+
+
+def test_a_model_in_int8_is_measured_as_it_is(model: onnx.ModelProto) -> None:
+    settings = RunSettings(precision="int8")
+    made = in_int8(OnnxModel(model, IN_SHAPE), settings)
+    with make_runtime("onnxruntime").prepare(OnnxModel(made.content), settings) as ready:
+        assert ready.key.precision == "int8"
+        assert "calibrated_with" not in getattr(ready, "facts", {})
+
+
+def test_what_cannot_be_made_is_one_line(model: onnx.ModelProto, images: Path) -> None:
+    runtime = make_runtime("onnxruntime")
+    for settings, line in (
+        (RunSettings(precision="fp16"), "must be its own, float32, or int8, but got 'float16'"),
+        (RunSettings(precision="int8", images=str(images), batch=99), "images"),
+    ):
+        with (
+            pytest.raises(InvalidValueError, match=line),
+            runtime.prepare(OnnxModel(model), settings),
+        ):
+            pass
