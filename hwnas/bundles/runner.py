@@ -25,7 +25,7 @@ import re
 import sys
 import tempfile
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
@@ -400,19 +400,34 @@ def run(folder: str) -> int:
     manifest, bundle = json.loads(content.decode()), digest(content)
     if (manifest.get("schema"), manifest.get("version")) != (BUNDLE_SCHEMA, VERSION):
         raise FailedError(f"{MANIFEST} must be of schema {BUNDLE_SCHEMA} {VERSION}")
-    with open(os.path.join(folder, "lock"), "w") as lock:
-        with contextlib.suppress(ImportError):  # Windows has no such lock
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another run here ends first
+    with waiting(os.path.join(folder, "lock")):
         results = Results(folder, bundle, device(manifest))
         left = [n for n in manifest["networks"] if n["name"] not in results.names]
         for network in [manifest["reference"], *left]:  # a bad copy fails before anything runs
             check_files(folder, network)
         say("{} of {} models are left".format(len(left), len(manifest["networks"])))
         for start in range(0, len(left), GROUP):
-            measure(folder, manifest, left[start : start + GROUP], results)
+            with waiting(device_lock(manifest["provider"])):
+                measure(folder, manifest, left[start : start + GROUP], results)
     return 0
+
+
+@contextlib.contextmanager
+def waiting(path: str) -> Iterator[None]:
+    """Hold a lock; whoever holds it ends first. A killed process holds none."""
+    with open(path, "w") as lock:
+        with contextlib.suppress(ImportError):  # Windows has no such lock
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def device_lock(provider: str) -> str:
+    """Name the lock of what is measured: of this user's bundles, and of hwnas if it runs here."""
+    user = getattr(os, "getuid", lambda: "")()
+    resource = "this-cpu" if provider == "CPUExecutionProvider" else "gpu0"
+    return os.path.join(tempfile.gettempdir(), f"hwnas-{user}-{resource}.lock")
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,8 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from hwnas.bundles import runner
 from hwnas.bundles.manifest import Manifest, read_manifest
 from hwnas.bundles.results import read_results
+from hwnas.measure.resource_lock import hold, lock_file
 from tests.hwnas.bundles.small_bundle import make_bundle
 
 
@@ -63,6 +66,24 @@ def test_it_needs_python_38_numpy_and_onnxruntime_alone() -> None:
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module).partition(".")[0])
     assert found - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_bundles_and_hwnas_take_turns_on_a_device(
+    bundle: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen: list[str] = []
+    monkeypatch.setattr(runner, "measure", lambda *_: seen.append("measured"))
+    with hold("this-cpu"):
+        waits = threading.Thread(target=runner.run, args=[str(bundle.folder)])
+        waits.start()
+        waits.join(0.3)
+        assert waits.is_alive()
+        assert not seen
+    waits.join(20)
+    assert seen == ["measured"]
+    assert runner.device_lock("CUDAExecutionProvider") == str(lock_file("gpu0"))
 
 
 def test_it_runs_alone_and_its_results_are_read(bundle: Manifest) -> None:
