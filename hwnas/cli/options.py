@@ -76,6 +76,7 @@ def chosen_networks(
     images: str,
     in_shape: str | None = None,
     classes: str | None = None,
+    limit_seconds: float | None = None,
 ) -> tuple[str, str]:
     """Give the space and the data set that options name: what is searched, and what for.
 
@@ -85,6 +86,7 @@ def chosen_networks(
         images: what proxies see; the user's own say what the networks are for.
         in_shape: shape of an input, if one is given.
         classes: number of classes, and of different tokens behind a comma, if it is given.
+        limit_seconds: what importing a module of the user's may take; None for the default.
 
     Raises:
         InvalidValueError: options contradict each other, or say too little.
@@ -93,6 +95,7 @@ def chosen_networks(
     from hwnas.spaces.space_text import named_space, sized_text
     from hwnas.tasks.catalogue import get_task, name_of
 
+    names_function(space, limit_seconds)
     own = OwnImages.parse(images)
     given = {"--dataset": dataset, "--input": in_shape, "--classes": classes}
     names = [name for name, value in given.items() if value is not None]
@@ -110,6 +113,24 @@ def chosen_networks(
         with contextlib.suppress(InvalidValueError):
             dataset = name_of(named_space(text).default_task)
     return text, dataset or "cifar10"
+
+
+def names_function(text: str, limit_seconds: float | None) -> bool:
+    """Tell whether the user names a function of a trial, or a list of models.
+
+    A child process imports its module first, which may end its process or never end.
+
+    Raises:
+        InvalidValueError: the child ended, or did not end in time.
+    """
+    from hwnas.measure.isolation import child_with
+    from hwnas.measure.limits import Limits
+    from hwnas.spaces.space_text import is_function, is_own
+
+    if not is_own(text):
+        return False
+    limits = Limits() if limit_seconds is None else Limits(limit_seconds)
+    return child_with(limits).call(is_function, text)
 
 
 def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Classes, chosen_networks
+from hwnas.cli.options import Classes, chosen_networks, names_function
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
@@ -146,9 +146,7 @@ def profile(
     if context.invoked_subcommand is not None:
         _refuse_own_options(context)
         return
-    from hwnas.spaces.space_text import is_function
-
-    if model is not None and arch is not None and is_function(model):
+    if model is not None and arch is not None and names_function(model, limit_seconds):
         space, model = model, None
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:

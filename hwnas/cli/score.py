@@ -20,6 +20,7 @@ from hwnas.cli.options import (
     Jobs,
     LimitSeconds,
     chosen_networks,
+    names_function,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
@@ -98,13 +99,12 @@ def score(
     from hwnas.measure.isolation import child_with
     from hwnas.measure.limits import Limits
     from hwnas.proxies import make_proxies
-    from hwnas.spaces.space_text import is_function
 
     if out is not None:
         check_table(out)
     proxies = make_proxies(proxy or DEFAULT_PROXIES)
     wanted = _Wanted(arch or [], archs, sample, whole_space)
-    if model is not None and space is None and is_function(model):
+    if model is not None and space is None and names_function(model, limit_seconds):
         space, model = model, None
     if model is not None:
         if space is not None or arch or archs or sample or whole_space:
@@ -116,7 +116,9 @@ def score(
         child = child_with(Limits() if limit_seconds is None else Limits(limit_seconds))
         rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
     else:
-        name, task = chosen_networks(space or "nasbench201", dataset, images, in_shape, classes)
+        name, task = chosen_networks(
+            space or "nasbench201", dataset, images, in_shape, classes, limit_seconds
+        )
         with parallel_backend(backend, jobs, cluster):
             rows = _score_space(
                 name,
@@ -187,9 +189,10 @@ def _score_space(
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import named_space
-    from hwnas.study.configuration import EvaluationSetup, limits_of, named_task
+    from hwnas.study.configuration import EvaluationSetup, bounded, named_task
 
     task, space = named_task(dataset, given.images), named_space(name)
+    limits = bounded(space, limit_seconds)
     setup = EvaluationSetup(
         space, task, given.batch, seed, given.data, given.images, device=given.device
     )
@@ -203,7 +206,7 @@ def _score_space(
             cache=cache,
             jobs=jobs,
             require_valid=False,
-            limits=limits_of(space, limit_seconds),
+            limits=limits,
             report=progress.count,
         )
         found = evaluator.evaluate(archs)

@@ -116,7 +116,7 @@ def search(
             "`--model` must be given without --space, but got both: choose one."
         )
     networks, task = chosen_networks(
-        model or space or "nasbench201", dataset, images, in_shape, classes
+        model or space or "nasbench201", dataset, images, in_shape, classes, limit_seconds
     )
     settings = SearchSettings(
         space=networks,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas.cli.options import Backend, Cluster, Device, Jobs, LimitSeconds, OwnSpace
+from hwnas.cli.options import Backend, Cluster, Device, Jobs, LimitSeconds, OwnSpace, names_function
 from hwnas.cli.output import note
 from hwnas.cli.plan import tell_plan
 from hwnas.cli.progress import progress
@@ -45,6 +45,7 @@ def worker(
         tell_plan(settings, storage)
 
     if space is not None:
+        names_function(space, limit_seconds)
         permit(space)
     with parallel_backend(backend, jobs, cluster):
         me = Worker(

@@ -51,9 +51,13 @@ class Child:
         self._one_call = threading.Lock()
         self._executor: Any = None
         self._known: set[bytes] = set()
+        self._stand_in: Child | None = None
+        self.in_conversation = False
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the child and give what it returns; log here what it logs.
+
+        During a conversation another child takes the call, which may come from who answers.
 
         Raises:
             HwnasError: the function's own.
@@ -61,6 +65,18 @@ class Child:
             CallError: it needs more memory, or raised anything else; the text is type and message.
             NotSendableError: it cannot be sent.
         """
+        return self.free().call_alone(function, *arguments)
+
+    def free(self) -> Child:
+        """Give this child, or its stand-in while it is in a conversation."""
+        if not self.in_conversation:
+            return self
+        if self._stand_in is None:
+            self._stand_in = Child(self._limits)
+        return self._stand_in.free()
+
+    def call_alone(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function as `call` does, in this child whatever it does otherwise."""
         sent, given = pickled(function), pickled(arguments)
         with self._one_call:
             result, error, said = self._answer(sent, given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -47,15 +47,30 @@ def standard_normal_weights_(model: nn.Module, seed: int) -> None:
     _initialise(model, lambda w: nn.init.normal_(w, generator=generator))
 
 
+def insist_on_real(tensors: Mapping[str, Tensor | None]) -> None:
+    """Refuse complex numbers, which formulas of real ones would halve.
+
+    Raises:
+        ProxyError: one of these is complex; names it.
+    """
+    waves = [name for name, t in tensors.items() if t is not None and t.is_complex()]
+    if waves:
+        raise ProxyError(
+            f"`model` must have real parameters for this score, but {waves[0]} is complex."
+        )
+
+
 def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Give the weights of `weight_layers` by the layers' names.
 
     Raises:
         ProxyError: a layer computes its weight, so that it can neither be set nor be differentiated
-            by; `plain_network` knows PyTorch's ways to compute weights.
+            by; `plain_network` knows PyTorch's ways to compute weights. Or a weight is complex.
     """
+    layers = weight_layers(model)
+    insist_on_real({f"{n}.weight": m._parameters.get("weight") for n, m in layers.items()})
     weights: dict[str, nn.Parameter] = {}
-    for name, layer in weight_layers(model).items():
+    for name, layer in layers.items():
         weight = layer._parameters.get("weight")
         if weight is None:
             raise ProxyError(

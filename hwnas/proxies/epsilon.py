@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from hwnas.deferred import deferred
@@ -73,6 +74,7 @@ class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
 
 def _logits(subject: Subject, weight: float, images: Tensor) -> Tensor:
     """Run a copy with constant weights, with one channel for all where that is possible."""
+    from hwnas.networks.float64 import in_float64
     from hwnas.proxies.derivatives.equal_channels import EqualChannels
 
     if images.dtype == torch.float64:
@@ -85,8 +87,9 @@ def _logits(subject: Subject, weight: float, images: Tensor) -> Tensor:
         except RuntimeError:
             pass  # it writes to single channels, or fails in the ordinary pass as well
     network = _constant_copy(subject, weight, images.dtype, torch.Tensor.repeat)
+    run = partial(network, images.contiguous())
     with torch.no_grad():
-        answer = network(images.contiguous())
+        answer = in_float64(run) if images.dtype == torch.float64 else run()
     return answer
 
 

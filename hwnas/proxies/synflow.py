@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,6 +13,7 @@ from hwnas.typing import Direction, Signal, Signals
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from hwnas.proxies.engine.subject import Subject
 else:
@@ -33,10 +35,12 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
 
     def measure(self, subject: Subject) -> dict[str, float]:
         """Run one forward and backward pass of one image."""
-        from hwnas.networks.layers import layer_weights
+        from hwnas.networks.float64 import in_float64
+        from hwnas.networks.layers import insist_on_real, layer_weights
         from hwnas.proxies.derivatives.without_batch_norm import WithoutBatchNorm
 
         network = subject.differentiable(Setting(self.init, "eval")).double()
+        insist_on_real(dict(network.named_parameters()))  # there is no network of absolute values
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.abs_()
@@ -45,9 +49,13 @@ class SynapticFlow(OwnSignal[dict[str, float]]):
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
         weights = [weight.requires_grad_() for weight in layers.values()]
         image = torch.ones(1, *subject.real_shape, dtype=torch.float64)
-        with WithoutBatchNorm():
-            response = network(image).sum()
-        gradients = torch.autograd.grad(response, weights, materialize_grads=True)
+
+        def gradients_of_response() -> Sequence[Tensor]:
+            with WithoutBatchNorm():
+                response = network(image).sum()
+            return torch.autograd.grad(response, weights, materialize_grads=True)
+
+        gradients = in_float64(gradients_of_response)
         return {
             name: float((weight.detach() * gradient).abs().sum())
             for name, weight, gradient in zip(layers, weights, gradients, strict=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hwnas.errors import InvalidValueError
 from hwnas.seeding import seeded
 from hwnas.spaces.choices import Declared
+from hwnas.spaces.elsewhere import HERE, Elsewhere
 from hwnas.typing import Arch
 
 if TYPE_CHECKING:
@@ -35,7 +37,17 @@ class TracedEquivalence(Declared[Arch]):
 
     It stands before the class that says the rest: ``class Mine(TracedEquivalence[Assignment],
     AssignmentSpace)``.
+
+    Attributes:
+        elsewhere: where networks are built to be traced; a builder that ends or hangs its process
+            makes a network that cannot be built.
     """
+
+    elsewhere: Elsewhere = HERE
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is remembered."""
+        return {name: value for name, value in vars(self).items() if name != "_network_keys"}
 
     @property
     @abstractmethod
@@ -57,7 +69,10 @@ class TracedEquivalence(Declared[Arch]):
         It is built once, with seed 0. Later questions are answered from memory.
         """
         if arch not in self._network_keys:
-            self._network_keys[arch] = self._traced(arch)
+            try:
+                self._network_keys[arch] = self.elsewhere.call(self._traced, arch)
+            except InvalidValueError:  # its process died or hung
+                self._network_keys[arch] = None
         return self._network_keys[arch]
 
     def canonical_key(self, arch: Arch) -> str:

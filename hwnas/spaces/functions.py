@@ -7,6 +7,7 @@ import io
 import json
 import re
 import textwrap
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _LISTED = 256
 """Spaces with more architectures are not listed, since each would be built."""
+_ENDED_AT_FIRST, _ENDED = 8, 32
+"""Times in a row that a function may end its process before it is given up: before it has built
+anything, and later. A time that took minutes counts as as many more."""
 
 
 class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
@@ -88,7 +92,8 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         self._begin()
 
     def _begin(self) -> None:
-        self._asking = Asking(self.ask, self.target)
+        self._asking = Asking(self._asked_for, self.target)
+        self._ended, self._built = 0, False
         self._without_values = True
         self._as_built = False
 
@@ -140,6 +145,36 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             # It needs values while it builds, e.g. numbers out of a tensor.
             self._without_values = False
             return network
+
+    def _asked_for(self, choose: Choose) -> None:
+        """Run the function, in another process if that is where the user's code runs.
+
+        Raises:
+            Refused: as `ask`, and where its process dies or is ended.
+            DeclarationError: as `ask`, and where that has happened many times in a row.
+        """
+        noted, began = _Noted(choose), time.monotonic()
+        try:
+            refusal = self.elsewhere.converse(self._refusal_for, noted)
+        except InvalidValueError as error:
+            if error is noted.error or isinstance(error, DeclarationError):
+                raise
+            refusal = self._refusal(noted, f"but {str(error).rpartition(', but ')[2]}")
+            self._ended += 1 + int(time.monotonic() - began) // 60
+            if self._ended >= (_ENDED if self._built else _ENDED_AT_FIRST):
+                raise DeclarationError(refusal) from error
+        else:
+            self._ended, self._built = 0, True
+        if refusal is not None:
+            raise Refused(refusal)
+
+    def _refusal_for(self, choose: Choose) -> str | None:
+        """Run the function; say why it makes nothing."""
+        try:
+            self.ask(choose)
+        except Refused as refusal:
+            return str(refusal)
+        return None
 
     def _called(self, noted: _Noted, task: Task) -> nn.Module:
         """Call the function; its prints and warnings are nobody's result."""

@@ -57,6 +57,11 @@ def keep(space: FunctionSpace) -> None:
     _named[space.target] = own_space(space.function, space.target)
 
 
+def is_own(text: str) -> bool:
+    """Tell whether a text names something in a module of the user's own; nothing is imported."""
+    return _own(text) is not None
+
+
 def is_function(text: str) -> bool:
     """Tell whether the user names a function of a trial, or a list of models; import it.
 

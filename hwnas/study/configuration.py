@@ -28,8 +28,10 @@ from hwnas.evaluation.objectives import (
 )
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import split_constraint
+from hwnas.measure.conversation import InChild
 from hwnas.measure.limits import Limits
 from hwnas.seeding import derive_seed
+from hwnas.spaces.equivalence import TracedEquivalence
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_task
 from hwnas.typing import Arch, Constraint, CostModel, Proxy, SearchSpace
@@ -139,6 +141,23 @@ def limits_of(space: SearchSpace[Any], seconds: float | None = None) -> Limits |
     kind = type(getattr(space, "wrapped", space))
     ours = f"{kind.__module__}:{kind.__qualname__}" in registry.BUILT_IN["spaces"].values()
     return None if ours else Limits()
+
+
+def bounded(space: SearchSpace[Any], seconds: float | None = None) -> Limits | None:
+    """Let what a space of the user's own asks for and traces run in child processes, from now on.
+
+    Args:
+        space: search space.
+        seconds: what the user allows for one network; None for the default.
+
+    Returns:
+        What one network may take, see `limits_of`.
+    """
+    limits = limits_of(space, seconds)
+    inner = getattr(space, "wrapped", space)
+    if limits is not None and isinstance(inner, TracedEquivalence):
+        object.__setattr__(inner, "elsewhere", InChild(limits))  # it may be frozen
+    return limits
 
 
 def reference_sample(space: SearchSpace[Arch], n: int, seed: int) -> list[Arch]:

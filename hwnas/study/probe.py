@@ -29,6 +29,8 @@ from hwnas.tasks.task import Task
 from hwnas.typing import Arch
 
 _PROBES = 8
+_ENDED = 3
+"""Networks that end or hang their process, after which no other is tried."""
 _DRAWS = 1000
 _ALIKE = 64
 """Draws in a row that are refused for one reason, after which no other is expected."""
@@ -48,11 +50,17 @@ def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
         InvalidValueError: none of several networks does; the first reason is named.
     """
     reasons: list[str] = []
+    ended = 0
     for arch in _draw(space, seed):
-        reason = _fault(space, arch, task, seed)
+        try:
+            reason = space.elsewhere.call(_fault, space, arch, task, seed)
+        except InvalidValueError as error:  # it ended or hung its process
+            reason, ended = f"{arch}: {error}", ended + 1
         if reason is None:
             return
         reasons.append(reason)
+        if ended == _ENDED:
+            break
     raise InvalidValueError(
         f"`{space.name}` must build networks of {task}, but none of {len(reasons)} did: "
         f"{reasons[0]}"

@@ -29,7 +29,7 @@ from hwnas.spaces.space_text import named_space, read_space
 from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import (
     EvaluationSetup,
-    limits_of,
+    bounded,
     make_constraints,
     make_objectives,
     named_task,
@@ -299,6 +299,7 @@ class Search:
         # A module of the user's is imported for a search, not for a file.
         space = named_space(self.settings.space) if self.space is None else self.space
         s = self.settings.pinned(space)
+        bounded(space, self.limit_seconds)
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
         evaluator = make_evaluator(
@@ -383,7 +384,7 @@ def make_evaluator(
     for text in s.constraints:
         split_constraint(text)  # a slip of the pen is told before anything is scored
     space = read_space(s.space) if space is None else space
-    task, limits = named_task(s.dataset, s.images), limits_of(space, limit_seconds)
+    task, limits = named_task(s.dataset, s.images), bounded(space, limit_seconds)
     setup = EvaluationSetup(
         space, task, s.batch, s.seed, data_folder, s.images, limit_seconds, device
     )

@@ -292,7 +292,7 @@ def _read_onnx(path: Path) -> None:
     from hwnas.measure.isolation import child_with
     from hwnas.measure.limits import Limits
 
-    latency, raised = child_with(Limits(20, 2 << 30)).call(_profiled, path)
+    latency, raised = child_with(Limits(50, 2 << 30)).call(_profiled, path)
     assert not raised, raised
     assert 0 < latency < np.inf
 

@@ -62,11 +62,13 @@ class ElementJacobian(OwnSignal[Jacobian]):
         Elements without a shortcut (`hwnas.proxies.derivatives.element_taps`) cost K - 1 backward
         passes an image more.
         """
+        from hwnas.networks.layers import insist_on_real
         from hwnas.proxies.derivatives.element_taps import ElementTaps
 
         network, (images, _) = subject.differentiable(self.setting), subject.input(self.setting)
         if subject.num_classes < 2:
             raise ProxyError("`model` must have at least 2 classes, but has 1.")
+        insist_on_real(dict(network.named_parameters()))
         elements = _elements(network, self.size, self.elements)
         taps = ElementTaps(elements, len(images))
         with taps:

@@ -123,7 +123,7 @@ class LossGradients(OwnSignal[LossPass]):
         return LossPass(
             {name: weight.detach() for name, weight in weights.items()},
             {name: of_parameter[id(weight)] for name, weight in weights.items()},
-            float(torch.stack([g.double().square().sum() for g in gradients]).sum().sqrt()),
+            float(torch.stack([g.abs().double().square().sum() for g in gradients]).sum().sqrt()),
             products,
         )
 

@@ -26,6 +26,7 @@ from hwnas.networks.device import (
 )
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import usable_network
+from hwnas.proxies.engine.reasons import reason_of
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
@@ -194,7 +195,7 @@ def _attempt(subject: Subject, signal: OwnSignal[object]) -> Any:
         with torch.device("cpu"):  # it is about the structure
             return signal.measure(subject)
     except Exception as error:  # whatever the user's network or a signal raises
-        return _as_proxy_error(error)
+        return reason_of(subject.model, error)
 
 
 def _serve(
@@ -221,7 +222,7 @@ def _failure_of_network(subject: Subject, setting: Setting, answers: _Answers) -
         with _timed(answers, setting):
             _forward(subject, setting, [])
     except Exception as error:  # whatever the user's network raises
-        return _as_proxy_error(error)
+        return reason_of(subject.model, error)
     return None
 
 
@@ -235,14 +236,14 @@ def _run_pass(
             try:
                 collectors[signal] = signal.collector(subject)
             except Exception as error:  # whatever a signal raises
-                answers.values[signal] = _as_proxy_error(error)
+                answers.values[signal] = reason_of(subject.model, error)
     if not collectors:
         return []
     try:
         with _timed(answers, setting):
             logits = _forward(subject, setting, list(collectors.values()))
     except Exception as error:  # whatever the user's network or a collector raises
-        answers.values.update(dict.fromkeys(collectors, _as_proxy_error(error)))
+        answers.values.update(dict.fromkeys(collectors, reason_of(subject.model, error)))
         return list(collectors)
     again = []
     for signal, collector in collectors.items():
@@ -251,7 +252,7 @@ def _run_pass(
             try:
                 answers.values[signal] = _here(subject, collector.finish(logits))
             except Exception as error:  # e.g. of a backward pass
-                answers.values[signal] = _as_proxy_error(error)
+                answers.values[signal] = reason_of(subject.model, error)
                 if not isinstance(error, ProxyError):
                     again.append(signal)
     return again
@@ -271,13 +272,6 @@ def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[
 
 def _here(subject: Subject, answer: Any) -> Any:
     return answer if subject.device.type == "cpu" else on_cpu(answer)
-
-
-def _as_proxy_error(error: Exception) -> ProxyError:
-    if isinstance(error, ProxyError):
-        return error
-    text = " ".join(str(error).split())
-    return ProxyError(f"Running the network raised {type(error).__name__}: {text}")
 
 
 @contextmanager

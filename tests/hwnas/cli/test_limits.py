@@ -104,3 +104,53 @@ def test_scores_go_on_after_a_builder_that_ends_its_process_or_hangs(
     assert lines[0].startswith(f"params, layers have no value for {texts[1]}: ")
     assert lines[0].endswith("it ended its process: EXIT(3).")
     assert lines[1].endswith("it did not end within 6 s.")
+
+
+BUILDERS = """
+import os
+
+from torch import nn
+
+
+def build(trial):
+    width = trial.suggest_int("width", 1, 8)
+    if width == 3:
+        os._exit(5)
+    while width == 5:
+        pass
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def endless(trial):
+    while trial.suggest_int("width", 1, 8):
+        for _ in iter(int, 1):
+            pass
+"""
+SIZES = ("--input", "1,8,8", "--classes", "2", "--limit-seconds", "8")
+
+
+def test_a_builder_that_ends_or_hangs_its_process_is_no_architecture(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "builders_for_test.py").write_text(BUILDERS)
+    own = ("--model", "builders_for_test:build", *SIZES)
+    asked = ("--objective", "naswot", "--cost", "count:params", "--sampler", "random-search")
+    assert run("search", *own, *asked, "--trials", "8", "--batch", "4", "--out", "out") == 0
+    assert "6 trials" in capsys.readouterr().err
+    assert run("score", *own, "--arch", '{"width": 3}', "--proxy", "naswot") == 2
+    assert "but it ended its process: EXIT(5)" in capsys.readouterr().err
+    assert run("score", *own, "--arch", '{"width": 4}', "--proxy", "params") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("import os; os._exit(7)", "ended its process: EXIT(7)"), ("while True: pass", "within 2 s")],
+)
+def test_a_module_that_ends_or_hangs_its_process_is_one_line(
+    text: str, reason: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "module_for_test.py").write_text(text)
+    own = ("--model", "module_for_test:build", *SIZES[:4], "--limit-seconds", "2")
+    assert run("search", *own) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert reason in line

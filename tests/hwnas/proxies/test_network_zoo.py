@@ -13,14 +13,16 @@ from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.tables.result import Result
+from tests.hwnas.proxies.further_networks import FURTHER
 from tests.hwnas.proxies.network_zoo import SHAPE, ZOO, Build
 from tests.hwnas.proxies.plain_scores import OF_BATCHES, PLAIN, PlainScores
 
 BATCH = 4
+KINDS = ZOO | FURTHER
 # It scores surrogates in search spaces only, and says so for any network that is given as it is.
 NAMES = [name for name in proxy_names() if name != "te_nas_regions"]
-SCORED = [name for name, kind in ZOO.items() if not kind.refused]
-OTHER_KINDS = [name for name in SCORED if ZOO[name].plain is not ZOO[name].build]
+SCORED = [name for name, kind in KINDS.items() if not kind.refused]
+OTHER_KINDS = [name for name in SCORED if KINDS[name].plain is not KINDS[name].build]
 
 
 @cache
@@ -29,12 +31,12 @@ def scores_of(build: Build) -> Mapping[str, Result]:
 
 
 def test_the_zoo_is_large() -> None:
-    assert len(ZOO) >= 60
+    assert len(KINDS) >= 120
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_every_proxy_has_a_value_or_one_sentence(name: str) -> None:
-    for proxy, score in scores_of(ZOO[name].build).items():
+    for proxy, score in scores_of(KINDS[name].build).items():
         if score.error is None:
             assert math.isfinite(score.value), proxy
         else:
@@ -42,13 +44,13 @@ def test_every_proxy_has_a_value_or_one_sentence(name: str) -> None:
             assert score.error.strip(), proxy
             assert "\n" not in score.error, (proxy, score.error)
             assert "raised" not in score.error, (proxy, score.error)
-    for proxy, sentence in ZOO[name].sentences.items():
-        assert sentence in str(scores_of(ZOO[name].build)[proxy].error), proxy
+    for proxy, sentence in KINDS[name].sentences.items():
+        assert sentence in str(scores_of(KINDS[name].build)[proxy].error), proxy
 
 
 @pytest.mark.parametrize("name", OTHER_KINDS)
 def test_scores_are_those_of_the_equal_plain_network(name: str) -> None:
-    kind = ZOO[name]
+    kind = KINDS[name]
     expected, got = scores_of(kind.plain), scores_of(kind.build)
     for proxy in NAMES:
         if proxy in kind.own:
@@ -61,7 +63,7 @@ def test_scores_are_those_of_the_equal_plain_network(name: str) -> None:
 @pytest.mark.parametrize("name", SCORED)
 @pytest.mark.filterwarnings("ignore:Lazy modules")
 def test_scores_are_those_of_plain_autograd(name: str) -> None:
-    kind = ZOO[name]
+    kind = KINDS[name]
     got, plain = scores_of(kind.build), PlainScores(kind.plain(), SHAPE, BATCH)
     for proxy, (formula, tolerance) in PLAIN.items():
         if got[proxy].error is None and not (kind.random and proxy in OF_BATCHES):
@@ -69,8 +71,8 @@ def test_scores_are_those_of_plain_autograd(name: str) -> None:
             assert got[proxy].value == pytest.approx(formula(plain), rel=tolerance), proxy
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if ZOO[name].refused])
+@pytest.mark.parametrize("name", [name for name in KINDS if KINDS[name].refused])
 def test_what_cannot_be_scored_is_one_sentence(name: str) -> None:
-    with pytest.raises((ProxyError, InvalidValueError), match=ZOO[name].refused) as caught:
-        scores_of(ZOO[name].build)
+    with pytest.raises((ProxyError, InvalidValueError), match=KINDS[name].refused) as caught:
+        scores_of(KINDS[name].build)
     assert "\n" not in str(caught.value)
