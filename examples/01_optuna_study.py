@@ -40,7 +40,7 @@ def main(trials: int = 60) -> None:
             sampler=optuna.samplers.NSGAIISampler(population_size=20, seed=0),
         )
         objective.describe(study)
-        study.optimize(objective, n_trials=trials)
+        study.optimize(objective, n_trials=trials, show_progress_bar=True)
 
     front = pareto_set_from_study(study)
     pruned = front.provenance["infeasible"]

@@ -69,7 +69,7 @@ def main(trials: int = 40) -> None:
     sampler = HardwareAwareSampler(space, seed=0)  # or any of Optuna's
     study = optuna.create_study(directions=objective.directions, sampler=sampler)
     objective.describe(study)
-    study.optimize(objective, n_trials=trials)
+    study.optimize(objective, n_trials=trials, show_progress_bar=True)
     for member in pareto_set_from_study(study).members:
         print(" | ".join(f"{value:12.4g}" for value in member.values), "|", member.arch)
 

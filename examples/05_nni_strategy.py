@@ -14,6 +14,7 @@ from nni.nas.experiment import NasExperiment
 from nni.nas.experiment.config import NasExperimentConfig
 from nni.nas.hub.pytorch import NasBench201
 
+from hwnas.cli.progress import progress
 from hwnas.pareto import ParetoSet
 from hwnas.tasks.catalogue import get_task
 from hwnas_nni import CostFilter, CostProfiler, ObjectivesEvaluator, ParetoStrategy
@@ -31,7 +32,8 @@ def main(n_models: int, out: Path) -> None:
     config = NasExperimentConfig("sequential", "simplified", "local")
     config.experiment_working_directory = tempfile.mkdtemp()
     experiment = NasExperiment(space, evaluator, strategy, config)
-    experiment.run()
+    with progress.running("NNI experiment"):  # a line that says that it is alive
+        experiment.run()
     front = ParetoSet.from_nni(experiment)
     experiment.stop()
     for member in front.members:

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import hwnas
+from hwnas.cli.progress import progress
 from hwnas.cli.trained import show_trained, take_accuracies
 from hwnas.reports.code_members import export_code_members
 from hwnas.spaces.functions import FunctionSpace
@@ -54,10 +55,12 @@ def main(folder: Path, trials: int = 60, epochs: int = 30, seeds: int = 3) -> No
     folder.mkdir(parents=True, exist_ok=True)
     save_digits(data := folder / "digits.npz")
     space = FunctionSpace(build, input=(1, 16, 16), classes=10)
-    front = hwnas.search(
-        space, images=str(data), objectives="naswot", costs="count:macs", trials=trials, out=folder
-    )
-    export_code_members(front, space, space.default_task, folder / "code")
+    with progress.running("searching") as told:
+        front = hwnas.search(
+            space, images=str(data), objectives="naswot", costs="count:macs",
+            trials=trials, out=folder, report=told.count,
+        )  # fmt: skip
+        export_code_members(front, space, space.default_task, folder / "code", report=told.count)
     for seed in range(seeds):
         line = f"--data digits.npz --member all --epochs {epochs} --batch 64 --seed {seed} --resume"
         subprocess.run([sys.executable, "code/train.py", *line.split()], check=True, cwd=folder)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import hwnas
+from hwnas.cli.progress import progress
 
 LEADS, STEPS, CLASSES = 2, 64, 5
 
@@ -53,15 +54,17 @@ def convolutional(trial: Any) -> nn.Module:
 
 def main(trials: int = 30) -> None:
     """Print the networks that no other one beats in both score and latency."""
-    front = hwnas.search(
-        [recurrent, convolutional],
-        input=(LEADS, STEPS),
-        classes=CLASSES,
-        objectives="synflow",
-        costs="torch:cpu:latency:max_seconds=0.1",
-        batch_size=8,
-        trials=trials,
-    )
+    with progress.running("searching") as line:
+        front = hwnas.search(
+            [recurrent, convolutional],
+            input=(LEADS, STEPS),
+            classes=CLASSES,
+            objectives="synflow",
+            costs="torch:cpu:latency:max_seconds=0.1",
+            batch_size=8,
+            trials=trials,
+            report=line.count,
+        )
     for member in front.members:
         print(" | ".join(f"{value:10.4g}" for value in member.values), "|", member.arch)
 

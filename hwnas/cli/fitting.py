@@ -59,6 +59,11 @@ def fit(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
         kept.remove(droppable.pop())
     widths = {i: least[i] for i in kept}
     _widen(widths, natural, _room(least, kept, width))
+    left = width - 1 - sum(w + _OVERHEAD for w in widths.values())
+    for i in kept:  # headers on one line, where there is room
+        if 0 < (more := cell_len(headers[i]) - widths[i]) <= left:
+            widths[i] += more
+            left -= more
     left_out = tuple(i for i in range(len(headers)) if i not in kept)
     return Fit(tuple(kept), tuple(widths[i] for i in kept), left_out)
 

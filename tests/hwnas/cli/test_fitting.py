@@ -59,3 +59,9 @@ def test_a_table_keeps_the_pieces_of_an_architecture(
     printed = capsys.readouterr().out
     for operation in CELL.replace("+", "").strip("|").split("|"):
         assert operation in printed
+
+
+def test_headers_stand_on_one_line_where_there_is_room() -> None:
+    headers = ["column", "Kendall's tau with accuracy"]
+    assert fit(headers, [["macs", "0.5"]], 80).widths == (6, len(headers[1]))
+    assert fit(headers, [["macs", "0.5"]], 30).widths == (6, len("Kendall's"))
