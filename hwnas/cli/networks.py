@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hwnas.cli.output import note
 from hwnas.cli.progress import progress
@@ -103,15 +103,12 @@ def _task(front: ParetoSet, classes: int | None, image: str | None) -> Task:
     if task is not None and classes is None and image is None:
         return task
     known = {} if task is None else task.settings
-    K = _given("--classes", known.get("num_classes") if classes is None else classes)
-    shape = _given("--input", known.get("in_shape") if image is None else parse_in_shape(image))
-    return image_task(K, shape)
-
-
-def _given(option: str, value: Any) -> Any:
-    """Insist on a value: no default could be right for every search."""
-    if value is None:
+    K = known.get("num_classes") if classes is None else classes
+    shape = known.get("in_shape") if image is None else parse_in_shape(image)
+    missing = [o for o, v in (("`--classes`", K), ("`--input`", shape)) if v is None]
+    if missing:  # No default could be right for every search.
         raise InvalidValueError(
-            f"`{option}` must be given: the Pareto set does not say what it was made for."
+            f"{' and '.join(missing)} must be given, e.g. --classes 10 --input 3,32,32: the Pareto "
+            f"set does not say what it was made for."
         )
-    return value
+    return image_task(cast(int, K), cast(Any, shape))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.functions import FunctionSpace
-from hwnas.spaces.own import own_space
+from hwnas.spaces.own import is_made_of_a_trial, own_space
 from hwnas.spaces.space_text import keep, named_space, sized_text
 from hwnas.spaces.trial import takes_argument
 from hwnas.tasks.catalogue import get_task, name_of, sized_task
@@ -83,7 +83,8 @@ def _space(given: Any, task: Task | None) -> SearchSpace[Any]:
 
 def _of_function(given: Any, task: Task | None) -> FunctionSpace:
     name = getattr(given, "__name__", type(given).__name__)
-    if isinstance(given, type) or not (callable(given) or isinstance(given, Sequence | Mapping)):
+    usable = callable(given) or isinstance(given, Sequence | Mapping)
+    if (isinstance(given, type) and not is_made_of_a_trial(given)) or not usable:
         got = f"the class {name}: call it" if isinstance(given, type) else repr(given)
         raise InvalidValueError(
             f"`space` must be a search space, the text of one, a function of a trial or a list of "

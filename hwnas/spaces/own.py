@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ def own_space(found: Any, target: str) -> Callable[..., Any]:
     """Give what makes spaces, from their settings, of something that the user has named.
 
     That is a class of spaces, or a function without arguments that gives one; a function of a
-    trial; or a list, or dictionary, of models.
+    trial, or a class of networks that are made of one; or a list, or dictionary, of models.
 
     Args:
         found: what bears the name.
@@ -31,9 +32,9 @@ def own_space(found: Any, target: str) -> Callable[..., Any]:
 
     if isinstance(found, list | tuple | Mapping):
         return partial(FunctionSpace, ModelChoice.of(found, target), target=target)
-    is_network = isinstance(found, nn.Module) or (
-        isinstance(found, type) and issubclass(found, nn.Module)
-    )
+    if is_made_of_a_trial(found):
+        return partial(FunctionSpace, found, target=target)
+    is_network = isinstance(found, nn.Module) or _is_network_class(found)
     if is_network or not callable(found):
         raise InvalidValueError(
             f"`{target}` must be a function of a trial, a class of search spaces or a list of "
@@ -46,6 +47,17 @@ def own_space(found: Any, target: str) -> Callable[..., Any]:
     if not takes_argument(found):
         return partial(_made, make, target)
     return partial(FunctionSpace, found, target=target)
+
+
+def is_made_of_a_trial(found: Any) -> bool:
+    """Tell whether something is a class of networks that takes a trial by that name."""
+    return _is_network_class(found) and "trial" in inspect.signature(found).parameters
+
+
+def _is_network_class(found: Any) -> bool:
+    from torch import nn
+
+    return isinstance(found, type) and issubclass(found, nn.Module)
 
 
 def _made(make: Callable[..., Any], target: str, **settings: Any) -> Any:

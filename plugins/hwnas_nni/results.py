@@ -17,10 +17,14 @@ from hwnas_nni.checkpoint import Record
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.metrics import DEFAULT, check_directions, status_of, values_of
 
+_Trials = Sequence[tuple[Any, Any]]
+"""(parameters, final metrics or None) of each."""
 DATABASE = Path("db/nni.sqlite")
 """The data base within an experiment's folder."""
 JSON_SPACE = "parameters of an NNI experiment"
 """What stands for the space of an experiment whose parameters are all that is known."""
+_FUNCTION = "hwnas_nni.functions.FunctionModelSpace"
+_OURS = "hwnas_nni.evaluator.ObjectivesEvaluator"
 _ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED")
 
 
@@ -36,12 +40,17 @@ def pareto_set_of(
         archs,
         [str(a) if isinstance(space, str) else space.canonical_key(a) for a in archs],
         [values_of(record.metrics, objectives) for record in records],
-        [ObjectiveInfo(name, "", direction) for name, direction in objectives.items()],
+        [ObjectiveInfo(name, _unit(name), way) for name, way in objectives.items()],
         space=space,
         statuses=[status_of(record.metrics, objectives) for record in records],
         attributes=[_attributes(record.metrics, objectives) for record in records],
         provenance={**describe_environment(), **(provenance or {})},
     )
+
+
+def _unit(name: str) -> str:
+    """Give the unit that the name of a cost of hwnas ends in; metrics of others have none."""
+    return {"ms": "ms", "mj": "mJ", "bytes": "bytes"}.get(name.rpartition("_")[2], "")
 
 
 def pareto_set_from_experiment(
@@ -90,8 +99,10 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
         objectives: direction of each metric that is an objective.
 
     Returns:
-        The set. Models of the hub's NasBench201 are cells, which can be exported; any other
-        architecture is the JSON text of its parameters, or of the sample of its model.
+        The set. Models of the hub's NasBench201 are cells, and those of a `FunctionModelSpace` are
+        its choices: both can be exported, the latter where the function is named. Any other
+        architecture is the JSON text of its parameters, or of the sample of its model. What an
+        `ObjectivesEvaluator` was told, and the task of a function, are in the provenance.
 
     Raises:
         DataNotFoundError: there is no data base.
@@ -105,16 +116,84 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
     trials = _read(path)
     codec = _codec([parameters for parameters, _ in trials])
     records = [Record(_arch(parameters, codec), metrics) for parameters, metrics in trials]
-    space = JSON_SPACE if codec is None else codec.space
-    return pareto_set_of(records, directions, space, {"experiment": path.parent.parent.name})
+    known = {"experiment": path.parent.parent.name, **_told(trials), **_asked(trials)}
+    if codec is not None:
+        return pareto_set_of(records, directions, codec.space, known)
+    return pareto_set_of(records, directions, _function(trials) or JSON_SPACE, known)
+
+
+def _models(trials: _Trials) -> list[Mapping[str, Any]]:
+    """Give the models of trials that all have one."""
+    models = [p for p, _ in trials if isinstance(p, Mapping) and "model_symbol" in p]
+    return models if len(models) == len(trials) else []
+
+
+def _asked(trials: _Trials) -> dict[str, Any]:
+    """Give the task of the one function that all models are of."""
+    from hwnas.tasks.catalogue import sized_task
+
+    if (given := _function_arguments(trials)) is None:
+        return {}
+    shape = (given["input"],) if isinstance(given["input"], int) else given["input"]
+    return {"dataset": sized_task(shape, given["classes"], given.get("vocabulary")).as_dict()}
+
+
+def _function(trials: _Trials) -> str | None:
+    """Give the text of the function's space; its module is not imported for that."""
+    from hwnas.spaces.functions import sizes_of
+    from hwnas.tasks.task import Task
+
+    if (given := _function_arguments(trials)) is None:
+        return None
+    sizes = sizes_of(Task.from_dict(_asked(trials)["dataset"]))
+    return f"{given['function']}:{','.join(f'{name}={size}' for name, size in sizes.items())}"
+
+
+def _function_arguments(trials: _Trials) -> dict[str, Any] | None:
+    """Give the arguments of the one `FunctionModelSpace` that all models are of."""
+    names = ("function", "input", "classes", "vocabulary")
+    given = [
+        {**dict(zip(names, model["model_args"], strict=False)), **model["model_kwargs"]}
+        for model in _models(trials)
+        if _path(model["model_symbol"], "__nni_type__") == _FUNCTION
+    ]
+    one = bool(given) and len(given) == len(trials) and all(g == given[0] for g in given)
+    return given[0] if one and isinstance(given[0].get("function"), str) else None
+
+
+def _told(trials: _Trials) -> dict[str, Any]:
+    """Give the settings of the one `ObjectivesEvaluator` that all models have."""
+    from hwnas.study.search import SearchSettings
+
+    told = [m.get("evaluator") for m in _models(trials)]
+    ours = [e["__kwargs__"] for e in told if e and _path(e, "__symbol__") == _OURS]
+    if not ours or len(ours) < len(trials) or any(kwargs != ours[0] for kwargs in ours):
+        return {}
+    kwargs: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in ours[0].items()
+    }
+    kwargs.pop("data_folder", None)
+    given: dict[str, Any] = {"batch": 16, "objectives": (), "costs": (), **kwargs}
+    settings = SearchSettings(**given).identity()
+    settings = {k: v for k, v in settings.items() if k not in ("space", "sampler")}
+    if (asked := _asked(trials)) and "images" not in kwargs:
+        settings["dataset"] = asked["dataset"]["name"]
+    return {"settings": settings, "seed": settings["seed"]}
+
+
+def _path(of: Any, name: str) -> str:
+    """Give the path of a class as NNI writes it; empty if there is none."""
+    text = of.get(name, "") if isinstance(of, Mapping) else ""
+    return str(text).removeprefix("path:")
 
 
 def _codec(parameters: Sequence[Any]) -> NasBench201Codec | None:
     """Find the one space of the hub that all models come from; None for any other."""
     found = set()
     for model in parameters:
-        symbol = model.get("model_symbol") if isinstance(model, Mapping) else None
-        if not isinstance(symbol, Mapping) or symbol.get("__nni_type__") != f"path:{NASBENCH201}":
+        if not isinstance(model, Mapping):
+            return None
+        if _path(model.get("model_symbol"), "__nni_type__") != NASBENCH201:
             return None
         found.add(NasBench201Codec.of(model["model_args"], model["model_kwargs"], model["sample"]))
     return found.pop() if len(found) == 1 else None

@@ -226,6 +226,36 @@ def test_a_search_on_the_training_service_is_killed_and_ends_with_the_same_front
     assert {e.arch for one in read for e in one.evaluated} == {e.arch for e in whole.evaluated}
 
 
+FUNCTION = """
+from torch import nn
+
+def build(trial):
+    width = trial.suggest_categorical("width", [4, 8, 12])
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 3))
+"""
+
+
+def test_a_function_is_searched_on_the_training_service(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "nets_for_ts.py").write_text(FUNCTION)
+    home["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    space = 'FunctionModelSpace("nets_for_ts:build", input=(1, 8, 8), classes=3)'
+    script = STRATEGY.replace("NasBench201()", space).replace("max_trials=8", "max_trials=2")
+    script = script.replace("import Objectives", "import FunctionModelSpace, Objectives")
+    paths = [str(tmp_path / name) for name in ("experiments", "search", "front.json")]
+    done = run(home, [sys.executable, "-c", script, "ts", *paths])
+    assert done.returncode == 0, done.stdout + done.stderr
+    front = ParetoSet.load(tmp_path / "front.json")
+    assert (front.provenance["evaluated"], front.provenance["failed"]) == (2, 0)
+    [folder] = [p for p in (tmp_path / "experiments").iterdir() if p.name != "_latest"]
+    read = ParetoSet.from_nni(folder, {"layers": "maximize", "macs": "minimize"})
+    assert read.provenance["dataset"] == front.provenance["dataset"]
+    assert {(e.arch, e.values) for e in read.evaluated} == {
+        (e.arch, e.values) for e in front.evaluated
+    }
+
+
 RESUME = """
 import sys
 from nni.nas.experiment import NasExperiment

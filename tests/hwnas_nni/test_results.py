@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.cli import main
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.pareto import ParetoSet
 
@@ -127,6 +128,76 @@ def test_models_of_the_hubs_nasbench201_are_cells(tmp_path: Path) -> None:
     two = [(model(8), "SUCCEEDED", metrics), (model(16), "SUCCEEDED", metrics)]
     front = ParetoSet.from_nni(experiment(tmp_path / "two", two), OBJECTIVES)
     assert json.loads(front.members[0].arch)["cell/0_1"] == "conv_3x3"
+
+
+def function_model(width: int, **evaluator: Any) -> dict[str, Any]:
+    """Give a model as NNI 3.0 writes it on a training service."""
+    return {
+        "model_symbol": {"__nni_type__": "path:hwnas_nni.functions.FunctionModelSpace"},
+        "model_args": [],
+        "model_kwargs": {"function": "nets_for_nni_file:build", "input": [1, 8, 8], "classes": 3},
+        "evaluator": {
+            "__symbol__": "path:hwnas_nni.evaluator.ObjectivesEvaluator",
+            "__kwargs__": {"objectives": ["naswot"], "costs": ["count:macs"], **evaluator},
+        },
+        "sample": {"width": width, "absent": 1},
+    }
+
+
+NETS = """
+from torch import nn
+
+def build(trial):
+    width = trial.suggest_int("width", 2, 8)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 3))
+"""
+
+
+def test_models_of_a_function_are_exported_and_verified_without_a_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latency = "torch_cpu_latency_ms"
+    found = {"default": 1, "gain": 1, latency: 1}
+    ways: Any = {"gain": "maximize", latency: "minimize"}
+    trials = [(function_model(width, seed=3), "SUCCEEDED", found) for width in (4, 5)]
+    front = ParetoSet.from_nni(experiment(tmp_path / "e", trials), ways)
+    assert front.space == "nets_for_nni_file:build:input=1x8x8,classes=3"
+    assert front.provenance["dataset"] == {
+        "name": "1x8x8:3",
+        "num_classes": 3,
+        "in_shape": [1, 8, 8],
+    }
+    settings = front.provenance["settings"]
+    assert (settings["objectives"], settings["batch"], settings["seed"]) == (["naswot"], 16, 3)
+    front.save(tmp_path / "front.json")
+    (tmp_path / "nets_for_nni_file.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own = ["--model", "nets_for_nni_file:build"]
+    assert run("pareto", "export", "front.json", "--onnx", "--out", "all") == 2
+    assert "add --space nets_for_nni_file:build" in capsys.readouterr().err
+    assert run("pareto", "export", "front.json", "--onnx", "--out", "all", *own) == 0
+    assert len([*(tmp_path / "all/onnx").glob("*.onnx")]) == len(front) == 2
+    cost = ["--cost", "torch:cpu:latency:max_seconds=0.02", "--objective", latency]
+    assert run("pareto", "verify", "front.json", "--out", "verified", *own, *cost) == 0
+
+
+def test_a_file_that_says_no_task_says_in_one_line_what_to_give(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"default": 1, "gain": 1, "cost": 1}
+    folder = experiment(tmp_path / "one", [(model(4), "SUCCEEDED", found)])
+    ParetoSet.from_nni(folder, OBJECTIVES).save(tmp_path / "front.json")
+    out = ["--out", str(tmp_path / "all")]
+    assert run("pareto", "export", str(tmp_path / "front.json"), "--onnx", *out) == 2
+    assert "`--classes` and `--input` must be given, e.g. --classes 10" in capsys.readouterr().err
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments])
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
 
 
 def test_what_is_no_experiment_is_refused(tmp_path: Path) -> None:

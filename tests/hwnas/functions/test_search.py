@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 import hwnas
 
@@ -165,3 +166,21 @@ def test_what_is_not_said_of_own_networks_is_asked_for(
     with pytest.raises(hwnas.HwnasError, match=text) as error:
         hwnas.search(space, **settings, **OWN)
     assert "\n" not in str(error.value)
+
+
+class OfATrial(nn.Module):
+    def __init__(self, trial: Any) -> None:
+        super().__init__()
+        width = trial.suggest_int("width", 4, 12)
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3)]
+        self.layers = nn.Sequential(nn.Conv2d(1, width, 3), nn.ReLU(), *head)
+
+    def forward(self, x: Any) -> Any:
+        return self.layers(x)
+
+
+def test_a_class_of_networks_that_takes_a_trial_is_searched() -> None:
+    front = hwnas.search(
+        OfATrial, input=(1, 8, 8), classes=3, objectives="synflow", costs="count:macs", trials=2
+    )
+    assert front.space.startswith(f"{__name__}:OfATrial:input=1x8x8,classes=3")

@@ -46,6 +46,16 @@ def conditions(trial: Any) -> nn.Module:
     return nn.Sequential(*layers, *head(8))
 
 
+class Itself(nn.Module):
+    def __init__(self, trial: Any) -> None:
+        super().__init__()
+        width = trial.suggest_int("width", 4, 12)
+        self.layers = nn.Sequential(nn.Conv2d(1, width, 3), nn.ReLU(), *head(width))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layers(x)
+
+
 class Shared(nn.Module):
     def __init__(self, times: int, width: int) -> None:
         super().__init__()
@@ -376,5 +386,5 @@ BUILDERS = (
     "loops", "conditions", "shared_modules", "attention", "own_attention", "recurrent", "grouped",
     "transposed", "functional", "factories", "dataclass_config", "small_lambda", "partial",
     "called_object", "branches", "mobile", "lazy", "runs_while_building", "needs_values",
-    "two_outputs", "data_dependent", "signal", "tokens", "MODELS",
+    "two_outputs", "data_dependent", "signal", "tokens", "MODELS", "Itself",
 )  # fmt: skip
