@@ -115,6 +115,10 @@ def _gain(front: ParetoSet, place: int, rank: int) -> str:
     others = [front.objectives[i].name for i in _known(front) if i != place]
     same = f", and is no worse in {', '.join(others)}" if others else ""
     unit = f" {objective.unit}" if objective.unit else ""
-    return (
-        f"#{rank} {told} than {front.baseline.name} ({value:.5g} against {before:.5g}{unit}){same}."
-    )
+    was = f"({_digits(value)} against {_digits(before)}{unit})"
+    return f"#{rank} {told} than {front.baseline.name} {was}{same}."
+
+
+def _digits(value: float) -> str:
+    """Write a number with five digits, and a count with all of them."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.5g}"

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hwnas.data.own_images import OwnImages
 from hwnas.errors import HwnasError
 from hwnas.pareto.json_csv import attribute_text
 from hwnas.pareto.pareto_set import ObjectiveInfo, ParetoSet
@@ -70,15 +71,27 @@ def command(provenance: Mapping[str, Any]) -> str:
     settings = provenance.get("settings")
     if not isinstance(settings, Mapping) or "space" not in settings:
         return ""
-    words = ["hwnas", "search"]
-    for name in ("space", "dataset"):
-        words += _option(name, settings.get(name))
+    words = ["hwnas", "search", *_networks(settings)]
     for name in ("objective", "cost", "constraint"):
         for value in settings.get(f"{name}s") or ():
             words += _option(name, value)
     for name in ("sampler", "trials", "batch", "images", "seed"):
         words += _option(name, settings.get(name))
     return shlex.join(words)
+
+
+def _networks(settings: Mapping[str, Any]) -> list[str]:
+    """Write what is searched and what for; images of the user's own say the latter."""
+    own = re.fullmatch(r"([\w.]+:\w+):(\w+=.*)", str(settings["space"]))
+    said = dict(part.partition("=")[::2] for part in own[2].split(",")) if own else {}
+    of_function = own is not None and {"input", "classes"} <= said.keys()
+    words = _option("model", own[1]) if own and of_function else _option("space", settings["space"])
+    if OwnImages.parse(str(settings.get("images"))) is not None:
+        return words
+    if not of_function:
+        return words + _option("dataset", settings.get("dataset"))
+    classes = ",".join(said[name] for name in ("classes", "vocabulary") if name in said)
+    return words + _option("input", said["input"].replace("x", ",")) + _option("classes", classes)
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -91,6 +91,19 @@ def test_the_command_makes_the_same_search(
     assert made == [settings]
 
 
+def test_a_function_is_named_with_its_sizes_as_a_command_takes_them() -> None:
+    settings = {"dataset": "1x96x96:7", "trials": 4}
+    text = "my_nets:build:input=1x96x96,classes=7,source=v1abc"
+    sizes = "--model my_nets:build --input 1,96,96 --classes 7"
+    assert command({"settings": {"space": text, **settings}}) == f"hwnas search {sizes} --trials 4"
+    tokens = "my_nets:build:input=32,classes=3,vocabulary=50"
+    said = command({"settings": {"space": tokens, **settings}})
+    assert said == "hwnas search --model my_nets:build --input 32 --classes 3,50 --trials 4"
+    mine = {"space": text, **settings, "images": "mine.npz"}
+    said = command({"settings": mine})
+    assert said == "hwnas search --model my_nets:build --trials 4 --images mine.npz"
+
+
 def test_values_are_words_and_not_json() -> None:
     assert in_words({"a_b": [1, 2.5], "c": None, "d": True}) == "a b 1, 2.5; c; d yes"
     assert in_words([]) == ""
