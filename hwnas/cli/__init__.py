@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import logging
 import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
@@ -121,7 +124,8 @@ def main(argv: list[str] | None = None) -> None:
     with warnings.catch_warnings():
         warnings.showwarning = _tell
         given = sys.argv[1:] if argv is None else argv
-        with progress.running(" ".join(["hwnas", *itertools.takewhile(_is_word, given[:2])])):
+        words = " ".join(["hwnas", *itertools.takewhile(_is_word, given[:2])])
+        with progress.running(words), _said_once():
             _register()
             code = _run(app, given)
     sys.exit(code)
@@ -129,6 +133,24 @@ def main(argv: list[str] | None = None) -> None:
 
 def _is_word(argument: str) -> bool:
     return argument.isalpha()
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Let what is said of each network, such as which of several outputs is taken, be said once."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        known = record.getMessage() in said
+        said.add(record.getMessage())
+        return not known
+
+    log = logging.getLogger("hwnas.networks.answer")
+    log.addFilter(is_new)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_new)
 
 
 def _tell(message: Warning | str, *_: object, **__: object) -> None:

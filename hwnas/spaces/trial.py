@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,6 +191,8 @@ def _text(value: Any) -> Choice:
         value = value.item()
     if isinstance(value, str | int | float):
         return value
+    if isinstance(value, Enum):
+        return value.name
     try:
         return json.dumps(value)
     except TypeError:

@@ -13,6 +13,8 @@ from hwnas.cli import main
 from hwnas.pareto import ParetoSet
 
 SOURCE = """
+import enum
+
 from torch import nn
 
 def build(trial):
@@ -33,6 +35,20 @@ def misfit(trial):
     last = trial.suggest_int("last", 8, 12)
     body = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*body, nn.Linear(wide, last), nn.Linear(last, 7))
+
+class Two(nn.Sequential):
+    def forward(self, x):
+        features = super().forward(x)
+        return {"logits": features[:, :7], "features": features}
+
+class Kind(enum.Enum):
+    PLAIN = nn.Identity
+    SMOOTH = nn.SiLU
+
+def two_outputs(trial):
+    act = trial.suggest_categorical("act", list(Kind)).value()
+    width = trial.suggest_int("width", 4, 9)
+    return Two(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), act, nn.Linear(width, 9))
 
 def endless(trial):
     return nn.Linear(1, 1 + int(trial.suggest_float("width", 0, 1)))
@@ -178,6 +194,17 @@ def test_networks_that_do_not_run_are_infeasible_with_the_reason(
     else:  # Only networks that run are proposed, and there are five of them.
         assert len(done) == 5
         assert "The search ended after 5 trials: no other architecture" in error
+
+
+def test_members_of_an_enum_have_names_and_which_output_is_taken_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert search("two_outputs", *SIZES, "--trials", "3") == 0
+    front = ParetoSet.load("hwnas-results/front.json")
+    assert {json.loads(e.arch)["act"] for e in front.evaluated} <= {"PLAIN", "SMOOTH"}
+    said = [m for m in caplog.messages if "whose answer is logits of logits, features" in m]
+    assert said
+    assert len(said) == len(set(said))
 
 
 def test_any_space_is_searched_for_any_sizes() -> None:
