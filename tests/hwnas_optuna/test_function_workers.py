@@ -50,7 +50,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     # A child of each worker, which imports PyTorch anew, has no part in who runs which trial.
-    monkeypatch.setattr("hwnas.study.search.limits_of", lambda *_: None)
+    monkeypatch.setattr("hwnas.study.configuration.limits_of", lambda *_: None)
     yield
     sys.modules.pop(MODULE, None)
 
