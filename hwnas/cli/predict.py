@@ -15,6 +15,7 @@ import typer
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.predict_checks import coverage, learned_rows, note_left_out
+from hwnas.cli.predict_files import POOLS, open_pool, open_predictor, own_dataset, shipped_pool
 from hwnas.cli.progress import progress
 from hwnas.files.csv_table import as_cell
 
@@ -29,7 +30,11 @@ app = typer.Typer(
 Space = Annotated[str, typer.Option(help="Search space, by name or repr: see `hwnas spaces`.")]
 Pool = Annotated[
     Path | None,
-    typer.Option("--model", help="Pool written by `train`. \\[default: the one of the package]"),
+    typer.Option(
+        "--model",
+        help="Pool written by `train`. \\[default: the one of the package; none in a space that "
+        "has none, where the work of the networks is looked at]",
+    ),
 ]
 Csv = Annotated[
     Path, typer.Option("--measurements", help="CSV with the columns arch and e.g. latency_ms.")
@@ -52,7 +57,6 @@ Dead = Annotated[
 ]
 Metric = Annotated[str | None, typer.Option(help="What was measured, e.g. energy.")]
 Unit = Annotated[str | None, typer.Option(help="Its unit, e.g. mJ.")]
-_POOLS = ("transfer", "help")
 _MINE = "mine"
 _UNKNOWN = "unknown"
 _UNITS = {"latency": "ms", "accuracy": "percent"}
@@ -193,8 +197,12 @@ def train(
         ),
     ] = None,
     dataset: Annotated[
-        str, typer.Option(help="Data set whose networks are counted and scored.")
-    ] = "cifar10",
+        str | None,
+        typer.Option(
+            help="Data set whose networks are counted and scored. \\[default: cifar10, or what "
+            "your own space says]"
+        ),
+    ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -226,8 +234,9 @@ def train(
     from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
-    get_task(dataset)
     names, made = extra or [], named_space(space)
+    dataset = own_dataset(made) if dataset is None else dataset
+    get_task(dataset)
     metric = metric or ("accuracy" if method == "brp-nas-relation" else "latency")
     unit = _unit(metric, unit)
     table = read_measurements(measurements, made)
@@ -239,10 +248,14 @@ def train(
     costs = list(table.columns.values())
     single = len(costs) == 1
     known = _scores(scores, made, names)
+    # Choices alone say little of a space of one's own; what shipped pools are of has its features.
+    looks: dict[str, Any] = {}
+    if method == "transfer" and shipped_pool(made) is None:
+        looks = {"network": True, "power": 0.5}
     predictor = registry.load("predictors", method)(
         made, metric, unit,
         direction or ("maximize" if metric == "accuracy" else "minimize"),
-        seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known,
+        seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known, **looks,
     )  # fmt: skip
     if single:
         column, plain = next(iter(table.columns)), column_name(metric, unit)
@@ -297,7 +310,7 @@ def _insist_on_devices(method: str, columns: list[str], key: DeviceKey, file: Pa
 
     if len(columns) == 1:
         return
-    if method not in _POOLS:
+    if method not in POOLS:
         raise InvalidValueError(
             f"`measurements` must have one column of costs for {method}, but got "
             f"{', '.join(columns)}: train on one device at a time."
@@ -334,7 +347,7 @@ def evaluate(
     from hwnas.errors import InvalidValueError
     from hwnas.pareto.same_device import check_same_device
 
-    predictor = _predictor(file, space)
+    predictor = open_predictor(file, space)
     table = read_measurements(measurements, predictor.space)
     costs = table.of(predictor.metric, predictor.unit)
     if table.key is not None:
@@ -385,7 +398,7 @@ def export(
     from hwnas.errors import InvalidValueError
     from hwnas.spaces.facets import Listing, facet
 
-    predictor = _predictor(file, own_space)
+    predictor = open_predictor(file, own_space)
     space = predictor.space
     if arch or archs:
         wanted = parse_architectures(space, arch or [], archs)
@@ -408,39 +421,6 @@ def export(
         for i, arch in enumerate(wanted)
     ]
     _show(rows, as_json)
-
-
-def open_pool(space: str, model: Path | None) -> Any:
-    """Load a pool for a space: the user's, or the one that comes with the package."""
-    from hwnas import registry
-    from hwnas.errors import InvalidValueError
-    from hwnas.spaces.space_text import named_space
-
-    made: SearchSpace[Any] = named_space(space)
-    if model is None:
-        return registry.load("predictors", "transfer").shipped(made)
-    from hwnas.costs.predictor_source import make_predictor
-    from hwnas.files.predictor_file import read_predictor_file
-
-    content = read_predictor_file(model)
-    if content.kind not in _POOLS:
-        raise InvalidValueError(
-            f"`--model` must be a pool of devices, but {str(model)!r} holds one device "
-            f"({content.kind}): write a pool with `hwnas predict train --method transfer` or help."
-        )
-    content.require(space=repr(made))
-    return make_predictor(content)
-
-
-def _predictor(file: Path, space: str | None) -> Any:
-    """Load a predictor; `space` names its search space where that is a class of the user's."""
-    from hwnas.costs.predictor_source import make_predictor
-    from hwnas.files.predictor_file import read_predictor_file
-    from hwnas.spaces.space_text import permit
-
-    if space is not None:
-        permit(space)
-    return make_predictor(read_predictor_file(file))
 
 
 def _scores(

@@ -187,7 +187,7 @@ def _chosen(
     import numpy as np
 
     from hwnas.cli.architectures import parse_architectures
-    from hwnas.cli.predict import open_pool
+    from hwnas.cli.predict_files import open_pool
 
     if model is not None and not for_adapt:
         raise InvalidValueError("`--model` must be given with --for-adapt, but that is not there.")

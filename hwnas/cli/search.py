@@ -62,6 +62,16 @@ def search(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound such as 'latency<=5', in the cost's unit.")
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="What measures, when the trials are done, the candidates that a predicted cost "
+            "leaves open, e.g. onnxruntime:cpu:latency; with --measure-budget."
+        ),
+    ] = None,
+    measure_budget: Annotated[
+        int | None, typer.Option(min=1, help="Most candidates to measure.")
+    ] = None,
     sampler: Annotated[
         str,
         typer.Option(
@@ -129,6 +139,8 @@ def search(
         batch=batch,
         images=images,
         seed=seed,
+        measure=measure or "",
+        measure_budget=measure_budget or 0,
     )
     where = out if storage is None else f"{storage} and {out}"
     with parallel_backend(backend, jobs, cluster):

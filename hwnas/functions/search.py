@@ -26,6 +26,8 @@ def search(
     objectives: str | Sequence[str] = (DEFAULT_SCORE,),
     costs: str | Sequence[str] = (DEFAULT_COST,),
     constraints: str | Sequence[str] = (),
+    measure: str = "",
+    measure_budget: int = 0,
     trials: int = 64,
     sampler: str = "hardware-aware",
     images: str = "gaussian",
@@ -58,6 +60,9 @@ def search(
         objectives: proxies and ready-made scores by name, see ``hwnas proxies``.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
+        measure: what measures, when the trials are done, the candidates that a predicted cost
+            leaves open, as a cost; empty for nothing.
+        measure_budget: most candidates to measure.
         trials: trials that the study has in the end.
         sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,
             ``random``.
@@ -119,6 +124,8 @@ def search(
         batch=_at_least(2, "batch_size", batch_size),
         images=images,
         seed=_at_least(0, "seed", seed),
+        measure=measure,
+        measure_budget=_at_least(0, "measure_budget", measure_budget),
     )
     folder = Folder(None if out is None else Path(out), storage, study)
     present = None if baseline is None else present_network(baseline)

@@ -17,6 +17,7 @@ from hwnas.networks.answer import tensors_in
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.macs import macs_of
 from hwnas.networks.meta import MetaShapes, meta_copy
+from hwnas.networks.operator_kinds import kind_of
 from hwnas.networks.plain import plain_network, to_float32
 from hwnas.networks.settings import default_settings
 
@@ -31,12 +32,16 @@ class Operation:
         macs: multiply-accumulates; None for an operator that there is no formula for.
         reads: numbers of the buffers it reads.
         writes: numbers of the buffers it writes.
+        kind: kind of work, see `hwnas.networks.operator_kinds`.
+        weights: bytes of the weights it reads.
     """
 
     name: str
     macs: int | None
     reads: frozenset[int]
     writes: tuple[int, ...]
+    kind: str = "elementwise"
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,8 +180,14 @@ class _Recorder:
         """Record one operation."""
         reads = frozenset(self.buffers([*args, *kwargs.values()]))
         writes = tuple(self.buffers(result))
-        name = _name(func)
-        self.operations.append(Operation(name, macs_of(func, args, kwargs, result), reads, writes))
+        macs, kind = macs_of(func, args, kwargs, result), kind_of(func, args)
+        weights = self._weight_bytes([*args, *kwargs.values()])
+        self.operations.append(Operation(_name(func), macs, reads, writes, kind, weights))
+
+    def _weight_bytes(self, value: Any) -> int:
+        """Give the bytes of all weights in `value`."""
+        tensors = (t for t in _tensors(value) if t.untyped_storage()._cdata in self._weights)
+        return sum(tensor.nbytes for tensor in tensors)
 
     def buffers(self, value: Any) -> list[int]:
         """Give the buffers of all tensors in `value`, weights left out."""

@@ -50,12 +50,17 @@ def with_neighbours(front: ParetoSet, names: Sequence[str]) -> ParetoSet:
     attributes = [dict(member.attributes) for member in front.members]
     columns = [objective.name for objective in front.objectives]
     for name in names:
-        stds = np.array([entry[f"{name}_std"] for entry in attributes], dtype=np.float64)
+        stds = np.array([_std(entry, name) for entry in attributes], dtype=np.float64)
         alike = indistinguishable(front.values()[:, columns.index(name)], stds)
         for entry, row in zip(attributes, alike, strict=True):
             entry[f"{name}_not_distinguishable"] = (np.flatnonzero(row) + 1).tolist()
     members = zip(front.members, attributes, strict=True)
     return replace(front, members=tuple(replace(m, attributes=a) for m, a in members))
+
+
+def _std(attributes: Mapping[str, Any], name: str) -> float:
+    """Give the deviation of a value: none where the candidate was measured, see `routing`."""
+    return 0.0 if attributes.get(f"{name}_measured") else float(attributes[f"{name}_std"])
 
 
 def predicted_objectives(front: ParetoSet) -> list[str]:

@@ -130,7 +130,7 @@ def verify(
         values,
         front.objectives,
         space=front.space,
-        statuses=[_status(front, name, value) for value in values[:, column]],
+        statuses=[status_of(front, name, value) for value in values[:, column]],
         attributes=[{**a, f"{name}_predicted": p} for a, p in zip(kept, predicted, strict=True)],
         provenance=front.provenance,
     )
@@ -160,7 +160,7 @@ def _std(member: Member, name: str) -> float:
     return float("nan") if std is None else float(std)
 
 
-def _status(front: ParetoSet, name: str, value: float) -> Status:
+def status_of(front: ParetoSet, name: str, value: float) -> Status:
     """Hold a measurement against the constraints that the search put on this objective."""
     if not np.isfinite(value):
         return "failed"

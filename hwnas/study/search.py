@@ -34,12 +34,14 @@ from hwnas.study.configuration import (
     make_objectives,
     named_task,
 )
+from hwnas.study.measured_front import make_measuring
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
 STUDY_FILE, LOCK_FILE = "study.db", ".lock"
+_FREE = ("trials", "measure", "measure_budget")
 _DECISIVE = ("hwnas", "torch", "numpy", "optuna")
 
 
@@ -57,6 +59,9 @@ class SearchSettings:
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
         sampler: sampler of the host by name.
         trials: trials in the end.
+        measure: what measures the candidates that a predicted cost leaves open, as a cost; empty
+            for nothing.
+        measure_budget: most candidates to measure.
         batch: images that the proxies see.
         images: which: ``gaussian``, ``cifar10-sample`` or the user's own, see `EvaluationSetup`;
             the user's own say classes and image size, whatever `dataset` is.
@@ -73,6 +78,8 @@ class SearchSettings:
     batch: int = 32
     images: str = "gaussian"
     seed: int = 0
+    measure: str = ""
+    measure_budget: int = 0
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
@@ -114,8 +121,11 @@ class SearchSettings:
         return replace(pinned, images=own.pinned(self.batch), dataset=own.name)
 
     def identity(self) -> dict[str, Any]:
-        """Give what must stay the same when a study goes on: everything but the trials."""
-        return {k: v for k, v in plain(asdict(self)).items() if k != "trials"}
+        """Give what must stay the same when a study goes on.
+
+        That is everything but the trials, and what is measured when they are done.
+        """
+        return {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
 
 
 def read_stored(text: object, what: str) -> dict[str, Any]:
@@ -317,6 +327,10 @@ class Search:
         self._stage("looking for architectures that keep the constraints")
         insist_on_feasible(evaluator, s.seed)
         task = named_task(s.dataset, s.images)
+        setup = EvaluationSetup(
+            space, task, data_folder=self.data_folder, limit_seconds=self.limit_seconds
+        )
+        measuring = make_measuring(s, setup, evaluator)
         # Before the study, which is not begun where the network is of no use.
         mine = self.baseline
         present = None if mine is None else evaluate_baseline(evaluator, mine, task)
@@ -335,6 +349,10 @@ class Search:
         )
         self._stage("writing the results")
         front = with_uncertainty(front, evaluator.space, uncertain_costs(evaluator.objectives))
+        if measuring is not None:
+            self._stage("measuring what the predictions leave open")
+            front, lines = measuring.apply(front, evaluator, cache, self.report)
+            self.notices += lines
         front = replace(front, baseline=present)
         self.notices += [
             *refusals(front),

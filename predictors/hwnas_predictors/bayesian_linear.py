@@ -20,6 +20,7 @@ from hwnas.typing import FloatArray
 NOISE_GRID = np.exp(np.linspace(-6.0, 0.0, 13))
 """Standard deviations of the noise, in units of the target."""
 _NEGLIGIBLE = 1e-3
+_IMPROBABLE = 1e-300
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,37 @@ class Posterior:
         keep = weights > _NEGLIGIBLE
         kept = weights[keep] / weights[keep].sum()
         return cls(right.T, singular, coordinates, NOISE_GRID[keep], kept), total
+
+    def observed(self, features: FloatArray, targets: FloatArray) -> tuple[Posterior, float]:
+        """Learn from further `(s, p)` features and `(s,)` targets.
+
+        What was learned before is as `(r, p)` features `S V'` with the targets `U' t`, so both
+        together are learned from again, at the noise levels that mattered.
+
+        Returns:
+            The posterior, and the log probability of the further targets given those of before.
+        """
+        own = self.singular[:, None] * self.basis.T  # (r, p): S V'
+        rows = np.concatenate([own, features])
+        values = np.concatenate([self.coordinates, targets])
+        left, singular, right = np.linalg.svd(rows, full_matrices=False)
+        coordinates = left.T @ values
+        rest = max(values @ values - coordinates @ coordinates, 0.0)
+        free = len(values) - len(singular)
+        evidence = np.empty(len(self.noises))
+        for q, noise in enumerate(self.noises):
+            after, before = singular**2 + noise**2, self.singular**2 + noise**2
+            misfit = np.sum(coordinates**2 / after) + rest / noise**2
+            misfit -= np.sum(self.coordinates**2 / before)
+            volume = np.sum(np.log(after)) + 2 * free * np.log(noise) - np.sum(np.log(before))
+            before_them = np.log(np.maximum(self.weights[q], _IMPROBABLE))
+            evidence[q] = before_them - 0.5 * (misfit + volume)
+        most = evidence.max()
+        weights = np.exp(evidence - most)
+        total = float(most + np.log(weights.sum()))
+        return Posterior(
+            right.T, singular, coordinates, self.noises, weights / weights.sum()
+        ), total
 
     def left_out(self, features: FloatArray, targets: FloatArray) -> FloatArray:
         """Give the `(s,)` targets as the others say, in closed form.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior
-from hwnas_predictors.device_prior import DevicePrior, broad_variances
+from hwnas_predictors.device_prior import ANY_NOISE, DevicePrior, broad_variances
 
 TRUST = 0.5
 """Probability, before a measurement, that the variances that trust the pool are right.
@@ -26,7 +26,7 @@ Even odds; chosen by benchmarks/predictors/choose_transfer.py.
 _NEGLIGIBLE = 0.01
 _DECIDED = 0.95
 _DRAWN = 150
-_ANY_NOISE = LogNormal(-2.5, 1.0)
+_ANY_NOISE = LogNormal(*ANY_NOISE)
 
 Views = Mapping[DeadOperations, Sequence[FloatArray]]
 """The blocks of features by view."""
@@ -84,6 +84,31 @@ def weigh(
     probable = np.exp(logs - logs.max())
     beliefs = [Belief(*f[:3], weight) for f, weight in zip(found, probable, strict=True)]
     return _normalised(_decided(beliefs))
+
+
+def observe(
+    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: FloatArray
+) -> tuple[Belief, ...]:
+    """Learn from `(s,)` further targets of the same device under each hypothesis that is left.
+
+    Args:
+        prior: what the pool says.
+        beliefs: what was believed before.
+        views: `(s, p_b)` features of each block, of the views that are believed.
+        targets: `(s,)` targets.
+    """
+    found = []
+    for belief in beliefs:
+        scaled = prior.scale(views[belief.view], prior.scales[belief.scales])
+        posterior, evidence = belief.posterior.observed(scaled, targets)
+        found.append((belief, posterior, np.log(belief.weight) + evidence))
+    most = max(log for *_, log in found)
+    return _normalised(
+        [
+            Belief(b.view, b.scales, posterior, float(np.exp(log - most)))
+            for b, posterior, log in found
+        ]
+    )
 
 
 def likely_view(

@@ -76,6 +76,10 @@ class DevicePredictor(ABC, Generic[Arch]):
         """Note the architectures whose costs a device's predictor learned from."""
         self._rows = _digests(archs)
 
+    def _add_rows(self, archs: Sequence[Arch]) -> None:
+        """Note further ones, in this object alone."""
+        self._rows = np.concatenate([self._rows, _digests(archs)])
+
     def learned_from(self, archs: Sequence[Arch]) -> npt.NDArray[np.bool_]:
         """Tell which of `(n,)` architectures the device's costs were learned from.
 
@@ -255,11 +259,14 @@ def cost_array(costs: npt.ArrayLike) -> FloatArray:
     return values
 
 
-def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+def known_costs(
+    costs: npt.ArrayLike, n: int, fewest: int = _FEWEST_COSTS
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Give costs of one device as `(n,)`, and which of them are there.
 
     Raises:
-        InvalidValueError: the shape differs, a cost is not positive, or fewer than two are there.
+        InvalidValueError: the shape differs, a cost is not positive, or fewer than `fewest` are
+            there.
     """
     values = cost_array(costs)
     if values.shape != (n,):
@@ -273,9 +280,9 @@ def known_costs(costs: npt.ArrayLike, n: int) -> tuple[FloatArray, npt.NDArray[n
             f"`costs` must be positive, but got {values[wrong[0]]} at {wrong[0]}: give NaN where a "
             f"measurement failed."
         )
-    if known.sum() < _FEWEST_COSTS:
+    if known.sum() < fewest:
         raise InvalidValueError(
-            f"`costs` must hold at least {_FEWEST_COSTS} values, but got {known.sum()} and "
+            f"`costs` must hold at least {fewest} values, but got {known.sum()} and "
             f"{n - known.sum()} missing ones: measure more architectures."
         )
     return values, known

@@ -34,7 +34,14 @@ BROAD = 0.25
 """Variance of a target by each block of sums in the broad variances; targets vary by about 0.3."""
 BROAD_PAIRS = 0.02
 """The same of all features together."""
+NETWORK_SHARES = ((0.25, 0.05, 0.25), (0.25, 0.05, 0.02), (0.25, 0.05, 0.0), (0.25, 0.0, 0.0))
+"""Variances of a target by work in all, by its kinds, and by all features with the choices.
+
+Chosen, with the transform, on every second device of HELP's FBNet.
+"""
 _BROAD_NOISE = 1.0
+ANY_NOISE = (-2.5, 1.0)
+"""Mean and spread of the logarithm of a device's noise where nothing is known of it."""
 _RIDGE = 1.0
 _DRAWS = 2
 # Without a bound, targets without noise would make the covariance singular.
@@ -137,6 +144,23 @@ def learn_prior(
     )
 
 
+def broad_prior(blocks: Sequence[FloatArray]) -> DevicePrior:
+    """Give the prior of devices of which nothing is known but what their networks do.
+
+    Args:
+        blocks: `(n, p_b)` features over architectures of the space: work in all, by kind, and all.
+    """
+    means = tuple(block.mean(axis=0) for block in blocks)
+    centred = [block - mean for block, mean in zip(blocks, means, strict=True)]
+    sizes = np.array([(block**2).sum(axis=1).mean() for block in centred])
+    noise = LogNormal(*ANY_NOISE)
+    scales = tuple(
+        Scales(np.array([0.0, *np.where(sizes > 0, shares / np.maximum(sizes, 1e-12), 0)]), noise)
+        for shares in NETWORK_SHARES
+    )
+    return DevicePrior(means, np.zeros((blocks[-1].shape[1], 0)), scales)
+
+
 def broad_variances(centred: Mapping[DeadOperations, Sequence[FloatArray]]) -> FloatArray:
     """Give the `(blocks,)` variances by which each block varies targets by `BROAD`."""
     sizes = np.mean([[(b**2).sum(axis=1).mean() for b in v] for v in centred.values()], axis=0)
@@ -156,10 +180,14 @@ def _scales(tasks: Sequence[_Task], devices: int, broad: FloatArray) -> tuple[Sc
     variances, log_noises = _maximise_evidence(without, devices)
     free = Scales(np.array([0.0, *variances]), _noise(log_noises))
     noise = LogNormal(free.noise.mean, max(_BROAD_NOISE, free.noise.spread))
+    return heavy, free, *(Scales(variances, noise) for variances in _broad_sets(broad))
+
+
+def _broad_sets(broad: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give broad variances of all blocks, of all but the last, and of the first alone."""
     sums, counts = np.zeros((2, 1 + len(broad)))
     sums[1:-1], counts[1] = broad[:-1], broad[0]
-    wide = (Scales(variances, noise) for variances in (np.array([0.0, *broad]), sums, counts))
-    return heavy, free, *wide
+    return np.array([0.0, *broad]), sums, counts
 
 
 def _noise(log_noises: FloatArray) -> LogNormal:

@@ -34,7 +34,8 @@ def one_hot(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
 
     Returns:
         `(n, f)` zeros and ones in the order of `one_hot_names`. A parameter that an architecture
-        does not have, such as the kernel of a layer beyond the depth, has no flag.
+        does not have, such as the kernel of a layer beyond the depth, has no flag, and neither has
+        one of a rare combination that the space does not list.
     """
     column = {
         pair: i
@@ -44,7 +45,8 @@ def one_hot(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
     }
     flags = np.zeros((len(archs), len(column)))
     for row, arch in enumerate(archs):
-        flags[row, [column[pair] for pair in space.encode(arch).items()]] = 1.0
+        chosen = space.encode(arch).items()
+        flags[row, [column[pair] for pair in chosen if pair in column]] = 1.0
     return flags
 
 

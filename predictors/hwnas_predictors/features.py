@@ -15,6 +15,7 @@ from hwnas.spaces.options import text_of
 from hwnas.typing import DeadOperations, FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
 from hwnas_predictors.graph_counts import additions, longest_path, merged_operations
+from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
@@ -39,10 +40,15 @@ class ArchFeatures:
     Where dead operations were pruned, an architecture is what represents its class of equal
     networks, so that all of the class have the same features.
 
+    With `network` the blocks are other ones: `work` in all and `kinds` of work of the networks, see
+    `hwnas_predictors.network_columns`, then all features. They say of any space what its choices
+    alone say of cells and chains.
+
     Args:
         space: search space.
         operations: operations of the graphs; found by sampling the space if None.
         layout: see `LAYOUT`.
+        network: what the networks do; None where they are not looked at.
     """
 
     def __init__(
@@ -50,10 +56,12 @@ class ArchFeatures:
         space: SearchSpace[Any],
         operations: Sequence[str] | None = None,
         layout: int = LAYOUT,
+        network: NetworkColumns[Any] | None = None,
     ) -> None:
         self.space = space
         self.layout = layout
-        self._graphs = facet(space, Graphs)
+        self.network = network
+        self._graphs = None if network is not None else facet(space, Graphs)
         # Without a graph to count, what represents an architecture is no cheaper than its network.
         self._equivalence = None if self._graphs is None else facet(space, Equivalence)
         # The columns of `one_hot`, in its order.
@@ -61,7 +69,7 @@ class ArchFeatures:
             (name, choice) for name, choices in space.parameters.items() for choice in choices
         ]
         self._texts = sorted({text_of(choice) for _, choice in self._column})
-        self.with_pairs = len(self._column) <= LARGEST_WITH_PAIRS
+        self.with_pairs = network is None and len(self._column) <= LARGEST_WITH_PAIRS
         if operations is None:
             operations = self._sample_operations() if self.with_pairs else ()
         self.operations = tuple(operations)
@@ -86,11 +94,14 @@ class ArchFeatures:
         return sorted(found - {INPUT, OUTPUT} if self.layout > 1 else found)
 
     def blocks(self, archs: Sequence[Any], view: DeadOperations = "executed") -> list[FloatArray]:
-        """Give `(n, p_b)` features of each block: counts, graph, and all features together."""
+        """Give `(n, p_b)` features of each block, the last of which holds all."""
         if view == "pruned":
             archs = [self.space.representative(arch) for arch in archs]
         choices = one_hot(self.space, archs)
         counts = choices @ self._text_of_choice
+        if self.network is not None:
+            work, kinds = self.network(archs)
+            return [work, kinds, np.concatenate([kinds, counts, choices], axis=1)]
         if not self.with_pairs:
             return [counts, choices]
         graph = self._graph(archs)

@@ -22,6 +22,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
+from hwnas.tasks.catalogue import get_task, name_of
 from hwnas.typing import (
     Arch,
     DeadOperations,
@@ -30,26 +31,39 @@ from hwnas.typing import (
     FloatArray,
     SearchSpace,
 )
-from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior, most_informative
-from hwnas_predictors.beliefs import Belief, decided_view, left_out, likely_view, mixture, weigh
+from hwnas_predictors.bayesian_linear import NormalMixture, most_informative
+from hwnas_predictors.belief_file import FIRST_FORMAT, read_beliefs, read_prior
+from hwnas_predictors.beliefs import (
+    Belief,
+    decided_view,
+    left_out,
+    likely_view,
+    mixture,
+    observe,
+    weigh,
+)
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
     DevicePredictor,
     device_rows,
     known_costs,
 )
-from hwnas_predictors.device_prior import DevicePrior, Scales, learn_prior
+from hwnas_predictors.device_prior import DevicePrior, broad_prior, learn_prior
 from hwnas_predictors.encodings import join_columns
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.features import ArchFeatures
+from hwnas_predictors.network_columns import NetworkColumns
+from hwnas_predictors.power_transform import inverse, transform
 
-_FIRST_FORMAT = [["executed", 0, 1.0]]
-"""What the first format of files believed without a word."""
 CANDIDATES = 1500
 """Architectures that a support set is chosen from, and as many that it is chosen for."""
 _CANDIDATES_TO_BUILD = 150
 """As many where their networks must be built to be counted."""
-_LOWEST = 1e-3
+NETWORK_POWER = 0.5
+"""Exponent of the transform where networks are looked at."""
+_SCALED_BY = 40
+"""Random networks that tell the scales of a space without a pool."""
+_FEW = 50  # measurements of one device below which the variances are not learned
 
 
 class TransferPredictor(DevicePredictor[Arch]):
@@ -67,6 +81,8 @@ class TransferPredictor(DevicePredictor[Arch]):
         components: principal components of the pool.
         sample: architectures of a pool's device that the prior's scales are learned on.
         seed: seed of these samples and of `choose_support`.
+        network: look at what the networks do, see `hwnas_predictors.network_columns`, instead of
+            choices and graphs alone; each is built and traced.
         extra: counts and proxies that are features too, see `DevicePredictor`.
         dataset: data set of the networks of these features.
         scores: scores of proxies, see `DevicePredictor`.
@@ -74,7 +90,7 @@ class TransferPredictor(DevicePredictor[Arch]):
     """
 
     kind = "transfer"
-    settings = ("power", "components", "sample", "seed")
+    settings = ("power", "components", "sample", "seed", "network")
 
     def __init__(
         self,
@@ -87,6 +103,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         components: int = 6,
         sample: int = 150,
         seed: int = 0,
+        network: bool = False,
         extra: Sequence[str] = (),
         dataset: str = "cifar10",
         scores: Scores | None = None,
@@ -96,7 +113,7 @@ class TransferPredictor(DevicePredictor[Arch]):
             space, metric, unit, direction, extra=extra, dataset=dataset, scores=scores, data=data
         )
         self.power, self.components = power, components
-        self.sample, self.seed = sample, seed
+        self.sample, self.seed, self.network = sample, seed, network
         self._features: ArchFeatures | None = None
         self._prior: DevicePrior | None = None
         self._seen: tuple[DeadOperations, ...] = ()
@@ -127,8 +144,8 @@ class TransferPredictor(DevicePredictor[Arch]):
             InvalidValueError: shapes do not match, or a device has fewer than two costs.
         """
         archs, rows, single = device_rows(archs, costs)
-        targets = np.stack([_transform(row / np.nanmean(row), self.power) for row in rows])
-        self._features = ArchFeatures(self.space)
+        targets = np.stack([transform(row / np.nanmean(row), self.power) for row in rows])
+        self._features = self._make_features(archs)
         self._fit_extra(archs)
         views = self._views(archs, self._features.views)
         given = dead_operations or [None] * len(rows)
@@ -144,7 +161,10 @@ class TransferPredictor(DevicePredictor[Arch]):
             for own, row in zip(given, targets, strict=True)
         ]
         self._seen = tuple(seen)
-        self._prior = learn_prior(views, seen, targets, self.components, self.sample, self.seed)
+        if self.network and single and len(archs) < _FEW:
+            self._prior = broad_prior(views["executed"])
+        else:
+            self._prior = learn_prior(views, seen, targets, self.components, self.sample, self.seed)
         self._note_rows(())
         self._beliefs, self.device = None, ANY_DEVICE
         if single:
@@ -175,6 +195,33 @@ class TransferPredictor(DevicePredictor[Arch]):
         adapted.set_device(device or DeviceKey("new device"))
         adapted._learn(support, values)
         return adapted
+
+    def observe(self, archs: Sequence[Arch], costs: npt.ArrayLike) -> TransferPredictor[Arch]:
+        """Give the predictor of the same device that has learned from further measurements too.
+
+        Args:
+            archs: `(s,)` measured architectures.
+            costs: `(s,)` their positive costs in `unit`.
+
+        Raises:
+            InvalidValueError: there is no device yet, or a cost is not positive.
+        """
+        if self._beliefs is None:
+            raise InvalidValueError("`adapt` must be called before `observe`.")
+        values, known = known_costs(costs, len(archs), fewest=1)
+        learned = [arch for arch, flag in zip(archs, known, strict=True) if flag]
+        targets = transform(values[known] / self._centre, self.power)
+        views = self._views(learned, list(dict.fromkeys(b.view for b in self._beliefs)))
+        made = copy.copy(self)
+        made._left_out = None
+        made._beliefs = observe(self._require_prior()[1], self._beliefs, views, targets)
+        made._add_rows(learned)
+        return made
+
+    @property
+    def effort(self) -> Effort:
+        """A look-up, unless networks are built to be counted or traced."""
+        return Effort.SCORE if self.network else super().effort
 
     @property
     def left_out(self) -> FloatArray | None:
@@ -247,7 +294,8 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._require_prior()
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
-        population = list(archs) if archs is not None else self._draw(rng)
+        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
+        population = list(archs) if archs is not None else self._draw(most, rng)
         unscored = set(self.unscored(population))
         population = [arch for arch in population if arch not in unscored]
         features, prior = self._require_prior()
@@ -261,7 +309,6 @@ class TransferPredictor(DevicePredictor[Arch]):
 
         if view == "pruned":
             population = [arch for arch in population if is_candidate(arch)]
-        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
         if len(population) > most:
             population = [population[i] for i in rng.choice(len(population), most, False)]
         candidates = [a for a in population if is_candidate(a)]
@@ -285,6 +332,8 @@ class TransferPredictor(DevicePredictor[Arch]):
             "noise": np.array([[s.noise.mean, s.noise.spread] for s in prior.scales]),
             **{f"mean_{i}": mean for i, mean in enumerate(prior.means)},
         }
+        if features.network is not None:
+            arrays |= features.network.to_arrays()
         believed = []
         if self._beliefs is not None:
             for i, belief in enumerate(self._beliefs):
@@ -312,20 +361,57 @@ class TransferPredictor(DevicePredictor[Arch]):
         return cls.from_file(shipped_pool(space))
 
     @classmethod
+    def without_pool(
+        cls,
+        space: SearchSpace[Any],
+        metric: str = "latency",
+        unit: str = "ms",
+        *,
+        seed: int = 0,
+    ) -> TransferPredictor[Any]:
+        """Make what `adapt` begins from in a space that no device is known of, e.g. one's own.
+
+        Costs are expected to grow with the work of the networks, and measurements say how much
+        with which. Random networks of the space are built to know its scales.
+
+        Args:
+            space: search space, whose networks are those of its default task.
+            metric: what is counted.
+            unit: unit of the costs.
+            seed: seed of the random networks and of `choose_support`.
+
+        Raises:
+            InvalidValueError: the networks do not run, or are to tell no classes apart.
+        """
+        settings: dict[str, Any] = {"network": True, "power": NETWORK_POWER, "seed": seed}
+        made = cls(space, metric, unit, dataset=name_of(space.default_task), **settings)
+        rng = np.random.default_rng(derive_seed(seed, repr(space), "scales"))
+        archs = [arch for arch in made._draw(_SCALED_BY, rng) if space.is_valid(arch)]
+        made._features = made._make_features(archs)
+        made._fit_extra(archs)
+        made._prior = broad_prior(made._blocks(archs))
+        return made
+
+    @classmethod
     def _of_file(cls, file: PredictorFile) -> Self:
         arrays, settings = file.arrays, dict(file.settings)
         operations, layout = settings.pop("operations"), settings.pop("layout", 1)
+        settings.setdefault("network", False)
         believed, seen = settings.pop("beliefs", None), tuple(settings.pop("seen", ()))
         if not set(seen) <= set(get_args(DeadOperations)):
             raise ValueError(f"its devices did {seen} with dead operations")
         made = cls._unfitted(file, **settings)
         made._seen = seen
-        made._features = ArchFeatures(made.space, operations, layout)
-        made._prior = _read_prior(arrays)
+        columns = None
+        if made.network:
+            task = get_task(made.dataset)
+            columns = NetworkColumns.from_arrays(made.space, task, arrays, made.power)
+        made._features = ArchFeatures(made.space, operations, layout, columns)
+        made._prior = read_prior(arrays)
         if believed is None:
-            believed = _FIRST_FORMAT if "posterior_basis" in arrays else []
+            believed = FIRST_FORMAT if "posterior_basis" in arrays else []
         if believed or made.device != ANY_DEVICE:
-            made._beliefs = _read_beliefs(arrays, believed, len(made._prior.scales))
+            made._beliefs = read_beliefs(arrays, believed, len(made._prior.scales))
             made._centre = float(arrays["centre"])
         return made
 
@@ -363,7 +449,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         archs = [arch for arch, flag in zip(support, known, strict=True) if flag]
         self._note_rows(archs)
         self._centre = float(costs[known].mean())
-        targets = _transform(costs[known] / self._centre, self.power)
+        targets = transform(costs[known] / self._centre, self.power)
         views = self._views(archs, self._possible_views(features, archs))
         self._beliefs, self._predicted = weigh(prior, views, targets, self._seen), None
         if len(features.views) > 1:
@@ -399,15 +485,17 @@ class TransferPredictor(DevicePredictor[Arch]):
         return found
 
     def _inverse(self, targets: FloatArray) -> FloatArray:
-        """Give costs; a target below every cost gives a small positive one."""
-        if self.power == 0:
-            return self._centre * np.exp(targets)
-        base = np.maximum(self.power * targets + 1, _LOWEST)
-        return self._centre * base ** (1 / self.power)
+        return self._centre * inverse(targets, self.power)
 
-    def _draw(self, rng: np.random.Generator) -> list[Arch]:
-        drawn = (self.space.sample(rng) for _ in range(CANDIDATES))
-        return list(dict.fromkeys(drawn))
+    def _draw(self, n: int, rng: np.random.Generator) -> list[Arch]:
+        return list(dict.fromkeys(self.space.sample(rng) for _ in range(n)))
+
+    def _make_features(self, archs: Sequence[Arch]) -> ArchFeatures:
+        if not self.network:
+            return ArchFeatures(self.space)
+        task = get_task(self.dataset)
+        columns = NetworkColumns.fit(self.space, task, archs[:_CANDIDATES_TO_BUILD], self.power)
+        return ArchFeatures(self.space, network=columns)
 
     def __repr__(self) -> str:
         """State every setting and the device."""
@@ -416,51 +504,3 @@ class TransferPredictor(DevicePredictor[Arch]):
             f"TransferPredictor({self.space!r}, {self.metric!r}, {self.unit!r}, "
             f"device={self.device!r}, data={self.data!r}, {settings})"
         )
-
-
-def _transform(ratios: FloatArray, power: float) -> FloatArray:
-    """Transform positive ratios so that 1 becomes 0 with slope 1."""
-    return np.log(ratios) if power == 0 else (ratios**power - 1) / power
-
-
-def _read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:
-    """Read the prior of a file; the first format had one set of scales.
-
-    Raises:
-        ValueError: an array has another shape.
-    """
-    variances, noises = np.atleast_2d(arrays["variances"]), np.atleast_2d(arrays["noise"])
-    # The components have a variance and no mean.
-    means = tuple(arrays[f"mean_{i}"] for i in range(variances.shape[-1] - 1))
-    if any(mean.ndim != 1 for mean in means) or arrays["components"].ndim != 2:
-        raise ValueError("its means and components have other shapes")
-    if variances.ndim != 2 or not (variances >= 0).all():
-        raise ValueError("its variances are none")
-    if noises.shape != (len(variances), 2) or not (noises[:, 1] > 0).all():
-        raise ValueError("its noise levels are no pairs of mean and spread")
-    scales = (
-        Scales(row, LogNormal(*map(float, noise)))
-        for row, noise in zip(variances, noises, strict=True)
-    )
-    return DevicePrior(means, arrays["components"], tuple(scales))
-
-
-def _read_beliefs(
-    arrays: Mapping[str, npt.NDArray[Any]], believed: list[list[Any]], scales: int
-) -> tuple[Belief, ...]:
-    """Read the beliefs of a file; the arrays of the first format have no number.
-
-    Raises:
-        ValueError: a belief is about no view or scales that there are, or is no probability.
-    """
-    found = []
-    for i, (view, number, weight) in enumerate(believed):
-        start = "posterior_" if believed is _FIRST_FORMAT else f"posterior_{i}_"
-        parts = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
-        if view not in get_args(DeadOperations) or number not in range(scales):
-            raise ValueError(f"it believes {view!r} and the scales {number!r}")
-        found.append(Belief(view, number, Posterior(**parts), float(weight)))
-        found[-1].posterior.check()
-    if not np.isclose(sum(belief.weight for belief in found), 1.0):
-        raise ValueError("its beliefs have no probabilities")
-    return tuple(found)

@@ -94,3 +94,17 @@ def test_design_lowers_the_mean_variance_the_most() -> None:
         rest = [row for row in range(9) if row not in found]
         found.append(min(rest, key=lambda row: mean_variance([*found, row])))
     assert most_informative(candidates, population, 5, noise) == found
+
+
+def test_further_targets_are_learned_as_if_all_had_come_at_once() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(14, 5))
+    targets = features @ rng.normal(size=5) + 0.1 * rng.normal(size=14)
+    prior = LogNormal(-2.3, 0.2)  # few noise levels matter, before and after
+    first, before = Posterior.weighed(features[:9], targets[:9], prior)
+    both, log_further = first.observed(features[9:], targets[9:])
+    whole, all_at_once = Posterior.weighed(features, targets, prior)
+    new = rng.normal(size=(20, 5))
+    np.testing.assert_allclose(both.predict(new).mean, whole.predict(new).mean, rtol=5e-3)
+    np.testing.assert_allclose(both.predict(new).std, whole.predict(new).std, rtol=2e-2)
+    assert before + log_further == pytest.approx(all_at_once, abs=0.05)

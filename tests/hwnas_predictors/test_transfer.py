@@ -303,3 +303,26 @@ def test_levels_are_probabilities(
     model = adapted(pool, devices, 10, support)
     with pytest.raises(InvalidValueError, match="between 0 and 1"):
         model.predict_interval(devices.archs[:2], level)
+
+
+def test_further_measurements_are_learned_as_if_all_had_come_at_once(
+    pool: TransferPredictor[Any], devices: SyntheticDevices, support: list[int]
+) -> None:
+    model = adapted(pool, devices, 11, support)
+    more = [i for i in range(40) if i not in support]
+    better = model.observe([devices.archs[i] for i in more], devices.costs[11, more])
+    once = pool.adapt(
+        [devices.archs[i] for i in (*support, *more)], devices.costs[11, [*support, *more]]
+    )
+    rest = devices.archs[40:]
+    errors = [
+        np.mean(np.abs(m.predict(rest) / devices.true[11, 40:] - 1)) for m in (model, better, once)
+    ]
+    assert errors[1] < errors[0]
+    assert errors[1] == pytest.approx(errors[2], abs=0.005)
+    # Noise levels that the first measurements ruled out stay ruled out.
+    assert better.predict_std(rest).mean() == pytest.approx(once.predict_std(rest).mean(), rel=0.2)
+    assert better.learned_from([devices.archs[i] for i in (*support, *more)]).all()
+    assert not model.learned_from([devices.archs[i] for i in more]).any()
+    with pytest.raises(InvalidValueError, match="`adapt` must be called before"):
+        pool.observe(devices.archs[:2], devices.costs[11, :2])

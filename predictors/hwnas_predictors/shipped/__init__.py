@@ -15,6 +15,12 @@ from hwnas.files.predictor_file import PredictorFile, read_predictor_file
 from hwnas.typing import SearchSpace
 
 
+def pool_names() -> list[str]:
+    """Name the spaces of which a pool comes with the package."""
+    files = (file.name for file in resources.files(__name__).iterdir())
+    return sorted(name.removesuffix(".npz") for name in files if name.endswith(".npz"))
+
+
 def shipped_pool(space: SearchSpace[Any]) -> PredictorFile:
     """Read the pool of a search space.
 
@@ -22,15 +28,13 @@ def shipped_pool(space: SearchSpace[Any]) -> PredictorFile:
         DataNotFoundError: there is none.
         InvalidValueError: the pool's networks had other settings, e.g. other channels.
     """
-    folder = resources.files(__name__)
-    names = sorted(f.name.removesuffix(".npz") for f in folder.iterdir() if f.name.endswith("npz"))
-    if space.name not in names:
+    if space.name not in pool_names():
         raise DataNotFoundError(
-            f"`space` must be one of {', '.join(names)}, for which a pool of devices comes with "
-            f"hwnas, but got {space.name!r}: train one with `hwnas predict train` and give it with "
-            f"--model."
+            f"`space` must be one of {', '.join(pool_names())}, for which a pool of devices comes "
+            f"with hwnas, but got {space.name!r}: train one with `hwnas predict train` and give it "
+            f"with --model, or begin with `TransferPredictor.without_pool`."
         )
-    with resources.as_file(folder / f"{space.name}.npz") as path:
+    with resources.as_file(resources.files(__name__) / f"{space.name}.npz") as path:
         file = read_predictor_file(path)
     file.require(space=repr(space))
     return file

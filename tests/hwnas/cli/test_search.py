@@ -278,3 +278,45 @@ def test_the_present_network_stands_beside_the_members(
     assert first["baseline"] == {"name": "my_present:net", "layers": 2, "macs": 3082 * 5000}
     assert run(*command, "--baseline", "my_present:nett") == 2
     assert "it has no 'nett'" in capsys.readouterr().err
+
+
+def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hwnas.spaces.nasbench201 import NasBench201
+    from hwnas_predictors.transfer import TransferPredictor
+
+    space = NasBench201(channels=4, cells=1)
+    rng = np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(6)]
+    model = TransferPredictor(space).fit(archs, rng.uniform(0.05, 2.0, 6))  # it knows nothing
+    model.save(tmp_path / "mine.npz")
+    arguments = ["search", "--space", "nasbench201:channels=4,cells=1", "--objective", "naswot"]
+    arguments += ["--batch", "4", "--trials", "10", "--cost", f"predictor:{tmp_path / 'mine.npz'}"]
+    measured = ["--measure", "onnxruntime:cpu:latency:max_seconds=0.02"]
+    out = ["--out", str(tmp_path / "out")]
+    assert run(*arguments, *measured, *out) == 2
+    assert "`measure_budget` must be given together" in capsys.readouterr().err
+    other = ["--measure", "count:macs", "--measure-budget", "3"]
+    assert run(*arguments, *other, *out) == 2
+    assert "`measure` must be of one predicted cost" in capsys.readouterr().err
+    assert run(*arguments, *out) == 0
+    predicted = ParetoSet.load(tmp_path / "out/front.json")
+    capsys.readouterr()
+    # The study goes on as it is: what is measured is none of its settings.
+    assert run(*arguments, *measured, "--measure-budget", "3", *out) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    assert front.provenance["routing"]["measured"] == 3
+    assert "3 of 10 candidates were measured" in said
+    assert len(front.evaluated) == len(predicted.evaluated)
+    name = front.objectives[1].name
+    flags = [member.attributes[f"{name}_measured"] for member in front.members]
+    assert f"{sum(flags)} of {len(front)} members are, the others are predicted" in said
+    changed = [
+        (one.values[1], two.values[1])
+        for one, two in zip(predicted.evaluated, front.evaluated, strict=True)
+        if one.values != two.values
+    ]
+    assert len(changed) >= 3
+    assert f"{name}_measured" in (tmp_path / "out/front.csv").read_text()

@@ -1,0 +1,72 @@
+"""Which pool and which predictor the commands of `hwnas predict` work with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.cli.output import note
+
+if TYPE_CHECKING:
+    from hwnas.typing import SearchSpace
+
+POOLS = ("transfer", "help")
+"""Kinds of predictors that know several devices."""
+
+
+def shipped_pool(space: SearchSpace[Any]) -> Any | None:
+    """Load the pool that comes with the package; None where there is none of the space."""
+    from hwnas import registry
+    from hwnas.errors import DataNotFoundError
+
+    try:
+        return registry.load("predictors", "transfer").shipped(space)
+    except DataNotFoundError:
+        return None
+
+
+def own_dataset(space: SearchSpace[Any]) -> str:
+    """Name what the networks of a space of the user's own are for; cifar10 for others."""
+    from hwnas import registry
+    from hwnas.tasks.catalogue import name_of
+
+    return "cifar10" if space.name in registry.names("spaces") else name_of(space.default_task)
+
+
+def open_pool(space: str, model: Path | None) -> Any:
+    """Load a pool for a space: the user's, or the one that comes with the package.
+
+    Where none comes with it, what is given knows no device and looks at the networks.
+    """
+    from hwnas import registry
+    from hwnas.errors import InvalidValueError
+    from hwnas.spaces.space_text import named_space
+
+    made: SearchSpace[Any] = named_space(space)
+    if model is None:
+        if (pool := shipped_pool(made)) is not None:
+            return pool
+        note(f"No pool of devices of {made.name} is known: costs are told by what its networks do.")
+        return registry.load("predictors", "transfer").without_pool(made)
+    from hwnas.costs.predictor_source import make_predictor
+    from hwnas.files.predictor_file import read_predictor_file
+
+    content = read_predictor_file(model)
+    if content.kind not in POOLS:
+        raise InvalidValueError(
+            f"`--model` must be a pool of devices, but {str(model)!r} holds one device "
+            f"({content.kind}): write a pool with `hwnas predict train --method transfer` or help."
+        )
+    content.require(space=repr(made))
+    return make_predictor(content)
+
+
+def open_predictor(file: Path, space: str | None) -> Any:
+    """Load a predictor; `space` names its search space where that is a class of the user's."""
+    from hwnas.costs.predictor_source import make_predictor
+    from hwnas.files.predictor_file import read_predictor_file
+    from hwnas.spaces.space_text import permit
+
+    if space is not None:
+        permit(space)
+    return make_predictor(read_predictor_file(file))
