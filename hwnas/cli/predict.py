@@ -15,7 +15,13 @@ import typer
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.predict_checks import coverage, learned_rows, note_left_out
-from hwnas.cli.predict_files import POOLS, open_pool, open_predictor, own_dataset, shipped_pool
+from hwnas.cli.predict_files import (
+    POOLS,
+    looks_at_networks,
+    open_pool,
+    open_predictor,
+    own_dataset,
+)
 from hwnas.cli.progress import progress
 from hwnas.files.csv_table import as_cell
 
@@ -250,7 +256,7 @@ def train(
     known = _scores(scores, made, names)
     # Choices alone say little of a space of one's own; what shipped pools are of has its features.
     looks: dict[str, Any] = {}
-    if method == "transfer" and shipped_pool(made) is None:
+    if method == "transfer" and looks_at_networks(made):
         looks = {"network": True, "power": 0.5}
     predictor = registry.load("predictors", method)(
         made, metric, unit,

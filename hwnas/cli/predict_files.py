@@ -25,6 +25,19 @@ def shipped_pool(space: SearchSpace[Any]) -> Any | None:
         return None
 
 
+def looks_at_networks(space: SearchSpace[Any]) -> bool:
+    """Tell whether `train` learns from what networks do: no pool of the space is known.
+
+    Where one is, of whatever settings, choices and graphs say as much.
+    """
+    from hwnas.errors import InvalidValueError
+
+    try:
+        return shipped_pool(space) is None
+    except InvalidValueError:
+        return False
+
+
 def own_dataset(space: SearchSpace[Any]) -> str:
     """Name what the networks of a space of the user's own are for; cifar10 for others."""
     from hwnas import registry

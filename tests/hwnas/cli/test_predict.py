@@ -473,3 +473,14 @@ def test_units_of_other_metrics_are_asked_for_and_defaults_are_shown(
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())
     assert "[default: maximize for accuracy only]" in shown
     assert "\\[" not in shown
+
+
+def test_a_space_of_other_settings_than_the_pool_is_trained_by_its_choices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = write(tmp_path / "m.csv", [str(arch) for arch in draw(SPACE, 12)])
+    out = tmp_path / "small.npz"
+    argv = ["--space", "nasbench201:channels=8", "--measurements", str(measured)]
+    assert run("train", *argv, "--out", str(out)) == 0
+    assert "12 measurements" in capsys.readouterr().err
+    assert not read_predictor_file(out).settings["network"]
