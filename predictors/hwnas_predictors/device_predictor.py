@@ -152,6 +152,14 @@ class DevicePredictor(ABC, Generic[Arch]):
         """Give the arguments that are settings by name."""
         return {name: getattr(self, name) for name in ("extra", "dataset", *self.settings)}
 
+    def __repr__(self) -> str:
+        """State every setting and the device."""
+        settings = ", ".join(f"{k}={v!r}" for k, v in self.get_settings().items())
+        return (
+            f"{type(self).__name__}({self.space!r}, {self.metric!r}, {self.unit!r}, "
+            f"device={self.device!r}, data={self.data!r}, {settings})"
+        )
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Give the arguments of the constructor, as scikit-learn's estimators do."""
         names = ("space", "metric", "unit", "direction", "scores", "data")

@@ -496,11 +496,3 @@ class TransferPredictor(DevicePredictor[Arch]):
         task = get_task(self.dataset)
         columns = NetworkColumns.fit(self.space, task, archs[:_CANDIDATES_TO_BUILD], self.power)
         return ArchFeatures(self.space, network=columns)
-
-    def __repr__(self) -> str:
-        """State every setting and the device."""
-        settings = ", ".join(f"{k}={v!r}" for k, v in self.get_settings().items())
-        return (
-            f"TransferPredictor({self.space!r}, {self.metric!r}, {self.unit!r}, "
-            f"device={self.device!r}, data={self.data!r}, {settings})"
-        )
