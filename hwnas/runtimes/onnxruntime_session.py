@@ -97,7 +97,10 @@ def open_session(
         options.add_session_config_entry(*RECORD_PLACES)
     settings = {**provider_settings(provider, threads), **(provider_options or {})}
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[(name, settings)])
+        # Its own fallback prints, and would try again what has failed.
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[(name, settings)], enable_fallback=0
+        )
     except Exception as error:
         # ONNX Runtime's errors have no common class other than Exception.
         raise InvalidValueError(

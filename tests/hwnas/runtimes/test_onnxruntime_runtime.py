@@ -95,6 +95,18 @@ def test_provider_that_falls_back_is_refused(small: bytes, monkeypatch: pytest.M
         open_session(small, "cuda")
 
 
+def test_a_model_whose_error_is_no_text_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    from onnx import TensorProto, helper
+
+    sizes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", sizes[:1], sizes[1:])
+    opset = helper.make_opsetid("", 17)
+    content = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+    with pytest.raises(InvalidValueError, match="can load with CPUExecutionProvider"):
+        open_session(content.replace(b"Relu", b"Rel\xff"), "cpu")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_gpu_and_cpu_are_different_resources(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
