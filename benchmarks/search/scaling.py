@@ -59,7 +59,7 @@ def join(storage: str) -> None:
 
 
 def seconds_a_trial(storage: str | None, trials: int, workers: int) -> float:
-    """Run a search with workers, and give the wall seconds a trial of its second half."""
+    """Run a search with workers, and give the wall seconds a trial from first to last."""
     if storage is None:
         search(None, 2)
         start = time.perf_counter()
@@ -76,11 +76,9 @@ def seconds_a_trial(storage: str | None, trials: int, workers: int) -> float:
     for process in processes:
         process.join()
     found = optuna.load_study(study_name="hwnas", storage=open_storage(storage)).get_trials()
-    times = [(t.datetime_start, t.datetime_complete) for t in found]
-    ends = sorted(end.timestamp() for start, end in times if start and end)
-    # The workers have all joined when half of the trials are done.
-    half = len(ends) // 2
-    return (ends[-1] - ends[half]) / (len(ends) - 1 - half)
+    starts = [t.datetime_start.timestamp() for t in found if t.datetime_start]
+    ends = [t.datetime_complete.timestamp() for t in found if t.datetime_complete]
+    return (max(ends) - min(starts)) / len(ends)
 
 
 def cpu() -> float:
@@ -239,11 +237,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=96)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument(
-        "--postgresql",
-        metavar="URL",
-        help="with {name} for the data bases w0, w1, w2, …, one a run",
-    )
+    names = "with {name} for the data bases w0, w1, w2, …, one a run"
+    parser.add_argument("--postgresql", metavar="URL", help=names)
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--propose-ms", type=float, default=12.0)
     parser.add_argument("--alike", type=float, default=0.5)

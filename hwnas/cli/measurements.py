@@ -15,13 +15,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from hwnas.deferred import deferred
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
 from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows
-from hwnas.typing import DeviceKey, FloatArray, SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hwnas.typing import DeviceKey, FloatArray, SearchSpace
+else:
+    np = deferred("numpy")
 
 _UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw", "percent")
 _ROW_NUMBERS = re.compile(
@@ -64,6 +69,8 @@ class Measurements:
         Raises:
             DataFormatError: rows differ in it, or a number is none.
         """
+        from hwnas.typing import DeviceKey
+
         given = {name: set(self.cells[name]) for name in _KEY if name in self.cells}
         if "device" not in given:
             return None

@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 from filelock import FileLock, Timeout
 
 from hwnas import registry
-from hwnas.costs.measured import RAW
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
@@ -446,6 +445,8 @@ def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, A
     for name, cost in now["costs"].items():
         if "measured_as" not in cost:
             continue
+        from hwnas.costs.measured import RAW  # which needs PyTorch
+
         said = known.get(name) if isinstance(known, Mapping) else None
         there = said.get("measured_as", RAW) if isinstance(said, Mapping) else RAW
         if there != cost["measured_as"]:
