@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from onnx import numpy_helper
 from torch import nn
 
 from hwnas.onnx_export.graph_writer import GraphWriter, UnsupportedError, Value
@@ -234,7 +235,9 @@ def _upsample(
 
 def _zeros_like(w: GraphWriter, out: Value, input: Value) -> str:
     del input
-    return w.add("ConstantOfShape", w.shape(out))
+    # The value is the standard's default, which not every converter knows.
+    zero = numpy_helper.from_array(np.zeros(1, np.float32))
+    return w.add("ConstantOfShape", w.shape(out), value=zero)
 
 
 def _binary(name: str) -> Function:

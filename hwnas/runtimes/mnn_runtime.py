@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array
+from hwnas.runtimes.constant_nodes import without_constant_nodes
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
 from hwnas.runtimes.native_output import quiet
 
@@ -21,7 +23,11 @@ if find_spec("MNN") is None:
 
 
 class MnnRuntime(CpuRuntime):
-    """MNN with the precision ``high``, which is float32; the input is in NCHW."""
+    """MNN with the precision ``high``, which is float32; the input is in NCHW.
+
+    What does not depend on the input, such as branches of zeros, is computed before: MNN gets batch
+    norms of constants wrong, and takes zeros of no stated value from what lies in memory.
+    """
 
     name: ClassVar[str] = "mnn"
     packages: ClassVar[tuple[str, ...]] = ("MNN",)
@@ -34,6 +40,7 @@ class MnnRuntime(CpuRuntime):
             import _tools
             import MNN
 
+            onnx.save(without_constant_nodes(onnx.load(onnx_file)), onnx_file)
             files = ["--modelFile", str(onnx_file), "--MNNModel", str(converted)]
             _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "hwnas"])
             if not converted.is_file():

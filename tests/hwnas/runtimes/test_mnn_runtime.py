@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
@@ -10,6 +11,7 @@ from hwnas.measure.measuring import measure
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime, TorchNetwork
+from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
 pytest.importorskip("_tools", reason="needs the extra mnn")
@@ -47,6 +49,28 @@ def test_other_pads_are_caught_by_the_outputs() -> None:
             assert agreement(executable, network.module).relative_error < 1e-3
         except InvalidValueError as error:
             assert "another network" in str(error)  # noqa: PT017
+
+
+class DeadBranch(nn.Module):
+    """Adds a constant that layers make of zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.dead, self.norm = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+        self.norm.running_mean, self.norm.running_var = torch.randn(8), torch.rand(8) + 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        norm: torch.Tensor = self.norm(self.dead(torch.relu(torch.zeros_like(x))))
+        return x + norm
+
+
+def test_what_is_made_of_zeros_is_right() -> None:
+    with seeded(0):
+        network = TorchNetwork(DeadBranch().eval(), (3, 8, 8))
+    for batch in (1, 2):
+        with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
+            assert agreement(ready, network.module).relative_error < 1e-5
 
 
 def test_onnx_models_go_elsewhere() -> None:
