@@ -103,12 +103,13 @@ def rounds_of(sample: Sample, small: Sample, large: Sample, seconds: float) -> R
             float(take_burst(large, _LARGE_RUNS)[:, 0].min()),
         )
 
-    rows, before = [], beside()
+    rows: list[tuple[float, ...]] = []
+    before = beside()
     while not rows or time.perf_counter() - start < seconds:
         values = take_burst(sample, runs)[:, 0]
         after = beside()
         means = ((a + b) / 2 for a, b in zip(before, after, strict=True))
-        rows.append((values.min(), np.median(values), *means))
+        rows.append((float(values.min()), float(np.median(values)), *means))
         before = after
     return Rounds(*np.array(rows).T)
 
@@ -124,11 +125,11 @@ def run_all(number: int, seconds: float, seed: int, path: Path) -> None:
         small = stack.enter_context(open_reference(runtime, settings, True))
         large = stack.enter_context(runtime.prepare(large_reference(), settings))
         stack.enter_context(without_garbage_collection())
-        beside = [sampler(other.run, reads, 0.0) for other in (small, large)]
+        of_small, of_large = (sampler(other.run, reads, 0.0) for other in (small, large))
         for i, cell in enumerate(networks(number, seed)):
             network = TorchNetwork(space.build(cell), IN_SHAPE)
             with runtime.prepare(network, settings) as made:
-                rounds = rounds_of(sampler(made.run, reads, 0.0), *beside, seconds)
+                rounds = rounds_of(sampler(made.run, reads, 0.0), of_small, of_large, seconds)
             found[f"{i:04}"] = np.array(rounds)
     np.savez(path, allow_pickle=False, **found)
 

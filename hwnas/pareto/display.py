@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hwnas.pareto.json_csv import member_columns
+from hwnas.pareto.json_csv import device_columns, member_columns
 from hwnas.pareto.pareto_set import ParetoSet
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def members_table(front: ParetoSet) -> pd.DataFrame:
             column: [m.attributes.get(name) for m in front.members]
             for column, name in attributes.items()
         },
+        **{name: [key] * len(front) for name, key in device_columns(front).items()},
     }
     return pd.DataFrame(columns, index=pd.RangeIndex(1, len(front) + 1, name="rank"))
 

@@ -17,6 +17,7 @@ from hwnas.files.csv_table import as_cell
 from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet, Status
 from hwnas.pareto.provenance import plain
+from hwnas.pareto.same_device import recorded_cost
 
 FORMAT = "hwnas.pareto_set"
 SCHEMA = 1
@@ -67,8 +68,9 @@ def read_json(path: str | os.PathLike[str]) -> ParetoSet:
 
 
 def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
-    """Write one row a member: `arch`, `key`, the objectives by name, then the attributes.
+    """Write one row a member: `arch`, `key`, the objectives by name, the attributes, the devices.
 
+    Of each cost ``NAME.device`` is what it belongs to: device, runtime, precision, batch, threads.
     Numbers keep every digit, a missing attribute is empty, a nested one is JSON text. An
     attribute whose name is taken is called ``attributes.NAME``. Texts that spreadsheet programs
     would take for formulas have an apostrophe before them, see `hwnas.files.csv_table`.
@@ -80,10 +82,12 @@ def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
     columns = member_columns(pareto_set)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*fixed, *map(as_cell, columns)])
+    devices = device_columns(pareto_set)
+    writer.writerow([*fixed, *map(as_cell, columns), *devices])
     for member in pareto_set.members:
         details = (_cell(member.attributes.get(name)) for name in columns.values())
-        writer.writerow([as_cell(member.arch), as_cell(member.key), *member.values, *details])
+        names = as_cell(member.arch), as_cell(member.key)
+        writer.writerow([*names, *member.values, *details, *map(as_cell, devices.values())])
     write_text(path, buffer.getvalue())
 
 
@@ -129,6 +133,19 @@ def member_columns(pareto_set: ParetoSet) -> dict[str, str]:
     taken = {"arch", "key", *(objective.name for objective in pareto_set.objectives)}
     names = attribute_names(pareto_set)
     return {f"attributes.{name}" if name in taken else name: name for name in names}
+
+
+def device_columns(pareto_set: ParetoSet) -> dict[str, str]:
+    """Give the device key of each cost by the name of its column, e.g. ``cpu_latency_ms.device``.
+
+    Costs whose device the set does not record, and columns that an attribute has, are left out.
+    """
+    keys = {
+        f"{objective.name}.device": recorded_cost(pareto_set.provenance, objective.name)
+        for objective in pareto_set.objectives
+    }
+    taken = set(member_columns(pareto_set))
+    return {n: str(c["device"]) for n, c in keys.items() if "device" in c and n not in taken}
 
 
 def attribute_text(value: Any) -> str:

@@ -30,7 +30,7 @@ def without_constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     wanted = sorted({name for node in constant for name in node.output} & used)
     if not wanted or any(value.name in known for value in graph.output):
         return model
-    found = onnx.ModelProto.FromString(model.SerializeToString())
+    found: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     del found.graph.node[:]
     found.graph.node.extend(alive)
     found.graph.initializer.extend(_computed(model, constant, wanted))

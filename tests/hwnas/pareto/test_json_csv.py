@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,19 @@ def test_csv_has_one_row_a_member_with_every_digit(tmp_path: Path) -> None:
         ["|a~0|", "ka", "0.30000000000000004", "1e-300", "12", "[1, 2]", "taken", ""],
         ['b,"ü"', "kb", "5e-324", "0.0", "", "", "", ""],
     ]
+
+
+def test_csv_says_what_each_cost_belongs_to(tmp_path: Path) -> None:
+    key = "cpu/onnxruntime-1.32.0/int8/b4/t2"
+    made = replace(
+        example(), provenance={"costs": [{"objective": "energy_mj", "device": key, "unit": "mJ"}]}
+    )
+    write_csv(made, tmp_path / "f.csv")
+    with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["energy_mj.device"] for row in rows] == [key, key]
+    assert "score.device" not in rows[0]
+    assert made.to_dataframe()["energy_mj.device"].tolist() == [key, key]
 
 
 def test_rows_for_json_lines_name_objectives_and_units() -> None:
