@@ -9,8 +9,8 @@ ratio of latencies, how many networks are faster, and the errors of the outputs.
     python benchmarks/latency/runtimes.py [--networks 44] [--max-seconds 0.3] [COST ...]
 
 A COST is written as in `hwnas search --cost`; by default those of `COSTS` are measured, which need
-the extras openvino, mnn and ncnn. What is measured is kept in --out, and an interrupted run goes on
-from there.
+the extras openvino, litert, mnn and ncnn. What is measured is kept in --out, and an interrupted run
+goes on from there.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ COSTS = (
     "openvino",
     "openvino:precision=bf16",
     "openvino:precision=int8",
+    "litert",
+    "litert:precision=int8",
     "mnn",
     "ncnn",
     "torch",
