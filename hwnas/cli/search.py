@@ -118,6 +118,7 @@ def search(
     Your own: hwnas search --model my_module:build --input 1,96,96 --classes 7 --trials 200
     """
     from hwnas.evaluation.backends import parallel_backend
+    from hwnas.pareto.standing import standings
     from hwnas.study.baseline import PresentNetwork
     from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
 
@@ -166,6 +167,8 @@ def search(
         f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
     )
     print_front(front, as_json)
+    for line in standings(front):
+        note(line)
     own = "" if model is None else f" --model {model}"
     note(
         f"Results: {out / 'report.html'}, front.json, front.csv; "

@@ -30,6 +30,8 @@ class ValueObjective(Generic[Arch]):
         source: where the columns come from.
         columns: the columns that are needed.
         combine: makes the value from the columns; None takes the only column as it is.
+        reference: `(n,)` values of networks drawn from the space, which tell what a value is worth;
+            empty where there are none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ValueObjective(Generic[Arch]):
     source: ValueSource[Arch]
     columns: tuple[str, ...]
     combine: Combine | None = None
+    reference: tuple[float, ...] = ()
 
     def value(self, results: Mapping[str, Result]) -> Result:
         """Make the objective's value from the source's results."""

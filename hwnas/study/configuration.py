@@ -240,7 +240,8 @@ def score_objective(
         agreement = seed_agreement(trusted, cache=cache, jobs=jobs, limits=limits, report=report)
         recipe = recipe.weighed_by(agreement)
     columns = recipe.proxies
-    ranking = recipe.against([[e.values[c] for c in columns] for e in found])
+    known = np.array([[e.values[c] for c in columns] for e in found])
+    ranking = recipe.against(known)
     return ValueObjective(
         recipe.name,
         "",
@@ -248,6 +249,7 @@ def score_objective(
         source,
         columns,
         lambda raw: float(ranking.score(np.array([[raw[c] for c in columns]]))[0]),
+        tuple(ranking.score(known).tolist()),
     )
 
 

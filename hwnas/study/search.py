@@ -22,6 +22,7 @@ from hwnas.measure.host import package_versions
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.baseline import findings
 from hwnas.pareto.provenance import plain
+from hwnas.pareto.standing import with_standing
 from hwnas.pareto.uncertainty import notices, with_uncertainty
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import named_space, read_space
@@ -352,7 +353,8 @@ class Search:
             self._stage("measuring what the predictions leave open")
             front, lines = measuring.apply(front, evaluator, cache, self.report)
             self.notices += lines
-        front = replace(front, baseline=present)
+        references = {o.name: o.reference for o in evaluator.objectives if o.reference}
+        front = replace(with_standing(front, references), baseline=present)
         self.notices += [
             *refusals(front),
             *shortage(front),
