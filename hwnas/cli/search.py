@@ -49,7 +49,8 @@ def search(
         typer.Option(
             "--objective",
             "--proxy",
-            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params]",
+            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params, or "
+            "a pair that is more stable in the space]",
         ),
     ] = None,
     cost: Annotated[
@@ -120,7 +121,7 @@ def search(
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.pareto.standing import standings
     from hwnas.study.baseline import PresentNetwork
-    from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
+    from hwnas.study.search import DEFAULT_COST, Folder, Search, SearchSettings
 
     if None not in (space, model):
         raise InvalidValueError(
@@ -132,7 +133,7 @@ def search(
     settings = SearchSettings(
         space=networks,
         dataset=task,
-        objectives=tuple(objective or [DEFAULT_SCORE]),
+        objectives=tuple(objective or []),
         costs=tuple(cost or [DEFAULT_COST]),
         constraints=tuple(constraint or []),
         sampler=sampler,

@@ -13,7 +13,7 @@ from hwnas.functions.baseline import Present, present_network
 from hwnas.functions.networks_of import Networks, networks_of, task_of
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.space_text import written_space
-from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, Folder, Search, SearchSettings
+from hwnas.study.search import DEFAULT_COST, Folder, Search, SearchSettings
 
 
 def search(
@@ -23,7 +23,7 @@ def search(
     classes: int | None = None,
     vocabulary: int | None = None,
     dataset: str | None = None,
-    objectives: str | Sequence[str] = (DEFAULT_SCORE,),
+    objectives: str | Sequence[str] = (),
     costs: str | Sequence[str] = (DEFAULT_COST,),
     constraints: str | Sequence[str] = (),
     measure: str = "",
@@ -57,7 +57,8 @@ def search(
         vocabulary: number of different tokens; None for images and signals.
         dataset: `input`, `classes` and published tables by name, e.g. ``cifar10``. Without any of
             these, one's own images say what the networks are for, or else the space does.
-        objectives: proxies and ready-made scores by name, see ``hwnas proxies``.
+        objectives: proxies and ready-made scores by name, see ``hwnas proxies``; none for
+            ``jacob_cov+params``, or a pair that is more stable in the space.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
         measure: what measures, when the trials are done, the candidates that a predicted cost

@@ -128,7 +128,16 @@ RECIPES: Mapping[str, Recipe] = {
             "benchmarks/ranking/choose_aggregate.py, by CIFAR-10 accuracy on half of the classes",
             weights=(3.0, 2.0, 1.0, 1.0, 1.0),
         ),
+        Recipe(
+            "hwnas-any",
+            ("meco", "expressivity", "jacob_cov", "trainability", "epsilon"),
+            "hwnas-agg, each weight multiplied by the agreement of two seeds in the space",
+            weights=(3.0, 2.0, 1.0, 1.0, 1.0),
+            reliable=True,
+        ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
+        Recipe("expressivity+params", ("expressivity", "params"), "another cheap pair"),
+        Recipe("naswot+params", ("naswot", "params"), "another cheap pair"),
     )
 }
 """The ready-made scores by name."""

@@ -36,6 +36,7 @@ from hwnas.study.configuration import (
 )
 from hwnas.study.measured_front import make_measuring
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
+from hwnas.study.stability import default_score
 from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
@@ -54,7 +55,7 @@ class SearchSettings:
     Attributes:
         space: search space by name.
         dataset: classes, image size and published tables.
-        objectives: proxies and ready-made scores by name.
+        objectives: proxies and ready-made scores by name; none for `default_score`.
         costs: ``SOURCE:DEVICE:METRIC``.
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
         sampler: sampler of the host by name.
@@ -312,6 +313,9 @@ class Search:
         bounded(space, self.limit_seconds)
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
+        if not s.objectives:
+            self._stage("choosing the score")
+            s = replace(s, objectives=(self._default(s, space, cache),))
         evaluator = make_evaluator(
             s,
             space=space,
@@ -369,6 +373,22 @@ class Search:
     def _stage(self, what: str) -> None:
         if self.watch is not None:
             self.watch.stage(what)
+
+    def _default(self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache) -> str:
+        """Choose the score where the settings name none."""
+        task = named_task(s.dataset, s.images)
+        limits = limits_of(space, self.limit_seconds)
+        setup = EvaluationSetup(
+            space,
+            task,
+            s.batch,
+            s.seed,
+            self.data_folder,
+            s.images,
+            self.limit_seconds,
+            self.device,
+        )
+        return default_score(setup, cache=cache, jobs=self.jobs, limits=limits, report=self.report)
 
 
 def make_evaluator(

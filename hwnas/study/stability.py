@@ -13,12 +13,17 @@ from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.measure.limits import Limits
 from hwnas.ranking.metrics import seed_stability
-from hwnas.study.configuration import reference_sample
+from hwnas.ranking.recipes import RECIPES
+from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.shipped.table import shipped_columns
 from hwnas.typing import Arch, FloatArray
 
 AGREEMENT_SIZE = 24
 """Networks that are scored with a second seed."""
+STABLE = 0.9
+"""Agreement of two seeds from which on a proxy's ranks count as the networks' own."""
+DEFAULT_SCORES = ("jacob_cov+params", "expressivity+params", "naswot+params")
+"""What a search maximises that names no score; the first that is stable in its space."""
 
 
 def seed_agreement(
@@ -65,6 +70,36 @@ def seed_agreement(
         first, second = (_scores(seeded, networks, cache, jobs, limits, report) for seeded in seeds)
         found |= {name: seed_stability(first[name], second[name]) for name in first}
     return {name: found[name] for name in source.columns}
+
+
+def default_score(
+    setup: EvaluationSetup[Arch],
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    limits: Limits | None = None,
+    report: Report | None = None,
+) -> str:
+    """Choose the score of a search that names none: a cheap pair whose ranks repeat in the space.
+
+    The first of `DEFAULT_SCORES` on whose proxies two seeds agree by `STABLE` at least, else the
+    one whose less stable proxy is the most stable. Equal searches choose alike.
+
+    Args:
+        setup: space, task, batch and seed.
+        cache: where scores are kept.
+        jobs: worker processes.
+        limits: what one network may take, as in `Evaluator`.
+        report: progress.
+    """
+    least = {}
+    for name in DEFAULT_SCORES:
+        source = setup.proxies(RECIPES[name].make())
+        found = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
+        least[name] = min(-1.0 if value != value else value for value in found.values())
+        if least[name] >= STABLE:
+            return name
+    return max(least, key=lambda name: least[name])
 
 
 def _scores(

@@ -53,6 +53,7 @@ def test_a_search_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
         "hwnas.study.configuration.reference_sample",
         lambda space, n, seed: reference_sample(space, min(n, 8), seed),
     )
-    found = hwnas.search("nasbench201:channels=4,cells=1", costs="count:macs", trials=3)
+    space = "nasbench201:channels=4,cells=1"
+    found = hwnas.search(space, objectives="jacob_cov+params", costs="count:macs", trials=3)
     for member in found.members:
         assert 0 <= member.attributes["jacob_cov+params_better_than"] <= 1

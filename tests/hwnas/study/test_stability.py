@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import hwnas
 from hwnas.evaluation.cache import ResultCache
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import spearman
@@ -14,7 +15,7 @@ from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import EvaluationSetup, reference_sample, score_objective
-from hwnas.study.stability import seed_agreement
+from hwnas.study.stability import default_score, seed_agreement
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import image_task
@@ -82,3 +83,34 @@ def test_weights_of_recipes() -> None:
     assert recipe.weighed_by({"params": 0.9}).proxies == ("params",)
     assert recipe.weighed_by({"jacob_cov": np.nan, "params": 0.1}) == recipe
     assert RECIPES["hwnas-agg"].weighed_by({"meco": 0.6}) == RECIPES["hwnas-agg"]
+
+
+@pytest.mark.parametrize(
+    ("agreement", "expected"),
+    [
+        ({"jacob_cov": 0.95}, "jacob_cov+params"),
+        ({"jacob_cov": 0.34, "expressivity": 0.97}, "expressivity+params"),
+        ({"jacob_cov": -0.05, "expressivity": 0.87, "naswot": np.nan}, "expressivity+params"),
+        ({"jacob_cov": 0.5, "expressivity": np.nan, "naswot": 0.999}, "naswot+params"),
+    ],
+)
+def test_the_default_score_is_one_whose_ranks_repeat(
+    agreement: dict[str, float], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hwnas.study.stability.seed_agreement",
+        lambda source, **_: {n: {**agreement, "params": 1.0}[n] for n in source.columns},
+    )
+    assert default_score(EvaluationSetup(FBNet(), SMALL, 2)) == expected
+
+
+def test_a_search_without_a_score_takes_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.study.search.default_score", lambda *_, **__: "naswot")
+    front = hwnas.search("nasbench201:channels=4,cells=1", costs="count:macs", trials=2)
+    assert [objective.name for objective in front.objectives] == ["naswot", "macs"]
+    assert list(front.provenance["settings"]["objectives"]) == ["naswot"]
+
+
+def test_nasbench201_keeps_its_default() -> None:
+    setup = EvaluationSetup(NasBench201(), get_task("cifar10"), 32)
+    assert default_score(setup) == "jacob_cov+params"
