@@ -27,6 +27,7 @@ _HEADERS = {
     "published_kendall": "published τ",
     "kendall_gain": "τ gain",
     "ndcg": "nDCG@{p}",
+    "published_ndcg": "published nDCG",
     "spearman_top10": "ρ top 10 %",
     "kendall_top10": "τ top 10 %",
     "spearman_top5": "ρ top 5 %",

@@ -17,13 +17,14 @@ PUBLISHED_LABELS = 1024
 _POPULATIONS: Mapping[tuple[int, int], Cells] = {(9_445, 9_445): "live", (15_625, 9_445): "all"}
 """Populations by their architectures and live ones."""
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Table I"
+_VKDNW_ALL = "Týbl and Neumann, VKDNW, CVPR 2025, Table VI"
 _NASGRAPH = "Huang et al., NASGraph, 2024, Tables 1 and 4"
 _EPSILON = "Gracheva, arXiv 2302.04406, Table 1 (cells with a value)"
 
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """A rank correlation that a paper reports.
+    """A figure that a paper reports.
 
     Attributes:
         value: the figure.
@@ -36,68 +37,85 @@ class PublishedFigure:
     source: str
 
 
-def _row(
-    values: tuple[float, float, float], cells: Cells, source: str
-) -> dict[str, PublishedFigure]:
-    return {
-        dataset: PublishedFigure(value, cells, source)
-        for dataset, value in zip(DATASETS, values, strict=True)
-    }
-
-
-KENDALL: Mapping[str, Mapping[str, PublishedFigure]] = {
-    name: _row(values, "live", _VKDNW)
-    for name, values in {
-        "flops": (0.623, 0.586, 0.545),
-        "layers": (0.626, 0.646, 0.623),
-        "grad_norm": (0.328, 0.341, 0.310),
-        "grasp": (0.352, 0.349, 0.359),
-        "snip": (0.431, 0.440, 0.389),
-        "synflow": (0.561, 0.553, 0.531),
-        "jacob_cov": (0.616, 0.639, 0.602),
-        "naswot": (0.571, 0.607, 0.605),
-        "zen": (0.102, 0.079, 0.091),
-        "zico": (0.607, 0.614, 0.587),
-        "vkdnw": (0.618, 0.634, 0.622),
-        "te-nas": (0.536, 0.537, 0.523),
-        "az-nas": (0.712, 0.696, 0.673),
-        "vkdnw-agg": (0.750, 0.753, 0.743),
-        "graf-model": (0.820, 0.809, 0.796),
-        "vkdnw-model": (0.647, 0.636, 0.611),
-        "vkdnw-zcs-graf-model": (0.859, 0.847, 0.842),
-    }.items()
+_Triple = tuple[float, float, float]
+_Row = tuple[_Triple, _Triple, _Triple]
+"""Kendall, Spearman and nDCG@1000 for each data set."""
+_TABLE_I: Mapping[str, _Row] = {
+    "flops": ((0.623, 0.799, 0.745), (0.586, 0.763, 0.576), (0.545, 0.718, 0.403)),
+    "grad_norm": ((0.328, 0.438, 0.509), (0.341, 0.451, 0.278), (0.310, 0.418, 0.265)),
+    "grasp": ((0.352, 0.505, 0.518), (0.349, 0.498, 0.284), (0.359, 0.502, 0.281)),
+    "snip": ((0.431, 0.591, 0.513), (0.440, 0.597, 0.286), (0.389, 0.521, 0.286)),
+    "synflow": ((0.561, 0.758, 0.709), (0.553, 0.750, 0.594), (0.531, 0.719, 0.511)),
+    "jacob_cov": ((0.616, 0.800, 0.540), (0.639, 0.820, 0.402), (0.602, 0.779, 0.356)),
+    "naswot": ((0.571, 0.762, 0.607), (0.607, 0.799, 0.475), (0.605, 0.794, 0.490)),
+    "zen": ((0.102, 0.103, 0.120), (0.079, 0.072, 0.115), (0.091, 0.109, 0.073)),
+    "zico": ((0.607, 0.802, 0.751), (0.614, 0.809, 0.607), (0.587, 0.779, 0.523)),
+    "te-nas": ((0.536, 0.722, 0.602), (0.537, 0.723, 0.327), (0.523, 0.709, 0.330)),
+    "az-nas": ((0.712, 0.892, 0.749), (0.696, 0.880, 0.549), (0.673, 0.859, 0.534)),
+    "layers": ((0.626, 0.767, 0.671), (0.646, 0.787, 0.525), (0.623, 0.764, 0.497)),
+    "vkdnw": ((0.618, 0.815, 0.751), (0.634, 0.829, 0.617), (0.622, 0.814, 0.608)),
+    "vkdnw-agg": ((0.750, 0.919, 0.785), (0.753, 0.919, 0.636), (0.743, 0.906, 0.664)),
+    "graf-model": ((0.820, 0.953, 0.935), (0.809, 0.948, 0.858), (0.796, 0.941, 0.828)),
+    "vkdnw-model": ((0.647, 0.831, 0.750), (0.636, 0.821, 0.602), (0.611, 0.798, 0.575)),
+    "vkdnw-zcs-graf-model": ((0.859, 0.971, 0.946), (0.847, 0.966, 0.895), (0.842, 0.963, 0.867)),
 }
-"""Kendall's tau-b by score and data set.
-
-The table does not say which accuracies it ranks by. Its rows for FLOPs and layers, which depend on
-no seed or input, are those of ``full-test``, see `hwnas.data.nasbench201.accuracies`.
-"""
+_TABLE_VI: Mapping[str, _Row] = {
+    "flops": ((0.578, 0.753, 0.729), (0.551, 0.727, 0.565), (0.517, 0.691, 0.386)),
+    "grad_norm": ((0.356, 0.483, 0.407), (0.359, 0.489, 0.202), (0.322, 0.441, 0.192)),
+    "grasp": ((0.315, 0.454, 0.439), (0.322, 0.461, 0.224), (0.333, 0.470, 0.207)),
+    "snip": ((0.454, 0.615, 0.433), (0.462, 0.620, 0.221), (0.403, 0.539, 0.212)),
+    "synflow": ((0.571, 0.769, 0.691), (0.565, 0.761, 0.584), (0.555, 0.747, 0.504)),
+    "jacob_cov": ((0.545, 0.712, 0.362), (0.554, 0.720, 0.249), (0.537, 0.701, 0.240)),
+    "naswot": ((0.556, 0.742, 0.572), (0.579, 0.768, 0.449), (0.583, 0.768, 0.459)),
+    "zen": ((0.244, 0.321, 0.110), (0.232, 0.300, 0.110), (0.250, 0.344, 0.065)),
+    "zico": ((0.590, 0.785, 0.732), (0.600, 0.794, 0.597), (0.594, 0.787, 0.516)),
+    "te-nas": ((0.489, 0.676, 0.481), (0.481, 0.664, 0.214), (0.459, 0.641, 0.143)),
+    "az-nas": ((0.739, 0.912, 0.702), (0.722, 0.899, 0.473), (0.694, 0.876, 0.482)),
+    "layers": ((0.580, 0.723, 0.631), (0.594, 0.737, 0.491), (0.574, 0.716, 0.483)),
+    "vkdnw": ((0.606, 0.800, 0.724), (0.613, 0.807, 0.592), (0.605, 0.795, 0.583)),
+    "vkdnw-agg": ((0.740, 0.911, 0.743), (0.736, 0.906, 0.578), (0.723, 0.893, 0.614)),
+    "graf-model": ((0.832, 0.957, 0.921), (0.818, 0.952, 0.859), (0.812, 0.946, 0.832)),
+    "vkdnw-model": ((0.682, 0.864, 0.757), (0.655, 0.840, 0.573), (0.642, 0.826, 0.506)),
+    "vkdnw-zcs-graf-model": ((0.878, 0.978, 0.927), (0.869, 0.975, 0.871), (0.874, 0.975, 0.856)),
+}
+_OTHERS: Mapping[str, tuple[_Triple, str]] = {
+    "nasgraph_avg_degree": ((0.78, 0.80, 0.77), _NASGRAPH),
+    "nasgraph+jacob_cov": ((0.85, 0.85, 0.82), _NASGRAPH),
+    "zero-cost-vote": ((0.82, 0.83, 0.82), _NASGRAPH),
+    "epsilon.published": ((0.87, 0.90, 0.85), _EPSILON),
+}
+"""Spearman's coefficient of all cells for each data set."""
+METRICS = ("kendall", "spearman", "ndcg")
+NDCG_P = 1000
+"""Architectures that the published nDCG looks at."""
 TEST_ACCURACIES = (
-    "The published Kendall figures fit the test accuracies of networks trained on all images: "
+    "The published figures fit the test accuracies of networks trained on all images: "
     "--split full-test compares like with like."
 )
-
-SPEARMAN: Mapping[str, Mapping[str, PublishedFigure]] = {
-    "nasgraph_avg_degree": _row((0.78, 0.80, 0.77), "all", _NASGRAPH),
-    "nasgraph+jacob_cov": _row((0.85, 0.85, 0.82), "all", _NASGRAPH),
-    "zero-cost-vote": _row((0.82, 0.83, 0.82), "all", _NASGRAPH),
-    "epsilon.published": _row((0.87, 0.90, 0.85), "all", _EPSILON),
-}
-"""Spearman's coefficient by score and data set."""
+"""The tables do not say which accuracies they rank by. Their rows for FLOPs and layers, which
+depend on no seed or input, are those of ``full-test``, see `hwnas.data.nasbench201.accuracies`."""
 
 
 def published(metric: str, score: str, dataset: str, cells: str) -> PublishedFigure | None:
     """Find what was published for a score, or None.
 
     Args:
-        metric: ``kendall`` or ``spearman``.
+        metric: one of `METRICS`.
         score: name of the proxy or ready-made score.
         dataset: name of the data set.
         cells: population that our figure is about; a figure of another one is no comparison.
     """
-    table = {"kendall": KENDALL, "spearman": SPEARMAN}.get(metric, {})
-    figure = table.get(score, {}).get(dataset)
-    return figure if figure is not None and figure.cells == cells else None
+    place = DATASETS.index(dataset) if dataset in DATASETS else None
+    if place is None or metric not in METRICS:
+        return None
+    table, source = (_TABLE_I, _VKDNW) if cells == "live" else (_TABLE_VI, _VKDNW_ALL)
+    if cells in ("live", "all") and score in table:
+        value = table[score][place][METRICS.index(metric)]
+        return PublishedFigure(value, "live" if cells == "live" else "all", source)
+    if cells == "all" and metric == "spearman" and score in _OTHERS:
+        values, source = _OTHERS[score]
+        return PublishedFigure(values[place], "all", source)
+    return None
 
 
 @dataclass(frozen=True)
@@ -111,9 +129,10 @@ class CellFigures:
         cells = _POPULATIONS.get((row["n"], row["live"]))
         if cells is None or labels not in (None, PUBLISHED_LABELS):
             return {}
+        alike = METRICS if row.get("ndcg_p") == NDCG_P else METRICS[:2]
         return {
             f"published_{metric}": figure.value if figure else None
-            for metric in (("spearman", "kendall") if labels is None else ("kendall",))
+            for metric in alike
             for figure in [published(metric, row["score"], row["dataset"], cells)]
         }
 

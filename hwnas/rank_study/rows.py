@@ -112,7 +112,7 @@ def learned_rows(
     rows = []
     for c in found:
         row = about | compare(c, known[rest], operations, p=p)
-        of_all = whole | {"score": c.name, "n": len(known)}
+        of_all = whole | {"score": c.name, "n": len(known), "ndcg_p": p}
         if figures is not None:
             row |= {"published_kendall": None, **figures.published(of_all, labels)}
         rows.append(row)
