@@ -106,7 +106,7 @@ def _show_agreement(
     from hwnas.evaluation.cache import ResultCache
     from hwnas.proxies import make_proxies
     from hwnas.spaces.space_text import named_space
-    from hwnas.study.configuration import EvaluationSetup, limits_of, named_task
+    from hwnas.study.configuration import EvaluationSetup, bounded, named_task
     from hwnas.study.stability import seed_agreement
 
     space = named_space(text)
@@ -118,7 +118,7 @@ def _show_agreement(
             source,
             cache=cache,
             jobs=jobs,
-            limits=limits_of(space),
+            limits=bounded(space),
             report=progress.count,
             size=sample,
         )

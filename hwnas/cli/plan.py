@@ -50,7 +50,8 @@ def tell_plan(settings: SearchSettings, where: str) -> None:
     """
     s = settings
     note(f"Space       {s.space}, for {s.dataset}")
-    note(f"Objectives  {', '.join([*s.objectives, *s.costs])}")
+    scores = s.objectives or ("the default score",)
+    note(f"Objectives  {', '.join([*scores, *s.costs])}")
     if s.constraints:
         note(f"Bounds      {', '.join(s.constraints)}")
     if any(":cpu:" in cost for cost in s.costs):

@@ -36,6 +36,7 @@ from hwnas.study.configuration import (
 )
 from hwnas.study.measured_front import make_measuring
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
+from hwnas.study.remarks import redundancies, refusals, shortage
 from hwnas.study.stability import default_score
 from hwnas.typing import SearchSpace
 
@@ -313,9 +314,11 @@ class Search:
         bounded(space, self.limit_seconds)
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
+        agreement: dict[str, float] = {}
         if not s.objectives:
             self._stage("choosing the score")
-            s = replace(s, objectives=(self._default(s, space, cache),))
+            name, agreement = self._default(s, space, cache)
+            s = replace(s, objectives=(name,))
         evaluator = make_evaluator(
             s,
             space=space,
@@ -347,6 +350,7 @@ class Search:
                 "settings": asdict(s),
                 "dataset": task.as_dict(),
                 "costs": origin(evaluator)["costs"],
+                **({"seed_agreement": agreement} if agreement else {}),
             },
             self.watch,
             self.timeout,
@@ -374,10 +378,12 @@ class Search:
         if self.watch is not None:
             self.watch.stage(what)
 
-    def _default(self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache) -> str:
-        """Choose the score where the settings name none."""
+    def _default(
+        self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
+    ) -> tuple[str, dict[str, float]]:
+        """Choose the score where the settings name none; tell how well two seeds agree."""
         task = named_task(s.dataset, s.images)
-        limits = limits_of(space, self.limit_seconds)
+        limits = bounded(space, self.limit_seconds)
         setup = EvaluationSetup(
             space,
             task,
@@ -482,40 +488,3 @@ def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, A
 def get_host(name: str) -> Host:
     """Make a host by name."""
     return cast(Host, registry.load("hosts", name)())
-
-
-def refusals(front: ParetoSet) -> list[str]:
-    """Say how many trials chose what makes no architecture, and why the first one did."""
-    if not (count := front.provenance.get("refused")):
-        return []
-    more = (
-        f"{count} trials were infeasible since their choices make no network that runs, the first: "
-    )
-    return [f"{more}{front.provenance['refusal']}"]
-
-
-def shortage(front: ParetoSet) -> list[str]:
-    """Say that a search ended before it had its trials."""
-    if (there := front.provenance.get("ended_after")) is None:
-        return []
-    return [
-        f"The search ended after {there} trials: no other architecture was found that may be "
-        f"proposed."
-    ]
-
-
-def redundancies(front: ParetoSet) -> list[str]:
-    """Say which objectives rank the evaluated architectures the same way."""
-    import numpy as np
-
-    from hwnas.evaluation.objectives import redundant_pairs
-
-    names = [objective.name for objective in front.objectives]
-    # One row a class: repeated architectures would pretend agreement.
-    rows = {e.key: e.values for e in front.evaluated if e.status == "complete"}
-    values = np.array(list(rows.values()), dtype=np.float64).reshape(-1, len(names))
-    return [
-        f"{a} and {b} are redundant objectives: Spearman {rho:.3f} over {len(values)} "
-        f"architectures."
-        for a, b, rho in redundant_pairs(names, values)
-    ]

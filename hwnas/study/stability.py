@@ -79,7 +79,7 @@ def default_score(
     jobs: int = 1,
     limits: Limits | None = None,
     report: Report | None = None,
-) -> str:
+) -> tuple[str, dict[str, float]]:
     """Choose the score of a search that names none: a cheap pair whose ranks repeat in the space.
 
     The first of `DEFAULT_SCORES` on whose proxies two seeds agree by `STABLE` at least, else the
@@ -91,15 +91,20 @@ def default_score(
         jobs: worker processes.
         limits: what one network may take, as in `Evaluator`.
         report: progress.
+
+    Returns:
+        Name of the score, and the agreement of two seeds by proxy, of each that was tried.
     """
-    least = {}
+    least: dict[str, float] = {}
+    known: dict[str, float] = {}
     for name in DEFAULT_SCORES:
         source = setup.proxies(RECIPES[name].make())
         found = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
+        known |= found
         least[name] = min(-1.0 if value != value else value for value in found.values())
         if least[name] >= STABLE:
-            return name
-    return max(least, key=lambda name: least[name])
+            break
+    return max(least, key=lambda name: least[name]), known
 
 
 def _scores(

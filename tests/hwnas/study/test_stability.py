@@ -101,16 +101,23 @@ def test_the_default_score_is_one_whose_ranks_repeat(
         "hwnas.study.stability.seed_agreement",
         lambda source, **_: {n: {**agreement, "params": 1.0}[n] for n in source.columns},
     )
-    assert default_score(EvaluationSetup(FBNet(), SMALL, 2)) == expected
+    name, known = default_score(EvaluationSetup(FBNet(), SMALL, 2))
+    assert name == expected
+    assert known["jacob_cov"] == agreement["jacob_cov"]
 
 
 def test_a_search_without_a_score_takes_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.study.search.default_score", lambda *_, **__: "naswot")
+    monkeypatch.setattr(
+        "hwnas.study.search.default_score", lambda *_, **__: ("naswot", {"naswot": 0.98})
+    )
     front = hwnas.search("nasbench201:channels=4,cells=1", costs="count:macs", trials=2)
     assert [objective.name for objective in front.objectives] == ["naswot", "macs"]
     assert list(front.provenance["settings"]["objectives"]) == ["naswot"]
+    assert front.provenance["seed_agreement"] == {"naswot": 0.98}
 
 
 def test_nasbench201_keeps_its_default() -> None:
     setup = EvaluationSetup(NasBench201(), get_task("cifar10"), 32)
-    assert default_score(setup) == "jacob_cov+params"
+    name, known = default_score(setup)
+    assert name == "jacob_cov+params"
+    assert known == pytest.approx({"jacob_cov": 0.947, "params": 1}, abs=1e-3)
