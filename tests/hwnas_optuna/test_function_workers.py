@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -50,7 +51,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     # A child of each worker, which imports PyTorch anew, has no part in who runs which trial.
+    # Nor could a fork talk to a child of this process.
     monkeypatch.setattr("hwnas.study.configuration.limits_of", lambda *_: None)
+    for command in ("options", "worker"):
+        monkeypatch.setattr(f"hwnas.cli.{command}.names_function", lambda *_: True)
     yield
     sys.modules.pop(MODULE, None)
 
@@ -76,6 +80,7 @@ def fork_worker(storage: str) -> int:
             time.sleep(0.02)
         tell(study, *rest)
 
+    signal.alarm(int(SECONDS))
     try:
         loop._tell = tell_with_the_other
         main(["worker", "--storage", storage, *MODEL])
