@@ -58,7 +58,9 @@ class RemoteCost(Generic[Arch]):
 
     def identity(self) -> dict[str, Any]:
         """State what a value depends on beside the machine; see `hwnas.files.identity`."""
-        return {"space": self.space, "task": self.task.settings, "run": self._run}
+        # Before, a round counted by the median of its runs.
+        settings = {"task": self.task.settings, "run": self._run, "round": "fastest run"}
+        return {"space": self.space, **settings}
 
     def __repr__(self) -> str:
         """State every setting; how the machine is reached is none."""

@@ -68,6 +68,19 @@ def test_it_needs_python_38_numpy_and_onnxruntime_alone() -> None:
     assert found - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
 
 
+def test_a_round_counts_by_the_fastest_runs_of_network_and_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = iter([[2.0, 9.0, 1.0], [8.0, 6.0, 7.0], [3.0, 9.0, 5.0]])
+    monkeypatch.setattr(runner, "times", lambda *_: next(runs))
+    monkeypatch.setattr(runner, "ROUNDS", 1)
+    one = runner.Ready("n0000", None, {}, {})
+    found = runner.timed([one], one, 1.0, 0)["n0000"]
+    # Before and after the reference's fastest runs took 1 and 3.
+    assert found["rounds"] == [[6.0, 2.0, 3]]
+    assert found["median"] == 7.0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
 def test_bundles_and_hwnas_take_turns_on_a_device(
     bundle: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
