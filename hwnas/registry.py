@@ -33,6 +33,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "nasbench101": "hwnas.spaces.nasbench101:NasBench101",
         "nds": "hwnas.spaces.nds.space:Nds",
         "natsbench-size": "hwnas.spaces.natsbench_size:NatsBenchSize",
+        "nasbench-nlp": "hwnas.spaces.nasbench_nlp:NasBenchNlp",
         "nasbench-macro": "hwnas.spaces.nasbench_macro:NasBenchMacro",
         "transnasbench101-micro": "hwnas.spaces.transnasbench101.micro:TransNasMicro",
         "transnasbench101-macro": "hwnas.spaces.transnasbench101.macro:TransNasMacro",

@@ -14,6 +14,7 @@ from hwnas.tasks.task import (
     Kind,
     Logits,
     Map,
+    NextToken,
     Regression,
     RegressionMap,
     Task,
@@ -35,6 +36,8 @@ TASKS = {
         image_task(100, (3, 224, 224), "cifar100-224"),
         image_task(102, (3, 224, 224), "flowers102"),
         image_task(4, (3, 224, 224), "chaoyang"),
+        # Penn Treebank, in the pieces that NAS-Bench-NLP trains with.
+        Task("ptb", TensorSpec((35,), "tokens", 10_000), NextToken(10_000)),
         # The seven tasks of TransNAS-Bench-101 (Duan et al., CVPR 2021).
         image_task(75, _ROOM.shape, "class_object"),
         image_task(47, _ROOM.shape, "class_scene"),

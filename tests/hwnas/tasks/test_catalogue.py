@@ -6,9 +6,18 @@ import pytest
 
 from hwnas.errors import UnknownNameError
 from hwnas.tasks.catalogue import TASKS, get_task
-from hwnas.tasks.task import Logits, Map, Output, Regression, RegressionMap, Task, TensorSpec
+from hwnas.tasks.task import (
+    Logits,
+    Map,
+    NextToken,
+    Output,
+    Regression,
+    RegressionMap,
+    Task,
+    TensorSpec,
+)
 
-KNOWN: dict[str, tuple[Output, tuple[int, int, int]]] = {
+KNOWN: dict[str, tuple[Output, tuple[int, ...]]] = {
     "cifar10": (Logits(10), (3, 32, 32)),
     "cifar100": (Logits(100), (3, 32, 32)),
     "ImageNet16-120": (Logits(120), (3, 16, 16)),
@@ -16,6 +25,7 @@ KNOWN: dict[str, tuple[Output, tuple[int, int, int]]] = {
     "cifar100-224": (Logits(100), (3, 224, 224)),
     "flowers102": (Logits(102), (3, 224, 224)),
     "chaoyang": (Logits(4), (3, 224, 224)),
+    "ptb": (NextToken(10_000), (35,)),
     # The published settings of TransNAS-Bench-101; nine tiles of 64 x 64 pixels for jigsaw.
     "class_object": (Logits(75), (3, 256, 256)),
     "class_scene": (Logits(47), (3, 256, 256)),
@@ -30,7 +40,8 @@ KNOWN: dict[str, tuple[Output, tuple[int, int, int]]] = {
 @pytest.mark.parametrize("name", TASKS)
 def test_known(name: str) -> None:
     output, in_shape = KNOWN[name]
-    assert get_task(name) == Task(name, TensorSpec(in_shape), output)
+    text = ("tokens", 10_000) if name == "ptb" else ()
+    assert get_task(name) == Task(name, TensorSpec(in_shape, *text), output)
 
 
 def test_every_known_one_is_there() -> None:
