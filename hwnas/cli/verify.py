@@ -231,19 +231,21 @@ def _measure(
 def _show(found: Verification, name: str, as_json: bool) -> None:
     """Print predicted beside measured, and what came out."""
     rows = [_row(check) for check in found.checks]
+    known = [check.inside for check in found.checks if check.inside is not None]
     if as_json:
         print_json_lines(rows)
     else:
         columns = [*_HEADERS, "architecture"]
-        title = f"{name}: predicted and measured"
+        # What was measured before has no interval.
+        title = f"{name}: {'predicted' if known else 'before'} and measured"
         body = [[row[key] for key in _FIELDS] for row in rows]
         print_table(columns, [_readable(line) for line in body], title=title)
-    known = [check.inside for check in found.checks if check.inside is not None]
     deviations = [abs(c.deviation) for c in found.checks if c.deviation == c.deviation]
     typical = f"{100 * sorted(deviations)[len(deviations) // 2]:.1f} %" if deviations else "none"
+    inside = f"{sum(known)} of {len(known)} measurements lie in the predicted 95 % interval; "
     note(
-        f"{len(found.front)} of {len(found.checks)} members stay; {sum(known)} of {len(known)} "
-        f"measurements lie in the predicted 95 % interval; median deviation {typical}."
+        f"{len(found.front)} of {len(found.checks)} members stay; {inside if known else ''}"
+        f"median deviation {typical}."
     )
 
 

@@ -115,25 +115,38 @@ def _tensors_in(output: Any, above: tuple[Any, ...]) -> Iterator[tuple[Path, Ten
 
 def take(output: Any, path: Path) -> Any:
     """Give what stands at a path of `answer_path`."""
-    for key in path:
-        by_name = isinstance(key, str) and not isinstance(output, Mapping)
-        output = getattr(output, str(key)) if by_name else output[key]
+    for key, is_name in zip(path, names_in(output, path), strict=True):
+        output = getattr(output, str(key)) if is_name else output[key]
     return output
+
+
+def names_in(output: Any, path: Path) -> tuple[bool, ...]:
+    """Tell of each key of a path whether it is the name of an attribute, not of an item."""
+    names: list[bool] = []
+    for key in path:
+        names.append(isinstance(key, str) and not isinstance(output, Mapping))
+        output = getattr(output, str(key)) if names[-1] else output[key]
+    return tuple(names)
 
 
 class Answering(nn.Module):
     """A network that returns nothing but its answer."""
 
-    def __init__(self, network: nn.Module, path: Path) -> None:
-        """Wrap a network whose answer stands at a path."""
+    def __init__(self, network: nn.Module, path: Path, names: tuple[bool, ...]) -> None:
+        """Wrap a network whose answer stands at a path, see `names_in`."""
         super().__init__()
         self.network = network
         self.path = path
+        # Known beforehand, since what is traced does not say what it stands for.
+        self.names = names
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network, and give its answer."""
-        answer: Tensor = take(self.network(x), self.path)
-        return answer
+        answer: Any = self.network(x)
+        for key, is_name in zip(self.path, self.names, strict=True):
+            answer = getattr(answer, str(key)) if is_name else answer[key]
+        found: Tensor = answer
+        return found
 
 
 def _members(output: Any) -> list[tuple[str | int, Any]]:

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from hwnas.errors import InvalidValueError
-from hwnas.networks.answer import Answer, Answering, answer_path
+from hwnas.networks.answer import Answer, Answering, answer_path, names_in
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.plain import to_float32
 
@@ -117,7 +117,7 @@ def answering_network(
         return model
     path = answer_path(answer, output)
     Answer(output)(twin, (), answer)  # says what is chosen
-    return Answering(model, path).train(model.training)
+    return Answering(model, path, names_in(answer, path)).train(model.training)
 
 
 def _is_lazy(module: nn.Module) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.networks.answer import Answer, Answering, answer_path, take
+from hwnas.networks.usable import answering_network
 
 Y, MAP, AUX = torch.zeros(2, 5), torch.zeros(2, 5, 4, 4), torch.ones(2, 5)
 Named = namedtuple("Named", ["aux", "logits"])
@@ -95,10 +97,26 @@ class Heads(nn.Module):
 def test_hook_and_wrapper_give_the_answer_alone(caplog: pytest.LogCaptureFixture) -> None:
     network, x = Heads(), torch.randn(2, 4)
     expected = network.b(x)
-    assert torch.equal(Answering(network, ("b", 0))(x), expected)
+    assert torch.equal(Answering(network, ("b", 0), (False, False))(x), expected)
     network.register_forward_hook(Answer("b"))
     with caplog.at_level(logging.WARNING):
         assert torch.equal(network(x), expected)
         assert torch.equal(network(x), expected)
     (text,) = caplog.messages
     assert "whose answer is b.0 of a, b.0" in text
+
+
+def test_a_member_of_a_mapping_is_an_item_where_the_network_is_traced_as_a_whole() -> None:
+    class Whole(torch.fx.Tracer):
+        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+            del module_qualified_name
+            return not isinstance(m, Answering)
+
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": x[:, :2], "more": x}
+
+    inputs = torch.zeros(2, 3)
+    answering = answering_network(Two(), lambda: inputs)
+    graph = Whole().trace(answering)
+    assert [n.target for n in graph.nodes if n.op == "call_function"] == [operator.getitem]
