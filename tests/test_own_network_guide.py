@@ -38,6 +38,9 @@ def run(*arguments: str) -> None:
 @pytest.fixture(autouse=True)
 def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    # Networks that `predict support` builds: to choose among fewer takes seconds.
+    monkeypatch.setattr("hwnas_predictors.transfer._CANDIDATES_TO_BUILD", 24)
+    monkeypatch.setattr("hwnas_predictors.transfer._SCALED_BY", 8)
     monkeypatch.syspath_prepend(folder)
 
 
