@@ -33,7 +33,7 @@ from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import reference_sample
-from hwnas.study.search import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
+from hwnas.study.settings import DEFAULT_COST, DEFAULT_SCORE, SearchSettings
 from hwnas.tables.shipped import shipped_name, shipped_scores
 from hwnas.tables.table import Table
 from hwnas.tasks.batch import Batch

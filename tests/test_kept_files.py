@@ -21,7 +21,7 @@ from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import read_space
 from hwnas.study.configuration import EvaluationSetup
-from hwnas.study.search import SearchSettings
+from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import get_task
 
 KEPT = Path(__file__).with_name("kept")

@@ -136,7 +136,7 @@ def _show_agreement(
 
 def samplers(as_json: AsJson = False) -> None:
     """List what `hwnas search --sampler` takes. Example: hwnas samplers."""
-    from hwnas.study.search import get_host
+    from hwnas.study.hosts import get_host
 
     _show(get_host("optuna").samplers(), as_json)
 

@@ -157,7 +157,7 @@ def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
     from hwnas.pareto import ParetoSet
 
     if "://" in source or source.startswith("journal:"):
-        from hwnas.study.search import get_host
+        from hwnas.study.hosts import get_host
 
         return get_host("optuna").load(source, study)
     path = Path(source)

@@ -12,12 +12,12 @@ from hwnas.cli.output import note
 from hwnas.cli.progress import progress
 
 if TYPE_CHECKING:
-    from hwnas.study.search import SearchSettings
+    from hwnas.study.settings import SearchSettings
 
 
 @dataclass
 class PlanFirst:
-    """A `hwnas.study.search.Watch` that says the plan once all input has proven good.
+    """A `hwnas.study.hosts.Watch` that says the plan once all input has proven good.
 
     Attributes:
         settings: of the search.

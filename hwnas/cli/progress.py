@@ -62,7 +62,7 @@ class Pace:
 class Line:
     """How far a command is: `stage`, `count` and `trials` tell it, a thread draws it.
 
-    `count` is a `hwnas.evaluation.evaluator.Report`, the whole a `hwnas.study.search.Watch`.
+    `count` is a `hwnas.evaluation.evaluator.Report`, the whole a `hwnas.study.hosts.Watch`.
     """
 
     def __init__(self) -> None:

@@ -121,7 +121,9 @@ def search(
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.pareto.standing import standings
     from hwnas.study.baseline import PresentNetwork
-    from hwnas.study.search import DEFAULT_COST, Folder, Search, SearchSettings
+    from hwnas.study.hosts import Folder
+    from hwnas.study.search import Search
+    from hwnas.study.settings import DEFAULT_COST, SearchSettings
 
     if None not in (space, model):
         raise InvalidValueError(

@@ -13,7 +13,7 @@ from hwnas.cli.plan import tell_plan
 from hwnas.cli.progress import progress
 
 if TYPE_CHECKING:
-    from hwnas.study.search import SearchSettings
+    from hwnas.study.settings import SearchSettings
 
 
 def worker(

@@ -15,7 +15,8 @@ from hwnas.pareto import ParetoSet
 from hwnas.spaces.space_text import read_space
 from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import recorded_task
-from hwnas.study.search import SearchSettings, make_evaluator
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings
 from hwnas.typing import SearchSpace
 
 if TYPE_CHECKING:

@@ -13,7 +13,9 @@ from hwnas.functions.baseline import Present, present_network
 from hwnas.functions.networks_of import Networks, networks_of, task_of
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.space_text import written_space
-from hwnas.study.search import DEFAULT_COST, Folder, Search, SearchSettings
+from hwnas.study.hosts import Folder
+from hwnas.study.search import Search
+from hwnas.study.settings import DEFAULT_COST, SearchSettings
 
 
 def search(

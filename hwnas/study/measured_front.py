@@ -20,7 +20,7 @@ from hwnas.study.configuration import EvaluationSetup
 from hwnas.typing import CostModel, FloatArray, UncertainCostModel
 
 if TYPE_CHECKING:
-    from hwnas.study.search import SearchSettings
+    from hwnas.study.settings import SearchSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ import joblib
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
-from hwnas.study.search import SearchSettings, Watch, get_host, make_evaluator, requirements
+from hwnas.study.hosts import Watch, get_host
+from hwnas.study.requirements import requirements
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def check_requirements(there: Mapping[str, Any], here: Mapping[str, Any]) -> Non
     """Insist that values computed here and by the search are the same.
 
     Args:
-        there: `hwnas.study.search.requirements` of the search.
+        there: `hwnas.study.requirements.requirements` of the search.
         here: the same of this process.
 
     Raises:

@@ -20,7 +20,8 @@ from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.seeding import derive_seed
 from hwnas.spaces.functions import FunctionSpace
-from hwnas.study.search import SearchSettings, make_evaluator
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import name_of
 from hwnas.typing import Direction, InShape, SearchSpace
 from hwnas_nni.codec import known_codec

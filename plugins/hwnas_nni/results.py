@@ -163,7 +163,7 @@ def _function_arguments(trials: _Trials) -> dict[str, Any] | None:
 
 def _told(trials: _Trials) -> dict[str, Any]:
     """Give the settings of the one `ObjectivesEvaluator` that all models have."""
-    from hwnas.study.search import SearchSettings
+    from hwnas.study.settings import SearchSettings
 
     told = [m.get("evaluator") for m in _models(trials)]
     ours = [e["__kwargs__"] for e in told if e and _path(e, "__symbol__") == _OURS]

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
-from hwnas.study.search import Watch
+from hwnas.study.hosts import Watch
 from hwnas.typing import Arch
 from hwnas_optuna.batching import Room, batched
 from hwnas_optuna.hardware_aware import SpaceExhausted

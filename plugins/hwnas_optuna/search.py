@@ -17,14 +17,9 @@ from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
-from hwnas.study.search import (
-    Folder,
-    SearchSettings,
-    Watch,
-    check_measured_as,
-    read_stored,
-    requirements,
-)
+from hwnas.study.hosts import Folder, Watch
+from hwnas.study.requirements import check_measured_as, requirements
+from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.typing import Arch
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
@@ -200,7 +195,7 @@ class JoinedStudy:
 
     @property
     def requirements(self) -> dict[str, Any]:
-        """What a worker must have, as in `hwnas.study.search.requirements`."""
+        """What a worker must have, as in `hwnas.study.requirements.requirements`."""
         return read_stored(self.study.user_attrs[REQUIREMENTS], "requirements")
 
     def work(

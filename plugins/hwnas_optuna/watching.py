@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.pareto.metrics import is_non_dominated
-from hwnas.study.search import Watch
+from hwnas.study.hosts import Watch
 from hwnas.typing import Arch
 from hwnas_optuna.participant import standing
 

@@ -305,7 +305,8 @@ _STORED = (
 
 
 def _read_settings(text: str) -> None:
-    from hwnas.study.search import SearchSettings, make_evaluator, read_stored
+    from hwnas.study.search import make_evaluator
+    from hwnas.study.settings import SearchSettings, read_stored
     from hwnas.study.worker import check_requirements
 
     with contextlib.suppress(DataFormatError):

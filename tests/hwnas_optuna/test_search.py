@@ -21,8 +21,9 @@ from hwnas.evaluation.objectives import ValueObjective, proxy_objective
 from hwnas.evaluation.sources import Effort, ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.hosts import Folder
 from hwnas.study.probe import insist_on_evaluable
-from hwnas.study.search import Folder, SearchSettings
+from hwnas.study.settings import SearchSettings
 from hwnas.tables.result import Result
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task

@@ -136,7 +136,9 @@ def test_passwords_are_told_nobody(address: str) -> None:
 def test_a_storage_that_fails_later_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hwnas.study.search import Folder, Search, SearchSettings
+    from hwnas.study.hosts import Folder
+    from hwnas.study.search import Search
+    from hwnas.study.settings import SearchSettings
 
     def full(*_: object) -> None:
         raise optuna.exceptions.StorageInternalError("database or disk is full")

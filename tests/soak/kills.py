@@ -44,7 +44,8 @@ from hwnas.cli import main
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.pareto import ParetoSet
 from hwnas.spaces.space_text import read_space
-from hwnas.study.search import SearchSettings, make_evaluator
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings
 from hwnas_optuna.loop import run
 from hwnas_optuna.objective import ARCH, KEY
 from hwnas_optuna.participant import standing

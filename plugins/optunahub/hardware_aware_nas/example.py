@@ -8,7 +8,8 @@ from pathlib import Path
 import optuna
 
 import optunahub
-from hwnas.study.search import SearchSettings, make_evaluator
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings
 
 
 def main(n_trials: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwnas.cli.plan import tell_plan
-from hwnas.study.search import SearchSettings
+from hwnas.study.settings import SearchSettings
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.progress import hypervolumes
 from hwnas.reports.report_table import pieces, short_count
 from hwnas.reports.report_words import command, how_found, in_words, meanings, setting, title
-from hwnas.study.search import Search, SearchSettings
+from hwnas.study.search import Search
+from hwnas.study.settings import SearchSettings
 
 
 def front(*names: str, **provenance: Any) -> ParetoSet:

@@ -12,7 +12,8 @@ from hwnas.evaluation.sources import CostValues
 from hwnas.measure.limits import Limits
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import limits_of
-from hwnas.study.search import SearchSettings, make_evaluator, read_stored
+from hwnas.study.search import make_evaluator
+from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.study.worker import check_requirements
 
 

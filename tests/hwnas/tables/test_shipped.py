@@ -16,7 +16,7 @@ from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import EvaluationSetup
-from hwnas.study.search import SearchSettings
+from hwnas.study.settings import SearchSettings
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_scores, table
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task

@@ -1,0 +1,123 @@
+"""What is searched for, in words, as a study keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hwnas.data.own_images import OwnImages
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.pareto.provenance import plain
+from hwnas.spaces.functions import FunctionSpace
+from hwnas.typing import SearchSpace
+
+DEFAULT_SCORE = "jacob_cov+params"
+DEFAULT_COST = "onnxruntime:cpu:latency"
+_FREE = ("trials", "measure", "measure_budget")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What is searched for; two searches with equal settings give equal fronts.
+
+    Measured costs are the exception: their noise differs, unless both read one cache.
+
+    Attributes:
+        space: search space by name.
+        dataset: classes, image size and published tables.
+        objectives: proxies and ready-made scores by name; none for `default_score`.
+        costs: ``SOURCE:DEVICE:METRIC``.
+        constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
+        sampler: sampler of the host by name.
+        trials: trials in the end.
+        measure: what measures the candidates that a predicted cost leaves open, as a cost; empty
+            for nothing.
+        measure_budget: most candidates to measure.
+        batch: images that the proxies see.
+        images: which: ``gaussian``, ``cifar10-sample`` or the user's own, see `EvaluationSetup`;
+            the user's own say classes and image size, whatever `dataset` is.
+        seed: seed of everything random.
+    """
+
+    space: str = "nasbench201"
+    dataset: str = "cifar10"
+    objectives: tuple[str, ...] = (DEFAULT_SCORE,)
+    costs: tuple[str, ...] = (DEFAULT_COST,)
+    constraints: tuple[str, ...] = ()
+    sampler: str = "hardware-aware"
+    trials: int = 64
+    batch: int = 32
+    images: str = "gaussian"
+    seed: int = 0
+    measure: str = ""
+    measure_budget: int = 0
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
+        """Read what `identity` gave; the number of trials is the default one.
+
+        Raises:
+            InvalidValueError: it is what another version of hwnas gave, or damaged.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in identity.items()
+        }
+        try:
+            found = cls(**values)
+        except TypeError:
+            raise InvalidValueError(
+                f"`settings` must be of this version of hwnas, but got {', '.join(identity)}."
+            ) from None
+        for name, value in vars(found).items():
+            usual = getattr(cls, name)
+            texts = not isinstance(value, tuple) or all(isinstance(v, str) for v in value)
+            if type(value) is not type(usual) or not texts:
+                kind = "a list of texts" if isinstance(usual, tuple) else type(usual).__name__
+                raise InvalidValueError(
+                    f"`settings` must have {kind} as {name}, but got {value!r}: the study is "
+                    f"damaged."
+                )
+        return found
+
+    def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
+        """Name the user's own images by place and checksum, and the data set by them.
+
+        A function of the user's gets the fingerprint of its code.
+        """
+        pinned = replace(self, space=repr(space)) if isinstance(space, FunctionSpace) else self
+        own = OwnImages.parse(self.images)
+        if own is None:
+            return pinned
+        return replace(pinned, images=own.pinned(self.batch), dataset=own.name)
+
+    def identity(self) -> dict[str, Any]:
+        """Give what must stay the same when a study goes on.
+
+        That is everything but the trials, and what is measured when they are done.
+        """
+        return {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
+
+
+def read_stored(text: object, what: str) -> dict[str, Any]:
+    """Read what a study keeps of its search as JSON text.
+
+    Args:
+        text: what the storage gave.
+        what: what it is, for the error.
+
+    Raises:
+        DataFormatError: it is no text of a JSON object: the study is damaged.
+    """
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataFormatError(
+            f"`study` must keep its {what} as a JSON object, but has {str(text)[:60]!r}: it is "
+            f"damaged."
+        )
+    return found
