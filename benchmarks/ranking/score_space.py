@@ -8,8 +8,10 @@ docs/measurements.md.
     python benchmarks/ranking/score_space.py --jobs 2
     python benchmarks/ranking/score_space.py --group counts --out counts.npz
     python benchmarks/ranking/score_space.py --jobs 2 --images cifar10-sample
+    python benchmarks/ranking/score_space.py --memory
 
-With images of CIFAR-10 (needs HWNAS_DATA) only the proxies are scored whose ranks these change.
+The last one counts the memory of activations, for reports. With images of CIFAR-10 (needs
+HWNAS_DATA) only the proxies are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import hwnas.tables.shipped
 from hwnas.cli.progress import progress
+from hwnas.costs.counters import CounterCost, count
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.evaluation.objectives import proxy_objective
@@ -106,8 +110,34 @@ def column(scores: ProxyValues[Cell], name: str, found: list[Evaluation[Cell]]) 
     return ShippedColumn(scores.cache_prefix(name), seconds, errors)
 
 
+def count_memory(out: Path | None) -> None:
+    """Write the peak memory of every network."""
+    space = NasBench201()
+    cost = CounterCost(space, "peak_memory", get_task(DATASET))
+    archs = list(dict.fromkeys(space.representative(cell) for cell in space))
+    with progress.running("counting") as bar:
+        counts = []
+        for number, arch in enumerate(archs, start=1):
+            with torch.device("meta"):  # numbers do not matter
+                network = space.build(arch, cost.networks.task)
+            counts.append(count(network, cost.networks.task.input))
+            bar.count("networks", number, len(archs))
+    values = np.array([found.peak_memory for found in counts], dtype=np.float64)
+    keys = [space.canonical_key(arch) for arch in archs]
+    table = Table([str(arch) for arch in archs], {"peak_memory": values}, keys)
+    about = {"peak_memory": ShippedColumn(cost.identity, 0.0, {})}
+    command = "python benchmarks/ranking/score_space.py --memory"
+    provenance = {**describe_environment(), "input": f"networks for {DATASET}", "command": command}
+    nothing: Table[str] = Table([], {"peak_memory": np.zeros(0)}, [])
+    shipped = ShippedScores(table, about, nothing, provenance)
+    shipped.write(out or FOLDER / shipped_name("nasbench201", DATASET, "counts"))
+
+
 def main() -> None:
     arguments = _arguments()
+    if arguments.memory:
+        count_memory(arguments.out)
+        return
     images, wanted = arguments.images, arguments.group or list(GROUPS[arguments.images])
     space = NasBench201()
     archs = list(dict.fromkeys(space.representative(cell) for cell in space))
@@ -148,6 +178,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--second", type=int, default=60, help="networks with a second seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="count the memory of activations")
     parser.add_argument("--out", type=Path, help="[default: the file in the package]")
     arguments = parser.parse_args()
     if not set(arguments.group or []) <= set(GROUPS[arguments.images]):

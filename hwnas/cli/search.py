@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,9 @@ from hwnas.cli.output import note
 from hwnas.cli.plan import PlanFirst
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from hwnas.pareto import ParetoSet
 
 
 def search(
@@ -119,7 +123,6 @@ def search(
     Your own: hwnas search --model my_module:build --input 1,96,96 --classes 7 --trials 200
     """
     from hwnas.evaluation.backends import parallel_backend
-    from hwnas.pareto.standing import standings
     from hwnas.study.baseline import PresentNetwork
     from hwnas.study.hosts import Folder
     from hwnas.study.search import Search
@@ -162,7 +165,16 @@ def search(
             device=device,
         )
         front = job.run()
-    for line in job.notices:
+    _tell(front, job.notices, out, model, as_json)
+
+
+def _tell(
+    front: ParetoSet, notices: Sequence[str], out: Path, model: str | None, as_json: bool
+) -> None:
+    """Print the remarks, the counts, the front, and where it is."""
+    from hwnas.pareto.standing import standings
+
+    for line in notices:
         note(line)
     counts = front.provenance
     note(

@@ -16,6 +16,7 @@ import numpy as np
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.files.identity import identity_text
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task, TensorSpec
@@ -211,16 +212,25 @@ class CounterCost(Generic[Arch]):
     @cached_property
     def _shipped(self) -> Mapping[str, float]:
         """Counts by canonical key that ship with the package; none of other networks' settings."""
-        if self.metric not in _SHIPPED:
+        from hwnas.tables.shipped import shipped_columns, shipped_values
+
+        if not shipped_columns(self.space.name):
             return {}
+        if self.metric not in _SHIPPED:
+            return shipped_values(self.space.name, self.identity)
         from hwnas.proxies import make_proxy
         from hwnas.proxies.identity import score_identity
-        from hwnas.tables.shipped import shipped_values
 
         name, share = _SHIPPED[self.metric]
         identity = score_identity(make_proxy(name), self.space, self.networks.task)
         found = shipped_values(self.space.name, identity)
         return {key: share * value for key, value in found.items()}
+
+    @property
+    def identity(self) -> str:
+        """Everything that the counts depend on beside the architecture."""
+        task = self.networks.task.settings
+        return identity_text(count=self.metric, space=self.space, task=task)
 
     def _counts(self, arch: Arch) -> Counts:
         task = self.networks.task

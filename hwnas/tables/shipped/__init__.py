@@ -3,6 +3,7 @@
 from hwnas.tables.shipped.table import (
     ShippedColumn,
     ShippedScores,
+    shipped_columns,
     shipped_name,
     shipped_result,
     shipped_scores,
@@ -12,6 +13,7 @@ from hwnas.tables.shipped.table import (
 __all__ = [
     "ShippedColumn",
     "ShippedScores",
+    "shipped_columns",
     "shipped_name",
     "shipped_result",
     "shipped_scores",

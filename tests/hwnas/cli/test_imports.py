@@ -17,7 +17,7 @@ from hwnas.cli import main
 
 for command in json.loads(sys.argv[1]):
     try:
-        if command[0] == "hwnas.search":  # without a folder, whose report counts networks
+        if command[0] == "hwnas.search":
             hwnas.search(costs="count:any:flops", trials=6).save(command[1])
         else:
             main(command)
@@ -44,6 +44,10 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         ["hwnas.search", front],
         ["pareto", "show", front],
         ["rank", "--truth", str(truth), "--population", "all", "--json"],
+        [
+            *("search", "--objective", "naswot", "--cost", "count:any:params"),
+            *("--trials", "6", "--out", str(folder / "out")),
+        ],
     ]
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(commands)],
@@ -64,6 +68,10 @@ def test_what_is_known_needs_no_library(imported: dict[str, set[str]], command: 
 
 def test_a_search_among_known_values_needs_no_torch(imported: dict[str, set[str]]) -> None:
     assert imported["hwnas.search"] & {"torch", "pandas", "sklearn", "onnx", "onnxruntime"} == set()
+
+
+def test_neither_does_its_report(imported: dict[str, set[str]]) -> None:
+    assert imported["search"] & {"torch", "sklearn", "onnx", "onnxruntime"} == set()
 
 
 def test_a_ranking_by_shipped_scores_needs_pandas_for_the_table_alone(

@@ -264,7 +264,7 @@ def test_cost_refuses_a_number_that_is_not_known(monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(CounterCost(space, "params").predict([cell]), [1.0])
 
 
-@pytest.mark.parametrize("metric", ["params", "macs", "flops", "layers"])
+@pytest.mark.parametrize("metric", METRICS)
 def test_shipped_counts_are_those_of_the_networks(
     metric: Metric, monkeypatch: pytest.MonkeyPatch
 ) -> None:
