@@ -97,7 +97,7 @@ def score(
     from hwnas.evaluation.backends import parallel_backend
     from hwnas.functions.score import DEFAULT_PROXIES
     from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import Limits
+    from hwnas.measure.limits import Limits, within_memory
     from hwnas.proxies import make_proxies
 
     if out is not None:
@@ -113,7 +113,8 @@ def score(
                 "--whole-space, but got both: choose one."
             )
         given = _Input(batch, images, data, device)
-        child = child_with(Limits() if limit_seconds is None else Limits(limit_seconds))
+        limits = Limits() if limit_seconds is None else Limits(limit_seconds)
+        child = child_with(within_memory(limits))
         rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
     else:
         name, task = chosen_networks(

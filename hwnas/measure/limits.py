@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from hwnas.errors import InvalidValueError
@@ -48,6 +50,23 @@ class Limits:
 
 
 UNLIMITED = Limits(None)
+MEMORY = Path("/proc/meminfo")
+"""Where Linux tells what memory there is."""
+
+
+@cache
+def memory_left() -> int | None:
+    """Give the bytes that this machine had left when it was first asked; None but on Linux."""
+    text = MEMORY.read_text() if MEMORY.is_file() else ""
+    found = re.search(r"MemAvailable:\s*(\d+) kB", text)
+    return int(found[1]) * 1024 if found and STATUS.is_file() else None
+
+
+def within_memory(limits: Limits) -> Limits:
+    """Bound the memory, where nothing else does, by what there is: more ends other processes."""
+    if limits.memory_bytes is not None:
+        return limits
+    return replace(limits, memory_bytes=memory_left())
 
 
 class CallError(InvalidValueError):

@@ -29,7 +29,7 @@ from hwnas.evaluation.objectives import (
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import split_constraint
 from hwnas.measure.conversation import InChild
-from hwnas.measure.limits import Limits
+from hwnas.measure.limits import Limits, within_memory
 from hwnas.seeding import derive_seed
 from hwnas.spaces.equivalence import TracedEquivalence
 from hwnas.tasks.catalogue import get_task
@@ -151,9 +151,10 @@ def bounded(space: SearchSpace[Any], seconds: float | None = None) -> Limits | N
         seconds: what the user allows for one network; None for the default.
 
     Returns:
-        What one network may take, see `limits_of`.
+        What one network may take: see `limits_of`, and the memory that there is.
     """
     limits = limits_of(space, seconds)
+    limits = None if limits is None else within_memory(limits)
     inner = getattr(space, "wrapped", space)
     if limits is not None and isinstance(inner, TracedEquivalence):
         object.__setattr__(inner, "elsewhere", InChild(limits))  # it may be frozen

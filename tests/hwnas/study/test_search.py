@@ -9,9 +9,9 @@ from hwnas import registry
 from hwnas.costs.measured import RuntimeCost
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.sources import CostValues
-from hwnas.measure.limits import Limits
+from hwnas.measure.limits import Limits, within_memory
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import limits_of
+from hwnas.study.configuration import bounded, limits_of
 from hwnas.study.search import make_evaluator
 from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.study.worker import check_requirements
@@ -69,6 +69,8 @@ def test_networks_of_ones_own_are_bounded_by_default() -> None:
         assert limits_of(space) is None, name
     assert limits_of(NasBench201(), 5) == Limits(5)
     assert limits_of(Own()) == Limits()
+    assert bounded(Own()) == within_memory(Limits())
+    assert bounded(NasBench201()) is None
     with pytest.raises(InvalidValueError, match="must be above 0"):
         limits_of(Own(), 0)
     found = make_evaluator(
@@ -76,4 +78,4 @@ def test_networks_of_ones_own_are_bounded_by_default() -> None:
     )
     (cost,) = (o.source.cost for o in found.objectives if isinstance(o.source, CostValues))
     assert isinstance(cost, RuntimeCost)
-    assert (found.limits, cost.limits) == (Limits(7), Limits(7))
+    assert (found.limits, cost.limits) == (within_memory(Limits(7)), Limits(7))
