@@ -15,6 +15,7 @@ import queue
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as TimeIsUp
@@ -121,7 +122,9 @@ class Child:
         if self._executor is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            # Loky replaces a process that has grown: whatever it is, it begins with `prepare`.
+            # Loky replaces a process that has grown: whatever it is, it begins with `prepare`. Its
+            # advice is for those who have set a short timeout.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             self._executor = ProcessPoolExecutor(
                 1,
                 env=self._env,

@@ -140,7 +140,7 @@ def test_a_storage_that_fails_later_is_one_line(
     from hwnas.study.search import Search
     from hwnas.study.settings import SearchSettings
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise optuna.exceptions.StorageInternalError("database or disk is full")
 
     monkeypatch.setattr("hwnas_optuna.search.run", full)

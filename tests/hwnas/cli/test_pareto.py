@@ -200,7 +200,7 @@ def test_code_that_was_changed_is_not_overwritten(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ((), "`--classes` must be given"),
+        ((), "`--classes` and `--input` must be given"),
         (("--classes", "3"), "`--input` must be given"),
         (("--classes", "3", "--input", "3x8"), "'3x8'"),
     ],
