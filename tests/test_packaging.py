@@ -51,6 +51,7 @@ def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:
     assert sorted(scores) == [
         "hwnas/spaces/nasbench201/classes.npz",
         "hwnas/tables/shipped/nasbench201-cifar10-cifar10-sample.npz",
+        "hwnas/tables/shipped/nasbench201-cifar10-counts.npz",
         "hwnas/tables/shipped/nasbench201-cifar10.npz",
         *(f"hwnas_predictors/shipped/{space}.npz" for space in spaces),
     ]
