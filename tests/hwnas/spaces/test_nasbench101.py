@@ -64,6 +64,25 @@ def test_the_published_example_has_its_published_parameters() -> None:
     assert str(INCEPTION) == f"111010/00001/0001/100/01/1|{operations}"
 
 
+def test_the_first_module_of_the_data_set_has_its_published_hash_and_parameters() -> None:
+    first = module_of(
+        [
+            [0, 1, 0, 0, 1, 1, 0],
+            [0, 0, 1, 0, 0, 0, 0],
+            [0, 0, 0, 1, 0, 0, 1],
+            [0, 0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 1, 0],
+            [0, 0, 0, 0, 0, 0, 1],
+            [0, 0, 0, 0, 0, 0, 0],
+        ],
+        ["conv3x3", "maxpool3x3", "conv3x3", "conv3x3", "conv1x1"],
+    )
+    assert SPACE.canonical_key(first) == "00005c142e6f48ac74fdcf73e3439874"
+    with torch.device("meta"):
+        network = SPACE.build(first)
+    assert sum(p.numel() for p in network.parameters()) == 8_555_530
+
+
 def test_the_published_order_of_the_same_module_has_the_same_hash() -> None:
     # The data set answers for that module with its vertices in another order.
     stored = module_of(
