@@ -9,13 +9,14 @@ paper defines as a set; this is the finite set that this page says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -81,22 +82,15 @@ class MobileNetV2Arch:
                 f"`stages` must be {len(STRIDES)}, but got {len(self.stages)}; a valid "
                 f"architecture is {MOBILENETV2!r}."
             )
-        _check("stem", self.stem, STEMS)
-        _check("head", self.head, HEADS)
+        insist_on_choice("stem", self.stem, STEMS)
+        insist_on_choice("head", self.head, HEADS)
         for number, stage in enumerate(self.stages, start=1):
             allowed = (KERNELS, EXPANSIONS, WIDTHS[number - 1], DEPTHS)
             for what, value, choices in zip(Stage._fields, stage, allowed, strict=True):
-                _check(f"{what} of stage {number}", value, choices)
+                insist_on_choice(f"{what} of stage {number}", value, choices)
 
     def __str__(self) -> str:
         return "|".join([f"s{self.stem}", *map(str, self.stages), f"h{self.head}"])
-
-
-def _check(what: str, value: int, allowed: Sequence[int]) -> None:
-    if value not in allowed:
-        raise InvalidArchitectureError(
-            f"`{what}` must be one of {', '.join(map(str, allowed))}, but got {value}."
-        )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.spaces.facets import Facets, Sequences
+from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -64,27 +65,20 @@ class MobileNetV3Arch:
     stages: tuple[tuple[Layer, ...], ...]
 
     def __post_init__(self) -> None:
-        _check("resolution", self.resolution, RESOLUTIONS)
+        insist_on_choice("resolution", self.resolution, RESOLUTIONS)
         if len(self.stages) != STAGES:
             raise InvalidArchitectureError(
                 f"`stages` must be {STAGES}, but got {len(self.stages)}; a valid architecture is "
                 f"{_EXAMPLE!r}."
             )
         for number, layers in enumerate(self.stages, start=1):
-            _check(f"depth of stage {number}", len(layers), DEPTHS)
+            insist_on_choice(f"depth of stage {number}", len(layers), DEPTHS)
             for layer in layers:
-                _check(f"kernel in stage {number}", layer.kernel, KERNELS)
-                _check(f"expansion in stage {number}", layer.expansion, EXPANSIONS)
+                insist_on_choice(f"kernel in stage {number}", layer.kernel, KERNELS)
+                insist_on_choice(f"expansion in stage {number}", layer.expansion, EXPANSIONS)
 
     def __str__(self) -> str:
         return "|".join([f"r{self.resolution}", *(",".join(map(str, s)) for s in self.stages)])
-
-
-def _check(what: str, value: int, allowed: Sequence[int]) -> None:
-    if value not in allowed:
-        raise InvalidArchitectureError(
-            f"`{what}` must be one of {', '.join(map(str, allowed))}, but got {value}."
-        )
 
 
 def _layer_names(stage: int, layer: int) -> tuple[str, str]:

@@ -85,6 +85,17 @@ class Options(Generic[V]):
         return [other for steps, other in away if not self.ordered or not steps & (steps - 1)]
 
 
+def insist_on_choice(what: str, value: object, allowed: Sequence[object]) -> None:
+    """Insist that a part of an architecture is one of what is allowed, not only its text.
+
+    Raises:
+        InvalidArchitectureError: it is none; names the part and lists what is allowed.
+    """
+    if value not in allowed:
+        options = ", ".join(map(str, allowed))
+        raise InvalidArchitectureError(f"`{what}` must be one of {options}, but got {value}.")
+
+
 def text_of(value: Choice) -> str:
     """Give the text of a choice: texts as they are, numbers and booleans as in JSON."""
     if isinstance(value, bool):

@@ -7,13 +7,14 @@ Auto-Prox, AAAI 2024, search such networks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -64,16 +65,16 @@ class PitArch:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        _check("channels", self.channels, HEAD_CHANNELS)
-        _check("heads", self.heads, HEADS)
+        insist_on_choice("channels", self.channels, HEAD_CHANNELS)
+        insist_on_choice("heads", self.heads, HEADS)
         if len(self.stages) != len(DEPTHS):
             raise InvalidArchitectureError(
                 f"`stages` must be {len(DEPTHS)}, but got {len(self.stages)}; a valid architecture "
                 f"is {PIT_TI!r}."
             )
         for number, (stage, depths) in enumerate(zip(self.stages, DEPTHS, strict=True), start=1):
-            _check(f"depth of stage {number}", stage.depth, depths)
-            _check(f"ratio of stage {number}", stage.ratio, RATIOS)
+            insist_on_choice(f"depth of stage {number}", stage.depth, depths)
+            insist_on_choice(f"ratio of stage {number}", stage.ratio, RATIOS)
 
     def __str__(self) -> str:
         return "|".join([f"c{self.channels}h{self.heads}", *map(str, self.stages)])
@@ -82,13 +83,6 @@ class PitArch:
     def widths(self) -> tuple[int, ...]:
         """Channels of the tokens of each stage."""
         return tuple(self.channels * self.heads * 2**i for i in range(len(self.stages)))
-
-
-def _check(what: str, value: int, allowed: Sequence[int]) -> None:
-    if value not in allowed:
-        raise InvalidArchitectureError(
-            f"`{what}` must be one of {', '.join(map(str, allowed))}, but got {value}."
-        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ families (Li et al., Zero-Shot Neural Architecture Search, 2023).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.spaces.facets import Facets, Truth
+from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -60,27 +61,22 @@ class ResNetArch:
     depths: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _check("block", self.block, (BASIC, BOTTLENECK))
-        _check("width", self.width, WIDTHS)
-        _check("factor", self.factor, FACTORS if self.block == BOTTLENECK else FACTORS[:1])
+        insist_on_choice("block", self.block, (BASIC, BOTTLENECK))
+        insist_on_choice("width", self.width, WIDTHS)
+        insist_on_choice(
+            "factor", self.factor, FACTORS if self.block == BOTTLENECK else FACTORS[:1]
+        )
         if len(self.depths) != len(DEPTHS):
             raise InvalidArchitectureError(
                 f"`depths` must be {len(DEPTHS)}, but got {len(self.depths)}; a valid architecture "
                 f"is {EXAMPLE!r}."
             )
         for number, (depth, allowed) in enumerate(zip(self.depths, DEPTHS, strict=True), start=1):
-            _check(f"depth of stage {number}", depth, allowed)
+            insist_on_choice(f"depth of stage {number}", depth, allowed)
 
     def __str__(self) -> str:
         factor = f"x{self.factor:g}" if self.block == BOTTLENECK else ""
         return f"{self.block}|w{self.width}{factor}|{','.join(map(str, self.depths))}"
-
-
-def _check(what: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise InvalidArchitectureError(
-            f"`{what}` must be one of {', '.join(map(str, allowed))}, but got {value}."
-        )
 
 
 PUBLISHED: Mapping[str, ResNetArch] = {
