@@ -321,6 +321,7 @@ def test_names_and_official_index_agree(data_folder: Path, dataset: str) -> None
 @pytest.mark.data
 def test_reading_is_fast(data_folder: Path, tmp_path: Path) -> None:
     copy = write_table(tmp_path, (data_folder / "hw_nas_bench/hw_cifar10.csv").read_text())
-    start = time.process_time()
+    # This thread's time: what others of the process do, which earlier tests left, is not reading.
+    start = time.thread_time()
     HwNasBench(file=copy)
-    assert time.process_time() - start < 0.5
+    assert time.thread_time() - start < 0.5
