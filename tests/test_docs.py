@@ -116,7 +116,9 @@ def test_the_readme_is_short() -> None:
 
 def test_the_site_has_every_page() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert {page.name for page in PAGES[1:]} == set(re.findall(r"(\w+\.md)$", nav, re.MULTILINE))
+    notebooks = {f"notebooks/{path.stem}.md" for path in (ROOT / "docs/notebooks").glob("*.ipynb")}
+    pages = {page.name for page in PAGES[1:]} | notebooks
+    assert pages == set(re.findall(r": ([\w/]+\.md)$", nav, re.MULTILINE))
 
 
 def test_every_proxy_and_score_is_described() -> None:
@@ -135,3 +137,6 @@ def test_the_site_builds(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "api/index.html").is_file()
+    notebook = (tmp_path / "notebooks/optuna_study/index.html").read_text(encoding="utf-8")
+    assert 'src="data:image/png;base64,' in notebook
+    assert "ipynb" not in (tmp_path / "index.html").read_text(encoding="utf-8")
