@@ -17,6 +17,7 @@ from hwnas.costs.source import CostOption, CostRequest
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.files.identity import identity_text
+from hwnas.spaces.facets import Counted, facet
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task, TensorSpec
@@ -41,6 +42,13 @@ _SHIPPED: Mapping[str, tuple[str, float]] = {
     "layers": ("layers", 1.0),
 }
 """The proxy that is a count, and its share."""
+_CLOSED: Mapping[str, tuple[str, int]] = {
+    "params": ("params", 1),
+    "macs": ("macs", 1),
+    "flops": ("macs", 2),
+    "layers": ("layers", 1),
+}
+"""The count of the facet `Counted` that each metric is a multiple of."""
 _DEVICE = DeviceKey(device="any", runtime="count")
 _MEMO_LIMIT = 65536
 _memo: dict[tuple[str, str, str], Counts] = {}
@@ -132,7 +140,8 @@ class CounterCost(Generic[Arch]):
     """One count of the network of an architecture's representative, as a cost model.
 
     The counts of a representative are worked out once a process, for all metrics together. Where
-    scores of the space ship with hwnas, its params, MACs, FLOPs and layers are looked up.
+    scores of the space ship with hwnas, its params, MACs, FLOPs and layers are looked up, and where
+    the space has them in closed form (`hwnas.spaces.facets.Counted`), no network is built.
 
     Attributes:
         space: search space.
@@ -200,6 +209,10 @@ class CounterCost(Generic[Arch]):
     def _value(self, arch: Arch) -> float:
         if self._shipped and (key := self.space.canonical_key(arch)) in self._shipped:
             return self._shipped[key]
+        if self._closed is not None and self.metric in _CLOSED:
+            metric, factor = _CLOSED[self.metric]
+            arch = self.space.representative(arch)
+            return factor * self._closed.counts(arch, self.networks.task)[metric]
         counts = self._counts(arch)
         value: int | None = getattr(counts, self.metric)
         if value is None:
@@ -208,6 +221,10 @@ class CounterCost(Generic[Arch]):
                 f"for {', '.join(counts.uncounted)} in {arch}: bound params or peak_memory instead."
             )
         return value
+
+    @cached_property
+    def _closed(self) -> Counted[Arch] | None:
+        return facet(self.space, Counted)
 
     @cached_property
     def _shipped(self) -> Mapping[str, float]:

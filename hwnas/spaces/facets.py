@@ -81,6 +81,14 @@ class Features(Protocol[Arch_contra]):
 
 
 @runtime_checkable
+class Counted(Protocol[Arch_contra]):
+    """Counts in closed form; without them each network is built to be counted."""
+
+    def counts(self, arch: Arch_contra, task: Task) -> Mapping[str, int]:
+        """Give ``params``, ``macs`` and ``layers`` of the network, see `hwnas.costs.counters`."""
+
+
+@runtime_checkable
 class Sequences(Protocol[Arch_contra]):
     """Networks that are chains of layers, for models that read layer by layer."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, Sequences
+from hwnas.spaces.facets import Counted, Facets, Sequences
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import InShape
@@ -126,7 +126,10 @@ class FBNet(Declared[FBNetArch]):
     """
 
     name: str = field(default="fbnet", init=False, repr=False)
-    facets: ClassVar[Facets] = {Sequences: "hwnas.spaces.sequences:FBNetSequences"}
+    facets: ClassVar[Facets] = {
+        Sequences: "hwnas.spaces.sequences:FBNetSequences",
+        Counted: "hwnas.spaces.chain_counts:fbnet",
+    }
 
     @property
     def options(self) -> Mapping[str, Options[str]]:

@@ -41,14 +41,20 @@ class InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
 
+def block_numbers(operation: str) -> tuple[int, int, int]:
+    """Give kernel, expansion and groups of an operation that is no skip."""
+    found = _BLOCK.fullmatch(operation)
+    assert found is not None
+    kernel, expansion, groups = (int(digits or 1) for digits in found.groups())
+    return kernel, expansion, groups
+
+
 def _layer(operation: str, c_in: int, c_out: int, stride: int) -> nn.Module:
     if operation == SKIP:
         if c_in == c_out and stride == 1:
             return nn.Identity()
         return nn.Sequential(*conv_bn(c_in, c_out, 1, stride), nn.ReLU())
-    found = _BLOCK.fullmatch(operation)
-    assert found is not None
-    kernel, expansion, groups = (int(digits or 1) for digits in found.groups())
+    kernel, expansion, groups = block_numbers(operation)
     return InvertedResidual(c_in, c_out, kernel, expansion, stride, groups)
 
 

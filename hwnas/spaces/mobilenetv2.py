@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Counted, Facets
 from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
@@ -101,6 +102,7 @@ class MobileNetV2(Declared[MobileNetV2Arch]):
     """
 
     name: str = field(default="mobilenetv2", init=False, repr=False)
+    facets: ClassVar[Facets] = {Counted: "hwnas.spaces.chain_counts:mobilenetv2"}
 
     @property
     def options(self) -> Mapping[str, Options[Any]]:

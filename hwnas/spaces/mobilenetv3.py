@@ -16,7 +16,7 @@ import numpy as np
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, Sequences
+from hwnas.spaces.facets import Counted, Facets, Sequences
 from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
@@ -106,7 +106,10 @@ class MobileNetV3(Declared[MobileNetV3Arch]):
 
     width: float = 1.2
     name: str = field(default="mobilenetv3", init=False, repr=False)
-    facets: ClassVar[Facets] = {Sequences: "hwnas.spaces.sequences:MobileNetV3Sequences"}
+    facets: ClassVar[Facets] = {
+        Sequences: "hwnas.spaces.sequences:MobileNetV3Sequences",
+        Counted: "hwnas.spaces.chain_counts:mobilenetv3",
+    }
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

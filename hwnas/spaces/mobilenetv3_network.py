@@ -8,8 +8,8 @@ on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -19,15 +19,41 @@ from hwnas.typing import InShape
 
 _STEM, _FIRST_BLOCK, _EXPANDED, _MIXED = 16, 16, 960, 1280
 _CHANNELS = (24, 40, 80, 112, 160)
-_STRIDES = (2, 2, 2, 1, 2)
+STRIDES = (2, 2, 2, 1, 2)
 _HARD_SWISH = (False, False, True, True, True)
-_SQUEEZE = (False, True, False, True, True)
+SQUEEZE = (False, True, False, True, True)
 
 
 def multiple_of_8(channels: float) -> int:
     """Round to a multiple of 8, at least 8 and not below 90 % of the number (Howard et al.)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class Widths(NamedTuple):
+    """Channels of a network.
+
+    Attributes:
+        stem: behind the first convolution.
+        first: behind the first block.
+        stages: behind each of the five stages.
+        expanded: before the pooling.
+        mixed: behind it.
+    """
+
+    stem: int
+    first: int
+    stages: tuple[int, ...]
+    expanded: int
+    mixed: int
+
+
+def widths(multiplier: float) -> Widths:
+    """Give the channels of a network of another width."""
+    stem, first, *stages, expanded, mixed = (
+        multiple_of_8(c * multiplier) for c in (_STEM, _FIRST_BLOCK, *_CHANNELS, _EXPANDED, _MIXED)
+    )
+    return Widths(stem, first, tuple(stages), expanded, mixed)
 
 
 class SqueezeExcitation(nn.Module):
@@ -94,9 +120,7 @@ class MobileNetV3Network(nn.Module):
             if in_shape[1:] == (side, side)
             else nn.Upsample((side, side), mode="bilinear", align_corners=False)
         )
-        stem, first, *stages, expanded, mixed = (
-            multiple_of_8(c * width) for c in (_STEM, _FIRST_BLOCK, *_CHANNELS, _EXPANDED, _MIXED)
-        )
+        stem, first, stages, expanded, mixed = widths(width)
         self.stem = nn.Sequential(*conv_bn(in_shape[0], stem, 3, 2), nn.Hardswish())
         self.blocks = nn.Sequential(MobileBlock(stem, first, 3), *_blocks(arch, first, stages))
         self.expand = nn.Sequential(*conv_bn(stages[-1], expanded, 1), nn.Hardswish())
@@ -110,16 +134,16 @@ class MobileNetV3Network(nn.Module):
         return cast(Tensor, self.classifier(self.mix(self.pool(features)).flatten(1)))
 
 
-def _blocks(arch: MobileNetV3Arch, c_in: int, channels: list[int]) -> Iterator[MobileBlock]:
+def _blocks(arch: MobileNetV3Arch, c_in: int, channels: Sequence[int]) -> Iterator[MobileBlock]:
     for stage, (c_out, layers) in enumerate(zip(channels, arch.stages, strict=True)):
         for number, layer in enumerate(layers):
             yield MobileBlock(
                 c_in,
                 c_out,
                 layer.kernel,
-                _STRIDES[stage] if number == 0 else 1,
+                STRIDES[stage] if number == 0 else 1,
                 multiple_of_8(c_in * layer.expansion),
                 hard_swish=_HARD_SWISH[stage],
-                squeeze=_SQUEEZE[stage],
+                squeeze=SQUEEZE[stage],
             )
             c_in = c_out

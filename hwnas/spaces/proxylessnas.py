@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Counted, Facets
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 
@@ -102,6 +103,7 @@ class ProxylessNas(Declared[ProxylessArch]):
 
     device: str = "mobile"
     name: str = field(default="proxylessnas", init=False, repr=False)
+    facets: ClassVar[Facets] = {Counted: "hwnas.spaces.chain_counts:proxylessnas"}
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, Truth
+from hwnas.spaces.facets import Counted, Facets, Truth
 from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
@@ -96,7 +96,10 @@ class ResNet(Declared[ResNetArch]):
     """ResNets of two kinds of blocks, with width and depths; no two of them are equal networks."""
 
     name: str = field(default="resnet", init=False, repr=False)
-    facets: ClassVar[Facets] = {Truth: "hwnas.data.timm_resnets:TrainedResNets"}
+    facets: ClassVar[Facets] = {
+        Truth: "hwnas.data.timm_resnets:TrainedResNets",
+        Counted: "hwnas.spaces.chain_counts:resnet",
+    }
 
     @property
     def options(self) -> Mapping[str, Options[Any]]:

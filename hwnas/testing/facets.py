@@ -12,6 +12,7 @@ import pytest
 from hwnas.errors import HwnasError
 from hwnas.graphs.arch_graph import INPUT, OUTPUT
 from hwnas.spaces.facets import (
+    Counted,
     Drawing,
     Equivalence,
     ExactGraphs,
@@ -91,6 +92,21 @@ class FacetsContract:
         drawing = _facet(space, Drawing)
         for arch in archs:
             assert ElementTree.fromstring(drawing.draw(arch)).tag.endswith("svg")
+
+    def test_counts_are_those_of_the_network(
+        self, space: SearchSpace[Any], archs: list[Any]
+    ) -> None:
+        closed, task = _facet(space, Counted), space.default_task
+        import torch
+
+        from hwnas.costs.counters import count
+
+        for arch in map(space.representative, archs[:2]):
+            with torch.device("meta"):
+                network = space.build(arch, task)
+            found = count(network, task.input)
+            wanted = {"params": found.params, "macs": found.macs, "layers": found.layers}
+            assert dict(closed.counts(arch, task)) == wanted
 
     def test_surrogates_are_networks_for_the_task(
         self, space: SearchSpace[Any], archs: list[Any]
