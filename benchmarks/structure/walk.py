@@ -2,7 +2,8 @@
 
 Every call of a Python function in hwnas's packages is seen by `sys.setprofile`. A file is *entered
 again* when a call comes into it from another file although a call of it is still open: control goes
-down, comes back up and goes down again. Run it on two versions of the code to compare them::
+down, comes back up and goes down again. A generator that goes on is no call. Run it on two versions
+of the code to compare them::
 
     python -m benchmarks.structure.walk
     PYTHONPATH=OTHER:OTHER/predictors:OTHER/plugins python benchmarks/structure/walk.py
@@ -18,7 +19,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -36,31 +37,43 @@ class Walk:
         pattern: tells the paths of the files that count.
         functions: calls by (file, line of the definition).
         again: entries into a file that a call is open in, by file.
+        generators: frames that have begun; kept, so that their identities stay theirs.
     """
 
     pattern: re.Pattern[str]
     functions: Counter[tuple[str, int]] = field(default_factory=Counter)
     again: Counter[str] = field(default_factory=Counter)
-    _open: list[str] = field(default_factory=list)
+    generators: dict[int, FrameType] = field(default_factory=dict)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         """Take one event of `sys.setprofile`."""
         del argument
-        code = frame.f_code
-        # Bodies of modules and classes, comprehensions and lambdas are no functions of their own.
-        function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
-        counts = function and self.pattern.search(code.co_filename)
-        if event not in ("call", "return") or not counts:
+        if event != "call" or not self._counts(frame):
             return
-        path = code.co_filename
-        if event == "return":
-            if self._open:
-                self._open.pop()
-            return
-        self.functions[path, code.co_firstlineno] += 1
-        if path in self._open and self._open[-1] != path:
+        if frame.f_code.co_flags & inspect.CO_GENERATOR:
+            begun = id(frame) in self.generators
+            self.generators[id(frame)] = frame
+            if begun:
+                return
+        path = frame.f_code.co_filename
+        self.functions[path, frame.f_code.co_firstlineno] += 1
+        callers = [open_.f_code.co_filename for open_ in self._callers(frame)]
+        if path in callers and callers[0] != path:
             self.again[path] += 1
-        self._open.append(path)
+
+    def _counts(self, frame: FrameType) -> bool:
+        """Tell functions: bodies of modules and classes, comprehensions and lambdas are none."""
+        code = frame.f_code
+        function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
+        return bool(function and self.pattern.search(code.co_filename))
+
+    def _callers(self, frame: FrameType) -> Iterator[FrameType]:
+        """Give the functions that are open, the nearest first."""
+        caller = frame.f_back
+        while caller is not None:
+            if self._counts(caller):
+                yield caller
+            caller = caller.f_back
 
     def of(self, run: Callable[[], object]) -> Walk:
         """Walk through a call."""
