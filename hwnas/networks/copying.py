@@ -59,7 +59,7 @@ def copy_model(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Modu
                 if id(tensor) not in memo:
                     memo[id(tensor)] = _converted(tensor, convert, memo)
     wrappers = [module for module in modules if is_wrapper(module)]
-    plain = [m for m in modules if not is_wrapper(m) and not _copies_itself(m)]
+    plain = [m for m in modules if not is_wrapper(m) and not copies_itself(m)]
     memo |= {id(module): module.__new__(type(module)) for module in plain}
     memo |= {id(wrapper): _copied(_inner(wrapper), memo) for wrapper in wrappers}
     for module in plain:
@@ -128,7 +128,8 @@ def _converted(tensor: Tensor, convert: Callable[[Tensor], Tensor], memo: dict[i
     return copy.deepcopy(tensor, memo)  # e.g. a parameter that a lazy module has yet to size
 
 
-def _copies_itself(module: nn.Module) -> bool:
+def copies_itself(module: nn.Module) -> bool:
+    """Tell whether a module's class has a way of its own to be copied."""
     kind = type(module)
     if "parametrizations" in module._modules:
         kind = kind.__bases__[0]  # PyTorch's copy of such modules is this one

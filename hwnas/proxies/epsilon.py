@@ -21,6 +21,8 @@ else:
     torch = deferred("torch")
 
 _RAMP = 32
+# Weights of one pass: maps are as many times as large.
+_LANES = 2
 Images = Literal["ramp", "batch"]
 """``ramp``: B grey images, image i has the value i / B everywhere; ``batch``: the usual images."""
 
@@ -51,17 +53,28 @@ class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
     runs: ClassVar[bool] = False
 
     def measure(self, subject: Subject) -> tuple[Tensor, ...]:
-        """Run one forward pass a weight."""
-        from hwnas.networks.device import random_states, set_random_states
-
+        """Run forward passes."""
         dtype = torch.float64 if self.double else torch.float32
         images = self._images(subject).to(dtype)
+        outputs: list[Tensor] = []
+        for start in range(0, len(self.weights), _LANES):
+            outputs += self._outputs(subject, self.weights[start : start + _LANES], images)
+        return tuple(output.flatten().double() for output in outputs)
+
+    def _outputs(
+        self, subject: Subject, weights: Sequence[float], images: Tensor
+    ) -> Sequence[Tensor]:
+        """Run all weights in one pass where that is possible, else a pass each."""
+        from hwnas.networks.device import random_states, set_random_states
+
+        if self.double and (together := _in_lanes(subject, weights, images)) is not None:
+            return together
         states = random_states(subject.device)
         outputs = []
-        for weight in self.weights:
+        for weight in weights:
             set_random_states(subject.device, states)  # equal dropout in all passes
-            outputs.append(_logits(subject, weight, images).flatten().double())
-        return tuple(outputs)
+            outputs.append(_logits(subject, weight, images))
+        return outputs
 
     def _images(self, subject: Subject) -> Tensor:
         """Give (B, C, H, W) images; those of the ramp are an expanded tensor."""
@@ -72,34 +85,51 @@ class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
         return grey.view(-1, *(1 for _ in shape)).expand(-1, *shape)
 
 
+def _in_lanes(
+    subject: Subject, weights: Sequence[float], images: Tensor
+) -> Sequence[Tensor] | None:
+    """Run one pass with several weights, one channel for all; None where that is impossible."""
+    from hwnas.proxies.derivatives.equal_channels import EqualChannels
+
+    mode = EqualChannels(len(weights))
+
+    def fill(numbers: Tensor, *shape: int) -> Tensor:
+        return mode.constant(numbers, *shape)
+
+    network = _constant_copy(subject, weights, images.dtype, fill)
+    try:
+        with torch.no_grad(), mode:
+            answer = network(images)
+        return mode.answers(answer)
+    except RuntimeError:
+        return None  # it reads or writes single channels, or fails in the ordinary pass as well
+
+
 def _logits(subject: Subject, weight: float, images: Tensor) -> Tensor:
     """Run a copy with constant weights, with one channel for all where that is possible."""
     from hwnas.networks.float64 import in_float64
-    from hwnas.proxies.derivatives.equal_channels import EqualChannels
 
-    if images.dtype == torch.float64:
-        mode = EqualChannels()
-        network = _constant_copy(subject, weight, images.dtype, mode.expand)
-        try:
-            with torch.no_grad(), mode:
-                answer: Tensor = network(images)
-                return answer
-        except RuntimeError:
-            pass  # it writes to single channels, or fails in the ordinary pass as well
-    network = _constant_copy(subject, weight, images.dtype, torch.Tensor.repeat)
+    if images.dtype == torch.float64 and (one := _in_lanes(subject, [weight], images)) is not None:
+        return one[0]
+
+    def fill(numbers: Tensor, *shape: int) -> Tensor:
+        return numbers[0].repeat(*shape)
+
+    network = _constant_copy(subject, [weight], images.dtype, fill)
     run = partial(network, images.contiguous())
     with torch.no_grad():
-        answer = in_float64(run) if images.dtype == torch.float64 else run()
+        answer: Tensor = in_float64(run) if images.dtype == torch.float64 else run()
     return answer
 
 
 def _constant_copy(
-    subject: Subject, weight: float, dtype: torch.dtype, fill: Callable[..., Tensor]
+    subject: Subject, weights: Sequence[float], dtype: torch.dtype, fill: Callable[..., Tensor]
 ) -> nn.Module:
-    """Copy a network in training mode; `fill(number, *shape)` makes its weights and biases."""
-    from hwnas.networks.copying import copy_model
-
-    numbers = {"weight": torch.tensor(weight, dtype=dtype), "bias": torch.tensor(0.0, dtype=dtype)}
+    """Copy a network in training mode; `fill(numbers, *shape)` makes its weights and biases."""
+    numbers = {
+        "weight": torch.tensor(list(weights), dtype=dtype),
+        "bias": torch.zeros(len(weights), dtype=dtype),
+    }
     constants = {
         id(parameter): numbers[kind]
         for name, parameter in subject.plain.named_parameters()
@@ -108,14 +138,12 @@ def _constant_copy(
     }
 
     def replacement(tensor: Tensor) -> Tensor:
-        if (number := constants.get(id(tensor))) is not None:
-            return fill(number, *tensor.shape)
+        if (value := constants.get(id(tensor))) is not None:
+            return fill(value, *tensor.shape)
         kept = tensor.to(subject.device, copy=True)
         return kept.to(dtype) if kept.is_floating_point() else kept
 
-    network = copy_model(subject.plain, replacement).train().requires_grad_(False)
-    network.register_forward_hook(subject.answer)
-    return network
+    return subject.copy(replacement, training=True)
 
 
 @dataclass(frozen=True)

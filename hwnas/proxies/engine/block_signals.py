@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
-from hwnas.proxies.engine.signals import Collector, PassSignal
+from hwnas.proxies.engine.signals import Collector, PassAgain, PassSignal
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,8 @@ else:
 
 # (256, 8): the bits of each byte as signs, the first one first.
 _SIGNS = (2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1.0).astype("f4")
+# Largest square of a mean, in variances, beside which a difference is as exact as centred numbers.
+_MEAN = 4.0
 _NO_BLOCKS = (
     "`model` must have blocks that map one (B, C, H, W) tensor to one, or 2-D convolutions, but "
     "has none."
@@ -63,7 +65,8 @@ class BlockTransfers(PassSignal[tuple[BlockTransfer, ...]]):
     def collector(self, subject: Subject) -> Collector[tuple[BlockTransfer, ...]]:
         """Take one backward pass through each block on its own."""
         signs = subject.generator("random signs")
-        return _TransferCollector(_blocks(subject), subject.inside, signs)
+        known = subject.once(_Blocks, lambda: _Blocks(copied=subject.writes))
+        return _TransferCollector(_blocks(subject), subject.inside, signs, known)
 
 
 class _CovarianceCollector(Collector["tuple[Tensor, ...]"]):
@@ -81,24 +84,37 @@ class _CovarianceCollector(Collector["tuple[Tensor, ...]"]):
         """Reduce the output (B, C, H, W) of a block."""
         del module, args
         with self.timed(), torch.no_grad():
-            features = _rows(output)  # (B*H*W, C)
-            features = features - features.mean(dim=0)
-            # (C, C): X^T X / (B*H*W) of centred X
-            self.covariances.append((features.T @ features).double() / len(features))
+            self.covariances.append(_covariance(_rows(output)))
 
     def finish(self, logits: Tensor) -> tuple[Tensor, ...]:
         del logits
         return tuple(self.covariances)
 
 
+@dataclass
+class _Blocks:
+    """What is known of the blocks of a network.
+
+    Attributes:
+        copied: whether they get copies of their inputs, since one may write into it.
+    """
+
+    copied: bool
+
+
 class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
-    def __init__(self, blocks: Sequence[str], inside: str, generator: torch.Generator) -> None:
+    def __init__(
+        self, blocks: Sequence[str], inside: str, generator: torch.Generator, known: _Blocks
+    ) -> None:
         self.blocks = blocks
         self.inside = inside
         self.generator = generator
+        self.known = known
         self.images: set[Tensor] = set()
-        self.inputs: dict[nn.Module, Tensor] = {}
-        self.ends: list[tuple[Tensor, Tensor]] = []
+        self.linked = False
+        self.inputs: dict[nn.Module, tuple[Tensor, int]] = {}
+        self.transfers: list[BlockTransfer] = []
+        self.failure: Exception | None = None
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
@@ -106,6 +122,7 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
 
         def start(module: nn.Module, args: tuple[Any, ...]) -> None:
             del module
+            self.linked = images.requires_grad
             self.images.update(a for a in args if isinstance(a, torch.Tensor))
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -117,12 +134,17 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
         with _forward_hooks(network, self.blocks, self.leave):
             try:
                 yield
+            except RuntimeError as error:
+                if self.known.copied:
+                    raise
+                self.known.copied = True  # a block may have written into its input, e.g. dropout
+                raise PassAgain from error
             finally:
                 for handle in handles:
                     handle.remove()
 
     def enter(self, module: nn.Module, inputs: Tensor) -> Tensor:
-        """Note a block's input; the block gets a copy, which it may change in place."""
+        """Note a block's input; a block that changes it in place gets a copy."""
         if inputs in self.images:
             return inputs
         if not torch.is_grad_enabled():
@@ -133,33 +155,48 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
         with self.timed():
             if not inputs.requires_grad:
                 inputs = inputs.detach().requires_grad_()
-            self.inputs[module] = inputs
-            return inputs.clone()
+            self.inputs[module] = inputs, inputs._version
+            return inputs.clone() if self.known.copied else inputs
 
     def leave(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        """Note a block's output; the network gets a copy, which it may change in place."""
+        """Pass random signs back through the block at once, while its tensors are at hand."""
         del args
         if module not in self.inputs:
             return output
         with self.timed():
-            self.ends.append((self.inputs.pop(module), output))
-            return output.clone()
+            inputs, version = self.inputs.pop(module)
+            if inputs._version != version:
+                raise RuntimeError("A block has changed its input.")
+            if self.failure is None:
+                try:
+                    self.transfers.append(self.transfer(inputs, output))
+                except Exception as error:  # whatever the block's functions raise
+                    self.failure = error
+            # Other collectors ask for gradients of the images, if for any.
+            return output if self.linked else output.detach()
 
     def finish(self, logits: Tensor) -> tuple[BlockTransfer, ...]:
         del logits
-        return tuple(self.transfer(*pair) for pair in self.ends)
+        if self.failure is not None:
+            raise self.failure
+        return tuple(self.transfers)
 
     def transfer(self, inputs: Tensor, output: Tensor) -> BlockTransfer:
         """Pass random signs back through one block."""
         signs = random_signs(output, self.generator)
         if output.requires_grad:
             (returned,) = torch.autograd.grad(
-                output, inputs, signs, retain_graph=True, materialize_grads=True
+                output, inputs, signs, retain_graph=self.linked, materialize_grads=True
             )
         else:
             returned = torch.zeros_like(inputs, requires_grad=False)
-        same = returned.shape == signs.shape and torch.equal(returned, signs)
-        return BlockTransfer(_transfer_matrix(returned, signs), same)
+        return BlockTransfer(_transfer_matrix(returned, signs), _same(returned, signs))
+
+
+def _same(returned: Tensor, signs: Tensor) -> bool:
+    if returned.shape != signs.shape or not torch.equal(returned[0, :, 0], signs[0, :, 0]):
+        return False
+    return torch.equal(returned, signs)
 
 
 def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
@@ -183,6 +220,21 @@ def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
     # (B*H*W, r*r*C_in) and (B*H*W, C_out)
     rows_in, rows_out = _rows(returned), _rows(signs)
     return (rows_in.T @ rows_out).double() / len(rows_out)
+
+
+def _covariance(rows: Tensor) -> Tensor:
+    """Give the (C, C) float64 covariance of the columns of (n, C).
+
+    ``E x x^T - m m^T`` reads the rows once where means m are small beside the deviations, so that
+    the difference loses no digits; otherwise they are centred first.
+    """
+    n = len(rows)
+    mean = (rows.new_ones(1, n) @ rows / n)[0].double()
+    covariance = (rows.T @ rows).double() / n - torch.outer(mean, mean)
+    if not bool((mean.square() <= _MEAN * covariance.diagonal()).all()):
+        centred = rows - mean.to(rows.dtype)
+        covariance = (centred.T @ centred).double() / n
+    return covariance
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -47,6 +48,7 @@ class Probe:
         layout: layout of tensors in which the network is run.
         norms: whether it has other normalisations than batch norms.
         gradients: whether gradients reach all parameters that it uses.
+        writes: whether an operator writes into a tensor that is there.
         maps: names of the modules that gave a feature map, see `record_maps`.
     """
 
@@ -55,6 +57,7 @@ class Probe:
     layout: Layout
     norms: bool
     gradients: bool
+    writes: bool
     maps: Sequence[str]
 
 
@@ -70,7 +73,7 @@ def probe_network(
 
     Args:
         models: the network, and what it was copied from; they are not run.
-        copy: gives a copy of it in a layout.
+        copy: gives a copy of it in a layout, in evaluation mode.
         spec: what an input is.
         draw: gives a number of inputs.
         sizes: numbers to try.
@@ -83,7 +86,7 @@ def probe_network(
     error: Exception | None = None
     modules = [module for model in models for module in model.modules()]
     for size, layout in product(sizes, _layouts(modules, spec)):
-        network, inputs = copy(layout).eval(), draw(size).contiguous(memory_format=layout)
+        network, inputs = copy(layout), draw(size).contiguous(memory_format=layout)
         watch, norms = _Watch(network, models), _ContiguousNorms()
         try:
             # Nothing requires gradients, so no graph is built.
@@ -100,7 +103,7 @@ def probe_network(
             used = norms.used or any(isinstance(m, _NORM_MODULES) for m in modules)
             found = read_output(answer, size, spec, wanted)
             gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
-            return Probe(*found, layout, used, gradients, maps)
+            return Probe(*found, layout, used, gradients, watch.writes, maps)
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
         f"but raised {type(error).__name__}: {error}"
@@ -162,6 +165,7 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         contiguous: whether an operator must be run in the contiguous layout.
         blind: ids of the parameters that are used while gradients are off.
+        writes: whether an operator writes into a tensor that is there.
     """
 
     def __init__(self, network: nn.Module, originals: Sequence[nn.Module]) -> None:
@@ -170,6 +174,7 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
         self._originals = {id(t) for m in originals for t in (*m.parameters(), *m.buffers())}
         self.contiguous = False
         self.blind: set[int] = set()
+        self.writes = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
@@ -182,9 +187,15 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
                 "`model` must be copyable, but its copy runs parameters of the original: refer to "
                 "modules by attributes of the network, not by global variables."
             )
+        self.writes = self.writes or _is_writer(func)
         if not torch.is_grad_enabled():
             self.blind |= self._parameters.intersection(map(id, args))
         return func(*args, **(kwargs or {}))
+
+
+@cache
+def _is_writer(func: Any) -> bool:
+    return bool(func._schema.is_mutable)
 
 
 def _layouts(modules: Sequence[nn.Module], spec: TensorSpec) -> list[Layout]:

@@ -27,7 +27,7 @@ from hwnas.networks.device import (
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import usable_network
 from hwnas.proxies.engine.reasons import reason_of
-from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
+from hwnas.proxies.engine.signals import Collector, OwnSignal, PassAgain, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
 from hwnas.seeding import derive_seed
 from hwnas.tables.result import Result
@@ -192,6 +192,8 @@ def _attempt(subject: Subject, signal: OwnSignal[object]) -> Any:
         seed_passes(subject.device, derive_seed(subject.seed, "own", signal))
         if signal.runs:
             return _here(subject, signal.measure(subject))
+        if subject.device.type == "cpu":
+            return signal.measure(subject)
         with torch.device("cpu"):  # it is about the structure
             return signal.measure(subject)
     except Exception as error:  # whatever the user's network or a signal raises
@@ -227,7 +229,11 @@ def _failure_of_network(subject: Subject, setting: Setting, answers: _Answers) -
 
 
 def _run_pass(
-    subject: Subject, setting: Setting, signals: Sequence[PassSignal[object]], answers: _Answers
+    subject: Subject,
+    setting: Setting,
+    signals: Sequence[PassSignal[object]],
+    answers: _Answers,
+    again: bool = False,
 ) -> list[PassSignal[object]]:
     """Run one forward pass for all signals; give those whose failure may be another's doing."""
     collectors: dict[PassSignal[object], Collector[Any]] = {}
@@ -243,9 +249,11 @@ def _run_pass(
         with _timed(answers, setting):
             logits = _forward(subject, setting, list(collectors.values()))
     except Exception as error:  # whatever the user's network or a collector raises
+        if isinstance(error, PassAgain) and not again:
+            return _run_pass(subject, setting, signals, answers, again=True)
         answers.values.update(dict.fromkeys(collectors, reason_of(subject.model, error)))
         return list(collectors)
-    again = []
+    left = []
     for signal, collector in collectors.items():
         answers.move(setting, signal, collector.seconds)
         with _timed(answers, signal):
@@ -254,8 +262,8 @@ def _run_pass(
             except Exception as error:  # e.g. of a backward pass
                 answers.values[signal] = reason_of(subject.model, error)
                 if not isinstance(error, ProxyError):
-                    again.append(signal)
-    return again
+                    left.append(signal)
+    return left
 
 
 def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[Any]]) -> Tensor:

@@ -78,10 +78,15 @@ class PassSignal(Signal[T_co], ABC):
         """Make the collector of one pass."""
 
 
+class PassAgain(Exception):  # noqa: N818 - no error
+    """Raised within a shared pass by a collector that will watch another one in another way."""
+
+
 class Collector(ABC, Generic[T_co]):
     """One request's part in a shared pass: `watch` it, then `finish`.
 
-    A collector must change neither the pass's values nor the global random state.
+    A collector must change neither the pass's values nor the global random state, and asks for
+    gradients by those of the images.
 
     Attributes:
         seconds: time spent by the collector itself while the pass ran.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.answer import Answer
-from hwnas.networks.copying import copy_model
+from hwnas.networks.blueprint import Blueprint
 from hwnas.networks.device import CPU
 from hwnas.networks.layers import kaiming_weights_
 from hwnas.networks.plain import plain_network
@@ -117,7 +117,7 @@ class Subject:
 
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
-        network = self._initialised(setting.init).train(setting.mode == "train")
+        network = self._initialised(setting.init, setting.mode == "train")
         if self._probe.norms:
             keep_norms_contiguous(network)
         return network
@@ -135,14 +135,14 @@ class Subject:
             )
         return self.network(setting)
 
-    def _initialised(self, init: Init) -> nn.Module:
+    def _initialised(self, init: Init, training: bool) -> nn.Module:
         """Give a fresh copy with its weights, which are drawn once."""
         if init == "as_built":
-            return self._copy(self._layout)
+            return self._copy(self._layout, training)
         if (drawn := self._known.get(init)) is not None:
-            return self._copy(self._layout, drawn)
+            return self._copy(self._layout, training, drawn)
         made: dict[int, Tensor] = {}
-        network = self._copy(self._layout, made=made)
+        network = self._copy(self._layout, training, made=made)
         kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
         # Apart from those of this copy, whose passes may change them.
         self._known[init] = {source: tensor.clone() for source, tensor in made.items()}
@@ -219,6 +219,11 @@ class Subject:
         return network_inside(self.plain, self._probe.maps)
 
     @property
+    def writes(self) -> bool:
+        """Whether the network writes into tensors in evaluation mode, e.g. by a ReLU in place."""
+        return self._probe.writes
+
+    @property
     def _layout(self) -> torch.memory_format:
         return self._probe.layout
 
@@ -226,7 +231,7 @@ class Subject:
     def _probe(self) -> Probe:
         return probe_network(
             [self.plain, self.model],
-            self._copy,
+            lambda layout: self._copy(layout, training=False),
             self.spec,
             lambda size: draw_inputs(self.spec, size, self.generator("probe")).to(self.device),
             (2, self.batch_size if self.batch is None else len(self.batch)),
@@ -239,9 +244,29 @@ class Subject:
         with _copying():
             return plain_network(self.model)
 
+    def copy(self, convert: Callable[[Tensor], Tensor], training: bool) -> nn.Module:
+        """Copy the plain network, whose parameters need no gradient; it gives its answer alone.
+
+        Args:
+            convert: gives the data of a parameter or buffer.
+            training: whether it is in training mode.
+
+        Raises:
+            ProxyError: it cannot be copied.
+        """
+        with _copying():
+            network = self._blueprint.copy(convert, training)
+        network.register_forward_hook(self.answer)
+        return network
+
+    @cached_property
+    def _blueprint(self) -> Blueprint:
+        return Blueprint(self.plain)
+
     def _copy(
         self,
         layout: torch.memory_format,
+        training: bool,
         drawn: Mapping[int, Tensor] = MappingProxyType({}),
         made: dict[int, Tensor] | None = None,
     ) -> nn.Module:
@@ -249,6 +274,7 @@ class Subject:
 
         Args:
             layout: of the copy's tensors.
+            training: whether it is in training mode.
             drawn: values by ids of the plain network's tensors; its own where there are none.
             made: is filled with the copy's tensors by the same ids.
         """
@@ -263,10 +289,7 @@ class Subject:
                 made[id(tensor)] = copied
             return copied
 
-        with _copying():
-            network = copy_model(self.plain, convert).requires_grad_(False)
-        network.register_forward_hook(self.answer)
-        return network
+        return self.copy(convert, training)
 
     def _drawn(self, setting: Setting, part: int) -> Batch:
         size = setting.batch_size or self.batch_size

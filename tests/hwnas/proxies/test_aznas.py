@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hwnas.proxies import make_proxies
 from hwnas.proxies.aznas import Expressivity, Progressivity, Trainability
 from hwnas.proxies.engine.block_signals import (
     BlockCovariances,
     BlockTransfer,
     BlockTransfers,
+    _covariance,
     random_signs,
 )
 from hwnas.proxies.engine.scoring import score_network
@@ -185,3 +187,38 @@ def test_random_signs_are_fair_and_independent() -> None:
     assert abs(float((first * second).mean())) < 0.01
     assert abs(float((first[..., 1:] * first[..., :-1]).mean())) < 0.01
     assert torch.equal(random_signs(like, torch.Generator().manual_seed(0)), first)
+
+
+class Noisy(nn.Module):
+    """A block that scales its input in training mode alone, in place or not."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.conv, self.in_place = nn.Conv2d(4, 4, 3, padding=1), in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = x.mul_(1.5) if self.in_place else x * 1.5
+        maps: Tensor = self.conv(x)
+        return maps
+
+
+@pytest.mark.parametrize("names", [["trainability"], ["trainability", "jacob_cov", "expressivity"]])
+def test_a_block_that_writes_into_its_input_scores_as_one_that_does_not(names: list[str]) -> None:
+    scores = []
+    for in_place in (True, False):
+        stem = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        blocks = [Noisy(in_place), Noisy(in_place)]
+        model = nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        scores.append(score_network(model, SHAPE, make_proxies(names), batch_size=4))
+    for name in set(names) - {"expressivity"}:  # which sees what the next block has made of it
+        assert scores[0][name].error is None
+        assert math.isclose(scores[0][name].value, scores[1][name].value, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 1e3])
+def test_covariances_of_channels_far_from_zero(shift: float) -> None:
+    maps = torch.randn(3, 5, 9, 7, generator=torch.Generator().manual_seed(0)) + shift
+    found = _covariance(maps.permute(0, 2, 3, 1).flatten(0, 2))
+    expected = np.cov(maps.double().transpose(0, 1).flatten(1).numpy(), bias=True)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)

@@ -132,7 +132,7 @@ REFUSED = {
 
 def equal_channels(forward: Callable[[Any, Tensor], Tensor]) -> Tensor:
     mode = EqualChannels()
-    network = Network(mode.expand, forward)
+    network = Network(lambda number, *shape: mode.constant(number[None], *shape), forward)
     with torch.no_grad(), mode:
         features: Tensor = network(IMAGES)
     return features
@@ -156,3 +156,55 @@ def test_one_channel_is_kept_for_all(name: str) -> None:
 def test_writing_to_single_channels_is_refused(name: str) -> None:
     with pytest.raises(RuntimeError):
         equal_channels(REFUSED[name])
+
+
+LANED = {name: EXPANDED[name] for name in EXPANDED if name != "concatenation"} | {
+    "the head": READ["the head"],
+    "zeros of a shape": lambda net, x: net.conv(torch.zeros_like(net.stem(x)) + net.stem(x)),
+    "no weight": lambda _, x: F.relu(x[:, :1]).expand(-1, 4, -1, -1),
+    "large maps": lambda net, x: net.conv(
+        F.conv2d(net.stem(x), net.conv.weight, net.conv.bias, padding=30)
+    ),
+}
+MISSED = {
+    "concatenation": EXPANDED["concatenation"],
+    "channels apart": READ["scaled channels"],
+    "a dropout": lambda net, x: F.dropout(net.stem(x), 0.5),
+    "a scaled weight": lambda net, x: F.conv2d(x, net.stem.weight / net.stem.weight.norm()),
+    "rows": READ["shuffled channels"],
+    **REFUSED,
+}
+
+
+def run_in_lanes(forward: Callable[[Any, Tensor], Tensor]) -> list[Tensor]:
+    mode = EqualChannels(3)
+
+    def fill(number: Tensor, *shape: int) -> Tensor:
+        """Give weights .5, 1, 1.5 and biases 0, .1, .2."""
+        step = number if number else torch.tensor(0.1, dtype=torch.float64)
+        return mode.constant(number + step * torch.arange(3), *shape)
+
+    network = Network(fill, forward)
+    with torch.no_grad(), mode:
+        features = network(IMAGES)
+    return mode.answers(features)
+
+
+@pytest.mark.parametrize("name", LANED)
+def test_lanes_have_the_values_of_passes_of_their_own(name: str) -> None:
+    found = run_in_lanes(LANED[name])
+    for lane, features in enumerate(found):
+
+        def fill(number: Tensor, *shape: int, lane: int = lane) -> Tensor:
+            step = number if number else torch.tensor(0.1, dtype=torch.float64)
+            return (number + step * lane).repeat(*shape)
+
+        with torch.no_grad():
+            expected = Network(fill, LANED[name])(IMAGES)
+        torch.testing.assert_close(features, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MISSED)
+def test_what_would_read_one_lane_alone_is_refused(name: str) -> None:
+    with pytest.raises(RuntimeError):
+        run_in_lanes(MISSED[name])
