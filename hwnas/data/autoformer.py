@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data.catalogue import require
-from hwnas.data.checks import damaged, numbers
-from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
+from hwnas.data.checks import damaged, insist_on_published, numbers
+from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.autoformer import AutoFormer, AutoFormerArch, Layer
 
 SPLITS = ("trained", "distilled", "supernet")
@@ -57,11 +57,9 @@ class TrainedTransformers:
                 f"`space` must be autoformer:size=tiny, whose networks were trained, but got "
                 f"{self.space!r}."
             )
-        if dataset not in _COLUMNS:
-            raise unknown_name("dataset of AutoFormer", dataset, _COLUMNS)
-        if split not in _COLUMNS[dataset]:
-            raise unknown_name(f"split of {dataset}", split, _COLUMNS[dataset])
-        path, column = require(FILE, folder), _COLUMNS[dataset][split]
+        splits = _COLUMNS.get(dataset, {})
+        insist_on_published("AutoFormer", dataset, _COLUMNS, split, splits)
+        path, column = require(FILE, folder), splits[split]
         rows = _rows(path)
         try:
             archs = [str(self.space.parse(str(_arch(row["arch"])))) for row in rows]

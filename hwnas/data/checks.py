@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.errors import DataFormatError
+from hwnas.errors import DataFormatError, unknown_name
 from hwnas.typing import FloatArray
 
 _NUMBERS = (int, float, np.integer, np.floating)
 _COST, _PERCENT = "positive numbers", "percentages from 0 to 100"
+
+
+def insist_on_published(
+    name: str, dataset: str, datasets: Collection[str], split: str, splits: Collection[str]
+) -> None:
+    """Refuse accuracies that a benchmark does not have.
+
+    Args:
+        name: the benchmark as its users know it.
+        dataset: what is wanted, one of `datasets`.
+        datasets: what there is.
+        split: which accuracies are wanted, one of `splits`.
+        splits: which there are.
+
+    Raises:
+        UnknownNameError: there is no such data set or split.
+    """
+    if dataset not in datasets:
+        raise unknown_name(f"dataset of {name}", dataset, datasets)
+    if split not in splits:
+        raise unknown_name(f"split of {dataset}", split, splits)
 
 
 def numbers(values: Any, path: Path, column: str, name: str, percent: bool = False) -> FloatArray:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hwnas.data.catalogue import find, require
-from hwnas.data.checks import damaged, numbers, read_whole_csv
+from hwnas.data.checks import damaged, insist_on_published, numbers, read_whole_csv
 from hwnas.data.nasbench201_package import INSTALL, packaged_accuracies, packaged_file
 from hwnas.data.safe_pickle import load_pickle, load_torch
 from hwnas.errors import (
@@ -22,7 +22,6 @@ from hwnas.errors import (
     DataNotFoundError,
     InvalidArchitectureError,
     InvalidValueError,
-    unknown_name,
 )
 from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NasBench201, parse_cell
 from hwnas.tasks.catalogue import get_task
@@ -107,11 +106,8 @@ def accuracies(
         DataNotFoundError: the file is absent.
         DataFormatError: the file is not the published table.
     """
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
     name = get_task(dataset).name
-    if name not in DATASETS:
-        raise unknown_name("dataset of NAS-Bench-201", dataset, DATASETS)
+    insist_on_published("NAS-Bench-201", name, DATASETS, split, SPLITS)
     if split == "full-test" and name == "cifar10":
         return _full_test(folder)
     if find(_csv(name), folder) is None:

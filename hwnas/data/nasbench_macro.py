@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.data.catalogue import require
-from hwnas.data.checks import damaged, numbers
-from hwnas.errors import InvalidArchitectureError, unknown_name
+from hwnas.data.checks import damaged, insist_on_published, numbers
+from hwnas.errors import InvalidArchitectureError
 from hwnas.spaces.nasbench_macro import NasBenchMacro
 
 DATASETS = ("cifar10",)
@@ -47,10 +47,7 @@ class ChainAccuracies:
             DataNotFoundError: the file is absent.
             DataFormatError: the file is not the published table.
         """
-        if dataset not in DATASETS:
-            raise unknown_name("dataset of NAS-Bench-Macro", dataset, DATASETS)
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
+        insist_on_published("NAS-Bench-Macro", dataset, DATASETS, split, SPLITS)
         path = require(FILE, folder)
         found: dict[str, float] = {}
         for text, entry in _entries(path).items():

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.data.catalogue import require
-from hwnas.data.checks import damaged, numbers, require_whole_csv
-from hwnas.errors import unknown_name
+from hwnas.data.checks import damaged, insist_on_published, numbers, require_whole_csv
 from hwnas.spaces.resnet import PUBLISHED, ResNet
 
 DATASETS = ("ImageNet",)
@@ -45,10 +44,7 @@ class TrainedResNets:
             DataNotFoundError: the file is absent.
             DataFormatError: the file is not the published table.
         """
-        if dataset not in DATASETS:
-            raise unknown_name("dataset of ResNets", dataset, DATASETS)
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
+        insist_on_published("ResNets", dataset, DATASETS, split, SPLITS)
         path = require(FILE, folder)
         require_whole_csv(path, _NAME)
         wanted = {f"{name}.{split}_in1k": str(arch) for name, arch in PUBLISHED.items()}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.data.catalogue import require
-from hwnas.data.checks import damaged, require_whole_csv
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.data.checks import damaged, insist_on_published, require_whole_csv
+from hwnas.errors import InvalidValueError
 from hwnas.spaces.transnasbench101.micro import TransNasMicro
 from hwnas.typing import FloatArray
 
@@ -70,10 +70,7 @@ class MicroResults:
                 f"`space` must be {TransNasMicro()!r}, whose networks were trained, but got "
                 f"{self.space!r}."
             )
-        if dataset not in _METRICS:
-            raise unknown_name("dataset of TransNAS-Bench-101", dataset, _METRICS)
-        if split not in SPLITS:
-            raise unknown_name("split", split, SPLITS)
+        insist_on_published("TransNAS-Bench-101", dataset, _METRICS, split, SPLITS)
         metric, factor = _METRICS[dataset]
         part, _, other = split.partition("-")
         if other and dataset != "segmentsemantic":

@@ -62,7 +62,7 @@ def test_what_there_is_not_is_one_line(tmp_path: Path) -> None:
         RESULTS.accuracies("class_object", "test", tmp_path)
     with pytest.raises(UnknownNameError, match="Did you mean 'autoencoder'"):
         RESULTS.accuracies("autoencode", "test", tmp_path)
-    with pytest.raises(UnknownNameError, match="`split` must be one of"):
+    with pytest.raises(UnknownNameError, match="`split of normal` must be one of"):
         RESULTS.accuracies("normal", "training", tmp_path)
     with pytest.raises(InvalidValueError, match="only segmentsemantic"):
         RESULTS.accuracies("normal", "test-miou", tmp_path)
