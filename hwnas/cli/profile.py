@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Classes, chosen_networks, names_function
+from hwnas.cli.options import Classes, names_function
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.profiling import Shapes, Wanted, measured
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from hwnas.functions.profile import Profile
-    from hwnas.measure.limits import Limits
-    from hwnas.runtimes.base import OnnxModel
-    from hwnas.tasks.task import TensorSpec
-    from hwnas.typing import InShape
-
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
-_DEFAULT_SPACE = "nasbench201"
-_LEAST_SECONDS, _LIMIT_SHARE = 30.0, 10.0
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """What is profiled: a torch network with its images, or an ONNX model."""
-
-    label: dict[str, str]
-    network: nn.Module | OnnxModel
-    in_shape: InShape | TensorSpec | None = None
 
 
 def profile(
@@ -156,16 +134,13 @@ def profile(
             f"`--strict` must be of a latency beside the reference, but got metric {metric}, "
             f"reference {'on' if reference else 'off'}."
         )
-    from hwnas.measure import strict as strictly
-    from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import LONGEST_SECONDS, Limits
-    from hwnas.measure.resource_lock import hold
+    from hwnas.measure.strict import STRICT
     from hwnas.meters import choose_meter
     from hwnas.runtimes import make_runtime
     from hwnas.runtimes.base import RunSettings
 
     given = _shapes(input_shape)
-    wanted = _Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
+    wanted = Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
     how = {
         "runtime": runtime,
         "device": device,
@@ -180,50 +155,17 @@ def profile(
         "seed": seed,
         "output": output,
         "reference": reference,
-        "length": strictly.STRICT if strict else None,
+        "length": STRICT if strict else None,
     }
     place = make_runtime(runtime).place(
         RunSettings(device, threads, batch, options=tuple(sorted(_pairs(option).items())))
     )
     choose_meter(clock, metric, place)  # refuses it before the network runs
-    if limit_seconds is None:
-        longest = strictly.STRICT.max_seconds if strict else max_seconds
-        limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * longest), LONGEST_SECONDS)
     progress.stage("measuring")
-    if strict:
-        with hold(place.resource):
-            row, remarks = _in_fresh_processes(Limits(limit_seconds), wanted, how, place.resource)
-    else:
-        child = child_with(Limits(limit_seconds))
-        child.start()
-        with hold(place.resource):  # the time for which another one measures is not the network's
-            label, found = child.call(_profiled, wanted, how, place.resource)
-        row, remarks = {**label, **found.as_dict()}, [*found.remarks()]
+    row, remarks = measured(wanted, how, place.resource, limit_seconds)
     for line in remarks:
         note(line)
     _show(row, as_json)
-
-
-def _in_fresh_processes(
-    limits: Limits, wanted: _Wanted, how: dict[str, Any], held: str
-) -> tuple[dict[str, Any], list[str]]:
-    """Measure strictly; give a row and remarks."""
-    from hwnas.measure.isolation import Child
-    from hwnas.measure.machine_state import machine_state
-    from hwnas.measure.strict import PROCESSES, combine, complaints, cool_down
-
-    idle, all_found = machine_state(), []
-    for number in range(1, PROCESSES + 1):
-        note(f"process {number} of {PROCESSES} ...")
-        cool_down(idle)
-        child = Child(limits)
-        try:
-            label, found = child.call(_profiled, wanted, how, held)
-        finally:
-            child.close()
-        all_found.append(found.measurement)
-    whole = replace(found, measurement=combine(all_found))
-    return {**label, **whole.as_dict()}, [*whole.remarks(), *complaints(all_found)]
 
 
 def _refuse_own_options(context: typer.Context) -> None:
@@ -235,45 +177,6 @@ def _refuse_own_options(context: typer.Context) -> None:
                 f"`--{name.replace('_', '-')}` must stand behind {context.invoked_subcommand!r}, "
                 f"where that has it, but stands before it."
             )
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is to be profiled, as the options say it."""
-
-    space: str | None
-    arch: str | None
-    onnx: Path | None
-    model: str | None
-    in_shape: str | None
-    shapes: Shapes
-    classes: str | None
-    dataset: str | None
-    seed: int
-
-    def subject(self) -> _Subject:
-        """Make it."""
-        from hwnas.networks.importing import parse_in_shape, parse_sizes
-
-        text, dataset = self.in_shape, self.dataset
-        if self.onnx is not None:
-            return _onnx(self.onnx, parse_sizes(text) if text else None, self.shapes)
-        if self.model is not None:
-            shape = parse_in_shape(text) if text else _shape_of(dataset or "cifar10")
-            return _own_model(self.model, shape, self.seed)
-        assert self.arch is not None
-        space = self.space or _DEFAULT_SPACE
-        return _architecture(space, self.arch, text, self.classes, dataset, self.seed)
-
-
-def _profiled(wanted: _Wanted, how: dict[str, Any], held: str) -> tuple[dict[str, str], Profile]:
-    """Make the network, count and measure it; give what it is called, too."""
-    from hwnas.functions.profile import profile as measure
-    from hwnas.measure.resource_lock import lent
-
-    subject = wanted.subject()
-    with lent(held):
-        return subject.label, measure(subject.network, subject.in_shape, **how)
 
 
 def _check_choice(
@@ -316,55 +219,6 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
             )
         found[name] = value
     return found
-
-
-def _shape_of(dataset: str) -> InShape:
-    from hwnas.tasks.catalogue import get_task
-    from hwnas.tasks.task import image_classes
-
-    return image_classes(get_task(dataset), "hwnas profile")[1]
-
-
-def _architecture(
-    space_name: str,
-    text: str,
-    in_shape: str | None,
-    classes: str | None,
-    dataset: str | None,
-    seed: int,
-) -> _Subject:
-    import torch
-
-    from hwnas.networks.importing import parse_in_shape
-    from hwnas.spaces.space_text import is_function, named_space
-    from hwnas.tasks.catalogue import get_task
-    from hwnas.tasks.task import image_classes, image_task
-
-    if in_shape is not None and classes is None and not is_function(space_name):
-        known, _ = image_classes(get_task(dataset or "cifar10"), "hwnas profile")
-        space, task = named_space(space_name), image_task(known, parse_in_shape(in_shape))
-    else:
-        name, sizes = chosen_networks(space_name, dataset, "gaussian", in_shape, classes)
-        space, task = named_space(name), get_task(sizes)
-    arch = space.parse(text)
-    torch.manual_seed(seed)
-    network = space.build(arch, task)
-    return _Subject({"space": space.name, "arch": str(arch)}, network, task.input)
-
-
-def _own_model(spec: str, shape: InShape, seed: int) -> _Subject:
-    import torch
-
-    from hwnas.networks.importing import load_model
-
-    torch.manual_seed(seed)
-    return _Subject({"model": spec}, load_model(spec), shape)
-
-
-def _onnx(file: Path, sizes: tuple[int, ...] | None, shapes: Shapes) -> _Subject:
-    from hwnas.runtimes.base import OnnxModel
-
-    return _Subject({"onnx": str(file)}, OnnxModel(file, sizes, shapes))
 
 
 def _show(row: dict[str, Any], as_json: bool) -> None:

@@ -60,13 +60,32 @@ def _traces(front: ParetoSet, x: int | None, y: int, legend: bool) -> list[Any]:
     """Draw what is dominated, what is infeasible, the members, and the one nearest to ideal."""
     import plotly.graph_objects as go
 
+    return [
+        go.Scatter(
+            x=[order if x is None else values[x] for order, (values, _) in enumerate(points, 1)],
+            y=[values[y] for values, _ in points],
+            text=[text for _, text in points],
+            mode="markers",
+            marker=marker,
+            name=name,
+            legendgroup=name,
+            showlegend=legend,
+            hovertemplate="%{x:.5g}, %{y:.5g}<br>%{text}",
+        )
+        for name, points, marker in _kinds(front, x, y)
+        if points
+    ]
+
+
+def _kinds(front: ParetoSet, x: int | None, y: int) -> list[tuple[str, _Points, dict[str, Any]]]:
+    """Give the points of each kind and how they are marked, what lies on top last."""
     keys = {member.key for member in front.members}
     others = [e for e in front.evaluated if e.key not in keys]
     knee = [front.knee()] if front.members else []
     members: _Points = [
         (m.values, f"#{i}<br>{_safe(m.arch)}") for i, m in enumerate(front.members, 1)
     ]
-    kinds: list[tuple[str, _Points, dict[str, Any]]] = [
+    return [
         (
             "dominated",
             [(e.values, _safe(e.arch)) for e in others if e.status == "complete"],
@@ -88,21 +107,6 @@ def _traces(front: ParetoSet, x: int | None, y: int, legend: bool) -> list[Any]:
             _baseline(front, x, y),
             {"color": "black", "size": 13, "symbol": "diamond-open"},
         ),
-    ]
-    return [
-        go.Scatter(
-            x=[order if x is None else values[x] for order, (values, _) in enumerate(points, 1)],
-            y=[values[y] for values, _ in points],
-            text=[text for _, text in points],
-            mode="markers",
-            marker=marker,
-            name=name,
-            legendgroup=name,
-            showlegend=legend,
-            hovertemplate="%{x:.5g}, %{y:.5g}<br>%{text}",
-        )
-        for name, points, marker in kinds
-        if points
     ]
 
 
