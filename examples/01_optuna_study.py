@@ -10,6 +10,7 @@ import sys
 
 import optuna
 
+from hwnas.cli.progress import progress
 from hwnas.evaluation import Evaluator
 from hwnas.evaluation.cache import ResultCache
 from hwnas.spaces.nasbench201 import NasBench201
@@ -30,9 +31,10 @@ def main(trials: int = 60) -> None:
         setup, ["hw-nas-bench:edgegpu:latency<=6", "params<=1e6"], objectives
     )
     with ResultCache.default() as cache:
-        objective = HardwareAwareObjective(
-            Evaluator(setup.space, objectives, constraints, cache=cache)
+        evaluator = Evaluator(
+            setup.space, objectives, constraints, cache=cache, report=progress.count
         )
+        objective = HardwareAwareObjective(evaluator)
         # From here on it is plain Optuna: any sampler, storage, callback or dashboard.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
@@ -40,7 +42,12 @@ def main(trials: int = 60) -> None:
             sampler=optuna.samplers.NSGAIISampler(population_size=20, seed=0),
         )
         objective.describe(study)
-        study.optimize(objective, n_trials=trials, show_progress_bar=True)
+        with progress.running("searching"):
+            study.optimize(
+                objective,
+                n_trials=trials,
+                callbacks=[lambda study, _: progress.trials(len(study.trials), trials)],
+            )
 
     front = pareto_set_from_study(study)
     pruned = front.provenance["infeasible"]

@@ -11,6 +11,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from hwnas.cli.progress import progress
 from hwnas.costs.counters import count
 from hwnas.measure.measuring import measure
 from hwnas.onnx_export.export import export_onnx
@@ -60,9 +61,10 @@ def main() -> None:
             counts = count(network, IN_SHAPE)
             export_onnx(network, IN_SHAPE, path)
             verify_onnx(path, network, IN_SHAPE)
-            latency = measure(
-                OnnxModel(path), make_runtime("onnxruntime"), meter="wall", max_seconds=2.0
-            )
+            with progress.running("measuring"):
+                latency = measure(
+                    OnnxModel(path), make_runtime("onnxruntime"), meter="wall", max_seconds=2.0
+                )
             interval = f"[{latency.ci_low:.3f}, {latency.ci_high:.3f}]"
             print(
                 f"{channels:>8} {counts.params:>8,} {counts.macs:>12,} "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.cli.progress import progress
 from hwnas.costs.counters import CounterCost
 from hwnas.pareto import ObjectiveInfo, ParetoSet, describe_environment
 from hwnas.pareto.json_csv import write_csv, write_json
@@ -41,7 +42,8 @@ def main(folder: Path) -> None:
     space = NasBench201(channels=8, cells=2)
     rng = np.random.default_rng(SEED)
     cells = [space.sample(rng) for _ in range(40)]
-    macs = CounterCost(space, "macs", TASK).predict(cells)
+    with progress.running("counting"):
+        macs = CounterCost(space, "macs", TASK).predict(cells)
     pareto_set = ParetoSet.from_values(
         cells,
         [space.canonical_key(cell) for cell in cells],
@@ -52,10 +54,11 @@ def main(folder: Path) -> None:
         provenance=describe_environment() | {"seed": SEED, **TASK.settings},
     )
 
-    write_json(pareto_set, folder / "front.json")
-    write_csv(pareto_set, folder / "front.csv")
-    write_report(pareto_set, folder / "report.html", space)
-    files = export_onnx_members(pareto_set, space, TASK, folder / "onnx", seed=SEED)
+    with progress.running("writing"):
+        write_json(pareto_set, folder / "front.json")
+        write_csv(pareto_set, folder / "front.csv")
+        write_report(pareto_set, folder / "report.html", space)
+        files = export_onnx_members(pareto_set, space, TASK, folder / "onnx", seed=SEED)
 
     again = ParetoSet.load(folder / "front.json")
     print(f"written to {folder}, read back unchanged: {again == pareto_set}")

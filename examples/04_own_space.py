@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from torch import nn
 
+from hwnas.cli.progress import progress
 from hwnas.evaluation import Evaluator
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
@@ -62,14 +63,14 @@ def main(trials: int = 40) -> None:
     """Search for networks that score high with few multiply-accumulates."""
     space = SmallNets()
     setup = EvaluationSetup(space, space.default_task, batch_size=16, seed=0)
-    objective = HardwareAwareObjective(
-        Evaluator(space, make_objectives(setup, ["naswot"], ["count:macs"]))
-    )
+    objectives = make_objectives(setup, ["naswot"], ["count:macs"])
+    objective = HardwareAwareObjective(Evaluator(space, objectives, report=progress.count))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = HardwareAwareSampler(space, seed=0)  # or any of Optuna's
     study = optuna.create_study(directions=objective.directions, sampler=sampler)
     objective.describe(study)
-    study.optimize(objective, n_trials=trials, show_progress_bar=True)
+    with progress.running("searching"):
+        study.optimize(objective, n_trials=trials)
     for member in pareto_set_from_study(study).members:
         print(" | ".join(f"{value:12.4g}" for value in member.values), "|", member.arch)
 

@@ -2,9 +2,11 @@
 
     HWNAS_DATA=/where/the/tables/are python benchmarks/commands/longest_silence.py [NAME ...]
 
-Prints, a command and width: seconds in all, the longest time without a byte on the terminal and
-when it began, and the widest line. The commands run in a scratch folder with an empty cache, in the
-order of the list, since some need what others write. Ends with 1 where a silence is above 3 s.
+Prints, a command and width: seconds in all, the longest time without a byte on the terminal, the
+CPU seconds that the command used meanwhile (the rest went to other work on the machine, or was
+waited), when it began, and the widest line. The commands run in a scratch folder with an empty
+cache, in the order of the list, since some need what others write. Ends with 1 where a silence is
+above 3 s.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.cells import cell_len
 
 LONGEST_SECONDS = 3.0
@@ -82,6 +85,7 @@ class Heard:
     Attributes:
         seconds: how long it ran.
         silence: longest time without a byte, seconds.
+        silence_cpu: CPU seconds of the command and its children in that time.
         since: when that began, seconds from the start.
         widest: columns of the widest line.
         code: exit code.
@@ -90,6 +94,7 @@ class Heard:
 
     seconds: float
     silence: float
+    silence_cpu: float
     since: float
     widest: int
     code: int
@@ -106,17 +111,17 @@ def listen(command: tuple[str, ...], columns: int, folder: Path) -> Heard:
         os.execvpe(command[0], command, known | {"TERM": "xterm-256color"})
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     start = last = time.monotonic()
-    silence, since, read = 0.0, 0.0, bytearray()
+    silence, silence_cpu, since, read, used = 0.0, 0.0, 0.0, bytearray(), 0.0
     while True:
         select.select([terminal], [], [])
         try:
             found = os.read(terminal, 65536)
         except OSError:  # Linux tells the end of the other side so
             found = b""
-        now = time.monotonic()
+        now, spent = time.monotonic(), _cpu_seconds(child) if found else _ended(child)
         if now - last > silence:
-            silence, since = now - last, last - start
-        last = now
+            silence, silence_cpu, since = now - last, max(spent - used, 0.0), last - start
+        last, used = now, spent
         if not found:
             break
         read += found
@@ -124,8 +129,34 @@ def listen(command: tuple[str, ...], columns: int, folder: Path) -> Heard:
     text = read.decode(errors="replace")
     code = os.waitstatus_to_exitcode(status)
     return Heard(
-        last - start, silence, since, max(map(cell_len, _lines(text)), default=0), code, text
+        last - start,
+        silence,
+        silence_cpu,
+        since,
+        max(map(cell_len, _lines(text)), default=0),
+        code,
+        text,
     )
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Add what a process and all that it started have used; nothing of what is gone meanwhile."""
+    total = 0.0
+    try:
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            times = process.cpu_times()
+            total += times.user + times.system
+        times = parent.cpu_times()
+        return float(total + times.children_user + times.children_system)
+    except psutil.NoSuchProcess:
+        return total
+
+
+def _ended(pid: int) -> float:
+    """Wait for a process's end without taking its status, and give what it has used."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return _cpu_seconds(pid)
 
 
 def _lines(text: str) -> list[str]:
@@ -155,7 +186,7 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     arguments = parser.parse_args()
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
-    print("command          columns  seconds  longest silence  since  widest  exit  load")
+    print("command          columns  seconds  longest silence  its CPU  since  widest  exit  load")
     worst = 0.0
     for columns in arguments.widths:
         with tempfile.TemporaryDirectory() as scratch:
@@ -166,6 +197,7 @@ def main() -> None:
                 worst = max(worst, heard.silence)
                 print(
                     f"{name:16} {columns:7} {heard.seconds:8.1f} {heard.silence:16.2f} "
+                    f"{heard.silence_cpu:8.2f} "
                     f"{heard.since:6.1f} {heard.widest:7} {heard.code:5} {os.getloadavg()[0]:5.1f}",
                     flush=True,
                 )

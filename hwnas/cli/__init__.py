@@ -119,8 +119,10 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv: the arguments after the program's name; those of the process by default.
     """
+    from hwnas.cli.leaving import Leaving, end_children
     from hwnas.cli.progress import progress
 
+    leaving = Leaving() if argv is None else None
     with warnings.catch_warnings():
         warnings.showwarning = _tell
         given = sys.argv[1:] if argv is None else argv
@@ -128,6 +130,9 @@ def main(argv: list[str] | None = None) -> None:
         with progress.running(words), _said_once():
             _register()
             code = _run(app, given)
+            if leaving is not None:
+                end_children()
+                leaving.code = code
     sys.exit(code)
 
 

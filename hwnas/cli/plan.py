@@ -1,4 +1,4 @@
-"""What a search is about to do, before it does it."""
+"""What a command is about to do, before it does it."""
 
 from __future__ import annotations
 
@@ -49,18 +49,58 @@ def tell_plan(settings: SearchSettings, where: str) -> None:
         where: folder or storage.
     """
     s = settings
-    note(f"Space       {s.space}, for {s.dataset}")
     scores = s.objectives or ("the default score",)
-    note(f"Objectives  {', '.join([*scores, *s.costs])}")
-    if s.constraints:
-        note(f"Bounds      {', '.join(s.constraints)}")
-    if any(":cpu:" in cost for cost in s.costs):
-        note(f"Device      {_processor()}")
-    note(f"Trials      {s.trials:,} by {s.sampler}, seed {s.seed}, in {where}")
+    tell(
+        ("Space", f"{s.space}, for {s.dataset}"),
+        ("Objectives", ", ".join([*scores, *s.costs])),
+        ("Bounds", ", ".join(s.constraints)),
+        ("Device", processor_of(*s.costs)),
+        ("Trials", f"{s.trials:,} by {s.sampler}, seed {s.seed}, in {where}"),
+    )
 
 
-def _processor() -> str:
-    """Name this machine's processor, without the imports that a measurement needs."""
+def tell(*rows: tuple[str, str]) -> None:
+    """Say a plan, a line a row; a row without a text is left out."""
+    for name, text in rows:
+        if text:
+            note(f"{name:<12}{text}")
+
+
+class Planned:
+    """Reports how far a command is, and says its plan before the first time.
+
+    By then all input has proven good: of what is wrong nothing is told but the one line.
+
+    Args:
+        rows: of the plan.
+    """
+
+    def __init__(self, *rows: tuple[str, str]) -> None:
+        self._rows = rows
+
+    def _tell(self) -> None:
+        rows, self._rows = self._rows, ()
+        tell(*rows)
+
+    def count(self, label: str, finished: int, total: int) -> None:
+        """Say how many of what are done now."""
+        self._tell()
+        progress.count(label, finished, total)
+
+    def stage(self, what: str) -> None:
+        """Say what is done now."""
+        self._tell()
+        progress.stage(what)
+
+
+def processor_of(*costs: str) -> str:
+    """Name this machine's processor if one of the costs is of it, without a measurement's imports.
+
+    Args:
+        costs: as ``onnxruntime:cpu:latency``.
+    """
+    if not any(":cpu:" in cost for cost in costs):
+        return ""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -137,7 +137,7 @@ def adapt(
     key = replace(_key_of(table, named), dead_operations=dead_operations)
     metric, unit = _metric_and_unit(pool, metric, unit)
     costs = table.of(metric, unit)
-    progress.stage("learning the device")
+    progress.stage(f"learning {key} from {_amount(costs)}")
     adapted = pool.adapt(table.archs, costs, key)
     adapted.metric, adapted.unit = metric, unit
     adapted.save(out)
@@ -270,7 +270,7 @@ def train(
         predictor.set_device(key)  # a wrong name is told before the training
     told = {} if dead_operations is None else {"dead_operations": [dead_operations] * len(costs)}
     _insist_on_transfer(predictor, told)
-    progress.stage(f"learning by {method}")
+    progress.stage(f"learning {len(costs)} x {len(table.archs):,} values by {method}")
     predictor.fit(table.archs, costs[0] if single else costs, **told)
     if single:
         predictor.set_device(replace(key, dead_operations=predictor.device.dead_operations))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.progress import progress
+from hwnas.cli.plan import Planned, processor_of
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -58,12 +58,17 @@ def build(
 
     files = onnx_file or []
     names = space or ([] if files else ["nasbench201"])
+    plan = Planned(
+        ("Networks", ", ".join([*names, *map(str, files)])),
+        ("Measured", f"kernels of {networks} a space and {held_out} to test; {max_seconds:g} s"),
+        ("Device", processor_of(":cpu:")),
+    )
     with ResultCache.default() as cache:
         made = registry.load("predictors", "kernels").build(
             [_family(name) for name in names],
             [_read(file) for file in files],
             cache=cache,
-            report=lambda what, number: progress.stage(f"{what}: {number}"),
+            report=lambda what, number: plan.stage(f"{what}: {number}"),
             max_seconds=max_seconds,
             networks=networks,
             held_out=held_out,

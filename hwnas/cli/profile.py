@@ -161,7 +161,7 @@ def profile(
         RunSettings(device, threads, batch, options=tuple(sorted(_pairs(option).items())))
     )
     choose_meter(clock, metric, place)  # refuses it before the network runs
-    progress.stage("measuring")
+    progress.stage(f"{metric} of {runtime} on {device}, batch {batch}, {precision}")
     row, remarks = measured(wanted, how, place.resource, limit_seconds)
     for line in remarks:
         note(line)

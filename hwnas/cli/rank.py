@@ -11,6 +11,7 @@ import typer
 from hwnas.cli.messages import one_line
 from hwnas.cli.options import Classes, Images, Input, Jobs, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table, print_text, stability_text
+from hwnas.cli.plan import Planned
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
 
@@ -159,6 +160,11 @@ def rank(
         space, task = chosen_networks(space, first, images, in_shape, classes)
         dataset = dataset or [task]
 
+    plan = Planned(
+        ("Space", f"{space}, accuracies of {', '.join(dataset or ['cifar10'])}"),
+        ("Scores", _origin(scores, sample, seed)),
+        ("Ranked", f"{', '.join(proxy or ['all'])}; {bootstrap} resamples" if bootstrap else ""),
+    )
     progress.stage("ranking")
     found = rank_scores(
         space,
@@ -179,7 +185,7 @@ def rank(
         batch_size=batch,
         jobs=jobs,
         data_folder=data,
-        report=progress.count,
+        report=plan.count,
         note=note,
     )
     for ranked in found:
@@ -190,6 +196,15 @@ def rank(
     _remark(found)
     if plot is not None:
         _plot(found, plot)
+
+
+def _origin(scores: Path | None, sample: int | None, seed: int) -> str:
+    """Say where scores come from."""
+    if scores is not None:
+        return f"those of {scores}"
+    if sample is not None:
+        return f"of {sample:,} networks, scored now with seed {seed}"
+    return "those that ship with hwnas"
 
 
 def _check(jobs: int, plot: Path | None, both: bool) -> None:

@@ -14,6 +14,7 @@ from hwnas.cli.measurements import column_name, read_measurements
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.pareto import Source, Study, front_space, open_pareto_set, results_folder
+from hwnas.cli.plan import Planned, processor_of
 from hwnas.cli.trained import show_trained, take_accuracies
 from hwnas.errors import InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
@@ -108,7 +109,13 @@ def verify(
         name = objective_to_verify(front, [column], objective)
         if name != cost_objective(space, model).name or recorded_cost(front.provenance, name):
             _same_device(front, name, model.device, device, getattr(model, "fingerprint", ""))
-        measured, origin = _measure(front, space, model, cost)
+        plan = Planned(
+            ("Front", f"{len(front)} members of {front.space}, {source}"),
+            ("Measured", f"{name} by {cost}"),
+            ("Device", processor_of(cost)),
+            ("Results", str(folder)),
+        )
+        measured, origin = _measure(front, space, model, cost, plan)
     found = replace_predictions(front, name, measured, origin)
     write_results(found.front, folder, space)
     _show(found, name, as_json)
@@ -200,7 +207,7 @@ def _from_file(
 
 
 def _measure(
-    front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str
+    front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str, plan: Planned
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Measure the members anew, one after another, whatever the search has measured.
 
@@ -208,7 +215,6 @@ def _measure(
     """
     import numpy as np
 
-    from hwnas.cli.progress import progress
     from hwnas.evaluation.cache import ResultCache
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import cost_objective
@@ -217,9 +223,7 @@ def _measure(
     archs = [space.parse(member.arch) for member in front.members]
     scope = f"verify|{hashlib.sha256(repr(front.members).encode()).hexdigest()}|"
     with ResultCache.default(scope) as cache:
-        evaluator = Evaluator(
-            space, [wanted], cache=cache, require_valid=False, report=progress.count
-        )
+        evaluator = Evaluator(space, [wanted], cache=cache, require_valid=False, report=plan.count)
         found = evaluator.evaluate(archs)
     for evaluation in found:
         for error in evaluation.errors.values():

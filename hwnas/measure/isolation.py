@@ -16,6 +16,7 @@ import re
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as TimeIsUp
@@ -51,6 +52,7 @@ class Child:
         self._env = {n: os.environ.get(n, str(threads)) for n in _THREADS if threads is not None}
         self._one_call = threading.Lock()
         self._executor: Any = None
+        _made.add(self)
         self._known: set[bytes] = set()
         self._stand_in: Child | None = None
         self.in_conversation = False
@@ -164,6 +166,15 @@ class Child:
         how = ended[1] if ended else first_line(trouble)
         why = " (as systems do where memory is short)" if "SIGKILL" in how else ""
         return f"`model` must leave its process alive, but it ended its process: {how}{why}."
+
+
+_made: weakref.WeakSet[Child] = weakref.WeakSet()
+
+
+def end_children() -> None:
+    """End all child processes; the next call starts another one."""
+    for child in list(_made):
+        child.close()
 
 
 @cache

@@ -1,0 +1,61 @@
+"""The end of a command's process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUN = "import sys; sys.argv[1:] = {arguments!r}; from hwnas.cli import main; {before}; main()"
+
+
+def run(before: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", RUN.format(arguments=[*arguments], before=before)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_code_is_the_commands() -> None:
+    done = run("pass", "spaces", "--json")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].endswith("}")
+    assert run("pass", "proxies", "--space", "nothing").returncode == 2
+
+
+def test_an_error_of_python_is_told() -> None:
+    done = run("import hwnas.cli; hwnas.cli._register = lambda: 1 / 0", "spaces")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_nobody_who_reads_is_no_error_with_a_text() -> None:
+    command = f"{sys.executable} -m hwnas spaces --json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_folders_that_a_command_left_are_removed() -> None:
+    leave = (
+        "import tempfile, hwnas.cli; "
+        "hwnas.cli._register = lambda: [kept.append(tempfile.TemporaryDirectory()), "
+        "print(kept[0].name), sys.exit(3)]; kept = []"
+    )
+    done = run(leave, "spaces")
+    assert done.stdout.strip()
+    assert not Path(done.stdout.strip()).exists()
+
+
+def test_children_are_ended_and_not_waited_for() -> None:
+    start = (
+        "import hwnas.cli, os; from hwnas.measure.isolation import child_with; "
+        "from hwnas.measure.limits import UNLIMITED; "
+        "hwnas.cli._register = lambda: print(child_with(UNLIMITED).call(os.getpid)); "
+        "hwnas.cli._run = lambda app, given: 5"
+    )
+    done = run(start, "spaces")
+    assert done.returncode == 5, done.stderr
+    assert not Path(f"/proc/{done.stdout.strip()}/cmdline").exists()
