@@ -100,6 +100,7 @@ def learned(
     accuracies: npt.ArrayLike,
     labels: int,
     seed: int,
+    agreement: Mapping[str, float] | None = None,
 ) -> tuple[list[Candidate], npt.NDArray[np.intp]]:
     """Learn each ranking of `MODEL_RECIPES` whose inputs are there from random architectures.
 
@@ -109,6 +110,7 @@ def learned(
         accuracies: (n,) accuracies.
         labels: architectures to learn from, fewer than there are.
         seed: seed of the choice and of the regressors.
+        agreement: how alike two seeds rank by the name of the proxy, where that is known.
 
     Returns:
         The rankings of the others, and the (n - labels,) indices of these.
@@ -129,7 +131,9 @@ def learned(
         names = recipe.columns(list(population.columns))
         if names is not None and recipe.fits(space):
             columns = {name: population.columns[name] for name in names}
-            scores = recipe.predict(space, columns, population.archs, chosen, truth[chosen], seed)
+            scores = recipe.predict(
+                space, columns, population.archs, chosen, truth[chosen], seed, agreement
+            )
             failed = sum(bool(np.isnan(values[rest]).any()) for values in columns.values())
             found.append(Candidate(recipe.name, f"{labels:,} labels", scores[rest], failed))
     return found, rest

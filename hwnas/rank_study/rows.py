@@ -94,6 +94,7 @@ def learned_rows(
     *,
     p: int,
     seed: int,
+    stability: Mapping[str, float],
 ) -> list[Row]:
     """Give a row for each learned ranking, on the architectures that it did not learn from.
 
@@ -103,10 +104,11 @@ def learned_rows(
         labels: architectures that are learned from.
         p: architectures that nDCG looks at.
         seed: seed of the choice and of the regressors.
+        stability: how alike two seeds rank, by the name of the score, where that is known.
     """
     known, whole = truth.of(population), truth.describe(population)
     figures = facet(truth.space, RankFigures)
-    found, rest = learned(truth.space, population, known, labels, seed)
+    found, rest = learned(truth.space, population, known, labels, seed, stability or None)
     _, operations = operation_counts(truth.space, [population.archs[i] for i in rest])
     about = {"dataset": truth.dataset, "split": truth.split, "labels": labels}
     rows = []

@@ -190,7 +190,14 @@ class RankStudy:
                 against=settings.against,
             )
             for labels in dict.fromkeys(settings.labels):
-                rows += learned_rows(members, truth, labels, p=settings.ndcg, seed=settings.seed)
+                rows += learned_rows(
+                    members,
+                    truth,
+                    labels,
+                    p=settings.ndcg,
+                    seed=settings.seed,
+                    stability=stability,
+                )
             found.append(Ranked(members, rows, _remark(truth, rows), truth.of(members)))
         return found
 

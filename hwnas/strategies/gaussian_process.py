@@ -22,14 +22,6 @@ NOISES = (0.01, 0.05, 0.2)
 _FIRST_FIT = 10
 
 
-def standardised(features: FloatArray) -> FloatArray:
-    """Give `(n, f')` columns of mean 0 and variance 1, without constant ones; NaN becomes 0."""
-    spread = np.nanstd(features, axis=0) if len(features) else np.zeros(features.shape[1])
-    varied = features[:, spread > 0]
-    scaled = (varied - np.nanmean(varied, axis=0)) / spread[spread > 0] if varied.size else varied
-    return np.nan_to_num(scaled)
-
-
 class PoolProcess:
     """The posterior of a function on every architecture of a pool.
 

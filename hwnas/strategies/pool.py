@@ -14,8 +14,7 @@ from hwnas.ranking.aggregation import log_rank, normal_scores
 from hwnas.ranking.ranks import average_ranks
 from hwnas.seeding import derive_seed
 from hwnas.strategies.candidates import Candidates
-from hwnas.strategies.features import describe
-from hwnas.strategies.gaussian_process import standardised
+from hwnas.strategies.features import describe, standardised
 from hwnas.strategies.problem import BoolArray, Problem, columns_of, known_columns
 from hwnas.strategies.selection import IntArray, pareto_ranks
 from hwnas.typing import Arch, FloatArray

@@ -16,7 +16,7 @@ def live() -> list[Cell]:
 def found(cells: list[Cell]) -> list[dict[str, object]]:
     accuracies = {str(c): 50.0 + sum(o.startswith("nor_conv") for o in c.operations) for c in cells}
     truth = KnownAccuracies(NasBench201(), "cifar10", "validation", accuracies)
-    return learned_rows(Table(cells, {}), truth, 30, p=100, seed=0)
+    return learned_rows(Table(cells, {}), truth, 30, p=100, seed=0, stability={})
 
 
 def test_a_published_figure_of_other_labels_is_no_comparison(

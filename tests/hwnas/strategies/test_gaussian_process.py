@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from hwnas.ranking.aggregation import normal_scores
+from hwnas.strategies.features import standardised
 from hwnas.strategies.gaussian_process import (
     LENGTH_SCALES,
     NOISES,
     PoolProcess,
-    standardised,
 )
 from hwnas.typing import FloatArray
 

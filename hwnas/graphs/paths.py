@@ -1,0 +1,72 @@
+"""Which sequences of operations lead from the input of a graph to its output, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.graphs.arch_graph import ArchGraph
+
+FloatArray = npt.NDArray[np.float64]
+
+MOST_PATHS = 64
+"""Paths of a graph up to which they are listed; beyond, their number grows too fast to be."""
+_SELDOM = 200
+
+Route = tuple[str, ...]
+
+
+def path_counts(graphs: Sequence[ArchGraph]) -> FloatArray:
+    """Count the paths of `n` graphs by their operations.
+
+    A column is a sequence of operations in order, or a set of them with their numbers whatever the
+    order; sequences of seldom graphs, at most one of 200 or a single one, and those that all graphs
+    have alike have none.
+
+    Args:
+        graphs: `(n,)` graphs.
+
+    Returns:
+        `(n, p)` logarithms of 1 + number of paths, centred and divided by the mean of the columns'
+        standard deviations, so that what is common counts more; p = 0 where a graph has more than
+        `MOST_PATHS` paths, or no sequence is shared.
+
+    Example:
+        >>> two, one = (ArchGraph(("input", "conv", "output"), np.triu(np.full((3, 3), k), 1))
+        ...     for k in (2, 1))
+        >>> path_counts([one, two, one, two]).shape  # the direct and the other, in order and sorted
+        (4, 4)
+    """
+    tables: list[Counter[Route]] = []
+    for graph in graphs:
+        paths = _paths(graph)
+        if paths is None:
+            return np.zeros((len(graphs), 0))
+        tables.append(paths)
+    seen = Counter(route for table in tables for route in table)
+    least = max(2, len(graphs) // _SELDOM)
+    routes = [route for route, n in seen.items() if n >= least]
+    counts = np.array([[table[route] for route in routes] for table in tables], dtype=np.float64)
+    logs = np.log1p(counts.reshape(len(graphs), len(routes)))
+    logs = logs[:, logs.std(axis=0) > 0]
+    return (logs - logs.mean(axis=0)) / logs.std(axis=0).mean() if logs.size else logs
+
+
+def _paths(graph: ArchGraph) -> Counter[Route] | None:
+    """Count the paths in order and, marked by an empty name, sorted; None for too many."""
+    ends: list[Counter[Route]] = [Counter() for _ in range(len(graph))]
+    ends[0][()] = 1
+    for node in range(1, len(graph)):
+        own = () if node == len(graph) - 1 else (graph.operations[node],)
+        for source in graph.adjacency[:, node].nonzero()[0].tolist():
+            for route, n in ends[source].items():
+                ends[node][(*route, *own)] += n * int(graph.adjacency[source, node])
+        if ends[node].total() > MOST_PATHS:
+            return None
+    found = Counter(ends[-1])
+    for route, n in ends[-1].items():
+        found[("", *sorted(route))] += n
+    return found

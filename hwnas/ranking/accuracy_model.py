@@ -1,0 +1,173 @@
+"""Accuracies of a pool of architectures from those of a few: a distribution for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
+
+from hwnas.errors import InvalidValueError
+from hwnas.ranking.aggregation import normal_scores
+from hwnas.ranking.ensemble import ensemble
+from hwnas.ranking.label_process import LabelProcess
+from hwnas.typing import FloatArray
+
+LEAST_LABELS = 2
+TREES_FROM = 50
+"""Labels from which on the trees weigh a quarter; with far more they weigh half."""
+_NODES = 16
+
+
+@dataclass(frozen=True)
+class AccuracyScale:
+    """The accuracy in percent of a normal score: what the labels have there.
+
+    Between two labels it is a straight line, beyond the last one it goes on with the mean slope of
+    the outer quarter of the labels, within 0 to 100.
+
+    Attributes:
+        scores: (k,) normal scores of the labels, ascending.
+        accuracies: (k,) their accuracies.
+
+    Example:
+        >>> scale = AccuracyScale.of([60.0, 80.0, 70.0])
+        >>> scale(np.array([0.0, -99.0])).tolist()
+        [70.0, 0.0]
+    """
+
+    scores: FloatArray
+    accuracies: FloatArray
+
+    @classmethod
+    def of(cls, accuracies: npt.ArrayLike) -> AccuracyScale:
+        """Sort (k,) accuracies; equal ones share a score."""
+        known = np.asarray(accuracies, dtype=np.float64)
+        scores, places = np.unique(normal_scores(known), return_index=True)
+        return cls(scores, known[places])
+
+    def __call__(self, scores: FloatArray) -> FloatArray:
+        """Give accuracies of normal scores, of any shape."""
+        found = np.interp(scores, self.scores, self.accuracies)
+        for end, outside in ((0, scores < self.scores[0]), (-1, scores > self.scores[-1])):
+            beyond = scores[outside] - self.scores[end]
+            found[outside] = self.accuracies[end] + self._slope(end) * beyond
+        return np.clip(found, 0.0, 100.0)
+
+    def _slope(self, end: int) -> float:
+        if len(self.scores) < 2:
+            return 0.0
+        reach = max(len(self.scores) // 4, 1)
+        other = reach if end == 0 else -1 - reach
+        run = self.scores[end] - self.scores[other]
+        return float((self.accuracies[end] - self.accuracies[other]) / run)
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """What is expected of each of `n` architectures when it is trained once.
+
+    Attributes:
+        means: (n,) means of their normal scores; larger is better.
+        deviations: (n,) standard deviations, the noise of a training included.
+        scale: accuracies of normal scores.
+        labels: labelled architectures behind it.
+    """
+
+    means: FloatArray
+    deviations: FloatArray
+    scale: AccuracyScale
+    labels: int
+
+    def expected(self) -> FloatArray:
+        """Give the (n,) mean accuracies in percent, by Gauss-Hermite quadrature."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        at = self.means[:, None] + self.deviations[:, None] * nodes
+        return np.asarray(self.scale(at) @ (weights / weights.sum()))
+
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Give (n,) accuracies below and above which (1 - level) / 2 of the probability lies.
+
+        The scale is that of the labels alone, so that the quantiles are those of Student's t with
+        one degree of freedom less than there are labels.
+        """
+        reach = float(stdtrit(self.labels - 1, (1 + level) / 2)) * self.deviations
+        return self.scale(self.means - reach), self.scale(self.means + reach)
+
+    def chance_among_best(self, share: float = 0.01, of: npt.ArrayLike | None = None) -> FloatArray:
+        """Give the (n,) probabilities to be among the best of a population.
+
+        The bar is where as many architectures of the population are expected above it as belong
+        there: ``mean_i P(z_i > bar) = share``.
+
+        Args:
+            share: part of the population that counts as the best.
+            of: indices of the population, or flags; all if None. It should be drawn as the space's
+                architectures are.
+        """
+        part = slice(None) if of is None else np.asarray(of)
+        means, spreads = self.means[part], self.deviations[part]
+        low, high = (means - 9 * spreads).min(), (means + 9 * spreads).max()
+        for _ in range(60):
+            bar = (low + high) / 2
+            above = ndtr((means - bar) / spreads).mean() > share
+            low, high = (bar, high) if above else (low, bar)
+        return np.asarray(ndtr((self.means - bar) / self.deviations))
+
+
+def learn_accuracies(
+    groups: Sequence[FloatArray],
+    score: FloatArray | None,
+    rows: npt.ArrayLike,
+    accuracies: npt.ArrayLike,
+    *,
+    seed: int = 0,
+) -> Accuracies:
+    """Learn from a few labels, beginning with a score known without them.
+
+    A Gaussian process (`LabelProcess`) sees the normal scores of the accuracies, so that a few
+    hopeless networks do not decide everything. Its mean is moved towards that of the trees and the
+    machine of `ensemble`, which err in other ways, by up to a half as labels grow; deviations are
+    the process's.
+
+    Args:
+        groups: (n, f_g) inputs of the pool by group; columns of a group count by their spread, so
+            standardise those that are no counts of one kind. NaN is the column's mean.
+        score: (n,) a score known without labels, larger is better, NaN worst; None for none.
+        rows: (k,) labelled architectures as different indices into the pool.
+        accuracies: (k,) their accuracies in percent.
+        seed: seed of the trees.
+
+    Raises:
+        InvalidValueError: there are fewer than two labels, or one is missing.
+    """
+    where, labels = np.asarray(rows, dtype=np.intp), np.asarray(accuracies, dtype=np.float64)
+    if len(labels) < LEAST_LABELS or labels.shape != where.shape or not np.isfinite(labels).all():
+        raise InvalidValueError(
+            f"`accuracies` must be at least {LEAST_LABELS} finite numbers, one for each of the "
+            f"{len(where)} labelled architectures, but got shape {labels.shape} with "
+            f"{int((~np.isfinite(labels)).sum())} missing."
+        )
+    inputs = [_filled(group) for group in groups]
+    before = np.zeros(len(inputs[0])) if score is None else _best_last(score)
+    targets = normal_scores(labels)
+    means, deviations = LabelProcess(inputs, before).fit(where, targets).predict()
+    table = np.column_stack([before, *inputs])
+    trees = ensemble(seed).fit(table[where], targets).predict(table)
+    weight = len(labels) / (2 * (len(labels) + TREES_FROM))
+    means = means + weight * (trees - means)
+    return Accuracies(means, deviations, AccuracyScale.of(labels), len(labels))
+
+
+def _filled(group: FloatArray) -> FloatArray:
+    """Centre the columns, and put the mean where a value is missing."""
+    known = np.isfinite(group)
+    counts = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, group, 0.0).sum(axis=0) / counts
+    return np.asarray(np.where(known, group - means, 0.0))
+
+
+def _best_last(score: FloatArray) -> FloatArray:
+    return normal_scores(np.where(np.isnan(score), -np.inf, score))
