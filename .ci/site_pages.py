@@ -10,9 +10,24 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from benchmarks.proxies.page import proxy_pages
+
+_PROXIES = proxy_pages()
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put a page a proxy into the navigation."""
+    pages = [{name: f"proxies/{name}.md"} for name in _PROXIES]
+    for entry in config.nav or ():
+        if entry.get("Proxies") == "proxies.md":
+            entry["Proxies"] = [{"All": "proxies.md"}, *pages]
+    return config
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each notebook."""
+    """Add a page for each notebook and each proxy."""
+    for name, text in _PROXIES.items():
+        files.append(File.generated(config, f"proxies/{name}.md", content=text))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
         text = notebook_page(json.loads(path.read_text(encoding="utf-8")))
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
@@ -20,8 +35,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Lead links to notebooks to their pages."""
-    return re.sub(r"\]\(((?:notebooks/)?\w+)\.ipynb\)", r"](\1.md)", markdown)
+    """Lead links to notebooks and to the code of proxies to their pages."""
+    markdown = re.sub(r"\]\(((?:notebooks/)?\w+)\.ipynb\)", r"](\1.md)", markdown)
+    return re.sub(r"\[`(\w+)`\]\(\.\./hwnas/proxies/\w+\.py\)", r"[`\1`](proxies/\1.md)", markdown)
 
 
 def notebook_page(notebook: dict[str, Any]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import typer.main
 
+from benchmarks.proxies import page
 from hwnas import cli
-from hwnas.proxies import make_proxies
+from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.ranking.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -97,14 +98,14 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = _FENCE.sub("", path.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"https?://", target) or target.startswith("#hwnas"):
             continue
         file, _, anchor = target.partition("#")
-        other = page if not file else page.parent / file
+        other = path if not file else path.parent / file
         assert other.is_file(), target
         if anchor:
             assert anchor in anchors(other), target
@@ -123,11 +124,19 @@ def test_the_site_has_every_page() -> None:
 
 def test_every_proxy_and_score_is_described() -> None:
     text = (ROOT / "docs/proxies.md").read_text(encoding="utf-8")
-    for proxy in make_proxies(["all"]):
-        module = type(proxy).__module__
-        assert f"| `{proxy.name}` |" in text, "run benchmarks/proxies/page.py"
-        assert f"::: {module}\n" in f"{text}\n", module
+    assert text == page.page(), "run benchmarks/proxies/page.py"
+    assert all(f"| [`{proxy.name}`](" in text for proxy in make_proxies(["all"]))
     assert all(f"| `{name}` |" in text for name in RECIPES)
+
+
+def test_every_proxy_has_a_page() -> None:
+    pages = page.proxy_pages()
+    assert {proxy.name for proxy in make_proxies(["all"])} <= pages.keys() == {*proxy_names()}
+    for name, text in pages.items():
+        assert f"::: {type(make_proxy(name)).__module__}." in text
+        assert "| cost alone |" in text, "run benchmarks/proxies/figures.py --passes"
+        assert "Kendall" in text or "Nobody has ranked" in text
+    assert "| nasbench201 | cifar10 | validation | 9445 | 0.675 | 0.562 |" in pages["meco"]
 
 
 def test_the_site_builds(tmp_path: Path) -> None:
@@ -138,5 +147,10 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "api/index.html").is_file()
     notebook = (tmp_path / "notebooks/optuna_study/index.html").read_text(encoding="utf-8")
+    for name in proxy_names():
+        assert (tmp_path / f"proxies/{name}/index.html").is_file()
+    overview = (tmp_path / "proxies/index.html").read_text(encoding="utf-8")
+    assert 'href="../hwnas/' not in overview
+    assert 'href="naswot/"' in overview
     assert 'src="data:image/png;base64,' in notebook
     assert "ipynb" not in (tmp_path / "index.html").read_text(encoding="utf-8")
