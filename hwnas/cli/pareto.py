@@ -86,6 +86,14 @@ def export(
         ),
     ] = False,
     report: Annotated[bool, typer.Option("--report", help="Write report.html.")] = False,
+    artifacts: Annotated[
+        bool,
+        typer.Option(
+            "--artifacts",
+            help="Write onnx/, and attach each member's ONNX file and drawing to its trial, where "
+            "optuna-dashboard shows them.",
+        ),
+    ] = False,
     classes: Annotated[
         int | None,
         typer.Option(min=1, help="Classes of the networks; the search's if absent."),
@@ -111,17 +119,22 @@ def export(
 
     Example: hwnas pareto export hwnas-results --onnx --out models
     """
+    from hwnas.cli.artifacts import attach
     from hwnas.cli.networks import NetworkExport
 
     front = open_pareto_set(source, study)
     out = results_folder(source, out)
-    everything = not (json_file or csv or onnx or code or report)
+    everything = not (json_file or csv or onnx or code or report or artifacts)
     written: list[Exported] = []
     # What can be refused comes first: each folder appears as a whole, and what follows does not.
-    if onnx or code or everything:
+    if onnx or code or artifacts or everything:
         wanted = NetworkExport.read(front, space, classes, in_shape, seed, batch, opset)
         written += wanted.code(out / "code") if code or everything else []
-        written += wanted.onnx(out / "onnx") if onnx or everything else []
+        models = wanted.onnx(out / "onnx") if onnx or artifacts or everything else []
+        written += models
+        if artifacts:
+            files = {model["arch"]: Path(model["file"]) for model in models}
+            attach(front, wanted.space, files, source, study, out)
     progress.stage("report and tables")
     chosen = {FRONT: json_file, TABLE: csv, REPORT: report}
     written += _files(front, out, [n for n, flag in chosen.items() if flag or everything], space)

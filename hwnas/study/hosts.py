@@ -119,6 +119,11 @@ class Host(Protocol):
     def load(self, storage: str, study: str) -> ParetoSet:
         """Make the Pareto set of a stored study."""
 
+    def attach(
+        self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> int:
+        """Attach files to the trials of architectures, by their keys; give how many these are."""
+
 
 def get_host(name: str) -> Host:
     """Make a host by name."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -21,6 +22,7 @@ from hwnas.study.hosts import Folder, Watch
 from hwnas.study.requirements import check_measured_as, requirements
 from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.typing import Arch
+from hwnas_optuna.artifacts import attach
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
@@ -306,6 +308,18 @@ class OptunaHost:
     ) -> ParetoSet:
         """Make the Pareto set of a study; see `pareto_set_from_study`."""
         return pareto_set_from_study(study, provenance)
+
+    def attach(
+        self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path
+    ) -> int:
+        """Attach files to the trials of architectures; see `hwnas_optuna.artifacts.attach`.
+
+        Raises:
+            InvalidValueError: the storage cannot be opened or has no such study.
+        """
+        loaded = load_study(storage, study)
+        with reading(storage):
+            return attach(loaded, files, folder)
 
     def load(self, storage: str, study: str) -> ParetoSet:
         """Make the Pareto set of a stored study.
