@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas import registry
-from hwnas.cli.options import Dataset, Images, Jobs, chosen_networks
+from hwnas.cli.options import Dataset, Images, Jobs, Reduced, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table, stability_text
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError, MissingDependencyError
@@ -51,6 +51,7 @@ def proxies(
     dataset: Dataset = None,
     images: Images = "gaussian",
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
+    reduced: Reduced = "",
     sample: Annotated[int, typer.Option(min=3, help="Networks to score twice.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="First seed; the second is the next.")] = 0,
     jobs: Jobs = 1,
@@ -59,7 +60,8 @@ def proxies(
     """List the proxies and ready-made scores.
 
     With --space it says for each proxy how well two seeds rank the same networks of that space
-    alike (Spearman): what is below .9 there depends on the draw. Scores are kept, so that the same
+    alike (Spearman): what is below .9 there depends on the draw. With --reduced it says instead
+    how well that smaller setting ranks them as the full one does. Scores are kept, so that the same
     command goes on where an interrupted one stopped.
 
     Example: hwnas proxies --space fbnet --proxy jacob_cov --proxy naswot
@@ -69,11 +71,13 @@ def proxies(
 
     if space is not None:
         chosen, task = chosen_networks(space, dataset, images)
-        _show_agreement(chosen, task, proxy or ["all"], images, batch, sample, seed, jobs, as_json)
+        asked = (chosen, task, proxy or ["all"], images, batch, sample, seed, jobs, reduced)
+        _show_agreement(*asked, as_json)
         return
-    if proxy is not None or dataset is not None:
+    if proxy is not None or dataset is not None or reduced:
         raise InvalidValueError(
-            "`--proxy` and `--dataset` must be given with --space, but got no space: add it."
+            "`--proxy`, `--dataset` and `--reduced` must be given with --space, but got no space: "
+            "add it."
         )
     rows = [
         {"name": p.name, "kind": "proxy", "direction": p.direction, "description": _summary(p)}
@@ -100,38 +104,51 @@ def _show_agreement(
     sample: int,
     seed: int,
     jobs: int,
+    reduced: str,
     as_json: bool,
 ) -> None:
-    """Print how well two seeds agree on each proxy in a space."""
+    """Print how well two seeds, or two settings, agree on each proxy in a space."""
     from hwnas.evaluation.cache import ResultCache
     from hwnas.proxies import make_proxies
     from hwnas.spaces.space_text import named_space
     from hwnas.study.configuration import EvaluationSetup, bounded, named_task
+    from hwnas.study.reduction import full_agreement
     from hwnas.study.stability import seed_agreement
+    from hwnas.tasks.reduced import Reduced as Reduction
 
-    space = named_space(text)
-    setup = EvaluationSetup(space, named_task(dataset, images), batch, seed, None, images)
-    source = setup.proxies(make_proxies(names))
-    progress.stage("scoring networks with two seeds")
+    space, small = named_space(text), Reduction.parse(reduced)
+    setup = EvaluationSetup(
+        space, named_task(dataset, images), batch, seed, None, images, reduced=small
+    )
+    known = make_proxies(names)
+    progress.stage("scoring networks twice")
     with ResultCache.default() as cache:
-        found = seed_agreement(
-            source,
-            cache=cache,
-            jobs=jobs,
-            limits=bounded(space),
-            report=progress.count,
-            size=sample,
+        how: dict[str, Any] = {
+            "cache": cache,
+            "jobs": jobs,
+            "limits": bounded(space),
+            "report": progress.count,
+        }
+        found = (
+            seed_agreement(setup.proxies(known), size=sample, **how)
+            if small is None
+            else full_agreement(setup, names, size=sample, **how)
         )
+    kind = "seed_stability" if small is None else "reduced_agreement"
     rows: list[dict[str, Any]] = [
-        {"name": p.name, "direction": p.direction, "seed_stability": found[p.name]}
-        for p in source.proxies
+        {"name": p.name, "direction": p.direction, kind: found[p.name]} for p in known
     ]
     if as_json:
         print_json_lines(rows)
         return
-    body = [[*list(row.values())[:2], stability_text(row["seed_stability"])] for row in rows]
+    told = stability_text if small is None else "{:.3f}".format
+    body = [[*list(row.values())[:2], told(row[kind])] for row in rows]
     title = f"{space.name}, {sample} networks, {batch} {images} images"
-    print_table(["name", "direction", "seeds' ρ"], body, title)
+    if small is None:
+        print_table(["name", "direction", "seeds' ρ"], body, title)
+    else:
+        title += f", and as reduced to {small}"
+        print_table(["name", "direction", "reduced and full, ρ"], body, title)
 
 
 def samplers(as_json: AsJson = False) -> None:

@@ -27,6 +27,14 @@ Device = Annotated[
     str,
     typer.Option(help="Where proxies run: cpu, cuda, cuda:N or mps. Worker processes share it."),
 ]
+Reduced = Annotated[
+    str,
+    typer.Option(
+        metavar="SIDE[,IMAGES]",
+        help="Score proxies on smaller images, and on fewer: pixels of the shorter side, e.g. 64 "
+        "or 64,8. Costs and bounds stay those of the data set. \\[default: its own size]",
+    ),
+]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
 LimitSeconds = Annotated[
     float | None,

@@ -53,6 +53,7 @@ def tell_plan(settings: SearchSettings, where: str) -> None:
     tell(
         ("Space", f"{s.space}, for {s.dataset}"),
         ("Objectives", ", ".join([*scores, *s.costs])),
+        ("Scores", f"reduced to {s.reduced}: pixels of a side, images" if s.reduced else ""),
         ("Bounds", ", ".join(s.constraints)),
         ("Device", processor_of(*s.costs)),
         ("Trials", f"{s.trials:,} by {s.sampler}, seed {s.seed}, in {where}"),

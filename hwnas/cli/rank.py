@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.messages import one_line
-from hwnas.cli.options import Classes, Images, Input, Jobs, chosen_networks
+from hwnas.cli.options import Classes, Images, Input, Jobs, Reduced, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table, print_text, stability_text
 from hwnas.cli.plan import Planned
 from hwnas.cli.progress import progress
@@ -138,6 +138,7 @@ def rank(
     jobs: Jobs = 1,
     batch: Batch = 16,
     images: Images = "gaussian",
+    reduced: Reduced = "",
     data: DataFolder = None,
     plot: Plot = None,
     markdown: Markdown = False,
@@ -183,6 +184,7 @@ def rank(
         second_seed=second_seed,
         images=images,
         batch_size=batch,
+        reduced=reduced,
         jobs=jobs,
         data_folder=data,
         report=plan.count,

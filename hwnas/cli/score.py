@@ -19,6 +19,7 @@ from hwnas.cli.options import (
     Images,
     Jobs,
     LimitSeconds,
+    Reduced,
     chosen_networks,
     names_function,
 )
@@ -70,6 +71,7 @@ def score(
     dataset: Dataset = None,
     batch: Annotated[int, typer.Option(min=2, help="Images that the proxies see.")] = 64,
     images: Images = "gaussian",
+    reduced: Reduced = "",
     data: Annotated[
         Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
     ] = None,
@@ -112,6 +114,10 @@ def score(
                 "`--model` must be given without --space, --arch, --archs, --sample and "
                 "--whole-space, but got both: choose one."
             )
+        if reduced:
+            raise InvalidValueError(
+                "`--reduced` must be given with --space, but got --model: give a smaller --input."
+            )
         given = _Input(batch, images, data, device)
         limits = Limits() if limit_seconds is None else Limits(limit_seconds)
         child = child_with(within_memory(limits))
@@ -126,7 +132,7 @@ def score(
                 proxies,
                 wanted,
                 task,
-                _Input(batch, images, data, device),
+                _Input(batch, images, data, device, reduced),
                 seed,
                 jobs,
                 limit_seconds,
@@ -136,12 +142,13 @@ def score(
 
 @dataclass(frozen=True)
 class _Input:
-    """What proxies see: how many images, which, the folder of published ones, and on what."""
+    """What proxies see: images, the folder of published ones, on what, and how much smaller."""
 
     batch: int
     images: str
     data: Path | None
     device: str
+    reduced: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,11 +198,19 @@ def _score_space(
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import named_space
     from hwnas.study.configuration import EvaluationSetup, bounded, named_task
+    from hwnas.tasks.reduced import Reduced as Reduction
 
     task, space = named_task(dataset, given.images), named_space(name)
     limits = bounded(space, limit_seconds)
     setup = EvaluationSetup(
-        space, task, given.batch, seed, given.data, given.images, device=given.device
+        space,
+        task,
+        given.batch,
+        seed,
+        given.data,
+        given.images,
+        device=given.device,
+        reduced=Reduction.parse(given.reduced),
     )
     archs = wanted.read(space, seed)
     source = setup.proxies(proxies)

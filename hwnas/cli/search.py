@@ -20,6 +20,7 @@ from hwnas.cli.options import (
     Input,
     Jobs,
     LimitSeconds,
+    Reduced,
     chosen_networks,
 )
 from hwnas.cli.output import note
@@ -94,6 +95,7 @@ def search(
     ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 32,
     images: Images = "gaussian",
+    reduced: Reduced = "",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     jobs: Jobs = 1,
     device: Device = "cpu",
@@ -148,6 +150,7 @@ def search(
         seed=seed,
         measure=measure or "",
         measure_budget=measure_budget or 0,
+        reduced=reduced,
     )
     where = out if storage is None else f"{storage} and {out}"
     with parallel_backend(backend, jobs, cluster):

@@ -76,6 +76,7 @@ def rank(
     second_seed: int | None = None,
     images: str = "gaussian",
     batch_size: int = 16,
+    reduced: str = "",
     jobs: int = 1,
     data_folder: Path | None = None,
     report: Report | None = None,
@@ -101,6 +102,7 @@ def rank(
         second_seed: score the sample with this seed too, to compare the ranks.
         images: what proxies see, as in `hwnas.search`.
         batch_size: images that proxies see.
+        reduced: the smaller setting that a sample is scored in, as in `hwnas.search`.
         jobs: worker processes.
         data_folder: folder of published data; None for ``HWNAS_DATA``.
         report: called with (label, finished, total), e.g. by a progress bar.
@@ -137,6 +139,7 @@ def rank(
         batch=batch_size,
         images=images,
         data=data_folder,
+        reduced=reduced,
     )
     study = RankStudy.prepare(settings, None if isinstance(space, str) else space)
     with ExitStack() as stack:

@@ -34,6 +34,7 @@ def search(
     sampler: str = "hardware-aware",
     images: str = "gaussian",
     batch_size: int = 32,
+    reduced: str = "",
     seed: int = 0,
     jobs: int = 1,
     out: str | os.PathLike[str] | None = None,
@@ -72,6 +73,9 @@ def search(
         images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` or folder
             of pictures.
         batch_size: images that proxies see.
+        reduced: score proxies on smaller images, and on fewer: pixels of the shorter side, e.g.
+            ``64`` or ``64,8``. Costs and constraints stay those of the task. How well 16 networks
+            are ranked as without it is measured, and kept as ``reduced_agreement``.
         seed: seed of everything random.
         jobs: worker processes for proxies; -1 for all cores.
         out: folder of the study and of `front.json`, `front.csv` and `report.html`; None keeps the
@@ -129,6 +133,7 @@ def search(
         seed=_at_least(0, "seed", seed),
         measure=measure,
         measure_budget=_at_least(0, "measure_budget", measure_budget),
+        reduced=reduced,
     )
     folder = Folder(None if out is None else Path(out), storage, study)
     present = None if baseline is None else present_network(baseline)

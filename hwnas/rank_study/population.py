@@ -98,6 +98,7 @@ def scored_sample(
     origin = (
         f"networks of uniformly drawn architectures, each once, scored with {setup.batch_size} "
         f"{setup.images} images for {setup.task.name}, seed {setup.seed}"
+        + ("" if setup.reduced is None else f", reduced to {setup.reduced}")
     )
     first = scores(setup.seed)
     if second_seed is None and len(archs) < 2 * AGREEMENT_SIZE:

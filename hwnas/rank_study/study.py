@@ -27,6 +27,7 @@ from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.reduced import Reduced
 from hwnas.typing import FloatArray, SearchSpace
 
 POPULATIONS = ("live", "all", "networks")
@@ -56,6 +57,7 @@ class RankSettings:
         batch: images of the proxies' input.
         images: which: ``gaussian`` or ``cifar10-sample``.
         data: data folder; None for the default one.
+        reduced: smaller setting that a sample is scored in, see `Reduced`; empty for none.
     """
 
     space: str = "nasbench201"
@@ -75,6 +77,7 @@ class RankSettings:
     batch: int = 16
     images: str = "gaussian"
     data: Path | None = None
+    reduced: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,8 @@ class RankStudy:
         s = self.settings
         # Own images say what is built, the data set whose accuracies are compared.
         task = replace(named_task(dataset, s.images), name=dataset)
-        return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images)
+        small = Reduced.parse(s.reduced)
+        return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images, reduced=small)
 
     def _given(self, note: Callable[[str], None]) -> Scored[Any]:
         """Take the scores of a file, or the shipped ones."""
@@ -281,6 +285,10 @@ def _check(settings: RankSettings) -> None:
             scores is not None and settings.images != "gaussian",
             "`--images` must not be given with --scores, but got both: what is in the file is "
             "ranked.",
+        ),
+        (
+            bool(settings.reduced) and sample is None,
+            "`--reduced` must be given with --sample, but got it alone: it scores networks.",
         ),
         (sample is not None and sample < 2, f"`sample` must be at least 2, but got {sample}."),
         (settings.ndcg < 1, f"`ndcg` must be at least 1, but got {settings.ndcg}."),

@@ -33,6 +33,7 @@ from hwnas.measure.limits import Limits, within_memory
 from hwnas.seeding import derive_seed
 from hwnas.spaces.equivalence import TracedEquivalence
 from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.reduced import Reduced
 from hwnas.tasks.task import Task, image_task
 from hwnas.typing import Arch, Constraint, CostModel, Proxy, SearchSpace
 
@@ -60,6 +61,7 @@ class EvaluationSetup(Generic[Arch]):
         limit_seconds: longest time for a measurement whose text does not say it; None for the
             default.
         device: where proxies run their passes, see `hwnas.networks.device`.
+        reduced: the smaller setting that proxies score in; None for the task's own.
     """
 
     space: SearchSpace[Arch]
@@ -70,6 +72,7 @@ class EvaluationSetup(Generic[Arch]):
     images: str = "gaussian"
     limit_seconds: float | None = None
     device: str = "cpu"
+    reduced: Reduced | None = None
 
     def cost(self, spec: str) -> CostModel[Arch]:
         """Make the cost model of a text, see `hwnas.costs.source.make_cost`."""
@@ -88,15 +91,19 @@ class EvaluationSetup(Generic[Arch]):
     @property
     def batch(self) -> Batch | None:
         """The real images, or None for Gaussian ones; see `real_images`."""
-        return real_images(self.images, self.batch_size, self.task, self.data_folder)
+        found = real_images(self.images, self.batch_size, self.task, self.data_folder)
+        if found is None or self.reduced is None:
+            return found
+        return self.reduced.batch(found, self.task)
 
     def proxies(self, proxies: Sequence[Proxy]) -> ProxyValues[Arch]:
         """Make the source of these proxies' scores."""
+        small, size = self.reduced, self.batch_size
         return ProxyValues(
             self.space,
             tuple(proxies),
-            self.task,
-            self.batch_size,
+            self.task if small is None else small.task(self.task),
+            size if small is None else small.batch_size(size),
             self.seed,
             self.batch,
             device=self.device,

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from hwnas.pareto import ParetoSet
+from hwnas.study.reduction import SAMPLE
+
+
+def reductions(front: ParetoSet) -> list[str]:
+    """Say how well scores of a reduced setting rank networks as those of the full one do."""
+    found = front.provenance.get("reduced_agreement")
+    if not found:
+        return []
+    each = ", ".join(f"{name} {rho:.3f}" for name, rho in found.items())
+    return [
+        f"Ranks of the reduced setting beside the full one's, {SAMPLE} networks, Spearman: {each}."
+    ]
 
 
 def refusals(front: ParetoSet) -> list[str]:

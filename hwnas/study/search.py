@@ -30,9 +30,12 @@ from hwnas.study.configuration import (
 from hwnas.study.hosts import Folder, Watch, get_host
 from hwnas.study.measured_front import make_measuring
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
-from hwnas.study.remarks import redundancies, refusals, shortage
+from hwnas.study.reduction import full_agreement
+from hwnas.study.remarks import reductions, redundancies, refusals, shortage
 from hwnas.study.settings import SearchSettings
 from hwnas.study.stability import default_score
+from hwnas.tasks.reduced import Reduced
+from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 
@@ -106,6 +109,7 @@ class Search:
             "dataset": task.as_dict(),
             "costs": origin(evaluator)["costs"],
             **({"seed_agreement": agreement} if agreement else {}),
+            **self._reduction(s, space, cache),
         }
         front = host.search(evaluator, s, self.folder, provenance, self.watch, self.timeout)
         self._stage("writing the results")
@@ -158,11 +162,42 @@ class Search:
         """Note what there is to say, and write the results."""
         from hwnas.reports.folder import write_results
 
-        remarks = (refusals, shortage, redundancies, notices, findings)
+        remarks = (reductions, refusals, shortage, redundancies, notices, findings)
         self.notices += [line for of in remarks for line in of(front)]
         if self.folder.path is not None:
             write_results(front, self.folder.path, space)
         return front
+
+    def _setup(self, s: SearchSettings, space: SearchSpace[Any], task: Task) -> Any:
+        return EvaluationSetup(
+            space,
+            task,
+            s.batch,
+            s.seed,
+            self.data_folder,
+            s.images,
+            self.limit_seconds,
+            self.device,
+            Reduced.parse(s.reduced),
+        )
+
+    def _reduction(
+        self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
+    ) -> dict[str, Any]:
+        """Say how well the scores of a reduced setting rank as those of the full one do."""
+        if not s.reduced:
+            return {}
+        self._stage("comparing the reduced setting with the full one")
+        setup = self._setup(s, space, named_task(s.dataset, s.images))
+        found = full_agreement(
+            setup,
+            s.objectives,
+            cache=cache,
+            jobs=self.jobs,
+            limits=bounded(space, self.limit_seconds),
+            report=self.report,
+        )
+        return {"reduced_agreement": found}
 
     def _stage(self, what: str) -> None:
         if self.watch is not None:
@@ -174,16 +209,7 @@ class Search:
         """Choose the score where the settings name none; tell how well two seeds agree."""
         task = named_task(s.dataset, s.images)
         limits = bounded(space, self.limit_seconds)
-        setup = EvaluationSetup(
-            space,
-            task,
-            s.batch,
-            s.seed,
-            self.data_folder,
-            s.images,
-            self.limit_seconds,
-            self.device,
-        )
+        setup = self._setup(s, space, task)
         return default_score(setup, cache=cache, jobs=self.jobs, limits=limits, report=self.report)
 
 
@@ -221,7 +247,15 @@ def make_evaluator(
     space = read_space(s.space) if space is None else space
     task, limits = named_task(s.dataset, s.images), bounded(space, limit_seconds)
     setup = EvaluationSetup(
-        space, task, s.batch, s.seed, data_folder, s.images, limit_seconds, device
+        space,
+        task,
+        s.batch,
+        s.seed,
+        data_folder,
+        s.images,
+        limit_seconds,
+        device,
+        Reduced.parse(s.reduced),
     )
     objectives = make_objectives(
         setup, s.objectives, s.costs, cache=cache, jobs=jobs, limits=limits, report=report

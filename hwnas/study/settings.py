@@ -35,6 +35,7 @@ class SearchSettings:
         measure: what measures the candidates that a predicted cost leaves open, as a cost; empty
             for nothing.
         measure_budget: most candidates to measure.
+        reduced: smaller setting that proxies score in, see `Reduced`; empty for the task's own.
         batch: images that the proxies see.
         images: which: ``gaussian``, ``cifar10-sample`` or the user's own, see `EvaluationSetup`;
             the user's own say classes and image size, whatever `dataset` is.
@@ -53,6 +54,7 @@ class SearchSettings:
     seed: int = 0
     measure: str = ""
     measure_budget: int = 0
+    reduced: str = ""
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
@@ -96,9 +98,11 @@ class SearchSettings:
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on.
 
-        That is everything but the trials, and what is measured when they are done.
+        That is everything but the trials, and what is measured when they are done. A setting that
+        came later is there where it is used, so that older studies go on.
         """
-        return {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
+        found = {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
+        return {k: v for k, v in found.items() if k != "reduced" or v}
 
 
 def read_stored(text: object, what: str) -> dict[str, Any]:

@@ -67,7 +67,9 @@ def seed_agreement(
     if rest:
         networks = reference_sample(source.space, size, source.seed) if archs is None else archs
         seeds = [replace(source, proxies=rest, seed=source.seed + more) for more in (0, 1)]
-        first, second = (_scores(seeded, networks, cache, jobs, limits, report) for seeded in seeds)
+        first, second = (
+            scores_of(seeded, networks, cache, jobs, limits, report) for seeded in seeds
+        )
         found |= {name: seed_stability(first[name], second[name]) for name in first}
     return {name: found[name] for name in source.columns}
 
@@ -107,7 +109,7 @@ def default_score(
     return max(least, key=lambda name: least[name]), known
 
 
-def _scores(
+def scores_of(
     source: ProxyValues[Arch],
     archs: Sequence[Arch],
     cache: ResultCache | None,

@@ -32,6 +32,16 @@ def test_agreement_of_two_seeds_in_a_space(capsys: pytest.CaptureFixture[str]) -
     assert "seeds' ρ" in printed
 
 
+def test_agreement_of_a_reduced_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--space", "nasbench201:channels=4,cells=1", "--batch", "4", "--sample", "3"]
+    arguments += ["--reduced", "16,2", "--proxy", "params"]
+    assert _run(app, [*arguments, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row == {"name": "params", "direction": "maximize", "reduced_agreement": 1.0}
+    assert _run(app, arguments) == 0
+    assert "and as reduced to 16,2" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_needs_a_space(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(app, ["--proxy", "naswot"]) == 2
     assert "must be given with --space" in capsys.readouterr().err
