@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import onnx
 import torch
+from onnx.checker import ValidationError
+from onnx.shape_inference import InferenceError
 from torch import nn
 
 from hwnas import __version__
@@ -77,13 +79,13 @@ def export_onnx(
         model = plain_network(model)
         try:
             proto, exporter = write_directly(model, in_shape, batch, dynamic_batch), "direct"
-        except UnsupportedError as reason:
+            onnx.checker.check_model(proto, full_check=True)
+        except (UnsupportedError, ValidationError, InferenceError) as reason:
             _LOG.info("%s goes through torch.onnx.export: %s", type(model).__name__, reason)
             proto, exporter = _export_by_torch(model, in_shape, batch, dynamic_batch), "torch.onnx"
     proto = with_opset(proto, opset)
     proto.producer_name, proto.producer_version = "hwnas", __version__
     onnx.helper.set_model_props(proto, {EXPORTER_KEY: exporter})
-    onnx.checker.check_model(proto, full_check=True)
     if path is not None:
         write_bytes(path, proto.SerializeToString())
     return proto
@@ -118,6 +120,7 @@ def _export_by_torch(
             f"torch.onnx.export failed on {type(model).__name__}: {str(cause).splitlines()[0]}"
         ) from error
     assert program is not None
+    onnx.checker.check_model(program.model_proto, full_check=True)
     return program.model_proto
 
 

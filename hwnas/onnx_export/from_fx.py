@@ -103,7 +103,7 @@ class _Translation:
             # Sizes, e.g. of `x.view(x.size(0), -1)`: known once the shapes are.
             self._values[node] = result
             return
-        if result.dtype != torch.float32:
+        if result.dtype != torch.float32 and not _is_index(node, result):
             # ONNX does not convert types as PyTorch's arithmetic does.
             raise UnsupportedError(f"a tensor of type {result.dtype}")
         out = Value(node.name, tuple(result.shape))
@@ -160,6 +160,12 @@ class _Translation:
         if tensor is None:
             return None
         return Value(self._writer.weight(name, tensor), tuple(tensor.shape))
+
+
+def _is_index(node: fx.Node, result: Tensor) -> bool:
+    """Tell whether a result is a table of indices that nothing but indexing uses."""
+    indexes = all(user.target is operator.getitem and user.args[1] is node for user in node.users)
+    return node.op == "get_attr" and result.dtype == torch.int64 and indexes
 
 
 def _alive_nodes(graph: fx.Graph) -> set[fx.Node]:

@@ -21,6 +21,12 @@ class UnsupportedError(Exception):
     """A network holds something that is not written directly; another exporter must do it."""
 
 
+def require(condition: bool, what: str) -> None:
+    """Leave the network to another exporter unless a condition holds; `what` is not written."""
+    if not condition:
+        raise UnsupportedError(what)
+
+
 @dataclass(frozen=True)
 class Value:
     """A tensor in the graph.
@@ -48,6 +54,7 @@ class GraphWriter:
         self.dynamic_batch = dynamic_batch
         self.nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, npt.NDArray[Any]] = {}
+        self._indices: dict[tuple[tuple[int, ...], bytes], str] = {}
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output and give the output's name."""
@@ -63,6 +70,10 @@ class GraphWriter:
         array = np.asarray(values, dtype=dtype)
         return self._store(f"const_{array.dtype.name}_{'_'.join(map(str, values))}", array)
 
+    def integer(self, value: int) -> str:
+        """Store an int64 scalar once and give its name."""
+        return self._store(f"const_integer_{value}", np.asarray(value, dtype=np.int64))
+
     def scalar(self, value: float) -> str:
         """Store a float32 scalar once and give its name."""
         return self._store(f"const_{value!r}", np.asarray(value, dtype=np.float32))
@@ -71,8 +82,10 @@ class GraphWriter:
         """Store a tensor under its name in the network, in float32 if it is floating-point."""
         tensor = tensor.detach().cpu()
         if tensor.is_floating_point():
-            tensor = tensor.float()
-        return self._store(name, tensor.numpy())
+            return self._store(name, tensor.float().numpy())
+        # Tables of indices, which layers have each of their own, are stored once.
+        known = self._indices.setdefault((tensor.shape, tensor.numpy().tobytes()), name)
+        return self._store(known, tensor.numpy())
 
     def _store(self, name: str, array: npt.NDArray[Any]) -> str:
         self._weights.setdefault(name, array)
@@ -99,7 +112,7 @@ class GraphWriter:
             [_description("input", self._source.shape, self.dynamic_batch)],
             [_description("output", result.shape, self.dynamic_batch)],
             [
-                numpy_helper.from_array(np.ascontiguousarray(array), name)
+                numpy_helper.from_array(_contiguous(array), name)
                 for name, array in self._weights.items()
                 if name in used
             ],
@@ -125,6 +138,13 @@ class GraphWriter:
         for node in self.nodes:
             node.input[:] = ["output" if n == name else n for n in node.input]
             node.output[:] = ["output" if n == name else n for n in node.output]
+
+
+def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # Of a float, NumPy makes a vector of one, which every operator here broadcasts. An index must
+    # stay a number: a vector of one would keep the axis.
+    vector = np.ascontiguousarray(array)
+    return vector if array.dtype != np.int64 else vector.reshape(array.shape)
 
 
 def _description(name: str, shape: tuple[int, ...], dynamic_batch: bool) -> onnx.ValueInfoProto:

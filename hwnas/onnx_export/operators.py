@@ -18,16 +18,12 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from torch import nn
 
-from hwnas.onnx_export.graph_writer import GraphWriter, UnsupportedError, Value
+from hwnas.onnx_export import axes
+from hwnas.onnx_export.graph_writer import GraphWriter, Value, require
 
 Operand = Value | float
 Function = Callable[..., str]
 Pair = int | Sequence[int]
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise UnsupportedError(what)
 
 
 def _pair(value: Pair) -> list[int]:
@@ -50,7 +46,7 @@ def _conv2d(
     groups: int = 1,
 ) -> str:
     del out
-    _require(len(input.shape) == 4, "convolution without a batch")
+    require(len(input.shape) == 4, "convolution without a batch")
     kernel, steps = weight.shape[2:], _pair(dilation)
     if isinstance(padding, str):
         whole = [
@@ -96,8 +92,8 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> str:
     del out, momentum
-    _require(not training, "batch norm with the statistics of the batch")
-    _require(running_mean is not None and running_var is not None, "batch norm without statistics")
+    require(not training, "batch norm with the statistics of the batch")
+    require(running_mean is not None and running_var is not None, "batch norm without statistics")
     assert running_mean is not None
     assert running_var is not None
     channels = running_mean.shape[0]
@@ -118,7 +114,7 @@ def _window(
     The end padding is what makes rounding down give PyTorch's output size, whatever its
     `ceil_mode`; runtimes disagree on ONNX's own.
     """
-    _require(len(input.shape) == 4, "pool without a batch")
+    require(len(input.shape) == 4, "pool without a batch")
     k, p = _pair(kernel), _pair(padding)
     s = _pair(stride) if stride else k
     missing = [
@@ -140,7 +136,7 @@ def _max_pool2d(
     return_indices: bool = False,
 ) -> str:
     del ceil_mode
-    _require(not return_indices and _pair(dilation) == [1, 1], "max pool with dilation or indices")
+    require(not return_indices and _pair(dilation) == [1, 1], "max pool with dilation or indices")
     kernel, strides, pads, _ = _window(out, input, kernel_size, stride, padding)
     return w.add("MaxPool", input.name, kernel_shape=kernel, strides=strides, pads=pads)
 
@@ -157,10 +153,10 @@ def _avg_pool2d(
     divisor_override: int | None = None,
 ) -> str:
     del ceil_mode
-    _require(divisor_override is None, "average pool with a divisor of its own")
+    require(divisor_override is None, "average pool with a divisor of its own")
     kernel, strides, pads, more = _window(out, input, kernel_size, stride, padding)
     # PyTorch counts its own padding but not what rounding up adds; ONNX has one switch for both.
-    _require(not (more and count_include_pad and any(_pair(padding))), "padded pool rounding up")
+    require(not (more and count_include_pad and any(_pair(padding))), "padded pool rounding up")
     return w.add(
         "AveragePool",
         input.name,
@@ -173,10 +169,10 @@ def _avg_pool2d(
 
 def _adaptive_avg_pool2d(w: GraphWriter, out: Value, input: Value, output_size: Any) -> str:
     del output_size
-    _require(len(input.shape) == 4, "pool without a batch")
+    require(len(input.shape) == 4, "pool without a batch")
     if out.shape == input.shape:
         return input.name
-    _require(out.shape[2:] == (1, 1), "adaptive pool to more than one element")
+    require(out.shape[2:] == (1, 1), "adaptive pool to more than one element")
     return w.add("GlobalAveragePool", input.name)
 
 
@@ -191,7 +187,10 @@ def _reshape(w: GraphWriter, out: Value, input: Value, *shape: Any) -> str:
     del shape
     if out.shape == input.shape:
         return input.name
-    _require(out.shape[:1] == input.shape[:1] and 0 not in out.shape, "reshape across the batch")
+    require(0 not in out.shape, "reshape of nothing")
+    if out.shape[:1] != input.shape[:1]:
+        require(not w.dynamic_batch, "reshape across the batch")
+        return w.add("Reshape", input.name, w.constant(*out.shape))
     # 0 keeps the input's dimension, so the batch stays free.
     return w.add("Reshape", input.name, w.constant(0, *out.shape[1:]))
 
@@ -222,7 +221,7 @@ def _upsample(
     w: GraphWriter, out: Value, input: Value, mode: str, align_corners: bool | None, scale: Any
 ) -> str:
     # A factor is not what the sizes' ratio is where the size is rounded.
-    _require(mode == "bilinear" and not align_corners and scale is None, f"upsampling by {mode}")
+    require(mode == "bilinear" and not align_corners and scale is None, f"upsampling by {mode}")
     # Without `axes`, which some converters leave unread, where the batch is known.
     free = w.dynamic_batch
     return w.add(
@@ -233,8 +232,8 @@ def _upsample(
     )  # fmt: skip
 
 
-def _zeros_like(w: GraphWriter, out: Value, input: Value) -> str:
-    del input
+def _zeros(w: GraphWriter, out: Value, input: Value, *size: Any) -> str:
+    del input, size
     # The value is the standard's default, which not every converter knows.
     zero = numpy_helper.from_array(np.zeros(1, np.float32))
     return w.add("ConstantOfShape", w.shape(out), value=zero)
@@ -275,7 +274,7 @@ def _leaky_relu(
 
 def _gelu(w: GraphWriter, out: Value, input: Value, approximate: str = "none") -> str:
     del out
-    _require(approximate == "none", "approximate GELU")
+    require(approximate == "none", "approximate GELU")
     erf = w.add("Erf", w.add("Mul", input.name, w.scalar(math.sqrt(0.5))))
     return w.add("Mul", input.name, w.add("Mul", w.add("Add", erf, w.scalar(1.0)), w.scalar(0.5)))
 
@@ -289,8 +288,25 @@ def _softmax(
     dtype: torch.dtype | None = None,
 ) -> str:
     del out
-    _require(dim is not None and dtype is None and _stacklevel == 3, "softmax of another type")
+    require(dim is not None and dtype is None and _stacklevel == 3, "softmax of another type")
     return w.add("Softmax", input.name, axis=dim)
+
+
+def _layer_norm(
+    w: GraphWriter,
+    out: Value,
+    input: Value,
+    normalized_shape: Sequence[int],
+    weight: Value | None = None,
+    bias: Value | None = None,
+    eps: float = 1e-5,
+) -> str:
+    del out
+    require(len(normalized_shape) == 1, "layer norm over several axes")
+    ones = [1.0] * normalized_shape[0]
+    scale = w.constant(*ones, dtype=np.float32) if weight is None else weight.name
+    terms = [scale, *([] if bias is None else [bias.name])]
+    return w.add("LayerNormalization", input.name, *terms, axis=-1, epsilon=float(eps))
 
 
 def _dropout(
@@ -298,7 +314,7 @@ def _dropout(
     inplace: bool = False,
 ) -> str:  # fmt: skip
     del w, out, p, inplace
-    _require(not training, "dropout in evaluation mode")
+    require(not training, "dropout in evaluation mode")
     return input.name
 
 
@@ -312,7 +328,7 @@ _relu, _sigmoid = _unary("Relu"), _unary("Sigmoid")
 _hard_swish, _tanh = _unary("HardSwish"), _unary("Tanh")
 _hard_sigmoid = _unary("HardSigmoid", alpha=1 / 6, beta=0.5)
 
-SHAPE_FUNCTIONS = frozenset({torch.reshape, "reshape", "view"})
+SHAPE_FUNCTIONS = frozenset({torch.reshape, "reshape", "view", "expand", "new_zeros"})
 """Those whose arguments are sizes."""
 
 FUNCTIONS: Mapping[Any, Function] = {
@@ -325,7 +341,7 @@ FUNCTIONS: Mapping[Any, Function] = {
     **dict.fromkeys((F.sigmoid, torch.sigmoid, "sigmoid"), _sigmoid),
     **dict.fromkeys((F.tanh, torch.tanh, "tanh"), _tanh),
     **dict.fromkeys((torch.flatten, "flatten"), _flatten),
-    **dict.fromkeys(SHAPE_FUNCTIONS, _reshape),
+    **dict.fromkeys((torch.reshape, "reshape", "view"), _reshape),
     **dict.fromkeys((torch.mean, "mean"), _mean),
     **dict.fromkeys((torch.cat, torch.concat), _cat),
     F.relu6: _clip,
@@ -340,7 +356,12 @@ FUNCTIONS: Mapping[Any, Function] = {
     F.avg_pool2d: _avg_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d,
     F.dropout: _dropout,
-    torch.zeros_like: _zeros_like,
+    F.layer_norm: _layer_norm,
+    operator.getitem: axes.getitem,
+    "expand": axes.expand,
+    **dict.fromkeys((torch.permute, "permute"), axes.permute),
+    **dict.fromkeys((torch.transpose, "transpose"), axes.transpose),
+    **dict.fromkeys((torch.zeros_like, "new_zeros"), _zeros),
     "contiguous": _same,
     # Type checkers know these three by another name than the one that runs.
     torch.max_pool2d: _max_pool2d,
@@ -357,7 +378,7 @@ def _pool_arguments(m: Any) -> dict[str, Any]:
 
 
 def _conv_arguments(m: Any) -> dict[str, Any]:
-    _require(m.padding_mode == "zeros", f"padding mode {m.padding_mode}")
+    require(m.padding_mode == "zeros", f"padding mode {m.padding_mode}")
     return {n: getattr(m, n) for n in ("stride", "padding", "dilation", "groups")}
 
 
@@ -390,6 +411,12 @@ MODULES: Mapping[type[nn.Module], tuple[Function, tuple[str, ...], Arguments]] =
             "divisor_override": m.divisor_override,
         },
     ),
+    nn.LayerNorm: (
+        _layer_norm,
+        ("weight", "bias"),
+        lambda m: {"normalized_shape": m.normalized_shape, "eps": m.eps},
+    ),
+    nn.ZeroPad2d: (axes.zero_pad, (), lambda m: {"padding": m.padding}),
     nn.AdaptiveAvgPool2d: (
         _adaptive_avg_pool2d, (), lambda m: {"output_size": m.output_size}
     ),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,8 +14,11 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx
+from hwnas.onnx_export.from_fx import write_directly
+from hwnas.onnx_export.graph_writer import UnsupportedError
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.spaces.space_text import read_space
 from hwnas.tasks.task import TensorSpec, image_task
 from hwnas.typing import InShape
 
@@ -191,6 +196,10 @@ def _live_convolutions(space: NasBench201, cell: Cell) -> int:
         nn.AdaptiveAvgPool2d((1, 1)),
         nn.Sequential(nn.Conv2d(3, 6, 1), nn.ChannelShuffle(2)),
         nn.Upsample((20, 5), mode="bilinear"),
+        nn.LayerNorm(8, eps=0.1),
+        nn.LayerNorm(8, elementwise_affine=False),
+        nn.LayerNorm(8, bias=False),
+        nn.ZeroPad2d((1, 0, 2, 3)),
         nn.ReLU6(),
         nn.Hardsigmoid(),
         nn.LeakyReLU(0.3),
@@ -205,6 +214,108 @@ def test_layers_agree(layer: nn.Module) -> None:
     proto = export_onnx(layer, IMAGE, batch=2)
     assert exporter(proto) == "direct"
     verify_onnx(proto, layer, IMAGE, atol=1e-6, rtol=1e-6)
+
+
+class Applied(nn.Module):
+    """A function as a network."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+KEPT: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x[:, 1:],
+    lambda x: x[:, :-1, ::2, 3:100],
+    lambda x: x[..., 2:7:3],
+    lambda x: x[:, 1],
+    lambda x: x[:, -1, 2:, 0],
+    lambda x: x[:, None, 0, ..., None],
+    lambda x: x.permute(0, 2, 3, 1),
+    lambda x: x.permute((0, -1, 1, 2)),
+    lambda x: x.transpose(-1, 1),
+    lambda x: torch.transpose(x, 2, 3) @ x,
+    lambda x: x[:, :1].expand(x.size(0), 5, -1, -1),
+    lambda x: x + x.new_zeros(x.shape),
+]
+"""Networks whose batch stays the first axis."""
+MOVED: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x[0],
+    lambda x: x[1:],
+    lambda x: x[None],
+    lambda x: x.permute(1, 0, 2, 3),
+    lambda x: x.transpose(0, 2).reshape(8, -1),
+]
+
+
+@pytest.mark.parametrize("function", [*KEPT, *MOVED])
+def test_axes_agree(function: Callable[[Tensor], Tensor]) -> None:
+    proto = export_onnx(Applied(function), IMAGE, batch=2)
+    assert exporter(proto) == "direct"
+    x = torch.randn(2, *IMAGE)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    (found,) = session.run(None, {"input": x.numpy()})
+    np.testing.assert_array_equal(found, function(x).numpy())
+
+
+@pytest.mark.parametrize("function", KEPT)
+def test_a_free_batch_stays_the_first_axis(function: Callable[[Tensor], Tensor]) -> None:
+    proto = export_onnx(Applied(function), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "direct"
+    verify_onnx(proto, Applied(function), IMAGE)
+
+
+@pytest.mark.parametrize("function", MOVED)
+def test_a_free_batch_that_moves_is_not_written(function: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UnsupportedError):
+        write_directly(Applied(function), IMAGE, 1, dynamic_batch=True)
+
+
+class Looked(nn.Module):
+    """Rows of two tables by the same indices, stored twice."""
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(4, 8))
+        self.register_buffer("first", torch.tensor([[3, 0], [1, 1]]))
+        self.register_buffer("second", torch.tensor([[3, 0], [1, number]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :2, :2] + self.table[self.first] * self.table[self.second]
+
+
+@pytest.mark.parametrize(("number", "stored"), [(1, 1), (2, 2)])
+def test_tables_of_indices_are_stored_once(number: int, stored: int) -> None:
+    model = Looked(number)
+    proto = export_onnx(model, IMAGE)
+    assert exporter(proto) == "direct"
+    verify_onnx(proto, model, IMAGE)
+    assert sum(entry.dims == [2, 2] for entry in proto.graph.initializer) == stored
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nasbench101:channels=8,modules=1",
+        *(f"nds:family={name},channels=4,cells=3" for name in ("darts", "enas", "amoeba")),
+        "pit",
+        "autoformer",
+    ],
+)
+def test_spaces_with_slices_and_attention_are_written_directly(text: str) -> None:
+    space, rng, shape = read_space(text), np.random.default_rng(0), (3, 32, 32)
+    arch = next(a for _ in range(100) if space.is_valid(a := space.sample(rng)))
+    torch.manual_seed(0)
+    model = space.build(arch, image_task(5, shape)).eval()
+    proto = export_onnx(model, shape)
+    assert exporter(proto) == "direct"
+    assert verify_onnx(proto, model, shape, atol=1e-5) >= 0
 
 
 def test_identities_leave_no_node() -> None:
