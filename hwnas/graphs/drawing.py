@@ -17,6 +17,8 @@ from hwnas.graphs.arch_graph import ArchGraph
 _BOX, _COLUMN, _ROW = 80, 112, 34
 _SMALLEST = 0.7
 """Scale below which a picture is scrolled instead of shrunk further."""
+_LINE = 11
+"""Characters of a box's line; longer labels are divided at their colons into two smaller ones."""
 _CHAIN_COLUMNS = 4
 """Layers a row of a chain that is longer: what a card of the report shows without shrinking it."""
 
@@ -25,7 +27,8 @@ def draw_graph(graph: ArchGraph) -> str:
     """Draw a computation graph: one column a depth, one box an operation, input on the left.
 
     The depth of a node is its longest path from the input; a number on an edge tells how often
-    the value is added where that is more than once. A chain is written in rows, as text is.
+    the value is added where that is more than once. A chain is written in rows, as text is, and
+    equal operations one after another are one box that says how many.
     """
     if _is_chain(graph) and len(graph) > _CHAIN_COLUMNS:
         return _draw_chain(graph)
@@ -56,9 +59,10 @@ def _is_chain(graph: ArchGraph) -> bool:
 
 def _draw_chain(graph: ArchGraph) -> str:
     """Write a chain in rows from left to right; a line leads to the beginning of the next."""
+    runs = [(operation, len(list(run))) for operation, run in itertools.groupby(graph.operations)]
     place = [
         (8 + _COLUMN * (i % _CHAIN_COLUMNS), _ROW * (i // _CHAIN_COLUMNS + 0.5))
-        for i in range(len(graph))
+        for i in range(len(runs))
     ]
     parts = []
     for (x0, y0), (x1, y1) in itertools.pairwise(place):
@@ -68,8 +72,8 @@ def _draw_chain(graph: ArchGraph) -> str:
             middle, right = (y0 + y1) / 2, x0 + _BOX + 8
             path = f"M{x0 + _BOX:g} {y0:g}H{right:g}V{middle:g}H2V{y1:g}H{x1 - 1:g}"
             parts.append(edge(path, "op-skip_connect"))
-    parts += [_box(*place[i], operation) for i, operation in enumerate(graph.operations)]
-    rows = -(-len(graph) // _CHAIN_COLUMNS)
+    parts += [_box(x, y, *run) for (x, y), run in zip(place, runs, strict=True)]
+    rows = -(-len(runs) // _CHAIN_COLUMNS)
     title = f"Chain of {len(graph)} operations: {', '.join(graph.operations)}"
     return svg(_COLUMN * _CHAIN_COLUMNS - 12, _ROW * rows + 6, title, parts)
 
@@ -127,12 +131,30 @@ def node(x: float, y: float, text: str) -> str:
     )
 
 
-def _box(x: float, y: float, operation: str) -> str:
-    short = operation if len(operation) <= 13 else f"{operation[:12]}…"
-    return (
-        f'<rect class="box {css(operation)}" x="{x:g}" y="{y - 11:g}" width="{_BOX}" height="22" '
-        f'rx="5"/><text class="node-text" x="{x + _BOX / 2:g}" y="{y + 4:g}">{escape(short)}</text>'
+def _box(x: float, y: float, operation: str, count: int = 1) -> str:
+    lines = _lines(operation, count)
+    half = 11 if len(lines) == 1 else 13
+    rect = (
+        f'<rect class="box {css(operation)}" x="{x:g}" y="{y - half:g}" width="{_BOX}" '
+        f'height="{2 * half}" rx="5"/>'
     )
+    kind, heights = ("node-text", [4]) if len(lines) == 1 else ("node-text small", [-2, 9])
+    return rect + "".join(
+        f'<text class="{kind}" x="{x + _BOX / 2:g}" y="{y + down:g}">{escape(line)}</text>'
+        for line, down in zip(lines, heights, strict=True)
+    )
+
+
+def _lines(operation: str, count: int) -> list[str]:
+    """Give the one or two lines of a box; what does not fit the second one is cut."""
+    parts = [*operation.split(":"), *([f"×{count}"] if count > 1 else [])]
+    if len(" ".join(parts)) <= _LINE:
+        return [" ".join(parts)]
+    first = max(
+        (n for n in range(1, len(parts)) if len(" ".join(parts[:n])) <= _LINE + 2), default=1
+    )
+    lines = [" ".join(parts[:first]), " ".join(parts[first:])]
+    return [line if len(line) <= _LINE + 4 else f"{line[: _LINE + 3]}…" for line in lines if line]
 
 
 def css(operation: str) -> str:

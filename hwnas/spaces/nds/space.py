@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Drawing, Facets
 from hwnas.spaces.nds.genotype import (
     INPUTS,
     NONE,
@@ -83,6 +84,7 @@ class Nds(Declared[Genotype]):
     channels: int = 36
     cells: int = 20
     name: str = field(default="nds", init=False, repr=False)
+    facets: ClassVar[Facets] = {Drawing: "hwnas.spaces.nds.drawing:CellsDrawing"}
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:

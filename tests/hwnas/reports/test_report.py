@@ -244,6 +244,14 @@ class TestDrawing:
         assert len([e for e in svg(text) if "edge" in e.get("class", "").split()]) == n - 1
         assert float(svg(text)[0].get("viewBox", "").split()[2]) < 500
 
+    def test_equal_operations_of_a_chain_are_one_box(self) -> None:
+        names = ("input", "k3:e6", *["k5:e6:w192"] * 5, "attention:h4:w216", "output")
+        text = draw_graph(ArchGraph(names, np.eye(len(names), k=1, dtype=np.int64)))
+        lines = ["input", "k3 e6", "k5 e6 w192", "×5", "attention h4", "w216", "output"]
+        assert labels(text, "node-text") == lines
+        assert labels(text, "small") == lines[2:6]
+        assert "Chain of 9 operations" in text
+
     def test_what_cannot_be_read_is_not_drawn(self) -> None:
         assert draw_architecture(LIVE, None) == ""
         assert draw_architecture("no cell", SPACE) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, UnknownNameError
+from hwnas.spaces.nds.drawing import CellsDrawing
 from hwnas.spaces.nds.genotype import Genotype, Term, genotype_of
 from hwnas.spaces.nds.network import CellBlock
 from hwnas.spaces.nds.operations import FactorizedReduce, operation
@@ -71,6 +73,20 @@ def test_the_second_order_cells_of_darts_have_their_published_sizes() -> None:
         large = Nds(channels=48, cells=14).build(DARTS_V2, get_task("ImageNet"))
     assert sum(p.numel() for p in small.parameters()) == 3_349_342
     assert sum(p.numel() for p in large.parameters()) == 4_718_752
+
+
+def test_pictures_say_what_each_state_adds_up() -> None:
+    normal = [("dil_sep_conv_3x3", 0), ("skip_connect", 1), ("conv_7x1_1x7", 2), ("none", 0)] * 2
+    genotype = genotype_of(normal[:4], [("none", 0), ("none", 1)])
+    picture = ElementTree.fromstring(CellsDrawing(Nds()).draw(genotype))
+    assert [e.text for e in picture if "left" in e.get("class", "")] == [
+        "normal cell: joins 2, 3; 0 and 1 are the cells before",
+        "2 = dil sep conv 3×3 of 0",
+        "+ skip of 1",
+        "3 = conv 7×1 1×7 of 2",
+        "reduce cell: joins 2; 0 and 1 are the cells before",
+        "2 = zeros",
+    ]
 
 
 def test_texts_of_published_lists() -> None:
