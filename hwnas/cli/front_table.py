@@ -26,19 +26,25 @@ def print_front(front: ParetoSet, as_json: bool) -> None:
 
         print_json_lines(member_rows(front))
         return
+    from hwnas.pareto.expected import chance_text, expectation_text, has_expectations
+
     knee = front.knee() if len(front) else None
+    told = ["expected accuracy %", "among best 1 %"] if has_expectations(front) else []
     rows = [
-        [f"{rank} ★" if member is knee else f"{rank}", *_values(front, member.values), member.arch]
+        [f"{rank} ★" if member is knee else f"{rank}", *_values(front, member.values)]
+        + ([expectation_text(member), chance_text(member)] if told else [])
+        + [member.arch]
         for rank, member in enumerate(front.members, start=1)
     ]
     if (baseline := front.baseline) is not None:
         values = [cell for value in baseline.values for cell in (value, "")]
-        rows.append(["–", *values, f"baseline: {baseline.name}"])
+        rows.append(["–", *values, *[""] * len(told), f"baseline: {baseline.name}"])
     columns = [
         column
         for objective in front.objectives
         for column in (str(objective), *(["baseline"] if front.baseline else []))
     ]
+    columns += told
     title = f"{len(front)} on the front of {front.space}"
     if table_width() >= _NARROW + _OBJECTIVE * len(columns):
         print_table(["#", *columns, "architecture"], rows, title=title)

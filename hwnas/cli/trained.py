@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.measurements import read_measurements
 from hwnas.cli.output import note, print_json_lines, print_table
+from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.pareto.expected import (
+    AMONG_BEST,
+    EXPECTED,
+    HIGH,
+    LOW,
+    chance_text,
+    expectation_text,
+    has_expectations,
+)
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -28,25 +39,62 @@ def take_accuracies(
         path: CSV file with the columns arch and accuracy, in percent; one row a run.
         task: what the networks are counted for; None counts nothing.
 
+    With labels of five networks or more, members or not, each member gets an expected accuracy.
+
     Raises:
         DataNotFoundError: there is no such file.
         DataFormatError: it is something else; names the line.
         InvalidValueError: no member has an accuracy, or they are not in percent.
     """
-    from hwnas.data.catalogue import sha256
-    from hwnas.pareto.trained import with_accuracies
+    from hwnas.pareto.trained import Trained, with_accuracies
 
-    found = _read(path, space)
+    runs = _read(path, space)
+    found = _by_key(runs, space)
     members = {member.key for member in front.members}
     if others := sum(len(values) for key, values in found.items() if key not in members):
         note(f"{others} rows of {path} are of networks that are no members of this front.")
+    expected = _expected(front, space, runs, path)
     beside = {} if task is None else _counts(front, space, task)
-    origin = {"accuracies": path.name, "sha256": sha256(path)}
-    return with_accuracies(front, found, beside, origin)
+    if expected is not None and not members & found.keys():
+        return Trained(expected, ())
+    return with_accuracies(expected or front, found, beside, _origin(path))
+
+
+def _origin(path: Path) -> dict[str, str]:
+    from hwnas.data.catalogue import sha256
+
+    return {"accuracies": path.name, "sha256": sha256(path)}
+
+
+def _expected(
+    front: ParetoSet, space: SearchSpace[Any], runs: Mapping[str, Sequence[float]], path: Path
+) -> ParetoSet | None:
+    """State expected accuracies, where there are labels enough; say why where there are not."""
+    from hwnas.evaluation.cache import ResultCache
+    from hwnas.study.expected_accuracy import LEAST_LABELS, with_expected_accuracy
+
+    labels = {arch: math.fsum(values) / len(values) for arch, values in runs.items()}
+    if len({space.canonical_key(space.parse(arch)) for arch in labels}) < LEAST_LABELS:
+        return None
+    try:
+        with ResultCache.default() as cache:
+            return with_expected_accuracy(
+                front, space, labels, origin=_origin(path), cache=cache, report=progress.count
+            )
+    except InvalidValueError as error:
+        note(f"No accuracies are expected of the members: {error}")
+        return None
+
+
+def _by_key(runs: Mapping[str, Sequence[float]], space: SearchSpace[Any]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for text, values in runs.items():
+        found.setdefault(space.canonical_key(space.parse(text)), []).extend(values)
+    return found
 
 
 def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
-    """Give the accuracies by canonical key; an empty cell is a run that is not finished."""
+    """Give the accuracies by architecture; an empty cell is a run that is not finished."""
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
     table = read_measurements(path, space)
@@ -72,7 +120,7 @@ def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
             raise DataFormatError(
                 f"Line {line} of `{path}`: an accuracy must be in percent, 0 to 100, but is {text}."
             )
-        found.setdefault(space.canonical_key(arch), []).append(value)
+        found.setdefault(str(arch), []).append(value)
     return found
 
 
@@ -89,9 +137,10 @@ def _counts(front: ParetoSet, space: SearchSpace[Any], task: Task) -> dict[str, 
 def show_trained(found: Trained, as_json: bool) -> None:
     """Print the accuracies beside the objectives, and how well each column ranks them."""
     objectives = [objective.name for objective in found.front.objectives]
+    expected = (EXPECTED, LOW, HIGH, AMONG_BEST) if has_expectations(found.front) else ()
     rows = [
         {"member": rank, "arch": m.arch, **dict(zip(objectives, m.values, strict=True))}
-        | {name: m.attributes.get(name) for name in _ATTRIBUTES}
+        | {name: m.attributes.get(name) for name in (*_ATTRIBUTES, *expected)}
         for rank, m in enumerate(found.front.members, start=1)
     ]
     agreements = [
@@ -105,17 +154,34 @@ def show_trained(found: Trained, as_json: bool) -> None:
     trained = [row for row in rows if row["accuracy"] is not None]
     stay = ", ".join(str(row["member"]) for row in trained if row["on_accuracy_front"])
     note(
-        f"{len(trained)} of {len(rows)} members have accuracies. On the front of accuracy and "
-        f"costs stay {stay}."
+        f"{len(trained)} of {len(rows)} members have accuracies."
+        + (f" On the front of accuracy and costs stay {stay}." if stay else "")
     )
+    if expected:
+        note(f"Expected is the accuracy of one training, of 95 % in brackets: {_labels(found)}.")
+
+
+def _labels(found: Trained) -> str:
+    about = found.front.provenance["expected"]
+    return f"learned from {about['labels']} networks, among {about['drawn']} drawn from the space"
 
 
 def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, Any]]) -> None:
+    front = found.front
+    told = [[expectation_text(m), chance_text(m)] for m in front.members]
+    more = ["expected %", "among best 1 %"] if has_expectations(front) else []
     print_table(
-        ["#", *objectives, "accuracy %", "std", "runs", "stays", "arch"],
-        [[row["member"], *(row[o] for o in objectives), *_shown(row)] for row in rows],
-        title="Trained members",
+        ["#", *objectives, "accuracy %", "std", "runs", "stays", *more, "arch"],
+        [
+            [row["member"], *(row[o] for o in objectives), *_shown(row)]
+            + (texts if more else [])
+            + [row["arch"]]
+            for row, texts in zip(rows, told, strict=True)
+        ],
+        title="Members" if more else "Trained members",
     )
+    if not found.agreements:
+        return
     print_table(
         ["column", "Kendall's tau with accuracy", "95 % interval", "members"],
         [
@@ -138,4 +204,4 @@ def _shown(row: dict[str, Any]) -> list[Any]:
     accuracy, std, runs, stays = (row[name] for name in _ATTRIBUTES)
     words = {True: "yes", False: "no", None: "–"}
     numbers = ["–" if v is None else f"{v:.2f}" for v in (accuracy, std)]
-    return [*numbers, "–" if runs is None else runs, words[stays], row["arch"]]
+    return [*numbers, "–" if runs is None else runs, words[stays]]

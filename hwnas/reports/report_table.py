@@ -10,6 +10,7 @@ from typing import Any
 from hwnas.costs.counters import CounterCost, Metric
 from hwnas.errors import HwnasError
 from hwnas.pareto.baseline import against
+from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW, chance_text, expectation_text
 from hwnas.pareto.json_csv import attribute_names, attribute_text
 from hwnas.pareto.pareto_set import Member, ObjectiveInfo, ParetoSet
 from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives
@@ -24,6 +25,10 @@ _COUNTED: dict[Metric, tuple[str, str]] = {
 _MOST_ATTRIBUTES, _MOST_NUMBERS = 3, 8
 """Attributes in the table, and numbers altogether, that fit beside architectures on a screen."""
 _ALIKE = "_not_distinguishable"
+_EXPECTED = {
+    EXPECTED: ("expected accuracy", "%, of one training; 95 % in brackets"),
+    AMONG_BEST: ("among best 1 %", "chance"),
+}
 _PREFIXES = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 _BYTES = ((2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"))
 
@@ -100,7 +105,7 @@ def members_table(front: ParetoSet, space: SearchSpace[Any] | None) -> Table:
             *_values(front, member),
             *(_count(name, values[rank - 1]) for name, values in counts.items()),
             Cell(member.arch, member.arch, parts=pieces(member.arch)),
-            *(_plain(member.attributes.get(name)) for name in shown),
+            *(_attribute(member, name) for name in shown),
         )
         for rank, member in enumerate(front.members, start=1)
     )
@@ -114,8 +119,8 @@ def card_values(front: ParetoSet, member: Member) -> list[tuple[str, str]]:
         for o, cell in zip(front.objectives, _values(front, member), strict=True)
     ]
     for name in _attributes(front):
-        if (value := member.attributes.get(name)) is not None:
-            shown.append((name, _plain(value).text))
+        if member.attributes.get(name) is not None:
+            shown.append((_EXPECTED.get(name, (name,))[0], _attribute(member, name).text))
     return shown
 
 
@@ -123,7 +128,7 @@ def _header(name: str) -> tuple[str, str]:
     """Give the header of an attribute, and a note."""
     if name.endswith(_ALIKE):
         return "like #", f"{name.removesuffix(_ALIKE)} not told apart"
-    return name, ""
+    return _EXPECTED.get(name, (name, ""))
 
 
 def meaning(front: ParetoSet, objective: ObjectiveInfo) -> str:
@@ -179,10 +184,12 @@ def _values(front: ParetoSet, member: Member) -> list[Cell]:
 
 def _attributes(front: ParetoSet) -> list[str]:
     """Name the attributes that say something of their own."""
-    told = {f"{o.name}_std" for o in front.objectives}
+    told = {LOW, HIGH, *(f"{o.name}_std" for o in front.objectives)}
     names = {o.name for o in front.objectives}
     same = {n for n in names if _repeats(front, n)}
-    return [n for n in attribute_names(front) if n not in told and n not in same]
+    found = [n for n in attribute_names(front) if n not in told and n not in same]
+    # What the accuracy is expected to be is looked for first.
+    return sorted(found, key=lambda name: name not in _EXPECTED)
 
 
 def _repeats(front: ParetoSet, name: str) -> bool:
@@ -235,6 +242,15 @@ def _count(name: Metric, value: Any) -> Cell:
         return _plain(value)
     text = short_count(value, _BYTES) if name == "peak_memory" else short_count(value)
     return Cell(text, str(value))
+
+
+def _attribute(member: Member, name: str) -> Cell:
+    value = member.attributes.get(name)
+    if name == EXPECTED and value is not None:
+        return Cell(expectation_text(member), str(value))
+    if name == AMONG_BEST and value is not None:
+        return Cell(chance_text(member), str(value))
+    return _plain(value)
 
 
 def _plain(value: Any) -> Cell:

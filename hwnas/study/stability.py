@@ -117,7 +117,7 @@ def scores_of(
     limits: Limits | None,
     report: Report | None,
 ) -> dict[str, FloatArray]:
-    """Score `(n,)` architectures: `(n,)` numbers by the name of the proxy."""
+    """Score `(n,)` architectures: `(n,)` numbers by proxy, NaN where there is none."""
     evaluator = Evaluator(
         source.space,
         [proxy_objective(source, name) for name in source.columns],

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hwnas
+from hwnas.errors import InvalidValueError
+from hwnas.pareto import ParetoSet
+from hwnas.pareto.expected import EXPECTED, HIGH, LOW
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import reference_sample
+from hwnas.study.expected_accuracy import with_expected_accuracy
+
+SPACE = NasBench201()
+
+
+@pytest.fixture(scope="module")
+def front() -> ParetoSet:
+    found: ParetoSet = hwnas.search(objectives="naswot", costs="count:macs", trials=12)
+    return found
+
+
+def labels(n: int) -> dict[str, float]:
+    """Pretend that accuracy grows with convolutions."""
+    cells = reference_sample(SPACE, n, 5)
+    weights = {"nor_conv_3x3": 4.0, "nor_conv_1x1": 2.0}
+    return {str(c): 60 + sum(weights.get(o, 0.0) for o in c.operations) for c in cells}
+
+
+def test_members_are_expected_to_be_as_accurate_as_networks_like_them(front: ParetoSet) -> None:
+    stated = with_expected_accuracy(front, SPACE, labels(40), drawn=40)
+    values = [m.attributes for m in stated.members]
+    assert all(v[LOW] <= v[EXPECTED] <= v[HIGH] for v in values)
+    convolutions = [
+        sum(
+            2 - (o == "nor_conv_1x1")
+            for o in SPACE.parse(m.arch).operations
+            if o.startswith("nor_conv")
+        )
+        for m in stated.members
+    ]
+    assert np.corrcoef([v[EXPECTED] for v in values], convolutions)[0, 1] > 0.9
+    assert stated.provenance["expected"]["drawn"] == 40
+
+
+def test_four_labels_are_too_few(front: ParetoSet) -> None:
+    with pytest.raises(InvalidValueError, match="at least 5 different networks, but got 4"):
+        with_expected_accuracy(front, SPACE, labels(4))
+
+
+def test_a_front_must_say_how_it_was_found(front: ParetoSet) -> None:
+    silent = ParetoSet(front.space, front.objectives, front.members)
+    with pytest.raises(InvalidValueError, match="must be one of `hwnas search`"):
+        with_expected_accuracy(silent, SPACE, labels(6))
