@@ -17,7 +17,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -28,7 +27,7 @@ from optuna.trial import FrozenTrial
 
 from hwnas.cli.output import note, print_table
 from hwnas.spaces.choices import options_of
-from hwnas.spaces.natsbench_size import NatsBenchSize
+from hwnas.spaces.natsbench_size import NatsBenchSize, SizeArch
 from hwnas_optuna import HardwareAwareSampler
 from hwnas_optuna.storage import open_storage
 from hwnas_optuna.suggesting import distribution_of
@@ -48,7 +47,7 @@ SAMPLERS: Mapping[str, Callable[[], BaseSampler]] = {
 def finished_trials(count: int) -> list[FrozenTrial]:
     """Make finished trials of different architectures, in generations as NSGA-II has them."""
     rng = np.random.default_rng(0)
-    archs = {}
+    archs: dict[str, SizeArch] = {}
     while len(archs) < count:
         arch = SPACE.sample(rng)
         archs[str(arch)] = arch

@@ -166,8 +166,10 @@ class ProxyValues(Generic[Arch]):
     def _score(
         self, arch: Arch, surrogate: Surrogate | None, proxies: Sequence[Proxy]
     ) -> dict[str, Result]:
+        from hwnas.networks.freed_memory import keep_freed_memory
         from hwnas.proxies.engine.scoring import score_network
 
+        keep_freed_memory()
         if surrogate is not None and facet(self.space, Surrogates) is None:
             reason = f"{self.space.name} builds no surrogates: set `surrogate=None`."
             return {proxy.name: Result(float("nan"), reason) for proxy in proxies}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.dispatch_mode import EagerDispatchMode
+from hwnas.networks.meta_rules import shapes_of
 from hwnas.networks.plain import plain_network
 
 Observer = Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]
@@ -82,7 +83,9 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     known = _memo.get(key)
     if known is not None:
         return _materialise(known)
-    result = func(*args, **kwargs)
+    result = shapes_of(func, args, kwargs)
+    if result is None:
+        result = func(*args, **kwargs)
     if _is_meta(result):
         if len(_memo) >= _MEMO_LIMIT:
             _memo.clear()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hwnas.torch_source.expressions import NotWritableError, literal
+from hwnas.torch_source.structure import Structure, structure
 
 _OWN = {"__init__", "__doc__", "__module__", "__constants__", "__annotations__", "__repr__"}
 _OWN |= {"extra_repr", "reset_parameters", "__parameters__", "__qualname__", "__firstlineno__"}
@@ -40,6 +41,19 @@ def constructor(module: nn.Module, kind: type[nn.Module]) -> str:
     Raises:
         NotWritableError: no such call is found.
     """
+    key = structure(module)
+    if key is None:
+        return _constructor(module, kind)
+    if key not in _written:
+        _written[key] = _constructor(module, kind)
+    return _written[key]
+
+
+_written: dict[Structure, str] = {}
+"""Calls that were written before, which take a hundred times as long to find as to look up."""
+
+
+def _constructor(module: nn.Module, kind: type[nn.Module]) -> str:
     parameters = _parameters(kind)
     settings = {name: _value(module, kind, name, known) for name, known in parameters.items()}
     for name, value in list(settings.items()):

@@ -12,6 +12,7 @@ from typing import Any
 from torch import fx, nn
 
 from hwnas.torch_source.expressions import INFIX, NotWritableError, expression, literal
+from hwnas.torch_source.structure import Structure, structure
 
 _RESERVED = {"self", "torch", "nn", "F", "Tensor", "math", "operator"}
 
@@ -39,6 +40,19 @@ def forward_code(module: nn.Module, arguments: int) -> Forward:
     Raises:
         NotWritableError: it cannot be traced, or computes something that is not PyTorch's.
     """
+    key = structure(module)
+    if key is None:
+        return _forward_code(module, arguments)
+    if (key, arguments) not in _written:
+        _written[key, arguments] = _forward_code(module, arguments)
+    return _written[key, arguments]
+
+
+_written: dict[tuple[Structure, int], Forward] = {}
+"""Methods that were written before: cells of a network and networks of a space have many alike."""
+
+
+def _forward_code(module: nn.Module, arguments: int) -> Forward:
     names = _names(module, arguments)
     calls: dict[str, int] = {}
     training, evaluation = (

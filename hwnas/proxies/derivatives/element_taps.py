@@ -9,7 +9,7 @@ weight gradients nor per-image passes are needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.parameter_uses import ParameterUses
 
 Size = int | tuple[int, ...]
+
+# Numbers of gradients that are held until they are reduced together: 16 MiB.
+_HELD = 2**22
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Tap:
     channel: int
     factor: Tensor | None = None
 
-    def __call__(self, delta: Tensor) -> Tensor:
-        """Give the (B,) derivatives of each image's loss, given the gradient (B, C, ...)."""
-        product = delta[:, self.channel]
-        if self.factor is not None:
-            product = product * self.factor
-        return product.reshape(len(delta), -1).sum(dim=1)
+    def __call__(self, deltas: Tensor) -> Tensor:
+        """Give the (n, B) derivatives of n losses of each image, from their gradients (n, B, ...).
+
+        Args:
+            deltas: gradients at the output's channel.
+        """
+        products = deltas if self.factor is None else deltas * self.factor
+        return products.flatten(2).sum(dim=2) if products.ndim > 2 else products
 
 
 Taps = list[tuple[Tensor | None, Callable[[int], Tap]]]
@@ -58,9 +63,11 @@ def conv2d_taps(
 ) -> Taps:
     """Weight (C_out, C_in / groups, k, k) meets the input that lies under it; bias has factor 1."""
     (row_step, column_step), (row_gap, column_gap) = pair(stride), pair(dilation)
-    padded = F.pad(input.detach(), padding_sides(padding, weight, dilation))
-    height = (padded.shape[2] - row_gap * (weight.shape[2] - 1) - 1) // row_step + 1
-    width = (padded.shape[3] - column_gap * (weight.shape[3] - 1) - 1) // column_step + 1
+    left, right, top, bottom = sides = padding_sides(padding, weight, dilation)
+    rows_read = row_gap * (weight.shape[2] - 1) + 1
+    columns_read = column_gap * (weight.shape[3] - 1) + 1
+    height = (input.shape[2] + top + bottom - rows_read) // row_step + 1
+    width = (input.shape[3] + left + right - columns_read) // column_step + 1
     outputs_a_group = weight.shape[0] // groups
 
     def weight_tap(index: int) -> Tap:
@@ -69,7 +76,8 @@ def conv2d_taps(
         rows = slice(row * row_gap, row * row_gap + (height - 1) * row_step + 1, row_step)
         first = column * column_gap
         columns = slice(first, first + (width - 1) * column_step + 1, column_step)
-        return Tap(c_out, padded[:, channel, rows, columns].clone())
+        padded = F.pad(input.detach()[:, channel], sides)
+        return Tap(c_out, padded[:, rows, columns].clone())
 
     return [(weight, weight_tap), (bias, Tap)]
 
@@ -142,6 +150,15 @@ def _unravel(index: int, weight: Tensor) -> list[int]:
     return [int(i) for i in np.unravel_index(index, weight.shape)]
 
 
+@dataclass
+class _Use:
+    """A use of an element, and the gradients at its output's channel of functions by number."""
+
+    column: int
+    tap: Tap
+    deltas: dict[int, Tensor] = field(default_factory=dict)
+
+
 class ElementTaps(ParameterUses[Callable[[int], Tap]]):
     """Collects the derivatives by elements of parameters whose functions have taps."""
 
@@ -150,17 +167,22 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         for column, (parameter, index) in enumerate(elements):
             self.columns.setdefault(parameter, []).append((column, index))
         super().__init__(self.columns, images, TAPS)
-        self.row = torch.empty(0)
+        self.uses: list[_Use] = []
+        self.number = 0
+        self.held = 0
 
     def receiver(
         self, parameter: Tensor, shortcut: Callable[[int], Tap]
     ) -> Callable[[Tensor], None]:
         """Make the taps now: they keep what they need of the function's input."""
-        taps = [(column, shortcut(index)) for column, index in self.columns[parameter]]
+        uses = [_Use(column, shortcut(index)) for column, index in self.columns[parameter]]
+        self.uses += uses
 
         def receive(delta: Tensor) -> None:
-            for column, tap in taps:
-                self.row[:, column] += tap(delta)
+            for use in uses:
+                # A copy, so that the other channels can go.
+                kept = use.deltas[self.number] = delta[:, use.tap.channel].clone()
+                self.held += kept.numel()
 
         return receive
 
@@ -168,8 +190,19 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         """Write the derivatives of (B, F) functions into rows (B, F, P)."""
         if not functions.requires_grad:
             return
-        for i in range(functions.shape[1]):
-            self.row = rows[:, i]
+        for self.number in range(functions.shape[1]):
             torch.autograd.grad(
-                functions[:, i].sum(), self.anchor, retain_graph=True, allow_unused=True
+                functions[:, self.number].sum(), self.anchor, retain_graph=True, allow_unused=True
             )
+            if self.held > _HELD:
+                self._reduce(rows)
+        self._reduce(rows)
+
+    def _reduce(self, rows: Tensor) -> None:
+        """Add what is held to the rows: all functions of an element at once."""
+        for use in self.uses:
+            if use.deltas:
+                found = use.tap(torch.stack(list(use.deltas.values())))
+                rows[:, list(use.deltas), use.column] += found.T.to(rows)
+                use.deltas.clear()
+        self.held = 0

@@ -46,14 +46,14 @@ class ParameterUses(TorchFunctionMode, Generic[S]):
         del types
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
+        known = func in self._shortcuts  # and gets tensors as they are, in no lists
+        leaves = (*args, *kwargs.values()) if known else tree_leaves((args, kwargs))
         used: set[Tensor] = {
-            leaf
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, nn.Parameter) and leaf in self._parameters
+            leaf for leaf in leaves if isinstance(leaf, nn.Parameter) and leaf in self._parameters
         }
         if not used:
             return output
-        if func not in self._shortcuts:
+        if not known:
             # Queries, e.g. of a shape, give no tensor and are no use.
             if any(isinstance(leaf, Tensor) for leaf in tree_leaves(output)):
                 self.unknown |= used
