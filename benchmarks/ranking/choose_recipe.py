@@ -44,6 +44,7 @@ from hwnas.typing import Direction, FloatArray
 GAIN = 2e-3
 LIMIT = 10
 ANY = dict(zip(RECIPES["hwnas-any"].proxies, RECIPES["hwnas-any"].weights or (), strict=True))
+INSTEAD = RECIPES["hwnas-any"].instead
 TASKS = {
     "nasbench201": ("cifar10/validation",),
     "transnasbench101-micro": (
@@ -52,6 +53,9 @@ TASKS = {
         "autoencoder/validation",
     ),
     "autoformer": (
+        "cifar100-224/distilled",
+        "flowers102/distilled",
+        "chaoyang/distilled",
         "cifar100-224/trained",
         "flowers102/trained",
         "chaoyang/trained",
@@ -78,8 +82,11 @@ class Space:
 
     def joint(self, weights: Mapping[str, float]) -> FloatArray | None:
         """Join the proxies that have values here, by reliability; None where none is left."""
-        recipe = Recipe("", tuple(weights), "", "log", tuple(weights.values()), reliable=True)
-        here = {n: self.agreement[n] for n in weights if not np.isnan(self.columns[n]).all()}
+        recipe = Recipe(
+            "", tuple(weights), "", "log", tuple(weights.values()), reliable=True, instead=INSTEAD
+        )
+        names = [n for n in recipe.needed if n in self.columns]
+        here = {n: self.agreement[n] for n in names if not np.isnan(self.columns[n]).all()}
         if not any(value >= LEAST_AGREEMENT for value in here.values()):
             return None
         weighed = recipe.weighed_by(here)

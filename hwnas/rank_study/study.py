@@ -314,7 +314,7 @@ def needed_proxies(names: Sequence[str]) -> list[str] | None:
     """
     from hwnas.proxies import proxy_names
 
-    parts = {name: recipe.proxies for name, recipe in RECIPES.items()}
+    parts = {name: recipe.needed for name, recipe in RECIPES.items()}
     parts |= {name: model.proxies for name, model in MODEL_RECIPES.items()}
     known = ["all", *proxy_names(), *parts]
     for name in names:

@@ -34,6 +34,8 @@ class Recipe:
         weights: (p,) weights of the proxies; None for 1 each.
         reliable: whether each weight is multiplied by the agreement of two seeds in the space that
             is ranked, see `weighed_by`.
+        instead: counts of a network's size, which share the weight of the members that have no
+            value in a space, or that say more about the draw than about the network.
     """
 
     name: str
@@ -42,45 +44,61 @@ class Recipe:
     method: Method = "log"
     weights: tuple[float, ...] | None = None
     reliable: bool = False
+    instead: tuple[str, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """(q,) names of all proxies that may have a part in a space."""
+        return tuple(dict.fromkeys((*self.proxies, *self.instead)))
 
     def make(self) -> list[Proxy]:
-        """Make the proxies."""
-        return make_proxies(self.proxies)
+        """Make the proxies that are needed."""
+        return make_proxies(self.needed)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         """(p,) directions of the proxies."""
-        return tuple(proxy.direction for proxy in self.make())
+        return tuple(proxy.direction for proxy in make_proxies(self.proxies))
 
     def restricted_to(self, names: Collection[str]) -> Recipe:
         """Leave out the proxies that are not named, e.g. those without a value in a space."""
-        kept = [i for i, name in enumerate(self.proxies) if name in names]
-        return replace(
-            self,
-            proxies=tuple(self.proxies[i] for i in kept),
-            weights=None if self.weights is None else tuple(self.weights[i] for i in kept),
-        )
+        kept = {name: w for name, w in self._weights().items() if name in names}
+        left = replace(self, instead=tuple(name for name in self.instead if name in names))
+        return left._with(kept, sum(w for name, w in self._weights().items() if name not in kept))
 
     def weighed_by(self, agreement: Mapping[str, float]) -> Recipe:
         """Multiply each weight by how well two seeds agree on the proxy in a space.
 
         A proxy whose seeds agree by less than `LEAST_AGREEMENT` says more about the draw than about
-        the network, and is left out; so is one of unknown agreement. All are kept, with the weights
-        of the recipe, where none is left, or where the recipe is not `reliable`.
+        the network, and is left out; so is one of unknown agreement. Their weight goes to what
+        stands `instead`. All are kept, with the weights of the recipe, where nothing is left, or
+        where the recipe is not `reliable`.
 
         Args:
             agreement: Spearman's coefficient of two seeds by proxy, e.g. of
                 `hwnas.study.stability.seed_agreement`.
         """
-        trust = {name: agreement.get(name, np.nan) for name in self.proxies}
-        kept = [name for name, value in trust.items() if value >= LEAST_AGREEMENT]
-        if not self.reliable or not kept:
+        if not self.reliable:
             return self
-        left = self.restricted_to(kept)
-        weights = left.weights or (1.0,) * len(kept)
-        return replace(
-            left, weights=tuple(w * trust[n] for w, n in zip(weights, kept, strict=True))
-        )
+        own, counts = self._weights(), [name for name in self.instead if name in agreement]
+        trust = {name: 1.0 if name in counts else agreement.get(name, np.nan) for name in own}
+        kept = {name: own[name] * t for name, t in trust.items() if t >= LEAST_AGREEMENT}
+        if not kept and not counts:
+            return self
+        lost = sum(weight for name, weight in own.items() if name not in kept)
+        return replace(self, instead=tuple(counts))._with(kept, lost)
+
+    def _weights(self) -> dict[str, float]:
+        weights = self.weights or (1.0,) * len(self.proxies)
+        return dict(zip(self.proxies, weights, strict=True))
+
+    def _with(self, weights: Mapping[str, float], lost: float) -> Recipe:
+        """Give other weights, and what members lost that are left out to what stands instead."""
+        given = dict(weights)
+        for name in self.instead if lost else ():
+            given[name] = given.get(name, 0.0) + lost / len(self.instead)
+        plain = self.weights is None and set(given.values()) <= {1.0}
+        return replace(self, proxies=tuple(given), weights=None if plain else tuple(given.values()))
 
     def in_population(self, values: npt.ArrayLike) -> FloatArray:
         """Join (n, p) values by their ranks within this population."""
@@ -131,9 +149,11 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "hwnas-any",
             ("meco", "expressivity", "jacob_cov", "trainability", "epsilon"),
-            "hwnas-agg, each weight multiplied by the agreement of two seeds in the space",
+            "hwnas-agg, each weight multiplied by the agreement of two seeds in the space; size "
+            "stands for members without a value there",
             weights=(3.0, 2.0, 1.0, 1.0, 1.0),
             reliable=True,
+            instead=("params", "layers"),
         ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
         Recipe("expressivity+params", ("expressivity", "params"), "another cheap pair"),

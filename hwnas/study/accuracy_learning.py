@@ -63,5 +63,5 @@ def beginning(
     if not recipe.proxies:
         return None
     if agreement is not None:
-        recipe = recipe.weighed_by({n: agreement.get(n, np.nan) for n in recipe.proxies})
+        recipe = recipe.weighed_by({n: agreement.get(n, np.nan) for n in recipe.needed})
     return recipe.in_population(np.column_stack([columns[n] for n in recipe.proxies]))

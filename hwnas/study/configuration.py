@@ -232,7 +232,7 @@ def score_objective(
     Raises:
         InvalidValueError: no proxy has a value in this space.
     """
-    objectives = [proxy_objective(source, name) for name in recipe.proxies]
+    objectives = [proxy_objective(source, name) for name in recipe.needed]
     evaluator = Evaluator(
         source.space, objectives, cache=cache, jobs=jobs, limits=limits, report=report
     )
@@ -243,7 +243,7 @@ def score_objective(
         from hwnas.study.stability import seed_agreement
 
         trusted = replace(
-            source, proxies=tuple(p for p in source.proxies if p.name in recipe.proxies)
+            source, proxies=tuple(p for p in source.proxies if p.name in recipe.needed)
         )
         agreement = seed_agreement(trusted, cache=cache, jobs=jobs, limits=limits, report=report)
         recipe = recipe.weighed_by(agreement)
@@ -272,7 +272,7 @@ def _applicable(recipe: Recipe, found: Sequence[Evaluation[Any]]) -> Recipe:
             f"{recipe.name} goes without {', '.join(sorted(absent))} in this space ({reasons})",
             stacklevel=3,
         )
-    return recipe.restricted_to(set(recipe.proxies) - absent)
+    return recipe.restricted_to(set(recipe.needed) - absent)
 
 
 def make_objectives(
@@ -307,7 +307,7 @@ def make_objectives(
     for name in names:
         if name.partition(":")[0] not in known and name not in RECIPES:
             raise unknown_name("objective", name, [*known, *RECIPES])
-    needed = [p for n in names for p in (RECIPES[n].proxies if n in RECIPES else (n,))]
+    needed = [p for n in names for p in (RECIPES[n].needed if n in RECIPES else (n,))]
     source = setup.proxies(make_proxies(list(dict.fromkeys(needed))))
     cost_models = [setup.cost(spec) for spec in costs]
     scores = [

@@ -118,4 +118,4 @@ def _inputs(setup: EvaluationSetup[Any], score: Recipe) -> Sequence[str]:
     source = setup.proxies(make_proxies(free))
     shipped = shipped_columns(setup.space.name)
     known = [n for n in free if shipped.get(source.cache_prefix(n)) is not None]
-    return tuple(dict.fromkeys((*score.proxies, *known, "params")))
+    return tuple(dict.fromkeys((*score.needed, *known, "params")))

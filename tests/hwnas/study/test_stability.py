@@ -85,6 +85,27 @@ def test_weights_of_recipes() -> None:
     assert RECIPES["hwnas-agg"].weighed_by({"meco": 0.6}) == RECIPES["hwnas-agg"]
 
 
+def test_size_stands_for_members_that_say_nothing_in_a_space() -> None:
+    known = {"meco": np.nan, "expressivity": 0.9, "jacob_cov": 0.1, "params": 1.0, "layers": 1.0}
+    recipe = RECIPES["hwnas-any"]
+    # Of 3, 2, 1, 1, 1 the first, third, fourth and fifth are lost: 6, and size shares them.
+    found = recipe.weighed_by(known)
+    assert found.proxies == ("expressivity", "params", "layers")
+    assert found.weights == pytest.approx((1.8, 3.0, 3.0))
+    # So it is where they have no value to begin with.
+    there = recipe.restricted_to({"expressivity", "jacob_cov", "params", "layers"})
+    assert dict(zip(there.proxies, there.weights or (), strict=True)) == {
+        "expressivity": 2.0,
+        "jacob_cov": 1.0,
+        "params": 2.5,
+        "layers": 2.5,
+    }
+    assert there.weighed_by(known) == found
+    alike = dict.fromkeys(recipe.needed, 1.0)
+    assert recipe.weighed_by(alike).proxies == recipe.proxies
+    assert recipe.restricted_to({"meco"}).proxies == ("meco",)
+
+
 @pytest.mark.parametrize(
     ("agreement", "expected"),
     [
