@@ -14,7 +14,7 @@ import numpy as np
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Drawing, Facets, Truth
+from hwnas.spaces.facets import Drawing, Facets, RankFigures, Truth
 from hwnas.spaces.nasbench201 import EDGES, Cell, cell_graph
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
@@ -73,6 +73,7 @@ class TransNasMicro(Declared[MicroArch]):
     facets: ClassVar[Facets] = {
         Drawing: "hwnas.spaces.transnasbench101.drawing:MicroDrawing",
         Truth: "hwnas.data.transnasbench101:MicroResults",
+        RankFigures: "hwnas.data.transnasbench101_figures:MicroFigures",
     }
 
     def __post_init__(self) -> None:
