@@ -76,6 +76,7 @@ def verify(
     """
     from hwnas.evaluation.objectives import cost_objective
     from hwnas.pareto.same_device import recorded_cost
+    from hwnas.pareto.spread import measured_spread
     from hwnas.pareto.verification import objective_to_verify
     from hwnas.pareto.verification import verify as replace_predictions
     from hwnas.reports.folder import write_results
@@ -102,6 +103,7 @@ def verify(
         if table.key is not None:
             _same_device(front, name, table.key, device)
         measured, origin = _from_file(front, space, table, name)
+        spreads: list[dict[str, float]] = [{} for _ in front.members]
     else:
         assert cost is not None
         model = _measured_cost(cost, space, _task(front, dataset), data)
@@ -115,8 +117,9 @@ def verify(
             ("Device", processor_of(cost)),
             ("Results", str(folder)),
         )
-        measured, origin = _measure(front, space, model, cost, plan)
-    found = replace_predictions(front, name, measured, origin)
+        measured, origin, facts = _measure(front, space, model, cost, plan)
+        spreads = [measured_spread(name, known) for known in facts]
+    found = replace_predictions(front, name, measured, origin, spreads)
     write_results(found.front, folder, space)
     _show(found, name, as_json)
     note(f"Results: {folder / REPORT}, {FRONT}, {TABLE}.")
@@ -208,10 +211,11 @@ def _from_file(
 
 def _measure(
     front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str, plan: Planned
-) -> tuple[FloatArray, dict[str, Any]]:
+) -> tuple[FloatArray, dict[str, Any], list[Mapping[str, Any]]]:
     """Measure the members anew, one after another, whatever the search has measured.
 
-    What is finished is kept in the user's cache, for this front as it is.
+    What is finished is kept in the user's cache, for this front as it is. The last are the facts of
+    each measurement.
     """
     import numpy as np
 
@@ -229,7 +233,9 @@ def _measure(
         for error in evaluation.errors.values():
             note(f"No measurement of {evaluation.arch}: {error}")
     measured = np.array([e.values.get(wanted.name, np.nan) for e in found], dtype=np.float64)
-    return measured, {"cost": spec, "device": str(model.device), "unit": model.unit}
+    origin = {"cost": spec, "device": str(model.device), "unit": model.unit}
+    facts = [e.results[wanted.name].detail if wanted.name in e.results else {} for e in found]
+    return measured, origin, facts
 
 
 def _show(found: Verification, name: str, as_json: bool) -> None:

@@ -69,6 +69,15 @@ def predicted_objectives(front: ParetoSet) -> list[str]:
     return [o.name for o in front.objectives if f"{o.name}_std" in known]
 
 
+def still_predicted(front: ParetoSet) -> list[str]:
+    """List the predicted objectives that some member has no measurement of."""
+    return [
+        name
+        for name in predicted_objectives(front)
+        if not all(f"{name}_predicted" in member.attributes for member in front.members)
+    ]
+
+
 def indistinguishable(values: FloatArray, stds: FloatArray) -> np.ndarray:
     """Tell which pairs of values do not differ at 95 %, `(n, n)` with a false diagonal.
 

@@ -12,6 +12,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.files.grammar import split_constraint
 from hwnas.pareto.pareto_set import Evaluated, Member, ParetoSet, Status
 from hwnas.pareto.provenance import plain
+from hwnas.pareto.spread import spread_names
 from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives, with_neighbours
 from hwnas.typing import FloatArray
 
@@ -99,7 +100,11 @@ def objective_to_verify(front: ParetoSet, columns: Sequence[str], wanted: str | 
 
 
 def verify(
-    front: ParetoSet, name: str, measured: FloatArray, origin: Mapping[str, Any]
+    front: ParetoSet,
+    name: str,
+    measured: FloatArray,
+    origin: Mapping[str, Any],
+    spreads: Sequence[Mapping[str, float]] | None = None,
 ) -> Verification:
     """Replace the predictions of an objective by measurements and take the front of the rest.
 
@@ -110,6 +115,7 @@ def verify(
         name: objective that was measured.
         measured: `(n,)` costs of the members in its unit; NaN where a measurement failed.
         origin: what the measurements are, kept in the provenance under ``verification``.
+        spreads: `(n,)` of `hwnas.pareto.spread.measured_spread`, where they are known.
 
     Returns:
         The verified front and the comparison. Members that do not stay are listed in the
@@ -121,9 +127,11 @@ def verify(
         float(m.attributes.get(f"{name}_predicted", m.values[column])) for m in front.members
     ]
     values[:, column] = measured
-    # Positions of neighbours change, and a measurement has none.
-    lists = {f"{o.name}_not_distinguishable" for o in front.objectives}
-    kept = [{k: v for k, v in m.attributes.items() if k not in lists} for m in front.members]
+    # Positions of neighbours change, and a measurement has none; an earlier one's spread is gone.
+    stale = {f"{o.name}_not_distinguishable" for o in front.objectives} | spread_names(name)
+    kept = [{k: v for k, v in m.attributes.items() if k not in stale} for m in front.members]
+    for entry, more in zip(kept, spreads or [{}] * len(kept), strict=True):
+        entry.update(more)
     found = ParetoSet.from_values(
         [m.arch for m in front.members],
         [m.key for m in front.members],

@@ -13,7 +13,8 @@ from hwnas.files.atomic import write_text
 from hwnas.pareto.baseline import Baseline, findings
 from hwnas.pareto.pareto_set import Evaluated, ParetoSet
 from hwnas.pareto.progress import hypervolumes
-from hwnas.pareto.uncertainty import predicted_objectives
+from hwnas.pareto.spread import interval
+from hwnas.pareto.uncertainty import still_predicted
 from hwnas.reports.drawing import draw_architecture
 from hwnas.reports.page import page
 from hwnas.reports.report_table import card_values, members_table
@@ -89,7 +90,7 @@ def _data(pareto_set: ParetoSet) -> dict[str, Any]:
         if row.status != "failed":
             first.setdefault(row.key, (order, row))
     orders = {key: order for key, (order, _) in first.items()}
-    predicted = set(predicted_objectives(pareto_set))
+    predicted = set(still_predicted(pareto_set))
     return {
         "objectives": [
             {"name": o.name, "unit": o.unit, "direction": o.direction}
@@ -100,7 +101,10 @@ def _data(pareto_set: ParetoSet) -> dict[str, Any]:
             {
                 "arch": m.arch,
                 "values": m.values,
-                "stds": [m.attributes.get(f"{o.name}_std") for o in pareto_set.objectives],
+                "intervals": [
+                    interval(m, o.name, value)
+                    for o, value in zip(pareto_set.objectives, m.values, strict=True)
+                ],
                 "rank": rank,
                 "order": orders.get(m.key, rank),
             }

@@ -9,11 +9,12 @@ from typing import Any
 
 from hwnas.costs.counters import CounterCost, Metric
 from hwnas.errors import HwnasError
+from hwnas.pareto import spread
 from hwnas.pareto.baseline import against
 from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW, chance_text, expectation_text
 from hwnas.pareto.json_csv import attribute_names, attribute_text
 from hwnas.pareto.pareto_set import Member, ObjectiveInfo, ParetoSet
-from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives
+from hwnas.pareto.uncertainty import still_predicted
 from hwnas.tasks.task import Task, image_task
 from hwnas.typing import SearchSpace
 
@@ -24,6 +25,7 @@ _COUNTED: dict[Metric, tuple[str, str]] = {
 }
 _MOST_ATTRIBUTES, _MOST_NUMBERS = 3, 8
 """Attributes in the table, and numbers altogether, that fit beside architectures on a screen."""
+_LONGEST_PART = 14
 _ALIKE = "_not_distinguishable"
 _EXPECTED = {
     EXPECTED: ("expected accuracy", "%, of one training; 95 % in brackets"),
@@ -46,6 +48,11 @@ class Column:
     name: str
     note: str = ""
     kind: str = ""
+
+    @property
+    def parts(self) -> list[str]:
+        """The name in pieces between which a line may be broken."""
+        return re.findall(rf"[^_+]{{,{_LONGEST_PART}}}[_+]|[^_+]{{1,{_LONGEST_PART}}}", self.name)
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,11 @@ def members_table(front: ParetoSet, space: SearchSpace[Any] | None) -> Table:
 
 def card_values(front: ParetoSet, member: Member) -> list[tuple[str, str]]:
     """Give all that is known of a member, as names and texts."""
-    shown = [
-        (o.name, " ".join(filter(None, (cell.text, o.unit))))
-        for o, cell in zip(front.objectives, _values(front, member), strict=True)
-    ]
+    shown: list[tuple[str, str]] = []
+    cells = _values(front, member, compared=False)
+    for objective, cell in zip(front.objectives, cells, strict=True):
+        shown.append((objective.name, " ".join(filter(None, (cell.text, objective.unit)))))
+        shown += [("its 95 % interval", cell.note)] if cell.note else []
     for name in _attributes(front):
         if member.attributes.get(name) is not None:
             shown.append((_EXPECTED.get(name, (name,))[0], _attribute(member, name).text))
@@ -134,7 +142,7 @@ def _header(name: str) -> tuple[str, str]:
 def meaning(front: ParetoSet, objective: ObjectiveInfo) -> str:
     """Write unit and direction out, for those who do not know the arrows."""
     better = "lower is better" if objective.direction == "minimize" else "higher is better"
-    predicted = "predicted" if objective.name in predicted_objectives(front) else ""
+    predicted = "predicted" if objective.name in still_predicted(front) else ""
     return ", ".join(filter(None, (objective.unit, predicted, better)))
 
 
@@ -168,23 +176,35 @@ def short_count(value: float, units: Sequence[tuple[float, str]] = _PREFIXES) ->
     return f"{value:g}" if units is _PREFIXES else f"{value:g} B"
 
 
-def _values(front: ParetoSet, member: Member) -> list[Cell]:
-    """Give the objectives' cells: deviations of predicted ones, and how they compare."""
-    before = [None] * len(member.values) if front.baseline is None else front.baseline.values
+def _values(front: ParetoSet, member: Member, *, compared: bool = True) -> list[Cell]:
+    """Give the objectives' cells: how sure they are, and how they compare with the baseline."""
+    known = front.baseline if compared else None
+    before = [None] * len(member.values) if known is None else known.values
     cells = []
     for objective, value, base in zip(front.objectives, member.values, before, strict=True):
-        text = format_number(value)
-        std = member.attributes.get(f"{objective.name}_std")
-        if isinstance(std, (int, float)):
-            text += f" ± {LEVEL_95 * std:.2g}"
+        text, sure = format_number(value), _sureness(member, objective.name, value)
+        if sure.startswith("±"):
+            text, sure = f"{text} {sure}", ""
         note = "" if base is None else against(objective, value, base)
-        cells.append(Cell(text, str(value), note))
+        cells.append(Cell(text, str(value), "; ".join(filter(None, (sure, note)))))
     return cells
+
+
+def _sureness(member: Member, name: str, value: float) -> str:
+    """Write the deviation of a prediction, or the interval and 95th percentile of a measurement."""
+    found = spread.interval(member, name, value)
+    p95 = member.attributes.get(f"{name}{spread.P95}")
+    if found is not None and f"{name}{spread.LOW}" not in member.attributes:
+        return f"± {found[1] - value:.2g}"
+    said = "" if found is None else f"{format_number(found[0])} to {format_number(found[1])}"
+    slow = f"p95 {format_number(p95)}" if isinstance(p95, (int, float)) else ""
+    return ", ".join(filter(None, (said, slow)))
 
 
 def _attributes(front: ParetoSet) -> list[str]:
     """Name the attributes that say something of their own."""
     told = {LOW, HIGH, *(f"{o.name}_std" for o in front.objectives)}
+    told |= {name for o in front.objectives for name in spread.spread_names(o.name)}
     names = {o.name for o in front.objectives}
     same = {n for n in names if _repeats(front, n)}
     found = [n for n in attribute_names(front) if n not in told and n not in same]

@@ -12,7 +12,8 @@ from hwnas.errors import HwnasError
 from hwnas.pareto.json_csv import attribute_text
 from hwnas.pareto.pareto_set import ObjectiveInfo, ParetoSet
 from hwnas.pareto.same_device import parse_key
-from hwnas.pareto.uncertainty import predicted_objectives
+from hwnas.pareto.spread import P95
+from hwnas.pareto.uncertainty import still_predicted
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES
 
@@ -100,12 +101,13 @@ def _option(name: str, value: Any) -> list[str]:
 
 def meanings(front: ParetoSet) -> list[tuple[str, str]]:
     """Say in a sentence each what the objectives are."""
-    predicted = predicted_objectives(front)
+    predicted = still_predicted(front)
     costs = {str(cost.get("objective")): cost for cost in _costs(front.provenance)}
     said = []
     for objective in front.objectives:
         if (cost := costs.get(objective.name)) is not None:
-            text = _cost_words(cost, objective.name in predicted)
+            known = any(f"{objective.name}{P95}" in m.attributes for m in front.members)
+            text = _cost_words(cost, objective.name in predicted, known)
         else:
             text = _score_words(objective)
         if text:
@@ -113,14 +115,19 @@ def meanings(front: ParetoSet) -> list[tuple[str, str]]:
     return said
 
 
-def _cost_words(cost: Mapping[str, Any], predicted: bool) -> str:
+def _cost_words(cost: Mapping[str, Any], predicted: bool, spread: bool) -> str:
     where = device_words(str(cost.get("device")))
     if where.startswith("counted"):
         return "counted from the network, exact on any device."
     if predicted:
         return f"predicted, not measured, for {where}: the intervals hold 95 %."
     if "fingerprint" in cost:
-        return f"measured on {where}."
+        return (
+            f"measured on {where}. Below a value stand the 95 % interval of the median and p95, "
+            f"which 95 of 100 runs did not exceed."
+            if spread
+            else f"measured on {where}."
+        )
     return f"known for {where}; where it comes from stands below."
 
 

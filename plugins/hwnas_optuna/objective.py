@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from typing import Any, Generic
 
 import optuna
@@ -14,6 +13,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from hwnas.errors import HwnasError, InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.evaluation.origin import origin, uncertain_costs
+from hwnas.pareto.spread import measured_spread
 from hwnas.spaces.choices import decide, options_of
 from hwnas.spaces.space_text import written_space
 from hwnas.typing import Arch, Direction
@@ -145,7 +145,8 @@ class HardwareAwareObjective(Generic[Arch]):
         """
         trial.set_user_attr(ARCH, str(evaluation.arch))
         trial.set_user_attr(KEY, evaluation.key)
-        trial.set_user_attr(RESULTS, {**_plain(evaluation), **self._deviations(evaluation)})
+        known = _plain(evaluation) | self._deviations(evaluation) | self._spreads(evaluation)
+        trial.set_user_attr(RESULTS, known)
         if evaluation.errors:
             trial.set_user_attr(ERRORS, evaluation.errors)
         for text, violation in evaluation.violations.items():
@@ -158,6 +159,14 @@ class HardwareAwareObjective(Generic[Arch]):
         # A costlier value is absent where a cheaper one is missing: the trial fails either way.
         names = [objective.name for objective in self.evaluator.objectives]
         return tuple(evaluation.values.get(name, math.nan) for name in names)
+
+    def _spreads(self, evaluation: Evaluation[Arch]) -> dict[str, float]:
+        """Give interval and 95th percentile of what was measured."""
+        names = {objective.name for objective in self.evaluator.objectives}
+        found: dict[str, float] = {}
+        for name in names & evaluation.results.keys():
+            found |= measured_spread(name, evaluation.results[name].detail)
+        return found
 
     def _deviations(self, evaluation: Evaluation[Arch]) -> dict[str, float]:
         """Give ``NAME_std`` of the predicted costs that have a value, in their units."""
@@ -173,7 +182,7 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, HwnasError) else f"{type(error).__name__}: {error}"
 
 
-def _plain(evaluation: Evaluation[Any]) -> Mapping[str, float | None]:
+def _plain(evaluation: Evaluation[Any]) -> dict[str, float | None]:
     """Give raw values as JSON: missing ones are None."""
     return {
         column: result.value if math.isfinite(result.value) else None

@@ -28,9 +28,10 @@
         ? [j, i] : [i, j]);
   }
 
-  const bars = (list, i) => (list.some((p) => p.stds && p.stds[i] != null) ? {
-    type: "data", array: list.map((p) => 1.96 * ((p.stds && p.stds[i]) || 0)), thickness: 1, width: 3,
-    color: colour("point"),
+  const end = (p, i, which) => (p.intervals && p.intervals[i] ? Math.abs(p.intervals[i][which] - p.values[i]) : 0);
+  const bars = (list, i) => (list.some((p) => p.intervals && p.intervals[i]) ? {
+    type: "data", symmetric: false, array: list.map((p) => end(p, i, 1)),
+    arrayminus: list.map((p) => end(p, i, 0)), thickness: 1, width: 3, color: colour("point"),
   } : undefined);
 
   function points(list, [x, y], label, style) {

@@ -18,7 +18,7 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet, Status
 from hwnas.pareto.baseline import Baseline
 from hwnas.reports.drawing import draw_architecture
 from hwnas.reports.report import render_report, write_report
-from hwnas.reports.report_table import format_number
+from hwnas.reports.report_table import Column, format_number
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.spaces.nasbench201.drawing import draw_cell
 from tests.hwnas.reports.chromium import look, needs_chromium
@@ -416,3 +416,33 @@ def test_an_objective_that_is_an_attribute_too_has_one_column() -> None:
     once = render_report(front).count(f"<span>{name}</span>")
     assert render_report(replace(front, members=tuple(twice))).count(f"<span>{name}</span>") == once
     assert render_report(replace(front, members=tuple(other))).count(f"<span>{name}</span>") > once
+
+
+def test_measured_costs_have_their_interval_and_predicted_ones_a_deviation() -> None:
+    def page_of(**attributes: float) -> str:
+        front = ParetoSet.from_values(
+            ["a"],
+            ["k"],
+            [[1.5, 2.0]],
+            [ObjectiveInfo("gain", "", "maximize"), ObjectiveInfo("x_ms", "ms", "minimize")],
+            space="unknown",
+            attributes=[attributes],
+        )
+        return render_report(front)
+
+    measured = page_of(x_ms_low=1.75, x_ms_high=2.5, x_ms_p95=3.25)
+    assert "<small>1.75 to 2.5, p95 3.25</small>" in measured
+    assert plot_data(measured)["members"][0]["intervals"] == [None, [1.75, 2.5]]
+    assert "predicted, lower is better" not in measured
+    predicted = page_of(x_ms_std=0.25)
+    assert "2 ± 0.49" in predicted
+    assert "ms, predicted, lower is better" in predicted
+    verified = page_of(x_ms_std=0.25, x_ms_predicted=1.9)
+    assert "2 ± 0.49" not in verified
+    assert "ms, lower is better" in verified
+
+
+def test_headers_are_broken_behind_marks_and_nowhere_else() -> None:
+    assert Column("jacob_cov+params").parts == ["jacob_", "cov+", "params"]
+    assert Column("architecture").parts == ["architecture"]
+    assert "".join(Column("x" * 40 + "_y").parts) == "x" * 40 + "_y"
