@@ -33,8 +33,8 @@ class Leaving:
 
 def end_children() -> None:
     """End the processes that measured and scored, if there are any."""
-    if (isolation := sys.modules.get("hwnas.measure.isolation")) is not None:
-        isolation.end_children()
+    if (processes := sys.modules.get("hwnas.measure.child_process")) is not None:
+        processes.end_children()
     pool = sys.modules.get("joblib.externals.loky.reusable_executor")
     if pool is not None and pool._executor is not None:
         pool._executor.shutdown(wait=True, kill_workers=True)

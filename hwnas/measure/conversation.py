@@ -68,14 +68,14 @@ def converse(child: Child, function: Callable[[Choose], T], choose: Choose) -> T
     with ThreadPoolExecutor(1) as caller, socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         call = caller.submit(child.call_alone, partial(_talk, function), address, token)
-        child.in_conversation = True
+        child.process.in_conversation = True
         try:
             trouble = _answer(server, token, choose, call)
         except BaseException:  # e.g. an interruption: nobody waits for the child
             child.close()
             raise
         finally:
-            child.in_conversation = False
+            child.process.in_conversation = False
         if trouble is not None:
             raise trouble
         return call.result()

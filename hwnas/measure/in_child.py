@@ -10,6 +10,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hwnas.errors import HwnasError
@@ -43,20 +45,36 @@ def pickled(value: Any) -> bytes:
         ) from error
 
 
-def prepare(memory_bytes: int | None, parent: int) -> None:
-    """Import what is slow, silence what a crash prints, and limit the memory from here on."""
+def place() -> tuple[str, list[str]]:
+    """Give what a child must share with this process to find the same modules and files."""
+    return os.getcwd(), list(sys.path)
+
+
+def prepare(parent: int) -> None:
+    """Import what is slow, and silence what a crash prints."""
     import hwnas.measure.measuring
     import hwnas.proxies.engine.scoring  # noqa: F401
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     _end_with(parent)
-    if memory_bytes is not None:
-        import resource
 
-        kilobytes = re.search(r"VmData:\s*(\d+) kB", STATUS.read_text())
-        assert kilobytes is not None
-        most = int(kilobytes[1]) * 1024 + int(memory_bytes)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+@contextmanager
+def _memory_within(memory_bytes: int | None) -> Iterator[None]:
+    """Bound the memory of this process by what it has now and `memory_bytes` more."""
+    if memory_bytes is None:
+        yield
+        return
+    import resource
+
+    kilobytes = re.search(r"VmData:\s*(\d+) kB", STATUS.read_text())
+    assert kilobytes is not None
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (int(kilobytes[1]) * 1024 + int(memory_bytes), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 
 
 def _end_with(parent: int) -> None:
@@ -136,7 +154,8 @@ def _called(
     except Exception as error:  # whatever importing a module of the user raises
         return None, NotSendableError(f"`model` must be importable, but raised {text_of(error)}")
     try:
-        return function(*arguments), None
+        with _memory_within(limits.memory_bytes):
+            return function(*arguments), None
     except Exception as error:  # whatever a network of the user raises
         if _lacked_memory(error):
             needed = f"more than {limits.memory_bytes:,} bytes" if limits.memory_bytes else "more"

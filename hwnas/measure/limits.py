@@ -22,8 +22,8 @@ class Limits:
 
     Attributes:
         seconds: time; the child's start is not counted. None for no limit.
-        memory_bytes: memory beyond what the child has when it is ready; None for no limit. Needs
-            Linux.
+        memory_bytes: memory beyond what the child has when the call begins; None for no limit.
+            Needs Linux.
 
     Raises:
         InvalidValueError: a limit is not above 0, time is above `LONGEST_SECONDS`, or memory cannot

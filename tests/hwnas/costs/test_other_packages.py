@@ -11,7 +11,7 @@ import pytest
 
 from hwnas import registry
 from hwnas.cli import main
-from hwnas.measure.isolation import child_with
+from hwnas.measure.child_process import end_children
 from hwnas.pareto import ParetoSet
 
 RUNTIME = '''
@@ -99,11 +99,11 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "lab_meter.py").write_text(METER)
     monkeypatch.syspath_prepend(str(tmp_path))
     # Neither this process nor a child that lives on may remember what was installed before.
-    for remembered in (registry.targets, child_with):
-        remembered.cache_clear()
+    registry.targets.cache_clear()
+    end_children()
     yield
-    for remembered in (registry.targets, child_with):
-        remembered.cache_clear()
+    registry.targets.cache_clear()
+    end_children()
 
 
 def run(*arguments: Any) -> int:

@@ -83,7 +83,7 @@ def test_a_conversation_has_its_time() -> None:
     child = Child(Limits(1))
     with pytest.raises(ChildEndedError, match="within 1 s"):
         converse(child, hangs, reading({"a": 8}))
-    assert not child.in_conversation
+    assert not child.process.in_conversation
     child.close()
 
 

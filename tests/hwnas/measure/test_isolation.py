@@ -15,7 +15,7 @@ import pytest
 
 from hwnas.costs.source import make_cost
 from hwnas.errors import InvalidValueError, UnknownNameError
-from hwnas.measure.isolation import Child, side_by_side
+from hwnas.measure.isolation import Child, child_with, side_by_side
 from hwnas.measure.limits import CallError, Limits, NotSendableError
 from hwnas.spaces.nasbench201 import NasBench201
 
@@ -91,6 +91,16 @@ def test_memory_is_limited_beyond_what_the_child_has() -> None:
         assert child.call(_take, 100_000_000) == 100_000_000
     finally:
         child.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is limited on Linux")
+def test_calls_with_other_limits_share_a_process() -> None:
+    free, bounded = child_with(Limits(60)), child_with(Limits(30, 200_000_000))
+    assert free.call(os.getpid) == bounded.call(os.getpid)
+    assert free.call(os.getpid) != child_with(Limits(60), number=1).call(os.getpid)
+    with pytest.raises(InvalidValueError, match="`limit_memory_bytes` must be enough"):
+        bounded.call(_take, 300_000_000)
+    assert free.call(_take, 300_000_000) == 300_000_000
 
 
 def _take(number: int) -> int:
