@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import INPUT, OUTPUT, ArchGraph, IntArray
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Choice
@@ -135,6 +136,7 @@ class NasBench101(Declared[Module101]):
     channels: int = 128
     modules: int = 3
     name: str = field(default="nasbench101", init=False, repr=False)
+    facets: ClassVar[Facets] = {Truth: "hwnas.data.nasbench101:ModuleAccuracies"}
 
     def __post_init__(self) -> None:
         for setting, value, least in (("channels", self.channels, 8), ("modules", self.modules, 1)):

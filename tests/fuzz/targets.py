@@ -491,6 +491,33 @@ def _read_bundle_results(path: Path) -> None:
         assert row.reason or np.isfinite([row.latency_ms, row.ratio, row.reference_ms]).all()
 
 
+def _nasbench101(folder: Path) -> Sequence[bytes]:
+    import base64
+    import struct
+
+    from hwnas.files.tf_records import checksums
+
+    del folder
+    values = b"".join(bytes([n << 3 | 1]) + struct.pack("<d", 0.5) for n in range(1, 6))
+    message = bytes([10, len(values), *values]) * 3 + b"\x10\x05"
+    metrics = base64.b64encode(message).decode()
+    modules = (("0100", "input,output"), ("010001000", "input,conv3x3-bn-relu,output"))
+    rows = [json.dumps(["hash", 108, *module, metrics]).encode() for module in modules]
+    records = [part for row in rows for part in (len(row).to_bytes(8, "little"), row)]
+    sums = checksums(records).tolist()
+    pairs = zip(records, sums, strict=True)
+    whole = b"".join(part + check.to_bytes(4, "little") for part, check in pairs)
+    return [whole]
+
+
+def _read_nasbench101(path: Path) -> None:
+    from hwnas.data.nasbench101 import ModuleAccuracies
+    from hwnas.spaces.nasbench101 import NasBench101
+
+    found = ModuleAccuracies(NasBench101()).accuracies("cifar10", "test", path.parents[1])
+    assert all(0 <= value <= 100 for value in found.values())
+
+
 TARGETS: Mapping[str, Target] = {
     "front": Target(_front, _read_front, "front.json"),
     "scores": Target(_scores, _read_scores, "scores.csv"),
@@ -511,6 +538,9 @@ TARGETS: Mapping[str, Target] = {
         _torch(lambda: [[0, 8] * 11] * 3), _read_help_archs("fbnet"), "help/fbnet/arch.pt"
     ),
     "help-ofa": Target(_torch(_ofa), _read_help_archs("mobilenetv3"), "help/ofa/ofa_archs.pt"),
+    "nasbench101": Target(
+        _nasbench101, _read_nasbench101, "nasbench101/nasbench_only108.tfrecord"
+    ),
     "nn-meter": Target(_pickles(_forest), _read_forest, "conv.pkl"),
     "journal": Target(_studies(journal=True), _read_study("journal:"), "study.log"),
     "sqlite": Target(_studies(journal=False), _read_study("sqlite:///"), "study.db"),
