@@ -6,10 +6,12 @@ macro networks first, in an order that is not published, and then the micro ones
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,16 +22,30 @@ from hwnas.spaces.transnasbench101.micro import TransNasMicro
 from hwnas.typing import FloatArray
 
 SPLITS = ("validation", "test", "validation-miou", "test-miou")
-_METRICS: Mapping[str, tuple[str, float]] = {
-    "class_object": ("top1", 1),
-    "class_scene": ("top1", 1),
-    "jigsaw": ("top1", 1),
-    "room_layout": ("loss", -1),
-    "segmentsemantic": ("acc", 1),
-    "normal": ("ssim", 100),
-    "autoencoder": ("ssim", 100),
+
+
+class _Metric(NamedTuple):
+    """A column of the published files, more being better.
+
+    The files keep the largest value over the epochs of each column: of a loss, that is its worst.
+    """
+
+    column: str
+    least: float = 0.0
+    most: float = 100.0
+    factor: float = 1.0
+
+
+_TOP1, _SSIM = _Metric("top1"), _Metric("ssim", -1, 1, 100)
+_METRICS: Mapping[str, _Metric] = {
+    "class_object": _TOP1,
+    "class_scene": _TOP1,
+    "jigsaw": _TOP1,
+    "room_layout": _Metric("neg_loss", -math.inf, 0),
+    "segmentsemantic": _Metric("acc"),
+    "normal": _SSIM,
+    "autoencoder": _SSIM,
 }
-"""Column of each task, and what it is multiplied by so that more is better, in percent."""
 _FIRST, _MICRO = 3_256, 4_096
 _PREFIX = {"validation": "valid", "test": "test"}
 _WITH_CHECKSUM = ("class_object", "segmentsemantic", "autoencoder")
@@ -71,25 +87,27 @@ class MicroResults:
                 f"{self.space!r}."
             )
         insist_on_published("TransNAS-Bench-101", dataset, _METRICS, split, SPLITS)
-        metric, factor = _METRICS[dataset]
+        metric = _METRICS[dataset]
         part, _, other = split.partition("-")
         if other and dataset != "segmentsemantic":
             raise InvalidValueError(
                 f"`split` must be validation or test for {dataset}, since only segmentsemantic has "
                 f"intersections over unions, but got {split}."
             )
-        column = f"{_PREFIX[part]}_{'mIoU' if other else metric}"
+        if other:
+            metric = _Metric("mIoU")
         path = require(f"transnasbench101/transbench101_{dataset}.csv", folder)
-        values = factor * _column(path, column, path.stat().st_mtime_ns)
+        values = metric.factor * _column(path, _PREFIX[part], metric, path.stat().st_mtime_ns)
         return dict(zip(map(str, self.space), values.tolist(), strict=True))
 
 
 @lru_cache(maxsize=8)
-def _column(path: Path, column: str, changed: int) -> FloatArray:
+def _column(path: Path, part: str, metric: _Metric, changed: int) -> FloatArray:
     """Read the `(4096,)` values of the micro networks; once a process while it is unchanged."""
     import pandas as pd
 
     del changed
+    column = f"{part}_{metric.column}"
     known = path.stem.partition("_")[2] in _WITH_CHECKSUM
     name = "transnasbench101" if known else "transnasbench101-more"
     require_whole_csv(path, name)
@@ -101,8 +119,9 @@ def _column(path: Path, column: str, changed: int) -> FloatArray:
         raise damaged(path, f"the columns file_id and {column}", repr(error), name) from error
     if numbers != list(range(_FIRST + _MICRO)):
         raise damaged(path, f"the networks 0 to {_FIRST + _MICRO - 1}", "others", name)
-    bad = np.flatnonzero(~np.isfinite(values) | ((values < 0) | (values > 100)))
+    right = np.isfinite(values) & (values >= metric.least) & (values <= metric.most)
+    bad = np.flatnonzero(~right)
     if len(bad):
         got = f"{values[bad[0]]:g} in row {bad[0] + 1}, column {column!r}"
-        raise damaged(path, "numbers from 0 to 100", got, name)
+        raise damaged(path, f"numbers from {metric.least:g} to {metric.most:g}", got, name)
     return values[_FIRST:]

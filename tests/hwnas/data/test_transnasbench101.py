@@ -36,8 +36,16 @@ def test_values_are_by_text_and_the_macro_networks_are_left_out(tmp_path: Path) 
 def test_more_is_better_and_similarities_are_percent(tmp_path: Path) -> None:
     write(tmp_path, "normal", "test_ssim,file_id", rows("0.{0}"))
     assert RESULTS.accuracies("normal", "test", tmp_path)["64-41414-0_00_001"] == pytest.approx(57)
-    write(tmp_path, "room_layout", "test_loss,file_id", rows("0.{0}"))
+
+
+def test_room_layout_is_the_loss_of_the_best_epoch(tmp_path: Path) -> None:
+    # Of each column the files have the maximum over the epochs: of a loss, that of the worst one.
+    lines = [f"0.9,-0.{i % 100},{i}" for i in range(7_352)]
+    write(tmp_path, "room_layout", "test_loss,test_neg_loss,file_id", lines)
     assert RESULTS.accuracies("room_layout", "test", tmp_path)["64-41414-0_00_001"] == -0.57
+    write(tmp_path, "room_layout", "test_neg_loss,file_id", rows("0.{0}"))
+    with pytest.raises(DataFormatError, match="numbers from -inf to 0"):
+        RESULTS.accuracies("room_layout", "test", tmp_path)
 
 
 @pytest.mark.parametrize(
