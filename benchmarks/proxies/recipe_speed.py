@@ -2,8 +2,10 @@
 
 "One pass" is forward and backward of a batch of the same size through the plain network in its
 default memory layout, in the same run; CPU time of the process, one thread, medians over networks
-of the least of a few repetitions. Memory is the largest of a fresh process above what it had with
-the network built. Usage: ``python benchmarks/proxies/recipe_speed.py``.
+of the least of a few repetitions; freed memory is kept for both, as where hwnas scores. Memory is
+the largest of a fresh process above what it had with the network built.
+
+Usage: ``python benchmarks/proxies/recipe_speed.py``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 from torch import nn
 
 from hwnas.cli.output import note, print_table
+from hwnas.networks.freed_memory import keep_freed_memory
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.ranking.recipes import RECIPES
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()
     space = NasBench201()
     cells = reference_sample(space, args.networks, args.seed)
     sets = {f"{name}, batch 32": (32, RECIPES[name].make(), LIMITS[name]) for name in LIMITS}

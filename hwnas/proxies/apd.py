@@ -35,6 +35,8 @@ class NormStableRanks(PassSignal[tuple[float, ...]]):
 
 
 class _RankCollector(Collector[tuple[float, ...]]):
+    uses_graph = False
+
     def __init__(self) -> None:
         self.products: list[Tensor] = []
 

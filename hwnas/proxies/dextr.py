@@ -41,6 +41,8 @@ class InverseConditions(PassSignal[tuple[float, ...]]):
 
 
 class _ConditionCollector(Collector[tuple[float, ...]]):
+    uses_graph = False
+
     def __init__(self) -> None:
         self.products: list[Tensor] = []
         self.singular = 0

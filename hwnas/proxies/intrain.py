@@ -44,6 +44,8 @@ class ParticipationRatios(PassSignal[tuple[tuple[str, float], ...]]):
 
 
 class _RatioCollector(Collector[tuple[tuple[str, float], ...]]):
+    uses_graph = False
+
     def __init__(self) -> None:
         self.ratios: list[tuple[str, float]] = []
 

@@ -43,7 +43,7 @@ class _InputGradientCollector(Collector["Tensor"]):
         if not logits.requires_grad:
             raise ProxyError("The output of the network must depend on its input.")
         (gradient,) = torch.autograd.grad(
-            logits.sum(), self.images, retain_graph=True, materialize_grads=True
+            logits.sum(), self.images, retain_graph=self.keeps_graph, materialize_grads=True
         )
         return gradient.flatten(1)
 

@@ -37,6 +37,8 @@ class UnitPatterns(PassSignal[int]):
 
 
 class _PatternCollector(Collector[int]):
+    uses_graph = False
+
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         from hwnas.proxies.engine.rectifiers import RectifierInputs
 

@@ -71,6 +71,8 @@ class FeatureMaps:
 
 
 class _EigenvalueCollector(Collector[tuple[float, ...]]):
+    uses_graph = False
+
     def __init__(self) -> None:
         self.products: list[Tensor | None] = []
 

@@ -34,6 +34,8 @@ class ReluKernel(PassSignal["Tensor"]):
 
 
 class _ReluCollector(Collector["Tensor"]):
+    uses_graph = False
+
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         from hwnas.proxies.engine.rectifiers import RectifierInputs
 

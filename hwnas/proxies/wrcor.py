@@ -76,7 +76,7 @@ class _ResponseCollector(Collector["Tensor"]):
         if not logits.requires_grad:
             raise ProxyError("The output of the network must depend on its input.")
         gradients = torch.autograd.grad(
-            logits.sum(), self.inputs, retain_graph=True, materialize_grads=True
+            logits.sum(), self.inputs, retain_graph=self.keeps_graph, materialize_grads=True
         )
         deepest = max(self.depths)
         total = torch.zeros(len(logits), len(logits), dtype=torch.float64)

@@ -36,7 +36,10 @@ _NO_BLOCKS = (
 
 @dataclass(frozen=True)
 class BlockCovariances(PassSignal["tuple[Tensor, ...]"]):
-    """(C, C) covariance of each block's output channels over images and positions."""
+    """(C, C) covariance of each block's output channels over the n images and positions.
+
+    Where n < C it is an (n, n) matrix instead, of the same eigenvalues but for zeros.
+    """
 
     def collector(self, subject: Subject) -> Collector[tuple[Tensor, ...]]:
         """Reduce each output to its covariance while the pass runs."""
@@ -50,7 +53,9 @@ class BlockTransfer:
     Attributes:
         matrix: (r*r*C_in, C_out) float64: G_in^T G_out / (B*H*W) over images and output positions,
             where G_out holds random signs, G_in its product with the block's Jacobian, and a block
-            of stride r has its input positions unshuffled into r*r*C_in channels.
+            of stride r has its input positions unshuffled into r*r*C_in channels. Where there are
+            n < C images and positions, a side is n instead: the singular values are the same but
+            for zeros.
         identity: whether G_in equals G_out.
     """
 
@@ -70,6 +75,8 @@ class BlockTransfers(PassSignal[tuple[BlockTransfer, ...]]):
 
 
 class _CovarianceCollector(Collector["tuple[Tensor, ...]"]):
+    uses_graph = False
+
     def __init__(self, blocks: Sequence[str]) -> None:
         self.blocks = blocks
         self.covariances: list[Tensor] = []
@@ -103,6 +110,8 @@ class _Blocks:
 
 
 class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
+    uses_graph = False
+
     def __init__(
         self, blocks: Sequence[str], inside: str, generator: torch.Generator, known: _Blocks
     ) -> None:
@@ -219,16 +228,30 @@ def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
         returned = F.pixel_unshuffle(returned, stride)  # of (B, C_in, r*H, r*W)
     # (B*H*W, r*r*C_in) and (B*H*W, C_out)
     rows_in, rows_out = _rows(returned), _rows(signs)
-    return (rows_in.T @ rows_out).double() / len(rows_out)
+    count = len(rows_out)
+    if count < max(rows_in.shape[1], rows_out.shape[1]):
+        rows_in, rows_out = (_shortened(rows.double()) for rows in (rows_in, rows_out))
+    return (rows_in.T @ rows_out).double() / count
+
+
+def _shortened(rows: Tensor) -> Tensor:
+    """Give R^T of ``X^T = Q R`` for X (n, C) where n < C: its products' singular values are X's."""
+    if len(rows) >= rows.shape[1]:
+        return rows
+    upper: Tensor = torch.linalg.qr(rows.T, mode="r")[1]
+    return upper.T
 
 
 def _covariance(rows: Tensor) -> Tensor:
-    """Give the (C, C) float64 covariance of the columns of (n, C).
+    """Give the (C, C) float64 covariance of the columns of (n, C); (n, n) where n < C.
 
     ``E x x^T - m m^T`` reads the rows once where means m are small beside the deviations, so that
     the difference loses no digits; otherwise they are centred first.
     """
     n = len(rows)
+    if n < rows.shape[1]:
+        centred = (rows - rows.mean(dim=0)).double()
+        return centred @ centred.T / n
     mean = (rows.new_ones(1, n) @ rows / n)[0].double()
     covariance = (rows.T @ rows).double() / n - torch.outer(mean, mean)
     if not bool((mean.square() <= _MEAN * covariance.diagonal()).all()):

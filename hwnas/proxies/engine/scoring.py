@@ -253,6 +253,8 @@ def _run_pass(
             return _run_pass(subject, setting, signals, answers, again=True)
         answers.values.update(dict.fromkeys(collectors, reason_of(subject.model, error)))
         return list(collectors)
+    if users := [collector for collector in collectors.values() if collector.uses_graph]:
+        users[-1].keeps_graph = False
     left = []
     for signal, collector in collectors.items():
         answers.move(setting, signal, collector.seconds)

@@ -90,9 +90,13 @@ class Collector(ABC, Generic[T_co]):
 
     Attributes:
         seconds: time spent by the collector itself while the pass ran.
+        uses_graph: whether `finish` may take a backward pass.
+        keeps_graph: whether another one does so afterwards; set before `finish`.
     """
 
     seconds: float = 0.0
+    uses_graph: ClassVar[bool] = True
+    keeps_graph: bool = True
 
     @abstractmethod
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
@@ -105,7 +109,10 @@ class Collector(ABC, Generic[T_co]):
 
     @abstractmethod
     def finish(self, logits: Tensor) -> T_co:
-        """Compute the answer after the pass; the graph of `logits` (B, K) must be retained."""
+        """Compute the answer after the pass; the graph of `logits` (B, K) must be retained.
+
+        Where `keeps_graph` is False it may go, which saves memory.
+        """
 
     @contextmanager
     def timed(self) -> Iterator[None]:

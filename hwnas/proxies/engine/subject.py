@@ -27,6 +27,9 @@ from hwnas.tasks.outputs import check_labels, draw_labels
 from hwnas.tasks.task import Logits, Output, Task, TensorSpec
 from hwnas.typing import InShape, T
 
+# Numbers of a network's weights that are kept for its next copy; more are drawn again.
+_KEPT = 2**22
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -136,7 +139,7 @@ class Subject:
         return self.network(setting)
 
     def _initialised(self, init: Init, training: bool) -> nn.Module:
-        """Give a fresh copy with its weights, which are drawn once."""
+        """Give a fresh copy with its weights, which are drawn once unless they are many."""
         if init == "as_built":
             return self._copy(self._layout, training)
         if (drawn := self._known.get(init)) is not None:
@@ -144,8 +147,9 @@ class Subject:
         made: dict[int, Tensor] = {}
         network = self._copy(self._layout, training, made=made)
         kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
-        # Apart from those of this copy, whose passes may change them.
-        self._known[init] = {source: tensor.clone() for source, tensor in made.items()}
+        if sum(tensor.numel() for tensor in made.values()) <= _KEPT:
+            # Apart from those of this copy, whose passes may change them.
+            self._known[init] = {source: tensor.clone() for source, tensor in made.items()}
         return network
 
     def input(self, setting: Setting, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from hwnas.proxies.engine.block_signals import (
     BlockTransfer,
     BlockTransfers,
     _covariance,
+    _transfer_matrix,
     random_signs,
 )
 from hwnas.proxies.engine.scoring import score_network
@@ -132,7 +133,7 @@ def test_the_published_variant_ranks_identities_worst() -> None:
 
 def test_the_stem_of_nasbench201_has_features_but_no_transfer() -> None:
     cell = parse_cell("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
-    subject = Subject(NasBench201(channels=2).build(cell), SHAPE, batch_size=2)
+    subject = Subject(NasBench201(channels=2).build(cell), SHAPE, batch_size=4)
     network, (images, _) = subject.network(Setting()), subject.input(Setting())
     features = BlockCovariances().collector(subject)
     transfer = BlockTransfers().collector(subject)
@@ -222,3 +223,21 @@ def test_covariances_of_channels_far_from_zero(shift: float) -> None:
     found = _covariance(maps.permute(0, 2, 3, 1).flatten(0, 2))
     expected = np.cov(maps.double().transpose(0, 1).flatten(1).numpy(), bias=True)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_matrices_of_wide_maps_are_small_and_have_the_same_spectrum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps_in, maps_out = (torch.randn(2, C, 2, 2, generator=generator) for C in (20, 30))
+    rows_in, rows_out = (m.permute(0, 2, 3, 1).flatten(0, 2).double() for m in (maps_in, maps_out))
+    matrix = _transfer_matrix(maps_in, maps_out)
+    assert matrix.shape == (8, 8)
+    expected = np.linalg.svd((rows_in.T @ rows_out / 8).numpy(), compute_uv=False)
+    found = np.linalg.svd(matrix.numpy(), compute_uv=False)
+    np.testing.assert_allclose(found, expected[:8], rtol=1e-12)
+    assert _transfer_matrix(maps_in[:, :5], maps_out).shape == (5, 8)
+    covariance = _covariance(rows_in.float())
+    assert covariance.shape == (8, 8)
+    expected = np.linalg.eigvalsh(np.cov(rows_in.numpy().T, bias=True))
+    np.testing.assert_allclose(
+        torch.linalg.eigvalsh(covariance).numpy(), expected[-8:], rtol=1e-5, atol=1e-6
+    )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError, UnknownNameError
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
+from hwnas.proxies.engine import subject as subject_module
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
+from hwnas.proxies.jacob_cov import InputGradient
 from hwnas.proxies.naswot import NasWot, ReluKernel
 from hwnas.proxies.zico import ZiCo
 from hwnas.tasks.batch import Batch
-from hwnas.typing import Direction, Proxy, Signals
+from hwnas.typing import Direction, Proxy, Signal, Signals
 
 SHAPE = (3, 8, 8)
 
@@ -548,3 +550,69 @@ def test_needs_that_raise_are_the_failure_of_that_proxy_alone(resnet: nn.Module)
     assert math.isnan(scores["needless"].value)
     assert str(scores["needless"].error).startswith("needless raised KeyError: ")
     assert {n: s.value for n, s in scores.items() if n != "needless"} == values(resnet, others)
+
+
+class Overwriting(nn.Module):
+    """A network that changes its own weight when it has run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3))
+        self.conv.weight.data.mul_(0.5)
+        return maps
+
+
+@pytest.mark.parametrize("kept", [0, 2**22])
+def test_every_pass_starts_from_the_weights_that_were_drawn(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject_module, "_KEPT", kept)
+    model = Overwriting()
+    model.norm.running_mean = torch.full((4,), 3.0)
+    subject = Subject(model, SHAPE, batch_size=4)
+    states = []
+    for _ in range(3):
+        network = subject.network(Setting())
+        states.append({name: t.clone() for name, t in network.state_dict().items()})
+        network(subject.input(Setting())[0])
+    for state in states[1:]:
+        assert all(torch.equal(state[name], tensor) for name, tensor in states[0].items())
+
+
+def test_the_graph_goes_with_the_last_backward_pass(resnet: nn.Module) -> None:
+    kept: list[bool] = []
+
+    class Watched(InputGradient):
+        def collector(self, subject: Subject) -> Collector[Tensor]:
+            collector = super().collector(subject)
+            finish = collector.finish
+
+            def noted(logits: Tensor) -> Tensor:
+                kept.append(collector.keeps_graph)
+                return finish(logits)
+
+            collector.finish = noted  # type: ignore[method-assign]
+            return collector
+
+    @dataclass(frozen=True)
+    class Asking:
+        name: str
+        needed: InputGradient
+        direction: ClassVar[Direction] = "maximize"
+
+        @property
+        def needs(self) -> frozenset[Signal[object]]:
+            return frozenset({self.needed})
+
+        def score(self, signals: Signals) -> float:
+            return float(signals[self.needed].sum())
+
+    first, second = Asking("first", Watched()), Asking("second", InputGradient())
+    scores = score_network(resnet, SHAPE, [first, second], batch_size=4)
+    assert kept == [True]
+    assert scores["first"].value == scores["second"].value
+    score_network(resnet, SHAPE, [first, *make_proxies(["expressivity"])], batch_size=4)
+    assert kept == [True, False]
