@@ -203,6 +203,11 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         for use in self.uses:
             if use.deltas:
                 found = use.tap(torch.stack(list(use.deltas.values())))
-                rows[:, list(use.deltas), use.column] += found.T.to(rows)
+                first, last = min(use.deltas), max(use.deltas)
+                if last - first == len(found) - 1:
+                    rows[:, first : last + 1, use.column] += found.T
+                else:  # some functions do not depend on it
+                    for number, values in zip(use.deltas, found, strict=True):
+                        rows[:, number, use.column] += values
                 use.deltas.clear()
         self.held = 0

@@ -243,8 +243,9 @@ def _convolution(mode: EqualChannels, func: Any, args: Any, kwargs: Any) -> Any:
     images, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args
     if transposed or not all(map(_constant, (weight, bias))):
         return NotImplemented
+    scale = mode.numbers(weight)
     if _equal(images):
-        lanes = mode.lanes(images) * weight.shape[1]
+        lanes, scale = mode.lanes(images), scale * weight.shape[1]
     elif groups == 1 and not mode.differs(images):
         lanes = images.sum(dim=1, keepdim=True)
     else:
@@ -260,7 +261,7 @@ def _convolution(mode: EqualChannels, func: Any, args: Any, kwargs: Any) -> Any:
         sums = func(alone, ones, None, *settings, **kwargs)
         sums = sums[:, 0].unflatten(0, lanes.shape[:2])
     by_lane = (-1, *(1 for _ in weight.shape[2:]))
-    result = sums * mode.numbers(weight).view(by_lane)
+    result = sums * scale.view(by_lane)
     return (result if bias is None else result + mode.numbers(bias).view(by_lane)), weight.shape[0]
 
 

@@ -41,6 +41,8 @@ def feature_blocks(model: nn.Module, maps: Sequence[str]) -> list[str]:
 def record_maps(model: nn.Module) -> Iterator[list[str]]:
     """Record which modules map one (B, C, H, W) tensor to one, in the order of their outputs.
 
+    Modules without children are no blocks, and left out, unless they are 2-D convolutions.
+
     Args:
         model: a network that runs once within the context.
 
@@ -61,6 +63,7 @@ def record_maps(model: nn.Module) -> Iterator[list[str]]:
     handles = [
         module.register_forward_hook(record(name), with_kwargs=True)
         for name, module in model.named_modules()
+        if module._modules or isinstance(module, nn.Conv2d)
     ]
     result: list[str] = []
     try:

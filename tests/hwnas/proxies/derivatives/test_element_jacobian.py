@@ -147,3 +147,32 @@ def test_one_class_is_refused() -> None:
     subject = Subject(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), 1)), SHAPE)
     with pytest.raises(ProxyError, match="at least 2 classes"):
         ElementJacobian().measure(subject)
+
+
+def test_functions_that_do_not_depend_on_an_element() -> None:
+    class Apart(nn.Module):
+        """The middle one of three differences ignores the second layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 2), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            a, b = self.first(x.flatten(1)), self.second(x.flatten(1))
+            return torch.stack([b[:, 0], a[:, 0], b[:, 0] + a[:, 0], a[:, 1]], dim=1)
+
+    subject = Subject(Apart(), (1, 2, 2), batch_size=3)
+    rows = ElementJacobian().measure(subject).rows
+    network = subject.network(Setting(mode="eval"))
+    weights = list(network.parameters())
+    images = subject.input(Setting(mode="eval"))[0]
+    for n, image in enumerate(images[:, None]):
+        for weight in weights:
+            weight.requires_grad_()
+        logits = network(image)[0]
+        for k in range(3):
+            gradients = torch.autograd.grad(
+                logits[k] - logits[3], weights, retain_graph=True, materialize_grads=True
+            )
+            expected = torch.stack([g.flatten()[0] for g in gradients])
+            torch.testing.assert_close(rows[n, k].float(), expected)
