@@ -36,6 +36,9 @@ _HEADERS = {
     "top10_top10": "top 10 %/10 %",
     "top64_top5": "top 64/5 %",
     "operation_bias": "bias ↓",
+    "front_members": "front",
+    "front_tight_hypervolume": "front's tight HV",
+    "front_recall": "front's recall",
     "seed_stability": "seeds' ρ",
 }
 
@@ -102,6 +105,13 @@ Against = Annotated[
         "interval of --bootstrap is paired."
     ),
 ]
+Cost = Annotated[
+    str | None,
+    typer.Option(
+        help="Cost, as `hwnas search` takes it: rate the front that each score has with it, "
+        "without an evaluation."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 SecondSeed = Annotated[
     int | None,
@@ -133,6 +143,7 @@ def rank(
     ndcg: Ndcg = 1000,
     bootstrap: Bootstrap = 0,
     against: Against = None,
+    cost: Cost = None,
     seed: Seed = 0,
     second_seed: SecondSeed = None,
     jobs: Jobs = 1,
@@ -180,6 +191,7 @@ def rank(
         ndcg=ndcg,
         bootstrap=bootstrap,
         against=against,
+        cost=cost,
         seed=seed,
         second_seed=second_seed,
         images=images,

@@ -72,6 +72,7 @@ def rank(
     ndcg: int = 1000,
     bootstrap: int = 0,
     against: str | None = None,
+    cost: str | None = None,
     seed: int = 0,
     second_seed: int | None = None,
     images: str = "gaussian",
@@ -98,6 +99,8 @@ def rank(
         bootstrap: resamples for 95 % intervals; 0 for none.
         against: a score that the others' Kendall coefficients are compared with, with paired
             resamples.
+        cost: a cost as `hwnas.search` takes it; the front that each score has with it alone,
+            without an evaluation, is rated by the known accuracies.
         seed: seed of everything random.
         second_seed: score the sample with this seed too, to compare the ranks.
         images: what proxies see, as in `hwnas.search`.
@@ -134,6 +137,7 @@ def rank(
         ndcg=ndcg,
         resamples=bootstrap,
         against=against,
+        cost=cost,
         seed=seed,
         second_seed=second_seed,
         batch=batch_size,

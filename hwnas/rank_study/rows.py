@@ -10,6 +10,7 @@ import numpy as np
 
 from hwnas.errors import unknown_name
 from hwnas.rank_study.comparison import candidates, compare, learned
+from hwnas.rank_study.fronts import front_of_score
 from hwnas.ranking.bias import operation_counts
 from hwnas.spaces.facets import Equivalence, RankFigures, facet
 from hwnas.tables.table import Table
@@ -55,6 +56,7 @@ def score_rows(
     seed: int,
     stability: Mapping[str, float],
     against: str | None = None,
+    costs: FloatArray | None = None,
 ) -> list[Row]:
     """Give a row for each proxy and each ready-made score, see `compare`.
 
@@ -66,6 +68,7 @@ def score_rows(
         seed: seed of the resamples.
         stability: how alike two seeds rank, by the name of the score, where that is known.
         against: name of the score that the others are compared with, see `compare`.
+        costs: (n,) known costs, whose fronts with each score are rated, see `front_of_score`.
 
     Raises:
         UnknownNameError: there is no score of that name.
@@ -81,6 +84,8 @@ def score_rows(
         row = about | compare(
             c, known, operations, p=p, resamples=resamples, seed=seed, against=other
         )
+        if costs is not None:
+            row |= front_of_score(c.scores, known, costs)
         if c.name in stability:
             row["seed_stability"] = stability[c.name]
         rows.append(row if figures is None else row | dict(figures.published(row, None)))

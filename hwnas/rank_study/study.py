@@ -52,6 +52,8 @@ class RankSettings:
         ndcg: P of nDCG@P.
         resamples: bootstrap resamples; 0 for none.
         against: name of a score that the others' tau is compared with; None for none.
+        cost: cost whose front with each score is rated, e.g. ``hw-nas-bench:edgegpu:latency``;
+            None for none.
         seed: seed of everything random.
         second_seed: seed of scores that the sample's are compared with.
         batch: images of the proxies' input.
@@ -72,6 +74,7 @@ class RankSettings:
     ndcg: int = 1000
     resamples: int = 0
     against: str | None = None
+    cost: str | None = None
     seed: int = 0
     second_seed: int | None = None
     batch: int = 16
@@ -191,6 +194,7 @@ class RankStudy:
                 seed=settings.seed,
                 stability=stability,
                 against=settings.against,
+                costs=self._costs(truth.dataset, members.archs),
             )
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(
@@ -210,6 +214,18 @@ class RankStudy:
         task = replace(named_task(dataset, s.images), name=dataset)
         small = Reduced.parse(s.reduced)
         return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images, reduced=small)
+
+    def _costs(self, dataset: str, archs: Sequence[Any]) -> FloatArray | None:
+        """Predict the costs, if one is named; `InvalidValueError` if no architecture has one."""
+        if (spec := self.settings.cost) is None:
+            return None
+        costs = np.asarray(self._setup(dataset).cost(spec).predict(archs), dtype=np.float64)
+        if not np.isfinite(costs).any():
+            raise InvalidValueError(
+                f"`cost` must be known of the architectures that are ranked, but {spec} has none "
+                f"of the {len(costs)}."
+            )
+        return costs
 
     def _given(self, note: Callable[[str], None]) -> Scored[Any]:
         """Take the scores of a file, or the shipped ones."""
