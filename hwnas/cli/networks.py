@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
     from hwnas.reports.onnx_members import OnnxForm
+    from hwnas.reports.untrained import UntrainedNetworks
     from hwnas.tasks.task import Task
     from hwnas.typing import SearchSpace
 
@@ -62,6 +64,12 @@ class NetworkExport:
         task = _task(front, classes, image)
         return cls(front, front_space(front, space), task, chosen, form)
 
+    @cached_property
+    def _networks(self) -> UntrainedNetworks:
+        from hwnas.reports.untrained import UntrainedNetworks
+
+        return UntrainedNetworks(self.space, self.task, self.seed)
+
     def onnx(self, folder: Path) -> list[Exported]:
         """Write an ONNX file a member."""
         from hwnas.reports.onnx_members import export_onnx_members
@@ -69,7 +77,14 @@ class NetworkExport:
         count = len(self.front)
         note(f"Writing {count} ONNX networks, untrained, and comparing them with PyTorch.")
         rows = export_onnx_members(
-            self.front, self.space, self.task, folder, self.seed, self.form, progress.count
+            self.front,
+            self.space,
+            self.task,
+            folder,
+            self.seed,
+            self.form,
+            progress.count,
+            self._networks,
         )
         return [
             {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff}
@@ -83,7 +98,13 @@ class NetworkExport:
 
         note(f"Writing {len(self.front)} networks as PyTorch code, and comparing what it builds.")
         rows = export_code_members(
-            self.front, self.space, self.task, folder, self.seed, progress.count
+            self.front,
+            self.space,
+            self.task,
+            folder,
+            self.seed,
+            progress.count,
+            self._networks,
         )
         return [
             *(

@@ -17,7 +17,7 @@ from hwnas import __version__
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
-from hwnas.reports.untrained import Report, counted, member_name, untrained_network
+from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
 from hwnas.spaces.space_text import written_space
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
@@ -56,6 +56,7 @@ def export_code_members(
     folder: str | os.PathLike[str],
     seed: int = 0,
     report: Report | None = None,
+    networks: UntrainedNetworks | None = None,
 ) -> list[CodeMember]:
     """Write a folder a member, ``RANK-KEY``, and the script ``train.py`` beside them.
 
@@ -72,6 +73,7 @@ def export_code_members(
         folder: appears with all files, or not at all; files that it has are left as they are.
         seed: user seed of the weights.
         report: called after each network, e.g. by a progress line.
+        networks: where they come from, of the same space, task and seed; None builds them.
 
     Returns:
         One entry a member, in the set's order.
@@ -81,9 +83,10 @@ def export_code_members(
         InvalidValueError: the folder cannot be written, or has other files of these names.
     """
     target = Path(folder)
+    networks = networks or UntrainedNetworks(space, task, seed)
     with whole_folder(target) as scratch:
         rows = [
-            _export(rank, member, pareto_set, space, task, scratch, seed)
+            _export(rank, member, networks, pareto_set, space, task, scratch, seed)
             for rank, member in counted("PyTorch code", pareto_set.members, report)
         ]
         write_text(scratch / SCRIPT, inspect.getsource(train))
@@ -93,13 +96,14 @@ def export_code_members(
 def _export(
     rank: int,
     member: Member,
+    networks: UntrainedNetworks,
     pareto_set: ParetoSet,
     space: SearchSpace[Any],
     task: Task,
     scratch: Path,
     seed: int,
 ) -> tuple[str, Member, str]:
-    network = untrained_network(member, space, task, seed)
+    network = networks.network(member)
     name = member_name(rank, member)
     source, why = _source(network, member, space, task, f"Network {rank} of a front")
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -20,7 +20,7 @@ from hwnas.files.csv_table import as_cell
 from hwnas.onnx_export.export import export_onnx
 from hwnas.onnx_export.graph_writer import OPSET
 from hwnas.pareto.pareto_set import Member, ParetoSet
-from hwnas.reports.untrained import Report, counted, member_name, untrained_network
+from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
@@ -87,6 +87,7 @@ def export_onnx_members(
     seed: int = 0,
     form: OnnxForm | None = None,
     report: Report | None = None,
+    networks: UntrainedNetworks | None = None,
 ) -> list[OnnxMember]:
     """Export each member's network, untrained, as ``RANK-KEY.onnx`` with an ``index.csv``.
 
@@ -105,6 +106,7 @@ def export_onnx_members(
         seed: user seed of the weights.
         form: batch and operators of the files; one image and the usual operators if None.
         report: called after each network, e.g. by a progress line.
+        networks: where they come from, of the same space, task and seed; None builds them.
 
     Returns:
         One entry a member, in the set's order.
@@ -114,9 +116,10 @@ def export_onnx_members(
             by more than 1e-4.
     """
     target = Path(folder)
+    networks = networks or UntrainedNetworks(space, task, seed)
     with whole_folder(target, replace=True) as scratch:
         rows = [
-            _export(rank, member, space, task, scratch, seed, form or OnnxForm())
+            _export(rank, member, networks, space, task, scratch, seed, form or OnnxForm())
             for rank, member in counted("ONNX files", pareto_set.members, report)
         ]
         write_text(scratch / INDEX, _index(rows))
@@ -137,13 +140,14 @@ def _index(rows: Sequence[OnnxMember]) -> str:
 def _export(
     rank: int,
     member: Member,
+    networks: UntrainedNetworks,
     space: SearchSpace[Any],
     task: Task,
     folder: Path,
     seed: int,
     form: OnnxForm,
 ) -> OnnxMember:
-    network = untrained_network(member, space, task, seed)
+    network = networks.network(member)
     model = export_onnx(network, task.input, **asdict(form))
     metadata = {
         "hwnas_version": __version__,

@@ -15,6 +15,8 @@ from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 CALIBRATION_IMAGES = 8
+# Weights of networks that are kept.
+_KEPT = 2**26
 Report = Callable[[str, int, int], None]
 """Called with what is written, how many are, and how many there will be."""
 
@@ -51,6 +53,33 @@ def untrained_network(
         # growing, and without the amplified rounding of fully adapted statistics in deep chains.
         network.train()(draw_inputs(task.input, CALIBRATION_IMAGES))
     return network.eval()
+
+
+class UntrainedNetworks:
+    """The untrained networks of members; what fits into 256 MiB is built once.
+
+    Args:
+        space: the members' search space.
+        task: what the networks are for.
+        seed: user seed of the weights.
+    """
+
+    def __init__(self, space: SearchSpace[Any], task: Task, seed: int) -> None:
+        self._space, self._task, self._seed = space, task, seed
+        self._known: dict[tuple[str, str], torch.nn.Module] = {}
+        self._room = _KEPT
+
+    def network(self, member: Member) -> torch.nn.Module:
+        """Give a member's network, see `untrained_network`; it must be left as it is."""
+        key = (member.arch, member.key)
+        if key in self._known:
+            return self._known[key]
+        made = untrained_network(member, self._space, self._task, self._seed)
+        size = sum(parameter.numel() for parameter in made.parameters())
+        if size <= self._room:
+            self._known[key] = made
+            self._room -= size
+        return made
 
 
 def member_name(rank: int, member: Member) -> str:

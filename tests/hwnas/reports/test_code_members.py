@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
+from hwnas.pareto.pareto_set import Member
+from hwnas.reports import untrained
 from hwnas.reports.code_members import export_code_members
-from hwnas.reports.onnx_members import export_onnx_members
+from hwnas.reports.onnx_members import OnnxForm, export_onnx_members
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
@@ -89,6 +91,30 @@ def test_code_and_weights_are_the_network_of_the_onnx_file(tmp_path: Path) -> No
         network = built(row.folder)
         assert row.folder.name == model.file.stem
         assert verify_onnx(onnx.load(model.file), network, (3, 8, 8), atol=1e-5, rtol=0) <= 1e-5
+
+
+@pytest.mark.parametrize(("kept", "builds"), [(2**26, 2), (0, 4)])
+def test_networks_that_are_kept_are_built_once_and_give_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, builds: int
+) -> None:
+    alone = export_code_members(pareto_set(), SPACE, TASK, tmp_path / "alone", seed=5)
+    built_for: list[str] = []
+    make = untrained.untrained_network
+
+    def counted(member: Member, *rest: Any) -> nn.Module:
+        built_for.append(member.key)
+        return make(member, *rest)
+
+    monkeypatch.setattr(untrained, "untrained_network", counted)
+    monkeypatch.setattr(untrained, "_KEPT", kept)
+    networks = untrained.UntrainedNetworks(SPACE, TASK, 5)
+    form = OnnxForm()
+    export_onnx_members(pareto_set(), SPACE, TASK, tmp_path / "onnx", 5, form, networks=networks)
+    rows = export_code_members(pareto_set(), SPACE, TASK, tmp_path / "code", 5, networks=networks)
+    assert len(built_for) == builds
+    for row, other in zip(rows, alone, strict=True):
+        states = [torch.load(r.folder / "weights.pt", weights_only=True) for r in (row, other)]
+        assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
 
 
 def test_the_code_says_nothing_of_hwnas_but_that_it_wrote_it(tmp_path: Path) -> None:
