@@ -94,8 +94,10 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "litert": "hwnas.runtimes.litert_runtime:LiteRt",
         "mnn": "hwnas.runtimes.mnn_runtime:MnnRuntime",
         "ncnn": "hwnas.runtimes.ncnn_runtime:NcnnRuntime",
+        "tensorrt": "hwnas.runtimes.tensorrt_runtime:TensorRt",
     },
     "meters": {
+        "events": "hwnas.meters.clocks:EventClock",
         "cpu": "hwnas.meters.clocks:ThreadClock",
         "wall": "hwnas.meters.clocks:WallClock",
         "jetson": "hwnas.meters.jetson:JetsonRail",

@@ -1,11 +1,14 @@
 """A kernel-level predictor built on this host against whole networks that it never saw.
 
 One predictor is built from kernels of NAS-Bench-201, FBNet and MobileNetV3 networks. Then unseen
-networks of each space are measured, each before and after all others of its space, and predicted:
-share within 10 %, Spearman correlation, and the same two figures between the two passes of
-measurements, which is what no predictor can beat.
+networks of each space are measured beside the reference network, each before and after all others
+of its space, and predicted: share within 10 %, Spearman correlation, and the same two figures
+between the two passes of measurements, which is what no predictor can beat.
 
     python benchmarks/predictors/kernel_level.py [--max-seconds 1200] [--networks 50] [--seed 0]
+        [--runtime onnxruntime] [--precision float32]
+
+What is measured of kernels is kept in the cache, and an interrupted build goes on from there.
 """
 
 from __future__ import annotations
@@ -23,12 +26,13 @@ from hwnas import registry
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint, package_versions
 from hwnas.measure.measuring import measure
-from hwnas.runtimes.base import OnnxModel
-from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.measure.resource_lock import hold
+from hwnas.runtimes.base import THIS_CPU, OnnxModel
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.build import Build
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
+from hwnas_predictors.kernels.target import Target
 
 SPACES = {"nasbench201": "cifar10", "fbnet": "cifar100", "mobilenetv3": "ImageNet"}
 
@@ -44,8 +48,14 @@ def unseen(family: Family[Any], number: int, seed: int) -> list[onnx.ModelProto]
     return [family.network(arch) for arch in found.values()]
 
 
-def measure_all(models: list[onnx.ModelProto], max_seconds: float) -> FloatArray:
-    found = [measure(OnnxModel(m), OnnxRuntime(), max_seconds=max_seconds) for m in models]
+def measure_all(models: list[onnx.ModelProto], target: Target, max_seconds: float) -> FloatArray:
+    """Measure each beside the reference network, `(n,)` ms."""
+    found = []
+    for model in models:
+        with hold(THIS_CPU):
+            network = OnnxModel(model.SerializeToString())
+            made, settings = target.made(), target.settings
+            found.append(measure(network, made, settings, max_seconds=max_seconds, reference=True))
     return np.array([measurement.value for measurement in found])
 
 
@@ -74,13 +84,17 @@ def print_build(made: Build, seconds: float, cached: int) -> None:
 
 
 def print_agreement(
-    name: str, predictor: KernelPredictor[Any], models: list[onnx.ModelProto], max_seconds: float
+    name: str,
+    predictor: KernelPredictor[Any],
+    models: list[onnx.ModelProto],
+    target: Target,
+    max_seconds: float,
 ) -> tuple[FloatArray, FloatArray]:
-    first = measure_all(models, max_seconds)
+    first = measure_all(models, target, max_seconds)
     start = time.process_time()
     predicted = np.array([predictor.predict_model(model) for model in models])
     cpu_ms = 1e3 * (time.process_time() - start) / len(models)
-    again = measure_all(models, max_seconds)
+    again = measure_all(models, target, max_seconds)
     truth = np.sqrt(first * again)
     print(
         f"{name:>12}, {len(models)} unseen: within 10 % {within(predicted, truth):.2f}, Spearman "
@@ -102,9 +116,14 @@ def main() -> None:
     parser.add_argument("--kernel-seconds", type=float, default=1.0)
     parser.add_argument("--network-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runtime", default="onnxruntime")
+    parser.add_argument("--precision", default="float32")
     arguments = parser.parse_args()
-    print(f"machine: {host_fingerprint()}; load {os.getloadavg()[0]:.1f}")
-    print(f"versions: {package_versions(('onnx', 'onnxruntime', 'scikit-learn', 'numpy'))}")
+    target = Target(arguments.runtime, arguments.precision)
+    packages = target.made().packages
+    print(f"machine: {host_fingerprint(packages)}; load {os.getloadavg()[0]:.1f}")
+    print(f"versions: {package_versions(('onnx', 'scikit-learn', 'numpy', *packages))}")
+    print(f"{target}, seed {arguments.seed}")
     families = [(registry.load("spaces", s)(), get_task(d)) for s, d in SPACES.items()]
     start = time.monotonic()
     with ResultCache.default() as cache:
@@ -118,6 +137,8 @@ def main() -> None:
             kernel_seconds=arguments.kernel_seconds,
             network_seconds=arguments.network_seconds,
             seed=arguments.seed,
+            runtime=target.runtime,
+            precision=target.precision,
         )
     print_build(made, time.monotonic() - start, cached)
     number = np.diff(np.linspace(0, arguments.networks, len(families) + 1).astype(int))
@@ -126,6 +147,7 @@ def main() -> None:
             space.name,
             made.predictor,
             unseen(Family(space, dataset), int(n), arguments.seed),
+            target,
             arguments.network_seconds,
         )
         for (space, dataset), n in zip(families, number, strict=True)

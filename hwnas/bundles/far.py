@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.bundles import runner
-from hwnas.bundles.manifest import Manifest, files_of, parse_json, reason
+from hwnas.bundles.manifest import Manifest, parse_json, reason
+from hwnas.bundles.programs import as_one_program, programs
 from hwnas.bundles.results import check_device
 from hwnas.bundles.settings import BundleSettings
 from hwnas.bundles.ssh import LOST, Answer, Report, Transport
@@ -60,9 +61,11 @@ class Far:
         Raises:
             FarError: it cannot be reached, or lacks Python, numpy or onnxruntime.
         """
-        with open(runner.__file__, "rb") as file:
-            source = file.read()
-        words = [settings.provider, settings.precision, settings.batch, settings.threads]
+        source = as_one_program(settings.runtime)
+        words = [
+            settings.provider, settings.precision, settings.batch, settings.threads,
+            settings.runtime,
+        ]  # fmt: skip
         command = f"{shlex.quote(self.python)} - --device {shlex.join(map(str, words))}"
         answer = self._insist(self.transport(command, source), "answer")
         try:
@@ -142,8 +145,9 @@ def packed(manifest: Manifest) -> bytes:
     """Pack what a runner needs as a tar file: manifest, runner, models and expected outputs."""
     stream = io.BytesIO()
     names = [network.name for network in (manifest.reference, *manifest.networks)]
-    files = [path for name in names for path in files_of(manifest.folder, name)]
+    files = [path for name in names for path in manifest.files(name)]
+    own = [manifest.folder / name for name in programs(manifest.runtime)]
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for path in (manifest.folder / runner.MANIFEST, manifest.folder / runner.RUNNER, *files):
+        for path in (manifest.folder / runner.MANIFEST, *own, *files):
             archive.add(path, str(path.relative_to(manifest.folder)), recursive=False)
     return stream.getvalue()

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.bundles.runner import BUNDLE_SCHEMA, MANIFEST, REFERENCE, VERSION, digest
+from hwnas.bundles.runner import (
+    BUNDLE_SCHEMA,
+    ENDS,
+    MANIFEST,
+    REFERENCE,
+    VERSION,
+    digest,
+    runtime_of,
+)
 from hwnas.errors import DataFormatError, DataNotFoundError
 
 LARGEST_BYTES = 64 << 20
@@ -50,7 +58,7 @@ class Manifest:
         folder: the bundle's folder.
         checksum: SHA-256 of the manifest, by which results name the bundle.
         space: text of the search space.
-        provider: ONNX Runtime's execution provider.
+        provider: ONNX Runtime's execution provider; of other runtimes where they run, in its words.
         precision: number format.
         batch: inputs a run.
         threads: CPU threads.
@@ -58,6 +66,7 @@ class Manifest:
         accepted_error: largest difference of outputs, as a share of the largest one.
         reference: the network that is timed beside every other.
         networks: the models to measure.
+        runtime: what runs them.
     """
 
     folder: Path
@@ -71,6 +80,11 @@ class Manifest:
     accepted_error: float
     reference: Network
     networks: tuple[Network, ...]
+    runtime: str = "onnxruntime"
+
+    def files(self, name: str) -> tuple[Path, Path]:
+        """Give the files of a model: the model itself, and the outputs that it should have."""
+        return files_of(self.folder, name, self.runtime)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -90,7 +104,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{reason(error)}. Write the bundle again."
         ) from None
     for network in (found.reference, *found.networks):
-        for file, wanted in zip(files_of(folder, network.name), network.checksums, strict=False):
+        for file, wanted in zip(found.files(network.name), network.checksums, strict=False):
             if digest(read_limited(file, "a file of the bundle", 1 << 31)) != wanted:
                 raise DataFormatError(
                     f"`{file}` must have the checksum of the manifest, but has another: write the "
@@ -99,9 +113,9 @@ def read_manifest(folder: Path) -> Manifest:
     return found
 
 
-def files_of(folder: Path, name: str) -> tuple[Path, Path]:
+def files_of(folder: Path, name: str, runtime: str) -> tuple[Path, Path]:
     """Give the files of a model: the model itself, and the outputs that it should have."""
-    return folder / "models" / f"{name}.onnx", folder / "expected" / f"{name}.npy"
+    return folder / "models" / f"{name}{ENDS[runtime]}", folder / "expected" / f"{name}.npy"
 
 
 def read_limited(path: Path, what: str, limit: int = LARGEST_BYTES) -> bytes:
@@ -201,7 +215,15 @@ def _manifest(folder: Path, checksum: str, found: Mapping[str, Any]) -> Manifest
         number(found["accepted_error"], "accepted_error"),
         _network(found["reference"], reference=True),
         networks,
+        _runtime(found),
     )
+
+
+def _runtime(found: Mapping[str, Any]) -> str:
+    runtime = runtime_of(dict(found))
+    if runtime not in ENDS:
+        raise ValueError(f"runtime must be one of {', '.join(ENDS)}")
+    return runtime
 
 
 def _network(entry: Any, reference: bool = False) -> Network:

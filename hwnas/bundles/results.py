@@ -249,9 +249,7 @@ def check_device(device: Any, wanted_of: Manifest | BundleSettings) -> None:
         raise ValueError(f"its device must have {', '.join(_DEVICE)} alone")
     for name in _DEVICE[:6] + _DEVICE[-2:]:
         text(device[name], name, _VERSION if name == "runtime_version" else None, 200)
-    if device["runtime"] != "onnxruntime":
-        raise ValueError(f"its runtime is {repr(device['runtime'])[:50]} and not 'onnxruntime'")
-    for name in ("provider", "precision", "batch", "threads"):
+    for name in ("runtime", "provider", "precision", "batch", "threads"):
         wanted = getattr(wanted_of, name)
         if device[name] != wanted or type(device[name]) is not type(wanted):
             raise ValueError(f"its {name} is {repr(device[name])[:50]} and not {wanted!r}")

@@ -2,12 +2,13 @@
 
     python3 run.py
 
-It needs Python 3.8 or newer, numpy and onnxruntime, and nothing else: hwnas copies it into a bundle
-as it is. What is finished stays in ``results.jsonl`` and is not done again, so that a run that was
-interrupted goes on. Nothing leaves the folder.
+It needs Python 3.8 or newer, numpy and the runtime of the bundle, and nothing else: onnxruntime,
+LiteRT, or TensorRT's program ``trtexec``. hwnas copies it into a bundle as it is; for the latter
+two, ``sessions.py`` and ``trtexec.py`` lie beside it. What is finished stays in ``results.jsonl``
+and is not done again, so that a run that was interrupted goes on. Nothing leaves the folder.
 
 Before a model is timed its checksum is compared, its outputs are compared with the expected ones,
-and the provider of each of its nodes is read from ONNX Runtime's profile. It is timed in short
+and of ONNX Runtime the provider of each of its nodes is read from its profile. It is timed in short
 rounds, interleaved with other models, and in each round a reference network is timed before and
 after it: the ratio of both does not drift with clock, heat and neighbours.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -31,10 +33,14 @@ import numpy as np
 
 BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
 MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
-RUNNER = "run.py"
+RUNNER, FIRST_RUNTIME = "run.py", "onnxruntime"
+ENDS = {FIRST_RUNTIME: ".onnx", "tensorrt": ".onnx", "litert": ".tflite"}
+"""How the files of models end, by runtime."""
 GROUP = 5
 """Models whose rounds are interleaved."""
 ROUNDS = 12
+ROUNDS_OF_PROGRAM = 3
+"""Where each timing starts a program."""
 REFERENCE_SECONDS = 0.01
 WARM_UP_RUNS, WARM_UP_SECONDS, MOST_WARM_UP_SECONDS = 10, 0.2, 2.0
 SETTLED = 0.02
@@ -97,13 +103,13 @@ def checked(folder: str, kind: str, name: str, end: str, wanted: str) -> bytes:
     return content
 
 
-def check_files(folder: str, network: dict[str, Any]) -> bytes:
+def check_files(folder: str, network: dict[str, Any], end: str = ".onnx") -> bytes:
     """Compare the checksums of a network's files, and give the model."""
     name = network["name"]
     if not _NAME.fullmatch(name):
         raise FailedError("the manifest has a name that it must not have")
     checked(folder, "expected", name, ".npy", network["expected_sha256"])
-    return checked(folder, "models", name, ".onnx", network["model_sha256"])
+    return checked(folder, "models", name, end, network["model_sha256"])
 
 
 def open_session(model: bytes, manifest: dict[str, Any], profile: str = "") -> Any:
@@ -127,6 +133,35 @@ def open_session(model: bytes, manifest: dict[str, Any], profile: str = "") -> A
     if session.get_providers()[0] != provider:
         raise FailedError(f"{provider} does not work here: {session.get_providers()[0]} ran")
     return session
+
+
+def runtime_of(manifest: dict[str, Any]) -> str:
+    """Name the runtime; older bundles do not say it."""
+    return str(manifest.get("runtime", FIRST_RUNTIME))
+
+
+def session_class(runtime: str) -> Any:
+    """Give what opens a session; other runtimes' are in the file beside this one."""
+    if runtime == FIRST_RUNTIME:
+        return open_session
+    return importlib.import_module("sessions").SESSIONS[runtime]
+
+
+def input_name(session: Any) -> str:
+    """Name the input, which hwnas calls so where the runtime does not tell."""
+    return str(session.get_inputs()[0].name) if hasattr(session, "get_inputs") else "input"
+
+
+def version_of(runtime: str) -> str:
+    """Give the version of the runtime."""
+    if runtime != FIRST_RUNTIME:
+        try:
+            return str(session_class(runtime).version())
+        except RuntimeError as error:
+            raise FailedError(f"{runtime}: {error}") from None
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
 
 
 def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dict[str, int]:
@@ -179,24 +214,26 @@ def compare(outputs: list[Any], expected: Any, shapes: list[list[int]]) -> tuple
 
 def prepare(folder: str, manifest: dict[str, Any], network: dict[str, Any]) -> Ready:
     """Check a model and make it ready; `FailedError` says why it cannot be measured."""
-    name, model = network["name"], check_files(folder, network)
+    name, runtime = network["name"], runtime_of(manifest)
+    model = check_files(folder, network, ENDS[runtime])
     expected = np.load(os.path.join(folder, "expected", name + ".npy"), allow_pickle=False)
     array = draw(network["input"], network["vocabulary"], manifest["seed"])
     if digest(array.tobytes()) != network["input_sha256"]:
         raise FailedError(f"numpy {np.__version__} draws another input")
     try:
-        session = open_session(model, manifest)
-        feeds = {session.get_inputs()[0].name: array}
+        session = session_class(runtime)(model, manifest)
+        feeds = {input_name(session): array}
         error, correlation = compare(session.run(None, feeds), expected, network["outputs"])
         if not error <= manifest["accepted_error"]:  # so that NaN fails
             raise FailedError(f"the outputs differ by {error:.3g} of the largest")
         found: dict[str, Any] = {"relative_error": error, "correlation": correlation}
-        found["providers"] = places(model, feeds, manifest)
+        alone = runtime != FIRST_RUNTIME
+        found["providers"] = {manifest["provider"]: 1} if alone else places(model, feeds, manifest)
     except FailedError:
         raise
-    except Exception as problem:  # ONNX Runtime's errors have no common class
+    except Exception as problem:  # the runtimes' errors have no common class
         reason = str(problem).splitlines() or [type(problem).__name__]
-        raise FailedError(f"onnxruntime says: {reason[0][:300]}") from problem
+        raise FailedError(f"{runtime} says: {reason[0][:300]}") from problem
     return Ready(name, session, feeds, found)
 
 
@@ -210,6 +247,9 @@ def once(ready: Ready) -> float:
 
 def times(ready: Ready, seconds: float) -> list[float]:
     """Time runs until time is up: at least one."""
+    own = getattr(ready.session, "times", None)
+    if own is not None:
+        return list(own(seconds))
     end, found = perf_counter() + seconds, [once(ready)]
     while perf_counter() < end:
         found.append(once(ready))
@@ -223,6 +263,10 @@ def warm_up(ready: Ready) -> tuple[int, bool]:
         The runs that it took, and whether they agreed before two seconds were up.
     """
     found: list[float] = []
+    if hasattr(ready.session, "times"):  # its program warms up before each timing
+        found = times(ready, 1.0)
+        a, b = (np.median(half) for half in np.array_split(found, 2))
+        return len(found), bool(abs(a - b) <= SETTLED * min(a, b))
     start = perf_counter()
     while True:
         found.append(once(ready))
@@ -296,12 +340,11 @@ def machine_model() -> str:
 
 def device(manifest: dict[str, Any]) -> dict[str, Any]:
     """Say what measures: equal in all lines of one file."""
-    import onnxruntime
-
+    runtime = runtime_of(manifest)
     return {
         "machine": platform.machine() or "unknown", "model": machine_model(),
         "system": f"{platform.system()} {platform.release()}"[:200],
-        "runtime": "onnxruntime", "runtime_version": onnxruntime.__version__,
+        "runtime": runtime, "runtime_version": version_of(runtime),
         "provider": manifest["provider"], "precision": manifest["precision"],
         "batch": manifest["batch"], "threads": manifest["threads"],
         "python": platform.python_version(), "numpy": np.__version__,
@@ -352,11 +395,12 @@ def timed(group: list[Ready], reference: Ready, seconds: float, seed: int) -> di
     values: dict[str, list[float]] = {ready.name: [] for ready in group}
     rounds: dict[str, list[list[float]]] = {ready.name: [] for ready in group}
     order, rng = list(group), random.Random(seed)
-    for _ in range(ROUNDS):
+    number = ROUNDS_OF_PROGRAM if hasattr(reference.session, "times") else ROUNDS
+    for _ in range(number):
         rng.shuffle(order)
         before = times(reference, REFERENCE_SECONDS)
         for ready in order:
-            own = times(ready, seconds / ROUNDS)
+            own = times(ready, seconds / number)
             after = times(reference, REFERENCE_SECONDS)
             beside = (min(before) + min(after)) / 2
             rounds[ready.name].append([float(min(own)), float(beside), len(own)])
@@ -404,11 +448,14 @@ def run(folder: str) -> int:
     manifest, bundle = json.loads(content.decode()), digest(content)
     if (manifest.get("schema"), manifest.get("version")) != (BUNDLE_SCHEMA, VERSION):
         raise FailedError(f"{MANIFEST} must be of schema {BUNDLE_SCHEMA} {VERSION}")
+    if runtime_of(manifest) not in ENDS:
+        raise FailedError(f"{MANIFEST} must name a runtime of {', '.join(ENDS)}")
+    sys.path.insert(0, folder)  # where Python is isolated, it is not there
     with waiting(os.path.join(folder, "lock")):
         results = Results(folder, bundle, device(manifest))
         left = [n for n in manifest["networks"] if n["name"] not in results.names]
         for network in [manifest["reference"], *left]:  # a bad copy fails before anything runs
-            check_files(folder, network)
+            check_files(folder, network, ENDS[runtime_of(manifest)])
         say("{} of {} models are left".format(len(left), len(manifest["networks"])))
         for start in range(0, len(left), GROUP):
             with waiting(device_lock(manifest["provider"])):
@@ -435,10 +482,10 @@ def device_lock(provider: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, or with ``--device PROVIDER PRECISION BATCH THREADS`` say what would measure."""
+    """Measure, or with ``--device PROVIDER PRECISION BATCH THREADS RUNTIME`` say what would."""
     if arguments[:1] == ["--device"]:
-        provider, precision, batch, threads = arguments[1:]
-        asked = {"provider": provider, "precision": precision}
+        provider, precision, batch, threads, runtime = arguments[1:]
+        asked = {"provider": provider, "precision": precision, "runtime": runtime}
         say(json.dumps(device({**asked, "batch": int(batch), "threads": int(threads)})))
         return 0
     return run(os.path.dirname(os.path.abspath(__file__)))

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from torch import nn
 
 from hwnas.bundles import runner
 from hwnas.bundles.manifest import files_of
+from hwnas.bundles.programs import programs
 from hwnas.bundles.settings import BundleSettings
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import whole_folder
@@ -64,11 +66,12 @@ def write_bundle(
             "batch": settings.batch, "threads": settings.threads, "seconds": settings.seconds,
             "seed": settings.seed, "images": settings.images,
             "accepted_error": RELATIVE[settings.precision], "reference": reference,
-            "networks": entries,
+            "networks": entries, "runtime": settings.runtime,
         }  # fmt: skip
         text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
         (inside / runner.MANIFEST).write_text(text, encoding="utf-8")
-        (inside / runner.RUNNER).write_bytes(Path(runner.__file__).read_bytes())
+        for name, source in programs(settings.runtime).items():
+            (inside / name).write_bytes(Path(source).read_bytes())
     equal = len(archs) - len(unique)
     return [f"{equal} of {len(archs)} are equal to others as networks."] if equal else []
 
@@ -102,13 +105,13 @@ def _write(
             images=settings.images if name != runner.REFERENCE else "gaussian",
         ),
     )  # fmt: skip
-    content, *_ = exported(TorchNetwork(module, spec), run)
+    content = _content(TorchNetwork(module, spec), run, settings.runtime)
     shape = [settings.batch, *spec.shape]
     drawn = runner.draw(shape, spec.vocabulary, settings.seed)
     outputs = torch_outputs(module, [drawn])
     stream = io.BytesIO()
     np.save(stream, np.concatenate([array.ravel() for array in outputs]), allow_pickle=False)
-    files = files_of(folder, name)
+    files = files_of(folder, name, settings.runtime)
     for file, written in zip(files, (content, stream.getvalue()), strict=True):
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(written)
@@ -119,3 +122,14 @@ def _write(
         "expected_sha256": runner.digest(stream.getvalue()),
         "input_sha256": runner.digest(drawn.tobytes()),
     }  # fmt: skip
+
+
+def _content(network: TorchNetwork, run: RunSettings, runtime: str) -> bytes:
+    """Give the model as the runtime reads it."""
+    whole = runtime == "tensorrt"
+    content, *_ = exported(network, run, symmetric=whole, full_pairs=whole)
+    if runtime == "litert":
+        from hwnas.runtimes.litert.from_onnx import to_litert
+
+        content, _ = to_litert(onnx.load_from_string(content))
+    return content

@@ -32,6 +32,10 @@ def build(
         list[Path] | None, typer.Option("--onnx", help="A network of yours, for one image.")
     ] = None,
     device: Annotated[str, typer.Option(help="Device of this host: cpu.")] = "cpu",
+    runtime: Annotated[
+        str, typer.Option(help="onnxruntime, openvino, litert, mnn or ncnn.")
+    ] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="fp32, or int8 and others that it has.")] = "fp32",
     threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
     max_seconds: Annotated[float, typer.Option(help="Time for all measurements.")] = 1200.0,
     networks: Annotated[
@@ -51,7 +55,7 @@ def build(
     """
     if device != "cpu":
         raise InvalidValueError(
-            f"`device` must be 'cpu', whose kernels ONNX Runtime tells, but got {device!r}."
+            f"`device` must be 'cpu', whose kernels are measured here, but got {device!r}."
         )
     from hwnas import registry
     from hwnas.evaluation.cache import ResultCache
@@ -73,6 +77,8 @@ def build(
             networks=networks,
             held_out=held_out,
             threads=threads,
+            runtime=runtime,
+            precision=precision,
             seed=seed,
         )
     made.predictor.save(out)

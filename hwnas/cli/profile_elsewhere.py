@@ -52,6 +52,10 @@ def bundle(
         Path | None,
         typer.Option("--model", help="Pool for --for-adapt. \\[default: the package's]"),
     ] = None,
+    runtime: Annotated[
+        str,
+        typer.Option(help="What runs it there: onnxruntime, litert, or tensorrt by trtexec."),
+    ] = "onnxruntime",
     provider: Annotated[
         str, typer.Option(help="ONNX Runtime's execution provider: cpu, cuda, tensorrt, …")
     ] = "cpu",
@@ -77,7 +81,7 @@ def bundle(
 ) -> None:
     """Write networks, their outputs and a runner, to be measured on another machine.
 
-    Copy the folder there, run `python3 run.py` in it (Python 3.8, numpy, onnxruntime), and copy its
+    Copy the folder there, run `python3 run.py` in it (Python 3.8, numpy, the runtime), and copy its
     results.jsonl back; or let --ssh do that, whose lost connections are made again.
 
     Example: hwnas profile bundle --for-adapt 10 --ssh me@board --device board --out bundle
@@ -90,7 +94,7 @@ def bundle(
     from hwnas.tasks.catalogue import get_task
 
     far = _far(ssh, ssh_config, python, device)
-    settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images)
+    settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images, runtime)
     name, sizes = chosen_networks(space, dataset, "gaussian")
     made = named_space(name)
     chosen = _chosen(made, name, arch or [], archs, sample, for_adapt, model, seed)

@@ -70,7 +70,8 @@ class RuntimeCost(Generic[Arch]):
         max_seconds: time for one network, preparation not included.
         limits: what a measurement may take in a child process; None measures in this one.
         reference: time the reference network beside each one, within `max_seconds`, and give
-            latencies at its nominal speed; what other metrics are asked for has none.
+            latencies at its nominal speed; other metrics, and runtimes that time themselves, have
+            none.
 
     Raises:
         UnknownNameError: no such runtime, device, precision, option, metric or meter.
@@ -96,7 +97,8 @@ class RuntimeCost(Generic[Arch]):
         choose_meter(self.meter, self.metric, self._place)
         if not isinstance(self.reference, bool):
             raise InvalidValueError(f"`reference` must be on or off, but got {self.reference!r}.")
-        object.__setattr__(self, "reference", self.reference and self.metric == "latency")
+        beside = self.metric == "latency" and not self._times_itself
+        object.__setattr__(self, "reference", self.reference and beside)
 
     def identity(self) -> dict[str, Any]:
         """State what a value depends on beside the host; see `hwnas.files.identity`."""
@@ -106,7 +108,7 @@ class RuntimeCost(Generic[Arch]):
             "runtime": self.runtime,
             "metric": self.metric,
             "settings": self.settings,
-            "meter": self.meter,
+            "meter": self._clock,
             "max_seconds": self.max_seconds,
             # Before there was a reference, values were raw: they are found as such.
             **({"reference": REFERENCE} if self.reference else {}),
@@ -134,7 +136,7 @@ class RuntimeCost(Generic[Arch]):
         reference = f", reference={REFERENCE!r}" if self.reference else ""
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
-            f"metric={self.metric!r}, meter={self.meter!r}, threads={s.threads}, batch={s.batch}, "
+            f"metric={self.metric!r}, meter={self._clock!r}, threads={s.threads}, batch={s.batch}, "
             f"precision={s.precision!r}, options={s.options}, seed={s.seed}, "
             f"max_seconds={self.max_seconds}{images}{reference}{limits})"
         )
@@ -165,7 +167,7 @@ class RuntimeCost(Generic[Arch]):
             (self.meter, self.meter != AUTO),
             *((f"{name}_{value}", True) for name, value in s.options),
             ("images", s.images != "gaussian"),
-            ("raw", self.metric == "latency" and not self.reference),
+            ("raw", self.metric == "latency" and not (self.reference or self._times_itself)),
         ]
         return "_".join(str(part) for part, needed in said if needed)
 
@@ -271,6 +273,15 @@ class RuntimeCost(Generic[Arch]):
     @cached_property
     def _runtime(self) -> Runtime:
         return make_runtime(self.runtime)
+
+    @property
+    def _clock(self) -> str:
+        """What was asked for, but for events, which `auto` did not mean in older caches."""
+        return "events" if self._meter.name == "events" else self.meter
+
+    @property
+    def _times_itself(self) -> bool:
+        return getattr(self._runtime, "times_itself", False)
 
     @cached_property
     def _place(self) -> Place:

@@ -86,7 +86,8 @@ class RemoteCost(Generic[Arch]):
         provider = run.provider.removesuffix("ExecutionProvider").lower()
         said = [
             (self.machine.name, True),
-            (provider, provider != "cpu"),
+            (run.runtime, run.runtime != "onnxruntime"),
+            (provider, provider != "cpu" and run.runtime == "onnxruntime"),
             (run.precision, run.precision != "float32"),
             (f"t{run.threads}", run.threads != 1),
             (f"b{run.batch}", run.batch != 1),
@@ -155,7 +156,9 @@ class RemoteCost(Generic[Arch]):
 
     @property
     def _run(self) -> dict[str, Any]:
-        return asdict(self.machine.settings)
+        found = asdict(self.machine.settings)
+        # Before there were other runtimes it was not said.
+        return {k: v for k, v in found.items() if (k, v) != ("runtime", "onnxruntime")}
 
     @cached_property
     def _hardware(self) -> dict[str, Any]:

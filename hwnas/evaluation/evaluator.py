@@ -253,6 +253,18 @@ class Evaluator(Generic[Arch]):
             found |= {wanted[text]: result for text, result in self._cache.get(wanted).items()}
         return found
 
+    def kept(self, objective: ValueObjective[Arch], keys: Sequence[str]) -> dict[str, Result]:
+        """Give what the cache holds of an objective of one column by canonical key.
+
+        Nothing is computed: what another host measured is not there, and look-ups are not kept.
+        """
+        (column,) = objective.columns
+        prefix = objective.source.cache_prefix(column)
+        if prefix is None:
+            return {}
+        known = self._known(objective.source, {column: prefix}, keys)
+        return {key: result for (_, key), result in known.items()}
+
     def _share(self, members: list[Evaluation[Arch]], results: Mapping[str, Result]) -> None:
         for member in members:
             member.results.update(results)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hwnas.measure.measuring import (
     conclude,
     fingerprint_of,
     is_main_process,
+    measure,
     meters_for,
     ready,
     sampler,
@@ -21,7 +22,59 @@ from hwnas.measure.measuring import (
 )
 from hwnas.measure.reference import Nominal, nominal, open_reference
 from hwnas.measure.rounds import Length, Rounds, take_turns
-from hwnas.runtimes.base import Network, RunSettings, Runtime
+from hwnas.measure.warm_up import Sample
+from hwnas.meters.base import Meter, Read
+from hwnas.runtimes.base import Network, Place, RunSettings, Runtime
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The reference network, ready to be timed beside others.
+
+    Attributes:
+        sample: runs it once, and gives the meters' readings.
+        usual: its nominal time.
+        meters: the meter that decides, and the clocks.
+        reads: what reads them.
+        place: where it runs.
+    """
+
+    sample: Sample
+    usual: Nominal
+    meters: Sequence[Meter]
+    reads: Sequence[Read]
+    place: Place
+
+    def sampler(self, run: Callable[[], None]) -> Sample:
+        """Make a sample of what is timed beside it."""
+        return sampler(run, self.reads, 0.0)
+
+
+@contextmanager
+def beside_reference(runtime: Runtime, settings: RunSettings, meter: str) -> Iterator[Beside]:
+    """Make the reference ready, and find its nominal time where this host has none yet.
+
+    No garbage is collected meanwhile.
+
+    Args:
+        runtime: what runs it.
+        settings: device, threads, precision and options of what is timed beside it.
+        meter: name of a meter of latency, or ``auto``.
+
+    Raises:
+        InvalidValueError: the runtime cannot run it.
+    """
+    place = runtime.place(settings)
+    meters = meters_for(meter, "latency", place)
+    with ExitStack() as stack:
+        keep = not is_main_process()
+        reference = stack.enter_context(open_reference(runtime, settings, keep))
+        reads = [stack.enter_context(meter.open(place)) for meter in meters]
+        stack.enter_context(without_garbage_collection())
+        sample = sampler(reference.run, reads, 0.0)
+        fingerprint = fingerprint_of(runtime, place)
+        usual = nominal(str(reference.key), meters[0].name, fingerprint, sample)
+        yield Beside(sample, usual, meters, reads, place)
 
 
 def measure_together(
@@ -51,24 +104,22 @@ def measure_together(
         InvalidValueError: a network or the reference cannot be run, or does not give PyTorch's
             outputs.
     """
-    place = runtime.place(settings)
-    meters = meters_for(meter, "latency", place)
+    if getattr(runtime, "times_itself", False):
+        return [
+            measure(n, runtime, settings, meter=meter, max_seconds=length.max_seconds)
+            for n in networks
+        ]
     with ExitStack() as stack:
-        keep = not is_main_process()
-        reference = stack.enter_context(open_reference(runtime, settings, keep))
+        beside = stack.enter_context(beside_reference(runtime, settings, meter))
+        meters, place, usual = beside.meters, beside.place, beside.usual
         made = [
             stack.enter_context(ready(network, runtime, settings, length.max_seconds))
             for network in networks
         ]
-        reads = [stack.enter_context(meter.open(place)) for meter in meters]
-        stack.enter_context(without_garbage_collection())
-        beside = sampler(reference.run, reads, 0.0)
-        fingerprint = fingerprint_of(runtime, place)
-        usual = nominal(str(reference.key), meters[0].name, fingerprint, beside)
         before = machine_state()
         found = take_turns(
-            [sampler(executable.run, reads, 0.0) for executable, _ in made],
-            beside,
+            [beside.sampler(executable.run) for executable, _ in made],
+            beside.sample,
             usual.seconds,
             length,
         )

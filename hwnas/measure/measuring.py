@@ -71,8 +71,8 @@ def measure(
             seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
         reference: time the reference network beside it, within the same seconds, and give the
-            latency at its nominal speed, see `hwnas.measure.beside_reference`; of another metric
-            it says nothing.
+            latency at its nominal speed, see `hwnas.measure.beside_reference`; of another metric,
+            and of a runtime that times itself, it says nothing.
         length: how long beside the reference, instead of `warmup`, `max_seconds` and `target`.
         isolate: measure in a child process where the runtime may end its process and this is no
             child already.
@@ -92,7 +92,13 @@ def measure(
             target=target, reference=reference, length=length, isolate=False,
         )  # fmt: skip
         return child_with(Limits()).call(again, network, runtime, settings)
-    if reference and metric == "latency":
+    itself = getattr(runtime, "times_itself", False)
+    if itself and metric != "latency":
+        raise InvalidValueError(
+            f"`metric` {metric} must be measured run by run, which the runtime {runtime.name!r} "
+            f"does not do: measure its latency."
+        )
+    if reference and metric == "latency" and not itself:
         from hwnas.measure.beside_reference import measure_together
 
         length = length or Length(max_seconds, target, warmup)
@@ -104,7 +110,10 @@ def measure(
         reads = [stack.enter_context(m.open(place)) for m in meters]
         stack.enter_context(without_garbage_collection())
         facts: dict[str, str | float] = dict(getattr(executable, "facts", {}))
-        if getattr(meters[0], "grows_idle", False):
+        if itself:
+            samples = _own_times(executable, max_seconds, target)
+            facts = dict(getattr(executable, "facts", {}))
+        elif getattr(meters[0], "grows_idle", False):
             samples, more = _windows(executable.run, reads, meters[0])
             facts |= {**getattr(reads[0], "facts", {}), **more}
         else:
@@ -194,6 +203,17 @@ def meters_for(name: str, metric: str, place: Place) -> list[Meter]:
     meter = choose_meter(name, metric, place)
     clocks: list[Meter] = [WallClock(), ThreadClock()]
     return [meter, *(clock for clock in clocks if clock.name != meter.name)]
+
+
+def _own_times(executable: Executable, max_seconds: float, target: float) -> Samples:
+    """Take the times that the runtime itself tells; the thread's clock has no part in them."""
+    start, times = perf_counter(), getattr(executable, "times", None)
+    assert times is not None
+    latencies = times(max_seconds)
+    found = summarise(latencies)
+    converged = found.ci_high - found.ci_low <= target * found.value
+    values = np.stack([latencies, np.full(len(latencies), np.nan)], axis=1)
+    return Samples(values, converged, perf_counter() - start)
 
 
 def _windows(

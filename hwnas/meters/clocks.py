@@ -1,4 +1,4 @@
-"""Clocks: latency by wall-clock time, or by the CPU time of the calling thread.
+"""Clocks: latency by wall-clock time, by the CPU time of the calling thread, or by the device.
 
 The CPU time leaves out the time that other processes run: on a busy machine it repeats better
 between processes (`benchmarks/latency/repeatability.py` prints by how much; an idle machine was not
@@ -14,6 +14,25 @@ from typing import ClassVar
 
 from hwnas.meters.base import Read
 from hwnas.runtimes.base import Place
+
+
+class EventClock:
+    """What a device counts itself, e.g. by CUDA events: without what the calling thread adds."""
+
+    name: ClassVar[str] = "events"
+    metric: ClassVar[str] = "latency"
+    unit: ClassVar[str] = "ms"
+    window_seconds: ClassVar[float] = 0.0
+
+    def sees(self, place: Place) -> bool:
+        """The device's work, where it counts it."""
+        return place.clock is not None
+
+    @contextmanager
+    def open(self, place: Place) -> Iterator[Read]:
+        """Read the time in ms that the device spent on runs so far."""
+        assert place.clock is not None
+        yield place.clock
 
 
 class ThreadClock:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.files.identity import LATER
 from hwnas.tasks.task import TensorSpec
-from hwnas.typing import DeviceKey
+from hwnas.typing import DeviceKey, FloatArray
 
 if TYPE_CHECKING:
     import onnx
@@ -130,11 +130,13 @@ class Place(NamedTuple):
         resource: what two measurements cannot share, e.g. ``this-cpu`` or ``gpu0``.
         hardware: name of a device that is not the host's CPU, e.g. of a GPU; else empty.
         own_thread: whether all the work happens in the thread that calls.
+        clock: reads the time in ms that the device spent on runs, where it counts that itself.
     """
 
     resource: str
     hardware: str = ""
     own_thread: bool = False
+    clock: Callable[[], float] | None = None
 
 
 class Executable(Protocol):
@@ -164,6 +166,8 @@ class Runtime(Protocol):
 
     Its name is that in the registry; the class is made without arguments. One whose library may
     end the process has an attribute `fragile` that is true: it is used in child processes only.
+    One that only a program of its own can time has an attribute `times_itself` that is true, and
+    what it prepares has `times`: no reference network is timed beside it.
     """
 
     @property
@@ -213,6 +217,8 @@ class Prepared:
         facts: what a reader of the latency must know beside the key, by name.
         expected: outputs in float32 for `inputs` and then each of `examples`, where there is no
             torch network to compute them.
+        times: gives the `(r,)` latencies in ms of runs after a warm-up, for about so many seconds,
+            where nothing but the runtime can tell them; None where `run` is timed.
     """
 
     key: DeviceKey
@@ -221,8 +227,9 @@ class Prepared:
     outputs: Callable[..., list[Array]]
     stop: Callable[[], None] | None = None
     examples: Sequence[Sequence[Array]] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     expected: Sequence[Sequence[Array]] = ()
+    times: Callable[[float], FloatArray] | None = None
 
 
 def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:

@@ -1,15 +1,18 @@
-"""What runtimes share that run torch networks on this host's CPU, through ONNX files."""
+"""What runtimes share that run networks on this host's CPU, through ONNX files."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import onnx
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.runtimes.base import (
@@ -17,6 +20,7 @@ from hwnas.runtimes.base import (
     Array,
     Executable,
     Network,
+    OnnxModel,
     Place,
     Prepared,
     RunSettings,
@@ -26,6 +30,7 @@ from hwnas.runtimes.base import (
 )
 from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.lowering import exported
+from hwnas.runtimes.own_onnx import in_float32, in_int8, with_shape
 
 
 class Model(ABC):
@@ -92,24 +97,14 @@ class CpuRuntime(ABC):
     def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
         """Export, convert and load the network."""
         self.place(settings)
-        if not isinstance(network, TorchNetwork):
-            raise InvalidValueError(
-                f"`runtime` {self.name!r} must get a torch network, but got an ONNX model: use the "
-                f"runtime onnxruntime or openvino."
-            )
-        if network.spec.vocabulary is not None:
-            raise InvalidValueError(
-                f"`runtime` {self.name!r} must get images or signals, but the network takes "
-                f"tokens: use the runtime onnxruntime, openvino or torch."
-            )
         chosen = explicit(self, settings)
-        images = input_batch(network, chosen)
-        batch = 1 if self.one_by_one else len(images)
+        source = self._source(network, chosen)
+        images = source.images
+        chosen = replace(chosen, batch=len(images))
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
-            content, _, examples, facts = exported(network, replace(chosen, batch=batch))
-            file.write_bytes(content)
-            with self.load(file, (batch, *network.in_shape), chosen.threads) as model:
+            file.write_bytes(source.content)
+            with self.load(file, source.shape, chosen.threads) as model:
                 model.set_input(images)
 
                 def outputs(*own: Array) -> list[Array]:
@@ -120,8 +115,68 @@ class CpuRuntime(ABC):
                     finally:
                         model.set_input(images)
 
-                facts |= model.facts
+                facts = {**source.facts, **model.facts}
                 if self.one_by_one:
                     facts["batch_is"] = "one image after another"
                 key = device_key(self, chosen)
-                yield Prepared(key, [images], model.run, outputs, None, examples, facts)
+                yield Prepared(
+                    key, [images], model.run, outputs, None, source.examples, facts, source.expected
+                )
+
+    def _source(self, network: Network, settings: RunSettings) -> _Source:
+        """Give a network as an ONNX model from ``input`` to ``output``."""
+        if not isinstance(network, TorchNetwork):
+            return _own(self, network, settings)
+        if network.spec.vocabulary is not None:
+            raise InvalidValueError(
+                f"`runtime` {self.name!r} must get images or signals, but the network takes "
+                f"tokens: use the runtime onnxruntime, openvino or torch."
+            )
+        images = input_batch(network, settings)
+        batch = 1 if self.one_by_one else len(images)
+        content, _, examples, facts = exported(network, replace(settings, batch=batch))
+        return _Source(content, images, (batch, *network.in_shape), examples, facts)
+
+
+class _Source(NamedTuple):
+    """A model from ``input`` to ``output``.
+
+    Attributes:
+        content: the ONNX model.
+        images: what it runs on, `(B, ...)`.
+        shape: what it takes at a time.
+        examples: inputs that it is compared on beside.
+        facts: what to tell of it.
+        expected: outputs in float32, where there is no torch network to compute them.
+    """
+
+    content: bytes
+    images: Array
+    shape: tuple[int, ...]
+    examples: Sequence[Sequence[Array]]
+    facts: Mapping[str, str]
+    expected: Sequence[Sequence[Array]] = ()
+
+
+def _own(runtime: CpuRuntime, network: OnnxModel, settings: RunSettings) -> _Source:
+    """Give a user's model of one input and one output, which its own outputs are compared with."""
+    if settings.precision == "int8":
+        made = in_int8(network, settings)
+    else:
+        made = in_float32(network, settings)
+    content = made.content
+    model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
+    images = made.inputs[0]
+    if len(made.inputs) > 1 or len(model.graph.output) > 1 or images.dtype != np.float32:
+        raise InvalidValueError(
+            f"`onnx` must have one input in float32 and one output for the runtime "
+            f"{runtime.name!r}, but got {len(made.inputs)} ({images.dtype}) and "
+            f"{len(model.graph.output)}: use the runtime onnxruntime or openvino."
+        )
+    if runtime.one_by_one and len(images) > 1:
+        raise InvalidValueError(
+            f"`batch` of an ONNX model must be 1 for the runtime {runtime.name!r}, but got "
+            f"{len(images)}."
+        )
+    written = with_shape(model, images.shape).SerializeToString()
+    return _Source(written, images, images.shape, made.examples, made.facts, made.expected)

@@ -34,6 +34,7 @@ def exported(
     settings: RunSettings,
     written: Sequence[str] = ("float16", "int8"),
     symmetric: bool = False,
+    full_pairs: bool = False,
 ) -> tuple[bytes, str, list[list[Array]], dict[str, str]]:
     """Export a network in the precision of `explicit` settings.
 
@@ -42,6 +43,7 @@ def exported(
         settings: batch, precision, images and ``float_operators``.
         written: precisions that are written into the model; the runtime makes the others itself.
         symmetric: whether int8 has no zero points, for activations too.
+        full_pairs: as in `to_int8`.
 
     Returns:
         The model, its precision, inputs to compare it with float32 on (none for float32 itself),
@@ -63,7 +65,7 @@ def exported(
         model = to_float16(model)
     elif precision == "int8" in written:
         feeds = [{"input": batch} for (batch,) in examples]
-        model = to_int8(model, feeds, options.get("float_operators", "none"), symmetric)
+        model = to_int8(model, feeds, options.get("float_operators", "none"), symmetric, full_pairs)
         facts = {"calibrated_with": described(settings)}
     return model.SerializeToString(), precision, examples, facts
 
@@ -82,6 +84,7 @@ def to_int8(
     feeds: Sequence[dict[str, Array]],
     float_operators: str = "none",
     symmetric: bool = False,
+    full_pairs: bool = False,
 ) -> onnx.ModelProto:
     """Give the model in int8, its batch norms folded into convolutions before.
 
@@ -90,6 +93,8 @@ def to_int8(
         feeds: calibration inputs by name.
         float_operators: names of operators that stay in float32, joined by ``+``.
         symmetric: whether activations have no zero points either.
+        full_pairs: whether weights are quantised and dequantised in the graph, and biases stay in
+            float32, as TensorRT reads them; else they are stored in int8 and int32.
 
     Raises:
         InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
@@ -105,7 +110,11 @@ def to_int8(
                 f"{folder}/int8.onnx",
                 _Reader(feeds),
                 per_channel=True,
-                extra_options={"ActivationSymmetric": symmetric},
+                extra_options={
+                    "ActivationSymmetric": symmetric,
+                    "AddQDQPairToWeight": full_pairs,
+                    "QuantizeBias": not full_pairs,
+                },
                 nodes_to_exclude=[n.name for n in plain.graph.node if n.op_type in kept],
             )
         except Exception as error:

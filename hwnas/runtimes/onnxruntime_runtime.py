@@ -28,7 +28,6 @@ from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
 from hwnas.runtimes.onnx_facts import computed_in, precision_of, undeclared_inputs
-from hwnas.runtimes.onnx_int8 import in_int8
 from hwnas.runtimes.onnxruntime_providers import (
     OPTIONS,
     available_providers,
@@ -42,6 +41,7 @@ from hwnas.runtimes.onnxruntime_session import (
     open_session,
     random_feeds,
 )
+from hwnas.runtimes.own_onnx import in_int8
 
 _ON_GPU = ("CUDA", "Tensorrt", "NvTensorRTRTX", "ROCM", "MIGraphX", "Dml", "WebGpu")
 

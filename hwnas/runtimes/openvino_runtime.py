@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import openvino
@@ -33,6 +33,7 @@ from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import load_model_bytes, random_feeds
+from hwnas.runtimes.own_onnx import in_float32, in_int8
 
 _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 _FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -89,32 +90,64 @@ class OpenVino:
         chosen = replace(settings, options=check_options(self, settings))
         if isinstance(network, TorchNetwork):
             chosen = explicit(self, settings)
-            # OpenVINO pads average pools by 0 where the zero point is meant.
-            content, precision, examples, facts = exported(
-                network, chosen, written=("int8",), symmetric=True
-            )
-            inputs, model = [input_batch(network, chosen)], _read(content)
+            source = _exported(network, chosen)
         else:
-            given = load_model_bytes(network.content)
-            precision, examples, facts = chosen.precision or precision_of(given), [], {}
-            model = _read(given)
-            inputs = _draw(network, given, model, chosen)
-            chosen = replace(chosen, batch=chosen.batch or len(np.atleast_1d(inputs[0])))
-        if precision not in _HINTS:
-            raise unknown_name(f"precision of {self.name}", precision, _HINTS)
+            source = _own(network, chosen, self.precisions)
+            first = np.atleast_1d(source.inputs[0])
+            chosen = replace(chosen, batch=chosen.batch or len(first))
+        if source.precision not in _HINTS:
+            raise unknown_name(f"precision of {self.name}", source.precision, _HINTS)
+        model, inputs = source.model, source.inputs
         model.reshape({i: list(array.shape) for i, array in enumerate(inputs)})
-        compiled = _compile(model, precision, chosen)
+        compiled = _compile(model, source.precision, chosen)
         request = compiled.create_infer_request()
         _give(request, inputs)
         yield Prepared(
-            device_key(self, replace(chosen, precision=precision)),
+            device_key(self, replace(chosen, precision=source.precision)),
             inputs,
             request.infer,
             lambda *own: _outputs(request, own, inputs),
             None,
-            examples,
-            {**facts, **_formats(compiled, precision)},
+            source.examples,
+            {**source.facts, **_formats(compiled, source.precision)},
+            source.expected,
         )
+
+
+class _Source(NamedTuple):
+    """A model as OpenVINO read it: its precision, inputs and examples, and what it should give."""
+
+    model: Any
+    precision: str
+    inputs: list[Array]
+    examples: Sequence[Sequence[Array]]
+    facts: Mapping[str, str]
+    expected: Sequence[Sequence[Array]] = ()
+
+
+def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
+    # OpenVINO pads average pools by 0 where the zero point is meant.
+    content, precision, examples, facts = exported(
+        network, settings, written=("int8",), symmetric=True
+    )
+    return _Source(_read(content), precision, [input_batch(network, settings)], examples, facts)
+
+
+def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -> _Source:
+    """Read a user's model: as it is, or compared with itself in float32 in a lower precision."""
+    content = load_model_bytes(network.content)
+    own = precision_of(content)
+    wanted = settings.precision or own
+    if wanted == own or wanted not in precisions:
+        model = _read(content)
+        return _Source(model, wanted, _draw(network, content, model, settings), [], {})
+    if wanted == "int8":
+        made = in_int8(network, settings, symmetric=True)
+    else:
+        made = in_float32(network, settings, lower=True)
+    return _Source(
+        _read(made.content), wanted, made.inputs, made.examples, made.facts, made.expected
+    )
 
 
 @cache

@@ -34,7 +34,8 @@ class TorchRuntime:
     """PyTorch, operator by operator, which ranks deployed latency badly, or compiled.
 
     A copy of the network runs in evaluation mode and without gradients. On a CUDA device a run ends
-    when the device has finished; the images are there before, and float32 is no TF32. The option
+    when the device has finished; it is timed there, by CUDA events around it. The images are there
+    before, float32 is no TF32, and the most memory that was in use is told. The option
     ``compile=on`` compiles the copy by `torch.compile`, which needs a C++ compiler and takes from
     seconds to minutes a network.
     """
@@ -65,7 +66,7 @@ class TorchRuntime:
         if settings.device == "cpu":
             return Place(THIS_CPU, own_thread=settings.threads == 1)
         number = _number(settings.device)
-        return Place(f"gpu{number}", torch.cuda.get_device_name(number))
+        return Place(f"gpu{number}", torch.cuda.get_device_name(number), clock=_on_devices.read)
 
     @contextmanager
     def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
@@ -79,7 +80,7 @@ class TorchRuntime:
             )
         chosen = explicit(self, settings)
         on_gpu = self.place(chosen).resource != THIS_CPU
-        device = torch.device(f"cuda:{_number(chosen.device)}" if on_gpu else "cpu")
+        device = torch_device(chosen.device)
         dtype: torch.dtype = getattr(torch, str(chosen.precision))
 
         def convert(tensor: torch.Tensor) -> torch.Tensor:
@@ -93,30 +94,70 @@ class TorchRuntime:
         drawn = input_batch(network, chosen)
         images = convert(torch.from_numpy(drawn))
 
-        def run() -> None:
+        def forward_once() -> None:
             with torch.inference_mode():
                 module(images)
-            if on_gpu:
-                torch.cuda.synchronize(device)
 
+        facts: dict[str, str | float] = {}
+
+        def outputs(*own: Array) -> list[Array]:
+            found = forward(module, *(convert(torch.from_numpy(a)) for a in own or [drawn]))
+            if on_gpu:
+                facts["peak_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+            return found
+
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(device)
         threads = torch.get_num_threads()
         torch.set_num_threads(chosen.threads)
         tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
         _allow_tf32(False, False)
         try:
-            yield Prepared(
-                device_key(self, chosen),
-                [drawn],
-                run,
-                lambda *own: forward(
-                    module, *(convert(torch.from_numpy(a)) for a in own or [drawn])
-                ),
-                None,
-                *compared(network, chosen),
-            )
+            examples, told = compared(network, chosen)
+            facts |= told
+            run = _on_devices.timed(forward_once, device) if on_gpu else forward_once
+            yield Prepared(device_key(self, chosen), [drawn], run, outputs, None, examples, facts)
         finally:
             torch.set_num_threads(threads)
             _allow_tf32(*tf32)
+
+
+class _OnDevices:
+    """The time that CUDA devices spent on runs of this process, by events."""
+
+    def __init__(self) -> None:
+        self._ms = 0.0
+
+    def read(self) -> float:
+        """Give it in ms."""
+        return self._ms
+
+    def timed(self, run: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        """Give a run that ends when the device has finished, and is counted."""
+        import torch
+
+        make: Callable[..., torch.cuda.Event] = torch.cuda.Event
+        start, end = make(enable_timing=True), make(enable_timing=True)
+
+        def run_and_count() -> None:
+            stream = torch.cuda.current_stream(device)
+            start.record(stream)
+            run()
+            end.record(stream)
+            end.synchronize()
+            self._ms += start.elapsed_time(end)
+
+        return run_and_count
+
+
+_on_devices = _OnDevices()
+
+
+def torch_device(name: str) -> torch.device:
+    """Give the device that torch calls otherwise."""
+    import torch
+
+    return torch.device("cpu" if name == "cpu" else f"cuda:{_number(name)}")
 
 
 def _allow_tf32(convolutions: bool, products: bool) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from hwnas.evaluation.sources import CostValues
 from hwnas.pareto import ParetoSet
 from hwnas.study.reduction import SAMPLE
 
@@ -15,6 +18,9 @@ def reductions(front: ParetoSet) -> list[str]:
     return [
         f"Ranks of the reduced setting beside the full one's, {SAMPLE} networks, Spearman: {each}."
     ]
+
+if TYPE_CHECKING:
+    from hwnas.evaluation.evaluator import Evaluator
 
 
 def refusals(front: ParetoSet) -> list[str]:
@@ -52,3 +58,38 @@ def redundancies(front: ParetoSet) -> list[str]:
         f"architectures."
         for a, b, rho in redundant_pairs(names, values)
     ]
+
+
+def agreements(front: ParetoSet, evaluator: Evaluator[Any]) -> list[str]:
+    """Say of each cost in a lower precision how well the members' outputs agree with float32's.
+
+    What was measured on other hosts is not known here, and not counted.
+    """
+    found = []
+    for objective in evaluator.objectives:
+        source = objective.source
+        if not isinstance(source, CostValues) or source.cost.device.precision == "float32":
+            continue
+        results = evaluator.kept(objective, [member.key for member in front.members])
+        pairs = [
+            (r.detail.get("correlation"), r.detail.get("relative_error")) for r in results.values()
+        ]
+        known = [(float(c), float(e)) for c, e in pairs if c is not None and e is not None]
+        if known:
+            found.append(_agreement(objective.name, source.cost.device.precision, known))
+    return found
+
+
+def _agreement(name: str, precision: str, known: list[tuple[float, float]]) -> str:
+    from hwnas.runtimes.agreement import LEAST_CORRELATION
+
+    least, poor = min(known)[0], sum(c < LEAST_CORRELATION for c, _ in known)
+    largest = max(error for _, error in known)
+    text = (
+        f"{name}: over {len(known)} members the outputs in {precision} correlate with those in "
+        f"float32 by {least:.4f} at least, and differ by {largest:.1%} of the largest at most."
+    )
+    if not poor:
+        return text
+    doubt = f"{poor} of them agree poorly, below {LEAST_CORRELATION}: their accuracy is in doubt."
+    return f"{text} {doubt}"

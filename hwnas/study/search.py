@@ -31,7 +31,7 @@ from hwnas.study.hosts import Folder, Watch, get_host
 from hwnas.study.measured_front import make_measuring
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.study.reduction import full_agreement
-from hwnas.study.remarks import reductions, redundancies, refusals, shortage
+from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
 from hwnas.study.settings import SearchSettings
 from hwnas.study.stability import default_score
 from hwnas.tasks.reduced import Reduced
@@ -118,6 +118,7 @@ class Search:
             self._stage("measuring what the predictions leave open")
             front, lines = measuring.apply(front, evaluator, cache, self.report)
             self.notices += lines
+        self.notices += agreements(front, evaluator)
         references = {o.name: o.reference for o in evaluator.objectives if o.reference}
         return self._finished(replace(with_standing(front, references), baseline=present), space)
 

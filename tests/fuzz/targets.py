@@ -446,7 +446,7 @@ def _read_bundle(path: Path) -> Any:
     from hwnas.bundles.manifest import files_of, read_manifest
 
     for name in ("reference", "n0", "n1"):
-        for file in files_of(path.parent, name):
+        for file in files_of(path.parent, name, "onnxruntime"):
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(b"x")
     found = read_manifest(path.parent)

@@ -15,12 +15,11 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU, OnnxModel, RunSettings
-from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.runtimes.base import THIS_CPU, OnnxModel
 from hwnas.seeding import derive_seed
 from hwnas.tables.result import Result
-from hwnas.typing import DeviceKey, FloatArray
-from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
+from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
@@ -32,11 +31,12 @@ from hwnas_predictors.kernels.sampling import (
     no_report,
     sample_adaptively,
 )
+from hwnas_predictors.kernels.target import Target
 
 Report = Callable[[str, int], None]
 """Called with what is done and how much of it."""
 
-_VERSION = 1
+_VERSION = 2
 _FEWEST_NETWORKS = 2
 _KERNEL_SHARE = 0.8
 """Share of the time for kernels; the rest is for whole networks."""
@@ -55,6 +55,8 @@ class BuildSettings:
         kernel_seconds: time for the up to 64 kernels that are measured together.
         network_seconds: time for one network.
         threads: threads inside an operator.
+        runtime: what runs kernels and networks: a runtime that takes ONNX models.
+        precision: number format that they are run in.
         plan: how kernels are sampled.
         seed: seed of everything random.
     """
@@ -65,6 +67,8 @@ class BuildSettings:
     kernel_seconds: float = 1.0
     network_seconds: float = 1.0
     threads: int = 1
+    runtime: str = "onnxruntime"
+    precision: str = "float32"
     plan: SamplingPlan = field(default_factory=SamplingPlan)
     seed: int = 0
 
@@ -84,6 +88,11 @@ class BuildSettings:
         ):
             if not seconds > 0:
                 raise InvalidValueError(f"`{name}` must be above 0, but got {seconds}.")
+
+    @property
+    def target(self) -> Target:
+        """What is measured; errors as of `Target`."""
+        return Target(self.runtime, self.precision, self.threads)
 
 
 @dataclass(frozen=True)
@@ -143,10 +152,11 @@ def build_predictor(
             f"`models` must be at least {_FEWEST_NETWORKS} networks where no search space is "
             f"given, since whole networks calibrate the sum, but got {len(models)}."
         )
+    target = settings.target
     used, unseen = _draw_networks(families, settings)
-    prior = _prior(families, used, models, told)
+    prior = _prior(target, families, used, models, told)
     timer = KernelTimer(
-        threads=settings.threads,
+        target,
         max_seconds=settings.kernel_seconds,
         cache=cache,
         seed=settings.seed,
@@ -156,7 +166,7 @@ def build_predictor(
         timer,
         expired=lambda: time.monotonic() - start > _KERNEL_SHARE * settings.max_seconds,
         plan=settings.plan,
-        block=block_size(),
+        block=block_size() if target.profiled else 1,
         seed=settings.seed,
         report=told,
     )
@@ -164,12 +174,13 @@ def build_predictor(
     if missing:
         raise InvalidValueError(
             f"`networks` must consist of kernels that run by themselves on float32 images, but "
-            f"got {', '.join(missing)}: leave such networks out."
+            f"got {', '.join(missing)}: leave such networks out. Of {missing[0]} it says: "
+            f"{timer.reasons.get(missing[0], 'nothing')}"
         )
     choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
-    predictor = _uncalibrated(families, choices, settings)
+    predictor = _uncalibrated(families, choices, target)
     drawn = _held_out_networks(families, unseen, models)
-    kernels = [find_kernels(model) for model in drawn]
+    kernels = [target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
     measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told)
     held_out = [kernels[i] for i in known[: len(measured)]]
@@ -205,31 +216,29 @@ def _draw_networks(
 
 
 def _prior(
+    target: Target,
     families: Sequence[Family[Any]],
     archs: Sequence[Sequence[Any]],
     models: Sequence[onnx.ModelProto],
     report: Report,
 ) -> list[Kernel]:
-    kernels = [kernel for model in models for kernel in find_kernels(model)]
+    kernels = [kernel for model in models for kernel in target.kernels(model)]
     for family, members in zip(families, archs, strict=True):
         for number, arch in enumerate(members, start=1):
-            kernels += find_kernels(family.network(arch))
+            kernels += target.kernels(family.network(arch))
             report(f"kernels of {family.space.name} networks", number)
     return kernels
 
 
 def _uncalibrated(
-    families: Sequence[Family[Any]], choices: dict[str, Choice], settings: BuildSettings
+    families: Sequence[Family[Any]], choices: dict[str, Choice], target: Target
 ) -> KernelPredictor[Any]:
-    import onnxruntime
-
-    runtime = f"onnxruntime-{onnxruntime.__version__}"
     return KernelPredictor(
         regressors={kind: choice.regressor for kind, choice in choices.items()},
         methods={kind: choice.method for kind, choice in choices.items()},
-        device=DeviceKey("cpu", runtime, threads=settings.threads),
+        device=target.key(),
         block=block_size(),
-        fingerprint=host_fingerprint(),
+        fingerprint=host_fingerprint(target.made().packages),
         family=families[0] if len(families) == 1 else None,
     )
 
@@ -261,11 +270,12 @@ def _measure_networks(
     """Measure networks until time is up, but at least two."""
     import hashlib
 
-    found: list[float] = []
+    target, found = settings.target, list[float]()
+    runtime, fingerprint = target.made(), host_fingerprint(target.made().packages)
     for model in models:
         content = model.SerializeToString()
         key = (
-            f"network-latency {_VERSION}|{host_fingerprint()}|threads={settings.threads}|"
+            f"network-latency {_VERSION}|{fingerprint}|{target!r}|"
             f"max_seconds={settings.network_seconds}|{hashlib.sha256(content).hexdigest()}"
         )
         known = cache.get([key]).get(key) if cache is not None else None
@@ -275,9 +285,10 @@ def _measure_networks(
             with hold(THIS_CPU):
                 measured = measure(
                     OnnxModel(content),
-                    OnnxRuntime(),
-                    RunSettings(threads=settings.threads),
+                    runtime,
+                    target.settings,
                     max_seconds=settings.network_seconds,
+                    reference=True,
                 )
             known = Result(measured.value)
             if cache is not None:

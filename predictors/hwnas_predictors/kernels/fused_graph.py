@@ -79,7 +79,7 @@ def find_kernels(model: onnx.ModelProto | bytes) -> list[Kernel]:
     """
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
     fused = fused_graph(proto)
-    return kernels_of(fused, _original_shapes(proto))
+    return kernels_of(fused, original_shapes(proto))
 
 
 def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kernel]:
@@ -130,7 +130,8 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
     return [replace(kernel, model_weights=around) for kernel in kernels]
 
 
-def _original_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+def original_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    """Infer the shapes of a model's tensors; `InvalidValueError` if an input's is not fixed."""
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     found: dict[str, Shape] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):

@@ -127,9 +127,10 @@ def _node(kernel: Kernel, inputs: Sequence[str], number: int) -> onnx.NodeProto:
         [f"out{number}_{i}" for i in range(kernel.outputs)],
         f"kernel{number}",
         domain=kernel.domain,
-        **{name: _listed(value) for name, value in kernel.attributes},
+        **{name: listed(value) for name, value in kernel.attributes},
     )
 
 
-def _listed(value: Attribute) -> Any:
+def listed(value: Attribute) -> Any:
+    """Give an attribute as ONNX takes it: tuples are lists."""
     return list(value) if isinstance(value, tuple) else value

@@ -20,10 +20,11 @@ from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.kernels.features import NAMES
-from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
+from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.regressors import Regressor, from_arrays, to_arrays
 from hwnas_predictors.kernels.sampling import predicted_ms
+from hwnas_predictors.kernels.target import is_profiled, kernels_for
 
 if TYPE_CHECKING:
     from hwnas_predictors.kernels.build import Build
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 KIND = "kernels"
 _FEWEST = 5
 """Networks from which overheads are told apart from the scale."""
+_FEWEST_OF_ELEMENTS = 8
+"""Networks from which the cost of elements is told apart from them."""
+_LEAST_MS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,10 @@ class Family(Generic[Arch]):
 class KernelPredictor(Generic[Arch]):
     """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
 
-    Networks are read as ONNX Runtime of this host would execute them, but not run. A predictor
-    made elsewhere is refused where that graph differs: another version of ONNX Runtime, or a CPU
-    with another block of channels.
+    Of ONNX Runtime in float32 networks are read as it would execute them on this host, but not
+    run; a predictor made elsewhere is refused where that graph differs: another version of ONNX
+    Runtime, or a CPU with another block of channels. Of other runtimes and precisions they are
+    read in one form for all, see `plain_graph`, on any host.
 
     Attributes:
         regressors: fitted regressor of each type of kernel.
@@ -67,6 +72,9 @@ class KernelPredictor(Generic[Arch]):
         overhead_ms: what a run costs beside its kernels.
         kernel_overhead_ms: what the call of a kernel costs.
         scale: how much longer kernels take in networks than regressors say.
+        element_ms: what a million numbers that kernels read and write cost in a network beyond
+            what they cost alone; mostly below 0, since a kernel alone gets its image from outside
+            and gives it away. 0 where kernels were timed within one model.
         relative_std: standard deviation of a prediction as a share of it, from whole networks,
             each predicted after a calibration by all others; NaN before `calibrate`.
         fingerprint: the host that the kernels were measured on.
@@ -80,6 +88,7 @@ class KernelPredictor(Generic[Arch]):
     overhead_ms: float = 0.0
     kernel_overhead_ms: float = 0.0
     scale: float = 1.0
+    element_ms: float = 0.0
     relative_std: float = float("nan")
     fingerprint: str = ""
     family: Family[Arch] | None = None
@@ -98,9 +107,15 @@ class KernelPredictor(Generic[Arch]):
         return (
             f"KernelPredictor(device={self.device}, overhead_ms={self.overhead_ms!r}, "
             f"kernel_overhead_ms={self.kernel_overhead_ms!r}, scale={self.scale!r}, "
+            f"{f'element_ms={self.element_ms!r}, ' if self.element_ms else ''}"
             f"relative_std={self.relative_std!r}, methods={dict(sorted(self.methods.items()))}, "
             f"family={self.family})"
         )
+
+    @property
+    def profiled(self) -> bool:
+        """Whether its kernels are those that ONNX Runtime says it executes."""
+        return is_profiled(self.device.runtime.partition("-")[0], self.device.precision)
 
     @staticmethod
     def build(
@@ -156,8 +171,9 @@ class KernelPredictor(Generic[Arch]):
             InvalidValueError: this host would execute another graph, the batch is another, or
                 the model has a kernel of a type that was not measured.
         """
-        self.require_this_host()
-        kernels = find_kernels(model)
+        if self.profiled:
+            self.require_this_host()
+        kernels = kernels_for(self.profiled, model)
         batch = kernels[0].configuration.batch if kernels else self.device.batch
         if batch != self.device.batch:
             raise InvalidValueError(
@@ -168,8 +184,14 @@ class KernelPredictor(Generic[Arch]):
 
     def predict_kernels(self, kernels: Sequence[Kernel]) -> float:
         """Predict the latency in ms of a run of kernels; errors as in `kernel_ms`."""
-        own = self.scale * float(np.sum(self.kernel_ms(kernels)))
-        return self.overhead_ms + self.kernel_overhead_ms * len(kernels) + own
+        factors = (self.overhead_ms, self.kernel_overhead_ms, self.scale, self.element_ms)
+        return max(float(self._terms(kernels) @ np.array(factors)), _LEAST_MS)
+
+    def _terms(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """Give the `(4,)` terms that the calibrated numbers are factors of."""
+        seen = [kernel.configuration for kernel in kernels]
+        moved = sum(c.in_elements * c.operands + c.out_elements for c in seen)
+        return np.array([1.0, len(kernels), np.sum(self.kernel_ms(kernels)), moved / 1e6])
 
     def predict(self, archs: Sequence[Arch], return_std: bool = False) -> Any:
         """Predict `(n,)` latencies in ms; with `return_std`, their standard deviations as well."""
@@ -212,15 +234,14 @@ class KernelPredictor(Generic[Arch]):
             InvalidValueError: there are fewer than two networks, or a latency is not above 0.
         """
         measured, terms = self._calibration(networks, measured_ms)
-        relative = measured / _held_out(terms, measured) - 1
-        overhead, kernel_overhead, scale = map(
-            float, _fit_calibration(terms, measured, len(measured))
-        )
+        relative = measured / self._held_out(terms, measured) - 1
+        overhead, kernel_overhead, scale, element = map(float, self._fit(terms, measured))
         return replace(
             self,
             overhead_ms=overhead,
             kernel_overhead_ms=kernel_overhead,
             scale=scale,
+            element_ms=element,
             relative_std=float(np.sqrt(np.mean(relative**2))),
         )
 
@@ -232,19 +253,39 @@ class KernelPredictor(Generic[Arch]):
         Takes what `calibrate` takes.
         """
         measured, terms = self._calibration(networks, measured_ms)
-        return _held_out(terms, measured)
+        return self._held_out(terms, measured)
+
+    def _fit(
+        self, terms: FloatArray, measured: FloatArray, networks: int | None = None
+    ) -> FloatArray:
+        """Give the `(4,)` factors of the terms, of networks whose number says which are not 0."""
+        number = networks or len(measured)
+        told = [True] * 3 if number >= _FEWEST else [False, False, True]
+        told.append(not self.profiled and number >= _FEWEST_OF_ELEMENTS)
+        fitted = np.zeros(len(told))
+        rows = terms[:, told] / measured[:, None]
+        # Only what elements cost may be less than nothing.
+        lowest = [None if i == len(told) - 1 else 0.0 for i in np.flatnonzero(told)]
+        fitted[told] = _least_absolute(rows, np.ones(len(measured)), lowest)
+        return fitted
+
+    def _held_out(self, terms: FloatArray, measured: FloatArray) -> FloatArray:
+        """Give `(n,)` predictions, each from a fit to all other networks."""
+        n = len(measured)
+        fits = [self._fit(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
+        found = [term @ fit for term, fit in zip(terms, fits, strict=True)]
+        return np.maximum(found, _LEAST_MS)
 
     def _calibration(
         self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Give `(n,)` latencies and the `(n, 3)` terms that the fitted numbers are factors of."""
+        """Give `(n,)` latencies and the `(n, 4)` terms that the fitted numbers are factors of."""
         measured = np.asarray(measured_ms, dtype=np.float64)
         if len(measured) < 2 or not np.all(np.isfinite(measured) & (measured > 0)):
             raise InvalidValueError(
                 f"`measured_ms` must be at least two latencies above 0, but got {measured}."
             )
-        terms = [[1.0, len(kernels), np.sum(self.kernel_ms(kernels))] for kernels in networks]
-        return measured, np.array(terms)
+        return measured, np.array([self._terms(kernels) for kernels in networks])
 
     def require(self, *, runtime: str | None = None, threads: int | None = None) -> None:
         """Refuse a use that the predictor was not made for; None leaves a fact open.
@@ -293,6 +334,7 @@ class KernelPredictor(Generic[Arch]):
             "overhead_ms": self.overhead_ms,
             "kernel_overhead_ms": self.kernel_overhead_ms,
             "scale": self.scale,
+            **({"element_ms": self.element_ms} if self.element_ms else {}),
             "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
             "dataset": None if family is None else family.task.as_dict(),
         }
@@ -323,6 +365,9 @@ class KernelPredictor(Generic[Arch]):
             numbers = [settings[name] for name in ("overhead_ms", "kernel_overhead_ms", "scale")]
             if not all(type(n) in (int, float) and n >= 0 for n in (*numbers, spread or 0)):
                 raise ValueError(f"its overheads and scales are {numbers} and {spread}")
+            element = settings.get("element_ms", 0.0)
+            if type(element) not in (int, float):
+                raise ValueError(f"its cost of elements is {element!r}")
             if type(settings["block"]) is not int:
                 raise ValueError(f"its block is {settings['block']!r}")
             return cls(
@@ -333,6 +378,7 @@ class KernelPredictor(Generic[Arch]):
                 overhead_ms=settings["overhead_ms"],
                 kernel_overhead_ms=settings["kernel_overhead_ms"],
                 scale=settings["scale"],
+                element_ms=element,
                 relative_std=float("nan") if spread is None else spread,
                 fingerprint=file.facts.data,
                 family=_family_of(file),
@@ -355,26 +401,10 @@ class KernelPredictor(Generic[Arch]):
         return self.family
 
 
-def _fit_calibration(terms: FloatArray, measured: FloatArray, networks: int) -> FloatArray:
-    """Give the `(3,)` factors of the terms: overhead, overhead of a kernel, scale.
-
-    How many networks there are in all says which of them are not 0.
-    """
-    fitted = np.zeros(terms.shape[1])
-    told = slice(0 if networks >= _FEWEST else 2, None)
-    fitted[told] = _least_absolute(terms[:, told] / measured[:, None], np.ones(len(measured)))
-    return fitted
-
-
-def _held_out(terms: FloatArray, measured: FloatArray) -> FloatArray:
-    """Give `(n,)` predictions, each from a fit to all other networks."""
-    n = len(measured)
-    fits = [_fit_calibration(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
-    return np.array([term @ fit for term, fit in zip(terms, fits, strict=True)])
-
-
-def _least_absolute(features: FloatArray, targets: FloatArray) -> FloatArray:
-    """Give the `(f,)` weights, not below 0, with the least sum of absolute errors."""
+def _least_absolute(
+    features: FloatArray, targets: FloatArray, lowest: Sequence[float | None]
+) -> FloatArray:
+    """Give the `(f,)` weights, each not below its `lowest`, with the least sum of errors."""
     from scipy.optimize import linprog
 
     rows, columns = features.shape
@@ -384,6 +414,7 @@ def _least_absolute(features: FloatArray, targets: FloatArray) -> FloatArray:
         np.concatenate([np.zeros(columns), np.ones(rows)]),
         np.block([[features, -errors], [-features, -errors]]),
         np.concatenate([targets, -targets]),
+        bounds=[*((low, None) for low in lowest), *[(0, None)] * rows],
     )
     return np.asarray(found.x, dtype=np.float64)[:columns]
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.bundles import runner
+from hwnas.bundles import runner, sessions
 from hwnas.bundles.manifest import Manifest, read_manifest
 from hwnas.bundles.results import read_results
 from hwnas.measure.resource_lock import hold, lock_file
+from hwnas.runtimes import trtexec
 from tests.hwnas.bundles.small_bundle import make_bundle
 
 
@@ -66,6 +67,12 @@ def test_it_needs_python_38_numpy_and_onnxruntime_alone() -> None:
         elif isinstance(node, ast.ImportFrom):
             found.add(str(node.module).partition(".")[0])
     assert found - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+    for module in (sessions, trtexec):
+        tree = ast.parse(Path(str(module.__file__)).read_text(), feature_version=(3, 8))
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        firsts = {name.partition(".")[0] for name in names}
+        assert firsts - set(sys.stdlib_module_names) == {"numpy"}
 
 
 def test_a_round_counts_by_the_fastest_runs_of_network_and_reference(

@@ -171,7 +171,10 @@ def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -
         (["--arch", ARCH, "--input", "3,33,33"], "`in_shape` must be"),
         (["--arch", ARCH, "--input", "3x32x32"], "`input` must be C,H,W"),
         (["--arch", ARCH, "--provider", "quantum"], "`provider` must be one of"),
-        (["--arch", ARCH, "--clock", "sun"], "must be one of auto, cpu, wall, but got 'sun'"),
+        (
+            ["--arch", ARCH, "--clock", "sun"],
+            "must be one of auto, cpu, events, wall, but got 'sun'",
+        ),
         (["--arch", ARCH, "--clock", "cpu", "--threads", "2"], "`meter` must see all of the work"),
         (["--arch", ARCH, "--runtime", "torsh"], "Did you mean 'torch'"),
         (["--arch", ARCH, "--runtime", "torch", "--device", "tpu"], "`device of torch` must be"),

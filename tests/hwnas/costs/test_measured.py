@@ -240,7 +240,11 @@ def test_equal_costs_are_one_and_can_be_sent_to_another_process() -> None:
         ("onnxruntime:cpu:latency:max_seconds=x", InvalidValueError, "`max_seconds` must be above"),
         ("onnxruntime:cpu:latency:reference=2", InvalidValueError, "`reference` must be on or off"),
         ("onnxruntime:cpu:latency:thread=2", UnknownNameError, "Did you mean 'threads'"),
-        ("onnxruntime:cpu:latency:meter=sun", UnknownNameError, "must be one of auto, cpu, wall"),
+        (
+            "onnxruntime:cpu:latency:meter=sun",
+            UnknownNameError,
+            "must be one of auto, cpu, events, wall",
+        ),
         ("torch:cpu:latency:spinning=off", UnknownNameError, "`setting of torch` must be one of"),
         ("onnxruntime:cpu:latency:threads=2,meter=cpu", InvalidValueError, "`meter` must see all"),
         ("torch:cpu:latency:precision=int9", UnknownNameError, "`precision of torch` must be one"),

@@ -81,7 +81,9 @@ def test_meter_is_the_threads_clock_for_one_thread_alone(runtime: Any) -> None:
     assert two.as_dict()["cpu_ms"] is None
     with pytest.raises(InvalidValueError, match=r"`meter` must see all of the work.*'cpu' does"):
         measure(SMALL, runtime, RunSettings(threads=2), meter="cpu")
-    with pytest.raises(UnknownNameError, match="must be one of auto, cpu, wall, but got 'sun'"):
+    with pytest.raises(
+        UnknownNameError, match="must be one of auto, cpu, events, wall, but got 'sun'"
+    ):
         measure(SMALL, runtime, meter="sun")
     with pytest.raises(UnknownNameError, match="`metric` must be one of"):
         measure(SMALL, runtime, metric="beauty")

@@ -13,7 +13,7 @@ from torch import nn
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
-from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
@@ -147,13 +147,5 @@ def test_what_is_not_written_is_refused() -> None:
     with (
         pytest.raises(InvalidValueError, match=refused),
         make_runtime("litert").prepare(TorchNetwork(Cubes(), (3, 4, 4)), RunSettings()),
-    ):
-        pass
-
-
-def test_onnx_models_go_elsewhere() -> None:
-    with (
-        pytest.raises(InvalidValueError, match="use the runtime onnxruntime or openvino"),
-        make_runtime("litert").prepare(OnnxModel(b""), RunSettings()),
     ):
         pass

@@ -10,7 +10,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.measure.measuring import measure
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
-from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
@@ -71,11 +71,3 @@ def test_what_is_made_of_zeros_is_right() -> None:
     for batch in (1, 2):
         with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
             assert agreement(ready, network.module).relative_error < 1e-5
-
-
-def test_onnx_models_go_elsewhere() -> None:
-    with (
-        pytest.raises(InvalidValueError, match="use the runtime onnxruntime or openvino"),
-        make_runtime("mnn").prepare(OnnxModel(b""), RunSettings()),
-    ):
-        pass

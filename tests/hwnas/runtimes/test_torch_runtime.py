@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hwnas.costs.measured import RuntimeCost
 from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.measure.measuring import measure
+from hwnas.runtimes import torch_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import OnnxModel, Place, RunSettings, TorchNetwork
 from hwnas.runtimes.torch_runtime import TorchRuntime
+from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.task import TensorSpec
 from hwnas.testing import RuntimeContract
 
@@ -137,7 +143,87 @@ def test_devices_and_resources(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RUNTIME.devices() == ["cpu", "cuda", "cuda1"]
     assert RUNTIME.place(RunSettings("cpu")) == Place("this-cpu", "", True)
     assert RUNTIME.place(RunSettings("cpu", threads=2)) == Place("this-cpu", "", False)
-    assert RUNTIME.place(RunSettings("cuda")) == Place("gpu0", "Board 0")
-    assert RUNTIME.place(RunSettings("cuda1")) == Place("gpu1", "Board 1")
+    for device, place in (("cuda", Place("gpu0", "Board 0")), ("cuda1", Place("gpu1", "Board 1"))):
+        found = RUNTIME.place(RunSettings(device))
+        assert found._replace(clock=None) == place
+        assert found.clock is not None
     with pytest.raises(UnknownNameError, match="`device of torch` must be one of cpu, cuda, cuda1"):
         RUNTIME.place(RunSettings("cuda2"))
+
+
+class Stream:
+    """A device whose clock goes by what runs on it: each run takes the next time."""
+
+    def __init__(self, times: list[float]) -> None:
+        self.now, self.pending, self._times = 0.0, 0, iter(times)
+
+    def work(self) -> None:
+        self.now += next(self._times)
+        self.pending += 1
+
+
+class Event:
+    """A pretended `torch.cuda.Event`."""
+
+    stream: Stream
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        assert enable_timing
+        self.at = -1.0
+
+    def record(self, stream: Stream) -> None:
+        assert stream is self.stream
+        self.at = stream.now
+
+    def synchronize(self) -> None:
+        self.stream.pending = 0
+
+    def elapsed_time(self, end: Event) -> float:
+        assert not self.stream.pending
+        return end.at - self.at
+
+
+def test_runs_on_a_gpu_are_timed_by_its_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the host does meanwhile, a run takes what the device says that it took."""
+    stream = Stream([4.0, 1.0, 2.0] * 1000)
+    monkeypatch.setattr(Event, "stream", stream, raising=False)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"Pretended {number}")
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 12345)
+    monkeypatch.setattr(torch_runtime, "torch_device", lambda _: torch.device("cpu"))
+
+    class Work(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            stream.work()
+            time.sleep(0.0002)
+            return x
+
+    settings = RunSettings("cuda")
+    found = measure(TorchNetwork(Work(), (1, 2, 2)), RUNTIME, settings, max_seconds=0.05)
+    assert found.meter == "events"
+    assert (found.value, found.unit) == (2.0, "ms")
+    assert found.wall_ms != found.value
+    assert found.facts["peak_memory_bytes"] == 12345
+    assert str(found.key) == f"cuda/torch-{torch.__version__}/float32/b1/t1"
+    by_wall = measure(
+        TorchNetwork(Work(), (1, 2, 2)), RUNTIME, settings, meter="wall", max_seconds=0.05
+    )
+    assert (by_wall.meter, by_wall.value) == ("wall", by_wall.wall_ms)
+    # The CPU's events are nobody's.
+    with pytest.raises(InvalidValueError, match="'events' does not: cpu, wall"):
+        measure(TorchNetwork(Work(), (1, 2, 2)), RUNTIME, RunSettings(), meter="events")
+
+
+def test_caches_of_the_wall_clock_are_not_taken_for_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Pretended")
+    cost = RuntimeCost(NasBench201(), None, "torch", settings=RunSettings("cuda"))
+    assert cost.identity()["meter"] == "events"
+    assert "meter='events'" in repr(cost)
+    assert cost.device_name == "torch_cuda"
+    assert RuntimeCost(NasBench201(), None, "torch").identity()["meter"] == "auto"

@@ -1,19 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import helper
 
 from hwnas.evaluation.cache import ResultCache
+from hwnas.measure import beside_reference, rounds
+from hwnas.measure.rounds import Rounds
+from hwnas.measure.warm_up import WarmUp
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
+from hwnas_predictors.kernels import profiled_kernels
 from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_model import kernel_model, packs, repeats
-from hwnas_predictors.kernels.kernel_timer import KernelTimer, profile
+from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.predictor import Family
+from hwnas_predictors.kernels.profiled_kernels import of_fastest, profile
+from hwnas_predictors.kernels.target import Target
 from tests.hwnas_predictors.kernels.conftest import network
 
 SMALL = NasBench201(channels=8, cells=1)
@@ -62,9 +72,49 @@ def test_a_timer_tells_heavy_kernels_from_light_ones() -> None:
 
 
 def test_times_of_a_profile_have_a_column_for_each_kernel() -> None:
-    kernels, empty = profile(kernel_model([convolution(32), relu(8)]), 1, 1e-6)
-    assert kernels.shape == empty.shape == (12, 2)
+    kernels, empty = profile(kernel_model([convolution(32), relu(8)]), Target(), 1e-6)
+    assert kernels.shape == empty.shape
+    assert kernels.shape[1] == 2
     assert np.median(kernels[:, 0]) > np.median(empty)
+
+
+@pytest.mark.parametrize(("runs", "skipped"), [(3, 1), (1, 0)])
+def test_a_round_counts_by_its_fastest_run(runs: int, skipped: int) -> None:
+    # Two rounds after five runs of warm-up: a run before each burst of several does not count.
+    took = np.array([[3.0, 2.0, 4.0], [1.0, 5.0, 7.0]])[:, :runs, None] * [-1.0, 1.0]
+    cut = Rounds(took, np.ones((2, 2)), WarmUp(5, True, 1.0), False, 1.0)
+    times = np.arange(5 + 2 * (runs + skipped), dtype=np.float64)[:, None] * [1.0, 10.0]
+    found = of_fastest(times, cut, 1)
+    first = 5 + skipped
+    second = first + runs + skipped
+    assert found[:, 0].tolist() == [first + (runs > 1), second]
+    np.testing.assert_array_equal(found[:, 1], 10 * found[:, 0])
+
+
+def test_a_profile_is_at_the_reference_s_nominal_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine whose reference takes four times its nominal time, kernels take a fourth."""
+    slow = rounds.take_turns
+
+    def four_times(*arguments: Any, **named: Any) -> list[Rounds]:
+        (found,) = slow(*arguments, **named)
+        usual = nominal_of[0]
+        return [replace(found, reference=np.full_like(found.reference, 4 * usual))]
+
+    nominal_of: list[float] = []
+    beside = beside_reference.beside_reference
+
+    @contextmanager
+    def seen(*arguments: Any) -> Iterator[Any]:
+        with beside(*arguments) as made:
+            nominal_of.append(made.usual.value)
+            yield made
+
+    monkeypatch.setattr(profiled_kernels, "beside_reference", seen)
+    monkeypatch.setattr(profiled_kernels, "take_turns", four_times)
+    kernels, _ = profile(kernel_model([convolution(32)]), Target(), 0.05)
+    # Whole microseconds of the profiler, over four.
+    steps = 4e3 * kernels
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
 
 
 def test_kernels_that_cannot_run_leave_the_others_alone(tmp_path: Path) -> None:

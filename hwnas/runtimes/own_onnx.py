@@ -1,4 +1,4 @@
-"""A user's own ONNX model in int8: calibrated on inputs, and compared with itself in float32."""
+"""A user's own ONNX model: its inputs, its outputs in float32, and the same model in int8."""
 
 from __future__ import annotations
 
@@ -25,25 +25,51 @@ from hwnas.runtimes.onnxruntime_session import (
 from hwnas.tasks.task import TensorSpec
 
 
-class InInt8(NamedTuple):
-    """An ONNX model in int8.
+class OwnModel(NamedTuple):
+    """An ONNX model with what it should give.
 
     Attributes:
-        content: its bytes.
+        content: its bytes, or its file.
         inputs: what it runs on, in the model's order.
-        examples: what it was calibrated with.
+        examples: what it was calibrated with, or is compared on beside.
         expected: what the model in float32 gives on `inputs` and on each of `examples`.
         facts: what to tell of it.
     """
 
-    content: bytes
+    content: bytes | str
     inputs: list[Array]
     examples: list[list[Array]]
     expected: list[list[Array]]
     facts: dict[str, str]
 
 
-def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) -> InInt8:
+def in_float32(network: OnnxModel, settings: RunSettings, lower: bool = False) -> OwnModel:
+    """Give a model in float32 with its own outputs, which ONNX Runtime computes.
+
+    Args:
+        network: the model.
+        settings: batch, seed and images, as for `in_int8`.
+        lower: whether a runtime will compute it in a lower precision: it is compared on examples
+            too then.
+
+    Raises:
+        InvalidValueError: the model is not in float32, or ONNX Runtime cannot run it.
+        HwnasError: there are no such images.
+    """
+    content, session = _open(network, str(settings.precision))
+    own, examples = _inputs(session, content, network, settings)
+    shown = examples if lower else []
+    images = replace(settings, batch=_batch(session, network, settings))
+    return OwnModel(
+        content,
+        list(own.values()),
+        [list(feeds.values()) for feeds in shown],
+        [list(session.run(None, feeds)) for feeds in (own, *shown)],
+        {"compared_on": described(images)} if lower else {},
+    )
+
+
+def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) -> OwnModel:
     """Quantise a model in float32 as a torch network is, see `hwnas.runtimes.lowering`.
 
     Args:
@@ -56,24 +82,28 @@ def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) 
         InvalidValueError: the model is not in float32, cannot run or cannot be quantised.
         HwnasError: there are no such images.
     """
-    content = load_model_bytes(network.content)
-    if (found := precision_of(content)) != "float32":
-        raise InvalidValueError(
-            f"`precision` int8 must be made of a model in float32, but this one is in {found}: "
-            f"leave --precision out to measure it as it is."
-        )
-    session = open_session(content)
+    content, session = _open(network, "int8")
     own, examples = _inputs(session, content, network, settings)
     expected = [list(session.run(None, feeds)) for feeds in (own, *examples)]
     model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     kept = dict(settings.options).get("float_operators", "none")
-    return InInt8(
+    return OwnModel(
         to_int8(model, examples, kept, symmetric).SerializeToString(),
         list(own.values()),
         [list(feeds.values()) for feeds in examples],
         expected,
         {"calibrated_with": described(replace(settings, batch=_batch(session, network, settings)))},
     )
+
+
+def _open(network: OnnxModel, precision: str) -> tuple[bytes | str, Any]:
+    content = load_model_bytes(network.content)
+    if (found := precision_of(content)) != "float32":
+        raise InvalidValueError(
+            f"`precision` {precision} must be made of a model in float32, but this one is in "
+            f"{found}: leave --precision out to measure it as it is."
+        )
+    return content, open_session(content)
 
 
 def _batch(session: Any, network: OnnxModel, settings: RunSettings) -> int:
@@ -108,3 +138,33 @@ def _inputs(
     images = real.inputs.numpy()
     parts = [{**own, first: images[i * batch : (i + 1) * batch]} for i in range(number)]
     return parts[0], parts
+
+
+def with_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.ModelProto:
+    """Give a model of one input and one output with a constant shape, ``input`` to ``output``.
+
+    Shapes that were declared beside are left out: they may be for another batch.
+    """
+    found: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = found.graph
+    (source,) = _inputs_of(graph)
+    names = {source.name: "input", graph.output[0].name: "output"}
+    # A tensor within that has one of these names makes room.
+    names = {"input": "own_input", "output": "own_output", **names}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    kind = source.type.tensor_type.elem_type
+    del graph.value_info[:], graph.input[:]
+    graph.input.append(onnx.helper.make_tensor_value_info("input", kind, list(shape)))
+    graph.output[0].CopyFrom(onnx.helper.make_empty_tensor_value_info("output"))
+    graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return onnx.shape_inference.infer_shapes(found, data_prop=True)
+
+
+def _inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """List the inputs that are no weights: old models name these among them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]

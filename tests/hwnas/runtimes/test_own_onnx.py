@@ -1,4 +1,4 @@
-"""A user's own ONNX model in int8."""
+"""A user's own ONNX model, in int8 and in runtimes other than ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import compared
 from hwnas.runtimes.base import OnnxModel, RunSettings
-from hwnas.runtimes.onnx_int8 import in_int8
+from hwnas.runtimes.own_onnx import in_int8
 from hwnas.seeding import seeded
 
 IN_SHAPE = (3, 8, 8)
@@ -90,5 +90,57 @@ def test_what_cannot_be_made_is_one_line(model: onnx.ModelProto, images: Path) -
         with (
             pytest.raises(InvalidValueError, match=line),
             runtime.prepare(OnnxModel(model), settings),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "package"),
+    [
+        ("openvino", "int8", "openvino"),
+        ("openvino", "bfloat16", "openvino"),
+        ("litert", "float32", "ai_edge_litert"),
+        ("litert", "int8", "ai_edge_litert"),
+        ("mnn", "float32", "MNN"),
+        ("ncnn", "float32", "ncnn"),
+    ],
+)
+def test_other_runtimes_give_its_own_outputs(
+    model: onnx.ModelProto, runtime: str, precision: str, package: str
+) -> None:
+    pytest.importorskip(package, reason=f"needs the extra {runtime}")
+    own = onnx.ModelProto.FromString(model.SerializeToString())
+    # Names that a converter is asked for may be those of other tensors.
+    names = {"input": "image", "output": "logits", own.graph.node[0].output[0]: "input"}
+    for node in own.graph.node:
+        node.input[:] = [names.get(n, n) for n in node.input]
+        node.output[:] = [names.get(n, n) for n in node.output]
+    own.graph.input[0].name, own.graph.output[0].name = "image", "logits"
+    del own.graph.value_info[:]
+    settings = RunSettings(precision=precision)
+    with make_runtime(runtime).prepare(OnnxModel(own, IN_SHAPE), settings) as ready:
+        assert (ready.key.precision, ready.key.batch) == (precision, 1)
+        expected = getattr(ready, "expected", [])
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        (first,) = session.run(None, {"input": ready.inputs[0]})
+        np.testing.assert_allclose(expected[0][0], first, rtol=1e-5, atol=1e-6)
+        found = compared(ready, expected)
+        assert found.relative_error < {"float32": 1e-3, "bfloat16": 0.05, "int8": 0.2}[precision]
+        assert found.correlation > 0.99
+
+
+def test_models_that_a_runtime_cannot_take_are_one_line(model: onnx.ModelProto) -> None:
+    pytest.importorskip("ncnn", reason="needs the extra ncnn")
+    ncnn = make_runtime("ncnn")
+    two = onnx.ModelProto.FromString(model.SerializeToString())
+    two.graph.output.append(onnx.helper.make_empty_tensor_value_info(two.graph.node[0].output[0]))
+    two.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for content, batch, line in (
+        (model, 2, "`batch` of an ONNX model must be 1 for the runtime 'ncnn', but got 2"),
+        (two, 1, "must have one input in float32 and one output for the runtime 'ncnn'"),
+    ):
+        with (
+            pytest.raises(InvalidValueError, match=line),
+            ncnn.prepare(OnnxModel(content, IN_SHAPE), RunSettings(batch=batch)),
         ):
             pass

@@ -1,0 +1,72 @@
+"""Each kernel as a model by itself, in any runtime and precision, beside the reference network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hwnas.errors import HwnasError
+from hwnas.measure.beside_reference import measure_together
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
+from hwnas.measure.measurement import Measurement
+from hwnas.measure.rounds import Length
+from hwnas.meters import AUTO
+from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime
+from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.plain_model import plain_model
+from hwnas_predictors.kernels.target import Target
+
+LEAST_MS = 1e-4
+_SHARE = 0.25
+_ONE = (1, 8, 1, 1)
+EMPTY = Kernel("Conv", "", (_ONE, (8, 8, 1, 1)), _ONE, (("kernel_shape", (1, 1)),), (1,))
+"""What does next to nothing, in any precision: its latency is that of a call."""
+
+
+class OneByOne:
+    """Times kernels in turn, each in a model of its own.
+
+    The latency of a call, measured among them, is taken off. A kernel that a runtime does not have
+    in a lower precision is timed in float32, as the runtime computes it in a network.
+
+    Args:
+        target: what runs them.
+        max_seconds: time for four of them.
+        seed: seed of weights and images.
+    """
+
+    def __init__(self, target: Target, max_seconds: float, seed: int) -> None:
+        self._target, self._seed = target, seed
+        self._length = Length(_SHARE * max_seconds)
+
+    def __call__(self, kernels: Sequence[Kernel]) -> FloatArray:
+        """Give `(n,)` latencies in ms at the reference's nominal speed.
+
+        Raises:
+            HwnasError: the runtime cannot run one of them.
+        """
+        models = [plain_model(kernel, self._seed) for kernel in (EMPTY, *kernels)]
+        runtime, settings = self._target.made(), self._target.settings
+        try:
+            found = _together(models, runtime, settings, self._length)
+        except HwnasError:
+            if len(kernels) > 1 or settings.precision == "float32":
+                raise
+            found = _together(models, runtime, replace(settings, precision="float32"), self._length)
+        values = np.array([measurement.value for measurement in found])
+        latencies: FloatArray = np.maximum(values[1:] - values[0], LEAST_MS)
+        return latencies
+
+
+def _together(
+    models: Sequence[object], runtime: Runtime, settings: RunSettings, length: Length
+) -> list[Measurement]:
+    networks = [OnnxModel(model.SerializeToString()) for model in models]  # type: ignore[attr-defined]
+    arguments = (networks, runtime, settings, AUTO, length)
+    if getattr(runtime, "fragile", False):
+        return child_with(Limits()).call(measure_together, *arguments)
+    return measure_together(*arguments)

@@ -1,0 +1,78 @@
+"""What a kernel predictor is about: a runtime on this host's CPU, a precision, threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from hwnas.errors import unknown_name
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.base import RunSettings, Runtime, device_key, explicit
+from hwnas.typing import DeviceKey
+from hwnas_predictors.kernels.fused_graph import find_kernels
+from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.plain_graph import find_plain_kernels
+
+_PROFILED = "onnxruntime"
+_NOT = "torch"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What runs the kernels.
+
+    Attributes:
+        runtime: name of a runtime that takes ONNX models.
+        precision: number format, one that the runtime has.
+        threads: threads inside an operator.
+
+    Raises:
+        UnknownNameError: the runtime does not take ONNX models, or lacks the precision.
+        MissingDependencyError: it needs a package that is not installed.
+    """
+
+    runtime: str = _PROFILED
+    precision: str = "float32"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check them, and write the precision out."""
+        if self.runtime == _NOT:
+            known = (_PROFILED, "openvino", "litert", "mnn", "ncnn")
+            raise unknown_name("runtime of ONNX models", self.runtime, known)
+        settings = explicit(self.made(), self.settings)
+        object.__setattr__(self, "precision", settings.precision)
+
+    def made(self) -> Runtime:
+        """Make the runtime."""
+        return make_runtime(self.runtime)
+
+    @property
+    def settings(self) -> RunSettings:
+        """How everything is run: one image at a time."""
+        return RunSettings(threads=self.threads, batch=1, precision=self.precision)
+
+    def key(self) -> DeviceKey:
+        """Name what the latencies belong to."""
+        runtime = self.made()
+        return device_key(runtime, explicit(runtime, self.settings))
+
+    @property
+    def profiled(self) -> bool:
+        """Whether the runtime says which kernels it executes, and times each."""
+        return is_profiled(self.runtime, self.precision)
+
+    def kernels(self, model: onnx.ModelProto | bytes) -> list[Kernel]:
+        """List the kernels of a network, see `find_kernels` and `find_plain_kernels`."""
+        return kernels_for(self.profiled, model)
+
+
+def is_profiled(runtime: str, precision: str) -> bool:
+    """Tell whether a runtime says which kernels it executes in a precision, and times each."""
+    return (runtime, precision) == (_PROFILED, "float32")
+
+
+def kernels_for(profiled: bool, model: onnx.ModelProto | bytes) -> list[Kernel]:
+    """List the kernels of a network as they are measured."""
+    return find_kernels(model) if profiled else find_plain_kernels(model)

@@ -1,0 +1,116 @@
+"""TensorRT against a program that stands in for ``trtexec``; no GPU was seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from hwnas.costs.measured import RuntimeCost
+from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas.measure.measuring import measure
+from hwnas.runtimes import make_runtime, trtexec
+from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.trtexec import find_program, version_text
+from hwnas.seeding import seeded
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.testing import RuntimeContract
+from tests.hwnas.runtimes.fake_trtexec import calls, write_fake
+
+LATENCIES = [1.5, 2.0, 1.75, 9.0, 1.625] * 8
+VERSIONS = pytest.mark.parametrize("number", [8601, 100200, 110400])
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> Runtime:
+    monkeypatch.setenv("TRTEXEC", str(write_fake(folder, number, LATENCIES)))
+    return make_runtime("tensorrt")
+
+
+def network() -> TorchNetwork:
+    with seeded(0):
+        layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2))
+    return TorchNetwork(layers, (3, 8, 8))
+
+
+class TestTensorRt(RuntimeContract):
+    @pytest.fixture
+    def runtime(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runtime:
+        return installed(monkeypatch, tmp_path, 100200)
+
+
+@VERSIONS
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_times_are_those_after_the_warm_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, precision: str
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, number)
+    settings = RunSettings("cuda", precision=precision)
+    found = measure(network(), runtime, settings, max_seconds=2.0, reference=True)
+    assert found.value == np.median(LATENCIES) == 1.75
+    assert found.p90 == np.percentile(LATENCIES, 90)
+    assert found.runs == len(LATENCIES)
+    assert (found.unit, found.wall_ms) == ("ms", 1.75)
+    assert np.isnan(found.cpu_ms)
+    version = {8601: "8.6.1", 100200: "10.2.0", 110400: "11.4.0"}[number]
+    assert str(found.key) == f"cuda/tensorrt-{version}/{precision}/b1/t1"
+    assert found.relative_error < {"float32": 1e-5, "float16": 1e-2, "int8": 0.1}[precision]
+    assert found.correlation > 0.99
+    assert found.facts["gpu"] == "Orin"
+    assert found.facts["compute_ms"] == pytest.approx(1.6)
+    assert found.facts["copy_in_ms"] == pytest.approx(0.1)
+    build, *others = calls(tmp_path)
+    flag = {"float32": "--noTF32", "float16": "--fp16", "int8": "--int8"}[precision]
+    assert (flag in build.split()) == (precision == "float32" or number < 110000)
+    assert all("--loadEngine=" in line and "--onnx=" not in line for line in others)
+    assert "--warmUp=200 --duration=2 --iterations=10" in others[-1]
+
+
+def test_options_and_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    options = (("cuda_graph", "on"), ("layers", "on"))
+    found = measure(network(), runtime, RunSettings("cuda", options=options), max_seconds=1.0)
+    assert found.key.runtime == "tensorrt-10.2.0[cuda_graph=on,layers=on]"
+    assert found.facts["slowest_layers"] == "conv1 + relu1 0.5 ms, fc 0.25 ms, pool 0.125 ms"
+    assert "--useCudaGraph" in calls(tmp_path)[-1]
+
+
+def test_as_a_cost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed(monkeypatch, tmp_path, 100200)
+    space = NasBench201(channels=4, cells=1)
+    cost = RuntimeCost(space, None, "tensorrt", settings=RunSettings("cuda"), max_seconds=1.0)
+    archs = [space.sample(np.random.default_rng(i)) for i in range(2)]
+    assert cost.predict(archs).tolist() == [1.75, 1.75]
+    assert cost.device_name == "tensorrt_cuda"
+    assert "TensorRT 10.2.0" in cost.fingerprint
+    assert cost.resource == "gpu0"
+
+
+def test_what_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    with pytest.raises(InvalidValueError, match="`metric` energy must be measured run by run"):
+        measure(network(), runtime, RunSettings("cuda"), metric="energy", meter="pretended")
+    (tmp_path / "trtexec").write_text("#!/bin/sh\necho '[E] Out of memory'; exit 1\n")
+    with (
+        pytest.raises(InvalidValueError, match="TensorRT can run, but trtexec says: Out of memory"),
+        runtime.prepare(network(), RunSettings("cuda")),
+    ):
+        pass
+    with pytest.raises(MissingDependencyError, match="says: Out of memory"):
+        make_runtime("tensorrt")
+
+
+def test_what_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("TRTEXEC", raising=False)
+    monkeypatch.setattr(trtexec, "USUAL", str(tmp_path / "usual"))
+    with pytest.raises(MissingDependencyError, match="there is none: it comes with TensorRT"):
+        make_runtime("tensorrt")
+    monkeypatch.setenv("TRTEXEC", str(tmp_path / "gone"))
+    with pytest.raises(MissingDependencyError, match=r"TRTEXEC names .*gone', which is no program"):
+        make_runtime("tensorrt")
+    monkeypatch.delenv("TRTEXEC")
+    program = write_fake(tmp_path, 8601, LATENCIES)
+    assert find_program() == str(program)
+    assert version_text("8601") == "8.6.1"

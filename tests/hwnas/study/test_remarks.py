@@ -1,0 +1,62 @@
+"""What is said of a finished search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas.costs.measured import RuntimeCost
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import cost_objective
+from hwnas.measure.measurement import Measurement
+from hwnas.pareto import ObjectiveInfo, ParetoSet
+from hwnas.runtimes.base import RunSettings
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.remarks import agreements
+
+SPACE = NasBench201(channels=4, cells=1)
+
+
+def said(monkeypatch: pytest.MonkeyPatch, precision: str, correlations: list[float]) -> list[str]:
+    """Evaluate as many cells as there are correlations; give what is said of their front."""
+    cost, left = RuntimeCost(SPACE, settings=RunSettings(precision=precision)), iter(correlations)
+
+    def measure(self: RuntimeCost[Any], arch: Any) -> Measurement:
+        del arch
+        correlation = next(left)
+        return Measurement(
+            "latency", "ms", 1.0, 1.0, 0.0, 1.0, 1.0, "cpu", 1.0, 1.0, 9, True, 0.0, self.device,
+            "a CPU", "here", 1.5 - correlation, correlation,
+        )  # fmt: skip
+
+    monkeypatch.setattr(RuntimeCost, "measure", measure)
+    rng = np.random.default_rng(0)
+    drawn = {SPACE.canonical_key(a): a for a in (SPACE.sample(rng) for _ in range(99))}
+    objective = cost_objective(SPACE, cost)
+    evaluator = Evaluator(SPACE, [objective], cache=ResultCache(None))
+    found = evaluator.evaluate(list(drawn.values())[: len(correlations)])
+    front = ParetoSet.from_values(
+        [str(e.arch) for e in found], [e.key for e in found], [[1.0]] * len(found),
+        [ObjectiveInfo(objective.name, "ms")], space=repr(SPACE),
+    )  # fmt: skip
+    assert len(front.members) == len(correlations)
+    lines = agreements(front, evaluator)
+    # Nothing is measured again, and what is not kept here is not counted.
+    assert agreements(front, Evaluator(SPACE, [objective], cache=ResultCache(None))) == []
+    return lines
+
+
+def test_members_in_a_lower_precision_are_told_with_their_agreement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (line,) = said(monkeypatch, "int8", [0.9991, 0.9975, 1.0])
+    assert line == (
+        "cpu_int8_latency_ms: over 3 members the outputs in int8 correlate with those in float32 "
+        "by 0.9975 at least, and differ by 50.2% of the largest at most."
+    )
+    (poor,) = said(monkeypatch, "int8", [0.9991, 0.95, 0.5])
+    assert poor.endswith("2 of them agree poorly, below 0.99: their accuracy is in doubt.")
+    assert said(monkeypatch, "float32", [0.5]) == []
