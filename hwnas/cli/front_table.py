@@ -17,6 +17,7 @@ _OBJECTIVE = 12
 def print_front(front: ParetoSet, as_json: bool) -> None:
     """Print the members, best first, or a JSON object a member.
 
+    Above them stands what each cost was measured on: device, runtime, precision, batch, threads.
     The member nearest to the ideal point has a star. Where there is a baseline, each objective has
     a second column that compares with it, and it stands below the members. On a narrow terminal the
     architectures have a table of their own.
@@ -45,12 +46,18 @@ def print_front(front: ParetoSet, as_json: bool) -> None:
         for column in (str(objective), *(["baseline"] if front.baseline else []))
     ]
     columns += told
-    title = f"{len(front)} on the front of {front.space}"
+    title = "; ".join([f"{len(front)} on the front of {front.space}", *_devices(front)])
     if table_width() >= _NARROW + _OBJECTIVE * len(columns):
         print_table(["#", *columns, "architecture"], rows, title=title)
         return
     print_table(["#", *columns], [row[:-1] for row in rows], title=title)
     print_table(["#", "architecture"], [[row[0], row[-1]] for row in rows])
+
+
+def _devices(front: ParetoSet) -> list[str]:
+    from hwnas.pareto.same_device import recorded_devices
+
+    return [f"{name} on {key}" for name, key in recorded_devices(front).items()]
 
 
 def _values(front: ParetoSet, values: tuple[float, ...]) -> list[Any]:

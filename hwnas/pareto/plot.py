@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from hwnas.pareto.pareto_set import ParetoSet
+from hwnas.pareto.same_device import recorded_devices
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +54,12 @@ def _pairs(front: ParetoSet) -> list[tuple[int | None, int]]:
 
 
 def _title(front: ParetoSet, place: int | None) -> str:
-    return "order of evaluation" if place is None else _safe(str(front.objectives[place]))
+    """Name the axis, and below it what a cost was measured on."""
+    if place is None:
+        return "order of evaluation"
+    objective = front.objectives[place]
+    key = recorded_devices(front).get(objective.name)
+    return _safe(str(objective)) + (f"<br><sub>{_safe(key)}</sub>" if key else "")
 
 
 def _traces(front: ParetoSet, x: int | None, y: int, legend: bool) -> list[Any]:

@@ -40,6 +40,16 @@ def recorded_cost(provenance: Mapping[str, Any], objective: str) -> Mapping[str,
     return {}
 
 
+def recorded_devices(front: ParetoSet) -> dict[str, str]:
+    """Give device, runtime, precision, batch and threads of each cost by its objective's name.
+
+    Counts belong to no device, and costs whose device the front does not record are left out.
+    """
+    found = {o.name: recorded_cost(front.provenance, o.name) for o in front.objectives}
+    keys = {name: str(cost["device"]) for name, cost in found.items() if "device" in cost}
+    return {name: key for name, key in keys.items() if not key.startswith("any/")}
+
+
 def check_front_device(
     front: ParetoSet, objective: str, column: str, got: DeviceKey, fingerprint: str = ""
 ) -> list[str]:

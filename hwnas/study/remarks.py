@@ -19,6 +19,7 @@ def reductions(front: ParetoSet) -> list[str]:
         f"Ranks of the reduced setting beside the full one's, {SAMPLE} networks, Spearman: {each}."
     ]
 
+
 if TYPE_CHECKING:
     from hwnas.evaluation.evaluator import Evaluator
 

@@ -47,6 +47,14 @@ def test_show_prints_names_units_directions_and_values(
     assert "2 on the front, 2 evaluated" in err
 
 
+def test_show_says_what_a_cost_was_measured_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "board/tensorrt-10.2.0/int8/b4/t1"
+    assert run("show", results(tmp_path, costs=[{"objective": "latency_ms", "device": key}])) == 0
+    assert f"on the front of {SPACE!r}; latency_ms on {key}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("columns", "heads"), [("60", 2), ("160", 1)])
 def test_architectures_have_a_table_of_their_own_on_a_narrow_terminal(
     columns: str,

@@ -94,6 +94,20 @@ def test_a_figure_has_a_panel_each_pair_of_objectives() -> None:
     assert one.plot().layout.xaxis.title.text == "order of evaluation"
 
 
+def test_axes_of_a_figure_say_what_a_cost_was_measured_on() -> None:
+    keys = {"cpu_latency_ms": "cpu/onnxruntime-1.32.0/int8/b4/t2", "macs": "any/count/float32/b1"}
+    costs = [{"objective": name, "device": key} for name, key in keys.items()]
+    made = ParetoSet.from_values(
+        "ab", "ab", [[1, 2, 3], [3, 2, 1]], [*OBJECTIVES, ObjectiveInfo("macs")], space="mine",
+        provenance={"costs": costs},
+    )  # fmt: skip
+    drawn = made.plot()
+    title = "cpu_latency_ms (ms) ↓<br><sub>cpu/onnxruntime-1.32.0/int8/b4/t2</sub>"
+    assert drawn.layout.xaxis.title.text == title
+    # A count belongs to no device.
+    assert drawn.layout.xaxis2.title.text == "macs ↓"
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_small_sets_are_drawn(n: int, tmp_path: Path) -> None:
     small = front(n) if n else ParetoSet("mine", tuple(OBJECTIVES), ())
