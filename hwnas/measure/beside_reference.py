@@ -51,7 +51,9 @@ class Beside:
 
 
 @contextmanager
-def beside_reference(runtime: Runtime, settings: RunSettings, meter: str) -> Iterator[Beside]:
+def beside_reference(
+    runtime: Runtime, settings: RunSettings, meter: str, keep: bool = False
+) -> Iterator[Beside]:
     """Make the reference ready, and find its nominal time where this host has none yet.
 
     No garbage is collected meanwhile.
@@ -60,6 +62,7 @@ def beside_reference(runtime: Runtime, settings: RunSettings, meter: str) -> Ite
         runtime: what runs it.
         settings: device, threads, precision and options of what is timed beside it.
         meter: name of a meter of latency, or ``auto``.
+        keep: leave it ready for the next time, as children always do.
 
     Raises:
         InvalidValueError: the runtime cannot run it.
@@ -67,8 +70,8 @@ def beside_reference(runtime: Runtime, settings: RunSettings, meter: str) -> Ite
     place = runtime.place(settings)
     meters = meters_for(meter, "latency", place)
     with ExitStack() as stack:
-        keep = not is_main_process()
-        reference = stack.enter_context(open_reference(runtime, settings, keep))
+        kept = keep or not is_main_process()
+        reference = stack.enter_context(open_reference(runtime, settings, kept))
         reads = [stack.enter_context(meter.open(place)) for meter in meters]
         stack.enter_context(without_garbage_collection())
         sample = sampler(reference.run, reads, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import onnx
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
 from hwnas.runtimes.base import THIS_CPU, OnnxModel
@@ -272,6 +275,11 @@ def _measure_networks(
 
     target, found = settings.target, list[float]()
     runtime, fingerprint = target.made(), host_fingerprint(target.made().packages)
+    # A child keeps the reference network from one to the next.
+    how, run = (
+        target.settings,
+        partial(measure, max_seconds=settings.network_seconds, reference=True, isolate=False),
+    )
     for model in models:
         content = model.SerializeToString()
         key = (
@@ -283,13 +291,7 @@ def _measure_networks(
             if len(found) >= 2 and time.monotonic() - start > settings.max_seconds:
                 break
             with hold(THIS_CPU):
-                measured = measure(
-                    OnnxModel(content),
-                    runtime,
-                    target.settings,
-                    max_seconds=settings.network_seconds,
-                    reference=True,
-                )
+                measured = child_with(Limits()).call(run, OnnxModel(content), runtime, how)
             known = Result(measured.value)
             if cache is not None:
                 cache.put({key: known})

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 KIND = "kernels"
 _FEWEST = 5
 """Networks from which overheads are told apart from the scale."""
-_FEWEST_OF_ELEMENTS = 8
-"""Networks from which the cost of elements is told apart from them."""
-_LEAST_MS = 1e-4
+_FEWEST_SIGNED = 8
+"""Networks from which costs may be below 0, and that of elements is told apart from the others."""
+_LEAST_SHARE = 0.1
+"""Of the sum over kernels: whatever is taken off, a network takes that much."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class KernelPredictor(Generic[Arch]):
         device: device and runtime that the kernels were measured on.
         block: channels of a block there.
         overhead_ms: what a run costs beside its kernels.
-        kernel_overhead_ms: what the call of a kernel costs.
+        kernel_overhead_ms: what the call of a kernel costs beyond what was timed; below 0 where
+            the timing of one costs more.
         scale: how much longer kernels take in networks than regressors say.
         element_ms: what a million numbers that kernels read and write cost in a network beyond
             what they cost alone; mostly below 0, since a kernel alone gets its image from outside
@@ -185,7 +187,7 @@ class KernelPredictor(Generic[Arch]):
     def predict_kernels(self, kernels: Sequence[Kernel]) -> float:
         """Predict the latency in ms of a run of kernels; errors as in `kernel_ms`."""
         factors = (self.overhead_ms, self.kernel_overhead_ms, self.scale, self.element_ms)
-        return max(float(self._terms(kernels) @ np.array(factors)), _LEAST_MS)
+        return _sum(self._terms(kernels), np.array(factors))
 
     def _terms(self, kernels: Sequence[Kernel]) -> FloatArray:
         """Give the `(4,)` terms that the calibrated numbers are factors of."""
@@ -221,7 +223,8 @@ class KernelPredictor(Generic[Arch]):
     ) -> KernelPredictor[Arch]:
         """Fit scale, overheads and spread to networks whose kernels taught nothing.
 
-        Scale and overheads minimise the mean absolute relative error and are not below 0. Fewer
+        Scale and overheads minimise the mean absolute relative error; scale and overhead of a run
+        are never below 0, and the others not with fewer than eight networks. Fewer
         than five networks tell the scale alone: three numbers would fit them whatever they are.
         The spread is that of `held_out_ms`; of two networks it is one ratio, and too small more
         often than not.
@@ -261,11 +264,12 @@ class KernelPredictor(Generic[Arch]):
         """Give the `(4,)` factors of the terms, of networks whose number says which are not 0."""
         number = networks or len(measured)
         told = [True] * 3 if number >= _FEWEST else [False, False, True]
-        told.append(not self.profiled and number >= _FEWEST_OF_ELEMENTS)
+        told.append(not self.profiled and number >= _FEWEST_SIGNED)
         fitted = np.zeros(len(told))
         rows = terms[:, told] / measured[:, None]
-        # Only what elements cost may be less than nothing.
-        lowest = [None if i == len(told) - 1 else 0.0 for i in np.flatnonzero(told)]
+        # Only what was timed with each kernel may have been too much: its call, and its images.
+        signed = {1, 3} if number >= _FEWEST_SIGNED else set[int]()
+        lowest = [None if i in signed else 0.0 for i in np.flatnonzero(told).tolist()]
         fitted[told] = _least_absolute(rows, np.ones(len(measured)), lowest)
         return fitted
 
@@ -273,8 +277,7 @@ class KernelPredictor(Generic[Arch]):
         """Give `(n,)` predictions, each from a fit to all other networks."""
         n = len(measured)
         fits = [self._fit(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
-        found = [term @ fit for term, fit in zip(terms, fits, strict=True)]
-        return np.maximum(found, _LEAST_MS)
+        return np.array([_sum(term, fit) for term, fit in zip(terms, fits, strict=True)])
 
     def _calibration(
         self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
@@ -362,12 +365,12 @@ class KernelPredictor(Generic[Arch]):
                 for i, (kind, method) in enumerate(kinds)
             }
             spread = settings["relative_std"]
-            numbers = [settings[name] for name in ("overhead_ms", "kernel_overhead_ms", "scale")]
-            if not all(type(n) in (int, float) and n >= 0 for n in (*numbers, spread or 0)):
-                raise ValueError(f"its overheads and scales are {numbers} and {spread}")
+            numbers = [settings["overhead_ms"], settings["scale"], spread or 0]
             element = settings.get("element_ms", 0.0)
-            if type(element) not in (int, float):
-                raise ValueError(f"its cost of elements is {element!r}")
+            signed = [settings["kernel_overhead_ms"], element]
+            known = all(type(n) in (int, float) for n in (*numbers, *signed))
+            if not (known and all(n >= 0 for n in numbers)):
+                raise ValueError(f"its overheads and scales are {numbers} and {signed}")
             if type(settings["block"]) is not int:
                 raise ValueError(f"its block is {settings['block']!r}")
             return cls(
@@ -399,6 +402,10 @@ class KernelPredictor(Generic[Arch]):
                 "network: use `for_networks`, or `predict_model` for ONNX models."
             )
         return self.family
+
+
+def _sum(terms: FloatArray, factors: FloatArray) -> float:
+    return max(float(terms @ factors), _LEAST_SHARE * float(terms[2]))
 
 
 def _least_absolute(

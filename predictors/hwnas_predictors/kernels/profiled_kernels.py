@@ -83,7 +83,7 @@ def profile(
     """
     with (
         tempfile.TemporaryDirectory() as folder,
-        beside_reference(target.made(), target.settings, AUTO) as beside,
+        beside_reference(target.made(), target.settings, AUTO, keep=True) as beside,
     ):
         session = open_session(
             model.SerializeToString(),

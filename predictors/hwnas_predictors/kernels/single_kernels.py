@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
 from hwnas.errors import HwnasError
 from hwnas.measure.beside_reference import measure_together
@@ -63,10 +64,9 @@ class OneByOne:
 
 
 def _together(
-    models: Sequence[object], runtime: Runtime, settings: RunSettings, length: Length
+    models: Sequence[onnx.ModelProto], runtime: Runtime, settings: RunSettings, length: Length
 ) -> list[Measurement]:
-    networks = [OnnxModel(model.SerializeToString()) for model in models]  # type: ignore[attr-defined]
-    arguments = (networks, runtime, settings, AUTO, length)
-    if getattr(runtime, "fragile", False):
-        return child_with(Limits()).call(measure_together, *arguments)
-    return measure_together(*arguments)
+    """Measure in a child process, which keeps the reference network, and may be ended."""
+    networks = [OnnxModel(model.SerializeToString()) for model in models]
+    child = child_with(Limits())
+    return child.call(measure_together, networks, runtime, settings, AUTO, length)

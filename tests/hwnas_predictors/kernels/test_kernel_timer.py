@@ -104,8 +104,8 @@ def test_a_profile_is_at_the_reference_s_nominal_speed(monkeypatch: pytest.Monke
     beside = beside_reference.beside_reference
 
     @contextmanager
-    def seen(*arguments: Any) -> Iterator[Any]:
-        with beside(*arguments) as made:
+    def seen(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with beside(*arguments, **named) as made:
             nominal_of.append(made.usual.value)
             yield made
 

@@ -132,9 +132,18 @@ def test_calibration_finds_overheads_scale_and_spread(predictor: KernelPredictor
     scales = true[:2] / sums[:2]
     np.testing.assert_allclose(again, sums[:2] * scales[::-1])
     assert few.relative_std == pytest.approx(np.sqrt(np.mean((true[:2] / again - 1) ** 2)))
-    least = simple.calibrate(networks, sums - 0.01 * counts * sums.min())
-    assert least.overhead_ms >= 0
-    assert least.kernel_overhead_ms == 0
+    small = float(simple.kernel_ms(relus[:1])[0])
+    less = simple.calibrate(networks, 1.2 * sums - 0.1 * small * counts)
+    assert less.kernel_overhead_ms == 0
+    # From eight networks on, what was timed with each kernel may have been too much.
+    more = [*networks, [relus[0]] * 5, [relus[1]] * 2]
+    counts, sums = (np.concatenate(p) for p in ((counts, [5, 2]), (sums, [5 * small, 0.0])))
+    sums[-1] = float(simple.kernel_ms(more[-1]).sum())
+    less = simple.calibrate(more, 1.2 * sums - 0.1 * small * counts)
+    assert less.kernel_overhead_ms == pytest.approx(-0.1 * small)
+    assert less.scale == pytest.approx(1.2)
+    free = replace(less, kernel_overhead_ms=-1e9)
+    assert free.predict_kernels(more[0]) == pytest.approx(0.1 * sums[0])
 
 
 def of_relus(predictor: KernelPredictor[Any]) -> tuple[KernelPredictor[Any], list[list[Kernel]]]:
