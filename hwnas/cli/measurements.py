@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.deferred import deferred
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
-from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows
+from hwnas.files.csv_table import ARCHITECTURE, ROWS_LEFT, from_cell, require_all_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,7 +210,9 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            header = list(reader.fieldnames or ())
+            names = list(reader.fieldnames or ())
+            header = [name if name != ARCHITECTURE else "arch" for name in names]
+            reader.fieldnames = header
             return header, [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None

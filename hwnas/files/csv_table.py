@@ -22,6 +22,9 @@ from hwnas.errors import DataFormatError
 ROWS_LEFT = "rows_left"
 """Name of the column that counts the rows below."""
 
+ARCHITECTURE = "architecture"
+"""What readers take for the column ``arch``, too."""
+
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 

@@ -12,7 +12,13 @@ from hwnas.errors import (
     InvalidValueError,
     MissingDependencyError,
 )
-from hwnas.files.csv_table import ROWS_LEFT, from_cell, require_all_rows, require_plain_csv
+from hwnas.files.csv_table import (
+    ARCHITECTURE,
+    ROWS_LEFT,
+    from_cell,
+    require_all_rows,
+    require_plain_csv,
+)
 from hwnas.registry import names
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, SearchSpace
@@ -93,6 +99,10 @@ def _proxy_columns(frame: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda c: order[c.partition(".")[0]])
 
 
+def _with_arch(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if "arch" in frame else frame.rename(columns={ARCHITECTURE: "arch"})
+
+
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
@@ -100,9 +110,10 @@ def _read(path: Path) -> pd.DataFrame:
         raise InvalidValueError(f"`scores` must end in .csv or .parquet, but got {path.name!r}.")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+            return _with_arch(pd.read_parquet(path))
         require_plain_csv(path)
-        return pd.read_csv(path, converters={"arch": from_cell})
+        texts = {"arch": from_cell, ARCHITECTURE: from_cell}
+        return _with_arch(pd.read_csv(path, converters=texts))
     except DataFormatError:
         raise
     except ImportError:

@@ -88,3 +88,12 @@ def test_lost_rows_of_a_counted_file_are_found(tmp_path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataFormatError, match="cut off or has lost rows"):
         read_measurements(path, SPACE)
+
+
+def test_the_column_may_be_called_architecture(tmp_path: Path) -> None:
+    table = read_measurements(write(tmp_path, architecture=CELLS, latency_ms=MS), SPACE)
+    assert [str(arch) for arch in table.archs] == CELLS
+    assert table.names == ["latency_ms"]
+    both = write(tmp_path, arch=CELLS, architecture=CELLS, latency_ms=MS)
+    with pytest.raises(DataFormatError, match="each column once"):
+        read_measurements(both, SPACE)

@@ -136,3 +136,11 @@ def test_doubled_columns_are_refused(header: str, tmp_path: Path) -> None:
 def test_truth_values_are_no_numbers(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match="numbers in the column params"):
         read_scores(write(tmp_path, "arch,params", f"{CELL},True", f"{OTHER},False"), SPACE)
+
+
+def test_the_column_may_be_called_architecture(tmp_path: Path) -> None:
+    cell = str(SPACE.sample(np.random.default_rng(0)))
+    path = write(tmp_path, "architecture,naswot", f"{cell},1.5")
+    table = read_scores(path, SPACE)
+    assert [str(arch) for arch in table.archs] == [cell]
+    assert table.columns["naswot"].tolist() == [1.5]
