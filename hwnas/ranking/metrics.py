@@ -201,7 +201,9 @@ def rank_metrics(
 
     Returns:
         Numbers by name. ``spearman_top10`` and its like are correlations among the 10 % of the
-        architectures with the highest accuracy, wherever the score has put them.
+        architectures with the highest accuracy, wherever the score has put them;
+        ``best_accuracy`` is the accuracy of the architecture with the highest score, the mean
+        where several share it.
 
     Example:
         >>> rank_metrics([1, 2, 3], [90.0, 91.0, 92.0])["kendall"]
@@ -219,6 +221,7 @@ def rank_metrics(
         metrics[f"kendall_top{percent}"] = kendall(ranks[top], truth[top])
     metrics["top10_top10"] = top_overlap(ranks, truth)
     metrics["top64_top5"] = top_hits(ranks, truth)
+    metrics["best_accuracy"] = float(top_weights(ranks, 1) @ truth)
     return metrics
 
 

@@ -48,3 +48,16 @@ def test_gains_of_another_number_of_architectures_are_no_comparison() -> None:
     assert figures.published({**row, "ndcg_p": 1000}, None)["published_ndcg"] == 0.785
     assert "published_ndcg" not in figures.published({**row, "ndcg_p": 100}, None)
     assert figures.published({**row, "n": 9_444, "ndcg_p": 1000}, None) == {}
+
+
+def test_figures_among_the_best_are_of_all_cells_alone() -> None:
+    row = {"score": "synflow", "dataset": "cifar100", "n": 15_625, "live": 9_445, "ndcg_p": 1000}
+    found = CellFigures(NasBench201()).published(row, None)
+    assert found["published_top10_top10"] == 0.4971
+    assert found["published_top64_top5"] == 45
+    assert found["published_best_accuracy"] == 62.22
+    of_live = CellFigures(NasBench201()).published({**row, "n": 9_445}, None)
+    assert not {"published_top10_top10", "published_best_accuracy"} & of_live.keys()
+    of_cifar10 = CellFigures(NasBench201()).published({**row, "dataset": "cifar10"}, None)
+    assert "published_best_accuracy" not in of_cifar10
+    assert of_cifar10["published_kendall_top10"] == 0.12

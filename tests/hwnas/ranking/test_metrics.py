@@ -183,6 +183,9 @@ def test_overlaps_by_hand() -> None:
 def test_overlaps_of_a_large_population() -> None:
     n = 2000
     metrics = rank_metrics(np.arange(n), np.arange(n) / n)
+    assert metrics["best_accuracy"] == pytest.approx((n - 1) / n)
+    # Two share the highest score: the mean of their accuracies.
+    assert rank_metrics([2.0, 1.0, 2.0], [70.0, 90.0, 80.0])["best_accuracy"] == 75
     assert metrics["top64_top5"] == 64
     assert metrics["top10_top10"] == 1
     backwards = rank_metrics(-np.arange(n), np.arange(n) / n)
