@@ -14,19 +14,20 @@ import typer
 
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.predict_checks import coverage, learned_rows, note_left_out
+from hwnas.cli.predict_checks import amount, coverage, learned_rows, note_left_out, note_wrong
 from hwnas.cli.predict_files import (
     POOLS,
     looks_at_networks,
+    open_companion,
     open_pool,
-    open_predictor,
+    open_predictors,
     own_dataset,
 )
 from hwnas.cli.progress import progress
 from hwnas.files.csv_table import as_cell
 
 if TYPE_CHECKING:
-    from hwnas.typing import DeviceKey, FloatArray, SearchSpace
+    from hwnas.typing import DeviceKey, SearchSpace
 
 app = typer.Typer(
     help="Predict the latency or energy of every architecture from a few measurements.",
@@ -119,33 +120,70 @@ def adapt(
     dead_operations: Dead = None,
     metric: Metric = None,
     unit: Unit = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of costs, e.g. latency_ms. Several are learned together into one file: "
+            "search with predictor:FILE:COLUMN."
+        ),
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Predictor whose costs these may follow, FILE or FILE:COLUMN: one of `build`, or "
+            "of another cost or device.",
+        ),
+    ] = None,
 ) -> None:
     """Make the predictor of a device from a few measured architectures.
 
     Any cost that grows with the work can be learned from a pool of latencies, e.g. the column
     energy_mj with --metric energy --unit mJ. How well each measurement is predicted from the others
-    is printed.
+    is printed. With several --column each cost may follow the one that was measured the most, as
+    far as the measurements say so: some energies beside more latencies are enough.
 
     Example: hwnas predict adapt --space nasbench201 --measurements mine.csv --out mine.npz
     """
     from hwnas.cli.measurements import read_measurements
+    from hwnas.cli.predict_columns import adapt_columns
+    from hwnas.errors import InvalidValueError
     from hwnas.typing import DeviceKey
 
     pool = open_pool(space, model)
     table = read_measurements(measurements, pool.space)
     named = DeviceKey(device, runtime, precision, batch, threads)
     key = replace(_key_of(table, named), dead_operations=dead_operations)
+    told = {} if beside is None else {"companion": open_companion(beside, pool)}
+    if column:
+        _insist_on_columns(pool, metric, unit)
+        if told and len(column) > 1:
+            raise InvalidValueError("`--beside` must be given for one `--column`, but got several.")
+        adapt_columns(pool, table, column, key, out, **told)
+        return
     metric, unit = _metric_and_unit(pool, metric, unit)
     costs = table.of(metric, unit)
-    progress.stage(f"learning {key} from {_amount(costs)}")
-    adapted = pool.adapt(table.archs, costs, key)
+    progress.stage(f"learning {key} from {amount(costs)}")
+    adapted = pool.adapt(table.archs, costs, key, **told)
     adapted.metric, adapted.unit = metric, unit
     adapted.save(out)
     note(
-        f"{out}: {metric} in {unit} on {adapted.device} from {_amount(costs)}; search with --cost "
+        f"{out}: {metric} in {unit} on {adapted.device} from {amount(costs)}; search with --cost "
         f"predictor:{out}"
     )
     note_left_out(adapted, costs)
+    note_wrong(adapted, table.archs, costs)
+
+
+def _insist_on_columns(pool: Any, metric: str | None, unit: str | None) -> None:
+    """Refuse what --column says already, and pools that learn one cost."""
+    from hwnas.errors import InvalidValueError
+
+    if metric is not None or unit is not None:
+        raise InvalidValueError(
+            "`--column` names metric and unit, but got --metric or --unit as well: leave them out."
+        )
+    _insist_on_transfer(pool, {"column": True})
 
 
 def _metric_and_unit(pool: Any, metric: str | None, unit: str | None) -> tuple[str, str]:
@@ -276,7 +314,7 @@ def train(
         predictor.set_device(replace(key, dead_operations=predictor.device.dead_operations))
     predictor.save(out)
     _note_missing_scores(known, [made.canonical_key(arch) for arch in table.archs])
-    amounts = ", ".join(f"{name} ({_amount(c)})" for name, c in table.columns.items())
+    amounts = ", ".join(f"{name} ({amount(c)})" for name, c in table.columns.items())
     where = f" on {predictor.device}" if single else ""
     note(f"{out}: {f'{metric} in {unit}' if unit else metric}{where}: {amounts}")
 
@@ -346,22 +384,28 @@ def evaluate(
 
     Example: hwnas predict evaluate mine.npz --measurements more.csv
     """
+    from hwnas.cli.measurements import read_measurements
+
+    predictors = open_predictors(file, space)
+    table = read_measurements(measurements, next(iter(predictors.values())).space)
+    _show([_compared(p, name, file, table) for name, p in predictors.items()], as_json)
+
+
+def _compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, Any]:
+    """Give how well a predictor predicts the measurements of a table."""
     import numpy as np
     from scipy.stats import spearmanr
 
-    from hwnas.cli.measurements import read_measurements
     from hwnas.errors import InvalidValueError
     from hwnas.pareto.same_device import check_same_device
 
-    predictor = open_predictor(file, space)
-    table = read_measurements(measurements, predictor.space)
     costs = table.of(predictor.metric, predictor.unit)
     if table.key is not None:
         for line in check_same_device(predictor.device, table.key, str(file)):
             note(line)
     known = np.isfinite(costs)
     if not known.any():
-        raise InvalidValueError(f"`measurements` must hold a cost, but {measurements} has none.")
+        raise InvalidValueError(f"`measurements` must hold a cost, but {table.path} has none.")
     archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
     if seen := learned_rows(predictor, archs):
         note(
@@ -370,7 +414,8 @@ def evaluate(
         )
     progress.stage(f"predicting {len(archs):,} architectures")
     predicted = predictor.predict(archs)
-    row = {
+    return {
+        **({"column": column} if column else {}),
         "n": len(costs),
         "learned_from": seen,
         "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
@@ -380,7 +425,6 @@ def evaluate(
         "unit": predictor.unit,
         "device": str(predictor.device),
     }
-    _show([row], as_json)
 
 
 @app.command()
@@ -404,8 +448,8 @@ def export(
     from hwnas.errors import InvalidValueError
     from hwnas.spaces.facets import Listing, facet
 
-    predictor = open_predictor(file, own_space)
-    space = predictor.space
+    predictors = open_predictors(file, own_space)
+    space = next(iter(predictors.values())).space
     if arch or archs:
         wanted = parse_architectures(space, arch or [], archs)
     elif (members := facet(space, Listing)) is not None:
@@ -417,11 +461,13 @@ def export(
         )
     if not wanted:
         raise InvalidValueError(f"`--archs` must name an architecture, but {archs} has none.")
-    name = column_name(predictor.metric, predictor.unit)
     progress.stage(f"predicting {len(wanted):,} architectures")
-    columns = {name: predictor.predict(wanted)}
-    if hasattr(predictor, "predict_std"):
-        columns[f"{name}_std"] = predictor.predict_std(wanted)
+    columns = {}
+    for predictor in predictors.values():
+        name = column_name(predictor.metric, predictor.unit)
+        columns[name] = predictor.predict(wanted)
+        if hasattr(predictor, "predict_std"):
+            columns[f"{name}_std"] = predictor.predict_std(wanted)
     rows = [
         {"arch": str(arch), **{n: float(values[i]) for n, values in columns.items()}}
         for i, arch in enumerate(wanted)
@@ -457,15 +503,6 @@ def _scores(
             f"there are {', '.join(table.columns)}."
         )
     return found
-
-
-def _amount(costs: FloatArray) -> str:
-    """Say how many costs are there."""
-    import numpy as np
-
-    known = int(np.isfinite(costs).sum())
-    missing = f", {len(costs) - known} empty" if known < len(costs) else ""
-    return f"{known} measurements{missing}"
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -74,12 +74,36 @@ def open_pool(space: str, model: Path | None) -> Any:
     return make_predictor(content)
 
 
-def open_predictor(file: Path, space: str | None) -> Any:
-    """Load a predictor; `space` names its search space where that is a class of the user's."""
+def open_predictors(file: Path, space: str | None) -> dict[str, Any]:
+    """Load the predictors of ``FILE`` or ``FILE:COLUMN`` by the name of their column.
+
+    `space` names their search space where that is a class of the user's.
+    """
     from hwnas.costs.predictor_source import make_predictor
-    from hwnas.files.predictor_file import read_predictor_file
+    from hwnas.files.predictor_columns import read_columns
     from hwnas.spaces.space_text import permit
 
     if space is not None:
         permit(space)
-    return make_predictor(read_predictor_file(file))
+    return {name: make_predictor(content) for name, content in read_columns(file).items()}
+
+
+def open_companion(file: Path, pool: Any) -> Any:
+    """Load the predictor that a device's costs may follow, for the networks of the pool."""
+    from hwnas.costs.predictor_source import PredictorSource
+    from hwnas.costs.source import CostRequest
+    from hwnas.errors import InvalidValueError
+    from hwnas.tasks.catalogue import get_task
+
+    if pool.kind != "transfer":
+        raise InvalidValueError(
+            f"`--model` must be a pool of the kind transfer for --beside, but its kind is "
+            f"{pool.kind}: train one with `hwnas predict train --method transfer`."
+        )
+    request = CostRequest(pool.space, None, None, get_task(pool.dataset))
+    found = PredictorSource().open(file, request)
+    if not hasattr(found, "to_file"):
+        raise InvalidValueError(
+            f"`--beside` must be a predictor that a file can hold, but {str(file)!r} is none."
+        )
+    return found

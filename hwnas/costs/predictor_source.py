@@ -11,12 +11,8 @@ import numpy as np
 from hwnas import registry
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
-from hwnas.files.predictor_file import (
-    ANY_SPACE,
-    PredictorFile,
-    insist_on_whole,
-    read_predictor_file,
-)
+from hwnas.files.predictor_columns import read_column
+from hwnas.files.predictor_file import ANY_SPACE, PredictorFile, insist_on_whole
 from hwnas.seeding import derive_seed
 from hwnas.tasks.task import Task
 from hwnas.typing import CostModel, Predictor, SearchSpace
@@ -64,15 +60,18 @@ class PredictorSource:
         raise InvalidValueError(f"`cost` must be predictor:FILE, but got {request!r}.")
 
     def open(self, file: Path, request: CostRequest) -> CostModel[Any]:
-        """Read a predictor; one for any network predicts those of the request.
+        """Read a predictor, ``FILE:COLUMN`` where the file holds several costs.
+
+        One for any network predicts those of the request.
 
         Raises:
             DataNotFoundError: there is no such file.
             DataFormatError: the file is something else.
+            UnknownNameError: the file has no such column.
             InvalidValueError: the predictor is for another space, for no device yet, or knows
-                scores of a part of the space alone.
+                scores of a part of the space alone; or no column is named and there are several.
         """
-        content = read_predictor_file(file)
+        content = read_column(file)
         if content.facts.space != ANY_SPACE:
             content.require(space=repr(request.space))
         if content.facts.device.device == "any":

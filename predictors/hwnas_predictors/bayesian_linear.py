@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from hwnas.typing import FloatArray
 
@@ -112,17 +112,7 @@ class Posterior:
         # A = U S V': (s, r), (r,), (r, p) with r = min(s, p)
         left, singular, right = np.linalg.svd(features, full_matrices=False)
         coordinates = left.T @ targets  # (r,): U' t
-        rest = max(targets @ targets - coordinates @ coordinates, 0.0)  # |t|² - |U' t|²
-        free = len(targets) - len(singular)  # targets' directions without a feature
-        evidence = np.empty(len(NOISE_GRID))
-        for q, noise in enumerate(NOISE_GRID):
-            # log N(t; 0, A A' + s² I) + log p(s): A A' + s² I has the eigenvalues S² + s² along U
-            # and s² elsewhere.
-            variances = singular**2 + noise**2  # (r,)
-            misfit = np.sum(coordinates**2 / variances) + rest / noise**2
-            volume = np.sum(np.log(variances)) + 2 * free * np.log(noise)
-            surprise = ((np.log(noise) - prior.mean) / prior.spread) ** 2
-            evidence[q] = -0.5 * (misfit + volume + surprise)
+        evidence = _evidence(singular, coordinates, targets, prior)
         most = evidence.max()
         weights = np.exp(evidence - most)  # (q,)
         total = float(most + np.log(weights.sum()) - np.log(prior.spread))
@@ -199,6 +189,54 @@ class Posterior:
         known = shrink @ (rotated**2).T  # (q, n): a V (S² / (S² + s²)) V' a'
         variances = np.maximum(prior - known, 0.0) + self.noises[:, None] ** 2
         return NormalMixture(self.weights, gain @ rotated.T, np.sqrt(variances))
+
+
+def evidence_without(features: FloatArray, targets: FloatArray, prior: LogNormal) -> FloatArray:
+    """Give the `(s,)` log marginal likelihoods of all targets but one, in closed form.
+
+    p(t₋ᵢ) = p(t) / p(tᵢ | t₋ᵢ), where with C = A A' + s² I the last is a normal with the variance
+    1 / (C⁻¹)ᵢᵢ at the distance (C⁻¹ t)ᵢ / (C⁻¹)ᵢᵢ (Rasmussen and Williams, 2006, eq. 5.12).
+
+    Args:
+        features: `(s, p)` features.
+        targets: `(s,)` targets.
+        prior: prior of the noise level.
+
+    Returns:
+        What `Posterior.weighed` says of the others.
+    """
+    left, singular, _ = np.linalg.svd(features, full_matrices=False)
+    coordinates = left.T @ targets  # (r,): U' t
+    evidence = _evidence(singular, coordinates, targets, prior)
+    outside = targets - left @ coordinates  # (s,): what is in no direction of U
+    free = np.maximum(1 - np.sum(left**2, axis=1), 0.0)  # (s,)
+    found = np.empty((len(NOISE_GRID), len(targets)))
+    for q, noise in enumerate(NOISE_GRID):
+        variances = singular**2 + noise**2
+        precision = left**2 @ (1 / variances) + free / noise**2  # (s,): (C⁻¹)ᵢᵢ
+        solved = left @ (coordinates / variances) + outside / noise**2  # (s,): C⁻¹ t
+        found[q] = evidence[q] + 0.5 * (solved**2 / precision - np.log(precision))
+    total: FloatArray = logsumexp(found, axis=0) - np.log(prior.spread)
+    return total
+
+
+def _evidence(
+    singular: FloatArray, coordinates: FloatArray, targets: FloatArray, prior: LogNormal
+) -> FloatArray:
+    """Give `log N(t; 0, A A' + s² I) + log p(s)` of each noise level, up to constants.
+
+    A A' + s² I has the eigenvalues S² + s² along U and s² elsewhere.
+    """
+    rest = max(targets @ targets - coordinates @ coordinates, 0.0)  # |t|² - |U' t|²
+    free = len(targets) - len(singular)  # targets' directions without a feature
+    evidence = np.empty(len(NOISE_GRID))
+    for q, noise in enumerate(NOISE_GRID):
+        variances = singular**2 + noise**2  # (r,)
+        misfit = np.sum(coordinates**2 / variances) + rest / noise**2
+        volume = np.sum(np.log(variances)) + 2 * free * np.log(noise)
+        surprise = ((np.log(noise) - prior.mean) / prior.spread) ** 2
+        evidence[q] = -0.5 * (misfit + volume + surprise)
+    return evidence
 
 
 def most_informative(

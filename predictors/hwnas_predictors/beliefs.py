@@ -4,18 +4,28 @@ A hypothesis says what the device did with dead operations (its view of the arch
 much each block of features matters (`Scales`). Each has a posterior in closed form, and the
 marginal likelihood of the measurements is its probability: one that fits badly, or that could have
 fitted everything, loses. Predictions are the mixture.
+
+A measurement may also be wrong, e.g. taken while something else ran: published tables have some in
+a hundred that are off by half. Hypotheses that a measurement says nothing of the device are weighed
+in the same way (Box and Tiao, A Bayesian approach to some outlier problems, 1968).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from hwnas.typing import DeadOperations, FloatArray
-from hwnas_predictors.bayesian_linear import LogNormal, NormalMixture, Posterior
+from hwnas_predictors.bayesian_linear import (
+    LogNormal,
+    NormalMixture,
+    Posterior,
+    evidence_without,
+)
 from hwnas_predictors.device_prior import ANY_NOISE, DevicePrior, broad_variances
 
 TRUST = 0.5
@@ -23,6 +33,15 @@ TRUST = 0.5
 
 Even odds; chosen by benchmarks/predictors/choose_transfer.py.
 """
+WRONG = 0.02
+"""Probability, before it is looked at, that a measurement is wrong."""
+_WRONG_DENSITY = 0.3
+"""Density of a wrong target: anywhere in a range of about three mean costs."""
+_MEASUREMENTS_A_WRONG_ONE, _MOST_WRONG = 4, 5
+"""Measurements for each that may be wrong, and how many may be at all."""
+_LEAST_RIGHT = 2
+# `Posterior.weighed` leaves out log sqrt(2 pi) of each target that it explains.
+_LOG_ODDS_WRONG = float(np.log(WRONG / (1 - WRONG) * _WRONG_DENSITY * np.sqrt(2 * np.pi)))
 _NEGLIGIBLE = 0.01
 _DECIDED = 0.95
 _DRAWN = 150
@@ -41,12 +60,14 @@ class Belief:
         scales: number of the variances among those of the prior.
         posterior: weights of the features.
         weight: probability.
+        wrong: numbers of the measurements that are wrong; not kept in files.
     """
 
     view: DeadOperations
     scales: int
     posterior: Posterior
     weight: float
+    wrong: tuple[int, ...] = ()
 
 
 def view_probability(view: DeadOperations, seen: Sequence[DeadOperations]) -> float:
@@ -71,19 +92,76 @@ def weigh(
         targets: `(s,)` targets.
         seen: `(d,)` views of the pool's devices, see `view_probability`.
     """
+    found: list[Belief] = []
+    wrong: tuple[int, ...] = ()
+    while True:
+        log_odds = len(wrong) * _LOG_ODDS_WRONG
+        found += _hypotheses(prior, views, targets, seen, wrong, log_odds)
+        if len(wrong) == _most_wrong(len(targets)):
+            break
+        suspect, gain = _suspect(prior, views, targets, seen, wrong)
+        if gain + _LOG_ODDS_WRONG < np.log(_NEGLIGIBLE):
+            break
+        wrong = (*wrong, suspect)
+    most = max(belief.weight for belief in found)  # logarithms still
+    return _normalised(_decided([replace(b, weight=float(np.exp(b.weight - most))) for b in found]))
+
+
+def _most_wrong(measurements: int) -> int:
+    """Give how many may be wrong: few say nothing of one another."""
+    return min(max(measurements - _LEAST_RIGHT, 0) // _MEASUREMENTS_A_WRONG_ONE, _MOST_WRONG)
+
+
+def _hypotheses(
+    prior: DevicePrior,
+    views: Views,
+    targets: FloatArray,
+    seen: Sequence[DeadOperations],
+    wrong: tuple[int, ...],
+    log_odds: float,
+) -> list[Belief]:
+    """Give a belief with its log probability, up to a constant, for every view and variances."""
     found = []
-    others = (1 - TRUST) / max(len(prior.scales) - 1, 1)
+    rest = np.delete(targets, wrong)
+    for view, number, scaled in _scaled(prior, views):
+        right = np.delete(scaled, wrong, axis=0)
+        posterior, evidence = Posterior.weighed(right, rest, prior.scales[number].noise)
+        log = evidence + _log_before(prior, view, number, seen) + log_odds
+        found.append(Belief(view, number, posterior, log, wrong))
+    return found
+
+
+def _suspect(
+    prior: DevicePrior,
+    views: Views,
+    targets: FloatArray,
+    seen: Sequence[DeadOperations],
+    wrong: tuple[int, ...],
+) -> tuple[int, float]:
+    """Find the measurement without which the others are the most probable, and the log ratio."""
+    right = np.delete(np.arange(len(targets)), wrong)
+    every, without = [], []
+    for view, number, scaled in _scaled(prior, views):
+        noise, before = prior.scales[number].noise, _log_before(prior, view, number, seen)
+        every.append(Posterior.weighed(scaled[right], targets[right], noise)[1] + before)
+        without.append(evidence_without(scaled[right], targets[right], noise) + before)
+    ratios = logsumexp(without, axis=0) - logsumexp(every)
+    best = int(np.argmax(ratios))
+    return int(right[best]), float(ratios[best])
+
+
+def _scaled(prior: DevicePrior, views: Views) -> Iterator[tuple[DeadOperations, int, FloatArray]]:
     for view, blocks in views.items():
         for number, scales in enumerate(prior.scales):
-            scaled = prior.scale(blocks, scales)
-            posterior, evidence = Posterior.weighed(scaled, targets, scales.noise)
-            probability = (others if number else TRUST) * view_probability(view, seen)
-            before = float(np.log(probability))
-            found.append((view, number, posterior, evidence + before))
-    logs = np.array([evidence for *_, evidence in found])
-    probable = np.exp(logs - logs.max())
-    beliefs = [Belief(*f[:3], weight) for f, weight in zip(found, probable, strict=True)]
-    return _normalised(_decided(beliefs))
+            yield view, number, prior.scale(blocks, scales)
+
+
+def _log_before(
+    prior: DevicePrior, view: DeadOperations, number: int, seen: Sequence[DeadOperations]
+) -> float:
+    """Give the log probability of a hypothesis before a measurement."""
+    others = (1 - TRUST) / max(len(prior.scales) - 1, 1)
+    return float(np.log((others if number else TRUST) * view_probability(view, seen)))
 
 
 def observe(
@@ -105,8 +183,8 @@ def observe(
     most = max(log for *_, log in found)
     return _normalised(
         [
-            Belief(b.view, b.scales, posterior, float(np.exp(log - most)))
-            for b, posterior, log in found
+            replace(belief, posterior=posterior, weight=float(np.exp(log - most)))
+            for belief, posterior, log in found
         ]
     )
 
@@ -154,7 +232,7 @@ def _normalised(beliefs: Sequence[Belief]) -> tuple[Belief, ...]:
     least = _NEGLIGIBLE * sum(belief.weight for belief in beliefs)
     kept = sorted((b for b in beliefs if b.weight > least), key=lambda b: -b.weight)
     total = sum(belief.weight for belief in kept)
-    return tuple(Belief(b.view, b.scales, b.posterior, b.weight / total) for b in kept)
+    return tuple(replace(belief, weight=belief.weight / total) for belief in kept)
 
 
 def decided_view(beliefs: Sequence[Belief]) -> DeadOperations | None:
@@ -182,5 +260,16 @@ def left_out(
     found = np.zeros(len(targets))
     for belief in beliefs:
         scaled = prior.scale(views[belief.view], prior.scales[belief.scales])
-        found += belief.weight * belief.posterior.left_out(scaled, targets)
+        right = np.delete(np.arange(len(targets)), belief.wrong)
+        values = belief.posterior.predict(scaled).mean  # of what was not learned from
+        values[right] = belief.posterior.left_out(scaled[right], targets[right])
+        found += belief.weight * values
+    return found
+
+
+def wrong_probability(beliefs: Sequence[Belief], measurements: int) -> FloatArray:
+    """Give the `(s,)` probabilities that the measurements are wrong."""
+    found = np.zeros(measurements)
+    for belief in beliefs:
+        found[list(belief.wrong)] += belief.weight
     return found

@@ -21,6 +21,7 @@ from scipy import optimize
 
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
+from hwnas_predictors.pool_fits import fit_pool
 
 OFFSET_VARIANCE = 10.0
 """Prior variance of a device's mean target: practically free."""
@@ -39,12 +40,15 @@ NETWORK_SHARES = ((0.25, 0.05, 0.25), (0.25, 0.05, 0.02), (0.25, 0.05, 0.0), (0.
 
 Chosen, with the transform, on every second device of HELP's FBNet.
 """
+_RESTS, _BROAD_RESTS = (1.0, 0.1), (0.1, 0.0)
+"""What a cost has of its own beside another of its device, over what a cost has in all."""
+_BROAD_SET = 2
 _BROAD_NOISE = 1.0
 ANY_NOISE = (-2.5, 1.0)
 """Mean and spread of the logarithm of a device's noise where nothing is known of it."""
-_RIDGE = 1.0
 _DRAWS = 2
-# Without a bound, targets without noise would make the covariance singular.
+# Without bounds, targets without noise would make the covariance singular.
+_VARIANCE_BOUNDS = (-30.0, 12.0)
 _NOISE_BOUNDS = (float(np.log(NOISE_GRID[0])), float(np.log(NOISE_GRID[-1])))
 _NARROWEST_NOISE_PRIOR = 0.3
 
@@ -91,6 +95,26 @@ class DevicePrior:
         offset = np.full((len(centred[-1]), 1), np.sqrt(OFFSET_VARIANCE))
         return np.concatenate([*scaled, offset], axis=1)
 
+    def with_companion(self) -> DevicePrior:
+        """Give the prior of a cost that may follow another cost of the same device.
+
+        Its blocks are the other cost's target, one column, before those of this prior. Beside all
+        variances of before there are those of a cost that is a multiple of the other one, with a
+        large, a small or no rest of its own, and as much noise as the pool's or any (Kennedy and
+        O'Hagan, Predicting the output from a complex computer code when fast approximations are
+        available, 2000, eq. 1).
+        """
+
+        def beside(scales: Scales, rest: float, companion: float = 1.0) -> Scales:
+            components, *blocks = rest * scales.variances
+            return Scales(np.array([components, companion, *blocks]), scales.noise)
+
+        alone = (beside(scales, 1.0, 0.0) for scales in self.scales)
+        broad = self.scales[min(_BROAD_SET, len(self.scales) - 1)]
+        together = [beside(self.scales[0], rest) for rest in _RESTS]
+        together += [beside(broad, rest) for rest in _BROAD_RESTS]
+        return DevicePrior((np.zeros(1), *self.means), self.components, (*alone, *together))
+
 
 def learn_prior(
     views: Mapping[DeadOperations, Sequence[FloatArray]],
@@ -118,16 +142,16 @@ def learn_prior(
         view: [block - mean for block, mean in zip(blocks, means, strict=True)]
         for view, blocks in used.items()
     }
-    smoothed = np.empty((len(means[-1]), len(targets)))
+    smoothed, moved = np.empty((len(means[-1]), len(targets))), np.empty_like(targets)
     for view, blocks in centred.items():
         rows = [i for i, own in enumerate(seen) if own == view]
-        smoothed[:, rows] = _ridge(blocks[-1], targets[rows])
+        smoothed[:, rows], moved[rows] = fit_pool(blocks[-1], targets[rows])
     # (n, d): every device's targets without their noise, had it this view
     fits = {view: blocks[-1] @ smoothed for view, blocks in centred.items()}
     gram = sum((f.T @ f for f in fits.values()), np.zeros((len(targets), len(targets))))
     rng = np.random.default_rng(seed)
     tasks: list[_Task] = []
-    for device, row in enumerate(targets):
+    for device, row in enumerate(moved):
         others = np.delete(np.arange(len(targets)), device)
         axes = _axes(gram[np.ix_(others, others)], components)
         # (n, k) components of the other devices, then the blocks
@@ -195,19 +219,6 @@ def _noise(log_noises: FloatArray) -> LogNormal:
     return LogNormal(float(np.mean(log_noises)), spread)
 
 
-def _ridge(features: FloatArray, targets: FloatArray) -> FloatArray:
-    """Fit each device's targets, `(p, d)` weights of the centred features."""
-    weights = np.empty((features.shape[1], len(targets)))
-    eye = _RIDGE * np.eye(features.shape[1])
-    whole = features.T @ features + eye
-    for device, row in enumerate(targets):
-        known = np.isfinite(row)
-        rows, values = features[known], row[known] - row[known].mean()
-        gram = whole if known.all() else rows.T @ rows + eye
-        weights[:, device] = np.linalg.solve(gram, rows.T @ values)  # (X' X + I)⁻¹ X' t
-    return weights
-
-
 def _axes(gram: FloatArray, components: int) -> FloatArray:
     """Give `(d, k)` principal axes of fits, from their `(d, d)` products of two devices.
 
@@ -246,7 +257,7 @@ def _maximise_evidence(tasks: Sequence[_Task], devices: int) -> tuple[FloatArray
         return value, slope
 
     start = np.concatenate([[0.0], np.full(blocks - 1, -4.0), np.full(devices, -2.5)])
-    bounds = [(None, None)] * blocks + [_NOISE_BOUNDS] * devices
+    bounds = [_VARIANCE_BOUNDS] * blocks + [_NOISE_BOUNDS] * devices
     found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return np.exp(found.x[:blocks]), found.x[blocks:]
 

@@ -14,13 +14,23 @@ from hwnas.spaces.facets import Equivalence, Graphs, facet
 from hwnas.spaces.options import text_of
 from hwnas.typing import DeadOperations, FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
-from hwnas_predictors.graph_counts import additions, longest_path, merged_operations
+from hwnas_predictors.graph_counts import (
+    additions,
+    distinct_inputs,
+    longest_path,
+    merged_operations,
+    most_in_a_row,
+    width,
+)
 from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
-LAYOUT = 2
-"""Which numbers of a graph are features: 1 has no additions and no merged operations."""
+LAYOUT = 3
+"""Which numbers of a graph are features.
+
+1 has no additions and no merged operations, 2 nothing of what runs beside or after each other.
+"""
 
 
 class ArchFeatures:
@@ -30,7 +40,8 @@ class ArchFeatures:
     - `counts`: how often each choice's text is chosen, whatever the parameter.
     - `graph`: how often each operation occurs in the canonical computation graph, before and after
       equal branches are merged, the additions, and the longest path through it: what is left to
-      run for a runtime that drops dead operations.
+      run for a runtime that drops dead operations. How many of each operation follow one another,
+      the feature maps that are kept at once and those that are read say what runs in parallel.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
     `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
@@ -139,7 +150,12 @@ class ArchFeatures:
         """Names of the columns of the block `graph`."""
         if self.layout == 1:
             return (*self.operations, "path")
-        return (*self.operations, "path", "additions", *(f"merged {o}" for o in self.operations))
+        merged = (f"merged {operation}" for operation in self.operations)
+        names = (*self.operations, "path", "additions", *merged)
+        if self.layout == 2:
+            return names
+        rows = (f"{operation} in a row" for operation in self.operations)
+        return (*names, *rows, "width", "inputs")
 
     def _graph(self, archs: Sequence[Any]) -> FloatArray:
         """Count once a class of equal graphs, `(n, g)`; `(n, 0)` without graphs."""
@@ -159,4 +175,7 @@ class ArchFeatures:
         if self.layout > 1:
             merged = merged_operations(graph)
             found += [additions(graph), *(merged[name] for name in self.operations)]
+        if self.layout > 2:
+            found += [most_in_a_row(graph, name) for name in self.operations]
+            found += [width(graph), distinct_inputs(graph)]
         return np.array(found, float)

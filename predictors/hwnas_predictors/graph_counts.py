@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from hwnas.graphs.arch_graph import ArchGraph
 
@@ -12,11 +13,36 @@ _Sum = tuple[tuple[int, int], ...]
 
 def longest_path(graph: ArchGraph) -> int:
     """Count the edges of the longest path from input to output; 0 if there is none."""
-    lengths = [0] + [-1] * (len(graph) - 1)
+    return _longest(graph, [1] * len(graph))
+
+
+def most_in_a_row(graph: ArchGraph, operation: str) -> int:
+    """Count an operation on the path from input to output that has the most of it.
+
+    A runtime that runs parallel branches at once waits for that path.
+    """
+    return _longest(graph, [int(own == operation) for own in graph.operations])
+
+
+def _longest(graph: ArchGraph, lengths: Sequence[int]) -> int:
+    """Give the length of the longest path from input to output, by the length of each node."""
+    longest = [0] + [-1] * (len(graph) - 1)
     for target in range(1, len(graph)):
-        before = [lengths[s] for s in graph.adjacency[:, target].nonzero()[0]]
-        lengths[target] = max((length + 1 for length in before if length >= 0), default=-1)
-    return max(lengths[-1], 0)
+        before = [longest[s] for s in graph.adjacency[:, target].nonzero()[0]]
+        ways = (length + lengths[target] for length in before if length >= 0)
+        longest[target] = max(ways, default=-1)
+    return max(longest[-1], 0)
+
+
+def width(graph: ArchGraph) -> int:
+    """Count the feature maps that are kept at once, in the order of the nodes."""
+    later = graph.adjacency > 0
+    return max((int(later[:t, t:].any(axis=1).sum()) for t in range(1, len(graph))), default=0)
+
+
+def distinct_inputs(graph: ArchGraph) -> int:
+    """Count the feature maps that operations and the output read, equal ones once."""
+    return len(set(_merged(graph)[0]))
 
 
 def additions(graph: ArchGraph) -> int:

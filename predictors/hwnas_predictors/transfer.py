@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
+from hwnas.files.predictor_columns import nested, unnested
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
 from hwnas.tasks.catalogue import get_task, name_of
@@ -41,7 +42,9 @@ from hwnas_predictors.beliefs import (
     mixture,
     observe,
     weigh,
+    wrong_probability,
 )
+from hwnas_predictors.companion import Beside, Companion
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
     DevicePredictor,
@@ -63,6 +66,7 @@ NETWORK_POWER = 0.5
 """Exponent of the transform where networks are looked at."""
 _SCALED_BY = 40
 """Random networks that tell the scales of a space without a pool."""
+_COMPANION = "companion"
 _FEW = 50  # measurements of one device below which the variances are not learned
 
 
@@ -120,7 +124,9 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._beliefs: tuple[Belief, ...] | None = None
         self._predicted: tuple[tuple[Arch, ...], NormalMixture] | None = None
         self._centre = float("nan")
+        self._companion: Companion[Arch] | None = None
         self._left_out: FloatArray | None = None
+        self._wrong: FloatArray | None = None
 
     def fit(
         self,
@@ -173,7 +179,11 @@ class TransferPredictor(DevicePredictor[Arch]):
         return self
 
     def adapt(
-        self, support: Sequence[Arch], costs: npt.ArrayLike, device: DeviceKey | None = None
+        self,
+        support: Sequence[Arch],
+        costs: npt.ArrayLike,
+        device: DeviceKey | None = None,
+        companion: Beside[Arch] | None = None,
     ) -> TransferPredictor[Arch]:
         """Give the predictor of a new device.
 
@@ -184,15 +194,23 @@ class TransferPredictor(DevicePredictor[Arch]):
                 operations, both are weighed by the costs and by what the pool's devices did; if
                 none of the support has any, they are taken as pruned, unless every device of the
                 pool executed them.
+            companion: predictor of another cost of the same device, e.g. of latency for energy,
+                or another one of this cost, e.g. kernel by kernel. What it predicts is a feature,
+                as far as the measurements say so: where it knows more of the device, fewer
+                measurements are enough.
 
         Raises:
-            InvalidValueError: nothing was fitted, fewer than two costs are given, or the device
-                is called ``any``.
+            InvalidValueError: nothing was fitted, fewer than two costs are given, the device
+                is called ``any``, or the companion is of no device yet or another space.
         """
-        self._require_prior()
-        values, _ = known_costs(costs, len(support))
+        _, prior = self._require_prior()
+        values, known = known_costs(costs, len(support))
         adapted = copy.copy(self)
         adapted.set_device(device or DeviceKey("new device"))
+        if companion is not None:
+            measured = [arch for arch, flag in zip(support, known, strict=True) if flag]
+            adapted._companion = Companion.of(companion, self.space, measured, self.power)
+            adapted._prior = prior.with_companion()
         adapted._learn(support, values)
         return adapted
 
@@ -213,7 +231,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         targets = transform(values[known] / self._centre, self.power)
         views = self._views(learned, list(dict.fromkeys(b.view for b in self._beliefs)))
         made = copy.copy(self)
-        made._left_out = None
+        made._left_out = made._wrong = made._predicted = None
         made._beliefs = observe(self._require_prior()[1], self._beliefs, views, targets)
         made._add_rows(learned)
         return made
@@ -221,7 +239,15 @@ class TransferPredictor(DevicePredictor[Arch]):
     @property
     def effort(self) -> Effort:
         """A look-up, unless networks are built to be counted or traced."""
-        return Effort.SCORE if self.network else super().effort
+        own = Effort.SCORE if self.network else super().effort
+        return own if self._companion is None else max(own, self._companion.effort)
+
+    def unscored(self, archs: Sequence[Arch]) -> list[Arch]:
+        """Give the architectures that cannot be predicted, since a proxy has no entry for them."""
+        if self._companion is None:
+            return super().unscored(archs)
+        missing = {*super().unscored(archs), *self._companion.unscored(archs)}
+        return [arch for arch in archs if arch in missing]
 
     @property
     def left_out(self) -> FloatArray | None:
@@ -231,6 +257,25 @@ class TransferPredictor(DevicePredictor[Arch]):
         loading.
         """
         return self._left_out
+
+    @property
+    def follows(self) -> float:
+        """Probability that the cost is a multiple of its companion's and a rest; 0 without one."""
+        if self._companion is None or self._beliefs is None:
+            return 0.0
+        _, prior = self._require_prior()
+        beside = (b for b in self._beliefs if prior.scales[b.scales].variances[1] > 0)
+        return float(sum(belief.weight for belief in beside))
+
+    @property
+    def wrong(self) -> FloatArray | None:
+        """`(s,)` probabilities that costs that were learned from are wrong.
+
+        Such a cost is far from what all others say of the device, e.g. taken while something else
+        ran, and is left aside by as much. NaN where a cost was missing; None where nothing was
+        learned by this object.
+        """
+        return self._wrong
 
     @overload
     def predict(self, archs: Sequence[Arch]) -> FloatArray: ...
@@ -341,8 +386,14 @@ class TransferPredictor(DevicePredictor[Arch]):
                 arrays |= {f"posterior_{i}_{name}": v for name, v in parts}
                 believed.append([belief.view, belief.scales, belief.weight])
             arrays["centre"] = np.array(self._centre)
+        beside = {}
+        if self._companion is not None:
+            description, own = nested(self._companion.predictor.to_file(), _COMPANION)
+            arrays, beside = {**arrays, **own}, {_COMPANION: description}
+            arrays["companion_centre"] = np.array(self._companion.centre)
         return self._file(
             arrays,
+            **beside,
             operations=list(features.operations),
             layout=features.layout,
             seen=list(self._seen),
@@ -400,8 +451,13 @@ class TransferPredictor(DevicePredictor[Arch]):
         believed, seen = settings.pop("beliefs", None), tuple(settings.pop("seen", ()))
         if not set(seen) <= set(get_args(DeadOperations)):
             raise ValueError(f"its devices did {seen} with dead operations")
+        companion = settings.pop(_COMPANION, None)
         made = cls._unfitted(file, **settings)
         made._seen = seen
+        if companion is not None:
+            inner, arrays = unnested(file, companion, _COMPANION)
+            centre = float(arrays["companion_centre"])
+            made._companion = Companion.from_file(inner, centre, made.power)
         columns = None
         if made.network:
             task = get_task(made.dataset)
@@ -432,6 +488,8 @@ class TransferPredictor(DevicePredictor[Arch]):
         """Give `(n, p_b)` features of each block, the extra columns before all together."""
         assert self._features is not None
         *parts, every = self._features.blocks(archs, view)
+        if self._companion is not None:
+            parts = [self._companion(archs), *parts]
         if self._extra is None:
             return [*parts, every]
         extra = self._extra_columns(archs)
@@ -456,6 +514,8 @@ class TransferPredictor(DevicePredictor[Arch]):
             self.device = replace(self.device, dead_operations=decided_view(self._beliefs))
         self._left_out = np.full(len(costs), np.nan)
         self._left_out[known] = self._inverse(left_out(prior, self._beliefs, views, targets))
+        self._wrong = np.full(len(costs), np.nan)
+        self._wrong[known] = wrong_probability(self._beliefs, len(archs))
 
     def _possible_views(
         self, features: ArchFeatures, archs: Sequence[Arch]

@@ -12,6 +12,7 @@ from hwnas_predictors.bayesian_linear import (
     LogNormal,
     NormalMixture,
     Posterior,
+    evidence_without,
     most_informative,
 )
 
@@ -65,6 +66,17 @@ def test_components_are_exact(data: tuple[FloatArray, FloatArray, FloatArray]) -
     found = posterior.predict(new)
     np.testing.assert_allclose(found.means, means[kept], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.stds**2, variances[kept], rtol=1e-6)
+
+
+def test_evidence_without_a_target_is_that_of_the_others(
+    data: tuple[FloatArray, FloatArray, FloatArray],
+) -> None:
+    features, targets, _ = data
+    found = evidence_without(features, targets, PRIOR)
+    for i in range(len(targets)):
+        others = np.delete(np.arange(len(targets)), i)
+        alone = Posterior.weighed(features[others], targets[others], PRIOR)[1]
+        assert found[i] == pytest.approx(alone, rel=1e-9)
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.5, 0.95])

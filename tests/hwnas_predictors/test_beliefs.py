@@ -11,7 +11,7 @@ from scipy import stats
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal, Posterior
 from hwnas_predictors.beliefs import (
-    TRUST,
+    WRONG,
     Belief,
     decided_view,
     left_out,
@@ -19,6 +19,7 @@ from hwnas_predictors.beliefs import (
     mixture,
     view_probability,
     weigh,
+    wrong_probability,
 )
 from hwnas_predictors.device_prior import OFFSET_VARIANCE, DevicePrior, Scales
 
@@ -57,23 +58,57 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    wanted: dict[tuple[str, int], float] = {}
-    for view, blocks in views.items():
-        for number, scales in enumerate(prior.scales):
-            covariance = kernel(prior, blocks, scales)
-            before = 1 - TRUST if number else TRUST
-            wanted[view, number] = before * sum(
-                stats.multivariate_normal(cov=covariance + s**2 * np.eye(8)).pdf(targets)
-                * stats.norm(scales.noise.mean, scales.noise.spread).pdf(np.log(s))
-                for s in NOISE_GRID
-            )
-    found = {(b.view, b.scales): b.weight for b in weigh(prior, views, targets)}
+    beliefs = weigh(prior, views, targets)
+    wanted: dict[tuple[str, int, tuple[int, ...]], float] = {}
+    for wrong in {(), *(belief.wrong for belief in beliefs)}:
+        right = np.delete(np.arange(8), np.array(wrong, dtype=int))
+        for view, blocks in views.items():
+            for number, scales in enumerate(prior.scales):
+                covariance = kernel(prior, blocks, scales)[np.ix_(right, right)]
+                # A wrong target may be anywhere in a range of 1 / 0.3.
+                before = 0.5 * (0.3 * WRONG / (1 - WRONG)) ** len(wrong)
+                wanted[view, number, wrong] = before * sum(
+                    stats.multivariate_normal(cov=covariance + s**2 * np.eye(len(right))).pdf(
+                        targets[right]
+                    )
+                    * stats.norm(scales.noise.mean, scales.noise.spread).pdf(np.log(s))
+                    for s in NOISE_GRID
+                )
+    found = {(b.view, b.scales, b.wrong): b.weight for b in beliefs}
     kept = sum(wanted[hypothesis] for hypothesis in found)
     assert len(found) > 1
     for hypothesis, weight in found.items():
         assert weight == pytest.approx(wanted[hypothesis] / kept, rel=1e-6)
     dropped = sum(w for hypothesis, w in wanted.items() if hypothesis not in found)
-    assert dropped < 0.05 * sum(wanted.values())
+    assert dropped < 0.06 * sum(wanted.values())
+
+
+def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None:
+    rng = np.random.default_rng(5)
+    blocks = [rng.normal(size=(12, 2)), rng.normal(size=(12, 5))]
+    targets = blocks[0] @ np.array([0.8, -0.6]) + 0.01 * rng.normal(size=12)
+    clean = weigh(prior, {"pruned": blocks}, targets)
+    assert wrong_probability(clean, 12).max() < 0.3
+    spoilt = targets.copy()
+    spoilt[7] += 0.9
+    found = weigh(prior, {"pruned": blocks}, spoilt)
+    assert wrong_probability(found, 12)[7] > 0.9
+    others = np.delete(np.arange(12), 7)
+    only = weigh(prior, {"pruned": [block[others] for block in blocks]}, targets[others])
+    wanted = mixture(prior, only, {"pruned": blocks}).mean
+    np.testing.assert_allclose(mixture(prior, found, {"pruned": blocks}).mean, wanted, atol=0.02)
+    assert left_out(prior, found, {"pruned": blocks}, spoilt)[7] == pytest.approx(
+        targets[7], abs=0.05
+    )
+
+
+@pytest.mark.parametrize("measurements", [2, 5])
+def test_few_measurements_cannot_tell_which_is_wrong(prior: DevicePrior, measurements: int) -> None:
+    rng = np.random.default_rng(6)
+    blocks = [rng.normal(size=(measurements, 2)), rng.normal(size=(measurements, 5))]
+    targets = np.zeros(measurements)
+    targets[0] = 5.0
+    assert not any(b.wrong for b in weigh(prior, {"pruned": blocks}, targets))
 
 
 def test_what_the_pool_ran_counts_before_the_measurements(

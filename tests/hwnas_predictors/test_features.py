@@ -8,7 +8,14 @@ from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas_predictors.encodings import one_hot
 from hwnas_predictors.features import ArchFeatures
-from hwnas_predictors.graph_counts import additions, longest_path, merged_operations
+from hwnas_predictors.graph_counts import (
+    additions,
+    distinct_inputs,
+    longest_path,
+    merged_operations,
+    most_in_a_row,
+    width,
+)
 
 FULL = parse_cell(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
@@ -27,6 +34,11 @@ def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     assert left["path"] == longest_path(space.to_graph(FULL)) == 3
     assert left["additions"] == 1
     assert left["merged nor_conv_3x3"] == 2
+    assert left["nor_conv_3x3 in a row"] == 2
+    assert left["nor_conv_1x1 in a row"] == 0
+    # The input is kept for the output while both convolutions run.
+    assert left["width"] == 2
+    assert left["inputs"] == 3  # of the convolutions and of the output
     choices, g = 30, len(features.graph_names)
     assert every.shape == (1, choices + g + 15 * 25 + g * (g + 1) // 2)
 
@@ -39,9 +51,27 @@ def test_pairs_are_products_of_choices_of_two_edges(space: NasBench201) -> None:
     assert set(np.unique(pairs)) == {0.0, 1.0}
 
 
+def test_what_runs_in_parallel_is_not_in_a_row(space: NasBench201) -> None:
+    cell = parse_cell(
+        "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|nor_conv_1x1~0|nor_conv_3x3~1|nor_conv_1x1~2|"
+    )
+    graph = space.to_graph(cell)
+    assert most_in_a_row(graph, "nor_conv_3x3") == 2  # of three
+    assert most_in_a_row(graph, "nor_conv_1x1") == 1  # of two
+    assert width(graph) == 3  # as many branches
+    assert distinct_inputs(graph) == 3  # the two first convolutions of 3 x 3 are equal
+
+
+def test_features_of_earlier_files(space: NasBench201) -> None:
+    names = [ArchFeatures(space, layout=layout).graph_names for layout in (1, 2, 3)]
+    assert [len(n) for n in names] == [6, 8, 13]
+    assert names[2][:8] == names[1]
+
+
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:
     cell = parse_cell("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     assert longest_path(space.to_graph(cell)) == 0
+    assert most_in_a_row(space.to_graph(cell), "nor_conv_3x3") == 0
 
 
 def test_parameters_of_several_types_that_may_not_exist(conditional_space: Any) -> None:

@@ -310,11 +310,12 @@ def test_further_measurements_are_learned_as_if_all_had_come_at_once(
 ) -> None:
     model = adapted(pool, devices, 11, support)
     more = [i for i in range(40) if i not in support]
+    rest = devices.archs[40:]
+    model.predict(rest)  # and is not what is predicted afterwards
     better = model.observe([devices.archs[i] for i in more], devices.costs[11, more])
     once = pool.adapt(
         [devices.archs[i] for i in (*support, *more)], devices.costs[11, [*support, *more]]
     )
-    rest = devices.archs[40:]
     errors = [
         np.mean(np.abs(m.predict(rest) / devices.true[11, 40:] - 1)) for m in (model, better, once)
     ]

@@ -323,6 +323,10 @@ class KernelPredictor(Generic[Arch]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a predictor file, which is read without pickle."""
+        self.to_file().write(path)
+
+    def to_file(self) -> PredictorFile:
+        """Give the content of a predictor file."""
         kinds = sorted(self.regressors)
         arrays: dict[str, npt.NDArray[Any]] = {
             f"{i}.{name}": array
@@ -342,7 +346,7 @@ class KernelPredictor(Generic[Arch]):
             "dataset": None if family is None else family.task.as_dict(),
         }
         facts = Facts(space, self.metric, self.unit, self.direction, self.device, self.fingerprint)
-        PredictorFile(KIND, facts, settings, arrays).write(path)
+        return PredictorFile(KIND, facts, settings, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> KernelPredictor[Any]:

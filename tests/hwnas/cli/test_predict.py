@@ -66,6 +66,100 @@ def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -
     assert "energy_mj" in rows[0]
 
 
+def test_a_wrong_measurement_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("support", "-n", "12") == 0
+    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    rows = [f"{a},{latency(a) * (2.5 if a == chosen[3] else 1)}" for a in chosen]
+    measured, out = tmp_path / "m.csv", tmp_path / "x.npz"
+    measured.write_text("\n".join(["arch,latency_ms", *rows]))
+    assert run("adapt", "--measurements", str(measured), "--out", str(out)) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    wrong = re.findall(r"(\|\S+): \S+ ms does not fit the other measurements", said)
+    assert wrong == [chosen[3]]
+
+
+def test_costs_are_learned_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four energies beside twelve latencies, in one file, whose columns are costs of a search."""
+    assert run("support", "-n", "12") == 0
+    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    rows = [f"{a},{latency(a)},{latency(a) / 2 if i < 4 else ''}" for i, a in enumerate(chosen)]
+    measured, out = tmp_path / "m.csv", tmp_path / "both.npz"
+    measured.write_text("\n".join(["arch,latency_ms,energy_mj", *rows]))
+    argv = ["--measurements", str(measured), "--out", str(out)]
+    assert run("adapt", *argv, "--column", "energy_mj", "--column", "latency_ms") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "energy_mj on mine/unknown/float32/b1/pruned from 4 measurements, 8 empty" in said
+    assert re.search(r"follows latency_ms with (9\d|100)%; search with --cost predictor:", said)
+    new = tmp_path / "new.csv"
+    archs = [str(SPACE.representative(cell)) for cell in draw(SPACE, 30, seed=3)]
+    lines = [f"{a},{latency(a)},{latency(a) / 2}" for a in archs]
+    new.write_text("\n".join(["arch,latency_ms,energy_mj", *lines]))
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["column"], row["unit"]) for row in found] == [
+        ("energy_mj", "mJ"), ("latency_ms", "ms"),
+    ]  # fmt: skip
+    assert all(row["spearman"] > 0.9 for row in found)
+    assert run("evaluate", f"{out}:energy_mj", "--measurements", str(new), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == found[0]
+    assert run("export", str(out), "--arch", CELL, "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["energy_mj"] == pytest.approx(row["latency_ms"] / 2, rel=0.15)
+    for cost, code in ((f"predictor:{out}:energy_mj", 0), (f"predictor:{out}", 2)):
+        search = ["search", "--objective", "params", "--cost", cost, "--trials", "2"]
+        with pytest.raises(SystemExit) as end:
+            main([*search, "--out", str(tmp_path / f"out{code}"), "--json"])
+        assert end.value.code == code
+    assert "must be FILE:COLUMN" in capsys.readouterr().err
+
+
+def test_costs_that_were_measured_alike_are_learned_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [str(SPACE.representative(cell)) for cell in draw(SPACE, 8, seed=2)]
+    measured, out = tmp_path / "m.csv", tmp_path / "both.npz"
+    rows = [f"{a},{latency(a)},{latency(a) / 2}" for a in cells]
+    measured.write_text("\n".join(["arch,latency_ms,energy_mj", *rows]))
+    argv = ["--measurements", str(measured), "--out", str(out)]
+    assert run("adapt", *argv, "--column", "latency_ms", "--column", "energy_mj") == 0
+    assert "follows" not in capsys.readouterr().err
+
+
+def test_a_device_beside_another(
+    adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three measurements of a device that is twice as slow as one that is known."""
+    cells = [str(cell) for cell in draw(SPACE, 40, seed=4)]
+    measured, new, out = (tmp_path / name for name in ("m.csv", "new.csv", "slow.npz"))
+    for path, some in ((measured, cells[:3]), (new, cells[3:])):
+        path.write_text("\n".join(["arch,latency_ms", *(f"{a},{2 * latency(a)}" for a in some)]))
+    argv = ["--measurements", str(measured), "--out", str(out), "--dead-operations", "executed"]
+    assert run("adapt", *argv, "--beside", str(adapted)) == 0
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["within_10_percent"] > 0.6
+    help_pool = tmp_path / "nothing.npz"
+    assert run("adapt", *argv, "--beside", str(help_pool)) == 2
+    assert "nothing.npz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--column", "latency"], "`--column` must be METRIC_UNIT"),
+        (["--column", "power_w"], "must have a column 'power_w'"),
+        (["--column", "latency_ms", "--column", "latency_ms"], "must name each once"),
+        (["--column", "latency_ms", "--metric", "latency"], "leave them out"),
+    ],
+)
+def test_columns_are_named_by_metric_and_unit(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [str(cell) for cell in draw(SPACE, 4, seed=1)]
+    measured = str(write(tmp_path / "m.csv", cells))
+    assert run("adapt", "--measurements", measured, "--out", str(tmp_path / "o.npz"), *options) == 2
+    assert said in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Any cost with a unit; equal networks have equal costs, and rows of before are told."""
     assert run("support", "-n", "8") == 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from hwnas.data import help as help_data
 from hwnas.data.brp_nas import brp_nas_devices
@@ -172,6 +173,12 @@ def test_published_brp_nas_pool(data_folder: Path) -> None:
     assert np.count_nonzero(~there.any(axis=0)) == 341
     i7 = pool.cost_of("desktop-cpu-core-i7-7820x-fp32")
     assert (np.nanmin(i7), np.nanmax(i7)) == pytest.approx((1.021, 9.513), abs=1e-3)
+    # As published, this CPU is as fast as a GPU, network by network: one of them ran for both.
+    gpu = pool.cost_of("desktop-gpu-gtx-1080ti-fp32")
+    both = np.isfinite(i7) & np.isfinite(gpu)
+    assert np.median(i7[both] / gpu[both]) == pytest.approx(1.0, abs=0.005)
+    assert np.std(np.log(i7[both] / gpu[both])) < 0.035
+    assert spearmanr(i7[both], gpu[both]).statistic > 0.997
     assert pool.split is None
 
 
