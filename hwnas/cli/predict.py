@@ -14,7 +14,7 @@ import typer
 
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
-from hwnas.cli.predict_checks import amount, coverage, learned_rows, note_left_out, note_wrong
+from hwnas.cli.predict_checks import amount, compared, note_left_out, note_wrong
 from hwnas.cli.predict_files import (
     POOLS,
     looks_at_networks,
@@ -388,43 +388,7 @@ def evaluate(
 
     predictors = open_predictors(file, space)
     table = read_measurements(measurements, next(iter(predictors.values())).space)
-    _show([_compared(p, name, file, table) for name, p in predictors.items()], as_json)
-
-
-def _compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, Any]:
-    """Give how well a predictor predicts the measurements of a table."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    from hwnas.errors import InvalidValueError
-    from hwnas.pareto.same_device import check_same_device
-
-    costs = table.of(predictor.metric, predictor.unit)
-    if table.key is not None:
-        for line in check_same_device(predictor.device, table.key, str(file)):
-            note(line)
-    known = np.isfinite(costs)
-    if not known.any():
-        raise InvalidValueError(f"`measurements` must hold a cost, but {table.path} has none.")
-    archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
-    if seen := learned_rows(predictor, archs):
-        note(
-            f"{seen} of {len(archs)} measurements are of architectures that the predictor learned "
-            f"from: leave them out to see how well it predicts others."
-        )
-    progress.stage(f"predicting {len(archs):,} architectures")
-    predicted = predictor.predict(archs)
-    return {
-        **({"column": column} if column else {}),
-        "n": len(costs),
-        "learned_from": seen,
-        "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
-        "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
-        "coverage_90": coverage(predictor, archs, costs),
-        "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),
-        "unit": predictor.unit,
-        "device": str(predictor.device),
-    }
+    _show([compared(p, name, file, table) for name, p in predictors.items()], as_json)
 
 
 @app.command()

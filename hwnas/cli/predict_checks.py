@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.output import note
+from hwnas.cli.progress import progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hwnas.typing import FloatArray
 
 _PROBABLE = 0.5
@@ -65,3 +68,39 @@ def amount(costs: FloatArray) -> str:
     known = int(np.isfinite(costs).sum())
     missing = f", {len(costs) - known} empty" if known < len(costs) else ""
     return f"{known} measurements{missing}"
+
+
+def compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, Any]:
+    """Give how well a predictor predicts the measurements of a table."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from hwnas.errors import InvalidValueError
+    from hwnas.pareto.same_device import check_same_device
+
+    costs = table.of(predictor.metric, predictor.unit)
+    if table.key is not None:
+        for line in check_same_device(predictor.device, table.key, str(file)):
+            note(line)
+    known = np.isfinite(costs)
+    if not known.any():
+        raise InvalidValueError(f"`measurements` must hold a cost, but {table.path} has none.")
+    archs, costs = [a for a, k in zip(table.archs, known, strict=True) if k], costs[known]
+    if seen := learned_rows(predictor, archs):
+        note(
+            f"{seen} of {len(archs)} measurements are of architectures that the predictor learned "
+            f"from: leave them out to see how well it predicts others."
+        )
+    progress.stage(f"predicting {len(archs):,} architectures")
+    predicted = predictor.predict(archs)
+    return {
+        **({"column": column} if column else {}),
+        "n": len(costs),
+        "learned_from": seen,
+        "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
+        "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
+        "coverage_90": coverage(predictor, archs, costs),
+        "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),
+        "unit": predictor.unit,
+        "device": str(predictor.device),
+    }

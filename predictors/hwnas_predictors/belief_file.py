@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -15,6 +15,28 @@ from hwnas_predictors.device_prior import DevicePrior, Scales
 
 FIRST_FORMAT = [["executed", 0, 1.0]]
 """What the first format of files believed without a word."""
+
+
+def prior_arrays(prior: DevicePrior) -> dict[str, npt.NDArray[Any]]:
+    """Give the arrays of a file that `read_prior` reads."""
+    return {
+        "components": prior.components,
+        "variances": np.stack([scales.variances for scales in prior.scales]),
+        "noise": np.array([[s.noise.mean, s.noise.spread] for s in prior.scales]),
+        **{f"mean_{i}": mean for i, mean in enumerate(prior.means)},
+    }
+
+
+def belief_arrays(
+    beliefs: Sequence[Belief],
+) -> tuple[dict[str, npt.NDArray[Any]], list[list[Any]]]:
+    """Give the arrays of a file and what is believed, for `read_beliefs`."""
+    arrays = {
+        f"posterior_{i}_{name}": values
+        for i, belief in enumerate(beliefs)
+        for name, values in vars(belief.posterior).items()
+    }
+    return arrays, [[belief.view, belief.scales, belief.weight] for belief in beliefs]
 
 
 def read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
+from hwnas.errors import InvalidValueError
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import (
     LogNormal,
@@ -187,6 +188,27 @@ def observe(
             for belief, posterior, log in found
         ]
     )
+
+
+def pool_views(
+    views: Views,
+    targets: FloatArray,
+    dead: npt.NDArray[np.bool_],
+    given: Sequence[DeadOperations | None],
+    seed: int,
+) -> tuple[DeadOperations, ...]:
+    """Give what each device of a pool did, by `likely_view` where it is not `given`.
+
+    Raises:
+        InvalidValueError: not one entry a device is given.
+    """
+    if len(given) != len(targets):
+        raise InvalidValueError(
+            f"`dead_operations` must have one entry a device, {len(targets)}, but got {len(given)}."
+        )
+    rng = np.random.default_rng(seed)
+    rows = zip(given, targets, strict=True)
+    return tuple(own or likely_view(views, row, dead, rng) for own, row in rows)
 
 
 def likely_view(

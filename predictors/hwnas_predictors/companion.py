@@ -11,6 +11,8 @@ import numpy as np
 from hwnas.costs.predictor_source import make_predictor
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
+from hwnas.files.npz import Arrays
+from hwnas.files.predictor_columns import nested, unnested
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_predictors.power_transform import transform
@@ -82,15 +84,24 @@ class Companion(Generic[Arch]):
         found: Any = getattr(self.predictor, "unscored", None)
         return [] if found is None else list(found(archs))
 
+    def to_parts(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Give a header as a JSON value and arrays, which begin with a name, for a file."""
+        header, arrays = nested(self.predictor.to_file(), name)
+        return header, {**arrays, f"{name}_centre": np.array(self.centre)}
+
     @classmethod
-    def from_file(cls, file: PredictorFile, centre: float, power: float) -> Self:
-        """Make what was kept in a file.
+    def from_parts(
+        cls, file: PredictorFile, header: dict[str, Any], name: str, power: float
+    ) -> tuple[Self, Arrays]:
+        """Make what `to_parts` gave, and give the other arrays of the file.
 
         Raises:
             ValueError: the mean is not positive.
             DataFormatError: the predictor lacks something.
         """
+        inner, arrays = unnested(file, header, name)
+        centre = float(arrays[f"{name}_centre"])
         if not centre > 0:
             raise ValueError(f"the mean of its companion is {centre}")
-        made: Any = make_predictor(file)
-        return cls(made, centre, power)
+        made: Any = make_predictor(inner)
+        return cls(made, centre, power), arrays

@@ -13,14 +13,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self, get_args, overload
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
-from hwnas.files.predictor_columns import nested, unnested
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
 from hwnas.tasks.catalogue import get_task, name_of
@@ -32,31 +31,38 @@ from hwnas.typing import (
     FloatArray,
     SearchSpace,
 )
-from hwnas_predictors.bayesian_linear import NormalMixture, most_informative
-from hwnas_predictors.belief_file import FIRST_FORMAT, read_beliefs, read_prior
+from hwnas_predictors.bayesian_linear import NormalMixture
+from hwnas_predictors.belief_file import (
+    FIRST_FORMAT,
+    belief_arrays,
+    prior_arrays,
+    read_beliefs,
+    read_prior,
+)
 from hwnas_predictors.beliefs import (
     Belief,
     decided_view,
     left_out,
-    likely_view,
     mixture,
     observe,
+    pool_views,
     weigh,
     wrong_probability,
 )
 from hwnas_predictors.companion import Beside, Companion
 from hwnas_predictors.device_predictor import (
     ANY_DEVICE,
-    DevicePredictor,
     device_rows,
     known_costs,
 )
 from hwnas_predictors.device_prior import DevicePrior, broad_prior, learn_prior
+from hwnas_predictors.distribution_predictor import DistributionPredictor
 from hwnas_predictors.encodings import join_columns
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.features import ArchFeatures
 from hwnas_predictors.network_columns import NetworkColumns
-from hwnas_predictors.power_transform import inverse, transform
+from hwnas_predictors.power_transform import transform
+from hwnas_predictors.support import SupportChoice
 
 CANDIDATES = 1500
 """Architectures that a support set is chosen from, and as many that it is chosen for."""
@@ -70,7 +76,7 @@ _COMPANION = "companion"
 _FEW = 50  # measurements of one device below which the variances are not learned
 
 
-class TransferPredictor(DevicePredictor[Arch]):
+class TransferPredictor(DistributionPredictor[Arch]):
     """Predicts a cost on a new device from few measurements and a pool of other devices.
 
     ``fit`` with `(d, n)` costs learns the pool, and ``adapt`` then gives the predictor of a
@@ -123,7 +129,6 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._seen: tuple[DeadOperations, ...] = ()
         self._beliefs: tuple[Belief, ...] | None = None
         self._predicted: tuple[tuple[Arch, ...], NormalMixture] | None = None
-        self._centre = float("nan")
         self._companion: Companion[Arch] | None = None
         self._left_out: FloatArray | None = None
         self._wrong: FloatArray | None = None
@@ -155,18 +160,9 @@ class TransferPredictor(DevicePredictor[Arch]):
         self._fit_extra(archs)
         views = self._views(archs, self._features.views)
         given = dead_operations or [None] * len(rows)
-        if len(given) != len(rows):
-            raise InvalidValueError(
-                f"`dead_operations` must have one entry a device, {len(rows)}, but got "
-                f"{len(given)}."
-            )
         dead = np.array([self._features.has_dead([arch]) for arch in archs])
-        rng = np.random.default_rng(self.seed)
-        seen = [
-            own or likely_view(views, row, dead, rng)
-            for own, row in zip(given, targets, strict=True)
-        ]
-        self._seen = tuple(seen)
+        seen = pool_views(views, targets, dead, given, self.seed)
+        self._seen = seen
         if self.network and single and len(archs) < _FEW:
             self._prior = broad_prior(views["executed"])
         else:
@@ -277,43 +273,6 @@ class TransferPredictor(DevicePredictor[Arch]):
         """
         return self._wrong
 
-    @overload
-    def predict(self, archs: Sequence[Arch]) -> FloatArray: ...
-
-    @overload
-    def predict(
-        self, archs: Sequence[Arch], return_std: Literal[True]
-    ) -> tuple[FloatArray, FloatArray]: ...
-
-    def predict(
-        self, archs: Sequence[Arch], return_std: bool = False
-    ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Give `(n,)` costs in `unit`, and `(n,)` standard deviations if wanted.
-
-        Raises:
-            InvalidValueError: the predictor knows a pool but was not adapted to a device.
-        """
-        found = self._mixture(archs)
-        costs = self._inverse(found.mean)
-        if not return_std:
-            return costs
-        # To first order, from the slope of the transform.
-        slope = self._centre * (costs / self._centre) ** (1 - self.power)
-        return costs, found.std * slope
-
-    def predict_std(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give `(n,)` standard deviations of one measurement in `unit`, its noise included."""
-        return self.predict(archs, return_std=True)[1]
-
-    def predict_interval(self, archs: Sequence[Arch], level: float = 0.9) -> FloatArray:
-        """Give `(n, 2)` bounds in `unit` that a measurement keeps with this probability."""
-        if not 0 < level < 1:
-            raise InvalidValueError(f"`level` must be between 0 and 1, e.g. 0.9, but got {level}.")
-        found = self._mixture(archs)
-        tail = (1 - level) / 2
-        bounds = [self._inverse(found.quantile(p)) for p in (tail, 1 - tail)]
-        return np.stack(bounds, axis=1)
-
     def choose_support(
         self,
         n: int,
@@ -347,50 +306,23 @@ class TransferPredictor(DevicePredictor[Arch]):
         view = dead_operations if dead_operations in features.views else self._usual_view(features)
         if view == "pruned" and archs is None:
             population = list(dict.fromkeys(map(self.space.representative, population)))
-
-        def is_candidate(arch: Arch) -> bool:
-            dead = view == "pruned" and features.has_dead([arch])
-            return self.space.is_valid(arch) and not dead
-
-        if view == "pruned":
-            population = [arch for arch in population if is_candidate(arch)]
-        if len(population) > most:
-            population = [population[i] for i in rng.choice(len(population), most, False)]
-        candidates = [a for a in population if is_candidate(a)]
-        if not 1 <= n <= len(candidates):
-            without = f" ({len(unscored)} more have no scores: give `archs`)" if unscored else ""
-            raise InvalidValueError(
-                f"`n` must be from 1 to {len(candidates)}, the candidates{without}, but got {n}."
-            )
-        scaled = prior.scale(self._blocks(population, view))
-        possible = np.array([is_candidate(a) for a in population])
-        noise = float(np.exp(prior.scales[0].noise.mean))
-        rows = most_informative(scaled[possible], scaled, n, noise)
-        return [candidates[row] for row in rows]
+        choice = SupportChoice(self.space, features, prior, self._blocks, view, most)
+        return choice.choose(population, n, rng, len(unscored))
 
     def to_file(self) -> PredictorFile:
         """Give the content of a predictor file: prior and beliefs."""
         features, prior = self._require_prior()
-        arrays = {
-            "components": prior.components,
-            "variances": np.stack([scales.variances for scales in prior.scales]),
-            "noise": np.array([[s.noise.mean, s.noise.spread] for s in prior.scales]),
-            **{f"mean_{i}": mean for i, mean in enumerate(prior.means)},
-        }
+        arrays = prior_arrays(prior)
         if features.network is not None:
             arrays |= features.network.to_arrays()
-        believed = []
+        believed: list[list[Any]] = []
         if self._beliefs is not None:
-            for i, belief in enumerate(self._beliefs):
-                parts = vars(belief.posterior).items()
-                arrays |= {f"posterior_{i}_{name}": v for name, v in parts}
-                believed.append([belief.view, belief.scales, belief.weight])
-            arrays["centre"] = np.array(self._centre)
+            parts, believed = belief_arrays(self._beliefs)
+            arrays |= {**parts, "centre": np.array(self._centre)}
         beside = {}
         if self._companion is not None:
-            description, own = nested(self._companion.predictor.to_file(), _COMPANION)
-            arrays, beside = {**arrays, **own}, {_COMPANION: description}
-            arrays["companion_centre"] = np.array(self._companion.centre)
+            beside[_COMPANION], own = self._companion.to_parts(_COMPANION)
+            arrays |= own
         return self._file(
             arrays,
             **beside,
@@ -455,9 +387,7 @@ class TransferPredictor(DevicePredictor[Arch]):
         made = cls._unfitted(file, **settings)
         made._seen = seen
         if companion is not None:
-            inner, arrays = unnested(file, companion, _COMPANION)
-            centre = float(arrays["companion_centre"])
-            made._companion = Companion.from_file(inner, centre, made.power)
+            made._companion, arrays = Companion.from_parts(file, companion, _COMPANION, made.power)
         columns = None
         if made.network:
             task = get_task(made.dataset)
@@ -543,9 +473,6 @@ class TransferPredictor(DevicePredictor[Arch]):
         found = mixture(prior, self._beliefs, self._views(archs, used))
         self._predicted = (tuple(archs), found)
         return found
-
-    def _inverse(self, targets: FloatArray) -> FloatArray:
-        return self._centre * inverse(targets, self.power)
 
     def _draw(self, n: int, rng: np.random.Generator) -> list[Arch]:
         return list(dict.fromkeys(self.space.sample(rng) for _ in range(n)))

@@ -26,6 +26,7 @@ from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
 from hwnas_predictors.kernels.regressors import Ridge
 from hwnas_predictors.kernels.sampling import SamplingPlan
+from hwnas_predictors.transfer import TransferPredictor
 from tests.hwnas_predictors.kernels.conftest import network
 
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
@@ -342,3 +343,21 @@ def test_a_build_of_networks_alone_says_that_it_measured_their_kernels(tmp_path:
         )  # fmt: skip
     assert not found.unseen
     assert len(found.measured_ms) == 2
+
+
+def test_kernels_are_a_feature_of_a_device_that_few_networks_ran_on(
+    predictor: KernelPredictor[Any], tmp_path: Path
+) -> None:
+    """Another device that is slower by a factor; the file holds both predictors."""
+    rng = np.random.default_rng(5)
+    archs = list(dict.fromkeys(SMALL.sample(rng) for _ in range(14)))
+    costs = 3.0 * predictor.predict(archs)
+    key = DeviceKey("board", dead_operations="pruned")
+    empty = TransferPredictor[Any].without_pool(SMALL)
+    model = empty.adapt(archs[:5], costs[:5], key, predictor)
+    assert model.follows > 0.5
+    assert model.effort == predictor.effort
+    np.testing.assert_allclose(model.predict(archs[5:]), costs[5:], rtol=0.1)
+    model.save(tmp_path / "board.npz")
+    again = TransferPredictor[Any].load(tmp_path / "board.npz")
+    np.testing.assert_allclose(again.predict(archs[5:]), model.predict(archs[5:]))
