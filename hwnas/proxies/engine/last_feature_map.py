@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from hwnas.networks.dispatch_mode import EagerDispatchMode
 
 _COPIES = (torch.ops.aten.clone, torch.ops.aten._to_copy)
 
 
-class LastFeatureMap(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LastFeatureMap(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the last (B, C, H, W) tensor with more than one position: before global pooling."""
 
     def __init__(self) -> None:

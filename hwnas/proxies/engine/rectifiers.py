@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas.errors import ProxyError
+from hwnas.networks.dispatch_mode import EagerDispatchMode
 
 _aten = torch.ops.aten
 _RECTIFIERS = (
@@ -23,7 +23,7 @@ _RECTIFIERS = (
 NO_RECTIFIERS = "`model` must have a ReLU, ReLU6 or leaky ReLU, but none ran."
 
 
-class RectifierInputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class RectifierInputs(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Calls back with the input of each ReLU as (B, units), in a free order of units.
 
     Args:

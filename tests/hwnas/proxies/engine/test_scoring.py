@@ -1,5 +1,7 @@
 import copy
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -616,3 +618,20 @@ def test_the_graph_goes_with_the_last_backward_pass(resnet: nn.Module) -> None:
     assert scores["first"].value == scores["second"].value
     score_network(resnet, SHAPE, [first, *make_proxies(["expressivity"])], batch_size=4)
     assert kept == [True, False]
+
+
+def test_passes_import_no_compiler() -> None:
+    program = """
+import sys
+from hwnas.proxies import make_proxies
+from hwnas.proxies.engine.scoring import score_network
+from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+cell = "|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+names = ["zen", "naswot", "swap", "meco", "jacob_cov", "epsilon", "vkdnw", "flops"]
+score_network(NasBench201().build(parse_cell(cell)), (3, 32, 32), make_proxies(names), batch_size=4)
+print([m for m in ("torch._dynamo", "sympy") if m in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
