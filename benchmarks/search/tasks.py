@@ -18,10 +18,11 @@ import numpy as np
 from hwnas.costs.hw_nas_bench import HwNasBench
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto.metrics import FrontQuality, front_quality
+from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import Knowledge, Problem
 from hwnas.strategies.problem import Measure
-from hwnas.strategies.score_knowledge import BEGIN_WITH, LEARN_FROM, score_knowledge
+from hwnas.strategies.score_knowledge import LEARN_FROM, score_knowledge
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import FloatArray, SearchSpace
@@ -118,10 +119,13 @@ class Proxies:
     def knowledge(
         self,
         known_losses: Mapping[int, Measure[Cell]] | None = None,
-        begin_with: Sequence[str] = BEGIN_WITH,
+        begin_with: Sequence[str] | None = None,
     ) -> Knowledge[Cell]:
         """Make knowledge as `shipped_knowledge` does, of those of its columns that are here."""
-        names = dict.fromkeys([*(n for n in LEARN_FROM if n in self.columns), *begin_with])
+        first = [
+            p for n in begin_with or () for p in (RECIPES[n].proxies if n in RECIPES else (n,))
+        ]
+        names = dict.fromkeys([*(n for n in LEARN_FROM if n in self.columns), *first])
         columns = {name: self.columns[name] for name in names}
         return score_knowledge(SPACE, self.keys, columns, known_losses, begin_with)
 

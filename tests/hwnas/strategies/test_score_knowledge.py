@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem
 from hwnas.strategies.predictor_guided import PredictorGuided
@@ -74,16 +75,24 @@ def test_shipped_knowledge_is_of_the_proxies_that_are_learned_from() -> None:
     expected = np.column_stack([shipped.table.columns[name][1000:1005] for name in LEARN_FROM])
     assert np.array_equal(knowledge.features(cells), expected)
     assert {"meco", "params"} < set(LEARN_FROM)
-    quality = [
-        shipped.table.columns["jacob_cov"][1000:1005],
-        shipped.table.columns["params"][1000:1005],
-    ]
-    assert np.array_equal(knowledge.scores(cells), np.column_stack(quality))
+    # The first evaluations are chosen by hwnas-agg, its ranks taken among all networks.
+    recipe = RECIPES["hwnas-agg"]
+    table = np.column_stack([shipped.table.columns[name] for name in recipe.proxies])
+    assert np.array_equal(knowledge.scores(cells)[:, 0], recipe.in_population(table)[1000:1005])
+
     assert knowledge.known_losses == known
     seen = shipped_knowledge(space, images="cifar10-sample").features
     assert seen is not None
     expected = np.column_stack([real.table.columns[name][1000:1005] for name in LEARN_FROM])
     assert np.array_equal(seen(cells), expected)
+
+
+def test_a_table_without_its_proxies_begins_with_the_cheap_ones(words: Any) -> None:
+    columns = {"jacob_cov": [-9.0, -3.0], "params": [5.0, 2.0]}
+    knowledge = score_knowledge(words, ["abcd", "bbbb"], columns)
+    assert knowledge.scores is not None
+    found = knowledge.scores([words.parse("bbbb"), words.parse("abcd")])
+    assert found.tolist() == [[-3.0, 2.0], [-9.0, 5.0]]
 
 
 def test_spaces_without_shipped_scores_are_told_what_to_do(words: Any) -> None:
