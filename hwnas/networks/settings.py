@@ -18,6 +18,14 @@ _Switch = tuple[Callable[[], Any], Callable[[Any], object], Any]
 """What gets a setting, what sets it, and its default."""
 
 
+def _precisions() -> tuple[_Switch, ...]:
+    """Give the precisions of single backends, of which PyTorch before 2.9 had none."""
+    if not hasattr(_C, "_get_fp32_precision_getter"):
+        return ()
+    kinds = ("all", "conv", "rnn", "matmul")
+    return (_precision("generic", "all"), *(_precision("mkldnn", kind) for kind in kinds))
+
+
 def _precision(backend: str, operators: str) -> _Switch:
     return (
         lambda: _C._get_fp32_precision_getter(backend, operators),
@@ -42,8 +50,7 @@ _SWITCHES: tuple[_Switch, ...] = (
         (False, False),
     ),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-    _precision("generic", "all"),
-    *(_precision("mkldnn", operators) for operators in ("all", "conv", "rnn", "matmul")),
+    *_precisions(),
     (_C._get_mkldnn_enabled, _C._set_mkldnn_enabled, True),
     (_C._get_mkldnn_deterministic, _C._set_mkldnn_deterministic, False),
     (_C._get_nnpack_enabled, _C._set_nnpack_enabled, True),

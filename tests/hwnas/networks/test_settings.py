@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas.costs.counters import count
+from hwnas.networks import settings
 from hwnas.networks.settings import default_settings
 from hwnas.onnx_export.export import export_onnx
 from hwnas.proxies import make_proxies
@@ -222,3 +223,9 @@ def test_checkpoints_are_off_for_as_long_as_any_thread_needs() -> None:
     leave.set()
     thread.join()
     assert checkpointing.CheckpointFunction is original
+
+
+def test_older_pytorch_has_no_precision_of_single_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(settings._precisions()) == 5
+    monkeypatch.delattr(settings._C, "_get_fp32_precision_getter")
+    assert settings._precisions() == ()
