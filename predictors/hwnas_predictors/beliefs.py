@@ -40,7 +40,7 @@ _WRONG_DENSITY = 0.3
 """Density of a wrong target: anywhere in a range of about three mean costs."""
 _MEASUREMENTS_A_WRONG_ONE, _MOST_WRONG = 4, 5
 """Measurements for each that may be wrong, and how many may be at all."""
-_LEAST_RIGHT = 2
+_LEAST_RIGHT, _MANY = 2, 200
 # `Posterior.weighed` leaves out log sqrt(2 pi) of each target that it explains.
 _LOG_ODDS_WRONG = float(np.log(WRONG / (1 - WRONG) * _WRONG_DENSITY * np.sqrt(2 * np.pi)))
 _NEGLIGIBLE = 0.01
@@ -109,7 +109,9 @@ def weigh(
 
 
 def _most_wrong(measurements: int) -> int:
-    """Give how many may be wrong: few say nothing of one another."""
+    """Give how many may be wrong: few say nothing of one another, and many outvote a wrong one."""
+    if measurements > _MANY:
+        return 0
     return min(max(measurements - _LEAST_RIGHT, 0) // _MEASUREMENTS_A_WRONG_ONE, _MOST_WRONG)
 
 

@@ -102,8 +102,10 @@ def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None
     )
 
 
-@pytest.mark.parametrize("measurements", [2, 5])
-def test_few_measurements_cannot_tell_which_is_wrong(prior: DevicePrior, measurements: int) -> None:
+@pytest.mark.parametrize("measurements", [2, 5, 201])
+def test_few_measurements_cannot_tell_which_is_wrong_and_many_need_not(
+    prior: DevicePrior, measurements: int
+) -> None:
     rng = np.random.default_rng(6)
     blocks = [rng.normal(size=(measurements, 2)), rng.normal(size=(measurements, 5))]
     targets = np.zeros(measurements)
