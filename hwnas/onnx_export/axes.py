@@ -25,7 +25,7 @@ def getitem(w: GraphWriter, out: Value, input: Any, index: Any) -> str:
     axes = [part for part in parts if part is not None]
     require(not w.dynamic_batch or axes[:1] in ([], [slice(None)]), "a part of the batch")
     require(all(type(part) in (int, slice) for part in axes), "an index of another kind")
-    name = _sliced(w, input.name, axes)
+    name = _sliced(w, input, axes)
     for axis in reversed(range(len(axes))):
         if isinstance(axes[axis], int):
             name = w.add("Gather", name, w.integer(axes[axis]), axis=axis)
@@ -43,17 +43,21 @@ def _without_ellipsis(parts: tuple[Any, ...], rank: int) -> list[Any]:
     return [*parts[:place], *[slice(None)] * missing, *parts[place + 1 :]]
 
 
-def _sliced(w: GraphWriter, name: str, axes: Sequence[Any]) -> str:
-    cut = {i: s for i, s in enumerate(axes) if isinstance(s, slice) and s != slice(None)}
+def _sliced(w: GraphWriter, input: Value, axes: Sequence[Any]) -> str:
+    slices = [part for part in axes if isinstance(part, slice)]
+    bounds = [bound for s in slices for bound in (s.start, s.stop, s.step)]
+    require(all(b is None or type(b) is int for b in bounds), "a bound that is computed")
+    # What takes a whole axis leaves no node: some runtimes know no slices.
+    cut = {
+        axis: part
+        for axis, (part, size) in enumerate(zip(axes, input.shape, strict=False))
+        if isinstance(part, slice) and part.indices(size) != (0, size, 1)
+    }
     if not cut:
-        return name
-    bounds = [bound for s in cut.values() for bound in (s.start, s.stop, s.step)]
-    require(
-        all(bound is None or type(bound) is int for bound in bounds), "a bound that is computed"
-    )
+        return input.name
     return w.add(
         "Slice",
-        name,
+        input.name,
         w.constant(*(s.start or 0 for s in cut.values())),
         w.constant(*(_END if s.stop is None else s.stop for s in cut.values())),
         w.constant(*cut),

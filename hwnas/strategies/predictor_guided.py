@@ -61,10 +61,15 @@ class PredictorGuided(Generic[Arch]):
         return self._candidates.draw(history.taken, rng) if best is None else best
 
     def _begin(self, history: History[Arch], rng: np.random.Generator) -> Arch | None:
-        """Propose from the best layer of scores and known losses, or at random without scores."""
+        """Propose from the best layer of scores and known losses, or at random without scores.
+
+        Of a space that is too large to be listed the pool has a sample, which a random architecture
+        is hardly ever in: the model would never have anything to learn from.
+        """
         layers = self._pool.promise
-        if layers is not None:
-            best = self._best(rng.random(len(layers)) - layers, history)
+        if layers is not None or self._candidates.listed is None:
+            merit = rng.random(len(self._pool.archs))
+            best = self._best(merit if layers is None else merit - layers, history)
             if best is not None:
                 return best
         return self._candidates.draw(history.taken, rng)

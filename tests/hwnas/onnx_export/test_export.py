@@ -261,6 +261,11 @@ def test_axes_agree(function: Callable[[Tensor], Tensor]) -> None:
     np.testing.assert_array_equal(found, function(x).numpy())
 
 
+def test_slices_of_whole_axes_leave_no_node() -> None:
+    proto = export_onnx(Applied(lambda x: x[:, :3, 0:9].relu()), IMAGE)
+    assert operators(proto) == ["Relu"]
+
+
 @pytest.mark.parametrize("function", KEPT)
 def test_a_free_batch_stays_the_first_axis(function: Callable[[Tensor], Tensor]) -> None:
     proto = export_onnx(Applied(function), IMAGE, dynamic_batch=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hwnas.errors import InvalidValueError
-from hwnas.pareto.metrics import front_quality, is_non_dominated
+from hwnas.pareto.metrics import front_quality, hypervolume, is_non_dominated
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.spaces.proxylessnas import ProxylessNas
 from hwnas.strategies import AskTell, History, Knowledge, Problem, Proposer
 from hwnas.strategies.predictor_guided import PredictorGuided
 from hwnas.strategies.random_search import RandomSearch
@@ -45,6 +46,28 @@ def test_the_model_finds_more_than_random_search_and_with_a_known_cost_still_mor
     blind = tight_hypervolume(PredictorGuided(Problem(SPACE)), 0)
     knowing = tight_hypervolume(PredictorGuided(Problem(SPACE, knowledge=KNOWN)), 0)
     assert random + 0.1 < blind < knowing
+
+
+def test_the_model_learns_in_a_space_that_cannot_be_listed() -> None:
+    space = ProxylessNas()
+
+    def chains(archs: Any) -> FloatArray:
+        kernels = [[int(o[1]) for o in a.operations if o != "skip"] for a in archs]
+        return np.array([(-sum(k), sum(x**2 for x in k)) for k in kernels], dtype=np.float64)
+
+    knowledge = Knowledge[Any](known_losses={1: lambda archs: chains(archs)[:, 1]})
+    bought: dict[bool, float] = {}
+    for learned in (True, False):
+        problem = Problem(space, knowledge=knowledge)
+        proposer = PredictorGuided(problem) if learned else RandomSearch(problem)
+        strategy, found = AskTell(proposer, space, 0), []
+        for _ in range(40):
+            archs = strategy.ask(1)
+            strategy.tell(archs, chains(archs))
+            found.append(chains(archs)[0])
+        shares = np.array(found) / [-147.0, 1029.0]  # of 21 kernels of 7
+        bought[learned] = hypervolume(np.column_stack([-shares[:, 0], shares[:, 1]]), [0.0, 1.0])
+    assert bought[True] > bought[False] + 0.01
 
 
 def test_a_batch_spreads_out() -> None:
