@@ -50,8 +50,8 @@ class BuildSettings:
     """How a predictor is built.
 
     Attributes:
-        max_seconds: time for everything; one kernel of each type and two whole networks are
-            measured in any case, and what is in the cache takes no time.
+        max_seconds: time for everything; one kernel of each type and two whole networks of each
+            space are measured in any case, and what is in the cache takes no time.
         networks: networks of each family whose kernels are measured.
         held_out: other networks of each family that are measured as a whole, for overhead and
             spread.
@@ -185,7 +185,8 @@ def build_predictor(
     drawn = _held_out_networks(families, unseen, models)
     kernels = [target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
-    measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told)
+    least = 2 * max(1, len(families))
+    measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told, least)
     held_out = [kernels[i] for i in known[: len(measured)]]
     return Build(
         predictor.calibrate(held_out, measured),
@@ -269,8 +270,9 @@ def _measure_networks(
     cache: ResultCache | None,
     start: float,
     report: Report,
+    least: int,
 ) -> FloatArray:
-    """Measure networks until time is up, but at least two."""
+    """Measure networks until time is up, but at least so many."""
     import hashlib
 
     target, found = settings.target, list[float]()
@@ -288,7 +290,7 @@ def _measure_networks(
         )
         known = cache.get([key]).get(key) if cache is not None else None
         if known is None:
-            if len(found) >= 2 and time.monotonic() - start > settings.max_seconds:
+            if len(found) >= least and time.monotonic() - start > settings.max_seconds:
                 break
             with hold(THIS_CPU):
                 measured = child_with(Limits()).call(run, OnnxModel(content), runtime, how)
