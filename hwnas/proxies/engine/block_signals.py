@@ -120,18 +120,17 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
         self.generator = generator
         self.known = known
         self.images: set[Tensor] = set()
-        self.linked = False
+        self.source: Tensor | None = None
         self.inputs: dict[nn.Module, tuple[Tensor, int]] = {}
         self.transfers: list[BlockTransfer] = []
         self.failure: Exception | None = None
 
     @contextmanager
     def watch(self, network: nn.Module, images: Tensor) -> Iterator[None]:
-        self.images = {images}
+        self.images, self.source = {images}, images
 
         def start(module: nn.Module, args: tuple[Any, ...]) -> None:
             del module
-            self.linked = images.requires_grad
             self.images.update(a for a in args if isinstance(a, torch.Tensor))
 
         def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -151,6 +150,11 @@ class _TransferCollector(Collector[tuple[BlockTransfer, ...]]):
             finally:
                 for handle in handles:
                     handle.remove()
+
+    @property
+    def linked(self) -> bool:
+        """Whether another collector asks for gradients of the images."""
+        return self.source is not None and self.source.requires_grad
 
     def enter(self, module: nn.Module, inputs: Tensor) -> Tensor:
         """Note a block's input; a block that changes it in place gets a copy."""
