@@ -24,6 +24,10 @@ NAMES = [name for name in proxy_names() if name != "te_nas_regions"]
 SCORED = [name for name, kind in KINDS.items() if not kind.refused]
 OTHER_KINDS = [name for name in SCORED if KINDS[name].plain is not KINDS[name].build]
 
+# Said once a process: as an error it would make one network run in another layout, whose weights
+# are drawn in another order.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
+
 
 @cache
 def scores_of(build: Build) -> Mapping[str, Result]:
