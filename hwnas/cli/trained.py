@@ -11,15 +11,6 @@ from hwnas.cli.measurements import read_measurements
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
-from hwnas.pareto.expected import (
-    AMONG_BEST,
-    EXPECTED,
-    HIGH,
-    LOW,
-    chance_text,
-    expectation_text,
-    has_expectations,
-)
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -136,6 +127,8 @@ def _counts(front: ParetoSet, space: SearchSpace[Any], task: Task) -> dict[str, 
 
 def show_trained(found: Trained, as_json: bool) -> None:
     """Print the accuracies beside the objectives, and how well each column ranks them."""
+    from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW, has_expectations
+
     objectives = [objective.name for objective in found.front.objectives]
     expected = (EXPECTED, LOW, HIGH, AMONG_BEST) if has_expectations(found.front) else ()
     rows = [
@@ -167,6 +160,8 @@ def _labels(found: Trained) -> str:
 
 
 def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, Any]]) -> None:
+    from hwnas.pareto.expected import chance_text, expectation_text, has_expectations
+
     front = found.front
     told = [[expectation_text(m), chance_text(m)] for m in front.members]
     more = ["expected %", "among best 1 %"] if has_expectations(front) else []
