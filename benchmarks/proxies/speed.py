@@ -33,7 +33,7 @@ from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import reference_sample
 from hwnas.tasks.batch import draw_batch
 from hwnas.tasks.task import image_task
-from hwnas.typing import FloatArray, Proxy
+from hwnas.typing import FloatArray, InShape, Proxy
 
 IN_SHAPE = (3, 32, 32)
 TOGETHER = [
@@ -111,7 +111,13 @@ def network(space: NasBench201, cell: Cell, proxies: Sequence[Proxy]) -> nn.Modu
     surrogate = getattr(proxies[0], "surrogate", None)
     if surrogate is None:
         return space.build(cell)
-    return space.build_surrogate(cell, surrogate, image_task(10, IN_SHAPE))
+    return space.build_surrogate(cell, surrogate, image_task(10, in_shape(proxies)))
+
+
+def in_shape(proxies: Sequence[Proxy]) -> InShape:
+    """Give the (C, H, W) of what they score: that of the first one's surrogate, if it says one."""
+    surrogate = getattr(proxies[0], "surrogate", None)
+    return IN_SHAPE if surrogate is None else surrogate.in_shape or IN_SHAPE
 
 
 def measure(
@@ -126,7 +132,7 @@ def measure(
     times: dict[str, list[float]] = {label: [] for label in ("one pass", *sets)}
     for proxies in sets.values():  # warm up
         first = network(space, cells[0], proxies)
-        score_network(first, IN_SHAPE, proxies, batch_size=2, device=str(device))
+        score_network(first, in_shape(proxies), proxies, batch_size=2, device=str(device))
     for number, cell in enumerate(cells, start=1):
         note(f"{number}/{len(cells)} {cell}")
         torch.manual_seed(seed)
@@ -138,7 +144,7 @@ def measure(
             work = partial(
                 score_network,
                 scored,
-                IN_SHAPE,
+                in_shape(proxies),
                 proxies,
                 batch_size=batch_size,
                 seed=seed,
