@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
@@ -104,15 +105,7 @@ class AutoFormer(Declared[AutoFormerArch]):
     @property
     def options(self) -> Mapping[str, Options[Any]]:
         """``width``, ``depth``, and ``heads_N`` and ``ratio_N`` of each layer that can exist."""
-        s = self.setting
-        found: dict[str, Options[Any]] = {
-            "width": Options(s.widths, ordered=True),
-            "depth": Options(s.depths, ordered=True),
-        }
-        for i in range(1, max(s.depths) + 1):
-            found[f"heads_{i}"] = Options(s.heads, ordered=True)
-            found[f"ratio_{i}"] = Options(s.ratios, ordered=True)
-        return found
+        return _options(self.setting)
 
     def parse(self, text: str) -> AutoFormerArch:
         """Read the text; `InvalidArchitectureError` names what is wrong."""
@@ -201,3 +194,16 @@ class AutoFormer(Declared[AutoFormerArch]):
                     f"`{what}` must be one of {', '.join(f'{a:g}' for a in allowed)} in "
                     f"autoformer:size={self.size}, but got {value:g}."
                 )
+
+
+@cache
+def _options(setting: Setting) -> Mapping[str, Options[Any]]:
+    """Make them once: every architecture asks for most of them."""
+    found: dict[str, Options[Any]] = {
+        "width": Options(setting.widths, ordered=True),
+        "depth": Options(setting.depths, ordered=True),
+    }
+    for i in range(1, max(setting.depths) + 1):
+        found[f"heads_{i}"] = Options(setting.heads, ordered=True)
+        found[f"ratio_{i}"] = Options(setting.ratios, ordered=True)
+    return found

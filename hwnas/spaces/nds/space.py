@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
@@ -104,13 +105,7 @@ class Nds(Declared[Genotype]):
     @property
     def options(self) -> Mapping[str, Options[Any]]:
         """``CELL_STATE_TERM_from`` and ``CELL_STATE_TERM_op`` of each addend of each state."""
-        found: dict[str, Options[Any]] = {}
-        for cell in (NORMAL, REDUCE):
-            for state in range(INPUTS, INPUTS + self.parts.states):
-                for name in _names(cell, state):
-                    found[f"{name}_from"] = Options(tuple(range(state)))
-                    found[f"{name}_op"] = Options(self.parts.operations)
-        return found
+        return _options(self.family)
 
     def parse(self, text: str) -> Genotype:
         """Read the text; `InvalidArchitectureError` says what is wrong."""
@@ -209,3 +204,15 @@ class Nds(Declared[Genotype]):
 
 def _names(cell: str, state: int) -> tuple[str, str]:
     return f"{cell}_{state}_1", f"{cell}_{state}_2"
+
+
+@cache
+def _options(family: str) -> Mapping[str, Options[Any]]:
+    """Make them once: every architecture asks for all of them."""
+    parts, found = FAMILIES[family], dict[str, Options[Any]]()
+    for cell in (NORMAL, REDUCE):
+        for state in range(INPUTS, INPUTS + parts.states):
+            for name in _names(cell, state):
+                found[f"{name}_from"] = Options(tuple(range(state)))
+                found[f"{name}_op"] = Options(parts.operations)
+    return found
