@@ -39,6 +39,7 @@ from hwnas.typing import Arch, Constraint, CostModel, Proxy, SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.ranking.recipes import Recipe
+    from hwnas.study.settings import SearchSettings
     from hwnas.tasks.batch import Batch
 
 REFERENCE_SIZE = 256
@@ -73,6 +74,30 @@ class EvaluationSetup(Generic[Arch]):
     limit_seconds: float | None = None
     device: str = "cpu"
     reduced: Reduced | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: SearchSettings,
+        space: SearchSpace[Arch],
+        *,
+        data_folder: Path | None = None,
+        limit_seconds: float | None = None,
+        device: str = "cpu",
+    ) -> EvaluationSetup[Arch]:
+        """Give what a search with these settings evaluates on; the rest is the host's."""
+        s = settings
+        return cls(
+            space,
+            named_task(s.dataset, s.images),
+            s.batch,
+            s.seed,
+            data_folder,
+            s.images,
+            limit_seconds,
+            device,
+            Reduced.parse(s.reduced),
+        )
 
     def cost(self, spec: str) -> CostModel[Arch]:
         """Make the cost model of a text, see `hwnas.costs.source.make_cost`."""

@@ -19,7 +19,6 @@ from hwnas.study.configuration import (
     REFERENCE_SIZE,
     EvaluationSetup,
     bounded,
-    named_task,
     reference_sample,
 )
 from hwnas.study.settings import SearchSettings
@@ -108,8 +107,7 @@ def _found_by(front: ParetoSet, space: SearchSpace[Any]) -> tuple[EvaluationSetu
     s = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
     name = s.objectives[0]
     score = RECIPES.get(name) or Recipe(name, tuple(p.name for p in make_proxies([name])), "")
-    task = named_task(s.dataset, s.images)
-    return EvaluationSetup(space, task, s.batch, s.seed, images=s.images), score
+    return EvaluationSetup.of(s, space), score
 
 
 def _inputs(setup: EvaluationSetup[Any], score: Recipe) -> Sequence[str]:

@@ -34,8 +34,6 @@ from hwnas.study.reduction import full_agreement
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
 from hwnas.study.settings import SearchSettings
 from hwnas.study.stability import default_score
-from hwnas.tasks.reduced import Reduced
-from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 
@@ -95,10 +93,8 @@ class Search:
         host.insist_on(self.settings, self.folder)
         s, space, agreement = self._prepared(cache)
         evaluator = self._evaluator(s, space, cache)
-        task = named_task(s.dataset, s.images)
-        setup = EvaluationSetup(
-            space, task, data_folder=self.data_folder, limit_seconds=self.limit_seconds
-        )
+        setup = self._setup(s, space)
+        task = setup.task
         measuring = make_measuring(s, setup, evaluator)
         # Before the study, which is not begun where the network is of no use.
         mine = self.baseline
@@ -169,17 +165,13 @@ class Search:
             write_results(front, self.folder.path, space)
         return front
 
-    def _setup(self, s: SearchSettings, space: SearchSpace[Any], task: Task) -> Any:
-        return EvaluationSetup(
+    def _setup(self, s: SearchSettings, space: SearchSpace[Any]) -> EvaluationSetup[Any]:
+        return EvaluationSetup.of(
+            s,
             space,
-            task,
-            s.batch,
-            s.seed,
-            self.data_folder,
-            s.images,
-            self.limit_seconds,
-            self.device,
-            Reduced.parse(s.reduced),
+            data_folder=self.data_folder,
+            limit_seconds=self.limit_seconds,
+            device=self.device,
         )
 
     def _reduction(
@@ -189,7 +181,7 @@ class Search:
         if not s.reduced:
             return {}
         self._stage("comparing the reduced setting with the full one")
-        setup = self._setup(s, space, named_task(s.dataset, s.images))
+        setup = self._setup(s, space)
         found = full_agreement(
             setup,
             s.objectives,
@@ -208,9 +200,7 @@ class Search:
         self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
     ) -> tuple[str, dict[str, float]]:
         """Choose the score where the settings name none; tell how well two seeds agree."""
-        task = named_task(s.dataset, s.images)
-        limits = bounded(space, self.limit_seconds)
-        setup = self._setup(s, space, task)
+        setup, limits = self._setup(s, space), bounded(space, self.limit_seconds)
         return default_score(setup, cache=cache, jobs=self.jobs, limits=limits, report=self.report)
 
 
@@ -246,17 +236,9 @@ def make_evaluator(
     for text in s.constraints:
         split_constraint(text)  # a slip of the pen is told before anything is scored
     space = read_space(s.space) if space is None else space
-    task, limits = named_task(s.dataset, s.images), bounded(space, limit_seconds)
-    setup = EvaluationSetup(
-        space,
-        task,
-        s.batch,
-        s.seed,
-        data_folder,
-        s.images,
-        limit_seconds,
-        device,
-        Reduced.parse(s.reduced),
+    limits = bounded(space, limit_seconds)
+    setup = EvaluationSetup.of(
+        s, space, data_folder=data_folder, limit_seconds=limit_seconds, device=device
     )
     objectives = make_objectives(
         setup, s.objectives, s.costs, cache=cache, jobs=jobs, limits=limits, report=report

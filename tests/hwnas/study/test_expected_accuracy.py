@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,10 @@ from hwnas.errors import InvalidValueError
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.expected import EXPECTED, HIGH, LOW
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study import expected_accuracy
 from hwnas.study.configuration import reference_sample
 from hwnas.study.expected_accuracy import with_expected_accuracy
+from hwnas.typing import FloatArray
 
 SPACE = NasBench201()
 
@@ -41,6 +45,21 @@ def test_members_are_expected_to_be_as_accurate_as_networks_like_them(front: Par
     ]
     assert np.corrcoef([v[EXPECTED] for v in values], convolutions)[0, 1] > 0.9
     assert stated.provenance["expected"]["drawn"] == 40
+
+
+def test_networks_are_scored_in_the_setting_of_their_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="Ranks of the reduced setting"):
+        front = hwnas.search(objectives="naswot", costs="count:macs", trials=4, reduced="16,4")
+    seen: list[tuple[int, tuple[int, ...]]] = []
+
+    def scores(source: Any, networks: Any, *_: Any) -> dict[str, FloatArray]:
+        seen.append((source.batch_size, source.task.input.shape))
+        return {p.name: np.arange(len(networks), dtype=np.float64) for p in source.proxies}
+
+    monkeypatch.setattr(expected_accuracy, "scores_of", scores)
+    monkeypatch.setattr(expected_accuracy, "seed_agreement", lambda *_, **__: {})
+    with_expected_accuracy(front, SPACE, labels(6), drawn=4)
+    assert seen == [(4, (3, 16, 16))]
 
 
 def test_four_labels_are_too_few(front: ParetoSet) -> None:
