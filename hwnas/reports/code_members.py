@@ -140,7 +140,7 @@ def _source(
     """Give plain code and nothing, or code that imports hwnas and the reason."""
     try:
         source = plain_file(network_code(network), title, str(task))
-        check_source(source, network, draw_inputs(task.input, 2, torch.Generator()))
+        check_source(source, network, draw_inputs(task.input, 4, torch.Generator()))
     except NotWritableError as error:
         why = str(error)
         text = importing_file(written_space(space), member.arch, task.as_dict(), title, why)

@@ -79,8 +79,10 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     assert len(found) > 1
     for hypothesis, weight in found.items():
         assert weight == pytest.approx(wanted[hypothesis] / kept, rel=1e-6)
-    dropped = sum(w for hypothesis, w in wanted.items() if hypothesis not in found)
-    assert dropped < 0.06 * sum(wanted.values())
+    # Each belief below a hundredth is left out; there are twice as many where one may be wrong.
+    dropped = [w for hypothesis, w in wanted.items() if hypothesis not in found]
+    assert max(dropped, default=0.0) < 0.01 * sum(wanted.values())
+    assert sum(dropped) < 0.06 * sum(wanted.values())
 
 
 def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None:
