@@ -150,6 +150,7 @@ class Surrogate:
         modules: modules, with a reduction between two of them (m).
         stem: whether the cells begin after a stem; without one they get the image.
         in_shape: (C, H, W) of an image, or None for that of the full network.
+        zeros: whether operations that give zeros are there, as `hwnas.networks.zeros.Zeros`.
     """
 
     channels: int
@@ -157,10 +158,17 @@ class Surrogate:
     modules: int = 3
     stem: bool = True
     in_shape: InShape | None = None
+    zeros: bool = field(default=False, metadata={"later": True})
+
+    def __repr__(self) -> str:
+        """Leave out what an earlier version did not know, so that texts of before are found."""
+        names = ("channels", "cells", "modules", "stem", "in_shape")
+        parts = [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"Surrogate({', '.join([*parts, *(['zeros=True'] if self.zeros else [])])})"
 
     def __str__(self) -> str:
         image = "" if self.in_shape is None else "-" + "x".join(map(str, self.in_shape))
-        stem = "" if self.stem else "-nostem"
+        stem = ("" if self.stem else "-nostem") + ("-zeros" if self.zeros else "")
         return f"h{self.channels}-c{self.cells}-m{self.modules}{stem}{image}"
 
 

@@ -31,9 +31,12 @@ def spaces(as_json: AsJson = False) -> None:
     for name in registry.names("spaces"):
         space = registry.load("spaces", name)()
         members = facet(space, Listing)
-        size = None if members is None else len(members)
+        try:
+            size, parameters = None if members is None else len(members), len(space.parameters)
+        except MissingDependencyError:  # what it holds is that package's
+            size, parameters = None, None
         rows.append(
-            {"space": name, "architectures": size, "parameters": len(space.parameters)}
+            {"space": name, "architectures": size, "parameters": parameters}
             | {"description": _summary(space)}
         )
     _show(rows, as_json)

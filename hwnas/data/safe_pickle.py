@@ -12,27 +12,24 @@ parts without end is refused before anyone walks through it.
 
 from __future__ import annotations
 
+import bz2
 import io
-import math
 import struct
 import zipfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from hwnas.data.pickled_numbers import NumberFormat, PickledArray, RefusedError, refuse
 from hwnas.errors import DataFormatError
 
 LARGEST_FILE = 256 << 20
 """Bytes of the largest file that is read; the largest published one has less than half of it."""
 _MOST_INSTRUCTIONS = 20_000_000
 _DEEPEST = 24
-_LARGEST_STRUCTURE = 1 << 10
-_Order = Literal["<", ">", "|", "="]
-_ORDERS: dict[str, _Order] = {"<": "<", ">": ">", "|": "|", "=": "="}
-_FORMATS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
 class Name(NamedTuple):
@@ -54,22 +51,27 @@ class Recorded:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def load_pickle(path: Path, classes: Collection[tuple[str, str]] = ()) -> Any:
+def load_pickle(
+    path: Path, classes: Collection[tuple[str, str]] = (), *, packed: bool = False
+) -> Any:
     """Read a pickle of plain values and numpy numbers.
 
     Args:
         path: the file.
         classes: (module, name) of classes whose instances are `Recorded`.
+        packed: whether the file is packed by bzip2.
 
     Returns:
-        Its object: lists, tuples, dicts, texts, bytes, numbers, numpy scalars and arrays.
+        Its object: lists, tuples, dicts, texts, bytes, numbers, numpy scalars and arrays. Ordered
+        dicts are dicts.
 
     Raises:
         DataFormatError: the file is empty, cut off, too large or no pickle, or has anything else.
     """
     try:
-        return _Machine(_content(path), classes).run()
-    except (OSError, _RefusedError) as error:
+        content = _content(path)
+        return _Machine(_unpacked(content) if packed else content, classes).run()
+    except (OSError, RefusedError) as error:
         raise _refusal(path, "pickle", error) from error
 
 
@@ -88,16 +90,8 @@ def load_torch(path: Path) -> Any:
     """
     try:
         return _Machine(_pickle_of_torch(path), ()).run()
-    except (OSError, _RefusedError) as error:
+    except (OSError, RefusedError) as error:
         raise _refusal(path, "PyTorch file", error) from error
-
-
-class _RefusedError(Exception):
-    """A file is not admitted; the text says why."""
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise _RefusedError(reason)
 
 
 def _refusal(path: Path, kind: str, error: Exception) -> DataFormatError:
@@ -109,8 +103,19 @@ def _refusal(path: Path, kind: str, error: Exception) -> DataFormatError:
 
 def _content(path: Path) -> bytes:
     if path.stat().st_size > LARGEST_FILE:
-        _refuse(f"it has more than {LARGEST_FILE} bytes")
+        refuse(f"it has more than {LARGEST_FILE} bytes")
     return path.read_bytes()
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Give what bzip2 packed, up to the size of the largest file that is read."""
+    machine = bz2.BZ2Decompressor()
+    unpacked = machine.decompress(content, LARGEST_FILE + 1)
+    if len(unpacked) > LARGEST_FILE:
+        refuse(f"it unpacks to more than {LARGEST_FILE} bytes")
+    if not machine.eof or machine.unused_data:
+        refuse("it is not one whole file of bzip2")
+    return unpacked
 
 
 def _pickle_of_torch(path: Path) -> bytes:
@@ -119,98 +124,22 @@ def _pickle_of_torch(path: Path) -> bytes:
         with zipfile.ZipFile(io.BytesIO(_content(path))) as archive:
             found = [m for m in archive.infolist() if m.filename.endswith("/data.pkl")]
             if len(found) != 1 or found[0].compress_type != zipfile.ZIP_STORED:
-                _refuse("it must have one data.pkl that is not compressed")
+                refuse("it must have one data.pkl that is not compressed")
             return archive.read(found[0])
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        _refuse(str(error) or type(error).__name__)
+        refuse(str(error) or type(error).__name__)
 
 
-class _Dtype:
-    """A number format, and for structures the state that names their fields."""
-
-    def __init__(self, code: Any) -> None:
-        if type(code) is not str:
-            _refuse("a number format is no text")
-        self.code: str = code
-        self.order: _Order = "="
-        self.fields: tuple[Any, ...] | None = None
-        self._plain: np.dtype[Any] | None = None
-
-    def build(self, state: Any) -> None:
-        """Take ``(version, byte order, None, names, fields, size, alignment, ...)``."""
-        if not isinstance(state, tuple) or len(state) < 7 or type(state[1]) is not str:
-            _refuse("a number format has an unknown state")
-        if state[1] not in _ORDERS:
-            _refuse(f"the byte order {state[1]!r} is not admitted")
-        self.order, self._plain = _ORDERS[state[1]], None
-        self.fields = state[3:6] if state[3] is not None else None
-
-    def plain(self) -> np.dtype[Any]:
-        """Give the format of one number."""
-        if self._plain is None:
-            if self.code not in _FORMATS or self.fields is not None:
-                _refuse(f"the number format {self.code!r} is not admitted")
-            self._plain = np.dtype(self.code).newbyteorder(self.order)
-        return self._plain
-
-    def any(self) -> np.dtype[Any]:
-        """Give the format of a number or a structure of numbers."""
-        return self.plain() if self.fields is None else _structure(*self.fields)
-
-
-def _structure(names: Any, fields: Any, size: Any) -> np.dtype[Any]:
-    """Build the format of a structure of numbers that lie within its `size` bytes."""
-    if type(names) is not tuple or not all(type(name) is str for name in names):
-        _refuse("a structure has names that are no texts")
-    if type(fields) is not dict or set(names) != set(fields):
-        _refuse("a structure has other fields than names")
-    if type(size) is not int or not 0 < size <= _LARGEST_STRUCTURE:
-        _refuse("a structure has a size that is not admitted")
-    formats, offsets = [], []
-    for name in names:
-        entry = fields[name]
-        if not isinstance(entry, tuple) or len(entry) < 2:
-            _refuse("a field of a structure is not admitted")
-        kind, offset = entry[:2]
-        dtype = kind.plain() if isinstance(kind, _Dtype) else _refuse("a field has no format")
-        if type(offset) is not int or not 0 <= offset <= size - dtype.itemsize:
-            _refuse("a field lies outside of its structure")
-        formats.append(dtype)
-        offsets.append(offset)
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
-
-
-class _Array:
-    """An array whose content has not come yet."""
-
-    value: np.ndarray[Any, np.dtype[Any]] | None = None
-
-    def build(self, state: Any) -> np.ndarray[Any, np.dtype[Any]]:
-        """Take ``(version, shape, format, whether columns come first, bytes)``."""
-        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
-            _refuse("an array has an unknown state")
-        _, shape, kind, columns_first, raw = state
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            _refuse("an array has a shape that is not admitted")
-        dtype = kind.any()
-        if len(shape) > 8 or type(raw) is not bytes:
-            _refuse("an array has no bytes, or more than 8 dimensions")
-        if 0 in shape or len(raw) != math.prod(shape) * dtype.itemsize:
-            _refuse(f"an array of shape {shape} has {len(raw)} bytes")
-        order: Literal["F", "C"] = "F" if columns_first is True else "C"
-        self.value = np.frombuffer(raw, dtype).reshape(shape, order=order).copy(order=order)
-        return self.value
-
-
-_DTYPE, _NDARRAY, _ENCODE = (
+_DTYPE, _NDARRAY, _ENCODE, _ORDERED = (
     Name("numpy", "dtype"),
     Name("numpy", "ndarray"),
     Name("_codecs", "encode"),
+    Name("collections", "OrderedDict"),
 )
 _PACKAGES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _SCALARS = {Name(package, "scalar") for package in _PACKAGES}
 _ARRAYS = {Name(package, "_reconstruct") for package in _PACKAGES}
-_ADMITTED = {_DTYPE, _NDARRAY, _ENCODE} | _SCALARS | _ARRAYS
+_ADMITTED = {_DTYPE, _NDARRAY, _ENCODE, _ORDERED} | _SCALARS | _ARRAYS
 
 
 class _Machine:
@@ -227,7 +156,7 @@ class _Machine:
         """Give the object; refuses all that is left over or not admitted."""
         data = self._data
         if data[:1] != b"\x80":
-            _refuse("it is no pickle of protocol 2 to 4, which is admitted alone")
+            refuse("it is no pickle of protocol 2 to 4, which is admitted alone")
         try:
             for _ in range(_MOST_INSTRUCTIONS):
                 code = data[self._at]
@@ -236,16 +165,16 @@ class _Machine:
                     return self._end()
                 _INSTRUCTIONS[code](self)
         except KeyError:
-            _refuse(f"its instruction {code:#04x} at byte {self._at - 1} is not admitted")
+            refuse(f"its instruction {code:#04x} at byte {self._at - 1} is not admitted")
         except (IndexError, struct.error):
-            _refuse("it is cut off, or no pickle")
+            refuse("it is cut off, or no pickle")
         except UnicodeDecodeError as error:
-            _refuse(f"a text is damaged ({error})")
-        _refuse(f"it has more than {_MOST_INSTRUCTIONS} instructions")
+            refuse(f"a text is damaged ({error})")
+        refuse(f"it has more than {_MOST_INSTRUCTIONS} instructions")
 
     def _end(self) -> Any:
         if self._at != len(self._data) or self._marks or len(self._stack) != 1:
-            _refuse("it has more than one object")
+            refuse("it has more than one object")
         _measure(self._stack[0])
         return self._stack[0]
 
@@ -298,88 +227,94 @@ class _Machine:
     def recall(self, index: int) -> None:
         """Push a value that was kept."""
         if index not in self._memo:
-            _refuse("it refers to what it does not have")
+            refuse("it refers to what it does not have")
         value = self._memo[index]
-        self.push(value.value if type(value) is _Array else value)
+        self.push(value.value if type(value) is PickledArray else value)
 
     def extend(self, items: list[Any]) -> None:
         """Add to the list on the stack."""
         if type(self._stack[-1]) is not list:
-            _refuse("it adds to what is no list")
+            refuse("it adds to what is no list")
         self._stack[-1].extend(items)
 
     def update(self, items: list[Any]) -> None:
         """Add keys and values to the dict on the stack."""
         if type(self._stack[-1]) is not dict or len(items) % 2:
-            _refuse("it sets items of what is no dict")
+            refuse("it sets items of what is no dict")
         for key in items[::2]:
             plain = key if type(key) is tuple and len(key) <= 64 else (key,)
             if not all(type(part) in (str, int) for part in plain):
-                _refuse(f"a key of a dict is a {type(key).__name__}")
+                refuse(f"a key of a dict is a {type(key).__name__}")
         self._stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def name(self, module: Any, name: Any) -> None:
         """Push a name, if it is admitted."""
         if not (isinstance(module, str) and isinstance(name, str)):
-            _refuse("a name is no text")
+            refuse("a name is no text")
         found = Name(module, name)
         if found not in _ADMITTED and found not in self._classes:
-            _refuse(f"it names {found}, which is not admitted")
+            refuse(f"it names {found}, which is not admitted")
         self.push(found)
 
     def call(self) -> None:
         """Do what calling one of the admitted names would give."""
         args, called = self.pop(), self.pop()
         if type(called) is not Name or type(args) is not tuple:
-            _refuse("it calls what is not admitted")
+            refuse("it calls what is not admitted")
         if called in self._classes:
             self.push(Recorded(called, args))
         elif called == _DTYPE and 0 < len(args) <= 3:
-            self.push(_Dtype(args[0]))
+            self.push(NumberFormat(args[0]))
+        elif called == _ORDERED and not args:
+            self.push({})
         elif called == _ENCODE and len(args) == 2:
             self.push(_latin1(*args))
         elif called in _SCALARS and len(args) == 2:
             self.push(_scalar(*args))
         elif called in _ARRAYS and args and type(args[0]) is Name and args[0] == _NDARRAY:
-            self.push(_Array())
+            self.push(PickledArray())
         else:
-            _refuse(f"it calls {called} in a way that is not admitted")
+            refuse(f"it calls {called} in a way that is not admitted")
 
     def build(self) -> None:
         """Give the last object its state."""
         state = self.pop()
         target = self._stack[-1]
-        if type(target) is _Dtype:
+        if type(target) is NumberFormat:
             target.build(state)
-        elif type(target) is _Array:
+        elif type(target) is PickledArray:
             self._stack[-1] = target.build(state)
         elif type(target) is Recorded and type(state) is dict:
             target.state.update(state)
         else:
-            _refuse("it gives a state to what has none")
+            refuse("it gives a state to what has none")
 
 
 def _latin1(text: Any, encoding: Any) -> bytes:
     """Do what `_codecs.encode` is called for in old pickles."""
     if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
-        _refuse(f"the encoding {encoding!r} is not admitted")
+        refuse(f"the encoding {encoding!r} is not admitted")
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        _refuse("a text stands for no bytes")
+        refuse("a text stands for no bytes")
 
 
 def _scalar(kind: Any, raw: Any) -> Any:
     """Give a numpy scalar of its bytes."""
-    if type(kind) is not _Dtype or type(raw) is not bytes or len(raw) != kind.plain().itemsize:
-        _refuse("a number has another number of bytes")
+    if (
+        type(kind) is not NumberFormat
+        or type(raw) is not bytes
+        or len(raw) != kind.plain().itemsize
+    ):
+        refuse("a number has another number of bytes")
     return np.frombuffer(raw, kind.plain())[0]
 
 
 def _whole_number(machine: _Machine) -> None:
     raw = machine.take(machine.number(_BYTE))
     if len(raw) > 8:
-        _refuse("a whole number has more than 64 bits")
+        refuse("a whole number has more than 64 bits")
     machine.push(int.from_bytes(raw, "little", signed=True))
 
 
@@ -394,12 +329,12 @@ def _measure(value: Any) -> None:
         if (known := sizes.get(id(part))) is not None:
             return known
         if id(part) in open_now or len(open_now) >= _DEEPEST:
-            _refuse("it holds itself, or is nested too deep")
+            refuse("it holds itself, or is nested too deep")
         open_now.add(id(part))
         total = 1 + sum(map(size, _parts(part)))
         open_now.remove(id(part))
         if total > _MOST_INSTRUCTIONS:
-            _refuse("its parts are repeated too often")
+            refuse("its parts are repeated too often")
         sizes[id(part)] = total
         return total
 
@@ -425,7 +360,7 @@ _STOP = ord(".")
 
 def _protocol(machine: _Machine) -> None:
     if not 2 <= (protocol := machine.number(_BYTE)) <= 4:
-        _refuse(f"its protocol {protocol} is not admitted")
+        refuse(f"its protocol {protocol} is not admitted")
 
 
 def _tuple(length: int) -> Callable[[_Machine], None]:

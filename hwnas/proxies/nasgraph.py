@@ -12,19 +12,25 @@ It needs no images and no pass, not even the network's weights. In a search spac
 of NASGraph(h, c, m), a surrogate of h channels, c cells a module and m modules; a network that is
 given as it is has the graph of itself.
 
-Where this differs from the authors' code for NAS-Bench-201: the global pool stands for the identity
-that they put at the end, and the pool of a reduction block is a block of its own, not one with the
-convolution behind it. As there, a node without an edge is not in the graph, and a linear layer that
-no block reads, the classifier, is left out.
+Where this differs from the authors' code: the global pool stands for the identity that they put at
+the end of NAS-Bench-201's networks, and the pool of their reduction blocks is a block of its own,
+not one with the convolution behind it. As there, a node without an edge is not in the graph, and a
+linear layer that no block reads, the classifier, is left out.
+
+There, an operation ``none`` is a block, too: no edge leads to its channels, but what reads the sum
+that it is a part of reads them. The number of nodes hardly depends on the cell then, so that the
+density, which falls with it, ranks as the average degree does. ``published=True`` has these nodes;
+they are no part of what a network computes, and equal networks are scored by one of them here.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import ProxyError
+from hwnas.files.identity import LATER
 from hwnas.proxies.engine.signals import OwnSignal
 from hwnas.typing import Direction, Signal, Signals, Surrogate
 
@@ -52,15 +58,17 @@ class ChannelDegrees(OwnSignal["Degrees"]):
         return degrees
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _GraphMeasure(ABC):
     """A measure of the channel graph. Larger is better.
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
+        published: as in the authors' code; operations ``none`` are nodes of surrogates.
     """
 
     surrogate: Surrogate | None = SURROGATE
+    published: bool = field(default=False, metadata=LATER)
 
     measure: ClassVar[str]
     direction: ClassVar[Direction] = "maximize"
@@ -68,12 +76,24 @@ class _GraphMeasure(ABC):
     own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[object]]] = frozenset({ChannelDegrees()})
 
+    def __post_init__(self) -> None:
+        if self.published and self.surrogate is not None:
+            object.__setattr__(self, "surrogate", replace(self.surrogate, zeros=True))
+
+    def __repr__(self) -> str:
+        """Leave out what an earlier version did not know, so that texts of before are found."""
+        published = ", published=True" if self.published else ""
+        return f"{type(self).__name__}(surrogate={self.surrogate!r}{published})"
+
     @property
     def name(self) -> str:
-        """The measure's name, with the surrogate where it is not the default."""
-        if self.surrogate == SURROGATE:
-            return self.measure
-        return f"{self.measure}.{self.surrogate or 'full'}"
+        """The measure's name, with the settings that are not the default."""
+        scored = self.surrogate
+        if self.published and scored is not None:
+            scored = replace(scored, zeros=False)  # as `published` says already
+        other = "" if scored == SURROGATE else str(scored or "full")
+        parts = "-".join(filter(None, ["published" if self.published else "", other]))
+        return f"{self.measure}.{parts}" if parts else self.measure
 
     def score(self, signals: Signals) -> float:
         """Measure the graph."""
@@ -84,7 +104,7 @@ class _GraphMeasure(ABC):
         """Give the measure of the graph."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NasGraphAverageDegree(_GraphMeasure):
     """Average degree of NASGraph's channel graph, ``2 E / N``. Larger is better.
 
@@ -93,6 +113,7 @@ class NasGraphAverageDegree(_GraphMeasure):
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
+        published: as in the authors' code; operations ``none`` are nodes of surrogates.
     """
 
     measure: ClassVar[str] = "nasgraph_avg_degree"
@@ -101,7 +122,7 @@ class NasGraphAverageDegree(_GraphMeasure):
         return float(graph.total.mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NasGraphDensity(_GraphMeasure):
     """Density of NASGraph's channel graph, ``E / (N (N - 1))``. Larger is better.
 
@@ -109,6 +130,7 @@ class NasGraphDensity(_GraphMeasure):
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
+        published: as in the authors' code; operations ``none`` are nodes of surrogates.
     """
 
     measure: ClassVar[str] = "nasgraph_density"
@@ -118,7 +140,7 @@ class NasGraphDensity(_GraphMeasure):
         return float(graph.incoming.sum() / (nodes * (nodes - 1)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NasGraphResilience(_GraphMeasure):
     """Resilience of NASGraph's channel graph. Larger is better.
 
@@ -130,18 +152,16 @@ class NasGraphResilience(_GraphMeasure):
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
-        published: the formula of the code.
+        published: that formula, and operations ``none`` are nodes of surrogates.
     """
 
     published: bool = False
 
     measure: ClassVar[str] = "nasgraph_resilience"
 
-    @property
-    def name(self) -> str:
-        """``nasgraph_resilience`` with the settings that are not the default."""
-        parts = ["published" if self.published else "", super().name.partition(".")[2]]
-        return ".".join(filter(None, [self.measure, "-".join(filter(None, parts))]))
+    def __repr__(self) -> str:
+        """State both settings always, as an earlier version did."""
+        return f"{type(self).__name__}(surrogate={self.surrogate!r}, published={self.published!r})"
 
     def _of(self, graph: Degrees) -> float:
         if self.published:
@@ -149,7 +169,7 @@ class NasGraphResilience(_GraphMeasure):
         return float(graph.outgoing @ graph.incoming / graph.incoming.sum())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NasGraphWedge(_GraphMeasure):
     """Wedges of NASGraph's channel graph, ``sum k (k - 1) / 2``. Larger is better.
 
@@ -158,6 +178,7 @@ class NasGraphWedge(_GraphMeasure):
 
     Attributes:
         surrogate: what is scored in a search space, or None for the full network.
+        published: as in the authors' code; operations ``none`` are nodes of surrogates.
     """
 
     measure: ClassVar[str] = "nasgraph_wedge"

@@ -65,7 +65,7 @@ class ModelChoice:
         name = trial.suggest_categorical("model", list(self.models))
         model = self.models[name]
         if isinstance(model, str):
-            return timm_model(model, trial)
+            return timm_model(model, trial.classes, trial.input)
         built: nn.Module = model(trial.under(name)) if takes_argument(model) else model()
         return built
 

@@ -10,11 +10,12 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Facets, RankFigures, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 
@@ -58,6 +59,10 @@ class NatsBenchSize(Declared[SizeArch]):
     """The 32,768 networks of the size space; no two of them are equal."""
 
     name: str = field(default="natsbench-size", init=False, repr=False)
+    facets: ClassVar[Facets] = {
+        Truth: "hwnas.data.natsbench_size:SizeAccuracies",
+        RankFigures: "hwnas.data.natsbench_size:SizeFigures",
+    }
 
     @property
     def options(self) -> Mapping[str, Options[int]]:

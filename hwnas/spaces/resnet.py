@@ -97,7 +97,7 @@ class ResNet(Declared[ResNetArch]):
 
     name: str = field(default="resnet", init=False, repr=False)
     facets: ClassVar[Facets] = {
-        Truth: "hwnas.data.timm_resnets:TrainedResNets",
+        Truth: "hwnas.data.timm_results:TrainedResNets",
         Counted: "hwnas.spaces.chain_counts:resnet",
     }
 

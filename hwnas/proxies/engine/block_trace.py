@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
 from hwnas.networks.meta import MetaShapes, meta_copy
+from hwnas.networks.zeros import Zeros
 from hwnas.proxies.engine.kernel_windows import kernel_edges
 from hwnas.typing import InShape
 
@@ -57,6 +58,8 @@ def trace_blocks(model: nn.Module, in_shape: InShape, generator: torch.Generator
     for module in twin.modules():
         if isinstance(module, nn.Identity):
             module.register_forward_hook(trace.identity)
+        elif isinstance(module, Zeros):
+            module.register_forward_hook(trace.zeros)
     images = torch.empty((1, *in_shape), device="meta")
     trace.start(images)
     with torch.no_grad(), torch.device("meta"), MetaShapes(trace.observe):
@@ -109,6 +112,11 @@ class _Trace:
         output = output.view(output.shape)
         self._in_identity = False
         return output
+
+    def zeros(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        """Make zeros nodes that no edge leads to, which what reads them is joined to: a hook."""
+        del module, args
+        self._keep(output, [self._new_nodes(output.shape[1])])
 
     def observe(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Give the result of an operator its terms."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.networks.zeros import Zeros
 from hwnas.spaces.nasbench201 import Cell
 from hwnas.typing import InShape
 
@@ -33,6 +34,8 @@ def _operation(name: str, c_in: int, c_out: int) -> nn.Module:
             return _relu_conv_bn(c_in, c_out, 1)
         case "nor_conv_3x3":
             return _relu_conv_bn(c_in, c_out, 3)
+        case "none":
+            return Zeros(c_out)
     raise InvalidValueError(f"`name` must be a NAS-Bench-201 operation, but got {name!r}.")
 
 
@@ -40,15 +43,17 @@ class CellBlock(nn.Module):
     """One cell: every node is the sum of its incoming edges; nothing is built for `none`.
 
     Edges out of the input change the channels, where `c_in` says that there are others before it;
-    a pool does not.
+    a pool does not. With `zeros` each `none` is a module as well.
     """
 
-    def __init__(self, cell: Cell, channels: int, c_in: int | None = None) -> None:
+    def __init__(
+        self, cell: Cell, channels: int, c_in: int | None = None, *, zeros: bool = False
+    ) -> None:
         super().__init__()
         before = channels if c_in is None else c_in
         self.nodes = nn.ModuleList(nn.ModuleDict() for _ in range(3))
         for (source, target), name in cell.edges():
-            if name != "none":
+            if name != "none" or zeros:
                 node = cast(nn.ModuleDict, self.nodes[target - 1])
                 node[str(source)] = _operation(name, channels if source else before, channels)
 
@@ -81,7 +86,7 @@ class ReductionBlock(nn.Module):
 class CellNetwork(nn.Module):
     """Stem, three stages of N cells at C, 2C and 4C channels, and a linear classifier.
 
-    `build_surrogate` has other numbers of stages, and networks without a stem.
+    `build_surrogate` has other numbers of stages, networks without a stem, and modules of zeros.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class CellNetwork(nn.Module):
         *,
         stages: int = 3,
         stem: bool = True,
+        zeros: bool = False,
     ) -> None:
         super().__init__()
         c_in, height, width = in_shape
@@ -115,7 +121,7 @@ class CellNetwork(nn.Module):
             width_now = channels * 2**stage
             if stage:
                 blocks.append(ReductionBlock(width_now // 2, width_now))
-            blocks += [CellBlock(cell, width_now) for _ in range(cells)]
+            blocks += [CellBlock(cell, width_now, zeros=zeros) for _ in range(cells)]
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Sequential(nn.BatchNorm2d(width_now), nn.ReLU())
         self.classifier = nn.Linear(width_now, num_classes)

@@ -144,6 +144,7 @@ class NasBench201(Declared[Cell]):
             in_shape,
             stages=surrogate.modules,
             stem=surrogate.stem,
+            zeros=surrogate.zeros,
         )
 
     @property

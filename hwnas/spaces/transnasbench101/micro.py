@@ -161,13 +161,15 @@ class TransNasMicro(Declared[MicroArch]):
 
     def build_surrogate(self, arch: MicroArch, surrogate: Surrogate, task: Task) -> nn.Module:
         """Build the network with fewer channels; the modules are part of the architecture."""
-        return self._network(arch, task, surrogate.channels)
+        return self._network(arch, task, surrogate.channels, surrogate.zeros)
 
-    def _network(self, arch: MicroArch, task: Task, channels: int) -> nn.Module:
+    def _network(
+        self, arch: MicroArch, task: Task, channels: int, zeros: bool = False
+    ) -> nn.Module:
         from hwnas.spaces.transnasbench101.network import CellBlock, network
 
         def block(c_in: int, c_out: int, stride: int) -> nn.Module:
-            return CellBlock(arch.cell, c_in, c_out, stride)
+            return CellBlock(arch.cell, c_in, c_out, stride, zeros=zeros)
 
         return network(task, self.name, channels, MODULES, block)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.networks.zeros import Zeros
 from hwnas.spaces.nasbench201 import Cell
 from hwnas.spaces.transnasbench101.heads import PooledHead, picture_decoder, segmentation_decoder
 from hwnas.tasks.task import Logits, Map, Regression, RegressionMap, Task
@@ -164,15 +165,17 @@ class FactorizedReduce(nn.Module):
 class CellBlock(nn.Module):
     """One cell: every node is the sum of its incoming edges; nothing is built for `none`.
 
-    Edges out of the input change the shape.
+    Edges out of the input change the shape. With `zeros` each `none` is a module as well.
     """
 
-    def __init__(self, cell: Cell, c_in: int, c_out: int, stride: int) -> None:
+    def __init__(
+        self, cell: Cell, c_in: int, c_out: int, stride: int, *, zeros: bool = False
+    ) -> None:
         super().__init__()
         self.c_out, self.stride = c_out, stride
         self.nodes = nn.ModuleList(nn.ModuleDict() for _ in range(3))
         for (source, target), name in cell.edges():
-            if name != "none":
+            if name != "none" or zeros:
                 shape = (c_out, c_out, 1) if source else (c_in, c_out, stride)
                 node = cast(nn.ModuleDict, self.nodes[target - 1])
                 node[str(source)] = _operation(name, *shape)
@@ -200,4 +203,6 @@ def _operation(name: str, c_in: int, c_out: int, stride: int) -> nn.Module:
             return relu_conv_bn(c_in, c_out, 1, stride)
         case "nor_conv_3x3":
             return relu_conv_bn(c_in, c_out, 3, stride)
+        case "none":
+            return Zeros(c_out, stride)
     raise InvalidValueError(f"`name` must be an operation of TransNAS-Bench-101, but got {name!r}.")

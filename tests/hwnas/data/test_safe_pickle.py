@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import os
 import pickle
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
     ("content", "named"),
     [
         (Fraction(1, 2), "fractions.Fraction"),
-        (OrderedDict(), "collections.OrderedDict"),
+        (Counter(), "collections.Counter"),
         (print, "builtins.print"),
         (np.random.default_rng, "numpy.random"),
         (codecs.lookup, "_codecs.lookup"),
@@ -184,6 +185,22 @@ def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for load in (load_pickle, load_torch):
         with pytest.raises(DataFormatError, match="more than 100 bytes"):
             load(write(tmp_path / "p", ["text"] * 100))
+
+
+def test_packed_files_and_ordered_dicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, content = tmp_path / "p.pbz2", OrderedDict([("b", OrderedDict()), ("a", 1.5)])
+    whole = bz2.compress(pickle.dumps(content, 4))
+    path.write_bytes(whole)
+    assert load_pickle(path, packed=True) == {"b": {}, "a": 1.5}
+    assert list(load_pickle(path, packed=True)) == ["b", "a"]
+    for wrong in (whole[:-5], whole + b"x", b"", pickle.dumps(content, 4)):
+        path.write_bytes(wrong)
+        with pytest.raises(DataFormatError, match=r"complete pickle .* failed"):
+            load_pickle(path, packed=True)
+    path.write_bytes(bz2.compress(bytes(1 << 20)))
+    monkeypatch.setattr("hwnas.data.safe_pickle.LARGEST_FILE", 1 << 10)
+    with pytest.raises(DataFormatError, match="unpacks to more than 1024 bytes"):
+        load_pickle(path, packed=True)
 
 
 def test_torch_files_of_plain_values(tmp_path: Path) -> None:

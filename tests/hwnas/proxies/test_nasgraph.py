@@ -1,7 +1,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -186,9 +186,10 @@ def cell_blocks(network: Any, in_shape: InShape) -> Iterator[tuple[str, Block]]:
         "|skip_connect~0|+|none~0|nor_conv_1x1~1|+|avg_pool_3x3~0|skip_connect~1|skip_connect~2|",
     ],
 )
-def test_cells_against_running_layer_by_layer(cell: str) -> None:
+@pytest.mark.parametrize("zeros", [False, True])
+def test_cells_against_running_layer_by_layer(cell: str, zeros: bool) -> None:
     space = NasBench201()
-    surrogate = Surrogate(channels=3, cells=2, modules=2)
+    surrogate = Surrogate(channels=3, cells=2, modules=2, zeros=zeros)
     network = space.build_surrogate(space.parse(cell), surrogate, image_task(10, SHAPE))
     assert degrees(network) == slow_degrees(dict(cell_blocks(network, SHAPE)))
 
@@ -258,9 +259,25 @@ def test_other_networks_have_no_graph(run: Callable[[Any, Tensor], Tensor], text
     assert re.search(text, score.error)
 
 
+def test_published_measures_have_a_node_for_none() -> None:
+    # Out of a cell that is one 1x1 convolution the surrogate of one module leads to the pool.
+    space = NasBench201()
+    cell = space.parse("|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")
+    kinds = [NasGraphAverageDegree(Surrogate(2, 1, 1), published) for published in (False, True)]
+    networks = [space.build_surrogate(cell, kind.surrogate, image_task(10, SHAPE))
+                for kind in kinds if kind.surrogate]  # fmt: skip
+    without, with_none = (degrees(network) for network in networks)
+    # The pool reads three terms rather than one, and two nodes each have no edge into them.
+    assert len(with_none) - len(without) == 4
+    assert sum(into for into, _ in with_none) - sum(into for into, _ in without) == 4
+    assert with_none.count((0, 1)) - without.count((0, 1)) == 4
+
+
 def test_names_state_the_surrogate() -> None:
     assert make_proxy("nasgraph_wedge", surrogate=None).name == "nasgraph_wedge.full"
     small = Surrogate(8, 1, 3)
     assert NasGraphAverageDegree(small).name == "nasgraph_avg_degree.h8-c1-m3"
     assert NasGraphResilience(published=True).name == "nasgraph_resilience.published"
     assert NasGraphResilience(small, True).name == "nasgraph_resilience.published-h8-c1-m3"
+    assert make_proxy("nasgraph_density", published=True).name == "nasgraph_density.published"
+    assert str(replace(small, zeros=True)) == "h8-c1-m3-zeros"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hwnas.costs.counters import count
-from hwnas.data.timm_resnets import FILE, TrainedResNets
+from hwnas.data.timm_results import FILE, TrainedResNets
 from hwnas.errors import DataFormatError, InvalidArchitectureError, UnknownNameError
 from hwnas.spaces.resnet import PUBLISHED, ResNet, ResNetArch
 from hwnas.tasks.task import image_task
