@@ -86,7 +86,8 @@ def measure(space: SearchSpace[Any], arch: Any, task: Task, batch: int, repetiti
         rounds.append([seconds(work) for work in (one_pass, build, score)])
     least = np.min(rounds[1:], axis=0)
     absent = tuple(name for name, result in found.items() if result.value != result.value)
-    return Times(*least.tolist(), absent)
+    pass_s, build_s, score_s = least.tolist()
+    return Times(pass_s, build_s, score_s, absent)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -24,7 +24,8 @@ class _Model(nn.Module):
 
 def pretended_timm() -> ModuleType:
     """Give the package; its transformer alone takes the size of images."""
-    made: Any = ModuleType("timm")
+    package = ModuleType("timm")
+    made: Any = package
 
     def create_model(
         name: str, *, num_classes: int, in_chans: int, pretrained: bool, **more: Any
@@ -37,4 +38,4 @@ def pretended_timm() -> ModuleType:
     made.list_models = lambda pattern: fnmatch.filter(NAMES, pattern)
     made.is_model = NAMES.__contains__
     made.create_model = create_model
-    return made
+    return package
