@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=50, help="unseen networks in all")
     parser.add_argument("--used", type=int, default=40, help="networks a space to build from")
     parser.add_argument("--held-out", type=int, default=8, help="networks a space to calibrate by")
-    parser.add_argument("--kernel-seconds", type=float, default=1.0)
+    parser.add_argument("--kernel-seconds", type=float, default=0.5)
     parser.add_argument("--network-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runtime", default="onnxruntime")

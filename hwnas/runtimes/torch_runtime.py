@@ -80,25 +80,13 @@ class TorchRuntime:
             )
         chosen = explicit(self, settings)
         on_gpu = self.place(chosen).resource != THIS_CPU
-        device = torch_device(chosen.device)
-        dtype: torch.dtype = getattr(torch, str(chosen.precision))
-
-        def convert(tensor: torch.Tensor) -> torch.Tensor:
-            # Counts and tokens stay integers.
-            kind = dtype if tensor.is_floating_point() else tensor.dtype
-            return tensor.to(device, kind, copy=True)
-
+        device, drawn = torch_device(chosen.device), input_batch(network, chosen)
+        convert = _converter(device, getattr(torch, str(chosen.precision)))
         module: Callable[..., Any] = copy_model(network.module, convert).eval()
         if dict(chosen.options).get("compile") == "on":
             module = torch.compile(module)
-        drawn = input_batch(network, chosen)
-        images = convert(torch.from_numpy(drawn))
-
-        def forward_once() -> None:
-            with torch.inference_mode():
-                module(images)
-
         facts: dict[str, str | float] = {}
+        run = _forward_once(module, convert(torch.from_numpy(drawn)))
 
         def outputs(*own: Array) -> list[Array]:
             found = forward(module, *(convert(torch.from_numpy(a)) for a in own or [drawn]))
@@ -108,18 +96,46 @@ class TorchRuntime:
 
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(device)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(chosen.threads)
-        tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        _allow_tf32(False, False)
-        try:
+            run = _on_devices.timed(run, device)
+        with _computing(chosen.threads):
             examples, told = compared(network, chosen)
             facts |= told
-            run = _on_devices.timed(forward_once, device) if on_gpu else forward_once
             yield Prepared(device_key(self, chosen), [drawn], run, outputs, None, examples, facts)
-        finally:
-            torch.set_num_threads(threads)
-            _allow_tf32(*tf32)
+
+
+def _converter(device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    def convert(tensor: torch.Tensor) -> torch.Tensor:
+        # Counts and tokens stay integers.
+        kind = dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(device, kind, copy=True)
+
+    return convert
+
+
+def _forward_once(module: Callable[..., Any], images: torch.Tensor) -> Callable[[], None]:
+    import torch
+
+    def forward_once() -> None:
+        with torch.inference_mode():
+            module(images)
+
+    return forward_once
+
+
+@contextmanager
+def _computing(threads: int) -> Iterator[None]:
+    """Use so many threads, and no TF32 for float32, meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.set_num_threads(threads)
+    _allow_tf32(False, False)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _allow_tf32(*tf32)
 
 
 class _OnDevices:

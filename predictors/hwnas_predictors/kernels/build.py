@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,13 @@ import onnx
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
-from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits
-from hwnas.measure.measuring import measure
-from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU, OnnxModel
 from hwnas.seeding import derive_seed
-from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
+from hwnas_predictors.kernels.profiled_networks import NetworkTimer
 from hwnas_predictors.kernels.regression import Choice
 from hwnas_predictors.kernels.sampling import (
     SamplingPlan,
@@ -33,13 +28,14 @@ from hwnas_predictors.kernels.sampling import (
     fit_types,
     no_report,
     sample_adaptively,
+    sample_in_networks,
 )
 from hwnas_predictors.kernels.target import Target
+from hwnas_predictors.kernels.whole_networks import WholeTimer
 
 Report = Callable[[str, int], None]
 """Called with what is done and how much of it."""
 
-_VERSION = 2
 _FEWEST_NETWORKS = 2
 _KERNEL_SHARE = 0.8
 """Share of the time for kernels; the rest is for whole networks."""
@@ -55,12 +51,13 @@ class BuildSettings:
         networks: networks of each family whose kernels are measured.
         held_out: other networks of each family that are measured as a whole, for overhead and
             spread.
-        kernel_seconds: time for the up to 64 kernels that are measured together.
+        kernel_seconds: time for the kernels of a network where they stand, or for four of them
+            where each is a model by itself.
         network_seconds: time for one network.
         threads: threads inside an operator.
         runtime: what runs kernels and networks: a runtime that takes ONNX models.
         precision: number format that they are run in.
-        plan: how kernels are sampled.
+        plan: how kernels are sampled that are models by themselves.
         seed: seed of everything random.
     """
 
@@ -146,47 +143,17 @@ def build_predictor(
     Raises:
         InvalidValueError: there are no networks, or a type of kernel cannot be run by itself.
     """
-    settings, start = settings or BuildSettings(), time.monotonic()
-    told = report or no_report
-    if not families and not models:
-        raise InvalidValueError("`families` or `models` must be given, but got neither.")
-    if not families and len(models) < _FEWEST_NETWORKS:
-        raise InvalidValueError(
-            f"`models` must be at least {_FEWEST_NETWORKS} networks where no search space is "
-            f"given, since whole networks calibrate the sum, but got {len(models)}."
-        )
-    target = settings.target
+    settings = settings or BuildSettings()
+    _check_given(families, models)
+    work = _Work(settings, ResultCache(None) if cache is None else cache, report or no_report)
     used, unseen = _draw_networks(families, settings)
-    prior = _prior(target, families, used, models, told)
-    timer = KernelTimer(
-        target,
-        max_seconds=settings.kernel_seconds,
-        cache=cache,
-        seed=settings.seed,
-    )
-    samples = sample_adaptively(
-        prior,
-        timer,
-        expired=lambda: time.monotonic() - start > _KERNEL_SHARE * settings.max_seconds,
-        plan=settings.plan,
-        block=block_size() if target.profiled else 1,
-        seed=settings.seed,
-        report=told,
-    )
-    missing = sorted({kernel.kind for kernel in prior} - set(samples))
-    if missing:
-        raise InvalidValueError(
-            f"`networks` must consist of kernels that run by themselves on float32 images, but "
-            f"got {', '.join(missing)}: leave such networks out. Of {missing[0]} it says: "
-            f"{timer.reasons.get(missing[0], 'nothing')}"
-        )
+    samples = work.samples(families, used, models)
     choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
-    predictor = _uncalibrated(families, choices, target)
-    drawn = _held_out_networks(families, unseen, models)
-    kernels = [target.kernels(model) for model in drawn]
+    predictor = _uncalibrated(families, choices, settings.target)
+    drawn = list(_networks(families, unseen) if families else models)
+    kernels = [settings.target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
-    least = 2 * max(1, len(families))
-    measured = _measure_networks([drawn[i] for i in known], settings, cache, start, told, least)
+    measured = work.whole_ms([drawn[i] for i in known], least=_least(families))
     held_out = [kernels[i] for i in known[: len(measured)]]
     return Build(
         predictor.calibrate(held_out, measured),
@@ -197,6 +164,91 @@ def build_predictor(
         unseen=bool(families),
         left_out=len(drawn) - len(known),
     )
+
+
+def _check_given(families: Sequence[Family[Any]], models: Sequence[onnx.ModelProto]) -> None:
+    if not families and not models:
+        raise InvalidValueError("`families` or `models` must be given, but got neither.")
+    if not families and len(models) < _FEWEST_NETWORKS:
+        raise InvalidValueError(
+            f"`models` must be at least {_FEWEST_NETWORKS} networks where no search space is "
+            f"given, since whole networks calibrate the sum, but got {len(models)}."
+        )
+
+
+class _Work:
+    """The measurements of a build, within its time."""
+
+    def __init__(self, settings: BuildSettings, cache: ResultCache, report: Report) -> None:
+        self._settings, self._cache, self._report = settings, cache, report
+        self._target, self._start = settings.target, time.monotonic()
+        self._whole = WholeTimer(self._target, settings.network_seconds, cache)
+
+    def samples(
+        self,
+        families: Sequence[Family[Any]],
+        used: Sequence[Sequence[Any]],
+        models: Sequence[onnx.ModelProto],
+    ) -> dict[str, TypeSample]:
+        """Measure kernels, where they stand if the runtime says what each takes there."""
+        networks = chain(models, _networks(families, used))
+        if not self._target.profiled:
+            return self._alone(networks)
+        timer = NetworkTimer(self._target, self._whole, self._settings.kernel_seconds, self._cache)
+        return sample_in_networks(
+            networks,
+            self._target.kernels,
+            timer,
+            expired=lambda: self._expired(_KERNEL_SHARE),
+            least=_least(families),
+            report=self._report,
+        )
+
+    def whole_ms(self, networks: Sequence[onnx.ModelProto], least: int) -> FloatArray:
+        """Measure networks until time is up, but at least so many."""
+        found = list[float]()
+        for network in networks:
+            if len(found) >= least and self._expired() and not self._whole.knows(network):
+                break
+            found.append(self._whole(network))
+            self._report("whole networks", len(found))
+        return np.array(found)
+
+    def _alone(self, networks: Iterable[onnx.ModelProto]) -> dict[str, TypeSample]:
+        """Measure each kernel by itself."""
+        settings, prior = self._settings, list[Kernel]()
+        for number, network in enumerate(networks, start=1):
+            prior += self._target.kernels(network)
+            self._report("networks whose kernels are known", number)
+        timer = KernelTimer(
+            self._target,
+            max_seconds=settings.kernel_seconds,
+            cache=self._cache,
+            seed=settings.seed,
+        )
+        samples = sample_adaptively(
+            prior,
+            timer,
+            expired=lambda: self._expired(_KERNEL_SHARE),
+            plan=settings.plan,
+            seed=settings.seed,
+            report=self._report,
+        )
+        missing = sorted({kernel.kind for kernel in prior} - set(samples))
+        if missing:
+            raise InvalidValueError(
+                f"`networks` must consist of kernels that run by themselves on float32 images, "
+                f"but got {', '.join(missing)}: leave such networks out. Of {missing[0]} it says: "
+                f"{timer.reasons.get(missing[0], 'nothing')}"
+            )
+        return samples
+
+    def _expired(self, share: float = 1.0) -> bool:
+        return time.monotonic() - self._start > share * self._settings.max_seconds
+
+
+def _least(families: Sequence[Family[Any]]) -> int:
+    return _FEWEST_NETWORKS * max(1, len(families))
 
 
 def _draw_networks(
@@ -219,21 +271,6 @@ def _draw_networks(
     return used, unseen
 
 
-def _prior(
-    target: Target,
-    families: Sequence[Family[Any]],
-    archs: Sequence[Sequence[Any]],
-    models: Sequence[onnx.ModelProto],
-    report: Report,
-) -> list[Kernel]:
-    kernels = [kernel for model in models for kernel in target.kernels(model)]
-    for family, members in zip(families, archs, strict=True):
-        for number, arch in enumerate(members, start=1):
-            kernels += target.kernels(family.network(arch))
-            report(f"kernels of {family.space.name} networks", number)
-    return kernels
-
-
 def _uncalibrated(
     families: Sequence[Family[Any]], choices: dict[str, Choice], target: Target
 ) -> KernelPredictor[Any]:
@@ -247,56 +284,11 @@ def _uncalibrated(
     )
 
 
-def _held_out_networks(
-    families: Sequence[Family[Any]],
-    archs: Sequence[Sequence[Any]],
-    models: Sequence[onnx.ModelProto],
-) -> list[onnx.ModelProto]:
-    """Interleave the families, so that each has its turn before time is up."""
-    if not families:
-        return list(models)
-    most = max(len(members) for members in archs)
-    return [
-        family.network(members[i])
-        for i in range(most)
-        for family, members in zip(families, archs, strict=True)
-        if i < len(members)
-    ]
-
-
-def _measure_networks(
-    models: Sequence[onnx.ModelProto],
-    settings: BuildSettings,
-    cache: ResultCache | None,
-    start: float,
-    report: Report,
-    least: int,
-) -> FloatArray:
-    """Measure networks until time is up, but at least so many."""
-    import hashlib
-
-    target, found = settings.target, list[float]()
-    runtime, fingerprint = target.made(), host_fingerprint(target.made().packages)
-    # A child keeps the reference network from one to the next.
-    how, run = (
-        target.settings,
-        partial(measure, max_seconds=settings.network_seconds, reference=True, isolate=False),
-    )
-    for model in models:
-        content = model.SerializeToString()
-        key = (
-            f"network-latency {_VERSION}|{fingerprint}|{target!r}|"
-            f"max_seconds={settings.network_seconds}|{hashlib.sha256(content).hexdigest()}"
-        )
-        known = cache.get([key]).get(key) if cache is not None else None
-        if known is None:
-            if len(found) >= least and time.monotonic() - start > settings.max_seconds:
-                break
-            with hold(THIS_CPU):
-                measured = child_with(Limits()).call(run, OnnxModel(content), runtime, how)
-            known = Result(measured.value)
-            if cache is not None:
-                cache.put({key: known})
-        found.append(known.value)
-        report("whole networks", len(found))
-    return np.array(found)
+def _networks(
+    families: Sequence[Family[Any]], archs: Sequence[Sequence[Any]]
+) -> Iterator[onnx.ModelProto]:
+    """Give the families' networks in turn, so that each has its share before time is up."""
+    for row in zip_longest(*archs):
+        for family, arch in zip(families, row, strict=True):
+            if arch is not None:
+                yield family.network(arch)

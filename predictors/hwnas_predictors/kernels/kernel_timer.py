@@ -14,8 +14,6 @@ from hwnas.runtimes.base import THIS_CPU
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.kernel import Kernel
-from hwnas_predictors.kernels.kernel_model import packs
-from hwnas_predictors.kernels.profiled_kernels import Profiled
 from hwnas_predictors.kernels.single_kernels import OneByOne
 from hwnas_predictors.kernels.target import Target
 
@@ -28,42 +26,38 @@ Timing = Callable[[Sequence[Kernel]], FloatArray]
 class KernelTimer:
     """Measures kernels on this host, each once: results are kept in a cache.
 
-    ONNX Runtime in float32 times each kernel of a model that holds many; in other precisions, and
-    for other runtimes, each kernel is a model by itself, and a few are measured in turn.
+    Each kernel is a model by itself, and a few are measured in turn.
 
     Args:
         target: what runs the kernels.
-        max_seconds: time for up to 64 kernels in one model, or for 4 that are models each.
+        max_seconds: time for four kernels.
         cache: where results are kept; an interrupted build goes on from it.
         seed: seed of weights and images.
     """
 
     def __init__(
         self,
-        target: Target | None = None,
+        target: Target,
         *,
         max_seconds: float = 1.0,
         cache: ResultCache | None = None,
         seed: int = 0,
     ) -> None:
-        self.target = target or Target()
+        self.target = target
         self.max_seconds = max_seconds
         self.reasons: dict[str, str] = {}
         """Why the last kernel of a type that could not be run could not be."""
         self._cache = cache if cache is not None else ResultCache(None)
         self._seed = seed
         self._packages = self.target.made().packages
-        profiled = self.target.profiled
-        kind = Profiled if profiled else OneByOne
-        self._timing: Timing = kind(self.target, max_seconds, seed)
-        self._packs = packs if profiled else _few
+        self._timing: Timing = OneByOne(self.target, max_seconds, seed)
 
     def __call__(self, kernels: Sequence[Kernel]) -> FloatArray:
         """Give `(n,)` latencies in ms, measured or looked up; NaN where one cannot be run."""
         keys = [self._key(kernel) for kernel in kernels]
         found = {**self._cache.get(keys)}
         new = {k: kernel for k, kernel in zip(keys, kernels, strict=True) if k not in found}
-        for pack in self._packs(list(new.values())):
+        for pack in _few(list(new.values())):
             results = {self._key(k): r for k, r in zip(pack, self._measure(pack), strict=True)}
             self._cache.put(results)
             found |= results

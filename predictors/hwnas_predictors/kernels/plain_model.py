@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas_predictors.kernels.kernel import Kernel
-from hwnas_predictors.kernels.kernel_model import listed
+from hwnas_predictors.kernels.kernel import Attribute, Kernel
 from hwnas_predictors.kernels.plain_graph import ACTIVATIONS
 
 _OPSET = 18
@@ -90,3 +90,8 @@ def _nodes(
         node.attribute.extend(helper.make_attribute(name, v) for name, v in named.items())
         nodes.append(node)
     return nodes
+
+
+def listed(value: Attribute) -> Any:
+    """Give an attribute as ONNX takes it: tuples are lists."""
+    return list(value) if isinstance(value, tuple) else value

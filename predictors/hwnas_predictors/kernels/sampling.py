@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.features import features
-from hwnas_predictors.kernels.kernel import NCHWC, Kernel
+from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.regression import Choice, choose
 from hwnas_predictors.kernels.regressors import Regressor, RidgeAndTrees
 
@@ -81,7 +82,6 @@ def sample_adaptively(
     *,
     expired: Callable[[], bool],
     plan: SamplingPlan | None = None,
-    block: int = 1,
     seed: int = 0,
     report: Report | None = None,
 ) -> dict[str, TypeSample]:
@@ -93,7 +93,6 @@ def sample_adaptively(
         expired: tells whether time is up; asked before each measurement but that of the first
             kernel of each type.
         plan: how much is measured.
-        block: channels of kernels in blocks are multiples of it.
         seed: seed of the draws.
         report: called after each measurement.
 
@@ -109,13 +108,53 @@ def sample_adaptively(
         for sample in samples.values():
             sample.accuracy, bad = _assess(sample, plan, seed)
             if not sample.accuracy >= plan.accuracy:
-                drawn = _more(sample, bad, plan, block, rng)
+                drawn = _more(sample, bad, plan, rng)
                 wanted += [(sample.training, k) for k in drawn if k not in sample.latencies]
         # Types take turns, so that none starves where time is up.
         rng.shuffle(wanted)
         if run(wanted) == 0:
             break
     return {kind: sample for kind, sample in samples.items() if sample.latencies}
+
+
+def sample_in_networks(
+    networks: Iterable[onnx.ModelProto],
+    kernels: Callable[[onnx.ModelProto], Sequence[Kernel]],
+    measure: Callable[[onnx.ModelProto], FloatArray],
+    *,
+    expired: Callable[[], bool],
+    least: int,
+    report: Report | None = None,
+) -> dict[str, TypeSample]:
+    """Measure the kernels of networks where they stand, until time is up.
+
+    Args:
+        networks: the networks.
+        kernels: lists the kernels of a network.
+        measure: gives their `(k,)` latencies in ms.
+        expired: tells whether time is up; then networks with a new type of kernel are measured
+            alone.
+        least: networks that are measured in any case.
+        report: called after each network.
+
+    Returns:
+        The measured kernels by type: each with its mean latency over the places where it stands.
+    """
+    found: dict[Kernel, list[float]] = {}
+    kinds: set[str] = set()
+    for number, network in enumerate(networks):
+        listed = kernels(network)
+        new = {kernel.kind for kernel in listed} - kinds
+        if number >= least and not new and expired():
+            continue
+        for kernel, latency in zip(listed, measure(network), strict=True):
+            found.setdefault(kernel, []).append(latency)
+        kinds |= new
+        (report or no_report)("kernels", len(found))
+    samples = {kind: TypeSample() for kind in kinds}
+    for kernel, latencies in found.items():
+        samples[kernel.kind].training[kernel] = float(np.mean(latencies))
+    return samples
 
 
 def fit_types(latencies: Mapping[str, Mapping[Kernel, float]], seed: int = 0) -> dict[str, Choice]:
@@ -193,35 +232,29 @@ def _more(
     sample: TypeSample,
     bad: Sequence[Kernel],
     plan: SamplingPlan,
-    block: int,
     rng: np.random.Generator,
 ) -> list[Kernel]:
     """Draw kernels around the badly predicted ones, and as many again from the networks."""
-    around = [n for kernel in bad for n in neighbours(kernel, plan.around, block, rng)]
+    around = [n for kernel in bad for n in neighbours(kernel, plan.around, rng)]
     fresh = max(len(bad), 1)
     drawn, sample.reserve[:fresh] = sample.reserve[:fresh], []
     return list(dict.fromkeys([*drawn, *around]))
 
 
-def neighbours(kernel: Kernel, number: int, block: int, rng: np.random.Generator) -> list[Kernel]:
+def neighbours(kernel: Kernel, number: int, rng: np.random.Generator) -> list[Kernel]:
     """Draw up to `number` different kernels with 0.4 to 1.2 times the channels."""
     seen = kernel.configuration
-    step = block if kernel.domain == NCHWC else 1
     found: dict[Kernel, None] = {}
     for _ in range(number):
-        c_in, c_out = (_draw(c, step, rng) for c in (seen.c_in, seen.c_out))
+        c_in, c_out = (_draw(c, rng) for c in (seen.c_in, seen.c_out))
         other = kernel.with_channels(c_in, c_out)
         if other is not None and other != kernel:
             found[other] = None
     return list(found)
 
 
-def _draw(channels: int, step: int, rng: np.random.Generator) -> int:
-    # Images with fewer channels than a block, e.g. colours, are not in blocks.
-    if channels < step:
-        return channels
-    drawn = channels * rng.uniform(*_CHANNELS)
-    return max(1, round(drawn / step)) * step
+def _draw(channels: int, rng: np.random.Generator) -> int:
+    return max(1, round(channels * rng.uniform(*_CHANNELS)))
 
 
 def _rows(measured: Mapping[Kernel, float]) -> tuple[FloatArray, FloatArray]:

@@ -307,7 +307,6 @@ def test_a_build_measures_fits_and_goes_on_from_its_cache(tmp_path: Path) -> Non
         "held_out": 2,
         "kernel_seconds": 0.01,
         "network_seconds": 0.05,
-        "plan": SamplingPlan(initial=3, rounds=0),
     }
     with ResultCache(tmp_path / "cache.sqlite") as cache:
         first = KernelPredictor.build([(SMALL, CIFAR10)], cache=cache, **settings)
@@ -316,8 +315,10 @@ def test_a_build_measures_fits_and_goes_on_from_its_cache(tmp_path: Path) -> Non
         assert len(cache) == rows
     assert repr(again.predictor) == repr(first.predictor)
     np.testing.assert_array_equal(again.measured_ms, first.measured_ms)
-    kernels = {k for sample in first.samples.values() for k in sample.latencies}
-    assert 3 <= len(kernels) == rows - len(first.measured_ms)
+    # Two networks with the profiler and without it, and the two that are held out.
+    assert rows == 2 * 2 + len(first.measured_ms)
+    used = [k for sample in first.samples.values() for k in sample.latencies]
+    assert len(used) == len(set(used)) > 3
     values: FloatArray = first.predictor.predict([SMALL.sample(np.random.default_rng(0))])
     assert (values > 0).all()
     relative = first.measured_ms / first.predicted_ms - 1
@@ -339,10 +340,22 @@ def test_a_build_of_networks_alone_says_that_it_measured_their_kernels(tmp_path:
     with ResultCache(tmp_path / "cache.sqlite") as cache:
         found = KernelPredictor.build(
             [], [family.network(cell) for cell in cells], cache=cache, max_seconds=10.0,
-            kernel_seconds=0.01, network_seconds=0.05, plan=SamplingPlan(initial=2, rounds=0),
+            kernel_seconds=0.01, network_seconds=0.05,
         )  # fmt: skip
     assert not found.unseen
     assert len(found.measured_ms) == 2
+
+
+def test_a_build_of_another_precision_measures_each_kernel_by_itself(tmp_path: Path) -> None:
+    with ResultCache(tmp_path / "cache.sqlite") as cache:
+        found = KernelPredictor.build(
+            [(SMALL, CIFAR10)], cache=cache, precision="int8", networks=4, held_out=2,
+            max_seconds=1.0, kernel_seconds=0.01, network_seconds=0.05,
+            plan=SamplingPlan(initial=2, rounds=0),
+        )  # fmt: skip
+        kernels = sum(len(sample.latencies) for sample in found.samples.values())
+        assert len(cache) == kernels + len(found.measured_ms)
+    assert not found.predictor.profiled
 
 
 def test_kernels_are_a_feature_of_a_device_that_few_networks_ran_on(

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pytest
+import onnx
 
 from hwnas.typing import FloatArray
-from hwnas_predictors.kernels.kernel import NCHWC, Kernel
+from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.sampling import (
     Measure,
     SamplingPlan,
@@ -14,12 +14,13 @@ from hwnas_predictors.kernels.sampling import (
     neighbours,
     predicted_ms,
     sample_adaptively,
+    sample_in_networks,
 )
 
 
-def convolution(c_in: int, c_out: int, size: int = 8, domain: str = "") -> Kernel:
+def convolution(c_in: int, c_out: int, size: int = 8) -> Kernel:
     return Kernel(
-        "Conv", domain, ((1, c_in, size, size), (c_out, c_in, 3, 3)), (1, c_out, size, size),
+        "Conv", "", ((1, c_in, size, size), (c_out, c_in, 3, 3)), (1, c_out, size, size),
         (("group", 1), ("kernel_shape", (3, 3)), ("pads", (1, 1, 1, 1))), (1,),
     )  # fmt: skip
 
@@ -112,18 +113,50 @@ def test_sampling_repeats() -> None:
     assert list(first["conv"].latencies) == list(again["conv"].latencies)
 
 
-@pytest.mark.parametrize(("domain", "step"), [("", 1), (NCHWC, 8)])
-def test_neighbours_differ_in_channels_alone(domain: str, step: int) -> None:
-    kernel = convolution(40, 80, domain=domain)
-    found = neighbours(kernel, 50, 8, np.random.default_rng(0))
+def test_neighbours_differ_in_channels_alone() -> None:
+    kernel = convolution(40, 80)
+    found = neighbours(kernel, 50, np.random.default_rng(0))
     assert len(found) == len(set(found)) > 5
     for other in (k.configuration for k in found):
-        assert 0.4 * 40 - step <= other.c_in <= 1.2 * 40 + step
-        assert 0.4 * 80 - step <= other.c_out <= 1.2 * 80 + step
-        assert other.c_in % step == other.c_out % step == 0
+        assert 0.4 * 40 - 1 <= other.c_in <= 1.2 * 40 + 1
+        assert 0.4 * 80 - 1 <= other.c_out <= 1.2 * 80 + 1
         assert (other.height, other.kernel, other.stride) == (8, (3, 3), (1, 1))
 
 
-def test_colours_stay_as_they_are() -> None:
-    found = neighbours(convolution(3, 16, domain=NCHWC), 20, 8, np.random.default_rng(0))
-    assert {k.configuration.c_in for k in found} == {3}
+def test_kernels_of_networks_have_their_mean_over_the_places_where_they_stand() -> None:
+    a, b, c = convolution(8, 8), convolution(16, 8), relu(8)
+    made = {"one": ([a, b, a], [1.0, 5.0, 3.0]), "two": ([a, c], [5.0, 2.0])}
+    models = [onnx.ModelProto(producer_name=name) for name in made]
+
+    def kernels(model: onnx.ModelProto) -> list[Kernel]:
+        return made[model.producer_name][0]
+
+    def measure(model: onnx.ModelProto) -> FloatArray:
+        return np.array(made[model.producer_name][1])
+
+    told: list[int] = []
+    samples = sample_in_networks(
+        models, kernels, measure, expired=never, least=1, report=lambda _, n: told.append(n)
+    )
+    assert samples["conv"].latencies == {a: 3.0, b: 5.0}
+    assert samples["relu"].latencies == {c: 2.0}
+    assert told == [2, 3]
+
+
+def test_when_time_is_up_networks_with_a_new_type_of_kernel_are_measured_alone() -> None:
+    made = [[convolution(8, 8)], [convolution(16, 8)], [convolution(24, 8), relu(8)], [relu(4)]]
+    models = [onnx.ModelProto(model_version=i) for i in range(len(made))]
+    measured: list[int] = []
+
+    def kernels(model: onnx.ModelProto) -> list[Kernel]:
+        return made[model.model_version]
+
+    def measure(model: onnx.ModelProto) -> FloatArray:
+        measured.append(model.model_version)
+        return np.ones(len(kernels(model)))
+
+    sample_in_networks(models, kernels, measure, expired=lambda: True, least=1)
+    assert measured == [0, 2]
+    measured.clear()
+    sample_in_networks(models, kernels, measure, expired=lambda: True, least=2)
+    assert measured == [0, 1, 2]

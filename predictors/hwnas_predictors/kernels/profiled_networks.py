@@ -1,0 +1,172 @@
+"""The kernels of whole networks, each timed where it stands by ONNX Runtime's profiler.
+
+A kernel that is timed among others than its network's finds other things in the caches, and the
+profiler adds about three microseconds to each, which it counts as theirs: sums over kernels that
+were timed in models of 64 of them were 5 to 25 % longer than networks. In its own network a kernel
+has its own neighbours, and what profiling adds is known: the network runs without it as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter, thread_time
+from typing import Any
+
+import numpy as np
+import onnx
+
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure.beside_reference import beside_reference
+from hwnas.measure.host import host_fingerprint
+from hwnas.measure.resource_lock import hold
+from hwnas.measure.rounds import Length, Rounds, take_turns
+from hwnas.meters import AUTO
+from hwnas.runtimes.base import THIS_CPU
+from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
+from hwnas.tables.result import Result
+from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.fused_graph import fused_graph
+from hwnas_predictors.kernels.target import Target
+from hwnas_predictors.kernels.whole_networks import WholeTimer
+
+_VERSION = 1
+_LEAST_RUNS = 12
+_LONGER = 2.0
+"""How much longer than its runs a measurement is: warm-up and reference take their share."""
+_WARMUP = 4
+_LEAST_SHARE = 0.1
+"""Of a kernel's time: whatever profiling added, it takes that much."""
+_NODE = re.compile(r"kernel(\d+)_kernel_time")
+
+
+class NetworkTimer:
+    """Measures the kernels of networks in ONNX Runtime and float32, each network once.
+
+    Args:
+        target: what runs them.
+        whole: times networks without the profiler.
+        max_seconds: time for one network with the profiler.
+        cache: where results are kept; an interrupted build goes on from it.
+    """
+
+    def __init__(
+        self, target: Target, whole: WholeTimer, max_seconds: float, cache: ResultCache
+    ) -> None:
+        self._target, self._whole = target, whole
+        self._max_seconds, self._cache = max_seconds, cache
+        self._packages = target.made().packages
+
+    def __call__(self, model: onnx.ModelProto) -> FloatArray:
+        """Give `(k,)` latencies in ms of a network's kernels, which sum to the network's.
+
+        Raises:
+            InvalidValueError: ONNX Runtime cannot run the network.
+        """
+        content = model.SerializeToString()
+        key = (
+            f"network-profile {_VERSION}|{host_fingerprint(self._packages)}|{self._target!r}|"
+            f"max_seconds={self._max_seconds}|{hashlib.sha256(content).hexdigest()}"
+        )
+        known = self._cache.get([key]).get(key)
+        if known is None:
+            with hold(THIS_CPU):
+                times = profile(fused_graph(model), self._target, self._max_seconds)
+            known = Result(float(times.sum()), detail={"kernels_ms": times.tolist()})
+            self._cache.put({key: known})
+        times = np.array(known.detail["kernels_ms"], dtype=np.float64)
+        return without_profiling(times, self._whole(model))
+
+
+def without_profiling(times: FloatArray, whole_ms: float) -> FloatArray:
+    """Take the same from each of `(k,)` times, so that they sum to the network's.
+
+    What is left is a tenth of a time at least; then the sum is longer.
+    """
+    added = (times.sum() - whole_ms) / max(len(times), 1)
+    return np.asarray(np.maximum(times - added, _LEAST_SHARE * times))
+
+
+def profile(fused: onnx.ModelProto, target: Target, max_seconds: float) -> FloatArray:
+    """Run a fused graph in rounds between bursts of the reference; time its nodes.
+
+    Others' turns on a busy core fall into few nodes of a run, and into others of the next: the
+    quicker half of each node's own times is nearly free of them.
+
+    Args:
+        fused: what `fused_graph` gives; its nodes are renamed.
+        target: what runs it.
+        max_seconds: time, of one thread that of its own clock; long enough for twelve runs in any
+            case.
+
+    Returns:
+        `(k,)` times in ms at the reference's nominal speed, with what profiling adds: the mean of
+        each node's quicker half.
+
+    Raises:
+        InvalidValueError: ONNX Runtime cannot load the graph.
+    """
+    for number, node in enumerate(fused.graph.node):
+        node.name = f"kernel{number}"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        beside_reference(target.made(), target.settings, AUTO, keep=True) as beside,
+    ):
+        session = open_session(
+            fused.SerializeToString(),
+            threads=target.threads,
+            optimise=False,
+            profile_prefix=str(Path(folder) / "profile"),
+        )
+        feeds = random_feeds(session, 1, None)
+        now = thread_time if target.threads == 1 else perf_counter
+        start = now()
+        session.run(None, feeds)
+        least = _LONGER * _LEAST_RUNS * (now() - start)
+        # Others' turns on a busy core are no time of this one: there are as many rounds as alone.
+        (rounds,) = take_turns(
+            [beside.sampler(lambda: session.run(None, feeds))],
+            beside.sample,
+            beside.usual.seconds,
+            Length(max(max_seconds, least), target=0.0, warmup=_WARMUP),
+            now=now,
+        )
+        events = json.loads(Path(session.end_profiling()).read_text())
+    speed = beside.usual.value / rounds.reference.mean(axis=1)
+    return quicker_half(counted(_times(events), rounds) * speed[:, None, None])
+
+
+def counted(times: FloatArray, rounds: Rounds) -> FloatArray:
+    """Cut `(n, k)` times of all runs, warm-up included, to `(r, c, k)` of `c` runs in `r` rounds.
+
+    The runs of the rounds are the last ones; where a round has more than one, another before them
+    did not count, see `hwnas.measure.rounds.take_burst`.
+    """
+    number, runs = rounds.values.shape[:2]
+    skipped = int(runs > 1)
+    last = times[len(times) - number * (runs + skipped) :]
+    return last.reshape(number, runs + skipped, times.shape[1])[:, skipped:]
+
+
+def _times(events: Iterable[dict[str, Any]]) -> FloatArray:
+    """Give `(n, k)` times in ms of the nodes, a row a run."""
+    rows: dict[int, list[float]] = {}
+    for event in events:
+        named = _NODE.fullmatch(event.get("name", ""))
+        if named is not None:
+            rows.setdefault(int(named[1]), []).append(event["dur"] / 1e3)
+    return np.array([rows[number] for number in sorted(rows)]).T
+
+
+def quicker_half(times: FloatArray) -> FloatArray:
+    """Average the quicker half of `(r, c, k)` times over rounds and runs, `(k,)`.
+
+    The profiler gives whole microseconds, of which a mean tells more than a median.
+    """
+    ordered = np.sort(times.reshape(-1, times.shape[2]), axis=0)
+    half: FloatArray = ordered[: -(-len(ordered) // 2)].mean(axis=0)
+    return half

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from hwnas.evaluation.cache import ResultCache
+from hwnas.measure import beside_reference, rounds
+from hwnas.measure.rounds import Rounds
+from hwnas.measure.warm_up import WarmUp
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tasks.catalogue import get_task
+from hwnas_predictors.kernels import profiled_networks
+from hwnas_predictors.kernels.fused_graph import find_kernels, fused_graph
+from hwnas_predictors.kernels.predictor import Family
+from hwnas_predictors.kernels.profiled_networks import (
+    NetworkTimer,
+    counted,
+    profile,
+    quicker_half,
+    without_profiling,
+)
+from hwnas_predictors.kernels.target import Target
+from hwnas_predictors.kernels.whole_networks import WholeTimer
+from tests.hwnas_predictors.kernels.conftest import network
+
+SMALL = NasBench201(channels=8, cells=1)
+TWO = network(
+    [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[2, 2, 2, 2]),
+        helper.make_node("Conv", ["a", "v"], ["y"]),
+    ],
+    {"w": (64, 16, 5, 5), "v": (4, 64, 1, 1)},
+    image=(1, 16, 32, 32),
+)
+
+
+def test_a_profile_has_a_time_for_each_kernel_in_the_order_of_execution() -> None:
+    times = profile(fused_graph(TWO), Target(), 1e-6)
+    kernels = find_kernels(TWO)
+    assert len(times) == len(kernels)
+    by_kind = {k.kind: t for k, t in zip(kernels, times, strict=True)}
+    wide, narrow = (next(k for k in by_kind if k.startswith(n)) for n in ("conv", "pointwise"))
+    # A hundred times the operations.
+    assert by_kind[wide] > 4 * by_kind[narrow]
+
+
+def test_what_profiling_adds_is_the_same_for_each_kernel() -> None:
+    found = without_profiling(np.array([3.0, 4.0, 11.0]), 12.0)
+    np.testing.assert_allclose(found, [1.0, 2.0, 9.0])
+    # A tenth of a time is left in any case.
+    np.testing.assert_allclose(without_profiling(np.array([1.0, 9.0]), 4.0), [0.1, 6.0])
+    np.testing.assert_allclose(without_profiling(np.array([1.0, 2.0]), 4.0), [1.5, 2.5])
+
+
+def test_the_kernels_of_a_network_sum_to_it_and_are_measured_once(tmp_path: Path) -> None:
+    model = Family(SMALL, get_task("cifar10")).network(SMALL.sample(np.random.default_rng(0)))
+    with ResultCache(tmp_path / "cache.sqlite") as cache:
+        whole = WholeTimer(Target(), 0.05, cache)
+        assert not whole.knows(model)
+        latencies = NetworkTimer(Target(), whole, 0.01, cache)(model)
+        assert len(latencies) == len(find_kernels(model))
+        assert (latencies > 0).all()
+        assert whole.knows(model)
+        # What profiling adds is more than a tenth is left of, for the shortest of them.
+        assert whole(model) <= latencies.sum() * (1 + 1e-9) < 2 * whole(model)
+        again = NetworkTimer(Target(), WholeTimer(Target(), 0.05, cache), 0.01, cache)(model)
+        np.testing.assert_array_equal(again, latencies)
+        assert len(cache) == 2
+
+
+@pytest.mark.parametrize(("runs", "skipped"), [(3, 1), (1, 0)])
+def test_warm_up_and_the_first_run_of_a_burst_do_not_count(runs: int, skipped: int) -> None:
+    cut = Rounds(np.zeros((2, runs, 3)), np.ones((2, 2)), WarmUp(5, True, 1.0), False, 1.0)
+    times = np.arange(5 + 2 * (runs + skipped), dtype=np.float64)[:, None] * [1.0, 10.0]
+    found = counted(times, cut)
+    first = [5 + skipped + i for i in range(runs)]
+    second = [i + runs + skipped for i in first]
+    np.testing.assert_array_equal(found[:, :, 0], [first, second])
+    np.testing.assert_array_equal(found[:, :, 1], 10 * found[:, :, 0])
+
+
+def test_a_node_s_time_is_the_mean_of_its_own_quicker_half() -> None:
+    """One run was interrupted at the first node, another at the second."""
+    times = np.array([[[1.0, 5.0], [99.0, 5.0]], [[2.0, 99.0], [3.0, 7.0]]])
+    np.testing.assert_array_equal(quicker_half(times), [1.5, 5.0])
+    np.testing.assert_array_equal(quicker_half(times[:1, :1]), [1.0, 5.0])
+
+
+def test_a_profile_is_at_the_reference_s_nominal_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine whose reference takes four times its nominal time, kernels take a fourth."""
+    slow = rounds.take_turns
+
+    def four_times(*arguments: Any, **named: Any) -> list[Rounds]:
+        (found,) = slow(*arguments, **named)
+        usual = nominal_of[0]
+        return [replace(found, reference=np.full_like(found.reference, 4 * usual))]
+
+    nominal_of: list[float] = []
+    beside = beside_reference.beside_reference
+
+    @contextmanager
+    def seen(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with beside(*arguments, **named) as made:
+            nominal_of.append(made.usual.value)
+            yield made
+
+    def one(times: Any) -> Any:
+        return times[0, 0]
+
+    monkeypatch.setattr(profiled_networks, "beside_reference", seen)
+    monkeypatch.setattr(profiled_networks, "take_turns", four_times)
+    monkeypatch.setattr(profiled_networks, "quicker_half", one)
+    # Whole microseconds of the profiler, over four.
+    steps = 4e3 * profile(fused_graph(TWO), Target(), 0.05)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+
+
+@pytest.mark.parametrize(("weights", "rounded"), [((16, 16, 3, 3), 4096), ((16, 16, 1, 1), 256)])
+def test_kernels_know_the_weights_of_their_network(weights: tuple[int, ...], rounded: int) -> None:
+    pads = [weights[2] // 2] * 4
+    model = network([helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)], {"w": weights})
+    assert {kernel.model_weights for kernel in find_kernels(model)} == {rounded}
