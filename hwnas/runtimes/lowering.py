@@ -2,7 +2,8 @@
 
 int8 is static: each tensor is quantised and dequantised (QDQ) by a scale from the smallest and
 largest value that it has on the calibration images, weights by one scale a channel, which is what
-ONNX Runtime's own tool does (MinMax). What stays in float32 is chosen by operator.
+ONNX Runtime's own tool does (MinMax). What stays in float32 is chosen by operator, and where that
+tool would compute something else (`hwnas.runtimes.quantisable`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import onnx
 
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import Array, RunSettings, Several, TorchNetwork
 from hwnas.runtimes.examples import compared, described
+from hwnas.runtimes.quantisable import float_nodes, prepared
 
 FLOAT_OPERATORS: Several = Several(
     (
@@ -104,7 +107,8 @@ def to_int8(
     kept = set(float_operators.split("+"))
     with tempfile.TemporaryDirectory() as folder, _quiet():
         try:
-            plain = folded(model)
+            plain = prepared(folded(model))
+            chosen = [n.name for n in plain.graph.node if n.op_type in kept]
             quantize_static(
                 plain,
                 f"{folder}/int8.onnx",
@@ -115,7 +119,7 @@ def to_int8(
                     "AddQDQPairToWeight": full_pairs,
                     "QuantizeBias": not full_pairs,
                 },
-                nodes_to_exclude=[n.name for n in plain.graph.node if n.op_type in kept],
+                nodes_to_exclude=[*chosen, *float_nodes(plain)],
             )
         except Exception as error:
             # ONNX Runtime's errors have no common class other than Exception.
@@ -158,11 +162,15 @@ class _Reader:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep advice to run a preparation that was run away from the user."""
+    """Keep advice to run a preparation that was run away from the user.
+
+    So are numpy's warnings: a mask of -inf gets a scale, which is not used, too.
+    """
     log = logging.getLogger()
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     finally:
         log.setLevel(level)

@@ -1,0 +1,128 @@
+"""int8 models whose quantisation by ONNX Runtime's tool alone computes something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.base import Array
+from hwnas.runtimes.lowering import to_int8
+
+SHAPE = (1, 8, 8, 8)
+RNG = np.random.default_rng(0)
+WEIGHTS = {"w": RNG.normal(size=(8, 8, 3, 3)) / 8, "b": RNG.normal(size=8)}
+IMAGES = [{"input": RNG.normal(size=SHAPE).astype(np.float32)} for _ in range(4)]
+
+
+def conv(given: str, made: str) -> onnx.NodeProto:
+    return helper.make_node("Conv", [given, "w", "b"], [made], pads=[1, 1, 1, 1])
+
+
+def model_of(
+    nodes: Sequence[onnx.NodeProto], outputs: Sequence[str], **constants: float
+) -> onnx.ModelProto:
+    tensors = {**WEIGHTS, **{name: np.array(value) for name, value in constants.items()}}
+    graph = helper.make_graph(
+        list(nodes),
+        "nodes without names",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, SHAPE)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in outputs],
+        [
+            numpy_helper.from_array(value.astype(np.float32), name)
+            for name, value in tensors.items()
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def answers(model: onnx.ModelProto, feed: Mapping[str, Array]) -> list[Array]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return list(session.run(None, dict(feed)))
+
+
+def errors(model: onnx.ModelProto, float_operators: str = "none") -> list[float]:
+    """Give the largest error of each output as a share of its largest value."""
+    lower = to_int8(model, IMAGES, float_operators)
+    pairs = zip(answers(model, IMAGES[0]), answers(lower, IMAGES[0]), strict=True)
+    return [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs]
+
+
+@pytest.mark.parametrize("activation", ["Relu", "Clip"])
+def test_an_output_keeps_the_values_that_a_relu_behind_it_takes_away(activation: str) -> None:
+    bounds = ["zero", "six"] if activation == "Clip" else []
+    nodes = [
+        conv("input", "features"),
+        helper.make_node(activation, ["features", *bounds], ["active"]),
+        conv("active", "logits"),
+    ]
+    given = model_of(nodes, ["logits", "features"], zero=0.0, six=6.0)
+    assert max(errors(given)) < 0.05
+    lower = to_int8(given, IMAGES)
+    assert [value.name for value in lower.graph.output] == ["logits", "features"]
+
+
+@pytest.mark.parametrize("bounds", [{"low": 0.5, "high": 1.0}, {"low": -1.0, "high": -0.5}])
+def test_a_range_without_zero_stays_one(bounds: dict[str, float]) -> None:
+    nodes = [conv("input", "a"), helper.make_node("Clip", ["a", "low", "high"], ["y"])]
+    given = model_of(nodes, ["y"], **bounds)
+    (made,) = answers(to_int8(given, IMAGES), IMAGES[0])
+    assert made.min() >= bounds["low"]
+    assert made.max() <= bounds["high"]
+    assert errors(given)[0] < 0.05
+
+
+class MaskedAttention(nn.Module):
+    """Each of 8 tokens attends to those before it."""
+
+    def __init__(self, hidden: float) -> None:
+        super().__init__()
+        self.scale = nn.Linear(8, 8)
+        self.register_buffer("mask", torch.full((8, 8), hidden).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (1, 8, 8, 8) to as many."""
+        queries = self.scale(x)
+        scores = queries @ x.transpose(-1, -2) + self.mask
+        attended: Tensor = scores.softmax(dim=-1) @ x
+        return attended
+
+
+@pytest.mark.parametrize("hidden", [-float("inf"), -1e9, -1e4])
+def test_scores_are_left_of_masked_attention(hidden: float) -> None:
+    torch.manual_seed(0)
+    given = export_onnx(MaskedAttention(hidden), SHAPE[1:])
+    assert errors(given)[0] < 0.05
+    lower = to_int8(given, IMAGES)
+    quantised = {n.input[0] for n in lower.graph.node if n.op_type == "QuantizeLinear"}
+    made = {n.op_type for n in lower.graph.node if not quantised.isdisjoint(n.output)}
+    assert "MatMul" in made, "the products are in int8"
+    assert "Add" not in made, "what holds the mask is not"
+
+
+def test_groups_of_a_transposed_convolution_are_computed() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(8, 8, 1), nn.ConvTranspose2d(8, 8, 3, padding=1, groups=2))
+    assert errors(export_onnx(network, SHAPE[1:]))[0] < 0.05
+
+
+def test_nodes_without_names_are_chosen_by_their_operator() -> None:
+    nodes = [
+        conv("input", "a"),
+        helper.make_node("AveragePool", ["a"], ["p"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        conv("p", "y"),
+    ]
+    given = model_of(nodes, ["y"])
+    lower = to_int8(given, IMAGES, "AveragePool")
+    made = {name: n.op_type for n in lower.graph.node for name in n.output}
+    weights = [made.get(n.input[1]) for n in lower.graph.node if n.op_type == "Conv"]
+    assert weights == ["DequantizeLinear"] * 2, "convolutions are not left in float32"
