@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS results (
 """
 _COLUMNS = "key, value, error, seconds, detail, created"
 _BUSY_SECONDS = 8.0
+_LOOK_SECONDS = 0.02
 # SQLite's default limit of bound variables is 999 in old builds.
 _CHUNK = 500
 
@@ -127,7 +128,7 @@ class ResultCache:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the table where it is absent; a file that can only be read is read."""
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _when_free(connection, "PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute(_SCHEMA)
         except sqlite3.OperationalError as error:
@@ -148,6 +149,19 @@ class ResultCache:
             self.path,
             error,
         )
+
+
+def _when_free(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute what SQLite refuses at once, without its time-out, where two open a new file."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _read(connection: sqlite3.Connection, keys: list[str]) -> dict[str, Result]:

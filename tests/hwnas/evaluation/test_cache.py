@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,24 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         assert {k: r.value for k, r in cache.get(f"k{i}" for i in range(75)).items()} == {
             f"k{i}": float(i) for i in range(75)
         }
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # SQLite waits for other locks by itself, but refuses another mode of the file at once.
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.3, other.execute, ["COMMIT"])
+    end.start()
+    with ResultCache(path) as cache:
+        cache.put({"a": Result(1.0)})
+    end.join()
+    other.close()
+    assert not caplog.records
+    with ResultCache(path) as cache:
+        assert cache.get(["a"])["a"].value == 1.0
 
 
 def test_the_folder_follows_the_environment(
