@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from hwnas.errors import ProxyError
+from hwnas.networks.normal_draws import NormalDraws
 
 WeightLayer = _ConvNd | nn.Linear
 
@@ -34,17 +36,12 @@ def kaiming_weights_(model: nn.Module, seed: int) -> None:
         model: changed in place.
         seed: seed of the draws.
     """
-    generator = torch.Generator().manual_seed(seed)
-    _initialise(
-        model,
-        lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu", generator=generator),
-    )
+    _initialise(model, seed, lambda w: math.sqrt(2 / max(1, w.shape[1:].numel())))
 
 
 def standard_normal_weights_(model: nn.Module, seed: int) -> None:
     """Initialise anew as `kaiming_weights_` does, but with weights N(0, 1)."""
-    generator = torch.Generator().manual_seed(seed)
-    _initialise(model, lambda w: nn.init.normal_(w, generator=generator))
+    _initialise(model, seed, lambda _: 1.0)
 
 
 def insist_on_real(tensors: Mapping[str, Tensor | None]) -> None:
@@ -82,15 +79,15 @@ def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 @torch.no_grad()
-def _initialise(model: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    weights = layer_weights(model)
+def _initialise(model: nn.Module, seed: int, deviation: Callable[[Tensor], float]) -> None:
+    weights, draws = layer_weights(model), NormalDraws(seed)
     for name, layer in weight_layers(model).items():
         # On the CPU, whose generator gives the same numbers to every device.
         weight = weights[name]
-        if weight.device.type == "cpu":
-            draw(weight)
-        else:
-            weight.copy_(draw(torch.empty_like(weight, device="cpu")))
+        drawn = weight if weight.device.type == "cpu" else torch.empty_like(weight, device="cpu")
+        draws.fill_(drawn, deviation(weight))
+        if drawn is not weight:
+            weight.copy_(drawn)
         if layer.bias is not None:
             layer.bias.zero_()
     for norm in batch_norms(model).values():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.engine.signals import OwnSignal, Setting
+from hwnas.seeding import derive_seed
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +21,8 @@ else:
     torch = deferred("torch")
 
 _EVALUATION = Setting(mode="eval")
+# Where the images are divided, whatever their number: at what the proxies of VKDNW ask for.
+_PARTS = (0, 4, 16)
 Element = tuple["nn.Parameter", int]
 """A parameter and the flat index of one of its elements."""
 
@@ -57,20 +62,37 @@ class ElementJacobian(OwnSignal[Jacobian]):
     contrasts: bool = True
 
     def measure(self, subject: Subject) -> Jacobian:
-        """Run one forward pass, and K - 1 backward passes to activations only.
+        """Run one forward pass, and K - 1 backward passes to activations only, for each part.
+
+        Requests of different numbers of images share the parts of those that they have in common.
 
         Elements without a shortcut (`hwnas.proxies.derivatives.element_taps`) cost K - 1 backward
         passes an image more.
         """
+        images, _ = subject.input(self.setting)
+        if subject.num_classes < 2:
+            raise ProxyError("`model` must have at least 2 classes, but has 1.")
+        anyhow = replace(self, setting=replace(self.setting, batch_size=None))
+        found: list[Jacobian] = []
+        for start, stop in pairwise([*(n for n in _PARTS if n < len(images)), len(images)]):
+            part = images[start:stop]
+            key = anyhow, part.cpu().numpy().tobytes()
+            found.append(subject.once(key, partial(anyhow._of_images, subject, part, start)))
+        return Jacobian(
+            torch.cat([of_part.logits for of_part in found]),
+            torch.cat([of_part.rows for of_part in found]),
+        )
+
+    def _of_images(self, subject: Subject, images: Tensor, start: int) -> Jacobian:
+        from hwnas.networks.device import seed_passes
         from hwnas.networks.layers import insist_on_real
         from hwnas.proxies.derivatives.element_taps import ElementTaps
 
-        network, (images, _) = subject.differentiable(self.setting), subject.input(self.setting)
-        if subject.num_classes < 2:
-            raise ProxyError("`model` must have at least 2 classes, but has 1.")
+        network = subject.differentiable(self.setting)
         insist_on_real(dict(network.named_parameters()))
         elements = _elements(network, self.size, self.elements)
         taps = ElementTaps(elements, len(images))
+        seed_passes(subject.device, derive_seed(subject.seed, "elements", self, start))
         with taps:
             logits = network(images)
         functions = self._functions(logits)

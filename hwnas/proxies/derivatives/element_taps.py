@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.parameter_uses import ParameterUses
+from hwnas.proxies.derivatives.running_norm import running_batch_norm
 
 Size = int | tuple[int, ...]
 
@@ -124,7 +125,7 @@ def batch_norm_taps(
 TAPS: Mapping[Any, tuple[Callable[..., Taps], int | None]] = {
     F.conv2d: (conv2d_taps, 4),
     F.linear: (linear_taps, 2),
-    F.batch_norm: (batch_norm_taps, None),
+    running_batch_norm: (batch_norm_taps, None),
 }
 """Function: its shortcut, and the rank of the input for which dimension 0 counts images."""
 
@@ -170,6 +171,11 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         self.uses: list[_Use] = []
         self.number = 0
         self.held = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.batch_norm:
+            func = running_batch_norm
+        return super().__torch_function__(func, types, args, kwargs)
 
     def receiver(
         self, parameter: Tensor, shortcut: Callable[[int], Tap]

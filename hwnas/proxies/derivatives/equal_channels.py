@@ -47,16 +47,14 @@ class EqualChannels(EagerDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, lanes: int = 1) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.count = lanes
-        self._expanded: set[StorageWeakRef] = set()
-        self._viewed: set[StorageWeakRef] = set()
-        self._distances: dict[StorageWeakRef, int] = {}
+        # By addresses of memory, which are not given to another as long as there is a reference.
+        self._expanded: dict[int, StorageWeakRef] = {}
+        self._viewed: set[int] = set()
+        self._distances: dict[int, int] = {}
 
     def constant(self, numbers: Tensor, *shape: int) -> Tensor:
         """Give a tensor that is one number everywhere, `numbers` (L,) in the lanes."""
-        memory = _memory(numbers)
-        self._expanded.add(memory)
-        if self.count > 1:
-            self._distances[memory] = numbers.stride(0)
+        self._note(numbers, numbers.stride(0) if self.count > 1 else None)
         return numbers[0].expand(*shape)
 
     def answers(self, answer: Tensor) -> list[Tensor]:
@@ -114,11 +112,18 @@ class EqualChannels(EagerDispatchMode):  # type: ignore[no-untyped-call]
         """Let the lanes of a result, (B, L, ...) or (B, 1, ...), stand for all channels."""
         if not isinstance(one, Tensor):
             return (self._as_channels(one[0], channels), *one[1:])
-        memory = _memory(one)
-        self._expanded.add(memory)
-        if one.shape[1] > 1:
-            self._distances[memory] = one.stride(1)
-        return one[:, :1].expand(-1, channels, *one.shape[2:])
+        (images, lanes, *size), (of_image, of_lane, *steps) = one.shape, one.stride()
+        self._note(one, of_lane if lanes > 1 else None)
+        return one.as_strided((images, channels, *size), (of_image, 0, *steps))
+
+    def _note(self, tensor: Tensor, distance: int | None) -> None:
+        """Note that memory holds equal channels, and how far apart lanes are."""
+        memory = _memory(tensor)
+        if memory not in self._expanded:
+            storage = tensor.untyped_storage()
+            self._expanded[memory] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        if distance is not None:
+            self._distances[memory] = distance
 
     def _write(
         self, target: Tensor, func: Any, rule: Rule | None, args: Any, kwargs: Any
@@ -138,8 +143,9 @@ def _leaves(values: Any) -> Iterator[Any]:
             yield value
 
 
-def _memory(tensor: Tensor) -> StorageWeakRef:
-    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+def _memory(tensor: Tensor) -> int:
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _equal(value: Any) -> bool:
@@ -212,8 +218,6 @@ def _window_means(
         return NotImplemented
     window = (pair(kernel), pair(stride or kernel), pair(padding))
     sums = window_sums(lanes, *window)
-    if sums is None:
-        return NotImplemented
     if divisor is None and not count_include_pad:
         return sums / window_sizes(lanes.shape[2:], *window)
     return sums / (divisor or window[0][0] * window[0][1])
@@ -250,11 +254,10 @@ def _convolution(mode: EqualChannels, func: Any, args: Any, kwargs: Any) -> Any:
         lanes = images.sum(dim=1, keepdim=True)
     else:
         return NotImplemented
-    sums = None
     if weight.ndim == 4:
         window = (weight.shape[2:], stride, padding, dilation)
         sums = window_sums(lanes, *map(pair, window))
-    if sums is None:
+    else:
         settings = (stride, padding, dilation, transposed, output_padding, 1)
         ones = torch.ones_like(weight[:1, :1], memory_format=torch.contiguous_format)
         alone = lanes.flatten(0, 1)[:, None]  # (B * L, 1, ...)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.positions import position_rows, sum_positions
+from hwnas.proxies.derivatives.running_norm import running_batch_norm
 
 
 def batch_norm_by_image(
@@ -30,8 +30,9 @@ def batch_norm_by_image(
     Raises:
         ProxyError: an image has one position, which cannot be normalised.
     """
+    del momentum
     if not training and running_mean is not None:
-        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        return running_batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
     if input.ndim < 3 or input[0, 0].numel() == 1:
         raise ProxyError("Each batch norm must get more than one position an image.")
     scale = input.new_ones(input.shape[1]) if weight is None else weight

@@ -227,11 +227,10 @@ def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
     """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H, W)."""
     (h_in, w_in), (h, w) = returned.shape[2:], signs.shape[2:]
     stride = max(math.ceil(h_in / h), math.ceil(w_in / w))  # r
-    if stride > 1:
+    if stride > 1 and (h_in, w_in) != (h * stride, w * stride):
         returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))
-        returned = F.pixel_unshuffle(returned, stride)  # of (B, C_in, r*H, r*W)
     # (B*H*W, r*r*C_in) and (B*H*W, C_out)
-    rows_in, rows_out = _rows(returned), _rows(signs)
+    rows_in, rows_out = _rows(returned, stride), _rows(signs)
     count = len(rows_out)
     if count < max(rows_in.shape[1], rows_out.shape[1]):
         rows_in, rows_out = (_shortened(rows.double()) for rows in (rows_in, rows_out))
@@ -264,9 +263,13 @@ def _covariance(rows: Tensor) -> Tensor:
     return covariance
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """Turn (B, C, H, W) into (B*H*W, C)."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2)
+def _rows(maps: Tensor, stride: int = 1) -> Tensor:
+    """Turn (B, C, r*H, r*W) into (B*H*W, r*r*C) with r the stride."""
+    if stride == 1:
+        return maps.permute(0, 2, 3, 1).flatten(0, 2)
+    columns = torch.unflatten(maps, 3, (-1, stride))
+    places: Tensor = torch.unflatten(columns, 2, (-1, stride))  # (B, C, H, r, W, r)
+    return places.permute(0, 2, 4, 3, 5, 1).flatten(0, 2).flatten(1)
 
 
 def _blocks(subject: Subject) -> list[str]:

@@ -9,15 +9,13 @@ from itertools import product
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.dispatch_mode import EagerDispatchMode
 from hwnas.proxies.engine.blocks import record_maps
+from hwnas.proxies.engine.other_functions import OtherFunctions, has_norms
 from hwnas.tasks.outputs import read_output
 from hwnas.tasks.task import Output, TensorSpec
 
@@ -25,17 +23,6 @@ Layout = torch.memory_format
 _NAMES = {"image": "images", "tokens": "tokens", "signal": "signals"}
 
 _aten = torch.ops.aten
-# Normalisations other than batch norms, which get contiguous inputs.
-_NORM_MODULES = (nn.GroupNorm, _InstanceNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
-_NORM_FUNCTIONS = frozenset(
-    {
-        *(F.group_norm, torch.group_norm, torch.native_group_norm),
-        *(F.layer_norm, torch.layer_norm, torch.native_layer_norm),
-        *(F.instance_norm, torch.instance_norm),
-        *(F.rms_norm, torch.rms_norm),
-        F.local_response_norm,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -46,7 +33,7 @@ class Probe:
         output: what the network answers, with its own number of classes.
         label_shape: shape of an input's labels.
         layout: layout of tensors in which the network is run.
-        norms: whether it has other normalisations than batch norms.
+        others: whether it runs functions that are run in another way, see `OtherFunctions`.
         gradients: whether gradients reach all parameters that it uses.
         writes: whether an operator writes into a tensor that is there.
         maps: names of the modules that gave a feature map, see `record_maps`.
@@ -55,7 +42,7 @@ class Probe:
     output: Output
     label_shape: tuple[int, ...]
     layout: Layout
-    norms: bool
+    others: bool
     gradients: bool
     writes: bool
     maps: Sequence[str]
@@ -84,13 +71,13 @@ def probe_network(
             runs parameters of the original.
     """
     error: Exception | None = None
-    modules = [module for model in models for module in model.modules()]
+    modules = [module for model in dict.fromkeys(models) for module in model.modules()]
     for size, layout in product(sizes, _layouts(modules, spec)):
         network, inputs = copy(layout), draw(size).contiguous(memory_format=layout)
-        watch, norms = _Watch(network, models), _ContiguousNorms()
+        watch, others = _Watch(network, modules), OtherFunctions()
         try:
             # Nothing requires gradients, so no graph is built.
-            with torch.enable_grad(), record_maps(network) as maps, watch, norms:
+            with torch.enable_grad(), record_maps(network) as maps, watch, others:
                 answer = network(inputs)
         except InvalidValueError as failure:  # of the choice of its answer
             raise ProxyError(str(failure)) from failure
@@ -100,7 +87,7 @@ def probe_network(
             error = error or failure
             continue
         if layout is torch.contiguous_format or not watch.contiguous:
-            used = norms.used or any(isinstance(m, _NORM_MODULES) for m in modules)
+            used = others.used or has_norms(modules)
             found = read_output(answer, size, spec, wanted)
             gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
             return Probe(*found, layout, used, gradients, watch.writes, maps)
@@ -120,47 +107,10 @@ def _gradients_reach(network: nn.Module, inputs: Tensor, used: Collection[int]) 
     return None not in torch.autograd.grad(total, parameters, allow_unused=True)
 
 
-def keep_norms_contiguous(network: nn.Module) -> None:
-    """Give the normalisations of a network contiguous inputs while it runs."""
-    mode = _ContiguousNorms()
-
-    def before(module: nn.Module, args: Any) -> None:
-        del module, args
-        mode.__enter__()  # type: ignore[no-untyped-call]
-
-    def after(module: nn.Module, args: Any, output: Any) -> None:
-        del module, args, output
-        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
-
-    network.register_forward_pre_hook(before)
-    network.register_forward_hook(after, always_call=True)
-
-
-class _ContiguousNorms(TorchFunctionMode):
-    """Gives normalisations contiguous inputs, be they modules or functions.
-
-    Attributes:
-        used: whether one ran.
-    """
-
-    used = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        kwargs = kwargs or {}
-        if func in _NORM_FUNCTIONS:
-            self.used = True
-            if args:
-                args = (args[0].contiguous(), *args[1:])
-            else:
-                kwargs = {**kwargs, "input": kwargs["input"].contiguous()}
-        return func(*args, **kwargs)
-
-
 class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
     """Notes what the operators of a run ask for.
 
-    A parameter or buffer of a network that was copied is refused before it is used or changed.
+    A parameter or buffer of a module that was copied is refused before it is used or changed.
 
     Attributes:
         contiguous: whether an operator must be run in the contiguous layout.
@@ -171,7 +121,9 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, network: nn.Module, originals: Sequence[nn.Module]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._parameters = {id(p) for p in network.parameters()}
-        self._originals = {id(t) for m in originals for t in (*m.parameters(), *m.buffers())}
+        held = (members for m in originals for members in (m._parameters, m._buffers))
+        tensors = (t for members in held for t in members.values())
+        self._originals = {id(tensor) for tensor in tensors if tensor is not None}
         self.contiguous = False
         self.blind: set[int] = set()
         self.writes = False
@@ -195,7 +147,8 @@ class _Watch(EagerDispatchMode):  # type: ignore[no-untyped-call]
 
 @cache
 def _is_writer(func: Any) -> bool:
-    return bool(func._schema.is_mutable)
+    # A view in place changes no numbers.
+    return func._schema.is_mutable and torch.Tag.inplace_view not in func.tags
 
 
 def _layouts(modules: Sequence[nn.Module], spec: TensorSpec) -> list[Layout]:

@@ -19,7 +19,8 @@ from hwnas.networks.device import CPU
 from hwnas.networks.layers import kaiming_weights_
 from hwnas.networks.plain import plain_network
 from hwnas.proxies.engine.blocks import feature_blocks, network_inside
-from hwnas.proxies.engine.probe import Probe, keep_norms_contiguous, probe_network
+from hwnas.proxies.engine.other_functions import run_other_functions
+from hwnas.proxies.engine.probe import Probe, probe_network
 from hwnas.proxies.engine.signals import Init, Setting
 from hwnas.seeding import derive_seed
 from hwnas.tasks.batch import Batch, draw_batch, draw_inputs
@@ -37,7 +38,7 @@ class Subject:
 
     The network itself is never run or changed: passes run on float32 copies of its plain form
     (`plain_network`) on `device`, in the `channels_last` layout unless it cannot work in it
-    (e.g. flattens by `view`); normalisations other than batch norms get contiguous inputs.
+    (e.g. flattens by `view`), and some functions in another way, see `OtherFunctions`.
 
     Attributes:
         model: the user's network.
@@ -121,8 +122,8 @@ class Subject:
     def network(self, setting: Setting) -> nn.Module:
         """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
         network = self._initialised(setting.init, setting.mode == "train")
-        if self._probe.norms:
-            keep_norms_contiguous(network)
+        if self._probe.others:
+            run_other_functions(network)
         return network
 
     def differentiable(self, setting: Setting) -> nn.Module:

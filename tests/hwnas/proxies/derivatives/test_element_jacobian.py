@@ -13,6 +13,7 @@ from hwnas.proxies.derivatives import element_jacobian
 from hwnas.proxies.derivatives.element_jacobian import ElementJacobian
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
+from hwnas.tasks.batch import Batch
 
 AS_BUILT = Setting("as_built", "eval")
 SHAPE = (4, 7, 6)
@@ -176,3 +177,28 @@ def test_functions_that_do_not_depend_on_an_element() -> None:
             )
             expected = torch.stack([g.flatten()[0] for g in gradients])
             torch.testing.assert_close(rows[n, k].float(), expected)
+
+
+def test_requests_share_the_images_that_they_have_in_common(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts: list[int] = []
+    whole = ElementJacobian._of_images
+
+    def count(self: ElementJacobian, subject: Subject, images: Tensor, start: int) -> Any:
+        parts.append(len(images))
+        return whole(self, subject, images, start)
+
+    monkeypatch.setattr(ElementJacobian, "_of_images", count)
+    torch.manual_seed(1)
+    subject = Subject(Convolutions(), SHAPE, batch=Batch(torch.randn(20, *SHAPE)), seed=1)
+    found = {
+        size: ElementJacobian(Setting("as_built", "eval", size)).measure(subject)
+        for size in (4, 20, 16)
+    }
+    assert parts == [4, 12, 4]
+    for size in (4, 16):
+        assert torch.equal(found[size].rows, found[20].rows[:size])
+    torch.testing.assert_close(
+        found[20].rows, reference(subject, 128, 1, True), rtol=1e-4, atol=1e-6
+    )

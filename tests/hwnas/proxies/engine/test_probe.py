@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import ProxyError
 from hwnas.proxies import make_proxies
-from hwnas.proxies.engine.probe import keep_norms_contiguous
+from hwnas.proxies.engine.other_functions import run_other_functions
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
@@ -61,12 +61,12 @@ NORMS: list[nn.Module] = [
 @pytest.mark.parametrize("norm", NORMS, ids=lambda norm: getattr(norm, "name", str(norm)))
 def test_normalisations_are_found_in_all_forms(norm: nn.Module) -> None:
     subject = Subject(with_norm(norm), SHAPE)
-    assert subject._probe.norms
+    assert subject._probe.others
     assert subject._probe.layout is torch.channels_last
 
 
 def test_batch_norms_are_none_of_them() -> None:
-    assert not Subject(with_norm(nn.BatchNorm2d(6)), SHAPE)._probe.norms
+    assert not Subject(with_norm(nn.BatchNorm2d(6)), SHAPE)._probe.others
 
 
 def test_their_inputs_are_contiguous_and_nothing_else_changes() -> None:
@@ -82,7 +82,7 @@ def test_their_inputs_are_contiguous_and_nothing_else_changes() -> None:
     network = with_norm(Watching(2, 6))
     images = torch.randn(2, *SHAPE).contiguous(memory_format=torch.channels_last)
     expected = with_norm_values(network, images)
-    keep_norms_contiguous(network)
+    run_other_functions(network)
     assert torch.allclose(network(images), expected, atol=1e-6)
     assert seen == [True]
     assert modes() == 0
@@ -99,7 +99,7 @@ def with_norm_values(network: nn.Sequential, images: Tensor) -> Tensor:
 
 def test_the_mode_is_left_when_the_network_fails() -> None:
     network = with_norm(nn.GroupNorm(2, 6))
-    keep_norms_contiguous(network)
+    run_other_functions(network)
     with pytest.raises(RuntimeError):
         network(torch.randn(2, 5, 8, 8))
     assert modes() == 0

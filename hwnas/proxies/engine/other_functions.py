@@ -1,0 +1,118 @@
+"""Functions that passes run in another way than the network says, to the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.overrides import TorchFunctionMode
+
+from hwnas.proxies.derivatives.element_taps import Size, pair
+from hwnas.proxies.derivatives.window_sums import Pair, window_sizes
+
+# Normalisations other than batch norms, which get contiguous inputs.
+_NORM_MODULES = (nn.GroupNorm, _InstanceNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
+_NORM_FUNCTIONS = frozenset(
+    {
+        *(F.group_norm, torch.group_norm, torch.native_group_norm),
+        *(F.layer_norm, torch.layer_norm, torch.native_layer_norm),
+        *(F.instance_norm, torch.instance_norm),
+        *(F.rms_norm, torch.rms_norm),
+        F.local_response_norm,
+    }
+)
+# Numbers of an average pool's input from which a convolution takes less time.
+_LARGE = 2**17
+
+
+def run_other_functions(network: nn.Module) -> None:
+    """Run a network's functions in the ways of `OtherFunctions`."""
+    mode = OtherFunctions()
+
+    def before(module: nn.Module, args: Any) -> None:
+        del module, args
+        mode.__enter__()  # type: ignore[no-untyped-call]
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        del module, args, output
+        mode.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    network.register_forward_pre_hook(before)
+    network.register_forward_hook(after, always_call=True)
+
+
+def has_norms(modules: Iterable[nn.Module]) -> bool:
+    """Tell whether there are modules that normalise, other than batch norms."""
+    return any(isinstance(module, _NORM_MODULES) for module in modules)
+
+
+class OtherFunctions(TorchFunctionMode):
+    """Gives normalisations contiguous inputs, and large average pools are convolutions.
+
+    It sees modules and functions.
+
+    Attributes:
+        used: whether one of both ran.
+    """
+
+    used = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if func in _NORM_FUNCTIONS:
+            self.used = True
+            if args:
+                args = (args[0].contiguous(), *args[1:])
+            else:
+                kwargs = {**kwargs, "input": kwargs["input"].contiguous()}
+        elif func is F.avg_pool2d:
+            self.used = True
+            func = average_pool
+        return func(*args, **kwargs)
+
+
+def average_pool(
+    input: Tensor,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Replace `torch.nn.functional.avg_pool2d`, whose kernels for overlapping windows are slow.
+
+    oneDNN's depthwise convolution takes half of the time forward and backward in the
+    `channels_last` layout, a sixth in the contiguous one.
+    """
+    kernel, step, sides = pair(kernel_size), pair(stride or kernel_size), pair(padding)
+    fits = input.ndim == 4 and input.dtype == torch.float32 and input.numel() >= _LARGE
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    here = input.device.type == "cpu" and there
+    overlap = any(s < k for s, k in zip(step, kernel, strict=True)) and not ceil_mode
+    if not (fits and here and overlap):
+        settings = (stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return F.avg_pool2d(input, kernel_size, *settings)
+    sums = F.conv2d(input, _ones(input.shape[1], kernel), None, step, sides, 1, input.shape[1])
+    if count_include_pad or divisor_override:
+        return sums / (divisor_override or kernel[0] * kernel[1])
+    last = input.is_contiguous(memory_format=torch.channels_last)
+    return sums / _sizes(tuple(input.shape[1:]), kernel, step, sides, last)
+
+
+@lru_cache(maxsize=64)
+def _ones(channels: int, kernel: Pair) -> Tensor:
+    return torch.ones(channels, 1, *kernel)
+
+
+@lru_cache(maxsize=64)
+def _sizes(shape: tuple[int, ...], kernel: Pair, step: Pair, sides: Pair, last: bool) -> Tensor:
+    """Count the places of each window, for all channels: one memory is read in one go."""
+    sizes = window_sizes(shape[1:], kernel, step, sides).float().expand(1, shape[0], -1, -1)
+    return sizes.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

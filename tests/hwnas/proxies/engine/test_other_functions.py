@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hwnas.proxies.engine import other_functions
+from hwnas.proxies.engine.other_functions import OtherFunctions, average_pool, run_other_functions
+from hwnas.proxies.engine.subject import Subject
+
+POOLS: list[dict[str, Any]] = [
+    {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": (3, 2), "stride": (2, 2), "padding": (1, 0), "count_include_pad": False},
+    {"kernel_size": 3, "stride": 1, "divisor_override": 2},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 2},
+]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_pools_have_the_values_and_gradients_of_pytorch(
+    pool: dict[str, Any], layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    torch.manual_seed(0)
+    images = torch.randn(3, 5, 9, 8).contiguous(memory_format=layout).requires_grad_()
+    answers = []
+    for function in (average_pool, F.avg_pool2d):
+        y = function(images, **pool)
+        assert y.is_contiguous(memory_format=layout)
+        gradient = torch.autograd.grad(y.square().sum(), images, create_graph=True)[0]
+        second = torch.autograd.grad(gradient.square().sum(), images)[0]
+        answers.append((y, gradient, second))
+    for found, expected in zip(*answers, strict=True):
+        largest = float(expected.detach().abs().max())
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * largest)
+
+
+def test_zeros_and_other_formats_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    assert not average_pool(torch.zeros(2, 3, 5, 5), 3, 1, 1).any()
+    double = torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    assert torch.equal(average_pool(double, 3, 1, 1), F.avg_pool2d(double, 3, 1, 1))
+    assert average_pool(torch.randn(3, 5, 5), 3, 1, 1).shape == (3, 5, 5)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(3, 1, 1), nn.AvgPool2d(2)])
+def test_large_overlapping_pools_are_convolutions(pool: nn.Module) -> None:
+    images = torch.randn(8, 16, 32, 32, requires_grad=True)
+    with OtherFunctions() as mode:
+        name = str(pool(images).grad_fn)
+    assert mode.used
+    assert ("Div" in name) is (pool.kernel_size == 3)
+
+
+def test_pools_of_a_network_are_found_and_run_so() -> None:
+    convolution, head = nn.Conv2d(3, 16, 3, padding=1), (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(convolution, nn.AvgPool2d(3, 1, 1))
+    assert Subject(nn.Sequential(network, *head), (3, 32, 32))._probe.others
+    assert not Subject(nn.Sequential(convolution, *head), (3, 32, 32))._probe.others
+    images = torch.randn(8, 3, 32, 32)
+    expected, graph = network(images), []
+    run_other_functions(network)
+    network[1].register_forward_hook(lambda _module, _args, y: graph.append(str(y.grad_fn)))
+    torch.testing.assert_close(network(images), expected)
+    assert "Div" in graph[0]
