@@ -70,8 +70,8 @@ class RuntimeCost(Generic[Arch]):
         max_seconds: time for one network, preparation not included.
         limits: what a measurement may take in a child process; None measures in this one.
         reference: time the reference network beside each one, within `max_seconds`, and give
-            latencies at its nominal speed; other metrics, and runtimes that time themselves, have
-            none.
+            latencies at its nominal speed, a runtime that times itself before and after it; other
+            metrics have none.
 
     Raises:
         UnknownNameError: no such runtime, device, precision, option, metric or meter.
@@ -97,8 +97,7 @@ class RuntimeCost(Generic[Arch]):
         choose_meter(self.meter, self.metric, self._place)
         if not isinstance(self.reference, bool):
             raise InvalidValueError(f"`reference` must be on or off, but got {self.reference!r}.")
-        beside = self.metric == "latency" and not self._times_itself
-        object.__setattr__(self, "reference", self.reference and beside)
+        object.__setattr__(self, "reference", self.reference and self.metric == "latency")
 
     def identity(self) -> dict[str, Any]:
         """State what a value depends on beside the host; see `hwnas.files.identity`."""
@@ -167,7 +166,7 @@ class RuntimeCost(Generic[Arch]):
             (self.meter, self.meter != AUTO),
             *((f"{name}_{value}", True) for name, value in s.options),
             ("images", s.images != "gaussian"),
-            ("raw", self.metric == "latency" and not (self.reference or self._times_itself)),
+            ("raw", self.metric == "latency" and not self.reference),
         ]
         return "_".join(str(part) for part, needed in said if needed)
 
@@ -216,7 +215,7 @@ class RuntimeCost(Generic[Arch]):
     @property
     def _together(self) -> int:
         """Networks that take turns: few enough for the time that one may take."""
-        if not self.reference:
+        if not self.reference or self._times_itself:
             return 1
         most = (self.limits or Limits()).seconds or math.inf
         return max(1, int(min(_TOGETHER, _SPARE_TIME * most / self.max_seconds)))

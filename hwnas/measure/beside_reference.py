@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,13 +15,13 @@ from hwnas.measure.measuring import (
     conclude,
     fingerprint_of,
     is_main_process,
-    measure,
     meters_for,
     ready,
     sampler,
     without_garbage_collection,
 )
-from hwnas.measure.reference import Nominal, nominal, open_reference
+from hwnas.measure.own_times import measure_by_itself
+from hwnas.measure.reference import Nominal, calibrate, nominal, open_reference
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.measure.warm_up import Sample
 from hwnas.meters.base import Meter, Read
@@ -76,7 +77,7 @@ def beside_reference(
         stack.enter_context(without_garbage_collection())
         sample = sampler(reference.run, reads, 0.0)
         fingerprint = fingerprint_of(runtime, place)
-        usual = nominal(str(reference.key), meters[0].name, fingerprint, sample)
+        usual = nominal(str(reference.key), meters[0].name, fingerprint, partial(calibrate, sample))
         yield Beside(sample, usual, meters, reads, place)
 
 
@@ -108,10 +109,7 @@ def measure_together(
             outputs.
     """
     if getattr(runtime, "times_itself", False):
-        return [
-            measure(n, runtime, settings, meter=meter, max_seconds=length.max_seconds)
-            for n in networks
-        ]
+        return measure_by_itself(networks, runtime, settings, meter, length)
     with ExitStack() as stack:
         beside = stack.enter_context(beside_reference(runtime, settings, meter))
         meters, place, usual = beside.meters, beside.place, beside.usual

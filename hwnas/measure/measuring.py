@@ -71,8 +71,8 @@ def measure(
             seconds at least, where the runtime can stop it.
         target: width of the interval as a share of the median at which to stop.
         reference: time the reference network beside it, within the same seconds, and give the
-            latency at its nominal speed, see `hwnas.measure.beside_reference`; of another metric,
-            and of a runtime that times itself, it says nothing.
+            latency at its nominal speed, see `hwnas.measure.beside_reference`; of a runtime that
+            times itself before and after it; of another metric it says nothing.
         length: how long beside the reference, instead of `warmup`, `max_seconds` and `target`.
         isolate: measure in a child process where the runtime may end its process and this is no
             child already.
@@ -98,7 +98,7 @@ def measure(
             f"`metric` {metric} must be measured run by run, which the runtime {runtime.name!r} "
             f"does not do: measure its latency."
         )
-    if reference and metric == "latency" and not itself:
+    if reference and metric == "latency":
         from hwnas.measure.beside_reference import measure_together
 
         length = length or Length(max_seconds, target, warmup)
@@ -111,7 +111,7 @@ def measure(
         stack.enter_context(without_garbage_collection())
         facts: dict[str, str | float] = dict(getattr(executable, "facts", {}))
         if itself:
-            samples = _own_times(executable, max_seconds, target)
+            samples = own_times(executable, max_seconds, target)
             facts = dict(getattr(executable, "facts", {}))
         elif getattr(meters[0], "grows_idle", False):
             samples, more = _windows(executable.run, reads, meters[0])
@@ -205,7 +205,7 @@ def meters_for(name: str, metric: str, place: Place) -> list[Meter]:
     return [meter, *(clock for clock in clocks if clock.name != meter.name)]
 
 
-def _own_times(executable: Executable, max_seconds: float, target: float) -> Samples:
+def own_times(executable: Executable, max_seconds: float, target: float) -> Samples:
     """Take the times that the runtime itself tells; the thread's clock has no part in them."""
     start, times = perf_counter(), getattr(executable, "times", None)
     assert times is not None

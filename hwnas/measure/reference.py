@@ -124,14 +124,14 @@ def _prepared(stack: ExitStack, runtime: Runtime, settings: RunSettings) -> Exec
     return made
 
 
-def nominal(key: str, meter: str, fingerprint: str, sample: Sample) -> Nominal:
+def nominal(key: str, meter: str, fingerprint: str, calibrated: Callable[[], Nominal]) -> Nominal:
     """Give the reference's nominal time; measure it where this host has none yet.
 
     Args:
         key: device, runtime and settings.
         meter: name of the meter that decides.
         fingerprint: hardware and software.
-        sample: runs the reference once, warm or not.
+        calibrated: measures it, see `calibrate`.
 
     Returns:
         The same for all measurements of these settings that share the cache's folder.
@@ -142,7 +142,7 @@ def nominal(key: str, meter: str, fingerprint: str, sample: Sample) -> Nominal:
     known = _unwritten.get(str(path)) or _read(path, identity)
     if known is not None:
         return known
-    found = calibrate(sample)
+    found = calibrated()
     try:
         write_text(path, json.dumps({"identity": json.loads(identity), **found._asdict()}))
     except InvalidValueError as error:

@@ -44,8 +44,8 @@ class TensorRt:
 
     The model is written in its precision: int8 with scales and without zero points, float16 as
     such. A latency is that of copying in, computing and copying out, by the device's own clock, run
-    by run after 200 ms of warm-up; the program times itself, so that no reference network stands
-    beside it. TF32 is off.
+    by run after 200 ms of warm-up; the program times itself, and the reference network before and
+    after. TF32 is off.
 
     Options: ``cuda_graph``; ``layers=on`` tells the slowest layers; and ``float_operators`` names
     what int8 leaves in float32.

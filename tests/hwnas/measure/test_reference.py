@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hwnas.files.cache_folder import cache_folder
-from hwnas.measure import reference
+from hwnas.measure import beside_reference, reference
 from hwnas.measure.measuring import measure
 from hwnas.measure.reference import (
     Nominal,
@@ -88,30 +88,28 @@ def test_nominal_time_is_the_median_of_the_fastest_of_bursts() -> None:
     assert 0.7 < clock.seconds < 2.0
 
 
-def test_nominal_time_is_measured_once_on_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nominal_time_is_measured_once_on_a_host() -> None:
     times = iter([Nominal(0.25, 0.5), Nominal(7.0, 7.0), Nominal(9.0, 9.0)])
-    monkeypatch.setattr(reference, "calibrate", lambda _: next(times))
-    first = nominal("cpu/ort", "cpu", "host a", list)
-    assert nominal("cpu/ort", "cpu", "host a", list) == first == Nominal(0.25, 0.5)
-    assert nominal("cpu/ort", "cpu", "host b", list).value == 7.0
-    assert nominal("cpu/ort", "wall", "host a", list).value == 9.0
+    first = nominal("cpu/ort", "cpu", "host a", lambda: next(times))
+    assert nominal("cpu/ort", "cpu", "host a", lambda: next(times)) == first == Nominal(0.25, 0.5)
+    assert nominal("cpu/ort", "cpu", "host b", lambda: next(times)).value == 7.0
+    assert nominal("cpu/ort", "wall", "host a", lambda: next(times)).value == 9.0
     (file, *_) = sorted((cache_folder() / "references").iterdir())
     assert json.loads(file.read_text())["identity"]["key"] == "cpu/ort"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"value": "x"}', "\xff", '{"value": 1}'])
 def test_a_damaged_nominal_time_is_measured_again_and_said(
-    text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = iter([Nominal(0.25, 0.5), Nominal(0.3, 0.5)])
-    monkeypatch.setattr(reference, "calibrate", lambda _: next(times))
-    nominal("k", "cpu", "host", list)
+    nominal("k", "cpu", "host", lambda: next(times))
     (file,) = (cache_folder() / "references").iterdir()
     file.write_text(text, encoding="latin-1")
     with caplog.at_level(logging.WARNING):
-        assert nominal("k", "cpu", "host", list).value == 0.3
+        assert nominal("k", "cpu", "host", lambda: next(times)).value == 0.3
     assert str(file) in caplog.text
-    assert nominal("k", "cpu", "host", list).value == 0.3
+    assert nominal("k", "cpu", "host", lambda: next(times)).value == 0.3
 
 
 def test_where_nothing_can_be_written_it_is_known_to_the_process(
@@ -121,14 +119,14 @@ def test_where_nothing_can_be_written_it_is_known_to_the_process(
     taken.write_text("")
     monkeypatch.setenv("HWNAS_CACHE", str(taken))
     times = iter([Nominal(0.25, 0.5)])
-    monkeypatch.setattr(reference, "calibrate", lambda _: next(times))
-    assert nominal("k", "cpu", "host", list) == nominal("k", "cpu", "host", list)
+    first, again = (nominal("k", "cpu", "host", lambda: next(times)) for _ in range(2))
+    assert first == again
 
 
 def test_measurement_says_raw_value_ratio_and_corrected_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reference, "calibrate", lambda _: Nominal(1000.0, 2e-4))
+    monkeypatch.setattr(beside_reference, "calibrate", lambda _: Nominal(1000.0, 2e-4))
     network = TorchNetwork(torch.nn.Conv2d(3, 4, 3), (3, 8, 8))
     found = measure(network, ORT, max_seconds=0.1, reference=True)
     told: dict[str, Any] = found.as_dict()

@@ -69,7 +69,10 @@ if "--exportTimes" in given:
     warm, rows, at = float(given["--warmUp"]), [], 0.0
     warm_up = [50.0] * 4 if MAJOR < 10 else []
     at = 0.0 if MAJOR < 10 else warm
-    for latency in warm_up + LATENCIES:
+    folder = os.path.dirname({log!r})
+    slower = os.path.join(folder, "slower")
+    factor = float(open(slower).read()) if os.path.exists(slower) else 1.0
+    for latency in warm_up + [factor * ms for ms in LATENCIES]:
         row = {{"startComputeMs": at, "endComputeMs": at + latency, "h2dMs": 0.1, "d2hMs": 0.05,
                "computeMs": latency - 0.15, "latencyMs": latency}}
         if MAJOR < 10:
@@ -92,7 +95,10 @@ print("&&&& PASSED TensorRT.trtexec [TensorRT v%d]" % NUMBER)
 
 
 def write_fake(folder: Path, number: int, latencies: list[float]) -> Path:
-    """Write the program; what it was called with stands in ``calls`` beside it, a line each."""
+    """Write the program; what it was called with stands in ``calls`` beside it, a line each.
+
+    A number in the file ``slower`` there is a factor of its times.
+    """
     program = folder / "trtexec"
     filled = {"python": sys.executable, "number": number, "latencies": latencies}
     program.write_text(PROGRAM.format(**filled, log=str(folder / "calls")))

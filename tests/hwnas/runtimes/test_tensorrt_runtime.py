@@ -60,11 +60,32 @@ def test_times_are_those_after_the_warm_up(
     assert found.facts["gpu"] == "Orin"
     assert found.facts["compute_ms"] == pytest.approx(1.6)
     assert found.facts["copy_in_ms"] == pytest.approx(0.1)
-    build, *others = calls(tmp_path)
+    lines = calls(tmp_path)
+    of_reference, build = [number for number, line in enumerate(lines) if "--onnx=" in line]
+    others = lines[build + 1 :]
+    before, own, after = others[-3:]
     flag = {"float32": "--noTF32", "float16": "--fp16", "int8": "--int8"}[precision]
-    assert (flag in build.split()) == (precision == "float32" or number < 110000)
+    for line in (lines[of_reference], lines[build]):
+        assert (flag in line.split()) == (precision == "float32" or number < 110000)
     assert all("--loadEngine=" in line and "--onnx=" not in line for line in others)
-    assert "--warmUp=200 --duration=2 --iterations=10" in others[-1]
+    assert "--warmUp=200 --duration=2 --iterations=10" in own
+    assert all("--duration=1 " in line for line in (before, after))
+
+
+def test_a_latency_is_at_the_reference_s_nominal_speed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    first = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
+    (tmp_path / "slower").write_text("3")
+    again = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
+    assert again.value == pytest.approx(first.value)
+    assert again.facts["raw_ms"] == again.facts["reference_ms"] == 3 * 1.75
+    assert again.facts["reference_nominal_ms"] == 1.75
+    assert again.facts["ratio_to_reference"] == 1.0
+    assert again.facts["reference_drift"] == 0.0
+    raw = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0)
+    assert (raw.value, "reference_ms" in raw.facts) == (3 * 1.75, False)
 
 
 def test_options_and_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
