@@ -7,9 +7,10 @@ measures, i.e. looks up, what the predictions leave open, within a fifth of the 
 included.
 The tight hypervolume of what each way finds, over the true front of the candidates: all measured is
 1 by definition; none measured but the ten; routed; and as many measured at random, the others
-predicted. Needs HWNAS_DATA::
+predicted. ``--rounds 3`` is how a search measures through bundles. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.routing --candidates 300 --seeds 20
+    python -m benchmarks.predictors.routing --candidates 300 --seeds 20 --rounds 3
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hwnas.data.device_pool import DevicePool, device_pool
 from hwnas.data.nasbench201 import accuracies
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.metrics import front_quality
-from hwnas.pareto.routing import route
+from hwnas.pareto.routing import ROUNDS, route
 from hwnas.typing import FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
@@ -73,7 +74,7 @@ def judge(
     def measure(wanted: Any) -> FloatArray:
         return np.array([true[str(arch)] for arch in wanted])
 
-    routed = route(front, COST, pool.space, model, measure, budget)
+    routed = route(front, COST, pool.space, model, measure, budget, rounds=arguments.rounds)
     some = rng.choice(len(archs), budget, replace=False)
     mixed = model.observe([archs[i] for i in some], measure([archs[i] for i in some])).predict(
         archs
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="parts of the budget")
     parser.add_argument("--archs", type=int, default=1500, help="cells that the pool is learned on")
     arguments = parser.parse_args()
     pool = device_pool("nasbench201")

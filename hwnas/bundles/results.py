@@ -67,6 +67,7 @@ class Row:
         ratio: latency over that of the reference network beside it.
         reference_ms: the reference network's latency beside it.
         raw: what the runner said, as it was.
+        was_run: whether the runner has come to it.
     """
 
     network: Network
@@ -77,6 +78,7 @@ class Row:
     ratio: float = math.nan
     reference_ms: float = math.nan
     raw: Mapping[str, Any] = ()  # type: ignore[assignment]
+    was_run: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as JSON values, with units in the names."""
@@ -195,7 +197,7 @@ def _imported(
 
 def _row(network: Network, result: Mapping[str, Any] | None, base: float) -> Row:
     if result is None:
-        return Row(network, "it was not run")
+        return Row(network, "it was not run", was_run=False)
     if result["status"] == "failed":
         return Row(network, result["reason"])
     rounds = np.array(result["rounds"], dtype=np.float64)

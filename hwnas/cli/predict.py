@@ -62,6 +62,13 @@ Dead = Annotated[
         "\\[default: what the measurements say; pruned if none has such operations]",
     ),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Column of costs of one device, e.g. latency_ms. Several are learned together into "
+        "one file: search with predictor:FILE:COLUMN."
+    ),
+]
 Metric = Annotated[str | None, typer.Option(help="What was measured, e.g. energy.")]
 Unit = Annotated[str | None, typer.Option(help="Its unit, e.g. mJ.")]
 _MINE = "mine"
@@ -92,7 +99,7 @@ def support(
 
     Example: hwnas predict support -n 10 > mine.csv
     """
-    from hwnas.cli.measurements import column_name
+    from hwnas.tables.measurements import column_name
 
     pool = open_pool(space, model)
     metric, unit = _metric_and_unit(pool, metric, unit)
@@ -120,13 +127,7 @@ def adapt(
     dead_operations: Dead = None,
     metric: Metric = None,
     unit: Unit = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of costs, e.g. latency_ms. Several are learned together into one file: "
-            "search with predictor:FILE:COLUMN."
-        ),
-    ] = None,
+    column: Columns = None,
     beside: Annotated[
         Path | None,
         typer.Option(
@@ -145,9 +146,9 @@ def adapt(
 
     Example: hwnas predict adapt --space nasbench201 --measurements mine.csv --out mine.npz
     """
-    from hwnas.cli.measurements import read_measurements
     from hwnas.cli.predict_columns import adapt_columns
     from hwnas.errors import InvalidValueError
+    from hwnas.tables.measurements import read_measurements
     from hwnas.typing import DeviceKey
 
     pool = open_pool(space, model)
@@ -159,7 +160,7 @@ def adapt(
         _insist_on_columns(pool, metric, unit)
         if told and len(column) > 1:
             raise InvalidValueError("`--beside` must be given for one `--column`, but got several.")
-        adapt_columns(pool, table, column, key, out, **told)
+        adapt_columns(lambda _: pool, table, column, key, out, **told)
         return
     metric, unit = _metric_and_unit(pool, metric, unit)
     costs = table.of(metric, unit)
@@ -265,45 +266,61 @@ def train(
     batch: Batch = 1,
     threads: Threads = None,
     dead_operations: Dead = None,
+    column: Columns = None,
     seed: Seed = 0,
 ) -> None:
     """Learn a pool of devices, or a single device where there is one column of costs.
 
+    Several --column of one device are learned together into one file: each cost may follow the one
+    that was measured the most, as far as the measurements say so.
+
     Example: hwnas predict train --measurements lab.csv --out lab.npz
     """
     from hwnas import registry
-    from hwnas.cli.measurements import column_name, read_measurements
+    from hwnas.cli.predict_columns import train_columns
     from hwnas.data.catalogue import sha256
     from hwnas.spaces.space_text import named_space
+    from hwnas.tables.measurements import column_name, read_measurements
     from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
     names, made = extra or [], named_space(space)
     dataset = own_dataset(made) if dataset is None else dataset
     get_task(dataset)
+    key = DeviceKey(device or "", runtime, precision, batch, threads)
+    table = read_measurements(measurements, made)
+    known = _scores(scores, made, names)
+
+    def predictor_of(metric: str, unit: str) -> Any:
+        # Choices alone say little of a space of one's own; what shipped pools are of has its
+        # features.
+        looks: dict[str, Any] = {}
+        if method == "transfer" and looks_at_networks(made):
+            looks = {"network": True, "power": 0.5}
+        return registry.load("predictors", method)(
+            made, metric, unit,
+            direction or ("maximize" if metric == "accuracy" else "minimize"),
+            seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known,
+            **looks,
+        )  # fmt: skip
+
+    if column:
+        named = replace(key, device=device or _MINE, dead_operations=dead_operations)
+        _insist_on_columns(predictor_of("latency", "ms"), metric, unit)
+        train_columns(predictor_of, table, column, _key_of(table, named), out)
+        return
     metric = metric or ("accuracy" if method == "brp-nas-relation" else "latency")
     unit = _unit(metric, unit)
-    table = read_measurements(measurements, made)
     table.insist_on(unit)
     if table.left_out:
         note(f"columns left alone, as they are no costs: {', '.join(map(repr, table.left_out))}.")
-    key = DeviceKey(device or "", runtime, precision, batch, threads)
     _insist_on_devices(method, list(table.columns), key, measurements)
     costs = list(table.columns.values())
     single = len(costs) == 1
-    known = _scores(scores, made, names)
-    # Choices alone say little of a space of one's own; what shipped pools are of has its features.
-    looks: dict[str, Any] = {}
-    if method == "transfer" and looks_at_networks(made):
-        looks = {"network": True, "power": 0.5}
-    predictor = registry.load("predictors", method)(
-        made, metric, unit,
-        direction or ("maximize" if metric == "accuracy" else "minimize"),
-        seed=seed, data=sha256(measurements), extra=names, dataset=dataset, scores=known, **looks,
-    )  # fmt: skip
+    predictor = predictor_of(metric, unit)
     if single:
-        column, plain = next(iter(table.columns)), column_name(metric, unit)
-        own = column.removesuffix(plain).removesuffix("_") or _MINE
+        own_name, plain = next(iter(table.columns)), column_name(metric, unit)
+        own = own_name.removesuffix(plain).removesuffix("_") or _MINE
         key = replace(key, device=device or own)
         predictor.set_device(key)  # a wrong name is told before the training
     told = {} if dead_operations is None else {"dead_operations": [dead_operations] * len(costs)}
@@ -384,7 +401,7 @@ def evaluate(
 
     Example: hwnas predict evaluate mine.npz --measurements more.csv
     """
-    from hwnas.cli.measurements import read_measurements
+    from hwnas.tables.measurements import read_measurements
 
     predictors = open_predictors(file, space)
     table = read_measurements(measurements, next(iter(predictors.values())).space)
@@ -408,9 +425,9 @@ def export(
     Example: hwnas predict export mine.npz --json > predictions.jsonl
     """
     from hwnas.cli.architectures import parse_architectures
-    from hwnas.cli.measurements import column_name
     from hwnas.errors import InvalidValueError
     from hwnas.spaces.facets import Listing, facet
+    from hwnas.tables.measurements import column_name
 
     predictors = open_predictors(file, own_space)
     space = next(iter(predictors.values())).space

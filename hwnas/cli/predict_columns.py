@@ -1,8 +1,8 @@
-"""Several costs of one device, for `hwnas predict adapt --column ... --column ...`."""
+"""Several costs of one device, for `hwnas predict adapt|train --column ... --column ...`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def metric_and_unit(column: str) -> tuple[str, str]:
 
 
 def adapt_columns(
-    pool: Any,
+    pool_of: Callable[[str], Any],
     table: Any,
     columns: Sequence[str],
     key: DeviceKey,
@@ -52,6 +52,14 @@ def adapt_columns(
     were measured at the same ones, costs that are multiples of each other but for noise say no more
     together than apart (autokrigeability; Bonilla et al., Multi-task Gaussian Process Prediction,
     2007, section 2.3), and are learned apart.
+
+    Args:
+        pool_of: gives the pool that a column's costs are learned with.
+        table: measurements of the device.
+        columns: names of the columns.
+        key: the device.
+        out: predictor file to write.
+        companion: what the first cost may follow.
 
     Raises:
         InvalidValueError: a column is named twice, names no unit, or is not there.
@@ -73,7 +81,7 @@ def adapt_columns(
     for column in (first, *(c for c in columns if c != first)):
         more = column == first or bool(np.any(known[first] & ~known[column]))
         told = {"companion": found.get(first, companion)} if more else {}
-        adapted = pool.adapt(table.archs, costs[column], key, **told)
+        adapted = pool_of(column).adapt(table.archs, costs[column], key, **told)
         adapted.metric, adapted.unit = named[column]
         found[column] = adapted
     progress.hide()
@@ -89,3 +97,28 @@ def adapt_columns(
         )
         note_left_out(found[column], costs[column])
         note_wrong(found[column], table.archs, costs[column])
+
+
+def train_columns(
+    predictor_of: Callable[[str, str], Any],
+    table: Any,
+    columns: Sequence[str],
+    key: DeviceKey,
+    out: Path,
+) -> None:
+    """Learn several costs of one device, each from its own measurements and beside the first.
+
+    Args:
+        predictor_of: gives the predictor to be fitted, by metric and unit.
+        table: measurements of the device.
+        columns: names of the columns.
+        key: the device.
+        out: predictor file to write.
+    """
+
+    def pool_of(column: str) -> Any:
+        metric, unit = metric_and_unit(column)
+        costs = table.of(metric, unit)
+        return predictor_of(metric, unit).fit(table.archs, costs, [key.dead_operations])
+
+    adapt_columns(pool_of, table, columns, key, out)

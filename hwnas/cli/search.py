@@ -72,7 +72,8 @@ def search(
         str | None,
         typer.Option(
             help="What measures, when the trials are done, the candidates that a predicted cost "
-            "leaves open, e.g. onnxruntime:cpu:latency; with --measure-budget."
+            "leaves open, e.g. onnxruntime:cpu:latency; or bundle:FOLDER or csv:FOLDER, where they "
+            "are written to be measured elsewhere; with --measure-budget."
         ),
     ] = None,
     measure_budget: Annotated[

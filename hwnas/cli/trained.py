@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.cli.measurements import read_measurements
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.tables.measurements import read_measurements
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet

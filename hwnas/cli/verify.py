@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas.cli.measurements import column_name, read_measurements
 from hwnas.cli.options import OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.pareto import Source, Study, front_space, open_pareto_set, results_folder
@@ -18,6 +17,7 @@ from hwnas.cli.plan import Planned, processor_of
 from hwnas.cli.trained import show_trained, take_accuracies
 from hwnas.errors import InvalidValueError
 from hwnas.reports.folder import FRONT, REPORT, TABLE
+from hwnas.tables.measurements import column_name, read_measurements
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet

@@ -65,7 +65,9 @@ def search(
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
         measure: what measures, when the trials are done, the candidates that a predicted cost
-            leaves open, as a cost; empty for nothing.
+            leaves open, as a cost; or ``bundle:FOLDER`` or ``csv:FOLDER``, where they are written
+            to be measured elsewhere, and the same call goes on with what came back; empty for
+            nothing.
         measure_budget: most candidates to measure.
         trials: trials that the study has in the end.
         sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,

@@ -25,7 +25,8 @@ from hwnas.pareto.verification import status_of
 from hwnas.typing import FloatArray, SearchSpace, UncertainCostModel
 
 _DRAWS = 200
-_ROUNDS = 8
+ROUNDS = 8
+"""Parts of the budget of measurements that are made at once."""
 _WIDER = (1.0, 2.0, 4.0)
 """Deviations, over those predicted, at which candidates are open: the first that leave any.
 
@@ -49,13 +50,15 @@ class Routing:
         front: the members have ``NAME_measured``, and measured ones ``NAME_predicted``.
         measured: candidates that were measured.
         failed: those of them whose measurement failed.
-        undecided: candidates that may or may not be members, and for which there was no budget.
+        undecided: candidates that may or may not be members, and that were not measured.
+        postponed: candidates that are to be measured later.
     """
 
     front: ParetoSet
     measured: int
     failed: int
     undecided: int
+    postponed: int = 0
 
 
 def membership(
@@ -93,9 +96,12 @@ def route(
     name: str,
     space: SearchSpace[Any],
     predictor: UncertainCostModel[Any],
-    measure: Callable[[Sequence[Any]], FloatArray],
+    measure: Callable[[Sequence[Any]], FloatArray | None],
     budget: int,
     origin: Mapping[str, Any] | None = None,
+    *,
+    known: Mapping[str, float] | None = None,
+    rounds: int = ROUNDS,
 ) -> Routing:
     """Measure the candidates whose predicted cost leaves open whether they are members.
 
@@ -104,9 +110,12 @@ def route(
         name: objective that is predicted.
         space: the search space.
         predictor: what predicted it.
-        measure: gives `(k,)` costs of architectures in its unit, NaN where a measurement failed.
-        budget: most architectures to measure.
+        measure: gives `(k,)` costs of architectures in its unit, NaN where a measurement failed;
+            None where they are measured later, which ends the measuring for now.
+        budget: most architectures to measure, those that are known included.
         origin: what measures, kept in the provenance under ``routing``.
+        known: costs that were measured before, by canonical key, NaN where that failed.
+        rounds: in how many parts the budget is spent; the predictor learns after each.
 
     Raises:
         InvalidValueError: the budget is not above 0.
@@ -115,50 +124,98 @@ def route(
         raise InvalidValueError(f"`measure_budget` must be at least 1, but got {budget}.")
     rows = list({row.key: row for row in reversed(front.evaluated)}.values())[::-1]
     rows = [row for row in rows if row.status == "complete"]
-    archs = [space.parse(row.arch) for row in rows]
     column = [objective.name for objective in front.objectives].index(name)
-    values = np.array([row.values for row in rows], dtype=np.float64)
-    values = values.reshape(len(rows), len(front.objectives))
-    predicted = values[:, column].copy()
-    stds = np.asarray(predictor.predict_std(archs), dtype=np.float64)
-    first_stds, done = stds.copy(), np.zeros(len(rows), dtype=np.bool_)
-    rng, step = np.random.default_rng(0), math.ceil(budget / _ROUNDS)
+    course = _Course.begin(front, rows, column, space, predictor)
+    predicted, first_stds = course.values[:, column].copy(), course.stds.copy()
+    before = [number for number, row in enumerate(rows) if row.key in (known or {})]
+    course.take(before, np.array([(known or {})[rows[number].key] for number in before]))
+    rng, step, postponed = np.random.default_rng(0), math.ceil(budget / rounds), 0
     while True:
-        losses, left_over = to_losses(values, front.directions), budget - int(done.sum())
-        levels = [_open(losses, column, wider * stds, done, rng) for wider in _WIDER]
+        levels = [course.open(wider, rng) for wider in _WIDER]
         waiting = next(filter(None, levels), [])
-        chosen = waiting[: min(step, left_over)]
+        chosen = waiting[: min(step, max(budget - course.measured, 0))]
         if not chosen:
             break
-        values[chosen, column] = measure([archs[number] for number in chosen])
-        done[chosen], stds[chosen] = True, 0.0
-        known = [number for number in chosen if np.isfinite(values[number, column])]
-        if isinstance(predictor, LearningCost) and known:
-            found = predictor.observe([archs[i] for i in known], values[known, column])
-            predictor, left = found, np.flatnonzero(~done)
-            others = [archs[number] for number in left]
-            values[left, column] = predictor.predict(others)
-            stds[left] = predictor.predict_std(others)
-    facts = {"objective": name, "budget": budget, "measured": int(done.sum())}
+        costs = measure([course.archs[number] for number in chosen])
+        if costs is None:
+            postponed = len(chosen)
+            break
+        course.take(chosen, costs)
+    values, done = course.values, course.done
     failed = int((done & ~np.isfinite(values[:, column])).sum())
-    report = {**facts, "failed": failed, "undecided": len(levels[0]), **(origin or {})}
+    counts = {"measured": course.measured, "failed": failed, "undecided": len(levels[0])}
+    later = {"postponed": postponed} if postponed else {}
+    report = {"objective": name, "budget": budget, **counts, **later, **(origin or {})}
     details = [
-        _attributes(name, bool(flag), before, std if flag else now)
-        for flag, before, std, now in zip(done, predicted, first_stds, stds, strict=True)
+        _attributes(name, bool(flag), cost, std if flag else now)
+        for flag, cost, std, now in zip(done, predicted, first_stds, course.stds, strict=True)
     ]
     made = _rebuilt(front, rows, values, name, details, report)
-    return Routing(made, int(done.sum()), failed, len(levels[0]))
+    return Routing(made, **counts, postponed=postponed)
 
 
-def _open(
-    losses: FloatArray,
-    column: int,
-    stds: FloatArray,
-    done: npt.NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> list[int]:
-    waiting = straddling(membership(losses, column, stds, rng))
-    return [number for number in waiting if not done[number]]
+@dataclass
+class _Course:
+    """Candidates whose predictions become measurements, part by part.
+
+    Attributes:
+        front: where the candidates are from.
+        archs: `(n,)` candidates.
+        values: `(n, m)` values of the objectives, measured or predicted.
+        column: number of the objective that is predicted.
+        stds: `(n,)` standard deviations of its predictions; 0 for what was measured.
+        done: `(n,)` whether a candidate was measured.
+        predictor: has learned from them.
+    """
+
+    front: ParetoSet
+    archs: list[Any]
+    values: FloatArray
+    column: int
+    stds: FloatArray
+    done: npt.NDArray[np.bool_]
+    predictor: UncertainCostModel[Any]
+
+    @classmethod
+    def begin(
+        cls,
+        front: ParetoSet,
+        rows: Sequence[Evaluated],
+        column: int,
+        space: SearchSpace[Any],
+        predictor: UncertainCostModel[Any],
+    ) -> _Course:
+        archs = [space.parse(row.arch) for row in rows]
+        values = np.array([row.values for row in rows], dtype=np.float64)
+        values = values.reshape(len(rows), len(front.objectives))
+        stds = np.array(predictor.predict_std(archs), dtype=np.float64)
+        return cls(
+            front, archs, values, column, stds, np.zeros(len(rows), dtype=np.bool_), predictor
+        )
+
+    @property
+    def measured(self) -> int:
+        return int(self.done.sum())
+
+    def open(self, wider: float, rng: np.random.Generator) -> list[int]:
+        """Give what may or may not be a member if predictions are `wider` times as uncertain."""
+        losses = to_losses(self.values, self.front.directions)
+        waiting = straddling(membership(losses, self.column, wider * self.stds, rng))
+        return [number for number in waiting if not self.done[number]]
+
+    def take(self, chosen: list[int], costs: FloatArray) -> None:
+        """Put measurements in the place of predictions, and learn from them."""
+        self.values[chosen, self.column] = costs
+        self.done[chosen], self.stds[chosen] = True, 0.0
+        known = [n for n in chosen if np.isfinite(self.values[n, self.column])]
+        if not known or not isinstance(self.predictor, LearningCost):
+            return
+        own = self.values[known, self.column]
+        self.predictor = self.predictor.observe([self.archs[n] for n in known], own)
+        left = np.flatnonzero(~self.done)
+        others = [self.archs[number] for number in left]
+        self.values[left, self.column] = self.predictor.predict(others)
+        self.stds[left] = self.predictor.predict_std(others)
 
 
 def _attributes(name: str, measured: bool, predicted: float, std: float) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class SearchSettings:
         constraints: ``NAME<=NUMBER`` or ``NAME>=NUMBER``.
         sampler: sampler of the host by name.
         trials: trials in the end.
-        measure: what measures the candidates that a predicted cost leaves open, as a cost; empty
-            for nothing.
+        measure: what measures the candidates that a predicted cost leaves open, as a cost, or
+            where they are asked for, see `hwnas.study.measured_elsewhere`; empty for nothing.
         measure_budget: most candidates to measure.
         reduced: smaller setting that proxies score in, see `Reduced`; empty for the task's own.
         batch: images that the proxies see.

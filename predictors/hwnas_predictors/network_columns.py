@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.measure.conversation import InChild
 from hwnas.networks.work import Share, Work, work_of
+from hwnas.spaces.elsewhere import HERE, Elsewhere
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, FloatArray, SearchSpace
@@ -26,7 +29,8 @@ _LEAST = 1e-3
 class NetworkColumns(Generic[Arch]):
     """Work of networks over the mean work of networks of the space.
 
-    An architecture's network is built and traced once a process, some 50 ms.
+    An architecture's network is built and traced once, some 50 ms; one of a space of the user's own
+    in a child process, where it can neither end nor hold up this one.
 
     Attributes:
         space: search space.
@@ -114,9 +118,20 @@ class NetworkColumns(Generic[Arch]):
 
     def _work(self, arch: Arch) -> Work:
         if arch not in self._known:
-            network = Networks(self.space, self.task).network(arch, seed=0)
-            self._known[arch] = work_of(network, self.task.input)
+            self._known[arch] = self._elsewhere.call(_work_of, self.space, self.task, arch)
         return self._known[arch]
+
+    @cached_property
+    def _elsewhere(self) -> Elsewhere:
+        """Where networks are built: those of a user's own space in a child process."""
+        from hwnas.study.configuration import bounded
+
+        limits = bounded(self.space)
+        return HERE if limits is None else InChild(limits)
+
+
+def _work_of(space: SearchSpace[Arch], task: Task, arch: Arch) -> Work:
+    return work_of(Networks(space, task).network(arch, seed=0), task.input)
 
 
 def _parts(share: Share) -> tuple[float, ...]:

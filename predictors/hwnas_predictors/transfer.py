@@ -22,6 +22,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
+from hwnas.study.configuration import bounded
 from hwnas.tasks.catalogue import get_task, name_of
 from hwnas.typing import (
     Arch,
@@ -365,7 +366,9 @@ class TransferPredictor(DistributionPredictor[Arch]):
 
         Raises:
             InvalidValueError: the networks do not run, or are to tell no classes apart.
+            HwnasError: the user's code ends the child process that it runs in, or does not end.
         """
+        bounded(space)
         settings: dict[str, Any] = {"network": True, "power": NETWORK_POWER, "seed": seed}
         made = cls(space, metric, unit, dataset=name_of(space.default_task), **settings)
         rng = np.random.default_rng(derive_seed(seed, repr(space), "scales"))

@@ -100,7 +100,7 @@ def _measurements(_: Path) -> list[bytes]:
 
 
 def _read_measurements(path: Path) -> None:
-    from hwnas.cli.measurements import read_measurements
+    from hwnas.tables.measurements import read_measurements
 
     table = read_measurements(path, SPACE)
     table.insist_on("ms")
@@ -479,7 +479,7 @@ def _bundle_results(folder: Path) -> Sequence[bytes]:
 
 def _read_bundle_results(path: Path) -> None:
     from hwnas.bundles.results import read_results, write_measurements
-    from hwnas.cli.measurements import read_measurements
+    from hwnas.tables.measurements import read_measurements
 
     (path.parent / "manifest.json").write_bytes(_bundle(path.parent)[0])
     found = read_results(_read_bundle(path.parent / "manifest.json"), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 from torch import nn
 
+from hwnas.errors import HwnasError
 from hwnas.evaluation.sources import Effort
 from hwnas.networks.work import work_of
 from hwnas.spaces import space_text
@@ -114,3 +116,23 @@ def test_a_kind_that_was_not_met_is_among_the_others(space: FunctionSpace) -> No
     row = dict(zip(columns.kind_names, columns([other])[1][0], strict=True))
     assert row["macs of conv 1x1"] == 0
     assert row["macs of others"] > 0
+
+
+def test_networks_of_ones_own_are_built_in_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom torch import nn\n"
+        "class Trap(nn.Flatten):\n"
+        "    def forward(self, x):\n"
+        "        os._exit(7)\n"
+        "def build(trial):\n"
+        "    return nn.Sequential(Trap(), nn.Linear(4, trial.suggest_int('w', 2, 3)))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    deadly = importlib.import_module("deadly")
+
+    made = FunctionSpace(deadly.build, input=(1, 2, 2), classes=3, target="deadly:build")
+    space_text.keep(made)
+    with pytest.raises(HwnasError, match="ended its process"):
+        TransferPredictor.without_pool(made)

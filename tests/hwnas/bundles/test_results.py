@@ -12,8 +12,8 @@ import pytest
 from hwnas.bundles.manifest import Manifest, read_manifest
 from hwnas.bundles.results import read_results, write_measurements
 from hwnas.bundles.runner import MANIFEST
-from hwnas.cli.measurements import read_measurements
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.tables.measurements import read_measurements
 from hwnas.typing import DeviceKey
 from tests.hwnas.bundles.small_bundle import (
     ARCHS,

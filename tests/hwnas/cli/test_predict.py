@@ -578,3 +578,28 @@ def test_a_space_of_other_settings_than_the_pool_is_trained_by_its_choices(
     assert run("train", *argv, "--out", str(out)) == 0
     assert "12 measurements" in capsys.readouterr().err
     assert not read_predictor_file(out).settings["network"]
+
+
+def test_costs_of_one_device_are_trained_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight energies beside forty latencies, without a pool of other devices."""
+    cells = [str(SPACE.representative(cell)) for cell in draw(SPACE, 60, seed=5)]
+    lines = [f"{a},{latency(a)},{latency(a) / 2}" for a in cells]
+    few = [line if i < 8 else f"{line.rpartition(',')[0]}," for i, line in enumerate(lines)]
+    measured, new, out = (tmp_path / name for name in ("m.csv", "new.csv", "both.npz"))
+    measured.write_text("\n".join(["arch,latency_ms,energy_mj", *few[:40]]))
+    new.write_text("\n".join(["arch,latency_ms,energy_mj", *lines[40:]]))
+    argv = ["train", "--measurements", str(measured), "--out", str(out), "--device", "board"]
+    both = ["--column", "latency_ms", "--column", "energy_mj"]
+    assert run(*argv, *both) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"energy_mj on board/\S+ from 8 measurements, 32 empty, follows", said)
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["column"] for row in found] == ["latency_ms", "energy_mj"]
+    assert all(row["spearman"] > 0.9 for row in found)
+    assert run(*argv, *both, "--metric", "latency") == 2
+    assert "leave them out" in " ".join(capsys.readouterr().err.split())
+    assert run(*argv, *both, "--method", "mlp") == 2
+    assert "of the kind transfer for --column" in " ".join(capsys.readouterr().err.split())

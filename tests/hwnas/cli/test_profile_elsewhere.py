@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.cli import _register, _run, app
-from hwnas.cli.measurements import read_measurements
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tables.measurements import read_measurements
 from tests.hwnas.bundles.loopback import fake_ssh
 from tests.hwnas.bundles.small_bundle import ARCHS
 

@@ -293,9 +293,9 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     model.save(tmp_path / "mine.npz")
     arguments = ["search", "--space", "nasbench201:channels=4,cells=1", "--objective", "naswot"]
     arguments += ["--batch", "4", "--trials", "10", "--cost", f"predictor:{tmp_path / 'mine.npz'}"]
-    measured = ["--measure", "onnxruntime:cpu:latency:max_seconds=0.02"]
+    here = ["--measure", "onnxruntime:cpu:latency:max_seconds=0.02"]
     out = ["--out", str(tmp_path / "out")]
-    assert run(*arguments, *measured, *out) == 2
+    assert run(*arguments, *here, *out) == 2
     assert "`measure_budget` must be given together" in capsys.readouterr().err
     other = ["--measure", "count:macs", "--measure-budget", "3"]
     assert run(*arguments, *other, *out) == 2
@@ -304,7 +304,7 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     predicted = ParetoSet.load(tmp_path / "out/front.json")
     capsys.readouterr()
     # The study goes on as it is: what is measured is none of its settings.
-    assert run(*arguments, *measured, "--measure-budget", "3", *out) == 0
+    assert run(*arguments, *here, "--measure-budget", "3", *out) == 0
     said = " ".join(capsys.readouterr().err.split())
     front = ParetoSet.load(tmp_path / "out/front.json")
     assert front.provenance["routing"]["measured"] == 3
@@ -320,3 +320,18 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     ]
     assert len(changed) >= 3
     assert f"{name}_measured" in (tmp_path / "out/front.csv").read_text()
+    # The same elsewhere: the first run asks, the next one takes in what came back.
+    later = ["--measure", f"csv:{tmp_path / 'rounds'}", "--measure-budget", "3", *out]
+    assert run(*arguments, *later) == 0
+    assert "fill in latency_ms (1 to measure)" in " ".join(capsys.readouterr().err.split())
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    assert front.provenance["routing"]["postponed"] == 1
+    table = tmp_path / "rounds/1.csv"
+    table.write_text(table.read_text().rstrip() + "0.001\n")  # a member for certain
+    assert run(*arguments, *later) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 10 candidates were measured" in said
+    assert "2.csv: fill in" in said
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    measured = [m for m in front.members if m.attributes[f"{name}_measured"]]
+    assert [m.values[1] for m in measured] == [0.001]

@@ -161,3 +161,47 @@ def test_measurements_keep_the_bounds_of_the_search() -> None:
 def test_the_least_certain_comes_first() -> None:
     assert straddling(np.array([1.0, 0.9, 0.5, 0.01, 0.3, 0.0])) == [2, 4, 1, 3]
     assert straddling(np.array([])) == []
+
+
+def test_what_is_measured_elsewhere_is_known_the_next_time() -> None:
+    """The first run asks and ends; the second takes the answers in and asks for no more."""
+    archs = cells(5)
+    costs = [1.0, 5.0, 5.2, 9.0, 30.0]
+    front = front_of(archs, [1.0, 2.0, 2.0, 3.0, 0.5], costs)
+    names = [str(arch) for arch in archs]
+    predictor = Guesses(dict(zip(names, costs, strict=True)), dict.fromkeys(names, 0.2))
+    asked: list[str] = []
+
+    def later(wanted: Sequence[Any]) -> None:
+        asked.extend(map(str, wanted))
+
+    first = route(front, COST, SPACE, predictor, later, budget=4, rounds=1)
+    assert sorted(asked) == sorted(names[1:3])
+    assert (first.measured, first.postponed, first.undecided) == (0, 2, 2)
+    assert first.front.provenance["routing"]["postponed"] == 2
+    assert [row.values for row in first.front.evaluated] == [row.values for row in front.evaluated]
+    asked.clear()
+    keys = [SPACE.canonical_key(arch) for arch in archs]
+    known = {keys[1]: 5.3, keys[2]: 5.1, "of another search": 1.0}
+    second = route(front, COST, SPACE, predictor, later, budget=4, known=known, rounds=1)
+    assert asked == []
+    assert (second.measured, second.postponed, second.undecided) == (2, 0, 0)
+    assert {member.arch for member in second.front.members} == {names[0], names[2], names[3]}
+
+
+def never(wanted: Sequence[Any]) -> FloatArray:
+    raise AssertionError(wanted)
+
+
+def test_what_is_known_is_learned_from_and_counts_for_the_budget() -> None:
+    archs = cells(4)
+    names, keys = [str(arch) for arch in archs], [SPACE.canonical_key(arch) for arch in archs]
+    front = front_of(archs, [1.0] * 4, [5.0] * 4)
+    predictor = Learning(dict.fromkeys(names, 5.0), dict.fromkeys(names, 1.0))
+    found = route(front, COST, SPACE, predictor, never, budget=4, known={keys[0]: 4.0})
+    assert predictor.told == names[:1]
+    assert found.measured == 1
+    unsure = Guesses(dict.fromkeys(names, 5.0), dict.fromkeys(names, 1.0))
+    known = dict.fromkeys(keys[:3], 5.0)
+    found = route(front, COST, SPACE, unsure, never, budget=2, known=known)
+    assert (found.measured, found.postponed) == (3, 0)

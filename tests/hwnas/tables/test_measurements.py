@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas.cli.measurements import read_measurements
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tables.measurements import read_measurements
 
 SPACE = NasBench201()
 CELLS = [str(SPACE.sample(np.random.default_rng(i))) for i in range(4)]
