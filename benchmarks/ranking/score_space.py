@@ -1,17 +1,18 @@
-"""Score every network of NAS-Bench-201 and write the table that ships with the package.
+"""Score every network of a space and write the table that ships with the package.
 
-5,425 different networks, one seed; some of them with a second seed, to see how stable the ranks
+Each different network once, one seed; some of them with a second seed, to see how stable the ranks
 are. Scores go through the cache (HWNAS_CACHE), so an interrupted run goes on. The batch of each
-group of proxies is the smallest whose ranks were found to agree with 64 images, see
-docs/measurements.md.
+group of proxies of NAS-Bench-201 is the smallest whose ranks were found to agree with 64 images,
+see docs/measurements.md; other spaces are scored in the setting that SPACES names.
 
     python benchmarks/ranking/score_space.py --jobs 2
     python benchmarks/ranking/score_space.py --group counts --out counts.npz
     python benchmarks/ranking/score_space.py --jobs 2 --images cifar10-sample
     python benchmarks/ranking/score_space.py --memory
+    python benchmarks/ranking/score_space.py --space transnasbench101-micro
 
-The last one counts the memory of activations, for reports. With images of CIFAR-10 (needs
-HWNAS_DATA) only the proxies are scored whose ranks these change.
+``--memory`` counts the memory of activations, for reports. With images of CIFAR-10 (needs
+HWNAS_DATA) only the proxies of NAS-Bench-201 are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,11 +37,13 @@ from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
-from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.tables.shipped import ShippedColumn, ShippedScores, shipped_name
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.reduced import Reduced
 
 DATASET = "cifar10"
 FOLDER = Path(hwnas.tables.shipped.__file__).parent
@@ -80,15 +84,51 @@ GROUPS: Mapping[str, Groups] = {
 """Groups by what the proxies see."""
 
 
-def source(space: NasBench201, images: str, group: str, seed: int) -> ProxyValues[Cell]:
-    batch, names = GROUPS[images][group]
-    task = EvaluationSetup(space, get_task(DATASET), batch, seed, images=images)
+class Setting(NamedTuple):
+    """What a space's networks are built for, and what is scored; `reduced` as commands take it."""
+
+    dataset: str
+    reduced: str
+    groups: Mapping[str, Groups]
+
+
+COUNTS = ("params", "flops", "layers")
+ONE_PASS: Groups = {
+    "all": (
+        32,
+        (
+            *COUNTS,
+            "l2_norm",
+            "meco",
+            "expressivity",
+            "progressivity",
+            "trainability",
+            "epsilon",
+            "jacob_cov",
+            "naswot",
+            "grad_norm",
+        ),
+    )
+}
+"""One build and few passes a network, for spaces whose networks are large or many."""
+SPACES: Mapping[str, Setting] = {
+    "nasbench201": Setting(DATASET, "", GROUPS),
+    "transnasbench101-micro": Setting("class_object", "64,8", {"gaussian": ONE_PASS}),
+    "nasbench-macro": Setting(DATASET, "", {"gaussian": {"counts": (32, COUNTS)}}),
+}
+
+
+def source(space: Any, images: str, group: str, seed: int) -> ProxyValues[Any]:
+    dataset, reduced, groups = SPACES[space.name]
+    batch, names = groups[images][group]
+    small = Reduced.parse(reduced)
+    task = EvaluationSetup(space, get_task(dataset), batch, seed, images=images, reduced=small)
     return replace(task.proxies(make_proxies(names)), fresh=True)
 
 
 def score(
-    scores: ProxyValues[Cell], archs: Sequence[Cell], cache: ResultCache, jobs: int
-) -> list[Evaluation[Cell]]:
+    scores: ProxyValues[Any], archs: Sequence[Any], cache: ResultCache, jobs: int
+) -> list[Evaluation[Any]]:
     with progress.running("scoring") as bar:
         evaluator = Evaluator(
             scores.space,
@@ -101,7 +141,7 @@ def score(
         return evaluator.evaluate(archs)
 
 
-def column(scores: ProxyValues[Cell], name: str, found: list[Evaluation[Cell]]) -> ShippedColumn:
+def column(scores: ProxyValues[Any], name: str, found: list[Evaluation[Any]]) -> ShippedColumn:
     errors: dict[str, list[int]] = {}
     for row, evaluation in enumerate(found):
         if (error := evaluation.results[name].error) is not None:
@@ -138,8 +178,9 @@ def main() -> None:
     if arguments.memory:
         count_memory(arguments.out)
         return
-    images, wanted = arguments.images, arguments.group or list(GROUPS[arguments.images])
-    space = NasBench201()
+    images, setting = arguments.images, SPACES[arguments.space]
+    wanted = arguments.group or list(setting.groups[images])
+    space = named_space(arguments.space)
     archs = list(dict.fromkeys(space.representative(cell) for cell in space))
     keys = [space.canonical_key(arch) for arch in archs]
     sample = reference_sample(space, arguments.second, arguments.seed)
@@ -154,11 +195,12 @@ def main() -> None:
                 columns[name] = np.array([e.results[name].value for e in found])
                 about[name] = column(scores, name, found)
                 again[name] = np.array([e.results[name].value for e in second])
-    groups = [GROUPS[images][group] for group in wanted]
+    groups = [setting.groups[images][group] for group in wanted]
+    smaller = f", reduced to {setting.reduced}" if setting.reduced else ""
     numbers = "; ".join(f"{batch} for {', '.join(names)}" for batch, names in groups)
     provenance = {
         **describe_environment(),
-        "input": f"networks for {DATASET}, {images} images, seed {arguments.seed}",
+        "input": f"networks for {setting.dataset}{smaller}, {images} images, seed {arguments.seed}",
         "images": numbers,
         "command": shlex.join(["python", "benchmarks/ranking/score_space.py", *sys.argv[1:]]),
     }
@@ -166,23 +208,27 @@ def main() -> None:
     rows = [table.rows[space.canonical_key(arch)] for arch in sample]
     seconds = table.select(()).take(rows).with_columns(again)
     shipped = ShippedScores(table, about, seconds, provenance)
-    out = arguments.out or FOLDER / shipped_name("nasbench201", DATASET, images)
+    out = arguments.out or FOLDER / shipped_name(space.name, setting.dataset, images)
     shipped.write(out)
     print(f"{out}: {len(keys)} networks, {len(columns)} proxies")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--space", choices=list(SPACES), default="nasbench201")
     parser.add_argument("--images", choices=list(GROUPS), default="gaussian")
-    parser.add_argument("--group", action="append", choices=list(GAUSSIAN))
+    parser.add_argument("--group", action="append")
     parser.add_argument("--second", type=int, default=60, help="networks with a second seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--memory", action="store_true", help="count the memory of activations")
     parser.add_argument("--out", type=Path, help="[default: the file in the package]")
     arguments = parser.parse_args()
-    if not set(arguments.group or []) <= set(GROUPS[arguments.images]):
-        parser.error(f"--group must be in {', '.join(GROUPS[arguments.images])} for these images")
+    groups = SPACES[arguments.space].groups.get(arguments.images)
+    if groups is None:
+        parser.error(f"--images must be gaussian for {arguments.space}")
+    if not set(arguments.group or []) <= set(groups):
+        parser.error(f"--group must be in {', '.join(groups)} for these images and this space")
     return arguments
 
 

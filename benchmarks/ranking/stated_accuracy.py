@@ -23,6 +23,7 @@ from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.metrics import kendall
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.accuracy_learning import learn_from
+from hwnas.study.sample import Sample
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
 from hwnas.typing import FloatArray
@@ -37,9 +38,8 @@ def figures(
     """Learn from a choice of cells, and look at the others."""
     order = np.random.default_rng(seed).permutation(len(truth))
     some, rest = order[:labels], np.sort(order[labels:])
-    told = learn_from(
-        SPACE, members.archs, members.columns, some, truth[some], agreement=alike, seed=seed
-    )
+    sample = Sample(SPACE, members.archs, members.columns, alike)
+    told = learn_from(sample, some, truth[some], seed=seed)
     found = [kendall(told.means[rest], truth[rest])]
     for level in (0.95, 0.5):
         low, high = told.interval(level)

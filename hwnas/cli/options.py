@@ -35,6 +35,14 @@ Reduced = Annotated[
         "or 64,8. Costs and bounds stay those of the data set. \\[default: its own size]",
     ),
 ]
+Transfer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SPACE:dataset=NAME",
+        help="Trained networks of another data set or space that help the labels, e.g. "
+        "nasbench201:dataset=cifar10 or MODULE:CLASS:truth=FILE.csv; also split= and labels=.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(help="Worker processes; -1 for all cores.")]
 LimitSeconds = Annotated[
     float | None,

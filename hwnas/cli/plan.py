@@ -54,6 +54,7 @@ def tell_plan(settings: SearchSettings, where: str) -> None:
         ("Space", f"{s.space}, for {s.dataset}"),
         ("Objectives", ", ".join([*scores, *s.costs])),
         ("Scores", f"reduced to {s.reduced}: pixels of a side, images" if s.reduced else ""),
+        ("Labels", ", ".join([s.labels.rpartition("/")[2], *s.transfer]) if s.labels else ""),
         ("Bounds", ", ".join(s.constraints)),
         ("Device", processor_of(*s.costs)),
         ("Trials", f"{s.trials:,} by {s.sampler}, seed {s.seed}, in {where}"),

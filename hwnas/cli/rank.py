@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.messages import one_line
-from hwnas.cli.options import Classes, Images, Input, Jobs, Reduced, chosen_networks
+from hwnas.cli.options import Classes, Images, Input, Jobs, Reduced, Transfer, chosen_networks
 from hwnas.cli.output import note, print_json_lines, print_table, print_text, stability_text
 from hwnas.cli.plan import Planned
 from hwnas.cli.progress import progress
@@ -146,6 +146,7 @@ def rank(
     proxy: Proxies = None,
     sample: Sample = None,
     labels: Labels = None,
+    transfer: Transfer = None,
     ndcg: Ndcg = 1000,
     bootstrap: Bootstrap = 0,
     against: Against = None,
@@ -194,6 +195,7 @@ def rank(
         population=population,
         sample=sample,
         labels=labels or (),
+        transfer=transfer or (),
         ndcg=ndcg,
         bootstrap=bootstrap,
         against=against,

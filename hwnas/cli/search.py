@@ -21,6 +21,7 @@ from hwnas.cli.options import (
     Jobs,
     LimitSeconds,
     Reduced,
+    Transfer,
     chosen_networks,
 )
 from hwnas.cli.output import note
@@ -68,6 +69,14 @@ def search(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound such as 'latency<=5', in the cost's unit.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of five trained networks or more, arch and accuracy in percent: the accuracy "
+            "expected by them is the objective hwnas-model, the default then."
+        ),
+    ] = None,
+    transfer: Transfer = None,
     measure: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +95,14 @@ def search(
             "`hwnas samplers`."
         ),
     ] = "hardware-aware",
-    trials: Annotated[int, typer.Option(min=1, help="Trials in the end.")] = 64,
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Trials in the end; 0 for the front that shipped scores and known costs give of "
+            "the whole space.",
+        ),
+    ] = 64,
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -152,6 +168,8 @@ def search(
         measure=measure or "",
         measure_budget=measure_budget or 0,
         reduced=reduced,
+        labels=str(labels or ""),
+        transfer=tuple(transfer or []),
     )
     where = out if storage is None else f"{storage} and {out}"
     with parallel_backend(backend, jobs, cluster):
@@ -176,6 +194,7 @@ def _tell(
     front: ParetoSet, notices: Sequence[str], out: Path, model: str | None, as_json: bool
 ) -> None:
     """Print the remarks, the counts, the front, and where it is."""
+    from hwnas.pareto.expected import expectations_from
     from hwnas.pareto.standing import standings
 
     for line in notices:
@@ -186,7 +205,7 @@ def _tell(
         f"infeasible, {counts['failed']} failed): {len(front)} in the Pareto set."
     )
     print_front(front, as_json)
-    for line in standings(front):
+    for line in (*standings(front), *expectations_from(front)):
         note(line)
     own = "" if model is None else f" --model {model}"
     note(

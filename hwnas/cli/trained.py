@@ -62,7 +62,8 @@ def _expected(
 ) -> ParetoSet | None:
     """State expected accuracies, where there are labels enough; say why where there are not."""
     from hwnas.evaluation.cache import ResultCache
-    from hwnas.study.expected_accuracy import LEAST_LABELS, with_expected_accuracy
+    from hwnas.study.expected_accuracy import with_expected_accuracy
+    from hwnas.study.learned_space import LEAST_LABELS
 
     labels = {arch: math.fsum(values) / len(values) for arch, values in runs.items()}
     if len({space.canonical_key(space.parse(arch)) for arch in labels}) < LEAST_LABELS:
@@ -127,7 +128,14 @@ def _counts(front: ParetoSet, space: SearchSpace[Any], task: Task) -> dict[str, 
 
 def show_trained(found: Trained, as_json: bool) -> None:
     """Print the accuracies beside the objectives, and how well each column ranks them."""
-    from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW, has_expectations
+    from hwnas.pareto.expected import (
+        AMONG_BEST,
+        EXPECTED,
+        HIGH,
+        LOW,
+        expectations_from,
+        has_expectations,
+    )
 
     objectives = [objective.name for objective in found.front.objectives]
     expected = (EXPECTED, LOW, HIGH, AMONG_BEST) if has_expectations(found.front) else ()
@@ -150,13 +158,8 @@ def show_trained(found: Trained, as_json: bool) -> None:
         f"{len(trained)} of {len(rows)} members have accuracies."
         + (f" On the front of accuracy and costs stay {stay}." if stay else "")
     )
-    if expected:
-        note(f"Expected is the accuracy of one training, of 95 % in brackets: {_labels(found)}.")
-
-
-def _labels(found: Trained) -> str:
-    about = found.front.provenance["expected"]
-    return f"learned from {about['labels']} networks, among {about['drawn']} drawn from the space"
+    for line in expectations_from(found.front):
+        note(line)
 
 
 def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, Any]]) -> None:

@@ -358,14 +358,14 @@ class Evaluator(Generic[Arch]):
         for evaluation in evaluations:
             for objective in self.objectives:
                 if _available(objective, evaluation):
-                    result = objective.value(evaluation.results)
+                    result = objective.value(evaluation.arch, evaluation.results)
                     evaluation.values[objective.name] = result.value
                     if result.value != result.value:
                         evaluation.errors[objective.name] = result.error or "the value is NaN"
             for constraint in self.constraints:
                 objective = _as_value_objective(constraint)
                 if _available(objective, evaluation):
-                    value = objective.value(evaluation.results).value
+                    value = objective.value(evaluation.arch, evaluation.results).value
                     evaluation.violations[str(constraint)] = constraint.violation(value)
 
 

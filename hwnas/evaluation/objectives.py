@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from hwnas.tables.result import Result
 from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
 Combine = Callable[[Mapping[str, float]], float]
+Learned = Callable[[Any, Mapping[str, float]], float]
+"""Makes a value of an architecture and its columns."""
 REDUNDANT = 0.98
 """|Spearman| above which two objectives say the same thing."""
 
@@ -30,6 +32,7 @@ class ValueObjective(Generic[Arch]):
         source: where the columns come from.
         columns: the columns that are needed.
         combine: makes the value from the columns; None takes the only column as it is.
+        learned: makes the value from the architecture and the columns, in place of `combine`.
         reference: `(n,)` values of networks drawn from the space, which tell what a value is worth;
             empty where there are none.
     """
@@ -41,20 +44,25 @@ class ValueObjective(Generic[Arch]):
     columns: tuple[str, ...]
     combine: Combine | None = None
     reference: tuple[float, ...] = ()
+    learned: Learned | None = None
 
-    def value(self, results: Mapping[str, Result]) -> Result:
-        """Make the objective's value from the source's results."""
+    def value(self, arch: Arch, results: Mapping[str, Result]) -> Result:
+        """Make the objective's value for an architecture from the source's results."""
         needed = [results[column] for column in self.columns]
         seconds = sum(result.seconds for result in needed)
         errors = [result.error for result in needed if result.error]
-        if self.combine is None:
+        raw = {c: r.value for c, r in zip(self.columns, needed, strict=True)}
+        if self.learned is not None:
+            value = self.learned(arch, raw)
+        elif self.combine is not None:
+            value = self.combine(raw)
+        else:
             return needed[0]
-        value = self.combine({c: r.value for c, r in zip(self.columns, needed, strict=True)})
         return Result(value, "; ".join(errors) or None, seconds)
 
     def __call__(self, arch: Arch) -> float:
         """Evaluate one architecture here and now, without a cache."""
-        return self.value(self.source.compute(arch, self.columns)).value
+        return self.value(arch, self.source.compute(arch, self.columns)).value
 
 
 def cost_objective(space: SearchSpace[Arch], cost: CostModel[Arch]) -> ValueObjective[Arch]:

@@ -28,7 +28,7 @@ _PREFIXES: Mapping[str, float] = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 _SETTING = re.compile(r"\s*[^\W\d]\w*\s*=")
 _TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|.""", re.DOTALL)
 _NAME = re.compile(r"""[^\x00-\x20\s()\[\]{}*'",=]+""")
-_WORD = re.compile(r"[^\W\d][\w.+/*-]*|\d+(?:x\d+)+", re.ASCII)
+_WORD = re.compile(r"(?:[^\W\d]|\.{0,2}/)[\w.+/*-]*|\d+(?:x\d+)+", re.ASCII)
 _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
 _LONGEST = 10_000
 """Characters of a text: Python's parser is not asked to read more."""

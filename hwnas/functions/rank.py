@@ -69,6 +69,7 @@ def rank(
     population: str | None = None,
     sample: int | None = None,
     labels: int | Sequence[int] = (),
+    transfer: str | Sequence[str] = (),
     ndcg: int = 1000,
     bootstrap: int = 0,
     against: str | None = None,
@@ -95,6 +96,8 @@ def rank(
         population: of the shipped scores: ``live``, ``all`` or ``networks``.
         sample: different networks to score now, instead of the shipped scores.
         labels: architectures to learn rankings from; several numbers give a curve.
+        transfer: trained networks of other data sets or spaces that help the labels, as in
+            `hwnas.search`.
         ndcg: P of nDCG@P.
         bootstrap: resamples for 95 % intervals; 0 for none.
         against: a score that the others' Kendall coefficients are compared with, with paired
@@ -134,6 +137,7 @@ def rank(
         proxies=_several(proxies),
         sample=sample,
         labels=(labels,) if isinstance(labels, int) else tuple(labels),
+        transfer=_several(transfer),
         ndcg=ndcg,
         resamples=bootstrap,
         against=against,
@@ -147,7 +151,8 @@ def rank(
     )
     study = RankStudy.prepare(settings, None if isinstance(space, str) else space)
     with ExitStack() as stack:
-        cache = None if sample is None else stack.enter_context(ResultCache.default())
+        scores_now = sample is not None or transfer
+        cache = None if not scores_now else stack.enter_context(ResultCache.default())
         return Rankings(tuple(study.run(note, cache=cache, jobs=jobs, report=report)))
 
 

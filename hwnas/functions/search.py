@@ -28,6 +28,8 @@ def search(
     objectives: str | Sequence[str] = (),
     costs: str | Sequence[str] = (DEFAULT_COST,),
     constraints: str | Sequence[str] = (),
+    labels: str | os.PathLike[str] = "",
+    transfer: str | Sequence[str] = (),
     measure: str = "",
     measure_budget: int = 0,
     trials: int = 64,
@@ -64,12 +66,20 @@ def search(
             ``jacob_cov+params``, or a pair that is more stable in the space.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
+        labels: file with the columns ``arch`` and ``accuracy`` (percent) of five trained networks
+            or more: the accuracy expected by them is the objective ``hwnas-model``, which is the
+            default then, and every member of the front has it with its interval.
+        transfer: trained networks of other data sets or spaces that help, each as
+            ``SPACE:dataset=NAME,split=NAME,labels=N``, e.g. ``nasbench201:dataset=cifar10``, or
+            ``SPACE:truth=FILE.csv``.
         measure: what measures, when the trials are done, the candidates that a predicted cost
             leaves open, as a cost; or ``bundle:FOLDER`` or ``csv:FOLDER``, where they are written
             to be measured elsewhere, and the same call goes on with what came back; empty for
             nothing.
         measure_budget: most candidates to measure.
-        trials: trials that the study has in the end.
+        trials: trials that the study has in the end; 0 for the front that the shipped scores and
+            known costs give of the whole space alone, with its tight hypervolume where accuracies
+            are published.
         sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,
             ``random``.
         images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` or folder
@@ -129,13 +139,15 @@ def search(
         costs=_texts("costs", costs),
         constraints=_texts("constraints", constraints),
         sampler=sampler,
-        trials=_at_least(1, "trials", trials),
+        trials=_at_least(0, "trials", trials),
         batch=_at_least(2, "batch_size", batch_size),
         images=images,
         seed=_at_least(0, "seed", seed),
         measure=measure,
         measure_budget=_at_least(0, "measure_budget", measure_budget),
         reduced=reduced,
+        labels=os.fspath(labels),
+        transfer=_texts("transfer", transfer),
     )
     folder = Folder(None if out is None else Path(out), storage, study)
     present = None if baseline is None else present_network(baseline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,19 +41,52 @@ def path_counts(graphs: Sequence[ArchGraph]) -> FloatArray:
         >>> path_counts([one, two, one, two]).shape  # the direct and the other, in order and sorted
         (4, 4)
     """
-    tables: list[Counter[Route]] = []
-    for graph in graphs:
-        paths = _paths(graph)
-        if paths is None:
-            return np.zeros((len(graphs), 0))
-        tables.append(paths)
-    seen = Counter(route for table in tables for route in table)
-    least = max(2, len(graphs) // _SELDOM)
-    routes = [route for route, n in seen.items() if n >= least]
-    counts = np.array([[table[route] for route in routes] for table in tables], dtype=np.float64)
-    logs = np.log1p(counts.reshape(len(graphs), len(routes)))
-    logs = logs[:, logs.std(axis=0) > 0]
-    return (logs - logs.mean(axis=0)) / logs.std(axis=0).mean() if logs.size else logs
+    return PathColumns.of(graphs)(graphs)
+
+
+@dataclass(frozen=True)
+class PathColumns:
+    """The columns of `path_counts` by some graphs, for any others.
+
+    Attributes:
+        routes: `(p,)` sequences of operations, or sets of them behind an empty name.
+        centre: `(p,)` means of their columns.
+        scale: mean of the columns' standard deviations.
+    """
+
+    routes: tuple[Route, ...]
+    centre: FloatArray
+    scale: float
+
+    @classmethod
+    def of(cls, graphs: Sequence[ArchGraph]) -> PathColumns:
+        """Take the columns that `path_counts` of these graphs has."""
+        tables = [_paths(graph) for graph in graphs]
+        nothing = cls((), np.zeros(0), 1.0)
+        if any(table is None for table in tables):
+            return nothing
+        seen = Counter(route for table in tables for route in table or ())
+        least = max(2, len(graphs) // _SELDOM)
+        routes = [route for route, n in seen.items() if n >= least]
+        logs = _logs(tables, routes)
+        varied = logs.std(axis=0) > 0
+        if not varied.any():
+            return nothing
+        kept = tuple(route for route, flag in zip(routes, varied, strict=True) if flag)
+        logs = logs[:, varied]
+        return cls(kept, logs.mean(axis=0), float(logs.std(axis=0).mean()))
+
+    def __call__(self, graphs: Sequence[ArchGraph]) -> FloatArray:
+        """Give the `(n, p)` columns; a graph of too many paths has the mean in each."""
+        tables = [_paths(graph) for graph in graphs]
+        found = (_logs(tables, self.routes) - self.centre) / self.scale
+        found[[table is None for table in tables]] = 0.0
+        return found
+
+
+def _logs(tables: Sequence[Counter[Route] | None], routes: Sequence[Route]) -> FloatArray:
+    counts = [[(table or {}).get(route, 0) for route in routes] for table in tables]
+    return np.log1p(np.array(counts, dtype=np.float64).reshape(len(tables), len(routes)))
 
 
 def _paths(graph: ArchGraph) -> Counter[Route] | None:

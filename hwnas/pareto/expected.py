@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.ranking.accuracy_model import Accuracies
+from hwnas.ranking.trained_classes import TrainedClasses
 
 EXPECTED, LOW, HIGH = "accuracy_expected", "accuracy_low", "accuracy_high"
 AMONG_BEST = "chance_among_best_1_percent"
@@ -38,17 +40,59 @@ def with_expectations(
         training, 95 %) and `AMONG_BEST`, 0 to 1.
     """
     low, high = told.interval()
-    columns = {
-        EXPECTED: told.expected(),
-        LOW: low,
-        HIGH: high,
-        AMONG_BEST: told.chance_among_best(of=population),
-    }
-    members = tuple(
-        replace(m, attributes={**m.attributes, **{n: float(c[i]) for n, c in columns.items()}})
-        for m, i in zip(front.members, rows, strict=True)
-    )
+    columns = (told.expected(), low, high, told.chance_among_best(of=population))
+    rated = [tuple(float(column[i]) for column in columns) for i in rows]
     report = {"labels": told.labels, "drawn": len(np.asarray(population)), **(origin or {})}
+    return _with_columns(front, rated, report)
+
+
+def with_known_accuracies(
+    front: ParetoSet, known: TrainedClasses, origin: Mapping[str, Any] | None = None
+) -> ParetoSet:
+    """Add to the members' attributes the accuracies that are published of their networks.
+
+    Args:
+        front: the front.
+        known: published trainings by canonical key.
+        origin: what they are, kept in the provenance under ``expected``.
+
+    Returns:
+        The set with the attributes of `with_expectations` for each member that was trained; without
+        interval and chance where no network of the space was trained twice. The same set where no
+        member was.
+    """
+    trained = [member.key in known.rows for member in front.members]
+    if not any(trained):
+        return front
+    rated = [
+        (
+            float(known.means[known.rows[m.key]]),
+            *known.interval(m.key),
+            known.chance_among_best(m.key),
+        )
+        if there
+        else ()
+        for m, there in zip(front.members, trained, strict=True)
+    ]
+    report = {"labels": int(known.counts.sum()), "networks": len(known.rows), **(origin or {})}
+    return _with_columns(front, rated, report)
+
+
+def _with_columns(
+    front: ParetoSet, rated: Sequence[tuple[float, ...]], report: Mapping[str, Any]
+) -> ParetoSet:
+    """Add `(m,)` rows of what is expected; an empty one, or a number that is none, adds nothing."""
+    names = (EXPECTED, LOW, HIGH, AMONG_BEST)
+    members = tuple(
+        replace(
+            member,
+            attributes={
+                **member.attributes,
+                **{n: v for n, v in zip(names, row, strict=bool(row)) if not math.isnan(v)},
+            },
+        )
+        for member, row in zip(front.members, rated, strict=True)
+    )
     return replace(
         front, members=members, provenance={**front.provenance, "expected": plain(report)}
     )
@@ -57,6 +101,23 @@ def with_expectations(
 def has_expectations(front: ParetoSet) -> bool:
     """Tell whether something is expected of some member."""
     return any(EXPECTED in member.attributes for member in front.members)
+
+
+def expectations_from(front: ParetoSet) -> list[str]:
+    """Say where the expected accuracies are from; nothing where nothing is expected."""
+    about = front.provenance.get("expected")
+    if not isinstance(about, Mapping) or not has_expectations(front):
+        return []
+    if "published" in about:
+        return [
+            f"Expected is the accuracy that is published ({about['published']}), which the search "
+            f"has not seen; 95 % of further results of equal networks lie in the brackets, by "
+            f"{about['labels']:,} of {about['networks']:,} networks."
+        ]
+    return [
+        f"Expected is the accuracy of one training, of 95 % in brackets: learned from "
+        f"{about['labels']} networks, among {about['drawn']} drawn from the space."
+    ]
 
 
 def expectation_text(member: Member) -> str:
@@ -68,8 +129,10 @@ def expectation_text(member: Member) -> str:
         '71.2 (68.0 to 73.5)'
     """
     expected, low, high = (member.attributes.get(name) for name in (EXPECTED, LOW, HIGH))
-    if expected is None or low is None or high is None:
+    if expected is None:
         return "–"
+    if low is None or high is None:
+        return f"{expected:.1f}"
     return f"{expected:.1f} ({low:.1f} to {high:.1f})"
 
 

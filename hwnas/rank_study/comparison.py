@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from hwnas.ranking.metrics import (
     spearman,
 )
 from hwnas.ranking.recipes import RECIPES
+from hwnas.study.sample import Labelled
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
@@ -101,6 +102,7 @@ def learned(
     labels: int,
     seed: int,
     agreement: Mapping[str, float] | None = None,
+    elsewhere: Sequence[Labelled[Any]] = (),
 ) -> tuple[list[Candidate], npt.NDArray[np.intp]]:
     """Learn each ranking of `MODEL_RECIPES` whose inputs are there from random architectures.
 
@@ -111,6 +113,7 @@ def learned(
         labels: architectures to learn from, fewer than there are.
         seed: seed of the choice and of the regressors.
         agreement: how alike two seeds rank by the name of the proxy, where that is known.
+        elsewhere: networks trained for other data sets or of other spaces.
 
     Returns:
         The rankings of the others, and the (n - labels,) indices of these.
@@ -132,7 +135,7 @@ def learned(
         if names is not None and recipe.fits(space):
             columns = {name: population.columns[name] for name in names}
             scores = recipe.predict(
-                space, columns, population.archs, chosen, truth[chosen], seed, agreement
+                space, columns, population.archs, chosen, truth[chosen], seed, agreement, elsewhere
             )
             failed = sum(bool(np.isnan(values[rest]).any()) for values in columns.values())
             found.append(Candidate(recipe.name, f"{labels:,} labels", scores[rest], failed))

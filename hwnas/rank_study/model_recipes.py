@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from hwnas.ranking.model_driven import ModelRanking
 from hwnas.spaces.facets import Features, facet
 from hwnas.strategies.features import describe_exactly
 from hwnas.study.accuracy_learning import learn_from
+from hwnas.study.sample import Labelled, Sample
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Sec. V-A"
@@ -60,6 +62,7 @@ class ModelRecipe:
         accuracies: npt.ArrayLike,
         seed: int,
         agreement: Mapping[str, float] | None = None,
+        elsewhere: Sequence[Labelled[Any]] = (),
     ) -> FloatArray:
         """Learn from some architectures and predict all.
 
@@ -71,11 +74,12 @@ class ModelRecipe:
             accuracies: (s,) their accuracies.
             seed: seed of the forest.
             agreement: is not looked at.
+            elsewhere: is not looked at.
 
         Returns:
             (n,) predicted accuracies, the labelled ones' among them.
         """
-        del agreement
+        del agreement, elsewhere
         inputs = [np.asarray(values)[:, None] for values in columns.values()]
         if self.graph:
             inputs.append(describe_exactly(space, archs))
@@ -116,12 +120,11 @@ class AccuracyRecipe:
         accuracies: npt.ArrayLike,
         seed: int,
         agreement: Mapping[str, float] | None = None,
+        elsewhere: Sequence[Labelled[Any]] = (),
     ) -> FloatArray:
         """Give the (n,) means of `learn_from`, whose order is that of the accuracies."""
-        found = learn_from(
-            space, archs, columns, labelled, accuracies, agreement=agreement, seed=seed
-        )
-        return found.means
+        sample = Sample(space, archs, columns, agreement)
+        return learn_from(sample, labelled, accuracies, elsewhere=elsewhere, seed=seed).means
 
 
 MODEL_RECIPES: Mapping[str, ModelRecipe | AccuracyRecipe] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -13,6 +13,7 @@ from hwnas.rank_study.comparison import candidates, compare, learned
 from hwnas.rank_study.fronts import front_of_score
 from hwnas.ranking.bias import operation_counts
 from hwnas.spaces.facets import Equivalence, RankFigures, facet
+from hwnas.study.sample import Labelled
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
@@ -100,6 +101,7 @@ def learned_rows(
     p: int,
     seed: int,
     stability: Mapping[str, float],
+    elsewhere: Sequence[Labelled[Any]] = (),
 ) -> list[Row]:
     """Give a row for each learned ranking, on the architectures that it did not learn from.
 
@@ -110,10 +112,13 @@ def learned_rows(
         p: architectures that nDCG looks at.
         seed: seed of the choice and of the regressors.
         stability: how alike two seeds rank, by the name of the score, where that is known.
+        elsewhere: networks trained for other data sets or of other spaces, for those that use them.
     """
     known, whole = truth.of(population), truth.describe(population)
     figures = facet(truth.space, RankFigures)
-    found, rest = learned(truth.space, population, known, labels, seed, stability or None)
+    found, rest = learned(
+        truth.space, population, known, labels, seed, stability or None, elsewhere
+    )
     _, operations = operation_counts(truth.space, [population.archs[i] for i in rest])
     about = {"dataset": truth.dataset, "split": truth.split, "labels": labels}
     rows = []

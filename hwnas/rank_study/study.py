@@ -22,6 +22,7 @@ from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, named_task
+from hwnas.study.labels import Elsewhere
 from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
@@ -31,7 +32,6 @@ from hwnas.tasks.reduced import Reduced
 from hwnas.typing import FloatArray, SearchSpace
 
 POPULATIONS = ("live", "all", "networks")
-_SHIPPED_FOR = "cifar10"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class RankSettings:
         proxies: proxies and ready-made scores; ``all`` for every one.
         sample: different networks to score, instead of the shipped scores.
         labels: numbers of architectures that rankings are learned from.
+        transfer: networks trained for other data sets or of other spaces that help, as texts.
         ndcg: P of nDCG@P.
         resamples: bootstrap resamples; 0 for none.
         against: name of a score that the others' tau is compared with; None for none.
@@ -71,6 +72,7 @@ class RankSettings:
     proxies: tuple[str, ...] = ("all",)
     sample: int | None = None
     labels: tuple[int, ...] = ()
+    transfer: tuple[str, ...] = ()
     ndcg: int = 1000
     resamples: int = 0
     against: str | None = None
@@ -132,12 +134,14 @@ class RankStudy:
         space: the search space.
         truths: what it is ranked by, by data set.
         proxies: proxies that are needed; None for all there are.
+        elsewhere: what `transfer` names.
     """
 
     settings: RankSettings
     space: SearchSpace[Any]
     truths: Mapping[str, KnownAccuracies[Any]]
     proxies: list[str] | None
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @classmethod
     def prepare(cls, settings: RankSettings, space: SearchSpace[Any] | None = None) -> RankStudy:
@@ -163,7 +167,8 @@ class RankStudy:
             raise unknown_name("split", split, truth.splits)
         known = {d: truth.accuracies(d, split, settings.data) for d in datasets}
         truths = {d: KnownAccuracies(space, d, split, values) for d, values in known.items()}
-        return cls(settings, space, truths, proxies)
+        elsewhere = tuple(Elsewhere.read(text, settings.data) for text in settings.transfer)
+        return cls(settings, space, truths, proxies, elsewhere)
 
     def run(
         self,
@@ -196,6 +201,16 @@ class RankStudy:
                 against=settings.against,
                 costs=self._costs(truth.dataset, members.archs),
             )
+            known = [
+                networks.labelled(
+                    self._setup(truth.dataset),
+                    list(members.columns),
+                    cache=cache,
+                    jobs=jobs,
+                    report=report,
+                )
+                for networks in self.elsewhere
+            ]
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(
                     members,
@@ -204,6 +219,7 @@ class RankStudy:
                     p=settings.ndcg,
                     seed=settings.seed,
                     stability=stability,
+                    elsewhere=known,
                 )
             found.append(Ranked(members, rows, _remark(truth, rows), truth.of(members)))
         return found
@@ -236,7 +252,7 @@ class RankStudy:
 
     def _shipped(self, columns: list[str] | None) -> Scored[Any]:
         settings, members = self.settings, facet(self.space, Listing)
-        scores = shipped_scores(self.space.name, _SHIPPED_FOR, settings.images)
+        scores = shipped_scores(self.space.name, self.space.default_task.name, settings.images)
         if scores is None or members is None:
             raise InvalidValueError(
                 "`--sample` or `--scores` must be given, since no such scores are shipped: "
@@ -311,6 +327,11 @@ def _check(settings: RankSettings) -> None:
         (
             settings.resamples < 0,
             f"`bootstrap` must be at least 0, but got {settings.resamples}.",
+        ),
+        (
+            bool(settings.transfer) and not settings.labels,
+            "`transfer` must be given with labels, which it helps, but got it alone: add "
+            "--labels 20.",
         ),
         (settings.seed < 0, f"`seed` must be at least 0, but got {settings.seed}."),
         (

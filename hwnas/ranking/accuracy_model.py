@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from scipy.special import ndtr, stdtrit
 from hwnas.errors import InvalidValueError
 from hwnas.ranking.aggregation import normal_scores
 from hwnas.ranking.ensemble import ensemble
-from hwnas.ranking.label_process import LabelProcess
+from hwnas.ranking.label_process import LabelProcess, Points
 from hwnas.typing import FloatArray
 
 LEAST_LABELS = 2
@@ -117,15 +118,8 @@ class Accuracies:
         return np.asarray(ndtr((self.means - bar) / self.deviations))
 
 
-def learn_accuracies(
-    groups: Sequence[FloatArray],
-    score: FloatArray | None,
-    rows: npt.ArrayLike,
-    accuracies: npt.ArrayLike,
-    *,
-    seed: int = 0,
-) -> Accuracies:
-    """Learn from a few labels, beginning with a score known without them.
+class AccuracyModel:
+    """Learn from a few labels, beginning with scores known without them.
 
     A Gaussian process (`LabelProcess`) sees the normal scores of the accuracies, so that a few
     hopeless networks do not decide everything. Its mean is moved towards that of the trees and the
@@ -133,9 +127,66 @@ def learn_accuracies(
     the process's.
 
     Args:
+        seed: seed of the trees.
+    """
+
+    _process: LabelProcess
+    _trees: Any
+    _scale: AccuracyScale
+    _labels: int
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def fit(self, points: Points, accuracies: npt.ArrayLike) -> AccuracyModel:
+        """Learn from `(k,)` accuracies in percent.
+
+        Args:
+            points: what is known of the labelled architectures, inputs around 0.
+            accuracies: their accuracies.
+
+        Raises:
+            InvalidValueError: there are fewer than two labels, or one is missing.
+        """
+        labels = np.asarray(accuracies, dtype=np.float64)
+        k = len(points.scores)
+        if len(labels) < LEAST_LABELS or labels.shape != (k,) or not np.isfinite(labels).all():
+            raise InvalidValueError(
+                f"`accuracies` must be at least {LEAST_LABELS} finite numbers, one for each of the "
+                f"{k} labelled architectures, but got shape {labels.shape} with "
+                f"{int((~np.isfinite(labels)).sum())} missing."
+            )
+        targets = normal_scores(labels)
+        self._process = LabelProcess().fit(points, targets)
+        # Where the labelled ones are all alike there is nothing to split.
+        varied = bool(np.ptp(_table(points), axis=0).any())
+        self._trees = ensemble(self._seed).fit(_table(points), targets) if varied else None
+        self._scale, self._labels = AccuracyScale.of(labels), len(labels)
+        return self
+
+    def predict(self, points: Points) -> Accuracies:
+        """Give what is expected of `(n,)` architectures."""
+        means, deviations = self._process.predict(points)
+        if self._trees is not None:
+            weight = self._labels / (2 * (self._labels + TREES_FROM))
+            means = means + weight * (self._trees.predict(_table(points)) - means)
+        return Accuracies(means, deviations, self._scale, self._labels)
+
+
+def learn_accuracies(
+    groups: Sequence[FloatArray],
+    scores: Sequence[FloatArray],
+    rows: npt.ArrayLike,
+    accuracies: npt.ArrayLike,
+    *,
+    seed: int = 0,
+) -> Accuracies:
+    """Learn the accuracies of a pool from those of some of its members, see `AccuracyModel`.
+
+    Args:
         groups: (n, f_g) inputs of the pool by group; columns of a group count by their spread, so
             standardise those that are no counts of one kind. NaN is the column's mean.
-        score: (n,) a score known without labels, larger is better, NaN worst; None for none.
+        scores: (n,) scores known without labels, larger is better, NaN worst; none or several.
         rows: (k,) labelled architectures as different indices into the pool.
         accuracies: (k,) their accuracies in percent.
         seed: seed of the trees.
@@ -143,22 +194,22 @@ def learn_accuracies(
     Raises:
         InvalidValueError: there are fewer than two labels, or one is missing.
     """
-    where, labels = np.asarray(rows, dtype=np.intp), np.asarray(accuracies, dtype=np.float64)
-    if len(labels) < LEAST_LABELS or labels.shape != where.shape or not np.isfinite(labels).all():
-        raise InvalidValueError(
-            f"`accuracies` must be at least {LEAST_LABELS} finite numbers, one for each of the "
-            f"{len(where)} labelled architectures, but got shape {labels.shape} with "
-            f"{int((~np.isfinite(labels)).sum())} missing."
-        )
     inputs = [_filled(group) for group in groups]
-    before = np.zeros(len(inputs[0])) if score is None else _best_last(score)
-    targets = normal_scores(labels)
-    means, deviations = LabelProcess(inputs, before).fit(where, targets).predict()
-    table = np.column_stack([before, *inputs])
-    trees = ensemble(seed).fit(table[where], targets).predict(table)
-    weight = len(labels) / (2 * (len(labels) + TREES_FROM))
-    means = means + weight * (trees - means)
-    return Accuracies(means, deviations, AccuracyScale.of(labels), len(labels))
+    before = [best_last(score) for score in scores]
+    pool = Points(inputs, np.array(before).reshape(len(before), len(inputs[0])).T)
+    where = np.asarray(rows, dtype=np.intp)
+    return AccuracyModel(seed).fit(pool.take(where), accuracies).predict(pool)
+
+
+def best_last(score: FloatArray, among: FloatArray | None = None) -> FloatArray:
+    """Give the normal scores of `(n,)` values, larger being better and NaN the worst."""
+    others = None if among is None else np.where(np.isnan(among), -np.inf, among)
+    return normal_scores(np.where(np.isnan(score), -np.inf, score), others)
+
+
+def _table(points: Points) -> FloatArray:
+    """Give the `(n, f)` inputs side by side; a column more, of zeros, stands for none."""
+    return np.column_stack([np.zeros(len(points.scores)), points.scores, *points.groups])
 
 
 def _filled(group: FloatArray) -> FloatArray:
@@ -167,7 +218,3 @@ def _filled(group: FloatArray) -> FloatArray:
     counts = np.maximum(known.sum(axis=0), 1)
     means = np.where(known, group, 0.0).sum(axis=0) / counts
     return np.asarray(np.where(known, group - means, 0.0))
-
-
-def _best_last(score: FloatArray) -> FloatArray:
-    return normal_scores(np.where(np.isnan(score), -np.inf, score))

@@ -101,11 +101,16 @@ def vote(
     return _duels(oriented, oriented, _weights(weights, len(directions)))
 
 
-def normal_scores(values: npt.ArrayLike) -> FloatArray:
+def normal_scores(values: npt.ArrayLike, among: npt.ArrayLike | None = None) -> FloatArray:
     """Replace `(n,)` values by the normal quantiles of their ranks; ties share one, NaN stays.
 
     A model of them sees no scale, so that neither a few hopeless architectures nor a crowd of
     nearly equal ones decides what it learns.
+
+    Args:
+        values: `(n,)` numbers.
+        among: `(m,)` numbers that the ranks are taken in; None for `values` themselves. What is
+            beyond all of them has the rank of the outermost one.
 
     Example:
         The quantiles of 1/4 and 3/4.
@@ -115,10 +120,29 @@ def normal_scores(values: npt.ArrayLike) -> FloatArray:
     """
     from scipy.special import ndtri
 
-    ranks = average_ranks(values)  # (n,)
-    there = max(int(np.count_nonzero(~np.isnan(ranks))), 1)
+    numbers = np.asarray(values, dtype=np.float64)
+    known = np.sort(numbers if among is None else np.asarray(among, dtype=np.float64))
+    known = known[~np.isnan(known)]
+    n = max(len(known), 1)
+    # Half the number of the smaller and of the not larger ones: the rank less 1/2.
+    below = (np.searchsorted(known, numbers) + np.searchsorted(known, numbers, side="right")) / 2
     # Φ⁻¹((rank - 1/2) / n)
-    return np.asarray(ndtri((ranks - 0.5) / there), dtype=np.float64)
+    found = np.asarray(ndtri(np.clip(below, 0.5, n - 0.5) / n), dtype=np.float64)
+    return np.where(np.isnan(numbers), np.nan, found)
+
+
+def normal_places(values: npt.ArrayLike, known: npt.ArrayLike) -> FloatArray:
+    """Give `(m,)` values the normal scores of `(n,)` known ones, and what is between in between.
+
+    Unlike ranks it is continuous: what differs by rounding has nearly the same score.
+
+    Example:
+        >>> normal_places([1.0, 2.0], [1.0, 3.0]).round(4).tolist()
+        [-0.6745, 0.0]
+    """
+    there, places = np.unique(np.asarray(known, dtype=np.float64), return_index=True)
+    scores = normal_scores(known)[places]
+    return np.interp(np.asarray(values, dtype=np.float64), there, scores)
 
 
 @dataclass

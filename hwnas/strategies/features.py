@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic
 
 import numpy as np
 
-from hwnas.graphs.paths import path_counts
+from hwnas.graphs.arch_graph import ArchGraph
+from hwnas.graphs.paths import PathColumns
 from hwnas.ranking.aggregation import normal_scores
 from hwnas.spaces.choices import Options, options_of
 from hwnas.spaces.facets import Features, Graphs, facet
@@ -36,38 +38,116 @@ def describe_exactly(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatAr
     return np.concatenate(columns, axis=1)
 
 
-def input_groups(
-    space: SearchSpace[Arch], archs: Sequence[Arch], columns: Mapping[str, FloatArray]
-) -> list[FloatArray]:
-    """Give what accuracies are learned from, by group: scores, choices, and paths of the graphs.
+@dataclass(frozen=True)
+class Scale:
+    """Shifts and divides columns so that those of a pool have mean 0 and variance 1.
 
-    Args:
-        space: search space.
-        archs: `(n,)` architectures.
-        columns: `(n,)` raw scores by the name of the proxy; their ranks count, a missing one is the
-            worst.
-
-    Returns:
-        `(n, f)` arrays around 0; what does not vary, or what the space does not know, is left out.
+    Attributes:
+        centre: `(f,)` means of the pool.
+        spread: `(f,)` standard deviations; a column without any is left out.
     """
-    ranks = [normal_scores(np.where(np.isnan(c), -np.inf, c)) for c in columns.values()]
-    groups = [standardised(np.column_stack(ranks))] if ranks else []
-    groups.append(standardised(describe_exactly(space, archs)))
-    if (graphs := facet(space, Graphs)) is not None:
-        keys = [space.canonical_key(arch) for arch in archs]
-        known = {
-            key: graphs.to_graph(arch) for key, arch in dict(zip(keys, archs, strict=True)).items()
-        }
-        groups.append(path_counts([known[key] for key in keys]))
-    return [group for group in groups if group.shape[1]]
+
+    centre: FloatArray
+    spread: FloatArray
+
+    @classmethod
+    def of(cls, features: FloatArray) -> Scale:
+        """Take the `(n, f)` features of a pool; NaN does not count."""
+        if not len(features):
+            return cls(np.zeros(features.shape[1]), np.zeros(features.shape[1]))
+        return cls(np.nanmean(features, axis=0), np.nanstd(features, axis=0))
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """Give `(n, f')` columns; NaN becomes 0."""
+        kept = self.spread > 0
+        scaled = (features[:, kept] - self.centre[kept]) / self.spread[kept]
+        return np.asarray(np.nan_to_num(scaled))
+
+
+@dataclass(frozen=True, eq=False)
+class PoolInputs(Generic[Arch]):
+    """What accuracies are learned from, by group: scores, choices, and paths of the graphs.
+
+    Scores are their ranks within a pool of architectures drawn from the space, a missing one the
+    worst; choices are scaled by the pool, whose paths are the columns of the last group. What does
+    not vary there, or what the space does not know, is left out.
+
+    Attributes:
+        space: search space.
+        known: `(m,)` raw scores of the pool by the name of the proxy.
+        ranks: scale of the normal scores.
+        choices: scale of the features; None for no such group.
+        paths: paths that are counted; None for no such group.
+    """
+
+    space: SearchSpace[Arch]
+    known: Mapping[str, FloatArray]
+    ranks: Scale
+    choices: Scale | None
+    paths: PathColumns | None
+
+    @classmethod
+    def of(
+        cls,
+        space: SearchSpace[Arch],
+        archs: Sequence[Arch],
+        columns: Mapping[str, FloatArray],
+        *,
+        paths: PathColumns | None = None,
+        choices: bool = True,
+    ) -> PoolInputs[Arch]:
+        """Take a pool.
+
+        Args:
+            space: search space.
+            archs: `(m,)` architectures.
+            columns: their raw scores.
+            paths: paths that are counted; those of the pool if None.
+            choices: whether there is a group of choices.
+        """
+        known = {name: _worst_first(np.asarray(values)) for name, values in columns.items()}
+        ranks = Scale.of(_normal(known, known, len(archs)))
+        features = Scale.of(describe_exactly(space, archs)) if choices else None
+        if (graphs := graphs_of(space, archs)) is not None:
+            paths = PathColumns.of(graphs) if paths is None else paths
+        return cls(space, known, ranks, features, None if graphs is None else paths)
+
+    def __call__(
+        self, archs: Sequence[Arch], columns: Mapping[str, FloatArray]
+    ) -> list[FloatArray]:
+        """Give the `(n, f)` inputs of architectures with their raw scores, each group around 0."""
+        given = {name: _worst_first(np.asarray(columns[name])) for name in self.known}
+        groups = [self.ranks(_normal(given, self.known, len(archs)))]
+        if self.choices is not None:
+            groups.append(self.choices(describe_exactly(self.space, archs)))
+        if self.paths is not None:
+            groups.append(self.paths(graphs_of(self.space, archs) or ()))
+        return [group for group in groups if group.shape[1]]
 
 
 def standardised(features: FloatArray) -> FloatArray:
     """Give `(n, f')` columns of mean 0 and variance 1, without constant ones; NaN becomes 0."""
-    spread = np.nanstd(features, axis=0) if len(features) else np.zeros(features.shape[1])
-    varied = features[:, spread > 0]
-    scaled = (varied - np.nanmean(varied, axis=0)) / spread[spread > 0] if varied.size else varied
-    return np.nan_to_num(scaled)
+    return Scale.of(features)(features)
+
+
+def graphs_of(space: SearchSpace[Arch], archs: Sequence[Arch]) -> list[ArchGraph] | None:
+    """Give the `(n,)` computation graphs; None where the space has none."""
+    if (graphs := facet(space, Graphs)) is None:
+        return None
+    keys = [space.canonical_key(arch) for arch in archs]
+    found = {
+        key: graphs.to_graph(arch) for key, arch in dict(zip(keys, archs, strict=True)).items()
+    }
+    return [found[key] for key in keys]
+
+
+def _worst_first(values: FloatArray) -> FloatArray:
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def _normal(given: Mapping[str, FloatArray], known: Mapping[str, FloatArray], n: int) -> FloatArray:
+    ranks = [normal_scores(values, known[name]) for name, values in given.items()]
+    return np.array(ranks, dtype=np.float64).reshape(len(ranks), n).T
 
 
 def _columns(options: Options[Any], chosen: Sequence[Choice | None]) -> FloatArray:

@@ -84,6 +84,8 @@ def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: 
 def _of_network(objective: ValueObjective[Any], space: OneNetwork) -> ValueObjective[Any] | None:
     """Give the same objective of the networks of another space; None where there is none."""
     source: Any = objective.source
+    if objective.learned is not None:
+        return None
     if isinstance(source, ProxyValues):
         return replace(objective, source=replace(source, space=space))
     cost = _cost_of_network(source.cost, space) if isinstance(source, CostValues) else None

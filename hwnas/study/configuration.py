@@ -32,6 +32,7 @@ from hwnas.measure.conversation import InChild
 from hwnas.measure.limits import Limits, within_memory
 from hwnas.seeding import derive_seed
 from hwnas.spaces.equivalence import TracedEquivalence
+from hwnas.study.settings import LEARNED
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.reduced import Reduced
 from hwnas.tasks.task import Task, image_task
@@ -63,6 +64,8 @@ class EvaluationSetup(Generic[Arch]):
             default.
         device: where proxies run their passes, see `hwnas.networks.device`.
         reduced: the smaller setting that proxies score in; None for the task's own.
+        labels: file of accuracies that are learned from, see `hwnas.study.labels`; empty for none.
+        transfer: networks trained elsewhere that help, as texts.
     """
 
     space: SearchSpace[Arch]
@@ -74,6 +77,8 @@ class EvaluationSetup(Generic[Arch]):
     limit_seconds: float | None = None
     device: str = "cpu"
     reduced: Reduced | None = None
+    labels: str = ""
+    transfer: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -97,6 +102,8 @@ class EvaluationSetup(Generic[Arch]):
             limit_seconds,
             device,
             Reduced.parse(s.reduced),
+            s.labels,
+            s.transfer,
         )
 
     def cost(self, spec: str) -> CostModel[Arch]:
@@ -314,8 +321,8 @@ def make_objectives(
 
     Args:
         setup: space, task, seed.
-        names: proxies, as `make_proxies` reads them (``naswot``), and ready-made scores
-            (``az-nas``).
+        names: proxies, as `make_proxies` reads them (``naswot``), ready-made scores (``az-nas``),
+            and ``hwnas-model``, the accuracy expected by the labels of the setup.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
         cache: where values are kept.
         jobs: worker processes for a score's reference sample.
@@ -324,23 +331,32 @@ def make_objectives(
 
     Raises:
         UnknownNameError: a name is in no table.
+        InvalidValueError: ``hwnas-model`` is asked for without labels.
     """
     from hwnas.proxies import make_proxies, proxy_names
     from hwnas.ranking.recipes import RECIPES
+    from hwnas.study.expected_accuracy import learned_objective
+    from hwnas.study.sample import BEGINNING
 
     known = proxy_names()
     for name in names:
-        if name.partition(":")[0] not in known and name not in RECIPES:
-            raise unknown_name("objective", name, [*known, *RECIPES])
-    needed = [p for n in names for p in (RECIPES[n].needed if n in RECIPES else (n,))]
+        if name.partition(":")[0] not in known and name not in (*RECIPES, LEARNED):
+            raise unknown_name("objective", name, [*known, *RECIPES, LEARNED])
+    parts = {LEARNED: BEGINNING.needed, **{name: r.needed for name, r in RECIPES.items()}}
+    needed = [p for n in names for p in parts.get(n, (n,))]
     source = setup.proxies(make_proxies(list(dict.fromkeys(needed))))
     cost_models = [setup.cost(spec) for spec in costs]
-    scores = [
-        score_objective(source, RECIPES[n], cache=cache, jobs=jobs, limits=limits, report=report)
-        if n in RECIPES
-        else proxy_objective(source, make_proxies([n])[0].name)
-        for n in names
-    ]
+
+    def score(name: str) -> ValueObjective[Arch]:
+        if name == LEARNED:
+            return learned_objective(setup, source, cache=cache, jobs=jobs, report=report)
+        if name in RECIPES:
+            return score_objective(
+                source, RECIPES[name], cache=cache, jobs=jobs, limits=limits, report=report
+            )
+        return proxy_objective(source, make_proxies([name])[0].name)
+
+    scores = [score(name) for name in names]
     return [*scores, *(cost_objective(setup.space, cost) for cost in cost_models)]
 
 

@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
-from hwnas.pareto.expected import with_expectations
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.pareto_set import ParetoSet
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
-from hwnas.study.accuracy_learning import BEGINNING, learn_from
-from hwnas.study.configuration import (
-    REFERENCE_SIZE,
-    EvaluationSetup,
-    bounded,
-    reference_sample,
-)
-from hwnas.study.settings import SearchSettings
-from hwnas.study.stability import scores_of, seed_agreement
+from hwnas.study.configuration import REFERENCE_SIZE, EvaluationSetup, bounded
+from hwnas.study.labels import Elsewhere, read_labels
+from hwnas.study.learned_space import LEAST_LABELS, learn_space
+from hwnas.study.sample import BEGINNING, Labelled
+from hwnas.study.settings import LEARNED, SearchSettings
+from hwnas.study.stability import scores_of
 from hwnas.tables.shipped.table import shipped_columns
-from hwnas.typing import SearchSpace
-
-LEAST_LABELS = 5
-"""Labels from which on accuracies are stated."""
+from hwnas.typing import Arch, SearchSpace
 
 
 def with_expected_accuracy(
@@ -37,6 +30,7 @@ def with_expected_accuracy(
     *,
     origin: Mapping[str, Any] | None = None,
     drawn: int = REFERENCE_SIZE,
+    elsewhere: Sequence[Labelled[Any]] = (),
     cache: ResultCache | None = None,
     jobs: int = 1,
     report: Report | None = None,
@@ -44,8 +38,8 @@ def with_expected_accuracy(
     """State what each member's accuracy is expected to be.
 
     The model of `hwnas.study.accuracy_learning` begins with the score that the front was found by,
-    and sees the members, the labelled networks and as many drawn from the space; where scores ship
-    with hwnas, those of `hwnas-any` too.
+    and sees the labelled networks and as many drawn from the space; where scores ship with hwnas,
+    those of `hwnas-any` too.
 
     Args:
         front: of `hwnas.search` or ``hwnas search``.
@@ -53,6 +47,7 @@ def with_expected_accuracy(
         labels: accuracy in percent by the text of the architecture, members or not.
         origin: what the labels are, for the provenance.
         drawn: networks drawn from the space.
+        elsewhere: networks trained for other data sets, or of other spaces.
         cache: where scores are kept.
         jobs: worker processes.
         report: progress.
@@ -61,39 +56,60 @@ def with_expected_accuracy(
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks, or the
             front does not say how it was found.
     """
-    known: dict[str, list[float]] = {}
-    archs: dict[str, Any] = {}
-    for text, accuracy in labels.items():
-        arch = space.parse(text)
-        archs.setdefault(space.canonical_key(arch), space.representative(arch))
-        known.setdefault(space.canonical_key(arch), []).append(accuracy)
-    if len(known) < LEAST_LABELS:
-        raise InvalidValueError(
-            f"`labels` must be accuracies of at least {LEAST_LABELS} different networks, but got "
-            f"{len(known)}."
-        )
     setup, score = _found_by(front, space)
-    reference = reference_sample(space, drawn, setup.seed)
-    for arch in (*(space.parse(member.arch) for member in front.members), *reference):
-        archs.setdefault(space.canonical_key(arch), space.representative(arch))
-    places = {key: i for i, key in enumerate(archs)}
     source = setup.proxies(make_proxies(_inputs(setup, score)))
-    limits = bounded(space)
-    networks = list(archs.values())
-    columns = scores_of(source, networks, cache, jobs, limits, report)
-    told = learn_from(
-        space,
-        networks,
-        columns,
-        [places[key] for key in known],
-        [float(np.mean(values)) for values in known.values()],
-        score=score if set(RECIPES[BEGINNING].proxies) - set(columns) else RECIPES[BEGINNING],
-        agreement=seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report),
-        seed=setup.seed,
+    begin = score if set(BEGINNING.proxies) - set(source.columns) else BEGINNING
+    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "report": report}
+    learned = learn_space(source, labels, drawn, score=begin, elsewhere=elsewhere, **options)
+    members = [space.representative(space.parse(member.arch)) for member in front.members]
+    columns = scores_of(source, members, cache, jobs, bounded(space), report)
+    return learned.state(front, columns, origin or {})
+
+
+def learned_objective(
+    setup: EvaluationSetup[Arch],
+    source: ProxyValues[Arch],
+    *,
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> ValueObjective[Arch]:
+    """Make the accuracy that is expected by the labels of a setup an objective.
+
+    Args:
+        setup: space, task, seed, and the file of labels.
+        source: its proxies; must hold those of `BEGINNING`.
+        cache: where scores are kept.
+        jobs: worker processes.
+        report: progress.
+
+    Raises:
+        InvalidValueError: there are no labels, or too few.
+        HwnasError: the file, or what is to be transferred, is not there or damaged.
+    """
+    if not setup.labels:
+        raise InvalidValueError(
+            f"`labels` must be given with the objective {LEARNED}: a file with the columns arch "
+            f"and accuracy, of at least {LEAST_LABELS} trained networks."
+        )
+    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "report": report}
+    learned = learn_space(
+        source,
+        read_labels(setup.labels, setup.space),
+        REFERENCE_SIZE,
+        names=BEGINNING.needed,
+        elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **options),
+        **options,
     )
-    members = [places[member.key] for member in front.members]
-    population = [places[space.canonical_key(arch)] for arch in reference]
-    return with_expectations(front, told, members, population, origin)
+    return learned.objective(LEARNED)
+
+
+def labelled_elsewhere(
+    setup: EvaluationSetup[Any], proxies: Sequence[str], **options: Any
+) -> list[Labelled[Any]]:
+    """Give the networks that a setup transfers from, see `Elsewhere.labelled`."""
+    known = [Elsewhere.read(text, setup.data_folder) for text in setup.transfer]
+    return [networks.labelled(setup, proxies, **options) for networks in known]
 
 
 def _found_by(front: ParetoSet, space: SearchSpace[Any]) -> tuple[EvaluationSetup[Any], Recipe]:
@@ -106,13 +122,14 @@ def _found_by(front: ParetoSet, space: SearchSpace[Any]) -> tuple[EvaluationSetu
         )
     s = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
     name = s.objectives[0]
-    score = RECIPES.get(name) or Recipe(name, tuple(p.name for p in make_proxies([name])), "")
+    score = BEGINNING if name == LEARNED else RECIPES.get(name)
+    score = score or Recipe(name, tuple(p.name for p in make_proxies([name])), "")
     return EvaluationSetup.of(s, space), score
 
 
 def _inputs(setup: EvaluationSetup[Any], score: Recipe) -> Sequence[str]:
     """Name the proxies that are learned from: the score's, and what needs no passes."""
-    free = RECIPES[BEGINNING].proxies
+    free = BEGINNING.proxies
     source = setup.proxies(make_proxies(free))
     shipped = shipped_columns(setup.space.name)
     known = [n for n in free if shipped.get(source.cache_prefix(n)) is not None]

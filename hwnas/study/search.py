@@ -15,6 +15,7 @@ from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.files.grammar import split_constraint
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.baseline import findings
+from hwnas.pareto.expected import with_known_accuracies
 from hwnas.pareto.standing import with_standing
 from hwnas.pareto.uncertainty import notices, with_uncertainty
 from hwnas.spaces.functions import FunctionSpace
@@ -28,11 +29,14 @@ from hwnas.study.configuration import (
     named_task,
 )
 from hwnas.study.hosts import Folder, Watch, get_host
+from hwnas.study.labels import published_classes, read_labels
 from hwnas.study.measured_front import make_measuring
+from hwnas.study.no_trials import KnownSpace, quality_of
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.study.reduction import full_agreement
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
-from hwnas.study.settings import SearchSettings
+from hwnas.study.sample import BEGINNING
+from hwnas.study.settings import LEARNED, SearchSettings
 from hwnas.study.stability import default_score
 from hwnas.typing import SearchSpace
 
@@ -92,8 +96,15 @@ class Search:
         host = get_host("optuna")
         host.insist_on(self.settings, self.folder)
         s, space, agreement = self._prepared(cache)
-        evaluator = self._evaluator(s, space, cache)
         setup = self._setup(s, space)
+        if s.trials == 0:
+            if self.baseline is not None or s.measure:
+                raise InvalidValueError(
+                    "`trials` must be at least 1 with a baseline, or where candidates are "
+                    "measured, but got 0."
+                )
+            return self._finished(self._published(KnownSpace.of(setup, s).front(), s, space), space)
+        evaluator = self._evaluator(s, space, cache)
         task = setup.task
         measuring = make_measuring(s, setup, evaluator)
         # Before the study, which is not begun where the network is of no use.
@@ -114,6 +125,7 @@ class Search:
             self._stage("measuring what the predictions leave open")
             front, lines = measuring.apply(front, evaluator, cache, self.report)
             self.notices += lines
+        front = self._expected(front, s, space, cache)
         self.notices += agreements(front, evaluator)
         references = {o.name: o.reference for o in evaluator.objectives if o.reference}
         return self._finished(replace(with_standing(front, references), baseline=present), space)
@@ -129,7 +141,14 @@ class Search:
         bounded(space, self.limit_seconds)
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
-        if s.objectives:
+        if s.transfer and not s.labels:
+            raise InvalidValueError(
+                "`transfer` must be given with labels of this space, but got it alone: name the "
+                "file of a few trained networks with --labels."
+            )
+        if s.labels and not s.objectives:
+            s = replace(s, objectives=(LEARNED,))
+        if s.objectives or s.trials == 0:
             return s, space, {}
         self._stage("choosing the score")
         name, agreement = self._default(s, space, cache)
@@ -155,11 +174,38 @@ class Search:
         insist_on_feasible(evaluator, s.seed)
         return evaluator
 
+    def _expected(
+        self, front: ParetoSet, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
+    ) -> ParetoSet:
+        """State the members' expected accuracies, where there are labels or published ones."""
+        if not s.labels:
+            return self._published(front, s, space)
+        from hwnas.study.expected_accuracy import labelled_elsewhere, with_expected_accuracy
+
+        self._stage("stating expected accuracies")
+        options: dict[str, Any] = {"cache": cache, "jobs": self.jobs, "report": self.report}
+        return with_expected_accuracy(
+            front,
+            space,
+            read_labels(s.labels, space),
+            origin={"labels_of": s.labels, "transfer": list(s.transfer)},
+            elsewhere=labelled_elsewhere(self._setup(s, space), BEGINNING.needed, **options),
+            **options,
+        )
+
+    def _published(self, front: ParetoSet, s: SearchSettings, space: SearchSpace[Any]) -> ParetoSet:
+        """Add published accuracies, which the search has not seen; none of them is an error."""
+        task = self._setup(s, space).task
+        if (found := published_classes(space, task.name, self.data_folder)) is None:
+            return front
+        known, split = found
+        return with_known_accuracies(front, known, {"published": f"{task.name}, {split}"})
+
     def _finished(self, front: ParetoSet, space: SearchSpace[Any]) -> ParetoSet:
         """Note what there is to say, and write the results."""
         from hwnas.reports.folder import write_results
 
-        remarks = (reductions, refusals, shortage, redundancies, notices, findings)
+        remarks = (quality_of, reductions, refusals, shortage, redundancies, notices, findings)
         self.notices += [line for of in remarks for line in of(front)]
         if self.folder.path is not None:
             write_results(front, self.folder.path, space)

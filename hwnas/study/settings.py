@@ -15,7 +15,11 @@ from hwnas.typing import SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
+LEARNED = "hwnas-model"
+"""Objective that is the accuracy expected by labels."""
 _FREE = ("trials", "measure", "measure_budget")
+_LATER = ("reduced", "labels", "transfer")
+"""Settings that stand in the identity only where they are used, so that older studies go on."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class SearchSettings:
             where they are asked for, see `hwnas.study.measured_elsewhere`; empty for nothing.
         measure_budget: most candidates to measure.
         reduced: smaller setting that proxies score in, see `Reduced`; empty for the task's own.
+        labels: file with the accuracies of trained networks, which the objective `LEARNED` and the
+            front's expected accuracies are learned from; empty for none.
+        transfer: networks trained for other data sets or of other spaces that help, each as
+            `hwnas.study.labels.Elsewhere` reads it.
         batch: images that the proxies see.
         images: which: ``gaussian``, ``cifar10-sample`` or the user's own, see `EvaluationSetup`;
             the user's own say classes and image size, whatever `dataset` is.
@@ -55,6 +63,8 @@ class SearchSettings:
     measure: str = ""
     measure_budget: int = 0
     reduced: str = ""
+    labels: str = ""
+    transfer: tuple[str, ...] = ()
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> SearchSettings:
@@ -87,9 +97,13 @@ class SearchSettings:
     def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
         """Name the user's own images by place and checksum, and the data set by them.
 
-        A function of the user's gets the fingerprint of its code.
+        A function of the user's gets the fingerprint of its code, a file of labels its checksum.
         """
         pinned = replace(self, space=repr(space)) if isinstance(space, FunctionSpace) else self
+        if self.labels:
+            from hwnas.study.labels import pinned as pinned_labels
+
+            pinned = replace(pinned, labels=pinned_labels(self.labels))
         own = OwnImages.parse(self.images)
         if own is None:
             return pinned
@@ -98,11 +112,11 @@ class SearchSettings:
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on.
 
-        That is everything but the trials, and what is measured when they are done. A setting that
-        came later is there where it is used, so that older studies go on.
+        That is everything but the trials, and what is measured when they are done. A setting of
+        `_LATER` is there where it is used.
         """
         found = {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
-        return {k: v for k, v in found.items() if k != "reduced" or v}
+        return {k: v for k, v in found.items() if k not in _LATER or v}
 
 
 def read_stored(text: object, what: str) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hwnas.errors import DataFormatError
 from hwnas.tables.score_table import read_scores
@@ -31,22 +30,21 @@ class AccuracyFile:
     def read(cls, path: Path, space: SearchSpace[Any]) -> AccuracyFile:
         """Read a ``.csv`` or ``.parquet`` file with the columns ``arch`` and ``accuracy``.
 
-        Accuracies are in percent; an architecture without one is left out.
+        Accuracies are in percent; several of an architecture are runs, which count as their mean,
+        and one without any is left out.
 
         Raises:
             InvalidValueError: the file cannot be read, or a column is absent.
-            DataFormatError: a value is not in 0 to 100, an architecture has two different ones, or
-                fewer than two architectures have one.
+            DataFormatError: a value is not in 0 to 100, or fewer than two architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
-        table = read_scores(path, space, [COLUMN])
-        values = table.columns[COLUMN]
-        known = {
-            str(arch): float(value)
-            for arch, value in zip(table.archs, values, strict=True)
-            if not np.isnan(value)
-        }
-        if wrong := [value for value in known.values() if not 0 <= value <= 100]:
+        table = read_scores(path, space, [COLUMN], runs=True)
+        runs: dict[str, list[float]] = {}
+        for arch, value in zip(table.archs, table.columns[COLUMN].tolist(), strict=True):
+            if value == value:
+                runs.setdefault(str(arch), []).append(value)
+        known = {text: math.fsum(values) / len(values) for text, values in runs.items()}
+        if wrong := [v for values in runs.values() for v in values if not 0 <= v <= 100]:
             raise DataFormatError(
                 f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}."
             )

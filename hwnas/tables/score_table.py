@@ -34,6 +34,8 @@ def read_scores(
     space: SearchSpace[Arch],
     proxies: Sequence[str] | None = None,
     note: Callable[[str], None] = lambda _: None,
+    *,
+    runs: bool = False,
 ) -> Table[Arch]:
     """Read architectures and scores from a ``.csv`` or ``.parquet`` file.
 
@@ -42,6 +44,7 @@ def read_scores(
         space: search space of the architectures.
         proxies: the columns wanted; None for every proxy that is there.
         note: is told what was left out, and that the rows of a file are not counted.
+        runs: whether an architecture may have several rows, which are all given.
 
     Returns:
         The different architectures with their raw scores; NaN where the file has none.
@@ -73,8 +76,9 @@ def read_scores(
         **{name: _numbers(frame, name, path) for name in wanted}
     )
     parsed = [_parse(space, text, number, path) for number, text in enumerate(frame["arch"], 1)]
-    different = frame.assign(arch=[str(arch) for arch in parsed]).drop_duplicates()
-    if different["arch"].duplicated().any() or different.empty:
+    frame = frame.assign(arch=[str(arch) for arch in parsed])
+    different = frame if runs else frame.drop_duplicates()
+    if (different["arch"].duplicated().any() and not runs) or different.empty:
         raise DataFormatError(
             f"`{path}` must have at least one row and the same scores wherever an architecture is "
             f"repeated, but got {len(different)} different rows of "

@@ -9,11 +9,11 @@ from hwnas.ranking.metrics import kendall, spearman
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.nasbench201.features import graf_features
-from hwnas.study.accuracy_learning import BEGINNING, beginning, learn_from
+from hwnas.study.accuracy_learning import learn_from
+from hwnas.study.sample import BEGINNING, Sample
 from hwnas.tables.shipped import shipped_scores
 
 SPACE = NasBench201()
-SCORE = RECIPES[BEGINNING]
 FIM = [proxy.name for proxy in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]
 
 
@@ -76,10 +76,11 @@ def test_it_begins_with_those_members_of_the_score_that_there_are() -> None:
     recipe = MODEL_RECIPES["hwnas-model"]
     cells = list(SPACE)[:50]
     meco = np.random.default_rng(1).normal(size=50)
-    before = beginning({"meco": meco, "epsilon": np.full(50, np.nan)}, SCORE, None)
+    columns = {"meco": meco, "epsilon": np.full(50, np.nan)}
+    before = Sample(SPACE, cells, columns).belief(BEGINNING)
     assert before is not None
-    np.testing.assert_array_equal(np.argsort(before), np.argsort(meco))
-    assert beginning({"naswot": meco}, SCORE, None) is None
+    np.testing.assert_array_equal(np.argsort(before(columns)), np.argsort(meco))
+    assert Sample(SPACE, cells, {"naswot": meco}).belief(BEGINNING) is None
     labelled = np.arange(0, 50, 5)
     truth = graf_features(cells)[:, 1]
     found = recipe.predict(SPACE, {"naswot": meco}, cells, labelled, truth[labelled], 0)
@@ -112,7 +113,8 @@ def test_stated_accuracies_are_true_of_nasbench201() -> None:
     truth = np.array([known[str(cell)] for cell in members.archs])
     part = members.take(np.arange(3000))
     labelled, rest = np.arange(50), np.arange(50, 3000)
-    found = learn_from(SPACE, part.archs, part.columns, labelled, truth[labelled], agreement=alike)
+    sample = Sample(SPACE, part.archs, part.columns, alike)
+    found = learn_from(sample, labelled, truth[labelled])
     assert kendall(found.means[rest], truth[rest]) > 0.79
     for level, least, most in ((0.5, 0.4, 0.65), (0.95, 0.88, 0.99)):
         low, high = found.interval(level)

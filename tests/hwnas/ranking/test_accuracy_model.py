@@ -58,7 +58,7 @@ def test_a_function_of_the_inputs_is_learned_with_its_uncertainty() -> None:
     inputs = rng.normal(size=(600, 3))
     truth = 70 + 10 * np.tanh(inputs[:, 0]) + rng.normal(size=600)
     rows = np.arange(80)
-    found = learn_accuracies([inputs], None, rows, truth[rows])
+    found = learn_accuracies([inputs], [], rows, truth[rows])
     assert found.labels == 80
     assert np.corrcoef(found.expected()[80:], truth[80:])[0, 1] > 0.97
     for level, most in ((0.5, 0.8), (0.95, 0.995)):
@@ -72,25 +72,31 @@ def test_only_the_order_of_accuracies_and_of_the_score_decides_the_order() -> No
     inputs, score = rng.normal(size=(90, 2)), rng.normal(size=90)
     labels = 50 + 10 * score[:30] + rng.normal(size=30)
     rows = np.arange(30)
-    first = learn_accuracies([inputs], score, rows, labels)
-    second = learn_accuracies([inputs], np.exp(3 * score), rows, np.exp(labels / 20))
+    first = learn_accuracies([inputs], [score], rows, labels)
+    second = learn_accuracies([inputs], [np.exp(3 * score)], rows, np.exp(labels / 20))
     np.testing.assert_array_equal(first.means, second.means)
 
 
 def test_two_labels_follow_the_score() -> None:
     score = np.arange(50.0)
-    found = learn_accuracies([np.zeros((50, 0)) + 1.0], score, [10, 30], [60.0, 70.0])
+    found = learn_accuracies([np.zeros((50, 0)) + 1.0], [score], [10, 30], [60.0, 70.0])
     assert np.all(np.diff(found.means) > 0)
 
 
 def test_missing_inputs_count_as_the_mean() -> None:
     inputs = np.array([[1.0], [math.nan], [3.0], [2.0]])
     filled = np.array([[1.0], [2.0], [3.0], [2.0]])
-    a, b = (learn_accuracies([x], None, [0, 2], [1.0, 9.0]).means for x in (inputs, filled))
+    a, b = (learn_accuracies([x], [], [0, 2], [1.0, 9.0]).means for x in (inputs, filled))
     np.testing.assert_allclose(a, b)
 
 
 @pytest.mark.parametrize("labels", [[1.0], [1.0, math.nan], [1.0, 2.0, 3.0]])
 def test_labels_must_be_numbers_of_the_rows(labels: list[float]) -> None:
     with pytest.raises(InvalidValueError, match="at least 2 finite numbers"):
-        learn_accuracies([np.ones((4, 1))], None, list(range(min(len(labels), 2))), labels)
+        learn_accuracies([np.ones((4, 1))], [], list(range(min(len(labels), 2))), labels)
+
+
+def test_labels_that_are_all_alike_in_everything() -> None:
+    score = np.array([0.0, 0.0, 1.0])
+    found = learn_accuracies([np.zeros((3, 0))], [score], [0, 1], [60.0, 70.0])
+    assert found.means[2] > found.means[0]

@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from hwnas.ranking.label_process import _JITTER, BELIEF, LabelProcess, _misfit
+from hwnas.ranking.label_process import (
+    _JITTER,
+    BELIEF,
+    LabelProcess,
+    Points,
+    _distances,
+    _misfit,
+    _outer,
+)
 from hwnas.typing import FloatArray
 
 
@@ -12,46 +20,53 @@ def matern(r: float) -> float:
 
 
 def slow_posterior(
-    groups: list[FloatArray], score: FloatArray, rows: np.ndarray, y: FloatArray, p: FloatArray
+    groups: list[FloatArray], scores: FloatArray, rows: np.ndarray, y: FloatArray, p: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Condition a normal vector on some of its members, entry by entry."""
-    n = len(score)
+    n, q = scores.shape
     k = np.empty((n, n))
     for i in range(n):
         for j in range(n):
             squares = [((g[i] - g[j]) ** 2).mean() for g in groups]
-            k[i, j] = math.exp(p[0]) * score[i] * score[j]
+            k[i, j] = sum(math.exp(p[s]) * scores[i, s] * scores[j, s] for s in range(q))
             for t, square in enumerate([*squares, sum(squares) / len(squares)]):
-                r = math.sqrt(square) / math.exp(p[2 + 2 * t])
-                k[i, j] += math.exp(p[1 + 2 * t]) * matern(r)
+                r = math.sqrt(square) / math.exp(p[q + 1 + 2 * t])
+                k[i, j] += math.exp(p[q + 2 * t]) * matern(r)
     noise = math.exp(p[-2]) + _JITTER
     inverse = np.linalg.inv(k[np.ix_(rows, rows)] + noise * np.eye(len(rows)))
-    before = p[-1] + BELIEF * score
+    before = p[-1] + BELIEF * scores.sum(axis=1) / q
     mean = before + k[:, rows] @ inverse @ (y - before[rows])
     variance = np.diag(k) - np.einsum("ij,jk,ik->i", k[:, rows], inverse, k[:, rows]) + noise
     return mean, np.sqrt(variance)
 
 
-def problem() -> tuple[list[FloatArray], FloatArray, np.ndarray, FloatArray]:
+def problem(q: int) -> tuple[Points, np.ndarray, FloatArray]:
     rng = np.random.default_rng(0)
     groups = [rng.normal(size=(30, 2)), rng.normal(size=(30, 3))]
-    score = rng.normal(size=30)
+    scores = rng.normal(size=(30, q))
     rows = np.array([3, 1, 20, 7, 11, 28, 15, 5])
-    return groups, score, rows, np.sin(groups[0][rows, 0]) + 0.5 * score[rows]
+    return Points(groups, scores), rows, np.sin(groups[0][rows, 0]) + 0.5 * scores[rows, 0]
 
 
-def test_the_posterior_is_that_of_the_joint_normal_distribution() -> None:
-    groups, score, rows, y = problem()
-    process = LabelProcess(groups, score).fit(rows, y)
-    expected = slow_posterior(groups, score, rows, y, process._parameters)
-    np.testing.assert_allclose(process.predict(), expected, atol=1e-8)
+@pytest.mark.parametrize("q", [1, 2])
+def test_the_posterior_is_that_of_the_joint_normal_distribution(q: int) -> None:
+    pool, rows, y = problem(q)
+    process = LabelProcess().fit(pool.take(rows), y)
+    expected = slow_posterior(list(pool.groups), pool.scores, rows, y, process._parameters)
+    np.testing.assert_allclose(process.predict(pool), expected, atol=1e-8)
+
+
+def test_without_a_score_nothing_is_expected_before() -> None:
+    far = Points([np.array([[0.0], [0.1], [99.0]])], np.zeros((3, 0)))
+    process = LabelProcess().fit(far.take(slice(2)), np.array([1.0, 1.1]))
+    assert process.predict(far)[0][2] == pytest.approx(process._parameters[-1])
 
 
 def test_the_slope_of_the_likelihood() -> None:
-    groups, score, rows, y = problem()
-    process = LabelProcess(groups, score)
-    distances, outer = process._distances(rows, rows), np.outer(score[rows], score[rows])
-    at = np.array([-1.0, -0.5, 0.2, -1.5, -0.3, -2.0, 0.1, -1.2, 0.3])
+    pool, rows, y = problem(2)
+    points = pool.take(rows)
+    distances, outer = _distances(points, points), _outer(points.scores)
+    at = np.array([-1.0, -1.3, -0.5, 0.2, -1.5, -0.3, -2.0, 0.1, -1.2, 0.3])
     slope = _misfit(at, distances, outer, y)[1]
     for i, step in enumerate(1e-6 * np.eye(len(at))):
         up, down = (_misfit(at + sign * step, distances, outer, y)[0] for sign in (1, -1))
@@ -60,16 +75,27 @@ def test_the_slope_of_the_likelihood() -> None:
 
 def test_labels_that_contradict_the_score_outweigh_it() -> None:
     rng = np.random.default_rng(1)
-    score, nothing = rng.normal(size=200), np.zeros((200, 0))
+    score = rng.normal(size=200)
+    pool = Points([np.zeros((200, 0))], score[:, None])
     few, many = np.arange(1), np.arange(60)
     for rows, sign in ((few, 1), (many, -1)):
-        mean, _ = LabelProcess([nothing], score).fit(rows, -score[rows]).predict()
+        mean, _ = LabelProcess().fit(pool.take(rows), -score[rows]).predict(pool)
         assert np.sign(np.corrcoef(mean[60:], score[60:])[0, 1]) == sign
 
 
 @pytest.mark.parametrize("n", [10, 5000])
 def test_a_large_pool_is_predicted_in_parts(n: int) -> None:
     score = np.linspace(-1, 1, n)
-    mean, deviation = LabelProcess([score[:, None]], score).fit(np.array([0]), score[:1]).predict()
+    pool = Points([score[:, None]], score[:, None])
+    mean, deviation = LabelProcess().fit(pool.take(slice(1)), score[:1]).predict(pool)
     assert mean.shape == deviation.shape == (n,)
     assert np.all(np.diff(mean) > 0)
+
+
+def test_labels_tell_which_of_two_scores_to_follow() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(300, 2))
+    pool, rows = Points([np.zeros((300, 0))], scores), np.arange(12)
+    mean, _ = LabelProcess().fit(pool.take(rows), scores[rows, 1]).predict(pool)
+    right, wrong = (np.corrcoef(mean[12:], scores[12:, j])[0, 1] for j in (1, 0))
+    assert right > 0.95 > 0.3 > wrong

@@ -1,0 +1,239 @@
+"""Accuracies that a search learns from: the user's file, and those of other data sets or spaces."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas.data.catalogue import sha256
+from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, unknown_name
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.files.grammar import read_component
+from hwnas.proxies import make_proxies, proxy_names
+from hwnas.ranking.metrics import seed_stability
+from hwnas.ranking.trained_classes import TrainedClasses
+from hwnas.seeding import derive_seed
+from hwnas.spaces.facets import Truth, facet, require_facet
+from hwnas.spaces.space_text import named_space
+from hwnas.study.configuration import EvaluationSetup, bounded
+from hwnas.study.sample import Labelled, Sample
+from hwnas.study.stability import scores_of, seed_agreement
+from hwnas.tables.accuracy_file import AccuracyFile
+from hwnas.tables.shipped import ShippedScores, shipped_scores
+from hwnas.typing import SearchSpace
+
+MOST_ELSEWHERE = 512
+"""Labels of another data set or space that are learned from, unless its text says how many."""
+_PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
+_OWN = ("dataset", "split", "labels", "truth")
+
+
+def pinned(text: str) -> str:
+    """Give the text that finds a file of labels again, and no other one.
+
+    Raises:
+        DataNotFoundError: there is no such file.
+    """
+    path = _path(text)
+    return f"{path.resolve()}#{sha256(path)[:16]}"
+
+
+def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
+    """Read accuracies in percent by the text of the architecture.
+
+    Args:
+        text: a file with the columns `arch` and `accuracy`, with or without ``#CHECKSUM``.
+        space: search space.
+
+    Raises:
+        DataNotFoundError: there is no such file.
+        InvalidValueError: it is not the file of the checksum, or a column is absent.
+        DataFormatError: a value is no accuracy.
+    """
+    path = _path(text)
+    if (found := _PINNED.fullmatch(text)) and not sha256(path).startswith(found[2]):
+        raise InvalidValueError(
+            f"`labels` must be those that the study began with, of checksum {found[2]}, but "
+            f"{path} has changed: search in another folder."
+        )
+    return AccuracyFile.read(path, space).known
+
+
+def _path(text: str) -> Path:
+    found = _PINNED.fullmatch(text)
+    path = Path(found[1] if found else text)
+    if not path.is_file():
+        raise DataNotFoundError(f"`labels` must be a file, but {path} is none.")
+    return path
+
+
+def published_classes(
+    space: SearchSpace[Any], dataset: str, folder: Path | None = None
+) -> tuple[TrainedClasses, str] | None:
+    """Find the published accuracies of a space's networks on a data set, if they are at hand.
+
+    Args:
+        space: search space.
+        dataset: what the networks are for.
+        folder: data folder; None for the default one.
+
+    Returns:
+        Trainings by canonical key, and which split they are of; None where there are none.
+    """
+    if (truth := facet(space, Truth)) is None:
+        return None
+    split = truth.splits[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # another source of them will do
+            known = truth.accuracies(dataset, split, folder)
+    except HwnasError:
+        return None
+    trainings: dict[str, list[float]] = {}
+    for text, accuracy in known.items():
+        trainings.setdefault(space.canonical_key(space.parse(text)), []).append(accuracy)
+    return (TrainedClasses.of(trainings), split) if trainings else None
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Networks trained for another data set, or of another space.
+
+    Attributes:
+        text: how the user names them.
+        space: their space.
+        dataset: their data set.
+        split: which accuracies.
+        accuracies: by the text of the exact architecture.
+        labels: how many of them are learned from at most.
+    """
+
+    text: str
+    space: SearchSpace[Any]
+    dataset: str
+    split: str
+    accuracies: Mapping[str, float]
+    labels: int = MOST_ELSEWHERE
+
+    @classmethod
+    def read(cls, text: str, folder: Path | None = None) -> Elsewhere:
+        """Read ``SPACE[:dataset=NAME,split=NAME,labels=N]``, or ``truth=FILE.csv`` for a data set.
+
+        Args:
+            text: what the user wrote.
+            folder: data folder; None for the default one.
+
+        Raises:
+            HwnasError: there is no such space, data set or file.
+        """
+        component = read_component(text, "transfer", words=1)
+        own = {name: component.settings[name] for name in _OWN if name in component.settings}
+        rest = [f"{n}={v}" for n, v in component.settings.items() if n not in own]
+        name = ":".join((component.name, *component.words))
+        space = named_space(":".join([name, ",".join(rest)]) if rest else name)
+        dataset = str(own.get("dataset", space.default_task.name))
+        labels = own.get("labels", MOST_ELSEWHERE)
+        if isinstance(labels, bool) or not isinstance(labels, int) or labels < 2:
+            raise InvalidValueError(
+                f"`labels` of {text!r} must be a number from 2 on, but got {labels!r}."
+            )
+        truth: Truth = (
+            AccuracyFile.read(Path(str(own["truth"])), space)
+            if "truth" in own
+            else require_facet(space, Truth)
+        )
+        split = str(own.get("split", truth.splits[0]))
+        if split not in truth.splits:
+            raise unknown_name("split", split, truth.splits)
+        return cls(text, space, dataset, split, truth.accuracies(dataset, split, folder), labels)
+
+    def labelled(
+        self,
+        setup: EvaluationSetup[Any],
+        names: Sequence[str],
+        *,
+        cache: ResultCache | None = None,
+        jobs: int = 1,
+        report: Report | None = None,
+    ) -> Labelled[Any]:
+        """Give a random choice of these networks with their scores.
+
+        Scores that ship with hwnas are taken where there are any of the space; else the networks
+        are scored now, at the space's own task.
+
+        Args:
+            setup: batch, images and seed of the search that learns from them.
+            names: columns that are wanted; those that are scored now are proxies' names.
+            cache: where scores are kept.
+            jobs: worker processes.
+            report: progress.
+        """
+        shipped = shipped_scores(self.space.name, self.space.default_task.name, setup.images)
+        known = shipped if shipped is not None and _all_of(shipped, self.space) else None
+        archs = self._chosen(setup.seed, known)
+        if known is not None:
+            sample = _shipped(known, self.space, archs, names)
+        else:
+            own = replace(setup, space=self.space, task=self.space.default_task)
+            source = own.proxies(make_proxies([n for n in names if n in proxy_names()]))
+            sample = _scored(source, archs, cache, jobs, report)
+        values = np.array([self.accuracies[str(arch)] for arch in archs])
+        about = f"{len(archs)} of {self.space.name}, {self.dataset}, {self.split}"
+        return Labelled(sample, values, about)
+
+    def _chosen(self, seed: int, known: ShippedScores | None) -> list[Any]:
+        """Choose different networks whose accuracies are known, connected ones."""
+        texts = sorted(self.accuracies)
+        order = np.random.default_rng(derive_seed(seed, self.text, "elsewhere")).permutation(
+            len(texts)
+        )
+        found: dict[str, Any] = {}
+        for i in order:
+            arch = self.space.parse(texts[i])
+            if len(found) == self.labels:
+                break
+            if self.space.is_valid(arch):
+                key = self.space.canonical_key(arch)
+                if known is None or key in known.table.rows:
+                    found.setdefault(key, arch)
+        return list(found.values())
+
+
+def _all_of(scores: ShippedScores, space: SearchSpace[Any]) -> bool:
+    """Tell whether shipped scores are of this space with just these settings."""
+    return all(column.is_of(space) for column in scores.about.values())
+
+
+def _shipped(
+    scores: ShippedScores, space: SearchSpace[Any], archs: Sequence[Any], names: Sequence[str]
+) -> Sample[Any]:
+    there = [name for name in names if name in scores.table.columns]
+    keys = [space.canonical_key(arch) for arch in archs]
+    columns = {name: scores.table.values(name, keys) for name in there}
+    again = scores.again.keys or ()
+    alike = {
+        name: seed_stability(scores.table.values(name, again), scores.again.columns[name])
+        for name in there
+    }
+    return Sample(space, archs, columns, alike)
+
+
+def _scored(
+    source: ProxyValues[Any],
+    archs: Sequence[Any],
+    cache: ResultCache | None,
+    jobs: int,
+    report: Report | None,
+) -> Sample[Any]:
+    limits = bounded(source.space)
+    columns = scores_of(source, archs, cache, jobs, limits, report)
+    alike = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
+    return Sample(source.space, archs, columns, alike)

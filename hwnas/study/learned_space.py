@@ -1,0 +1,158 @@
+"""`hwnas-model` fitted to labels of a space: an objective of a search, and what a front states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+import numpy as np
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.objectives import ValueObjective
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.pareto.expected import with_expectations
+from hwnas.pareto.pareto_set import ParetoSet
+from hwnas.ranking.accuracy_model import Accuracies
+from hwnas.ranking.recipes import Recipe
+from hwnas.study.accuracy_learning import SpaceModel
+from hwnas.study.configuration import bounded, reference_sample
+from hwnas.study.sample import BEGINNING, Labelled, Sample
+from hwnas.study.stability import scores_of, seed_agreement
+from hwnas.typing import Arch, FloatArray, SearchSpace
+
+LEAST_LABELS = 5
+"""Labels from which on accuracies are stated."""
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedSpace(Generic[Arch]):
+    """A model of a space's accuracies with the networks that it is measured by.
+
+    Attributes:
+        source: proxies.
+        columns: names of those that it learns from.
+        model: the model.
+        reference: `(n,)` networks drawn from the space.
+        told: what is expected of these.
+    """
+
+    source: ProxyValues[Arch]
+    columns: tuple[str, ...]
+    model: SpaceModel[Arch]
+    reference: Sequence[Arch]
+    told: Accuracies
+
+    def value(self, arch: Arch, raw: Mapping[str, float]) -> float:
+        """Give the expected accuracy of one network in percent."""
+        columns = {name: np.array([raw[name]]) for name in self.columns}
+        return float(self.model.predict([arch], columns).expected()[0])
+
+    def objective(self, name: str) -> ValueObjective[Arch]:
+        """Give the expected accuracy as an objective."""
+        return ValueObjective(
+            name,
+            "%",
+            "maximize",
+            self.source,
+            self.columns,
+            reference=tuple(self.told.expected().tolist()),
+            learned=self.value,
+        )
+
+    def state(
+        self, front: ParetoSet, columns: Mapping[str, FloatArray], origin: Mapping[str, Any]
+    ) -> ParetoSet:
+        """State what each member's accuracy is expected to be.
+
+        Args:
+            front: the front.
+            columns: `(m,)` raw scores of the members.
+            origin: what the labels are.
+        """
+        space, known = self.source.space, self.told
+        members = [space.representative(space.parse(member.arch)) for member in front.members]
+        own = self.model.predict(members, columns)
+        told = Accuracies(
+            np.concatenate([own.means, known.means]),
+            np.concatenate([own.deviations, known.deviations]),
+            known.scale,
+            known.labels,
+        )
+        rows = range(len(members))
+        population = np.arange(len(members), len(told.means))
+        return with_expectations(front, told, rows, population, origin)
+
+
+def learn_space(
+    source: ProxyValues[Arch],
+    labels: Mapping[str, float],
+    drawn: int,
+    *,
+    names: Sequence[str] | None = None,
+    score: Recipe = BEGINNING,
+    elsewhere: Sequence[Labelled[Any]] = (),
+    cache: ResultCache | None = None,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> LearnedSpace[Arch]:
+    """Fit `hwnas-model` to labels; networks are scored where that is not done.
+
+    All inputs are scaled by the labelled networks and by as many drawn from the space.
+
+    Args:
+        source: proxies.
+        labels: accuracy in percent by the text of the architecture; those of one network count as
+            their mean.
+        drawn: networks drawn from the space.
+        names: those of its proxies that are learned from; all if None.
+        score: what is believed before.
+        elsewhere: networks trained for other data sets, or of other spaces.
+        cache: where scores are kept.
+        jobs: worker processes.
+        report: progress.
+
+    Raises:
+        InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks.
+    """
+    space, limits = source.space, bounded(source.space)
+    known, archs = _different(space, labels)
+    reference = reference_sample(space, drawn, source.seed)
+    for arch in reference:
+        archs.setdefault(space.canonical_key(arch), arch)
+    networks, places = list(archs.values()), {key: i for i, key in enumerate(archs)}
+    wanted = source.columns if names is None else tuple(names)
+    used = replace(source, proxies=tuple(p for p in source.proxies if p.name in wanted))
+    columns = scores_of(used, networks, cache, jobs, limits, report)
+    alike = seed_agreement(used, cache=cache, jobs=jobs, limits=limits, report=report)
+    model = SpaceModel(
+        Sample(space, networks, columns, alike), score=score, elsewhere=elsewhere, seed=source.seed
+    )
+
+    def some(rows: Sequence[int]) -> tuple[list[Arch], dict[str, FloatArray]]:
+        return [networks[i] for i in rows], {n: c[rows] for n, c in columns.items()}
+
+    model.fit(*some([places[key] for key in known]), [float(np.mean(v)) for v in known.values()])
+    told = model.predict(*some([places[space.canonical_key(arch)] for arch in reference]))
+    return LearnedSpace(source, used.columns, model, reference, told)
+
+
+def _different(
+    space: SearchSpace[Arch], labels: Mapping[str, float]
+) -> tuple[dict[str, list[float]], dict[str, Arch]]:
+    """Gather accuracies and a representative by canonical key."""
+    known: dict[str, list[float]] = {}
+    archs: dict[str, Arch] = {}
+    for text, accuracy in labels.items():
+        arch = space.parse(text)
+        key = space.canonical_key(arch)
+        archs.setdefault(key, space.representative(arch))
+        known.setdefault(key, []).append(accuracy)
+    if len(known) < LEAST_LABELS:
+        raise InvalidValueError(
+            f"`labels` must be accuracies of at least {LEAST_LABELS} different networks, but got "
+            f"{len(known)}."
+        )
+    return known, archs

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.spaces.mobilenetv2 import MobileNetV2
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.study.labels import Elsewhere, pinned, published_classes, read_labels
+from hwnas.tasks.catalogue import get_task
+
+SPACE = NasBench201()
+CELLS = reference_sample(SPACE, 12, 0)
+
+
+def written(folder: Path, name: str = "labels.csv") -> Path:
+    path = folder / name
+    rows = [f"{cell},{60 + i}" for i, cell in enumerate(CELLS)]
+    path.write_text("arch,accuracy\n" + "\n".join([*rows, ""]), encoding="utf-8")
+    return path
+
+
+def test_a_file_is_found_again_as_long_as_it_is_the_same(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    text = pinned(str(path))
+    assert read_labels(text, SPACE) == {str(c): 60.0 + i for i, c in enumerate(CELLS)}
+    assert pinned(text) == text
+    path.write_text(path.read_text(encoding="utf-8").replace("61", "99"), encoding="utf-8")
+    with pytest.raises(InvalidValueError, match="has changed: search in another folder"):
+        read_labels(text, SPACE)
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"nothing\.csv is none"):
+        pinned(str(tmp_path / "nothing.csv"))
+
+
+def test_networks_elsewhere_have_their_shipped_scores(tmp_path: Path) -> None:
+    found = Elsewhere.read(f"nasbench201:truth={written(tmp_path)},labels=5")
+    setup = EvaluationSetup(SPACE, get_task("cifar10"))
+    known = found.labelled(setup, ["meco", "params", "mine"])
+    assert set(known.sample.columns) == {"meco", "params"}
+    assert len(known.accuracies) == 5
+    assert known.sample.agreement is not None
+    assert known.sample.agreement["params"] == pytest.approx(1)
+    again = found.labelled(setup, ["params"])
+    assert [str(a) for a in again.sample.archs] == [str(a) for a in known.sample.archs]
+
+
+def test_networks_of_other_settings_are_scored_now(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    found = Elsewhere.read(f"nasbench201:channels=4,cells=1,truth={path}")
+    setup = EvaluationSetup(SPACE, get_task("cifar10"), batch_size=2)
+    known = found.labelled(setup, ["params", "not a proxy"])
+    shipped = Elsewhere.read(f"nasbench201:truth={path}").labelled(setup, ["params"])
+    assert set(known.sample.columns) == {"params"}
+    assert known.sample.columns["params"].max() < shipped.sample.columns["params"].max()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "match"),
+    [
+        ("nasbench202", UnknownNameError, "nasbench201"),
+        ("nasbench201:labels=1", InvalidValueError, "must be a number from 2 on"),
+        ("mobilenetv2", InvalidValueError, "facet Truth"),
+    ],
+)
+def test_what_is_not_there_is_told(text: str, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        Elsewhere.read(text)
+
+
+def test_no_published_accuracies_are_no_error(tmp_path: Path) -> None:
+    assert published_classes(SPACE, "1x96x96:7", tmp_path) is None
+    assert published_classes(MobileNetV2(), "cifar10", tmp_path) is None
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("data_folder")
+def test_equal_cells_are_trainings_of_one_network() -> None:
+    found = published_classes(SPACE, "cifar10")
+    assert found is not None
+    known, split = found
+    assert split == "validation"
+    assert known.counts.sum() == 15625
+    # Dong and Yang: the accuracy of one training varies by a few tenths among the best.
+    assert 0.1 < known.noise[-1] < 0.5
+    assert np.all(np.diff(known.means) >= 0)
