@@ -1,0 +1,99 @@
+"""What labels of NAS-Bench-201 are worth to a few labels of another space.
+
+Some networks of a table of `score_sample.py` are drawn as labels, each task on its own; of the
+others is printed Spearman's coefficient of `hwnas-model` with and without the validation accuracies
+of NAS-Bench-201 on CIFAR-10, mean over the choices (the same for both) and the standard error of
+the difference. Without labels stand hwnas-any and what NAS-Bench-201's labels say alone. Nothing is
+chosen on what is printed. Needs HWNAS_DATA.
+
+    python benchmarks/ranking/score_sample.py transnasbench101-micro --networks 176 --out micro.npz
+    python -m benchmarks.ranking.transfer micro.npz --labels 5 20 50 --choices 4
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ranking.choose_recipe import TASKS
+from hwnas.ranking.metrics import seed_stability, spearman
+from hwnas.spaces.facets import Truth, require_facet
+from hwnas.spaces.space_text import named_space
+from hwnas.study.accuracy_learning import SpaceModel
+from hwnas.study.carried_over import CarriedOver
+from hwnas.study.configuration import EvaluationSetup
+from hwnas.study.labels import Elsewhere
+from hwnas.study.sample import Sample
+from hwnas.typing import FloatArray
+
+
+def read(path: Path) -> Sample[Any]:
+    """Read a table of `score_sample.py`."""
+    with np.load(path) as table:
+        arrays = {name: table[name] for name in table.files}
+    space = named_space(str(arrays["space"]))
+    columns = {key[6:]: arrays[key] for key in arrays if key.startswith("first.")}
+    again = {name: arrays[f"again.{name}"] for name in columns}
+    alike = {n: seed_stability(columns[n][: len(v)], v) for n, v in again.items() if len(v) > 2}
+    archs = [space.parse(str(text)) for text in arrays["archs"]]
+    return Sample(space, archs, columns, alike or None)
+
+
+def tried(
+    model: SpaceModel[Any], sample: Sample[Any], truth: FloatArray, labels: int, seed: int
+) -> float:
+    """Learn from a choice of networks, and rank the others."""
+    order = np.random.default_rng(seed).permutation(len(truth))
+    some, rest = order[:labels], order[labels:]
+
+    def part(rows: Any) -> tuple[list[Any], dict[str, FloatArray]]:
+        return [sample.archs[i] for i in rows], {n: c[rows] for n, c in sample.columns.items()}
+
+    model.fit(*part(some), truth[some])
+    return spearman(model.predict(*part(rest)).means, truth[rest])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--labels", type=int, nargs="+", default=[5, 20, 50])
+    parser.add_argument("--choices", type=int, default=4)
+    parser.add_argument("--elsewhere", default="nasbench201:dataset=cifar10")
+    arguments = parser.parse_args()
+    sample = read(arguments.table)
+    setup = EvaluationSetup(sample.space, sample.space.default_task)
+    known = Elsewhere.read(arguments.elsewhere).labelled(setup, list(sample.columns))
+    carried = CarriedOver.of(known, sample)
+    alone, helped = SpaceModel(sample), SpaceModel(sample, elsewhere=[known])
+    belief = sample.belief()
+    print(f"{len(sample.archs)} networks of {sample.space.name}; {known.about}")
+    print("| task | labels | alone | with labels elsewhere | gain | its error |")
+    print("| --- " * 6 + "|")
+    facet: Truth = require_facet(sample.space, Truth)
+    for task in TASKS[sample.space.name]:
+        dataset, split = task.split("/")
+        values = facet.accuracies(dataset, split)
+        truth = np.array([values[str(arch)] for arch in sample.archs])
+        nothing = float("nan") if belief is None else spearman(belief(sample.columns), truth)
+        told = spearman(carried(sample.archs, sample.columns), truth)
+        print(f"| {task} | 0 | {nothing:.3f} | {told:.3f} | {told - nothing:+.3f} | – |", flush=True)
+        for labels in arguments.labels:
+            pairs = [
+                [tried(model, sample, truth, labels, seed) for model in (alone, helped)]
+                for seed in range(arguments.choices)
+            ]
+            before, after = np.mean(pairs, axis=0)
+            gains = np.diff(pairs, axis=1)[:, 0]
+            error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else float("nan")
+            print(
+                f"| {task} | {labels} | {before:.3f} | {after:.3f} | {gains.mean():+.3f} | "
+                f"{error:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
