@@ -79,7 +79,7 @@ def main() -> None:
         truth = np.array([values[str(arch)] for arch in sample.archs])
         nothing = float("nan") if belief is None else spearman(belief(sample.columns), truth)
         told = spearman(carried(sample.archs, sample.columns), truth)
-        print(f"| {task} | 0 | {nothing:.3f} | {told:.3f} | {told - nothing:+.3f} | – |", flush=True)
+        print(f"| {task} | 0 | {nothing:.3f} | {told:.3f} | {told - nothing:+.3f} | – |")
         for labels in arguments.labels:
             pairs = [
                 [tried(model, sample, truth, labels, seed) for model in (alone, helped)]
