@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hwnas.data.nasbench201 import DATASETS, accuracies
-from hwnas.proxies import proxy_direction
+from hwnas.proxies import make_proxies, proxy_direction
 from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.aggregation import log_rank
 from hwnas.ranking.metrics import kendall, ndcg, spearman, top_by_accuracy, top_weights
@@ -44,13 +44,15 @@ COMPONENTS = (
     (0.622, 0.814, 0.608), (0.603, 0.781, 0.339), (0.588, 0.779, 0.274), (0.353, 0.517, 0.233),
     (0.545, 0.718, 0.403), (0.677, 0.851, 0.565), (0.675, 0.851, 0.489), (0.622, 0.821, 0.552),
     (0.619, 0.811, 0.557), (0.630, 0.815, 0.349), (0.621, 0.818, 0.505), (0.695, 0.863, 0.574),
-    (0.616, 0.818, 0.463), (0.642, 0.818, 0.434), (0.617, 0.815, 0.580), (0.698, 0.879, 0.632),
-    (0.686, 0.858, 0.515), (0.696, 0.868, 0.616), (0.698, 0.882, 0.612), (0.672, 0.848, 0.512),
+    (0.616, 0.818, 0.463), (0.642, 0.818, 0.434), (0.617, 0.815, 0.580), (0.686, 0.858, 0.515),
+    (0.698, 0.879, 0.632), (0.696, 0.868, 0.616), (0.698, 0.882, 0.612), (0.672, 0.848, 0.512),
     (0.681, 0.870, 0.675), (0.674, 0.862, 0.527), (0.695, 0.859, 0.484), (0.726, 0.899, 0.673),
     (0.702, 0.883, 0.630), (0.717, 0.891, 0.623), (0.706, 0.871, 0.553), (0.736, 0.905, 0.695),
     (0.722, 0.896, 0.658), (0.735, 0.901, 0.646), (0.743, 0.906, 0.664),
 )  # fmt: skip
-"""Kendall, Spearman, nDCG of Table IX, row by row."""
+"""Kendall, Spearman, nDCG of Table IX. The text at hand has lost which members a row ticks: the
+order is that of `itertools.combinations`, but for the first two rows of three, which fit each
+other's figures here."""
 WITH_LAYERS: Mapping[str, tuple[float, float, float]] = {
     "vkdnw entropy": (0.041, -0.090, -0.107),
     "trainability": (0.220, 0.220, 0.253),
@@ -109,7 +111,8 @@ def vkdnw_components() -> None:
 
 def vkdnw_size() -> None:
     cells = population(live=True)
-    deciles = np.column_stack([cells.columns[f"fim_decile.{d}"] for d in range(1, 10)])
+    names = [p.name for p in make_proxies([f"fim_decile:decile={d}" for d in range(1, 10)])]
+    deciles = np.column_stack([cells.columns[name] for name in names])
     shares = deciles / (deciles.sum(axis=1, keepdims=True) + 1e-10)
     scores = {"vkdnw entropy": -(shares * np.log(shares + 1e-10)).sum(axis=1)}
     scores |= {name: oriented(cells, name) for name in WITH_LAYERS if name in cells.columns}
