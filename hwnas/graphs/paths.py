@@ -85,7 +85,7 @@ class PathColumns:
 
 
 def _logs(tables: Sequence[Counter[Route] | None], routes: Sequence[Route]) -> FloatArray:
-    counts = [[(table or {}).get(route, 0) for route in routes] for table in tables]
+    counts = [[0 if table is None else table[route] for route in routes] for table in tables]
     return np.log1p(np.array(counts, dtype=np.float64).reshape(len(tables), len(routes)))
 
 
