@@ -180,7 +180,7 @@ def main() -> None:
         return
     images, setting = arguments.images, SPACES[arguments.space]
     wanted = arguments.group or list(setting.groups[images])
-    space = named_space(arguments.space)
+    space: Any = named_space(arguments.space)
     archs = list(dict.fromkeys(space.representative(cell) for cell in space))
     keys = [space.canonical_key(arch) for arch in archs]
     sample = reference_sample(space, arguments.second, arguments.seed)
