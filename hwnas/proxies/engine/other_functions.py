@@ -94,7 +94,9 @@ def average_pool(
     kernel, step, sides = pair(kernel_size), pair(stride or kernel_size), pair(padding)
     fits = input.ndim == 4 and input.dtype == torch.float32 and input.numel() >= _LARGE
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    here = input.device.type == "cpu" and there
+    # What is made within a transform, e.g. `torch.func.jvp`, is of no use after it.
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    here = there and input.device.type == "cpu" and not transformed
     overlap = any(s < k for s, k in zip(step, kernel, strict=True)) and not ceil_mode
     if not (fits and here and overlap):
         settings = (stride, padding, ceil_mode, count_include_pad, divisor_override)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,6 +57,17 @@ def test_large_overlapping_pools_are_convolutions(pool: nn.Module) -> None:
         name = str(pool(images).grad_fn)
     assert mode.used
     assert ("Div" in name) is (pool.kernel_size == 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_forward_derivatives_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    pool = partial(average_pool, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+    images, directions = torch.randn(2, 1, 7, 11, 5)
+    for _ in range(2):
+        value, derivative, *_ = torch.func.jvp(pool, (images,), (directions,))
+        torch.testing.assert_close(derivative, pool(directions))
+        torch.testing.assert_close(value, pool(images))
 
 
 def test_pools_of_a_network_are_found_and_run_so() -> None:
