@@ -153,8 +153,8 @@ def check_study(folder: Path, trials: int) -> None:
     assert not [key for key, n in keys.items() if key and n > 1], "a class was evaluated twice"
 
 
-def tell_memory(folder: Path, trials: int) -> None:
-    """Print the memory of each process from its 200th evaluation to its last one."""
+def tell_memory(folder: Path, trials: int, settled: int) -> None:
+    """Print the memory of each process from an evaluation on, by its number, to its last one."""
     rows: dict[tuple[str, str], list[tuple[int, float]]] = {}
     with (folder / "memory.csv").open() as file:
         for pid, _, found, own, together in csv.reader(file):
@@ -163,15 +163,14 @@ def tell_memory(folder: Path, trials: int) -> None:
     print("process | evaluations | median MB | smallest | largest | last tenth against first")
     for (_, who), samples in rows.items():
         begun = samples[0][0]
-        warm = [mb for found, mb in samples if begun + WARM <= found < trials and mb == mb]
+        warm = [mb for found, mb in samples if begun + settled <= found < trials and mb == mb]
         if len(warm) < 10:
             continue
         middle, tenth = statistics.median(warm), max(len(warm) // 10, 1)
         drift = statistics.median(warm[-tenth:]) / statistics.median(warm[:tenth]) - 1
         shares = " | ".join(f"{edge(warm) / middle - 1:+.1%}" for edge in (min, max))
-        print(
-            f"{who} | {begun + WARM} to {samples[-1][0]} | {middle:.0f} | {shares} | {drift:+.1%}"
-        )
+        span = f"{begun + settled} to {samples[-1][0]}"
+        print(f"{who} | {span} | {middle:.0f} | {shares} | {drift:+.1%}")
 
 
 def export(folder: Path) -> None:
@@ -193,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--warm", type=int, default=WARM, help="evaluations before memory counts")
     parser.add_argument("options", nargs="*", help="of `hwnas search`, behind --")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ def main() -> None:
     search(given.out, given.options, given.trials)
     print(f"{time.monotonic() - start:.0f} s")
     check_study(given.out, given.trials)
-    tell_memory(given.out, given.trials)
+    tell_memory(given.out, given.trials, given.warm)
     export(given.out)
 
 

@@ -1,0 +1,81 @@
+"""The accuracy of the best-scored of N random cells of NAS-Bench-201, beside epsilon's Table 2.
+
+Gracheva, Neural Architecture Search via Two Constant Shared Weights Initialisations (arXiv
+2302.04406): 500 times N cells are drawn from all 15,625, the one with the highest score is taken,
+and mean and deviation of its accuracy are stated; *optimal* takes the most accurate one, *random*
+the first. Scores are those that ship with hwnas; a cell without a score is not taken. Needs
+HWNAS_DATA::
+
+    python -m benchmarks.ranking.choice_of_n --split full-test
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+import numpy as np
+
+import hwnas
+from hwnas.typing import FloatArray
+
+Triple = tuple[float, float, float]
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+PUBLISHED: Mapping[tuple[str, int], tuple[Triple, Triple]] = {
+    ("optimal", 1000): ((91.34, 72.53, 45.93), (94.20, 72.84, 46.59)),
+    ("random", 1000): ((84.11, 61.57, 33.97), (87.40, 61.67, 33.67)),
+    ("naswot", 1000): ((89.69, 69.86, 43.95), (92.96, 69.98, 44.44)),
+    ("synflow", 1000): ((89.91, 70.35, 41.73), (90.12, 70.37, 42.11)),
+    ("grad_norm", 1000): ((88.13, 66.35, 33.88), (88.42, 66.48, 33.90)),
+    ("grasp", 1000): ((87.85, 65.36, 32.23), (88.17, 65.45, 32.20)),
+    ("snip", 1000): ((87.47, 64.61, 30.65), (87.81, 64.74, 30.55)),
+    ("fisher", 1000): ((87.01, 63.54, 26.70), (87.36, 63.67, 29.56)),
+    ("epsilon", 1000): ((91.03, 71.76, 45.11), (93.86, 71.79, 45.42)),
+    ("gradsign", 100): ((89.84, 70.22, 42.07), (93.31, 70.33, 42.42)),
+    ("epsilon", 100): ((90.44, 70.85, 44.03), (93.39, 71.00, 44.20)),
+}
+"""Mean validation and test accuracies for the three data sets, by method and N."""
+
+
+def chosen(scores: FloatArray, truth: FloatArray, n: int, runs: int, seed: int) -> FloatArray:
+    """Give the (runs,) accuracies of the cells with the highest score of n random ones."""
+    known, rng = np.where(np.isnan(scores), -np.inf, scores), np.random.default_rng(seed)
+    found = []
+    for _ in range(runs):
+        drawn = rng.choice(len(scores), size=n, replace=False)
+        found.append(truth[drawn[np.argmax(known[drawn])]])
+    return np.array(found)
+
+
+def main() -> None:
+    """Print a row for each method and N."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--split", default="test", help="validation, test or full-test")
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epsilon", default="epsilon", help="or epsilon:published=true")
+    parser.add_argument("--images", default="gaussian", help="or cifar10-sample")
+    given = parser.parse_args()
+    names = [name for name, n in PUBLISHED if n == 1000 and name not in ("optimal", "random")]
+    wanted = [given.epsilon if name == "epsilon" else name for name in (*names, "gradsign")]
+    found = hwnas.rank(
+        "nasbench201", DATASETS, wanted, split=given.split, population="all", images=given.images
+    )
+    print(f"{given.split}, {given.images} images, {given.runs} runs; published beside each")
+    print(f"| method | N | {' | '.join(DATASETS)} |\n| --- | --- | --- | --- | --- |")
+    for (name, n), published in PUBLISHED.items():
+        cells = []
+        for place, ranked in enumerate(found):
+            truth, columns = ranked.accuracies, ranked.population.columns
+            assert truth is not None
+            column = next((c for c in columns if c.partition(".")[0] == name), None)
+            scores = {"optimal": truth, "random": np.zeros(len(truth))}.get(name)
+            scores = columns[str(column)] if scores is None else scores
+            values = chosen(scores, truth, n, given.runs, given.seed)
+            paper = published[given.split != "validation"][place]
+            cells.append(f"{values.mean():.2f} ± {values.std():.2f} ({paper})")
+        print(f"| {name} | {n:,} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
