@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +16,35 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import pytest  # noqa: E402
 
+from tests.programs import Programs  # noqa: E402
+
 pytest.register_assert_rewrite("hwnas.testing")
 
 _DATA = os.environ.get("HWNAS_DATA")
 
 
+@pytest.fixture(scope="session")
+def _users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give folders that nobody has made yet, without a look at those of all earlier tests."""
+    folder = tmp_path_factory.mktemp("users")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(_users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the user's cache and from published data it does not ask for."""
-    folder = tmp_path_factory.mktemp("user")
+    folder = next(_users)
     monkeypatch.setenv("HWNAS_CACHE", str(folder / "cache"))
     monkeypatch.setenv("HWNAS_DATA", str(folder / "data"))
     # Tables are as wide as a terminal says, and some runners of tests say one.
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Give what starts programs in processes of their own."""
+    with contextlib.closing(Programs(tmp_path_factory.mktemp("programs"))) as made:
+        yield made
 
 
 @pytest.fixture

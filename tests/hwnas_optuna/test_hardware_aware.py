@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from hwnas.strategies.predictor_guided import PredictorGuided
 from hwnas.typing import Direction, FloatArray
 from hwnas_optuna import HardwareAwareSampler, SpaceExhausted
 from hwnas_optuna.trials import CLAIM, TrialReader
+from tests.programs import Programs
 
 SPACE = NasBench201()
 EDGES: dict[str, optuna.distributions.BaseDistribution] = {
@@ -307,12 +306,12 @@ study_of(sampler, storage).optimize(objective, n_trials=200)
 """
 
 
-def test_workers_propose_every_class_once_between_them(tmp_path: Path) -> None:
+def test_workers_propose_every_class_once_between_them(tmp_path: Path, programs: Programs) -> None:
     journal = str(tmp_path / "journal")
     storage = JournalStorage(JournalFileBackend(journal))
     study = study_of(HardwareAwareSampler(SPACE, candidates=few(40)), storage)
     code = WORKER.format(folder=str(Path(__file__).parent))
-    workers = [subprocess.Popen([sys.executable, "-c", code, journal]) for _ in range(4)]
+    workers = [programs.start("-c", code, journal) for _ in range(4)]
     assert [worker.wait(timeout=120) for worker in workers] == [0] * 4
     assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, few(40)))
 

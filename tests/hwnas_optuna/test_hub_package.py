@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.programs import Programs
 
 PACKAGE = Path(__file__).parents[2] / "plugins/optunahub/hardware_aware_nas"
 # What the registry's template asks for.
@@ -28,16 +28,12 @@ def test_the_package_has_the_form_of_the_registry() -> None:
     assert (PACKAGE / "LICENSE").read_text() == (root / "LICENSE").read_text()
 
 
-def test_the_example_loads_the_package_and_proposes_no_cell_twice(tmp_path: Path) -> None:
+def test_the_example_loads_the_package_and_proposes_no_cell_twice(
+    tmp_path: Path, programs: Programs
+) -> None:
     # The submodule: the folder `plugins/optunahub` alone looks like a package of that name.
     pytest.importorskip("optunahub.hub", reason="optunahub is not installed")
-    done = subprocess.run(
-        [sys.executable, str(PACKAGE / "example.py"), "12"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run(str(PACKAGE / "example.py"), "12", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     cells = [line.partition("] ")[2] for line in done.stdout.splitlines()]
     assert cells

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from optuna.storages import RDBStorage
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas_optuna import storage as storage_module
 from hwnas_optuna.storage import open_storage
+from tests.programs import Programs
 
 
 def finished(storage: str, name: str = "s") -> int:
@@ -149,8 +149,9 @@ def test_a_storage_that_fails_later_is_one_line(
         Search(settings, Folder(tmp_path)).run()
 
 
-def test_processes_may_make_the_tables_of_a_server_at_one_moment(postgresql: str) -> None:
+def test_processes_may_make_the_tables_of_a_server_at_one_moment(
+    postgresql: str, programs: Programs
+) -> None:
     program = "import sys; from hwnas_optuna.storage import open_storage; open_storage(sys.argv[1])"
-    command = [sys.executable, "-c", program, postgresql]
-    processes = [subprocess.Popen(command) for _ in range(4)]
+    processes = [programs.start("-c", program, postgresql) for _ in range(4)]
     assert [process.wait(timeout=120) for process in processes] == [0] * 4

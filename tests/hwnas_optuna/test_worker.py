@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from hwnas_optuna.objective import KEY
 from hwnas_optuna.participant import GRACE, OWNER, standing
 from hwnas_optuna.search import REQUIREMENTS, TRIALS
 from hwnas_optuna.storage import open_storage
+from tests.programs import Program, Programs
 
 CHEAP = ["--objective", "layers", "--cost", "count:macs"]
 
@@ -53,24 +52,20 @@ main(sys.argv[1:])
 
 
 def test_workers_of_which_one_is_killed_neither_lose_nor_repeat_a_trial(
-    postgresql: str, tmp_path: Path
+    postgresql: str, tmp_path: Path, programs: Programs
 ) -> None:
     assert start_search(postgresql, tmp_path, 2) == 0
     study = study_in(postgresql)
     study.set_user_attr(TRIALS, 20)
     study.set_user_attr(GRACE, 3.0)
     worker = ["worker", "--storage", postgresql]
-    victim = subprocess.Popen([sys.executable, "-c", HANGING, *worker])
-    processes = [victim]
-    try:
-        wait_until(lambda: bool(running(study) and running(study)[0].params), victim)
-        processes += [subprocess.Popen([sys.executable, "-m", "hwnas", *worker]) for _ in range(2)]
-        wait_until(lambda: len(study.get_trials(deepcopy=False)) > 5, victim)
-        victim.send_signal(signal.SIGKILL)
-        assert [process.wait(timeout=120) for process in processes] == [-signal.SIGKILL, 0, 0]
-    finally:
-        for process in processes:
-            process.kill()
+    victim = programs.start("-c", HANGING, *worker)
+    wait_until(lambda: bool(running(study) and running(study)[0].params), victim)
+    others = [programs.start("-m", "hwnas", *worker) for _ in range(2)]
+    wait_until(lambda: len(study.get_trials(deepcopy=False)) > 5, victim)
+    victim.kill()
+    codes = [process.wait(timeout=120) for process in (victim, *others)]
+    assert codes == [-signal.SIGKILL, 0, 0]
     trials = study.trials
     lost = [t for t in trials if t not in standing(trials)]
     assert [(t.number, t.state) for t in lost] == [(2, TrialState.FAIL)]
@@ -110,7 +105,7 @@ def running(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_until(condition: Callable[[], bool], process: Program) -> None:
     deadline = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, "the worker ended by itself"

@@ -108,6 +108,7 @@ def test_scores_go_on_after_a_builder_that_ends_its_process_or_hangs(
 
 BUILDERS = """
 import os
+import time
 
 from torch import nn
 
@@ -117,7 +118,7 @@ def build(trial):
     if width == 3:
         os._exit(5)
     while width == 5:
-        pass
+        time.sleep(0.1)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 2))
 
 

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,11 @@ import pytest
 
 from hwnas.cli import main
 from hwnas.pareto import ParetoSet
+from tests.programs import Program, Programs
 
 # Cheap enough for many trials: nothing is run, only counted and looked at.
 CHEAP = ["--objective", "naswot", "--cost", "count:macs", "--batch", "4"]
+SMALL = [*CHEAP, "--space", "nasbench201:channels=4,cells=1"]
 
 
 def run(*arguments: str) -> int:
@@ -71,26 +71,31 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         os.environ["HWNAS_CACHE"] = str(tmp_path / f"cache{jobs}")
         out = tmp_path / jobs
-        assert run("search", *CHEAP, "--trials", "25", "--jobs", jobs, "--out", str(out)) == 0
+        assert run("search", *SMALL, "--trials", "25", "--jobs", jobs, "--out", str(out)) == 0
         found.append(members(out))
     assert found[0] == found[1]
 
 
-def test_a_killed_search_goes_on_and_evaluates_nothing_twice(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "40"]
+def test_a_killed_search_goes_on_and_evaluates_nothing_twice(
+    tmp_path: Path, programs: Programs
+) -> None:
+    command = ["-m", "hwnas", "search", *SMALL, "--trials", "60"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
     def environment(name: str) -> dict[str, str]:
         return {**os.environ, "HWNAS_CACHE": str(tmp_path / f"cache-{name}")}
 
-    subprocess.run([*command, "--out", str(whole)], env=environment("whole"), check=True)
-    with subprocess.Popen([*command, "--out", str(broken)], env=environment("broken")) as process:
-        cache = tmp_path / "cache-broken" / "results.sqlite"
-        _wait_for_results(cache, 15, process)
-        process.send_signal(signal.SIGKILL)
+    run_whole = programs.start(*command, "--out", str(whole), env=environment("whole"))
+    assert run_whole.wait() == 0, run_whole.stderr
+    process = programs.start(*command, "--out", str(broken), env=environment("broken"))
+    cache = tmp_path / "cache-broken" / "results.sqlite"
+    _wait_for_results(cache, 15, process)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     assert not (broken / "front.json").exists()
     before = _results(cache)
-    subprocess.run([*command, "--out", str(broken)], env=environment("broken"), check=True)
+    again = programs.run(*command, "--out", str(broken), env=environment("broken"))
+    assert again.returncode == 0, again.stderr
     assert members(broken) == members(whole)
     after = _results(cache)
     assert before.items() <= after.items()
@@ -103,7 +108,7 @@ def _results(path: Path) -> dict[str, float]:
         return dict(connection.execute("SELECT key, created FROM results").fetchall())
 
 
-def _wait_for_results(path: Path, count: int, process: subprocess.Popen[Any]) -> None:
+def _wait_for_results(path: Path, count: int, process: Program) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the search ended before it could be killed"
@@ -184,24 +189,17 @@ def test_redundant_objectives_are_told(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interrupted_search_ends_cleanly_and_keeps_what_is_finished(
-    jobs: str, tmp_path: Path
+    jobs: str, tmp_path: Path, programs: Programs
 ) -> None:
-    command = [sys.executable, "-m", "hwnas", "search", *CHEAP, "--trials", "40", "--jobs", jobs]
+    command = ["-m", "hwnas", "search", *SMALL, "--trials", "2000", "--jobs", jobs]
     environment = {**os.environ, "HWNAS_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(
-        [*command, "--out", str(tmp_path / "out")],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        _wait_for_results(tmp_path / "cache" / "results.sqlite", 5, process)
-        # A terminal's Ctrl-C reaches the workers too.
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "everything that was finished is kept" in errors
-    assert "Traceback" not in errors
+    process = programs.start(*command, "--out", str(tmp_path / "out"), env=environment)
+    _wait_for_results(tmp_path / "cache" / "results.sqlite", 5, process)
+    # A terminal's Ctrl-C reaches the workers too.
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert "everything that was finished is kept" in process.stderr
+    assert "Traceback" not in process.stderr
     assert len(_results(tmp_path / "cache" / "results.sqlite")) >= 5
 
 

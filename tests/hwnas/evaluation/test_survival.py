@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.evaluation.survival import Marks
+from tests.programs import Programs
 
 PROGRAM = """
 import json, os, sys, time
@@ -65,42 +65,41 @@ DIED = "`model` must leave its process alive, but it ended its process: EXIT(7).
 EXPECTED = [0.0, 1.0, DIED, "KeyError: 'no such layer'", 4.0, DIED, 6.0]
 
 
-def run(folder: Path, jobs: int, kind: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, str(folder / "results.sqlite"), str(jobs), kind]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+def arguments(folder: Path, jobs: int, kind: str) -> list[str]:
+    return ["-c", PROGRAM, str(folder / "results.sqlite"), str(jobs), kind]
 
 
 @pytest.mark.parametrize("kind", ["cached", "uncached"])
 def test_what_ends_the_process_fails_alone_from_the_second_run_on(
-    kind: str, tmp_path: Path
+    kind: str, tmp_path: Path, programs: Programs
 ) -> None:
-    assert run(tmp_path, 1, kind).returncode == 7
+    assert programs.run(*arguments(tmp_path, 1, kind)).returncode == 7
     for _ in range(2):
-        again = run(tmp_path, 1, kind)
+        again = programs.run(*arguments(tmp_path, 1, kind))
         assert again.returncode == 0
         assert json.loads(again.stdout) == EXPECTED
 
 
-def test_a_worker_process_that_ends_fails_its_architecture_alone(tmp_path: Path) -> None:
-    found = run(tmp_path, 2, "cached")
+def test_a_worker_process_that_ends_fails_its_architecture_alone(
+    tmp_path: Path, programs: Programs
+) -> None:
+    found = programs.run(*arguments(tmp_path, 2, "cached"))
     assert found.returncode == 0
     assert json.loads(found.stdout) == EXPECTED
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_worker_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "results.sqlite"), "2", "sleep"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        workers = {int(process.stdout.readline()) for _ in range(2)}
-        assert workers <= members(process.pid)
-        process.send_signal(signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while members(process.pid):
-            assert time.monotonic() < deadline, "workers stayed"
-            time.sleep(0.2)
+def test_worker_processes_end_with_a_killed_parent(tmp_path: Path, programs: Programs) -> None:
+    process = programs.start(*arguments(tmp_path, 2, "sleep"))
+    deadline = time.monotonic() + 60
+    while len(workers := {*map(int, process.stdout.split())}) < 2:
+        assert time.monotonic() < deadline, "no workers"
+        time.sleep(0.1)
+    assert workers <= members(process.pid)
+    process.kill()
+    while members(process.pid):
+        assert time.monotonic() < deadline, "workers stayed"
+        time.sleep(0.1)
 
 
 def members(group: int) -> set[int]:

@@ -79,12 +79,11 @@ def test_a_death_ends_one_conversation(child: Child) -> None:
     assert converse(child, two_sums, reading({"a": 8, "b": 8}))[0] == 16
 
 
-def test_a_conversation_has_its_time() -> None:
-    child = Child(Limits(1))
+def test_a_conversation_has_its_time(child: Child) -> None:
+    hasty = Child(Limits(1), process=child.process)
     with pytest.raises(ChildEndedError, match="within 1 s"):
-        converse(child, hangs, reading({"a": 8}))
+        converse(hasty, hangs, reading({"a": 8}))
     assert not child.process.in_conversation
-    child.close()
 
 
 def test_who_answers_may_call_the_child_and_talk_to_it(child: Child) -> None:

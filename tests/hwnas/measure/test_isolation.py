@@ -20,7 +20,7 @@ from hwnas.measure.limits import CallError, Limits, NotSendableError
 from hwnas.spaces.nasbench201 import NasBench201
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def child() -> Iterator[Child]:
     made = Child(Limits(60))
     yield made
@@ -68,29 +68,22 @@ def test_one_that_ended_is_replaced(child: Child) -> None:
     assert child.call(os.getpid) != first
 
 
-def test_one_that_hangs_is_ended() -> None:
-    child = Child(Limits(5))
-    try:
-        pid = child.call(os.getpid)
-        with pytest.raises(InvalidValueError, match=r"did not end within 5 s"):
-            child.call(time.sleep, 1000)
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-        assert child.call(os.getpid) != pid
-    finally:
-        child.close()
+def test_one_that_hangs_is_ended(child: Child) -> None:
+    pid = child.call(os.getpid)
+    with pytest.raises(InvalidValueError, match=r"did not end within 0\.5 s"):
+        Child(Limits(0.5), process=child.process).call(time.sleep, 1000)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert child.call(os.getpid) != pid
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is limited on Linux")
-def test_memory_is_limited_beyond_what_the_child_has() -> None:
-    child = Child(Limits(60, 200_000_000))
-    try:
-        assert child.call(_take, 100_000_000) == 100_000_000
-        with pytest.raises(InvalidValueError, match="`limit_memory_bytes` must be enough"):
-            child.call(_take, 300_000_000)
-        assert child.call(_take, 100_000_000) == 100_000_000
-    finally:
-        child.close()
+def test_memory_is_limited_beyond_what_the_child_has(child: Child) -> None:
+    bounded = Child(Limits(60, 200_000_000), process=child.process)
+    assert bounded.call(_take, 100_000_000) == 100_000_000
+    with pytest.raises(InvalidValueError, match="`limit_memory_bytes` must be enough"):
+        bounded.call(_take, 300_000_000)
+    assert bounded.call(_take, 100_000_000) == 100_000_000
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="memory is limited on Linux")

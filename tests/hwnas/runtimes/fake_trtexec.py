@@ -11,7 +11,6 @@ from pathlib import Path
 
 PROGRAM = """#!{python}
 import json, os, sys, shutil
-import numpy as np
 
 NUMBER = {number}
 MAJOR = NUMBER // (1000 if NUMBER < 10000 else 10000)
@@ -47,6 +46,7 @@ if "--onnx" in given:
     shutil.copy(given["--onnx"], given["--saveEngine"])
 engine = given.get("--loadEngine") or given["--saveEngine"]
 if "--loadInputs" in given:
+    import numpy as np
     import onnxruntime
     session = onnxruntime.InferenceSession(engine, providers=["CPUExecutionProvider"])
     feeds = {{}}
