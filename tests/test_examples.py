@@ -83,7 +83,7 @@ def test_a_front_is_trained_for_real(tmp_path: Path) -> None:
     (script,) = (path for path in EXAMPLES if path.name.startswith("07"))
     printed = run(str(script), "digits", "6", "1", "1", folder=tmp_path)
     assert "Kendall's tau with accuracy" in printed
-    assert (tmp_path / "digits/code/accuracy.csv").read_text().startswith("arch,accuracy")
+    assert (tmp_path / "digits/code/accuracy.csv").read_text().startswith("architecture,accuracy")
 
 
 def test_functions_of_a_trial_are_searched(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def _write_costs(folder: Path) -> None:
     cells = list(dict.fromkeys(space.sample(rng) for _ in range(64)))
     macs = CounterCost(space, "macs").predict(cells)
     rows = [f'"{cell}",{1 + value / 1e8}' for cell, value in zip(cells, macs, strict=True)]
-    (folder / "costs.csv").write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
+    (folder / "costs.csv").write_text("\n".join(["architecture,latency_ms", *rows]) + "\n")
 
 
 def main() -> None:

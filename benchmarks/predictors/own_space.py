@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.predictors.transfer import judge
 from hwnas.costs.source import make_cost
+from hwnas.files.csv_table import architecture_of
 from hwnas.spaces.space_text import named_space
 from hwnas.typing import FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
@@ -51,7 +52,7 @@ def read(space: SearchSpace[Any], path: Path) -> tuple[list[Any], FloatArray]:
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     costs = np.array([float(row["latency_ms"]) for row in rows])
-    return [space.parse(row["arch"]) for row in rows], costs
+    return [space.parse(architecture_of(row)) for row in rows], costs
 
 
 def measure(space: SearchSpace[Any], path: Path, n: int, spec: str) -> None:
@@ -62,7 +63,7 @@ def measure(space: SearchSpace[Any], path: Path, n: int, spec: str) -> None:
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if not known:
-            writer.writerow(["arch", "latency_ms"])
+            writer.writerow(["architecture", "latency_ms"])
         for i in range(0, len(left), 8):
             found = cost.measure_all(left[i : i + 8])
             writer.writerows([str(a), m.value] for a, m in zip(left[i : i + 8], found, strict=True))

@@ -23,6 +23,7 @@ from hwnas.bundles.runner import (
     runtime_of,
 )
 from hwnas.errors import DataFormatError, DataNotFoundError
+from hwnas.files.csv_table import ARCHITECTURE, architecture_of
 
 LARGEST_BYTES = 64 << 20
 """Of a manifest or a file of results."""
@@ -233,7 +234,7 @@ def _network(entry: Any, reference: bool = False) -> Network:
     if reference and name != REFERENCE:
         raise ValueError(f"the reference network must be called {REFERENCE}")
     model, expected, drawn = (text(entry[key], key, _SHA) for key in _CHECKSUMS)
-    arch = "" if reference else text(entry["arch"], "arch")
+    arch = "" if reference else text(architecture_of(entry), ARCHITECTURE)
     _check_sizes(entry["input"], entry["outputs"])
     return Network(name, arch, (model, expected, drawn))
 

@@ -32,7 +32,7 @@ from hwnas.bundles.runner import RESULT_SCHEMA, VERSION, WARM_UP_RUNS
 from hwnas.bundles.settings import BundleSettings
 from hwnas.errors import DataFormatError
 from hwnas.files.atomic import write_text
-from hwnas.files.csv_table import ROWS_LEFT, as_cell
+from hwnas.files.csv_table import ARCHITECTURE, ROWS_LEFT, as_cell
 from hwnas.measure.measurement import median_interval
 from hwnas.typing import DeviceKey
 
@@ -85,7 +85,8 @@ class Row:
         raw = dict(self.raw)
         times = {f"raw_{name}_ms": raw.get(name) for name in _TIMES}
         return {
-            "arch": self.network.arch, "latency_ms": self.latency_ms, "ci_low_ms": self.ci_low_ms,
+            ARCHITECTURE: self.network.arch,
+            "latency_ms": self.latency_ms, "ci_low_ms": self.ci_low_ms,
             "ci_high_ms": self.ci_high_ms, "ratio": self.ratio, "reference_ms": self.reference_ms,
             "n": raw.get("n"), **times, "relative_error": raw.get("relative_error"),
             "correlation": raw.get("correlation"), "warm_up_runs": raw.get("warm_up_runs"),
@@ -169,8 +170,8 @@ def write_measurements(found: Imported, path: Path) -> None:
     """
     stream, key = io.StringIO(), found.key
     writer = csv.writer(stream, lineterminator="\n")
-    names = ["arch", "latency_ms", "device", "runtime", "precision", "batch", "threads", ROWS_LEFT]
-    writer.writerow(names)
+    key_names = ("device", "runtime", "precision", "batch", "threads")
+    writer.writerow([ARCHITECTURE, "latency_ms", *key_names, ROWS_LEFT])
     where = [as_cell(key.device), key.runtime, key.precision, key.batch, key.threads]
     for left, row in zip(range(len(found.rows) - 1, -1, -1), found.rows, strict=True):
         latency = "" if row.reason else repr(row.latency_ms)

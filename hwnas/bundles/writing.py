@@ -18,6 +18,7 @@ from hwnas.bundles.programs import programs
 from hwnas.bundles.settings import BundleSettings
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import whole_folder
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.runtimes.agreement import RELATIVE, torch_outputs
 from hwnas.runtimes.base import RunSettings, TorchNetwork, explicit
 from hwnas.runtimes.lowering import exported
@@ -54,7 +55,7 @@ def write_bundle(
         )
     with whole_folder(folder) as inside:
         entries = [
-            {"arch": str(arch), **_write(inside, f"n{i:04d}", module, task.input, settings)}
+            {ARCHITECTURE: str(arch), **_write(inside, f"n{i:04d}", module, task.input, settings)}
             for i, (arch, module) in enumerate(_modules(networks, unique, settings.seed))
         ]
         spec = TensorSpec((3, 32, 32))

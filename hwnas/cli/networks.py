@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hwnas.cli.output import note
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -88,7 +89,7 @@ class NetworkExport:
         )
         return [
             {"file": str(r.file), "sha256": r.sha256, "max_abs_diff": r.max_abs_diff}
-            | {"arch": r.arch}
+            | {ARCHITECTURE: r.arch}
             for r in rows
         ]
 
@@ -108,7 +109,8 @@ class NetworkExport:
         )
         return [
             *(
-                {"file": str(r.folder / NETWORK), "needs_hwnas": r.needs_hwnas, "arch": r.arch}
+                {"file": str(r.folder / NETWORK), "needs_hwnas": r.needs_hwnas}
+                | {ARCHITECTURE: r.arch}
                 for r in rows
             ),
             {"file": str(folder / SCRIPT)},

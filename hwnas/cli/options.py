@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +14,17 @@ Images = Annotated[
     str,
     typer.Option(
         help="gaussian; cifar10-sample, see `hwnas data`; or your own: FILE.npz with arrays "
-        "images (N,C,H,W) and labels, or a folder of class folders of pictures."
+        "images (N,C,H,W) and labels, or a folder of class folders of pictures, FOLDER@HxW "
+        "where they are to be brought to one size."
     ),
+]
+Archs = Annotated[
+    list[str] | None,
+    typer.Option("--arch", "--architecture", help="Architecture string."),
+]
+ArchsFile = Annotated[
+    Path | None,
+    typer.Option("--archs", "--architectures", help="File with one architecture string a line."),
 ]
 Dataset = Annotated[
     str | None,

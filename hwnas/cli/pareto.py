@@ -12,6 +12,7 @@ from hwnas.cli.options import Baseline, OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def export(
         models = wanted.onnx(out / "onnx") if onnx or artifacts or everything else []
         written += models
         if artifacts:
-            files = {model["arch"]: Path(model["file"]) for model in models}
+            files = {model[ARCHITECTURE]: Path(model["file"]) for model in models}
             attach(front, wanted.space, files, source, study, out)
     progress.stage("report and tables")
     chosen = {FRONT: json_file, TABLE: csv, REPORT: report}

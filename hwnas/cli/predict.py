@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hwnas.cli.options import OwnSpace
+from hwnas.cli.options import ArchsFile, OwnSpace
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.predict_checks import amount, compared, note_left_out, note_wrong
 from hwnas.cli.predict_files import (
@@ -24,7 +24,7 @@ from hwnas.cli.predict_files import (
     own_dataset,
 )
 from hwnas.cli.progress import progress
-from hwnas.files.csv_table import as_cell
+from hwnas.files.csv_table import ARCHITECTURE, as_cell
 
 if TYPE_CHECKING:
     from hwnas.typing import DeviceKey, SearchSpace
@@ -44,7 +44,8 @@ Pool = Annotated[
     ),
 ]
 Csv = Annotated[
-    Path, typer.Option("--measurements", help="CSV with the columns arch and e.g. latency_ms.")
+    Path,
+    typer.Option("--measurements", help="CSV with the columns architecture and e.g. latency_ms."),
 ]
 Out = Annotated[Path, typer.Option(help="Predictor file to write.")]
 Predictor = Annotated[Path, typer.Argument(metavar="FILE", help="Predictor file.")]
@@ -109,7 +110,7 @@ def support(
     chosen = pool.choose_support(n, seed, **told)
     progress.hide()
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["arch", column_name(metric, unit)])
+    writer.writerow([ARCHITECTURE, column_name(metric, unit)])
     writer.writerows([as_cell(str(arch)), ""] for arch in chosen)
 
 
@@ -412,11 +413,10 @@ def evaluate(
 def export(
     file: Predictor,
     arch: Annotated[
-        list[str] | None, typer.Option(help="Architecture. \\[default: the whole space]")
+        list[str] | None,
+        typer.Option("--arch", "--architecture", help="Architecture. \\[default: the whole space]"),
     ] = None,
-    archs: Annotated[
-        Path | None, typer.Option(help="File with one architecture string a line.")
-    ] = None,
+    archs: ArchsFile = None,
     own_space: OwnSpace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -450,7 +450,7 @@ def export(
         if hasattr(predictor, "predict_std"):
             columns[f"{name}_std"] = predictor.predict_std(wanted)
     rows = [
-        {"arch": str(arch), **{n: float(values[i]) for n, values in columns.items()}}
+        {ARCHITECTURE: str(arch), **{n: float(values[i]) for n, values in columns.items()}}
         for i, arch in enumerate(wanted)
     ]
     _show(rows, as_json)
@@ -490,5 +490,4 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json_lines(rows)
     else:
-        names = ["architecture" if name == "arch" else name for name in rows[0]]
-        print_table(names, [list(row.values()) for row in rows])
+        print_table(list(rows[0]), [list(row.values()) for row in rows])

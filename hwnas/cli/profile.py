@@ -17,7 +17,10 @@ from hwnas.errors import InvalidValueError
 def profile(
     context: typer.Context,
     space: Annotated[str | None, typer.Option(help="Search space: see `hwnas spaces`.")] = None,
-    arch: Annotated[str | None, typer.Option(help="Architecture string, built exactly.")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", "--architecture", help="Architecture string, built exactly."),
+    ] = None,
     onnx_file: Annotated[
         Path | None, typer.Option("--onnx", help="An ONNX model, instead of --arch.")
     ] = None,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.options import Archs, ArchsFile
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
     from hwnas.bundles.far import Far
@@ -39,10 +41,8 @@ def bundle(
         str | None,
         typer.Option(help="Classes and image size. \\[default: cifar10, or what a space says]"),
     ] = None,
-    arch: Annotated[list[str] | None, typer.Option(help="Architecture string; repeatable.")] = None,
-    archs: Annotated[
-        Path | None, typer.Option(help="File with one architecture string a line.")
-    ] = None,
+    arch: Archs = None,
+    archs: ArchsFile = None,
     sample: Annotated[int, typer.Option(min=0, help="Architectures to draw at random.")] = 0,
     for_adapt: Annotated[
         int,
@@ -208,8 +208,8 @@ def _show(found: Imported, as_json: bool) -> None:
     else:
         columns = [name.removeprefix("raw_") for name in _SHOWN]
         columns[4] = "uncorrected_ms"
-        body = [[*(row[name] for name in _SHOWN), row["arch"]] for row in rows]
-        print_table([*columns, "architecture"], body, title=f"latency on {found.key}")
+        body = [[*(row[name] for name in _SHOWN), row[ARCHITECTURE]] for row in rows]
+        print_table([*columns, ARCHITECTURE], body, title=f"latency on {found.key}")
     for line in found.remarks():
         note(line)
     drift = f"{found.drift:.1%}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.options import chosen_networks
 from hwnas.cli.output import note
+from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,7 +155,7 @@ def _architecture(
     arch = space.parse(text)
     torch.manual_seed(seed)
     network = space.build(arch, task)
-    return _Subject({"space": space.name, "arch": str(arch)}, network, task.input)
+    return _Subject({"space": space.name, ARCHITECTURE: str(arch)}, network, task.input)
 
 
 def _own_model(spec: str, shape: InShape, seed: int) -> _Subject:

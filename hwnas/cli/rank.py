@@ -72,7 +72,7 @@ TruthFile = Annotated[
     Path | None,
     typer.Option(
         "--truth",
-        help="Table with the columns arch and accuracy, instead of what the space knows.",
+        help="Table with the columns architecture and accuracy, instead of what the space knows.",
     ),
 ]
 Scores = Annotated[

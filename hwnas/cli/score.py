@@ -11,6 +11,8 @@ import typer
 
 from hwnas.cli.architectures import parse_architectures
 from hwnas.cli.options import (
+    Archs,
+    ArchsFile,
     Backend,
     Classes,
     Cluster,
@@ -28,6 +30,7 @@ from hwnas.cli.progress import progress
 from hwnas.cli.table_file import check_table, write_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
+from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
     from hwnas.tables.result import Result
@@ -60,10 +63,8 @@ def score(
             help="Proxy, or 'all', which takes 10 s a network. \\[default: nine cheap ones]",
         ),
     ] = None,
-    arch: Annotated[list[str] | None, typer.Option(help="Architecture string.")] = None,
-    archs: Annotated[
-        Path | None, typer.Option(help="File with one architecture string a line.")
-    ] = None,
+    arch: Archs = None,
+    archs: ArchsFile = None,
     sample: Annotated[int, typer.Option(min=0, help="Architectures to draw at random.")] = 0,
     whole_space: Annotated[
         bool, typer.Option("--whole-space", help="Every different network of the space, once.")
@@ -226,7 +227,7 @@ def _score_space(
             report=progress.count,
         )
         found = evaluator.evaluate(archs)
-    return [_row({"arch": str(e.arch), "key": e.key}, e.results) for e in found]
+    return [_row({ARCHITECTURE: str(e.arch), "key": e.key}, e.results) for e in found]
 
 
 def _row(first: Row, results: Mapping[str, Result]) -> Row:
@@ -286,7 +287,7 @@ def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json:
             told.setdefault(reason, []).append(name)
         for reason, names in told.items():
             have = "has" if len(names) == 1 else "have"
-            which = row.get("arch", row.get("model"))
+            which = row.get(ARCHITECTURE, row.get("model"))
             note(f"{', '.join(names)} {have} no value for {which}: {reason}")
     if out is not None:
         try:
@@ -299,12 +300,11 @@ def _write(rows: list[Row], proxies: Sequence[Proxy], out: Path | None, as_json:
         print_json_lines(rows)
     elif out is None:
         arrow = {"maximize": "↑", "minimize": "↓"}
-        first = "model" if "model" in rows[0] else "arch"
+        first = "model" if "model" in rows[0] else ARCHITECTURE
         names = [p.name for p in proxies]
         means = {n: sum(row[n + SECONDS] for row in rows) / len(rows) for n in names}
         note("Seconds a network: " + ", ".join(f"{n} {mean:.3g}" for n, mean in means.items()))
-        heading = "model" if first == "model" else "architecture"
-        columns = [heading, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
+        columns = [first, *(f"{p.name} {arrow[p.direction]}" for p in proxies), "seconds"]
         print_table(
             columns, [[row[first], *(row[n] for n in names), row["seconds"]] for row in rows]
         )

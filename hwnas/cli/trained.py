@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.tables.measurements import read_measurements
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def take_accuracies(
     Args:
         front: the front.
         space: its search space.
-        path: CSV file with the columns arch and accuracy, in percent; one row a run.
+        path: CSV file with the columns architecture and accuracy, in percent; one row a run.
         task: what the networks are counted for; None counts nothing.
 
     With labels of five networks or more, members or not, each member gets an expected accuracy.
@@ -92,8 +93,8 @@ def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
     table = read_measurements(path, space)
     if "accuracy" not in table.cells:
         raise InvalidValueError(
-            f"`accuracy` must name a file with the columns arch and accuracy, but {str(path)!r} "
-            f"has arch, {', '.join(table.cells)}."
+            f"`accuracy` must name a file with the columns architecture and accuracy, but "
+            f"{str(path)!r} has architecture, {', '.join(table.cells)}."
         )
     if len(set(settings := table.cells.get("settings", ()))) > 1:
         raise InvalidValueError(
@@ -140,7 +141,7 @@ def show_trained(found: Trained, as_json: bool) -> None:
     objectives = [objective.name for objective in found.front.objectives]
     expected = (EXPECTED, LOW, HIGH, AMONG_BEST) if has_expectations(found.front) else ()
     rows = [
-        {"member": rank, "arch": m.arch, **dict(zip(objectives, m.values, strict=True))}
+        {"member": rank, ARCHITECTURE: m.arch, **dict(zip(objectives, m.values, strict=True))}
         | {name: m.attributes.get(name) for name in (*_ATTRIBUTES, *expected)}
         for rank, m in enumerate(found.front.members, start=1)
     ]
@@ -169,11 +170,11 @@ def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, An
     told = [[expectation_text(m), chance_text(m)] for m in front.members]
     more = ["expected %", "among best 1 %"] if has_expectations(front) else []
     print_table(
-        ["#", *objectives, "accuracy %", "std", "runs", "stays", *more, "arch"],
+        ["#", *objectives, "accuracy %", "std", "runs", "stays", *more, ARCHITECTURE],
         [
             [row["member"], *(row[o] for o in objectives), *_shown(row)]
             + (texts if more else [])
-            + [row["arch"]]
+            + [row[ARCHITECTURE]]
             for row, texts in zip(rows, told, strict=True)
         ],
         title="Members" if more else "Trained members",

@@ -16,6 +16,7 @@ from hwnas.cli.pareto import Source, Study, front_space, open_pareto_set, result
 from hwnas.cli.plan import Planned, processor_of
 from hwnas.cli.trained import show_trained, take_accuracies
 from hwnas.errors import InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 from hwnas.tables.measurements import column_name, read_measurements
 
@@ -245,7 +246,7 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     if as_json:
         print_json_lines(rows)
     else:
-        columns = [*_HEADERS, "architecture"]
+        columns = [*_HEADERS, ARCHITECTURE]
         # What was measured before has no interval.
         title = f"{name}: {'predicted' if known else 'before'} and measured"
         body = [[row[key] for key in _FIELDS] for row in rows]
@@ -260,12 +261,12 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
 
 
 _HEADERS = ("predicted", "std", "measured", "deviation", "in 95 %", "outcome")
-_FIELDS = ("predicted", "std", "measured", "deviation", "inside_95", "outcome", "arch")
+_FIELDS = ("predicted", "std", "measured", "deviation", "inside_95", "outcome", ARCHITECTURE)
 
 
 def _row(check: Check) -> dict[str, Any]:
     return {
-        "arch": check.arch,
+        ARCHITECTURE: check.arch,
         "key": check.key,
         "predicted": check.predicted,
         "std": check.std,

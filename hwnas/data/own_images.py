@@ -31,6 +31,7 @@ IMAGES = ("gaussian", "cifar10-sample")
 """Names of images that are not the user's own."""
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 _PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
+_SIZED = re.compile(r"(.+)@([1-9]\d{0,3})x([1-9]\d{0,3})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,31 @@ class OwnImages:
 
     Attributes:
         path: ``.npz`` with the arrays ``images`` and, where there are any, ``labels`` (or
-            ``classes``, their number), or a folder with a folder of pictures for each class.
+            ``classes``, their number), or a folder with a folder of pictures for each class; where
+            it has the folders ``train`` and ``test``, that of ``train``.
         checksum: of the batch that must be found there; None for any.
+        resized: height and width that pictures are brought to; None leaves them as they are.
     """
 
     path: Path
     checksum: str | None = None
+    resized: tuple[int, int] | None = None
 
     @classmethod
     def parse(cls, text: str) -> OwnImages | None:
-        """Read ``FILE.npz`` or ``FOLDER``, with or without ``#CHECKSUM``; None if it is neither."""
+        """Read ``FILE.npz``, ``FOLDER`` or ``FOLDER@HxW``, each with or without ``#CHECKSUM``.
+
+        Returns:
+            None if it is none of them.
+        """
         if not text or text in IMAGES:
             return None
-        found = _PINNED.fullmatch(text)
-        path, checksum = (Path(found[1]), found[2]) if found else (Path(text), None)
+        pinned = _PINNED.fullmatch(text)
+        place, checksum = (pinned[1], pinned[2]) if pinned else (text, None)
+        if (sized := _SIZED.fullmatch(place)) and not Path(place).exists():
+            folder, size = Path(sized[1]), (int(sized[2]), int(sized[3]))
+            return cls(folder, checksum, size) if folder.is_dir() else None
+        path = Path(place)
         return cls(path, checksum) if path.suffix == ".npz" or path.is_dir() else None
 
     def pinned(self, size: int) -> str:
@@ -61,7 +73,8 @@ class OwnImages:
         Args:
             size: images B of the batch.
         """
-        return f"{self.path.resolve()}#{_checksum(self.batch(size))}"
+        sizes = "" if self.resized is None else "@{}x{}".format(*self.resized)
+        return f"{self.path.resolve()}{sizes}#{_checksum(self.batch(size))}"
 
     @property
     def name(self) -> str:
@@ -115,7 +128,9 @@ class OwnImages:
         return batch
 
     def _examples(self, size: int) -> _Examples:
-        return _read_pictures(self.path, size) if self.path.is_dir() else _some(self.path, size)
+        if self.path.is_dir():
+            return _read_pictures(self.path, size, self.resized)
+        return _some(self.path, size)
 
 
 def check_images(text: str) -> None:
@@ -126,7 +141,9 @@ def check_images(text: str) -> None:
     """
     if text not in IMAGES and OwnImages.parse(text) is None:
         error = unknown_name("images", text, IMAGES)
-        raise UnknownNameError(f"{error} Your own are a FILE.npz or a folder of pictures.")
+        raise UnknownNameError(
+            f"{error} Your own are a FILE.npz, a folder of pictures, or FOLDER@HEIGHTxWIDTH."
+        )
 
 
 _Array = npt.NDArray[Any]
@@ -185,8 +202,10 @@ def _arrays(path: Path, changed: int) -> _Examples:
     return images, labels, classes
 
 
-def _read_pictures(folder: Path, size: int) -> _Examples:
+def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> _Examples:
     files, labels = [], []
+    if all((folder / part).is_dir() for part in ("train", "test")):
+        folder = folder / "train"
     names = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     for number, name in enumerate(names):
         found = sorted(p for p in name.rglob("*") if p.suffix.lower() in PICTURES)
@@ -203,19 +222,19 @@ def _read_pictures(folder: Path, size: int) -> _Examples:
         chosen = in_turn(np.array(labels), size, len(files))
     except InvalidValueError as error:
         raise InvalidValueError(f"{folder}: {error}") from None
-    images = _stacked([files[i] for i in chosen])
+    images = _stacked([files[i] for i in chosen], resized)
     return images, np.array(labels)[chosen], len(names)
 
 
-def _stacked(files: Sequence[Path]) -> npt.NDArray[np.uint8]:
+def _stacked(files: Sequence[Path], resized: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """Give (B, C, H, W) of pictures of one size: of one channel where all are grey, else three."""
-    pictures = [_read_picture(file) for file in files]
+    pictures = [_read_picture(file, resized) for file in files]
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape[:2] != pictures[0].shape[:2]:
             (height, width), (h, w) = pictures[0].shape[:2], picture.shape[:2]
             raise DataFormatError(
                 f"The pictures must all have one size, but {files[0]} is {height}x{width} and "
-                f"{file} is {h}x{w}: resize them first."
+                f"{file} is {h}x{w}: name the folder with a size, e.g. FOLDER@{height}x{width}."
             )
     channels = max(picture.shape[2] for picture in pictures)
     return np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures]).transpose(
@@ -223,7 +242,7 @@ def _stacked(files: Sequence[Path]) -> npt.NDArray[np.uint8]:
     )
 
 
-def _read_picture(file: Path) -> npt.NDArray[np.uint8]:
+def _read_picture(file: Path, resized: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     """Give (H, W, 1) bytes of a grey picture, (H, W, 3) of any other."""
     try:
         from PIL import Image
@@ -235,7 +254,10 @@ def _read_picture(file: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as picture:
             grey = picture.mode in ("1", "L", "LA")
-            pixels = np.asarray(picture.convert("L" if grey else "RGB"), dtype=np.uint8)
+            found = picture.convert("L" if grey else "RGB")
+            if resized is not None:
+                found = found.resize(resized[::-1], Image.Resampling.BILINEAR)
+            pixels = np.asarray(found, dtype=np.uint8)
     except Exception as error:  # whatever a decoder raises
         raise DataFormatError(f"`{file}` must be a picture, but got {error}") from None
     return pixels[..., None] if grey else pixels

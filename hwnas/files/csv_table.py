@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ ROWS_LEFT = "rows_left"
 """Name of the column that counts the rows below."""
 
 ARCHITECTURE = "architecture"
-"""What readers take for the column ``arch``, too."""
+"""Name of an architecture's text in each file and row that is written."""
+
+_EARLIER = "arch"
+"""What files of earlier versions call it."""
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
@@ -41,6 +44,30 @@ def as_cell(text: str) -> str:
 def from_cell(cell: str) -> str:
     """Give the text of a cell, the inverse of `as_cell`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def with_names_of_now(names: Iterable[str]) -> list[str]:
+    """Give the names of columns, with the architecture's as it is written now.
+
+    Example:
+        >>> with_names_of_now(["arch", "latency_ms"])
+        ['architecture', 'latency_ms']
+    """
+    return [ARCHITECTURE if name == _EARLIER else name for name in names]
+
+
+def architecture_of(row: Mapping[str, Any]) -> Any:
+    """Give the architecture's text in a row of a file, of an earlier version's too.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return row[_EARLIER] if _EARLIER in row and ARCHITECTURE not in row else row[ARCHITECTURE]
+
+
+def as_row(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields of a value with `arch` by the names that are written."""
+    return dict(zip(with_names_of_now(fields), fields.values(), strict=True))
 
 
 def require_all_rows(numbers: Iterable[Any], path: Path) -> None:

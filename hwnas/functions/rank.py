@@ -91,7 +91,7 @@ def rank(
         dataset: data sets by name.
         proxies: proxies and ready-made scores by name; ``all`` for every one.
         split: which accuracies; the space's first if None.
-        truth: table with the columns `arch` and `accuracy`, instead of what the space knows.
+        truth: table with the columns `architecture` and `accuracy`, instead of the space's own.
         scores: table of ``hwnas score --out``, instead of the shipped scores.
         population: of the shipped scores: ``live``, ``all`` or ``networks``.
         sample: different networks to score now, instead of the shipped scores.
@@ -121,7 +121,8 @@ def rank(
         >>> import hwnas, pandas, tempfile
         >>> cells = [str(cell) for cell in hwnas.NasBench201()][:100]
         >>> file = tempfile.mkdtemp() + "/accuracies.csv"
-        >>> pandas.DataFrame({"arch": cells, "accuracy": range(100)}).to_csv(file, index=False)
+        >>> known = pandas.DataFrame({"architecture": cells, "accuracy": range(100)})
+        >>> known.to_csv(file, index=False)
         >>> found = hwnas.rank(truth=file, proxies="synflow", population="all", note=print)
         15525 architectures without a known accuracy were left out.
         >>> found.rows[0]["score"], found.rows[0]["n"]

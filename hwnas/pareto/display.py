@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.pareto.json_csv import device_columns, member_columns
 from hwnas.pareto.pareto_set import ParetoSet
 
@@ -62,7 +63,7 @@ def members_table(front: ParetoSet) -> pd.DataFrame:
     attributes = {c: n for c, n in member_columns(front).items() if not _repeats(front, n)}
     columns: dict[str, list[Any]] = {
         **{name: [m.values[i] for m in front.members] for i, name in enumerate(names)},
-        "arch": [m.arch for m in front.members],
+        ARCHITECTURE: [m.arch for m in front.members],
         "key": [m.key for m in front.members],
         **{
             column: [m.attributes.get(name) for m in front.members]
@@ -90,7 +91,7 @@ def evaluated_table(front: ParetoSet) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **{name: pd.array(column, dtype="float64") for name, column in values.items()},
-            "arch": [row.arch for row in rows],
+            ARCHITECTURE: [row.arch for row in rows],
             "key": [row.key for row in rows],
             "status": [row.status for row in rows],
             "on_front": [row.key in members and row.status == "complete" for row in rows],

@@ -13,14 +13,14 @@ from typing import Any, NoReturn, cast, get_args
 
 from hwnas.errors import DataFormatError, DataNotFoundError
 from hwnas.files.atomic import write_text
-from hwnas.files.csv_table import as_cell
+from hwnas.files.csv_table import ARCHITECTURE, architecture_of, as_cell, as_row
 from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.pareto_set import Evaluated, Member, ObjectiveInfo, ParetoSet, Status
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.same_device import recorded_cost
 
 FORMAT = "hwnas.pareto_set"
-SCHEMA = 1
+SCHEMA = 2
 """Raised when an older reader could misread a newer file; `read_json` knows all up to this."""
 
 
@@ -34,6 +34,8 @@ def write_json(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
         InvalidValueError: the file cannot be written.
     """
     document = {"format": FORMAT, "schema": SCHEMA, **plain(asdict(pareto_set))}
+    for rows in ("members", "evaluated"):
+        document[rows] = [as_row(row) for row in document[rows]]
     if pareto_set.baseline is None:
         del document["baseline"]
     write_text(path, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
@@ -68,7 +70,7 @@ def read_json(path: str | os.PathLike[str]) -> ParetoSet:
 
 
 def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
-    """Write one row a member: `arch`, `key`, the objectives by name, the attributes, the devices.
+    """Write one row a member: `architecture`, `key`, objectives, attributes, devices.
 
     Of each cost ``NAME.device`` is what it belongs to: device, runtime, precision, batch, threads.
     Numbers keep every digit, a missing attribute is empty, a nested one is JSON text. An
@@ -78,7 +80,7 @@ def write_csv(pareto_set: ParetoSet, path: str | os.PathLike[str]) -> None:
     Raises:
         InvalidValueError: the file cannot be written.
     """
-    fixed = ["arch", "key", *(objective.name for objective in pareto_set.objectives)]
+    fixed = [ARCHITECTURE, "key", *(objective.name for objective in pareto_set.objectives)]
     columns = member_columns(pareto_set)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -95,15 +97,15 @@ def member_rows(pareto_set: ParetoSet) -> Iterator[dict[str, Any]]:
     """Give each member as one flat JSON object, for JSON lines.
 
     Yields:
-        `arch`, `key`, each objective by name, then `units` and `directions` by objective name,
-        `baseline`, its name and values, if there is one, and `attributes` if there are any.
+        `architecture`, `key`, each objective by name, then `units` and `directions` by objective
+        name, `baseline`, its name and values, if there is one, and `attributes` if there are any.
     """
     units = {objective.name: objective.unit for objective in pareto_set.objectives}
     directions = {objective.name: objective.direction for objective in pareto_set.objectives}
     baseline = _baseline_row(pareto_set)
     for member in pareto_set.members:
         row: dict[str, Any] = {
-            "arch": member.arch,
+            ARCHITECTURE: member.arch,
             "key": member.key,
             **dict(zip(units, member.values, strict=True)),
             "units": units,
@@ -128,9 +130,9 @@ def attribute_names(pareto_set: ParetoSet) -> list[str]:
 def member_columns(pareto_set: ParetoSet) -> dict[str, str]:
     """Give the attribute of each column of a table of members, by the column's name.
 
-    One whose name an objective or ``arch`` or ``key`` has is called ``attributes.NAME``.
+    One whose name an objective or ``architecture`` or ``key`` has is called ``attributes.NAME``.
     """
-    taken = {"arch", "key", *(objective.name for objective in pareto_set.objectives)}
+    taken = {ARCHITECTURE, "key", *(objective.name for objective in pareto_set.objectives)}
     names = attribute_names(pareto_set)
     return {f"attributes.{name}" if name in taken else name: name for name in names}
 
@@ -200,7 +202,7 @@ def _decode(document: Mapping[str, Any]) -> ParetoSet:
         ),
         members=tuple(
             Member(
-                _text(m["arch"]),
+                _text(architecture_of(m)),
                 _text(m["key"]),
                 tuple(_number(value) for value in m["values"]),
                 dict(m["attributes"]),
@@ -210,7 +212,7 @@ def _decode(document: Mapping[str, Any]) -> ParetoSet:
         provenance=dict(document["provenance"]),
         evaluated=tuple(
             Evaluated(
-                _text(e["arch"]),
+                _text(architecture_of(e)),
                 _text(e["key"]),
                 tuple(None if value is None else _number(value) for value in e["values"]),
                 _status(e["status"]),

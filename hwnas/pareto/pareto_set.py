@@ -316,8 +316,8 @@ class ParetoSet:
             evaluated: a row each evaluated architecture instead, with `status` and `on_front`.
 
         Returns:
-            A column an objective, `arch`, `key`, and a column an attribute, named as in the CSV,
-            without attributes that repeat an objective.
+            A column an objective, `architecture`, `key`, and a column an attribute, named as in the
+            CSV, without attributes that repeat an objective.
         """
         from hwnas.pareto.display import evaluated_table, members_table
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hwnas.errors import InvalidValueError
+from hwnas.files.csv_table import as_row
 from hwnas.files.grammar import split_constraint
 from hwnas.pareto.pareto_set import Evaluated, Member, ParetoSet, Status
 from hwnas.pareto.provenance import plain
@@ -194,5 +195,5 @@ def _dropped(checks: Sequence[Check]) -> dict[str, Any]:
     return {
         "inside_95": sum(check.inside is True for check in checks),
         "outside_95": sum(check.inside is False for check in checks),
-        "dropped": [asdict(check) for check in checks if check.outcome != "front"],
+        "dropped": [as_row(asdict(check)) for check in checks if check.outcome != "front"],
     }

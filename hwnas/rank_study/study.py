@@ -381,7 +381,8 @@ def _truth(settings: RankSettings, space: SearchSpace[Any]) -> Truth:
     if known is None:
         raise InvalidValueError(
             f"`--space` must have known accuracies, but {space.name} has no facet Truth: give "
-            f"--truth FILE.csv with the columns arch and accuracy, or see hwnas.spaces.facets."
+            "--truth FILE.csv with the columns architecture and accuracy, or see "
+            "hwnas.spaces.facets."
         )
     return known
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from hwnas import __version__
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
+from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
@@ -29,7 +30,7 @@ from hwnas.torch_source.proof import check_source
 from hwnas.typing import SearchSpace
 
 SCRIPT, NETWORK, WEIGHTS, CHOICES = "train.py", "network.py", "weights.pt", "choices.json"
-FORMAT, SCHEMA = "hwnas.member", 1
+FORMAT, SCHEMA = "hwnas.member", 2
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _export(
         "format": FORMAT,
         "schema": SCHEMA,
         "member": rank,
-        "arch": member.arch,
+        ARCHITECTURE: member.arch,
         "key": member.key,
         "parameters": dict(space.encode(space.parse(member.arch))),
         "space": written_space(space),

@@ -16,7 +16,7 @@ import onnx
 from hwnas import __version__
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
-from hwnas.files.csv_table import as_cell
+from hwnas.files.csv_table import as_cell, with_names_of_now
 from hwnas.onnx_export.export import export_onnx
 from hwnas.onnx_export.graph_writer import OPSET
 from hwnas.pareto.pareto_set import Member, ParetoSet
@@ -129,7 +129,7 @@ def export_onnx_members(
 def _index(rows: Sequence[OnnxMember]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(field.name for field in fields(OnnxMember))
+    writer.writerow(with_names_of_now(field.name for field in fields(OnnxMember)))
     writer.writerows(
         (row.file.name, row.sha256, row.max_abs_diff, as_cell(row.arch), as_cell(row.key))
         for row in rows
@@ -152,7 +152,7 @@ def _export(
     metadata = {
         "hwnas_version": __version__,
         "hwnas_space": repr(space),
-        "hwnas_arch": member.arch,
+        "hwnas_architecture": member.arch,
         "hwnas_key": member.key,
         "hwnas_weights": f"untrained, drawn from seed {seed}",
     }

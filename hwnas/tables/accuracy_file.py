@@ -28,7 +28,7 @@ class AccuracyFile:
 
     @classmethod
     def read(cls, path: Path, space: SearchSpace[Any]) -> AccuracyFile:
-        """Read a ``.csv`` or ``.parquet`` file with the columns ``arch`` and ``accuracy``.
+        """Read a ``.csv`` or ``.parquet`` file with the columns ``architecture`` and ``accuracy``.
 
         Accuracies are in percent; several of an architecture are runs, which count as their mean,
         and one without any is left out.

@@ -1,4 +1,4 @@
-"""Measurements of architectures as CSV: a column `arch`, and one or more columns of costs.
+"""Measurements of architectures as CSV: a column `architecture`, and one or more columns of costs.
 
 Other columns may stand beside them: `device`, `runtime`, `precision`, `batch` and `threads` say
 what was measured on. Row numbers, which pandas and R write under no name, texts and standard
@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.deferred import deferred
 from hwnas.errors import DataFormatError, DataNotFoundError, HwnasError, InvalidValueError
-from hwnas.files.csv_table import ARCHITECTURE, ROWS_LEFT, from_cell, require_all_rows
+from hwnas.files.csv_table import (
+    ARCHITECTURE,
+    ROWS_LEFT,
+    from_cell,
+    require_all_rows,
+    with_names_of_now,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,15 +184,15 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
 
     Raises:
         DataNotFoundError: there is no such file.
-        DataFormatError: it has no column `arch`, a column twice, a line with other cells than the
-            header, or fewer rows than it had; names the line.
+        DataFormatError: it has no column `architecture`, a column twice, a line with other cells
+            than the header, or fewer rows than it had; names the line.
     """
     header, rows = _rows(path)
-    names = [name for name in header if name not in ("arch", ROWS_LEFT)]
-    if "arch" not in header or not names or not rows:
+    names = [name for name in header if name not in (ARCHITECTURE, ROWS_LEFT)]
+    if ARCHITECTURE not in header or not names or not rows:
         raise DataFormatError(
-            f"`{path}` must have a column 'arch', a column of costs such as 'latency_ms' and at "
-            f"least one row, but has the columns {header} and {len(rows)} rows."
+            f"`{path}` must have a column {ARCHITECTURE!r}, a column of costs such as "
+            f"'latency_ms' and at least one row, but has the columns {header} and {len(rows)} rows."
         )
     if len(set(header)) < len(header):
         raise DataFormatError(f"`{path}` must name each column once, but has {header}.")
@@ -196,7 +202,7 @@ def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
             # Decimal commas make more cells, and a writer that was killed leaves fewer.
             if None in row or None in row.values():
                 raise ValueError(f"it must have {len(header)} cells, with decimal points.")
-            archs.append(space.parse(from_cell(row["arch"])))
+            archs.append(space.parse(from_cell(row[ARCHITECTURE])))
         except (HwnasError, ValueError, TypeError) as error:
             raise DataFormatError(f"Line {line} of `{path}`: {error}") from error
     if ROWS_LEFT in header:
@@ -210,9 +216,7 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            names = list(reader.fieldnames or ())
-            header = [name if name != ARCHITECTURE else "arch" for name in names]
-            reader.fieldnames = header
+            reader.fieldnames = header = with_names_of_now(reader.fieldnames or ())
             return header, [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None

@@ -18,6 +18,7 @@ from hwnas.files.csv_table import (
     from_cell,
     require_all_rows,
     require_plain_csv,
+    with_names_of_now,
 )
 from hwnas.registry import names
 from hwnas.tables.table import Table
@@ -26,7 +27,7 @@ from hwnas.typing import Arch, SearchSpace
 if TYPE_CHECKING:
     import pandas as pd
 
-_OTHER_COLUMNS = {"arch", "key", "seconds", ROWS_LEFT}
+_OTHER_COLUMNS = {ARCHITECTURE, "key", "seconds", ROWS_LEFT}
 
 
 def read_scores(
@@ -40,7 +41,7 @@ def read_scores(
     """Read architectures and scores from a ``.csv`` or ``.parquet`` file.
 
     Args:
-        path: a table with the column ``arch`` and one column a proxy.
+        path: a table with the column ``architecture`` and one column a proxy.
         space: search space of the architectures.
         proxies: the columns wanted; None for every proxy that is there.
         note: is told what was left out, and that the rows of a file are not counted.
@@ -60,29 +61,30 @@ def read_scores(
     if counted := ROWS_LEFT in frame:
         require_all_rows(frame[ROWS_LEFT].tolist(), path)
     wanted = _proxy_columns(frame) if proxies is None else list(proxies)
-    missing = [name for name in ("arch", *wanted) if name not in frame]
+    missing = [name for name in (ARCHITECTURE, *wanted) if name not in frame]
     if missing or not wanted:
         raise InvalidValueError(
-            f"`{path}` must have the column arch and {', '.join(wanted) or 'one a proxy'}, but "
-            f"{', '.join(missing) or 'any proxy'} is missing: there are "
-            f"{', '.join(map(str, frame.columns))}."
+            f"`{path}` must have the column {ARCHITECTURE} and "
+            f"{', '.join(wanted) or 'one a proxy'}, but {', '.join(missing) or 'any proxy'} is "
+            f"missing: there are {', '.join(map(str, frame.columns))}."
         )
     ignored = [
         str(c)
         for c in frame.columns
         if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
     ]
-    frame = frame[["arch", *wanted]].assign(
+    frame = frame[[ARCHITECTURE, *wanted]].assign(
         **{name: _numbers(frame, name, path) for name in wanted}
     )
-    parsed = [_parse(space, text, number, path) for number, text in enumerate(frame["arch"], 1)]
-    frame = frame.assign(arch=[str(arch) for arch in parsed])
+    written = frame[ARCHITECTURE]
+    parsed = [_parse(space, text, number, path) for number, text in enumerate(written, 1)]
+    frame = frame.assign(**{ARCHITECTURE: [str(arch) for arch in parsed]})
     different = frame if runs else frame.drop_duplicates()
-    if (different["arch"].duplicated().any() and not runs) or different.empty:
+    if (different[ARCHITECTURE].duplicated().any() and not runs) or different.empty:
         raise DataFormatError(
             f"`{path}` must have at least one row and the same scores wherever an architecture is "
             f"repeated, but got {len(different)} different rows of "
-            f"{different['arch'].nunique()} architectures."
+            f"{different[ARCHITECTURE].nunique()} architectures."
         )
     if ignored:
         note(f"columns left alone, as they are no proxies wanted: {', '.join(ignored)}.")
@@ -103,8 +105,10 @@ def _proxy_columns(frame: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda c: order[c.partition(".")[0]])
 
 
-def _with_arch(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame if "arch" in frame else frame.rename(columns={ARCHITECTURE: "arch"})
+def _with_names_of_now(frame: pd.DataFrame) -> pd.DataFrame:
+    if ARCHITECTURE in frame:
+        return frame
+    return frame.set_axis(with_names_of_now(frame.columns), axis="columns")
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -114,10 +118,10 @@ def _read(path: Path) -> pd.DataFrame:
         raise InvalidValueError(f"`scores` must end in .csv or .parquet, but got {path.name!r}.")
     try:
         if path.suffix == ".parquet":
-            return _with_arch(pd.read_parquet(path))
+            return _with_names_of_now(pd.read_parquet(path))
         require_plain_csv(path)
-        texts = {"arch": from_cell, ARCHITECTURE: from_cell}
-        return _with_arch(pd.read_csv(path, converters=texts))
+        texts = dict.fromkeys(("arch", ARCHITECTURE), from_cell)
+        return _with_names_of_now(pd.read_csv(path, converters=texts))
     except DataFormatError:
         raise
     except ImportError:

@@ -25,6 +25,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,9 @@ from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-COLUMNS = ("arch", "accuracy", "member", "seed", "epochs", "test_images", "seconds", "settings")
+COLUMNS = (
+    "architecture", "accuracy", "member", "seed", "epochs", "test_images", "seconds", "settings",
+)  # fmt: skip
 
 
 class UserError(Exception):
@@ -101,7 +104,8 @@ class Data:
 def read_data(path: Path, test_share: float) -> Data:
     """Read images and labels, and part them into training and test."""
     try:
-        inputs, labels, test = read_folder(path) if path.is_dir() else read_npz(path)
+        folder, size = sized(path)
+        inputs, labels, test = read_folder(folder, size) if folder.is_dir() else read_npz(path)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"--data {path}: {error}") from None
     if test is None:
@@ -137,7 +141,15 @@ def read_npz(path: Path) -> Arrays:
     return images, labels, None if split is None else np.asarray(split == "test")
 
 
-def read_folder(folder: Path) -> Arrays:
+def sized(path: Path) -> tuple[Path, tuple[int, int] | None]:
+    """Part `FOLDER@HxW` into the folder, and the height and width that pictures are brought to."""
+    found = re.fullmatch(r"(.+)@(\d+)x(\d+)", str(path))
+    if found is None or path.exists():
+        return path, None
+    return Path(found[1]), (int(found[2]), int(found[3]))
+
+
+def read_folder(folder: Path, size: tuple[int, int] | None = None) -> Arrays:
     """Read pictures; grey ones have one channel, where any is coloured all have three."""
     parts = [folder / name for name in ("train", "test")]
     known = all(part.is_dir() for part in parts)
@@ -154,16 +166,16 @@ def read_folder(folder: Path) -> Arrays:
             test += [part.name == "test"] * len(found)
     if not files:
         raise ValueError("it must hold a folder of pictures for each class.")
-    pictures = [read_picture(file) for file in files]
+    pictures = [read_picture(file, size) for file in files]
     if len({picture.shape[:2] for picture in pictures}) > 1:
-        raise ValueError("the pictures must all have one size: resize them first.")
+        raise ValueError("the pictures must all have one size: name it, --data FOLDER@HxW.")
     channels = max(picture.shape[2] for picture in pictures)
     images = np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures])
     images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     return images, np.array(labels), np.array(test) if known else None
 
 
-def read_picture(file: Path) -> np.ndarray[Any, Any]:
+def read_picture(file: Path, size: tuple[int, int] | None) -> np.ndarray[Any, Any]:
     """Give (H, W, 1) or (H, W, 3) bytes."""
     try:
         from PIL import Image
@@ -171,7 +183,10 @@ def read_picture(file: Path) -> np.ndarray[Any, Any]:
         raise UserError("--data of pictures needs Pillow: pip install pillow") from None
     with Image.open(file) as picture:
         grey = picture.mode in ("1", "L", "LA")
-        pixels = np.asarray(picture.convert("L" if grey else "RGB"), dtype=np.uint8)
+        found = picture.convert("L" if grey else "RGB")
+        if size is not None:
+            found = found.resize(size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(found, dtype=np.uint8)
     return pixels[..., None] if grey else pixels
 
 
@@ -380,19 +395,20 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
     accuracy = run.accuracy(data)
     print(f"{folder.name}  test accuracy {accuracy:.2f} %", flush=True)
     texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
-    row = [choices["arch"], f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
+    text = choices.get("architecture", choices.get("arch"))  # as earlier versions wrote it
+    row = [text, f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
     row += [len(data.test[1]), f"{run.seconds:.1f}", json.dumps(texts, sort_keys=True)]
     note(options.csv, [str(cell) for cell in row])
 
 
 def note(file: Path, row: Sequence[str]) -> None:
     """Add a line unless the same run, of equal network, seed and settings, is there."""
-    same = [COLUMNS.index(name) for name in ("arch", "seed", "settings")]
+    same = [COLUMNS.index(name) for name in ("architecture", "seed", "settings")]
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+", newline="", encoding="utf-8") as stream:
         stream.seek(0)
         lines = list(csv.reader(stream))
-        if lines and lines[0] != list(COLUMNS):
+        if lines and lines[0] not in (list(COLUMNS), ["arch", *COLUMNS[1:]]):
             raise UserError(f"--csv {file} has other columns: name another file.")
         writer = csv.writer(stream, lineterminator="\n")
         if not lines:
@@ -407,7 +423,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="FILE.npz or folder of pictures")
+    add(
+        "--data",
+        type=Path,
+        required=True,
+        help="FILE.npz, or a folder of pictures: FOLDER or FOLDER@HxW",
+    )
     add("--member", nargs="+", default=["1"], help="numbers of networks, or all [default: 1]")
     add("--epochs", type=int, default=30)
     add("--batch", type=int, default=128, help="images a step")

@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas.errors import DataFormatError
 from hwnas.files.atomic import write_text
+from hwnas.files.csv_table import ARCHITECTURE, architecture_of
 from hwnas.pareto.provenance import plain
 
 
@@ -27,12 +28,12 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Give JSON values."""
-        return {"arch": str(self.arch), "metrics": plain(self.metrics)}
+        return {ARCHITECTURE: str(self.arch), "metrics": plain(self.metrics)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], parse: Callable[[str], Any]) -> Record:
         """Read what `as_dict` gave."""
-        return cls(parse(record["arch"]), record["metrics"])
+        return cls(parse(architecture_of(record)), record["metrics"])
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

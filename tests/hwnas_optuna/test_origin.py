@@ -77,7 +77,7 @@ def test_a_front_of_ones_own_study_is_exported_without_options(
     front.save(tmp_path / "front.json")
     assert run("export", tmp_path, "--onnx", "--json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["arch"] for row in rows] == [member.arch for member in front.members]
+    assert [row["architecture"] for row in rows] == [member.arch for member in front.members]
     graph = onnx.load(rows[0]["file"]).graph
     sizes = [d.dim_value for value in (graph.input[0], graph.output[0])
              for d in value.type.tensor_type.shape.dim]  # fmt: skip

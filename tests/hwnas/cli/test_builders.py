@@ -59,7 +59,7 @@ def test_a_builder_is_searched_scored_and_exported(
     scored = ["--arch", member, "--proxy", proxy, "--batch", "32", "--json"]
     assert run("score", *own, *sizes, *scored) == 0
     [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert row["arch"] == member
+    assert row["architecture"] == member
     if name in VERIFIED:
         again = ["--cost", LATENCY, "--objective", "torch_cpu_latency_ms"]
         assert run("pareto", "verify", "hwnas-results", *own, *again, "--out", "verified") == 0

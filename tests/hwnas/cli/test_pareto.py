@@ -79,7 +79,7 @@ def test_show_json_is_json_lines_and_nothing_else(
 ) -> None:
     assert run("show", results(tmp_path) / "front.json", "--json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(r["arch"], r["key"], r["score"], r["latency_ms"]) for r in rows] == [
+    assert [(r["architecture"], r["key"], r["score"], r["latency_ms"]) for r in rows] == [
         (CELL, "k1", 0.75, 4.5),
         (SMALL, "k2", 0.25, 1.5),
     ]
@@ -104,7 +104,7 @@ def test_export_writes_everything_by_default(
     out = tmp_path / "out"
     assert open_pareto_set(str(out)) == open_pareto_set(str(source))
     with (out / "front.csv").open(encoding="utf-8") as file:
-        assert [row["arch"] for row in csv.DictReader(file)] == [CELL, SMALL]
+        assert [row["architecture"] for row in csv.DictReader(file)] == [CELL, SMALL]
     assert CELL in (out / "report.html").read_text(encoding="utf-8")
     assert sorted(p.name for p in (out / "onnx").iterdir()) == [
         "001-k1.onnx",

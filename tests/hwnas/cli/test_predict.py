@@ -56,19 +56,19 @@ def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -
     assert run("support", "-n", "6") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["latency_ms"] for row in rows] == [""] * 6
-    archs = {SPACE.parse(row["arch"]) for row in rows}
+    archs = {SPACE.parse(row["architecture"]) for row in rows}
     assert len(archs) == 6
     assert all(arch.is_live() for arch in archs)
     argv = ("-n", "12", "--dead-operations", "executed", "--metric", "energy", "--unit", "mJ")
     assert run("support", *argv) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert not all(SPACE.parse(row["arch"]).is_live() for row in rows)
+    assert not all(SPACE.parse(row["architecture"]).is_live() for row in rows)
     assert "energy_mj" in rows[0]
 
 
 def test_a_wrong_measurement_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("support", "-n", "12") == 0
-    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    chosen = [row["architecture"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
     rows = [f"{a},{latency(a) * (2.5 if a == chosen[3] else 1)}" for a in chosen]
     measured, out = tmp_path / "m.csv", tmp_path / "x.npz"
     measured.write_text("\n".join(["arch,latency_ms", *rows]))
@@ -81,7 +81,7 @@ def test_a_wrong_measurement_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_costs_are_learned_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Four energies beside twelve latencies, in one file, whose columns are costs of a search."""
     assert run("support", "-n", "12") == 0
-    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    chosen = [row["architecture"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
     rows = [f"{a},{latency(a)},{latency(a) / 2 if i < 4 else ''}" for i, a in enumerate(chosen)]
     measured, out = tmp_path / "m.csv", tmp_path / "both.npz"
     measured.write_text("\n".join(["arch,latency_ms,energy_mj", *rows]))
@@ -163,7 +163,7 @@ def test_columns_are_named_by_metric_and_unit(
 def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Any cost with a unit; equal networks have equal costs, and rows of before are told."""
     assert run("support", "-n", "8") == 0
-    chosen = [row["arch"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    chosen = [row["architecture"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
     measured, out = tmp_path / "m.csv", tmp_path / "energy.npz"
     rows = [f"{a},{latency(a)},{latency(a) / 2}" for a in chosen]
     measured.write_text("\n".join(["arch,latency_ms,energy_mj", *rows]))
@@ -205,7 +205,7 @@ def test_export_gives_costs_and_deviations(
     arch = str(SPACE.sample(np.random.default_rng(0)))
     assert run("export", str(adapted), "--arch", arch, "--json") == 0
     row = json.loads(capsys.readouterr().out)
-    assert row["arch"] == arch
+    assert row["architecture"] == arch
     assert row["latency_ms"] == pytest.approx(latency(arch), rel=0.3)
     assert row["latency_ms_std"] > 0
 
@@ -228,7 +228,7 @@ def test_export_of_a_space_that_cannot_be_listed(
     lines.write_text("\n".join(["# three", *map(str, archs), ""]))
     assert run("export", str(tmp_path / "fbnet.npz"), "--archs", str(lines), "--json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["arch"] for row in rows] == [str(arch) for arch in archs]
+    assert [row["architecture"] for row in rows] == [str(arch) for arch in archs]
     assert [row["latency_ms"] for row in rows] == predictor.predict(archs).tolist()
     lines.write_text("# nothing\n")
     assert run("export", str(tmp_path / "fbnet.npz"), "--archs", str(lines)) == 2
@@ -264,7 +264,7 @@ def test_train_learns_a_network(
     assert row["spearman"] > 0.9
     assert row["coverage_90"] is None
     assert run("export", str(out), "--arch", cells[50], "--json") == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"arch", "latency_ms"}
+    assert set(json.loads(capsys.readouterr().out)) == {"architecture", "latency_ms"}
 
 
 def test_train_takes_counts_and_scores_of_a_table(
@@ -398,7 +398,7 @@ def test_help_learns_a_pool_and_asks_for_its_references(
     assert run("support", "--model", pool, "-n", "9") == 2
     assert "`n` must be at least 10" in capsys.readouterr().err
     assert run("support", "--model", pool, "-n", "12") == 0
-    asked = [r["arch"] for r in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    asked = [r["architecture"] for r in csv.DictReader(io.StringIO(capsys.readouterr().out))]
     assert len(set(asked)) == 12
     assert set(asked[:10]) <= set(cells[:60])
     measured = str(write(tmp_path / "measured.csv", asked))
@@ -467,8 +467,8 @@ def test_other_units_are_refused(
         (f"arch,latency_ms\n{CELL},0\n", "must be positive, but is 0"),
         (f"arch,latency_ms\n{CELL},inf\n", "must be positive, but is inf"),
         (f"arch,latency_ms,latency_ms\n{CELL},1,2\n", "each column once"),
-        ("cell,latency_ms\na,1\n", "must have a column 'arch'"),
-        ("", "must have a column 'arch'"),
+        ("cell,latency_ms\na,1\n", "must have a column 'architecture'"),
+        ("", "must have a column 'architecture'"),
         (None, "must be a file"),
     ],
 )

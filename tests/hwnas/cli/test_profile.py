@@ -90,7 +90,7 @@ def test_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     row = json_line(capsys)
     network = NasBench201().build(NasBench201().parse(ARCH), get_task("cifar100"))
     assert row["params"] == sum(p.numel() for p in network.parameters())
-    assert (row["space"], row["arch"]) == ("nasbench201", ARCH)
+    assert (row["space"], row["architecture"]) == ("nasbench201", ARCH)
     assert 0 < row["latency_ms"] <= row["p95_ms"]
     assert row["flops"] == 2 * row["macs"] > 0
     assert row["peak_memory_bytes"] > 4 * 3 * 32 * 32
@@ -303,7 +303,7 @@ def test_strict_measures_in_fresh_processes(
     assert row["seconds"] >= 0.6
     assert "process 2 of 2" in printed.err
     assert "process 1: the interval is" in printed.err
-    assert row["arch"] == ARCH
+    assert row["architecture"] == ARCH
 
 
 @pytest.mark.parametrize("more", [("--no-reference",), ("--metric", "energy")])

@@ -39,8 +39,8 @@ def test_equal_networks_have_equal_scores(capsys: pytest.CaptureFixture[str]) ->
     arguments = ["--proxy", "naswot", "--proxy", "params", "--batch", "4", "--json"]
     assert run(*arguments, "--arch", CELL, "--arch", EQUAL) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert first["arch"] == CELL
-    assert second["arch"] == EQUAL
+    assert first["architecture"] == CELL
+    assert second["architecture"] == EQUAL
     for name in ("key", "naswot", "params"):
         assert first[name] == second[name]
 
@@ -98,7 +98,7 @@ def test_tables_are_written(suffix: str, tmp_path: Path) -> None:
     assert run(*arguments) == 0
     table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     times = ["params_seconds", "layers_seconds", "seconds"]
-    assert list(table.columns) == ["arch", "key", "params", "layers", *times, "rows_left"]
+    assert list(table.columns) == ["architecture", "key", "params", "layers", *times, "rows_left"]
     assert table["rows_left"].tolist() == [2, 1, 0]
     assert len(table) == 3
     np.testing.assert_allclose(table["params_seconds"] + table["layers_seconds"], table["seconds"])
@@ -254,7 +254,7 @@ def test_networks_of_a_space_are_built_for_images_of_ones_own(
         (["--images", "mine.npz", "--dataset", "cifar100"], "`--dataset` must not be given"),
         (["--images", "mine.npz", "--batch", "22"], "must be in 1 to 21"),
         (["--images", "none.npz"], "there is no none.npz"),
-        (["--images", "grey_model.py"], "Your own are a FILE.npz or a folder"),
+        (["--images", "grey_model.py"], "Your own are a FILE.npz, a folder of pictures"),
         (["--images", "gausian"], "Did you mean 'gaussian'"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_search_writes_its_results_and_prints_the_front(
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
     front = ParetoSet.load(out / "front.json")
-    assert [row["arch"] for row in rows] == [member.arch for member in front.members]
+    assert [row["architecture"] for row in rows] == [member.arch for member in front.members]
     assert {"naswot", "macs"} <= set(rows[0])
     assert front.provenance["settings"]["trials"] == 12
     assert "12 trials" in printed.err

@@ -90,7 +90,7 @@ def test_a_search_of_a_function_goes_on_and_its_front_is_taken_home(
     assert "10 trials" in printed.err
     front = ParetoSet.load("hwnas-results/front.json")
     assert front.space.startswith(f"{MODULE}:build:input=1x8x8,classes=7,source=v")
-    archs = [json.loads(line)["arch"] for line in printed.out.splitlines()]
+    archs = [json.loads(line)["architecture"] for line in printed.out.splitlines()]
     assert archs == [member.arch for member in front.members]
     own = ["--model", f"{MODULE}:build"]
     assert run("pareto", "show", "hwnas-results") == 0
@@ -100,7 +100,7 @@ def test_a_search_of_a_function_goes_on_and_its_front_is_taken_home(
     capsys.readouterr()
     assert run("score", *own, *SIZES, "--arch", archs[0], "--proxy", "naswot", "--json") == 0
     [row] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert row["arch"] == archs[0]
+    assert row["architecture"] == archs[0]
     assert run("profile", *own, *SIZES, "--arch", archs[0], "--max-seconds", ".1", "--json") == 0
     assert json.loads(capsys.readouterr().out)["params"] == front.members[0].values[1]
 

@@ -254,12 +254,12 @@ def test_a_stored_study_of_a_predictor_is_verified(
     argv = ["--objective", "params", "--cost", cost, "--trials", "4", "--storage", storage]
     with pytest.raises(SystemExit):
         main(["search", *argv, "--out", str(tmp_path / "in"), "--json"])
-    cells = [json.loads(line)["arch"] for line in capsys.readouterr().out.splitlines()]
+    cells = [json.loads(line)["architecture"] for line in capsys.readouterr().out.splitlines()]
     assert cells
     given = measurements(tmp_path / "m.csv", [(predictor.space.parse(c), 4.5) for c in cells])
     assert run(storage, "--measurements", given, "--out", tmp_path / "out", "--json") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["arch"] for line in lines] == cells
+    assert [line["architecture"] for line in lines] == cells
     predicted, std = predictor.predict([predictor.space.parse(c) for c in cells], return_std=True)
     assert [line["predicted"] for line in lines] == pytest.approx(predicted.tolist())
     assert [line["std"] for line in lines] == pytest.approx(std.tolist())
@@ -345,4 +345,4 @@ def test_a_file_without_accuracies_is_refused(
     assert "`accuracy` must be a file" in capsys.readouterr().err
     given = measurements(tmp_path / "m.csv", [(CELLS[0], 1.0)])
     assert run(source, "--accuracy", given) == 2
-    assert "must name a file with the columns arch and accuracy" in capsys.readouterr().err
+    assert "must name a file with the columns architecture and accuracy" in capsys.readouterr().err

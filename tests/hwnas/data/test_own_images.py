@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes of three files each, whose bytes are their pixels."""
 
-    def read(file: Path) -> npt.NDArray[np.uint8]:
+    def read(file: Path, resized: None) -> npt.NDArray[np.uint8]:
+        assert resized is None
         side, *values = file.read_bytes()
         return np.array(values, dtype=np.uint8).reshape(side, side, -1)
 
@@ -185,8 +187,15 @@ def test_a_coloured_picture_makes_all_of_them_coloured(folder: Path) -> None:
 
 def test_pictures_of_two_sizes_are_refused(folder: Path) -> None:
     (folder / "dog" / "0.PNG").write_bytes(bytes([3, *range(9)]))
-    with pytest.raises(DataFormatError, match=r"is 2x2 and .*0.PNG is 3x3: resize them first"):
+    with pytest.raises(DataFormatError, match=r"is 2x2 and .*0.PNG is 3x3: .*FOLDER@2x2"):
         OwnImages(folder).batch(2)
+
+
+def test_classes_are_those_of_the_part_to_train_on(folder: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parted"
+    (parts / "test").mkdir(parents=True)
+    folder.rename(parts / "train")
+    assert OwnImages(parts).task == replace(OwnImages(parts / "train").task, name="parted/")
 
 
 def test_a_class_without_pictures_is_refused(folder: Path) -> None:
@@ -218,6 +227,13 @@ def test_real_pictures(tmp_path: Path) -> None:
     assert batch.inputs.shape == (2, 3, 4, 6)
     both = np.stack([colours[..., 1], colours[..., 0]]).astype(np.float64)
     np.testing.assert_allclose(batch.inputs[:, 1], (both - both.mean()) / both.std(), atol=1e-5)
+    brought = OwnImages.parse(f"{tmp_path}@4x3")
+    assert brought is not None
+    assert brought.task.input == TensorSpec((3, 4, 3))
+    again = OwnImages.parse(pinned := brought.pinned(2))
+    assert again is not None
+    assert pinned.startswith(f"{tmp_path}@4x3#")
+    assert again.batch(2).inputs.equal(brought.batch(2).inputs)
     (tmp_path / "b" / "0.png").write_bytes(b"no picture")
     with pytest.raises(DataFormatError, match=r"0.png` must be a picture"):
         OwnImages(tmp_path).batch(2)

@@ -89,7 +89,7 @@ def test_it_stands_in_the_file_which_older_readers_read(tmp_path: Path) -> None:
         "values": [3.0, None, 50.0],
         "reasons": {},
     }
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     (tmp_path / "front.json").write_text(json.dumps(document))
     assert ParetoSet.load(tmp_path / "front.json") == replace(made, baseline=None)
 

@@ -53,7 +53,7 @@ def test_attributes_that_repeat_an_objective_are_left_out() -> None:
     made = ParetoSet.from_values(
         "ab", "ab", [[2, 2], [1, 1]], OBJECTIVES, space="mine", attributes=rows
     )
-    columns = ["score", "cpu_latency_ms", "arch", "key", "attributes.cpu_latency_ms"]
+    columns = ["score", "cpu_latency_ms", "architecture", "key", "attributes.cpu_latency_ms"]
     assert made.to_dataframe().columns.tolist() == columns
 
 

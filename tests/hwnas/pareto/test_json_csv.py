@@ -25,7 +25,7 @@ def example() -> ParetoSet:
         OBJECTIVES,
         space="toy(x=1)",
         attributes=[
-            {"params": 12, "shape": [1, 2], "arch": "taken"},
+            {"params": 12, "shape": [1, 2], "architecture": "taken"},
             {"params": None, "proxy": math.nan},
             {},
             {},
@@ -156,18 +156,26 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         example().save(tmp_path / "file" / "front.json")
 
 
+def test_a_file_that_calls_an_architecture_arch_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "front.json"
+    example().save(path)
+    earlier = path.read_text(encoding="utf-8").replace('"architecture": "', '"arch": "')
+    path.write_text(earlier.replace('"schema": 2', '"schema": 1'), encoding="utf-8")
+    assert [m.arch for m in ParetoSet.load(path).members] == ["|a~0|", 'b,"ü"']
+
+
 def test_csv_has_one_row_a_member_with_every_digit(tmp_path: Path) -> None:
     write_csv(example(), tmp_path / "f.csv")
     with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == [
-        "arch",
+        "architecture",
         "key",
         "score",
         "energy_mj",
         "params",
         "shape",
-        "attributes.arch",
+        "attributes.architecture",
         "proxy",
     ]
     assert rows[1:] == [
@@ -192,12 +200,12 @@ def test_csv_says_what_each_cost_belongs_to(tmp_path: Path) -> None:
 def test_rows_for_json_lines_name_objectives_and_units() -> None:
     first, second = member_rows(example())
     assert first == {
-        "arch": "|a~0|",
+        "architecture": "|a~0|",
         "key": "ka",
         "score": 0.1 + 0.2,
         "energy_mj": 1e-300,
         "units": {"score": "", "energy_mj": "mJ"},
         "directions": {"score": "maximize", "energy_mj": "minimize"},
-        "attributes": {"params": 12, "shape": [1, 2], "arch": "taken"},
+        "attributes": {"params": 12, "shape": [1, 2], "architecture": "taken"},
     }
     assert second["attributes"] == {"params": None, "proxy": None}

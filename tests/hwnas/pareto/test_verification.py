@@ -41,7 +41,9 @@ def test_measurements_decide_who_stays() -> None:
     kept = {f"{NAME}_std": 0.5}
     assert dict(found.front.members[0].attributes) == kept | {f"{NAME}_predicted": 9.0}
     dropped = found.front.provenance["verification"]["dropped"]
-    assert [(d["arch"], d["predicted"], d["measured"]) for d in dropped] == [("b", 6.0, 6.5)]
+    assert [(d["architecture"], d["predicted"], d["measured"]) for d in dropped] == [
+        ("b", 6.0, 6.5)
+    ]
 
 
 def test_deviation_and_interval() -> None:

@@ -128,7 +128,7 @@ def test_the_code_says_nothing_of_hwnas_but_that_it_wrote_it(tmp_path: Path) -> 
 def test_choices_say_what_was_chosen_and_for_what(tmp_path: Path) -> None:
     rows = export_code_members(pareto_set(), SPACE, TASK, tmp_path / "code", seed=5)
     choices = json.loads((rows[1].folder / "choices.json").read_text())
-    assert choices["arch"] == str(CELLS[1])
+    assert choices["architecture"] == str(CELLS[1])
     assert choices["member"] == 2
     assert SPACE.decode(choices["parameters"]) == CELLS[1]
     assert choices["space"] == repr(SPACE)

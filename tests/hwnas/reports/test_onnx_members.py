@@ -96,7 +96,7 @@ def test_one_that_fails_leaves_the_old_files_as_they_are(tmp_path: Path) -> None
 def test_metadata_say_what_it_is_and_that_it_is_untrained(tmp_path: Path) -> None:
     row = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path, seed=5)[1]
     metadata = {p.key: p.value for p in onnx.load(row.file).metadata_props}
-    assert metadata["hwnas_arch"] == str(CELLS[1])
+    assert metadata["hwnas_architecture"] == str(CELLS[1])
     assert metadata["hwnas_space"] == repr(SPACE)
     assert metadata["hwnas_weights"].startswith("untrained, drawn from seed 5")
 
@@ -131,7 +131,7 @@ def test_the_index_lists_the_files(tmp_path: Path) -> None:
     rows = export_onnx_members(pareto_set(), SPACE, TASK, tmp_path)
     with (tmp_path / "index.csv").open(encoding="utf-8") as file:
         listed = list(csv.DictReader(file))
-    assert [(r["file"], r["sha256"], r["arch"]) for r in listed] == [
+    assert [(r["file"], r["sha256"], r["architecture"]) for r in listed] == [
         (r.file.name, r.sha256, r.arch) for r in rows
     ]
     assert {p.name for p in tmp_path.iterdir()} == {"index.csv", *(r.file.name for r in rows)}

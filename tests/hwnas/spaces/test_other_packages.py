@@ -252,7 +252,7 @@ def test_a_predictor_of_a_space_that_is_registered_nowhere(
     assert run("predict", "export", file, "--arch", "2-2-2", "--json") == 2
     assert "named by --space MODULE:CLASS" in capsys.readouterr().err
     assert run("predict", "export", file, "--arch", "2-2-2", "--json", "--space", name) == 0
-    assert rows(capsys)[0]["arch"] == "2-2-2"
+    assert rows(capsys)[0]["architecture"] == "2-2-2"
 
 
 @pytest.mark.usefixtures("_file")

@@ -50,7 +50,7 @@ def test_wanted_proxies(tmp_path: Path) -> None:
     table = read_scores(file, SPACE, ["params"], notes.append)
     assert list(table.columns) == ["params"]
     assert notes[0].endswith("no proxies wanted: naswot.")
-    with pytest.raises(InvalidValueError, match="synflow is missing: there are arch, naswot"):
+    with pytest.raises(InvalidValueError, match="synflow is missing: there are architecture, naswot"):
         read_scores(file, SPACE, ["synflow"])
 
 
@@ -64,7 +64,7 @@ def test_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "error", "message"),
     [
-        (["params", "1"], InvalidValueError, "arch is missing"),
+        (["params", "1"], InvalidValueError, "architecture is missing"),
         (["arch,accuracy", f"{CELL},1"], InvalidValueError, "any proxy is missing"),
         (["arch,params"], DataFormatError, "0 different rows"),
         (

@@ -39,7 +39,7 @@ def exported(folder: Path, task: dict[str, Any] = TASK) -> Path:
         member.mkdir(parents=True)
         (member / "network.py").write_text(plain_file(network_code(network), "", ""))
         torch.save(dict(network.state_dict()), member / "weights.pt")
-        choices = {"arch": f"arch,{number}", "member": number, "task": task}
+        choices = {"architecture": f"arch,{number}", "member": number, "task": task}
         (member / "choices.json").write_text(json.dumps(choices))
     (folder / "train.py").write_text(inspect.getsource(train))
     return folder
@@ -83,12 +83,24 @@ def test_the_script_runs_alone_and_learns(tmp_path: Path, data: Path) -> None:
     done = subprocess.run([*command, *more], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = rows(folder)
-    assert [(r["arch"], r["member"], r["test_images"]) for r in found] == [
+    assert [(r["architecture"], r["member"], r["test_images"]) for r in found] == [
         ("arch,1", "1", "12"),
         ("arch,2", "2", "12"),
     ]
     assert all(float(r["accuracy"]) > 60 for r in found)
     assert (folder / "runs/001-k1-seed0/checkpoint.pt").is_file()
+
+
+def test_a_folder_of_an_earlier_version_is_trained(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported(tmp_path / "code")
+    for file in folder.glob("*/choices.json"):
+        file.write_text(file.read_text().replace('"architecture"', '"arch"'))
+    names = ",".join(train.COLUMNS).replace("architecture", "arch")
+    (folder / "accuracy.csv").write_text(f"{names}\nother,50,7,0,1,12,1,\n")
+    assert run(monkeypatch, folder, "--data", data, "--epochs", 1) == 0
+    assert [row["arch"] for row in rows(folder)] == ["other", "arch,1"]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -259,3 +271,8 @@ def test_folders_of_pictures_are_read_with_and_without_a_split(tmp_path: Path) -
     parted = train.read_data(tmp_path / "parted", 0.25)
     assert torch.equal(parted.test[0], torch.from_numpy(found[:3]))
     assert parted.train[0].shape == (9, 1, 8, 8)
+    brought = train.read_data(tmp_path / "parted@4x16", 0.25)
+    assert brought.train[0].shape == (9, 1, 4, 16)
+    image.fromarray(found[0, 0, :4]).save(tmp_path / "all/c0/11.png")
+    with pytest.raises(train.UserError, match="FOLDER@HxW"):
+        train.read_data(tmp_path / "all", 0.25)
