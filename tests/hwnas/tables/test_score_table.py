@@ -50,7 +50,9 @@ def test_wanted_proxies(tmp_path: Path) -> None:
     table = read_scores(file, SPACE, ["params"], notes.append)
     assert list(table.columns) == ["params"]
     assert notes[0].endswith("no proxies wanted: naswot.")
-    with pytest.raises(InvalidValueError, match="synflow is missing: there are architecture, naswot"):
+    with pytest.raises(
+        InvalidValueError, match="synflow is missing: there are architecture, naswot"
+    ):
         read_scores(file, SPACE, ["synflow"])
 
 
