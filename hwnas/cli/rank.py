@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -306,7 +307,9 @@ def _cell(row: dict[str, Any], name: str) -> Any:
     short = name.endswith(("top64_top5", "best_accuracy"))
     text = "–" if value != value else f"{value:.1f}" if short else f"{value:.3f}"
     interval = row.get(f"{name}_95")
-    return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
+    # Of some resamples a score that is nearly constant has no coefficient.
+    known = interval is not None and not any(math.isnan(end) for end in interval)
+    return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if known else text
 
 
 def _line(cells: Sequence[Any]) -> str:

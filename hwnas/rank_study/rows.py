@@ -9,6 +9,7 @@ from typing import Any, Generic
 import numpy as np
 
 from hwnas.errors import unknown_name
+from hwnas.evaluation.evaluator import Report
 from hwnas.rank_study.comparison import candidates, compare, learned
 from hwnas.rank_study.fronts import front_of_score
 from hwnas.ranking.bias import operation_counts
@@ -58,6 +59,7 @@ def score_rows(
     stability: Mapping[str, float],
     against: str | None = None,
     costs: FloatArray | None = None,
+    report: Report | None = None,
 ) -> list[Row]:
     """Give a row for each proxy and each ready-made score, see `compare`.
 
@@ -70,6 +72,7 @@ def score_rows(
         stability: how alike two seeds rank, by the name of the score, where that is known.
         against: name of the score that the others are compared with, see `compare`.
         costs: (n,) known costs, whose fronts with each score are rated, see `front_of_score`.
+        report: progress of the resamples, which take long.
 
     Raises:
         UnknownNameError: there is no score of that name.
@@ -81,7 +84,9 @@ def score_rows(
     if against is not None and against not in shown:
         raise unknown_name("score to compare with", against, shown)
     other = None if against is None else shown[against]
-    for c in shown.values():
+    for done, c in enumerate(shown.values()):
+        if report is not None and resamples:
+            report(f"intervals for {truth.dataset}", done, len(shown))
         row = about | compare(
             c, known, operations, p=p, resamples=resamples, seed=seed, against=other
         )

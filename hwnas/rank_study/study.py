@@ -200,6 +200,7 @@ class RankStudy:
                 stability=stability,
                 against=settings.against,
                 costs=self._costs(truth.dataset, members.archs),
+                report=report,
             )
             known = [
                 networks.labelled(

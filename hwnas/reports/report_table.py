@@ -23,8 +23,11 @@ _COUNTED: dict[Metric, tuple[str, str]] = {
     "macs": ("MACs", "of one input"),
     "peak_memory": ("memory", "activations at once"),
 }
-_MOST_ATTRIBUTES, _MOST_NUMBERS = 3, 8
-"""Attributes in the table, and numbers altogether, that fit beside architectures on a screen."""
+_MOST_ATTRIBUTES = 3
+_SCREEN_PX, _ARCHITECTURE_PX, _COMPARE_PX = 1290, 312, 100
+"""What a page of 1,400 px has for the table, and what two of its columns take at least."""
+_LETTER_PX, _DIGIT_PX, _SORT_PX, _PADDING_PX, _LEAST_PX = 9, 8, 18, 24, 72
+"""Sizes of the style sheet: of headers, numbers, the sign for sorting, and cells."""
 _LONGEST_PART = 14
 _ALIKE = "_not_distinguishable"
 _EXPECTED = {
@@ -98,25 +101,52 @@ def members_table(front: ParetoSet, space: SearchSpace[Any] | None) -> Table:
     """
     counts = _counts(front, space)
     names = [n for n in _attributes(front) if n not in counts]
-    room = _MOST_NUMBERS - len(front.objectives) - len(counts)
-    room = max(0, min(room, _MOST_ATTRIBUTES))
-    shown, left_out = names[:room], names[room:]
     columns = [Column("#", "", "number")]
     columns += [Column(o.name, meaning(front, o), "number") for o in front.objectives]
     columns += [Column(*_COUNTED[name], "number") for name in counts]
+    numbers = [
+        [
+            Cell(str(rank), str(rank)),
+            *_values(front, member),
+            *(_count(name, values[rank - 1]) for name, values in counts.items()),
+        ]
+        for rank, member in enumerate(front.members, start=1)
+    ]
+    room = _SCREEN_PX - _ARCHITECTURE_PX - _COMPARE_PX
+    room -= sum(map(_width, columns, zip(*numbers, strict=True)))
+    shown = _that_fit(front, names, room)
     columns += [Column("architecture", "", "arch")]
     columns += [Column(*_header(name), _kind(front, name)) for name in shown]
     rows = tuple(
         (
-            Cell(str(rank), str(rank)),
-            *_values(front, member),
-            *(_count(name, values[rank - 1]) for name, values in counts.items()),
+            *row,
             Cell(member.arch, member.arch, parts=pieces(member.arch)),
             *(_attribute(member, name) for name in shown),
         )
-        for rank, member in enumerate(front.members, start=1)
+        for row, member in zip(numbers, front.members, strict=True)
     )
-    return Table(tuple(columns), rows, _baseline(front, len(counts), len(shown)), tuple(left_out))
+    left_out = tuple(name for name in names if name not in shown)
+    return Table(tuple(columns), rows, _baseline(front, len(counts), len(shown)), left_out)
+
+
+def _width(column: Column, cells: Sequence[Cell]) -> int:
+    """Give the pixels that a column takes at least."""
+    header = _LETTER_PX * max(map(len, column.parts), default=0) + _SORT_PX
+    widest = max((len(line) for c in cells for line in (c.text, *c.note.split())), default=0)
+    return max(header, _DIGIT_PX * widest, _LEAST_PX) + _PADDING_PX
+
+
+def _that_fit(front: ParetoSet, names: Sequence[str], room: int) -> list[str]:
+    """Choose the first attributes whose columns a screen has room for."""
+    shown: list[str] = []
+    for name in names:
+        # A text may be broken anywhere.
+        cells = [_attribute(m, name) for m in front.members] if _kind(front, name) else []
+        room -= _width(Column(*_header(name)), cells)
+        if room < 0 or len(shown) == _MOST_ATTRIBUTES:
+            break
+        shown.append(name)
+    return shown
 
 
 def card_values(front: ParetoSet, member: Member) -> list[tuple[str, str]]:
@@ -125,7 +155,11 @@ def card_values(front: ParetoSet, member: Member) -> list[tuple[str, str]]:
     cells = _values(front, member, compared=False)
     for objective, cell in zip(front.objectives, cells, strict=True):
         shown.append((objective.name, " ".join(filter(None, (cell.text, objective.unit)))))
-        shown += [("its 95 % interval", cell.note)] if cell.note else []
+        if cell.note:
+            known, _, slow = cell.note.rpartition("p95 ")
+            shown += (
+                [("its 95 % interval", cell.note)] if known or not slow else [("its p95", slow)]
+            )
     for name in _attributes(front):
         if member.attributes.get(name) is not None:
             shown.append((_EXPECTED.get(name, (name,))[0], _attribute(member, name).text))
@@ -208,8 +242,8 @@ def _attributes(front: ParetoSet) -> list[str]:
     names = {o.name for o in front.objectives}
     same = {n for n in names if _repeats(front, n)}
     found = [n for n in attribute_names(front) if n not in told and n not in same]
-    # What the accuracy is expected to be is looked for first.
-    return sorted(found, key=lambda name: name not in _EXPECTED)
+    # What the accuracy is expected to be is looked for first, the number of the trial last.
+    return sorted(found, key=lambda name: (name not in _EXPECTED, name == "trial"))
 
 
 def _repeats(front: ParetoSet, name: str) -> bool:

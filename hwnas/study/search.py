@@ -170,7 +170,8 @@ class Search:
         )
         self._stage("trying the objectives")
         insist_on_evaluable(evaluator, cache, s.seed)
-        self._stage("looking for architectures that keep the constraints")
+        if s.constraints:
+            self._stage("looking for architectures that keep the constraints")
         insist_on_feasible(evaluator, s.seed)
         return evaluator
 

@@ -20,7 +20,10 @@ _RECTIFIERS = (
     _aten.leaky_relu,
     _aten.leaky_relu_,
 )
-NO_RECTIFIERS = "`model` must have a ReLU, ReLU6 or leaky ReLU, but none ran."
+NO_RECTIFIERS = (
+    "`model` must have a ReLU, ReLU6 or leaky ReLU, but none ran: take a score that needs none, "
+    "such as expressivity, synflow or zico."
+)
 
 
 class RectifierInputs(EagerDispatchMode):  # type: ignore[no-untyped-call]

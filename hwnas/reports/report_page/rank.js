@@ -16,7 +16,7 @@
 
   function base(height) {
     return {
-      height, barmode: "group", bargap: 0.25, margin: { l: 10, r: 10, t: 8, b: 30 }, showlegend: false,
+      height, barmode: "group", bargap: 0.25, margin: { l: 10, r: 10, t: 30, b: 8 }, showlegend: false,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("text"), family: "system-ui, sans-serif", size: 12 },
       hovermode: "closest", dragmode: false,
@@ -45,7 +45,8 @@
   for (const { div } of panels) div.parentNode.style.height = `${height + 44}px`;
 
   function draw({ metric, div }) {
-    const traces = data.datasets.map((dataset) => {
+    // Plotly stacks the bars of a group from below.
+    const traces = [...data.datasets].reverse().map((dataset) => {
       const shown = metric.bars.filter((b) => b.dataset === dataset);
       return {
         type: "bar", orientation: "h", name: safe(dataset), marker: { color: hue(dataset) },
@@ -69,7 +70,7 @@
     }
     Plotly.react(div, traces, {
       ...base(height),
-      xaxis: axis({ range }),
+      xaxis: axis({ range, side: "top" }),
       yaxis: axis({ categoryorder: "array", categoryarray: [...data.labels].reverse().map(safe),
         tickfont: { size: 11 } }),
     }, config);

@@ -139,7 +139,9 @@
     const best = up ? high : low, worst = up ? low : high;
     return { best, worst, at: (v) => (best === worst ? 1 : (v - worst) / (best - worst)) };
   }
-  const brief = (v) => String(Number(v.toPrecision(4)));
+  const stacked = (name) => name.match(/[^_+]*[_+]|[^_+]+$/g).map(safe).join("<br>");
+  const brief = (v) => (Math.abs(v) < 1e5 ? String(Number(v.toPrecision(4)))
+    : new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format(v));
 
   function parallel(div) {
     const scales = data.objectives.map((_, i) => scaled(i));
@@ -155,10 +157,22 @@
       .map(([y, value]) => ({ x: i, y, text: brief(value), showarrow: false,
         font: { size: 11, color: colour("soft") } })));
     const base = layout([0, 1], false);
-    Plotly.react(div, data.members.map(line), {
-      ...base, annotations: ends, margin: { l: 30, r: 30, t: 14, b: 70 },
-      xaxis: { ...base.xaxis, title: undefined, tickvals: data.objectives.map((_, i) => i),
-        ticktext: data.objectives.map((o) => safe(o.name)), range: [-0.3, data.objectives.length - 0.7] },
+    // Where the present network lies beyond the front it is drawn at the edge.
+    const edge = (at) => Math.min(Math.max(at, -0.12), 1.12);
+    const mark = (p) => ({
+      type: "scatter", mode: "lines+markers", hoverinfo: "text", showlegend: false, connectgaps: true,
+      x: data.objectives.map((_, i) => i),
+      y: p.values.map((v, i) => (v === null ? null : edge(scales[i].at(v)))),
+      text: p.values.map(() => hover(p, "your present network")), customdata: p.values.map(() => null),
+      line: { width: 2, dash: "dash", color: colour("text") },
+      marker: { size: 9, symbol: "diamond-open", line: { width: 2 } },
+    });
+    const present = data.baseline ? [mark(data.baseline)] : [];
+    Plotly.react(div, [...data.members.map(line), ...present], {
+      ...base, annotations: ends, margin: { l: 30, r: 30, t: 14, b: 30 },
+      // Lying names: Plotly leaves out standing ones that it thinks too close.
+      xaxis: { ...base.xaxis, title: undefined, tickvals: data.objectives.map((_, i) => i), tickangle: 0,
+        ticktext: data.objectives.map((o) => (narrow() ? stacked(o.name) : safe(o.name))), range: [-0.3, data.objectives.length - 0.7] },
       yaxis: { ...base.yaxis, title: undefined, range: [-0.14, 1.14], showticklabels: false,
         showgrid: false },
     }, config(false));

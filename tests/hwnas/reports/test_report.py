@@ -372,6 +372,46 @@ def test_nothing_is_cut_at_any_width(width: int, tmp_path: Path) -> None:
     assert found["outside"] == 0
 
 
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1400])
+def test_long_names_and_notes_leave_each_column_in_sight(width: int, tmp_path: Path) -> None:
+    names = ("expressivity+params", "macs", "torch_cpu_latency_ms")
+    more = {"expressivity": 33.639, "expressivity+params_better_than": 0.99609375, "trial": 11}
+    front = ParetoSet.from_values(
+        [f'{{"stages": {i}, "width_0": 64, "width_1": 32, "depth_0": 3}}' for i in range(3)],
+        ["a", "b", "c"],
+        [[-0.043408, 138009728.0, 3.894], [-1.8, 5474432.0, 0.61095], [-2.7, 3120960.0, 0.43791]],
+        [
+            ObjectiveInfo(names[0], "", "maximize"),
+            ObjectiveInfo(names[1], "", "minimize"),
+            ObjectiveInfo(names[2], "ms", "minimize"),
+        ],
+        space="mine",
+        attributes=[{**more, "params": 441028, "peak_memory": 442368, f"{names[2]}_p95": 4.1}] * 3,
+        provenance={"settings": {"space": "mine", "costs": ["torch:cpu:latency"], "trials": 12}},
+    )
+    front = replace(front, baseline=Baseline("my_module:present", (-0.96, 16423168.0, 0.724)))
+    script = """
+      const box = document.querySelector(".scroll");
+      const lines = document.querySelector(".plot.wide");
+      const words = [...document.querySelectorAll("#command span")];
+      return { cut: box.scrollWidth - box.clientWidth,
+        axes: [...lines.querySelectorAll(".xtick")].map((tick) => tick.textContent),
+        present: lines.querySelectorAll('path.js-line[style*="dash"]').length,
+        broken: words.filter((word) => word.getClientRects().length > 1).length,
+        command: document.getElementById("command").textContent };
+    """
+    found = look(render_report(front), script, tmp_path, width)["found"]
+    assert found["cut"] <= 0
+    assert found["axes"] == list(names)
+    assert found["present"] == 1
+    assert found["broken"] == 0
+    assert found["command"].startswith("hwnas search --space mine --cost torch:cpu:latency")
+    page = Page(render_report(front))
+    assert "its p95" in page.text
+    assert "its 95 % interval" not in page.text
+
+
 def test_the_page_says_what_was_searched_and_how() -> None:
     page = Page(render_report(with_everything(), SPACE))
     assert "hwnas search --space nasbench201 --cost a:b:" in page.text
