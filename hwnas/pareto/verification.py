@@ -79,20 +79,20 @@ def objective_to_verify(front: ParetoSet, columns: Sequence[str], wanted: str | 
         front: the predicted front.
         columns: what was measured, metric with unit, e.g. ``latency_ms``.
         wanted: name of the objective, which then need not be predicted; None to take the
-            predicted one that the measurements are for.
+            predicted one that the measurements are for, or, where nothing is predicted, any.
 
     Raises:
         InvalidValueError: there is none, or more than one.
     """
     every = [objective.name for objective in front.objectives]
-    names = predicted_objectives(front) if wanted is None else [n for n in every if n == wanted]
+    predicted = predicted_objectives(front)
+    names = predicted or every if wanted is None else [n for n in every if n == wanted]
     fitting = [name for name in names if any(matches(name, column) for column in columns)]
     if len(fitting) == 1:
         return fitting[0]
     if not names:
         known = ", ".join(every)
-        got = "none is predicted" if wanted is None else f"got {wanted!r}"
-        raise InvalidValueError(f"`objective` must be one of {known}, but {got}: name it.")
+        raise InvalidValueError(f"`objective` must be one of {known}, but got {wanted!r}.")
     text = f"{', '.join(names)} and the measurements {', '.join(columns) or 'none'}"
     raise InvalidValueError(
         f"`objective` must be one that was measured, in its unit, but got {text}: "

@@ -25,7 +25,7 @@ from hwnas.bundles.runner import RESULTS
 from hwnas.bundles.settings import RUNTIMES, BundleSettings
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.files.atomic import write_text
-from hwnas.files.csv_table import as_cell
+from hwnas.files.csv_table import ARCHITECTURE, as_cell
 from hwnas.files.grammar import read_component
 from hwnas.pareto.same_device import UNNAMED, check_same_device
 from hwnas.spaces.networks import Networks
@@ -97,7 +97,7 @@ class Elsewhere:
         if self.settings is None:
             stream = io.StringIO()
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["arch", self._column])
+            writer.writerow([ARCHITECTURE, self._column])
             writer.writerows([as_cell(str(arch)), ""] for arch in archs)
             write_text(table, stream.getvalue())
         else:

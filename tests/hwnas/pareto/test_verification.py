@@ -127,9 +127,10 @@ def test_other_measurements_are_refused(columns: list[str], wanted: str | None, 
         objective_to_verify(predicted_front(), columns, wanted)
 
 
-def test_a_front_without_predictions_needs_a_name() -> None:
+def test_a_front_without_predictions_is_measured_anew() -> None:
     front = ParetoSet.from_values(["a"], ["ka"], [[1.0, 2.0]], OBJECTIVES, space="Letters()")
-    with pytest.raises(InvalidValueError, match="none is predicted"):
-        objective_to_verify(front, ["latency_ms"])
+    assert objective_to_verify(front, ["latency_ms"]) == NAME
+    with pytest.raises(InvalidValueError, match="measure the same metric"):
+        objective_to_verify(front, ["energy_mj"])
     assert objective_to_verify(front, ["latency_ms"], NAME) == NAME
     assert verify(front, NAME, np.array([3.0]), ORIGIN).checks[0].inside is None

@@ -58,7 +58,7 @@ def test_a_table_waits_until_something_is_filled_in(tmp_path: Path) -> None:
     assert tables.answers() == Answers(0, {}, 0, [])
     tables.ask(ARCHS, 1)
     table = tmp_path / "1.csv"
-    assert table.read_text() == f"arch,latency_ms\n{ARCHS[0]},\n{ARCHS[1]},\n"
+    assert table.read_text() == f"architecture,latency_ms\n{ARCHS[0]},\n{ARCHS[1]},\n"
     assert tables.answers() == Answers(1, {}, 2, [])
     table.write_text(f"arch,latency_ms\n{ARCHS[0]},1.5\n{ARCHS[1]},\n")
     found = tables.answers()
