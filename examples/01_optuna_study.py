@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sys
 
-import optuna
-
 from hwnas.cli.progress import progress
-from hwnas.evaluation import Evaluator
-from hwnas.evaluation.cache import ResultCache
-from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import EvaluationSetup, make_constraints, make_objectives
-from hwnas.tasks.catalogue import get_task
-from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    import optuna
+
+    from hwnas.evaluation import Evaluator
+    from hwnas.evaluation.cache import ResultCache
+    from hwnas.spaces.nasbench201 import NasBench201
+    from hwnas.study.configuration import EvaluationSetup, make_constraints, make_objectives
+    from hwnas.tasks.catalogue import get_task
+    from hwnas_optuna import HardwareAwareObjective, pareto_set_from_study
 
 
 def main(trials: int = 60) -> None:

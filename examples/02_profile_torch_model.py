@@ -9,15 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
-
 from hwnas.cli.progress import progress
-from hwnas.costs.counters import count
-from hwnas.measure.measuring import measure
-from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes import make_runtime
-from hwnas.runtimes.agreement import verify_onnx
-from hwnas.runtimes.base import OnnxModel
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    from torch import Tensor, nn
+
+    from hwnas.costs.counters import count
+    from hwnas.measure.measuring import measure
+    from hwnas.onnx_export.export import export_onnx
+    from hwnas.runtimes import make_runtime
+    from hwnas.runtimes.agreement import verify_onnx
+    from hwnas.runtimes.base import OnnxModel
 
 IN_SHAPE = (3, 64, 64)
 

@@ -12,16 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from hwnas.cli.progress import progress
-from hwnas.costs.counters import CounterCost
-from hwnas.pareto import ObjectiveInfo, ParetoSet, describe_environment
-from hwnas.pareto.json_csv import write_csv, write_json
-from hwnas.reports.onnx_members import export_onnx_members
-from hwnas.reports.report import write_report
-from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.tasks.task import image_task
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    import numpy as np
+
+    from hwnas.costs.counters import CounterCost
+    from hwnas.pareto import ObjectiveInfo, ParetoSet, describe_environment
+    from hwnas.pareto.json_csv import write_csv, write_json
+    from hwnas.reports.onnx_members import export_onnx_members
+    from hwnas.reports.report import write_report
+    from hwnas.spaces.nasbench201 import Cell, NasBench201
+    from hwnas.tasks.task import image_task
 
 SEED = 0
 TASK = image_task(10, (3, 32, 32))

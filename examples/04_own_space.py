@@ -10,18 +10,20 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
-from torch import nn
-
 from hwnas.cli.progress import progress
-from hwnas.evaluation import Evaluator
-from hwnas.graphs.arch_graph import ArchGraph, chain_graph
-from hwnas.spaces.assignments import Assignment, AssignmentSpace
-from hwnas.spaces.choices import Choose, Options
-from hwnas.study.configuration import EvaluationSetup, make_objectives
-from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Task, image_classes
-from hwnas_optuna import HardwareAwareObjective, HardwareAwareSampler, pareto_set_from_study
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    import optuna
+    from torch import nn
+
+    from hwnas.evaluation import Evaluator
+    from hwnas.graphs.arch_graph import ArchGraph, chain_graph
+    from hwnas.spaces.assignments import Assignment, AssignmentSpace
+    from hwnas.spaces.choices import Choose, Options
+    from hwnas.study.configuration import EvaluationSetup, make_objectives
+    from hwnas.tasks.catalogue import get_task
+    from hwnas.tasks.task import Task, image_classes
+    from hwnas_optuna import HardwareAwareObjective, HardwareAwareSampler, pareto_set_from_study
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def main(trials: int = 40) -> None:
     objective.describe(study)
     with progress.running("searching"):
         study.optimize(objective, n_trials=trials)
-    for member in pareto_set_from_study(study).members:
-        print(" | ".join(f"{value:12.4g}" for value in member.values), "|", member.arch)
+    for m in pareto_set_from_study(study).members:
+        print(" | ".join(f"{value:12.4g}" for value in m.values), "|", m.arch)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nni.nas.experiment import NasExperiment
-from nni.nas.experiment.config import NasExperimentConfig
-from nni.nas.hub.pytorch import NasBench201
-
 from hwnas.cli.progress import progress
-from hwnas.pareto import ParetoSet
-from hwnas.tasks.catalogue import get_task
-from hwnas_nni import CostFilter, CostProfiler, ObjectivesEvaluator, ParetoStrategy
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    from nni.nas.experiment import NasExperiment
+    from nni.nas.experiment.config import NasExperimentConfig
+    from nni.nas.hub.pytorch import NasBench201
+
+    from hwnas.pareto import ParetoSet
+    from hwnas.tasks.catalogue import get_task
+    from hwnas_nni import CostFilter, CostProfiler, ObjectivesEvaluator, ParetoStrategy
 
 
 def main(n_models: int, out: Path) -> None:

@@ -128,6 +128,8 @@ def main(argv: list[str] | None = None) -> None:
         given = sys.argv[1:] if argv is None else argv
         words = " ".join(["hwnas", *itertools.takewhile(_is_word, given[:2])])
         with progress.running(words), _said_once():
+            if {"-h", "--help", "--version"} & set(given):
+                progress.hide()  # what follows is written by typer, above which no line may stand
             _register()
             code = _run(app, given)
             if leaving is not None:
@@ -174,6 +176,8 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         return _fail(_INTERRUPTED, 130)
     except BrokenPipeError:
         return 1
+    except SystemExit as end:  # typer's own options, such as --show-completion
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except OSError as error:
         if error.filename is None:
             raise

@@ -306,9 +306,9 @@ def _cell(row: dict[str, Any], name: str) -> Any:
         return stability_text(value)
     short = name.endswith(("top64_top5", "best_accuracy"))
     text = "–" if value != value else f"{value:.1f}" if short else f"{value:.3f}"
-    interval = row.get(f"{name}_95")
+    interval: list[float] = row.get(f"{name}_95") or []
     # Of some resamples a score that is nearly constant has no coefficient.
-    known = interval is not None and not any(math.isnan(end) for end in interval)
+    known = interval and not any(math.isnan(end) for end in interval)
     return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if known else text
 
 

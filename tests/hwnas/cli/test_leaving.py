@@ -59,3 +59,8 @@ def test_children_are_ended_and_not_waited_for() -> None:
     done = run(start, "spaces")
     assert done.returncode == 5, done.stderr
     assert not Path(f"/proc/{done.stdout.strip()}/cmdline").exists()
+
+
+def test_options_that_end_the_program_themselves_succeed() -> None:
+    command = [sys.executable, "-m", "hwnas", "--show-completion", "bash"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
