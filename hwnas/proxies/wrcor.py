@@ -88,12 +88,18 @@ class _ResponseCollector(Collector["Tensor"]):
 
 
 def _correlations(responses: Tensor) -> Tensor:
-    """Give the (B, B) sizes of the correlations of (B, ...) rows; 0 with a constant row."""
-    rows = responses.flatten(1).double()
-    rows = rows - rows.mean(dim=1, keepdim=True)
-    norms = rows.norm(dim=1, keepdim=True)
-    rows = torch.where(norms > 0, rows / torch.where(norms > 0, norms, 1.0), 0.0)
-    return (rows @ rows.T).abs()
+    """Give the (B, B) float64 sizes of the correlations of (B, ...) rows; 0 with a constant row."""
+    if responses.ndim == 4:
+        responses = responses.permute(0, 2, 3, 1)  # needs no copy in the channels_last layout
+    rows = responses.flatten(1)
+    rows = rows - rows[:, :1]  # of a constant row, nothing is left
+    rows -= rows.mean(dim=1, keepdim=True)
+    largest = rows.abs().amax(dim=1, keepdim=True)  # whose square may be too small for float32
+    rows /= torch.where(largest > 0, largest, 1.0)
+    products = (rows @ rows.T).double()
+    norms = products.diagonal().sqrt()
+    scales = torch.where(norms > 0, 1 / norms, 0.0)
+    return (products * scales[:, None] * scales).abs()
 
 
 @dataclass(frozen=True)
