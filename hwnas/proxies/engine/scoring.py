@@ -269,7 +269,7 @@ def _run_pass(
 
 
 def _forward(subject: Subject, setting: Setting, collectors: Sequence[Collector[Any]]) -> Tensor:
-    network, (images, _) = subject.network(setting), subject.input(setting)
+    network, (images, _) = subject.network(setting, products=True), subject.input(setting)
     seed_passes(subject.device, derive_seed(subject.seed, "pass", setting))
     with ExitStack() as stack:
         for collector in collectors:

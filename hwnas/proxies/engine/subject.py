@@ -119,11 +119,16 @@ class Subject:
         size = self.batch_size if self.batch is None else len(self.batch)
         return replace(setting, batch_size=None) if setting.batch_size == size else setting
 
-    def network(self, setting: Setting) -> nn.Module:
-        """Give a fresh copy, prepared as `setting` says; its parameters need no gradient."""
+    def network(self, setting: Setting, products: bool = False) -> nn.Module:
+        """Give a fresh copy, prepared as `setting` says; its parameters need no gradient.
+
+        Args:
+            setting: says how.
+            products: whether 1x1 convolutions may be products, where no operator is watched.
+        """
         network = self._initialised(setting.init, setting.mode == "train")
         if self._probe.others:
-            run_other_functions(network)
+            run_other_functions(network, products)
         return network
 
     def differentiable(self, setting: Setting) -> nn.Module:

@@ -9,7 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.proxies.engine import other_functions
-from hwnas.proxies.engine.other_functions import OtherFunctions, average_pool, run_other_functions
+from hwnas.proxies.engine.other_functions import (
+    OtherFunctions,
+    average_pool,
+    pointwise_convolution,
+    run_other_functions,
+)
 from hwnas.proxies.engine.subject import Subject
 
 POOLS: list[dict[str, Any]] = [
@@ -40,6 +45,43 @@ def test_pools_have_the_values_and_gradients_of_pytorch(
     for found, expected in zip(*answers, strict=True):
         largest = float(expected.detach().abs().max())
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * largest)
+
+
+POINTWISE: list[dict[str, Any]] = [
+    *({}, {"padding": "same"}, {"padding": (0, 0), "dilation": 2}),
+    *({"stride": 2}, {"padding": 1}, {"padding": (1, 0)}, {"groups": 2}),
+]
+
+
+@pytest.mark.parametrize("settings", POINTWISE, ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_products_have_the_values_and_gradients_of_convolutions(
+    settings: dict[str, Any], layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(3, 16, 5, 4).contiguous(memory_format=layout).requires_grad_()
+    weight, bias = torch.randn(6, 16 // settings.get("groups", 1), 1, 1), torch.randn(6)
+    answers = []
+    for function in (pointwise_convolution, F.conv2d):
+        y = function(images, weight, bias, **settings)
+        answers.append((y, torch.autograd.grad(y.square().sum(), images)[0]))
+    for found, expected in zip(*answers, strict=True):
+        assert found.is_contiguous(memory_format=layout)
+        largest = float(expected.detach().abs().max())
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * largest)
+
+
+@pytest.mark.parametrize("products", [True, False])
+def test_pointwise_convolutions_are_products_where_they_may_be(products: bool) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1), nn.Conv2d(4, 2, 3))
+    model = nn.Sequential(network, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert Subject(model, (3, 8, 8))._probe.others
+    images = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    expected, graph = network(images), []
+    network[1].register_forward_hook(lambda _module, _args, y: graph.append(str(y.grad_fn)))
+    run_other_functions(network, products)
+    torch.testing.assert_close(network(images), expected)
+    assert ("Permute" in graph[0]) is products
 
 
 def test_zeros_and_other_formats_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
