@@ -246,9 +246,10 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     if as_json:
         print_json_lines(rows)
     else:
-        columns = [*_HEADERS, ARCHITECTURE]
         # What was measured before has no interval.
-        title = f"{name}: {'predicted' if known else 'before'} and measured"
+        before = "predicted" if known else "before"
+        columns = [before, *_HEADERS, ARCHITECTURE]
+        title = f"{name}: {before} and measured"
         body = [[row[key] for key in _FIELDS] for row in rows]
         print_table(columns, [_readable(line) for line in body], title=title)
     deviations = [abs(c.deviation) for c in found.checks if c.deviation == c.deviation]
@@ -260,7 +261,7 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     )
 
 
-_HEADERS = ("predicted", "std", "measured", "deviation", "in 95 %", "outcome")
+_HEADERS = ("std", "measured", "deviation", "in 95 %", "outcome")
 _FIELDS = ("predicted", "std", "measured", "deviation", "inside_95", "outcome", ARCHITECTURE)
 
 

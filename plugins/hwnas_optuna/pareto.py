@@ -40,8 +40,15 @@ def pareto_set_from_study(
         reason.
 
     Raises:
-        InvalidValueError: a finished trial has no architecture, so another objective made it.
+        InvalidValueError: a finished trial has no architecture, so another objective made it, or
+            the study is another library's.
     """
+    if not isinstance(study, optuna.Study):
+        kind = type(study)
+        raise InvalidValueError(
+            f"`study` must be a study of Optuna, but got a {kind.__module__}.{kind.__qualname__}: "
+            f"give its values to ParetoSet.from_values."
+        )
     trials = [t for t in standing(study.get_trials(deepcopy=False)) if t.state.is_finished()]
     foreign = [
         t.number for t in trials if t.state is TrialState.COMPLETE and ARCH not in t.user_attrs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -14,6 +15,7 @@ import pytest
 from hwnas.cli import main
 from hwnas.costs.counters import CounterCost
 from hwnas.costs.measured import RuntimeCost
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import cost_objective
 from hwnas.evaluation.origin import origin
@@ -137,3 +139,10 @@ def test_constraints_are_written_as_they_are_read() -> None:
     assert [split_constraint(text) for text in texts] == [
         ("macs", "<=", 3.0000000001e6), ("layers", ">=", 2.0)
     ]  # fmt: skip
+
+
+def test_a_study_of_another_library_is_refused() -> None:
+    with pytest.raises(
+        InvalidValueError, match=r"must be a study of Optuna, but got a types\.Simple"
+    ):
+        ParetoSet.from_study(SimpleNamespace(trials=[]))
