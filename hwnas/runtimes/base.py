@@ -78,11 +78,14 @@ class OnnxModel:
         content: the model, its bytes, or its file, which may have data files beside it.
         in_shape: the first input's dimensions beside the batch, where they are free.
         shapes: whole shapes of inputs, with their names.
+        part: whether it is a part of a network, which gives it images in int8 where that is the
+            precision: then no operator stays in float32 since the one before it is in float32.
     """
 
     content: onnx.ModelProto | bytes | str | os.PathLike[str]
     in_shape: tuple[int, ...] | None = None
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    part: bool = False
 
 
 Network = TorchNetwork | OnnxModel

@@ -88,6 +88,7 @@ def to_int8(
     float_operators: str = "none",
     symmetric: bool = False,
     full_pairs: bool = False,
+    part: bool = False,
 ) -> onnx.ModelProto:
     """Give the model in int8, its batch norms folded into convolutions before.
 
@@ -98,6 +99,7 @@ def to_int8(
         symmetric: whether activations have no zero points either.
         full_pairs: whether weights are quantised and dequantised in the graph, and biases stay in
             float32, as TensorRT reads them; else they are stored in int8 and int32.
+        part: whether it is a part of a network, see `OnnxModel`.
 
     Raises:
         InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
@@ -118,6 +120,7 @@ def to_int8(
                     "ActivationSymmetric": symmetric,
                     "AddQDQPairToWeight": full_pairs,
                     "QuantizeBias": not full_pairs,
+                    "ForceQuantizeNoInputCheck": part,
                 },
                 nodes_to_exclude=[*chosen, *float_nodes(plain)],
             )

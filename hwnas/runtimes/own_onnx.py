@@ -88,7 +88,7 @@ def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) 
     model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     kept = dict(settings.options).get("float_operators", "none")
     return OwnModel(
-        to_int8(model, examples, kept, symmetric).SerializeToString(),
+        to_int8(model, examples, kept, symmetric, part=network.part).SerializeToString(),
         list(own.values()),
         [list(feeds.values()) for feeds in examples],
         expected,

@@ -17,7 +17,7 @@ from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.single_kernels import OneByOne
 from hwnas_predictors.kernels.target import Target
 
-_VERSION = 5
+_VERSION = 6
 _TOGETHER = 8
 Timing = Callable[[Sequence[Kernel]], FloatArray]
 """Gives `(n,)` latencies in ms of kernels that are measured together; an error for all of them."""

@@ -67,6 +67,6 @@ def _together(
     models: Sequence[onnx.ModelProto], runtime: Runtime, settings: RunSettings, length: Length
 ) -> list[Measurement]:
     """Measure in a child process, which keeps the reference network, and may be ended."""
-    networks = [OnnxModel(model.SerializeToString()) for model in models]
+    networks = [OnnxModel(model.SerializeToString(), part=True) for model in models]
     child = child_with(Limits())
     return child.call(measure_together, networks, runtime, settings, AUTO, length)
