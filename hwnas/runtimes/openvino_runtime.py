@@ -33,7 +33,7 @@ from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import load_model_bytes, random_feeds
-from hwnas.runtimes.own_onnx import in_float32, in_int8
+from hwnas.runtimes.own_onnx import in_float32, in_int8, own_outputs
 
 _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 _FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -134,13 +134,19 @@ def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
 
 
 def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -> _Source:
-    """Read a user's model: as it is, or compared with itself in float32 in a lower precision."""
+    """Read a user's model, which is compared with what ONNX Runtime computes.
+
+    As it is, or with itself in float32 in a lower precision.
+    """
     content = load_model_bytes(network.content)
     own = precision_of(content)
     wanted = settings.precision or own
     if wanted == own or wanted not in precisions:
         model = _read(content)
-        return _Source(model, wanted, _draw(network, content, model, settings), [], {})
+        inputs = _draw(network, content, model, settings)
+        expected = own_outputs(content, inputs)
+        facts = {} if expected else {"compared": "no, ONNX Runtime cannot run the model"}
+        return _Source(model, wanted, inputs, [], facts, expected)
     if wanted == "int8":
         made = in_int8(network, settings, symmetric=True)
     else:

@@ -69,6 +69,22 @@ def in_float32(network: OnnxModel, settings: RunSettings, lower: bool = False) -
     )
 
 
+def own_outputs(content: bytes | str, inputs: Sequence[Array]) -> list[list[Array]]:
+    """Give what ONNX Runtime computes, in a list of one; an empty list where it cannot.
+
+    Args:
+        content: bytes of an ONNX model in any precision, or its file.
+        inputs: in the model's order.
+    """
+    try:
+        session = open_session(content)
+        names = [value.name for value in session.get_inputs()]
+        return [list(session.run(None, dict(zip(names, inputs, strict=True))))]
+    except Exception:
+        # ONNX Runtime's errors have no common class; the model may hold what it does not know.
+        return []
+
+
 def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) -> OwnModel:
     """Quantise a model in float32 as a torch network is, see `hwnas.runtimes.lowering`.
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes.agreement import agreement
+from hwnas.runtimes.agreement import agreement, compared
 from hwnas.runtimes.base import OnnxModel, Place, Prepared, RunSettings, TorchNetwork
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
@@ -140,3 +140,36 @@ def test_onnx_models_with_free_and_several_inputs(tmp_path: Any) -> None:
         np.testing.assert_allclose(executable.outputs()[0], x + i, rtol=1e-6)
     with pytest.raises(UnknownNameError, match="`device of openvino` must be one of"):
         RUNTIME.place(RunSettings("tpu"))
+
+
+def one_operator(operator: str, operator_set: int = 18, **attributes: Any) -> OnnxModel:
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, None, None]) for name in "xy"
+    ]
+    node = helper.make_node(operator, ["x"], ["y"], **attributes)
+    graph = helper.make_graph([node], "graph", values[:1], values[1:])
+    sets = [helper.make_opsetid("", operator_set)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8)
+    return OnnxModel(model, shapes=(("x", (1, 3, 9, 9)),))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        one_operator("MaxPool", kernel_shape=[2, 2], strides=[3, 3], ceil_mode=1),
+        one_operator("Softmax", operator_set=11, axis=1),
+        one_operator("LRN", size=3, alpha=0.5, bias=1.2),
+    ],
+    ids=["MaxPool", "Softmax", "LRN"],
+)
+def test_operators_that_it_computes_otherwise_are_no_latency(network: OnnxModel) -> None:
+    with RUNTIME.prepare(network, RunSettings()) as executable:
+        assert isinstance(executable, Prepared)
+        with pytest.raises(InvalidValueError, match="`model` must give"):
+            compared(executable, executable.expected)
+
+
+def test_windows_behind_the_image_are_left_out_of_torch_networks() -> None:
+    torch_pool = nn.Sequential(nn.MaxPool2d(2, 3, ceil_mode=True), nn.Flatten())
+    with RUNTIME.prepare(TorchNetwork(torch_pool, (3, 9, 9)), RunSettings()) as executable:
+        assert agreement(executable, torch_pool).relative_error < 1e-6
