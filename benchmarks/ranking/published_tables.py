@@ -8,8 +8,6 @@ By the scores that ship with hwnas and HWNAS_DATA:
 - ``vkdnw-components``: VKDNW (CVPR 2025), Tables III and IX: every choice of members of its
   aggregate, ImageNet16-120, live cells, accuracies of networks trained on all images.
 - ``vkdnw-size``: its Table IV: Kendall's tau of members with the number of trainable layers.
-- ``epsilon-search``: Gracheva (arXiv 2302.04406), Table 2: mean accuracy (and deviation) of the
-  best by a score among N random cells with a value, 500 runs.
 - ``survey-shares``: the survey of Li et al. (2024), Figures 6, 7 and 13: Spearman and Kendall among
   the best 100 to 5 % by test accuracy. Its figures are drawings without numbers.
 """
@@ -26,7 +24,7 @@ from hwnas.data.nasbench201 import DATASETS, accuracies
 from hwnas.proxies import make_proxies, proxy_direction
 from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.aggregation import log_rank
-from hwnas.ranking.metrics import kendall, ndcg, spearman, top_by_accuracy, top_weights
+from hwnas.ranking.metrics import kendall, ndcg, spearman, top_by_accuracy
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
@@ -59,20 +57,6 @@ WITH_LAYERS: Mapping[str, tuple[float, float, float]] = {
     "expressivity": (0.539, 0.539, 0.539),
     "progressivity": (0.398, 0.398, 0.385),
 }
-BEST_OF: Mapping[tuple[int, str], tuple[float, ...]] = {
-    (1000, "naswot"): (89.69, 92.96, 69.86, 69.98, 43.95, 44.44),
-    (1000, "synflow"): (89.91, 90.12, 70.35, 70.37, 41.73, 42.11),
-    (1000, "grad_norm"): (88.13, 88.42, 66.35, 66.48, 33.88, 33.90),
-    (1000, "grasp"): (87.85, 88.17, 65.36, 65.45, 32.23, 32.20),
-    (1000, "snip"): (87.47, 87.81, 64.61, 64.74, 30.65, 30.55),
-    (1000, "fisher"): (87.01, 87.36, 63.54, 63.67, 26.70, 29.56),
-    (1000, "epsilon"): (91.03, 93.86, 71.76, 71.79, 45.11, 45.42),
-    (100, "jacob_cov"): (84.89, 91.90, 63.99, 64.08, 38.68, 38.76),
-    (100, "gradsign"): (89.84, 93.31, 70.22, 70.33, 42.07, 42.42),
-    (100, "epsilon"): (90.44, 93.39, 70.85, 71.00, 44.03, 44.20),
-}
-"""Validation and test accuracy on each data set by N and score."""
-RUNS = 500
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.05)
 
 
@@ -123,24 +107,6 @@ def vkdnw_size() -> None:
         print(f"| {name} | {found:.3f} | {' / '.join(f'{v:.3f}' for v in published)} |")
 
 
-def epsilon_search() -> None:
-    cells, rng = population(live=False), np.random.default_rng(0)
-    splits = [(d, s) for d in DATASETS for s in ("validation", "full-test")]
-    known = np.column_stack([truth(cells, *names) for names in splits])  # (n, 6)
-    print("| N | score | " + " | ".join(f"{d} {s} | published" for d, s in splits) + " |")
-    print("| --- " * (2 + 2 * len(splits)) + "|")
-    for (n, name), published in BEST_OF.items():
-        score = oriented(cells, name)
-        there = np.flatnonzero(np.isfinite(score))
-        best = np.empty((RUNS, known.shape[1]))
-        for run in range(RUNS):
-            drawn = rng.choice(there, n, replace=False)
-            best[run] = top_weights(score[drawn], 1) @ known[drawn]
-        ours = zip(best.mean(axis=0), best.std(axis=0), published, strict=True)
-        text = " | ".join(f"{mean:.2f} ± {std:.2f} | {value:.2f}" for mean, std, value in ours)
-        print(f"| {n} | {name} | {text} |", flush=True)
-
-
 def survey_shares() -> None:
     cells = population(live=False)
     print("| data set | score | metric | " + " | ".join(f"{s:.0%}" for s in SHARES) + " |")
@@ -163,7 +129,6 @@ def survey_shares() -> None:
 TABLES: Mapping[str, Callable[[], None]] = {
     "vkdnw-components": vkdnw_components,
     "vkdnw-size": vkdnw_size,
-    "epsilon-search": epsilon_search,
     "survey-shares": survey_shares,
 }
 

@@ -9,10 +9,12 @@ see docs/measurements.md; other spaces are scored in the setting that SPACES nam
     python benchmarks/ranking/score_space.py --group counts --out counts.npz
     python benchmarks/ranking/score_space.py --jobs 2 --images cifar10-sample
     python benchmarks/ranking/score_space.py --memory
-    python benchmarks/ranking/score_space.py --space transnasbench101-micro
+    python benchmarks/ranking/score_space.py --space transnasbench101-micro --counts
+    python benchmarks/ranking/score_space.py --space nasbench-macro --counts
 
-``--memory`` counts the memory of activations, for reports. With images of CIFAR-10 (needs
-HWNAS_DATA) only the proxies of NAS-Bench-201 are scored whose ranks these change.
+``--counts`` writes what needs no pass: parameters, FLOPs and layers of the networks of the space's
+usual task. ``--memory`` counts the memory of activations, for reports. With images of CIFAR-10
+(needs HWNAS_DATA) only the proxies of NAS-Bench-201 are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
+from hwnas.proxies.identity import score_identity
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, reference_sample
@@ -114,7 +117,7 @@ ONE_PASS: Groups = {
 SPACES: Mapping[str, Setting] = {
     "nasbench201": Setting(DATASET, "", GROUPS),
     "transnasbench101-micro": Setting("class_object", "64,8", {"gaussian": ONE_PASS}),
-    "nasbench-macro": Setting(DATASET, "", {"gaussian": {"counts": (32, COUNTS)}}),
+    "nasbench-macro": Setting(DATASET, "", {"gaussian": ONE_PASS}),
 }
 
 
@@ -173,8 +176,36 @@ def count_memory(out: Path | None) -> None:
     shipped.write(out or FOLDER / shipped_name("nasbench201", DATASET, "counts"))
 
 
+def count_networks(name: str, out: Path | None) -> None:
+    """Write parameters, FLOPs and layers of every network of a space, for its usual task."""
+    space: Any = named_space(name)
+    task, proxies = space.default_task, make_proxies(COUNTS)
+    archs = list(dict.fromkeys(space.representative(arch) for arch in space))
+    rows = []
+    with progress.running("counting") as bar:
+        for number, arch in enumerate(archs, start=1):
+            with torch.device("meta"):  # numbers do not matter
+                found = count(space.build(arch, task), task.input)
+            rows.append((found.params, found.flops, found.layers))
+            bar.count("networks", number, len(archs))
+    columns = dict(zip(COUNTS, np.array(rows, dtype=np.float64).T, strict=True))
+    keys = [space.canonical_key(arch) for arch in archs]
+    table = Table([str(arch) for arch in archs], columns, keys)
+    about = {p.name: ShippedColumn(score_identity(p, space, task), 0.0, {}) for p in proxies}
+    command = shlex.join(["python", "benchmarks/ranking/score_space.py", *sys.argv[1:]])
+    about_it = {"input": f"networks for {task.name}", "command": command}
+    # A count has no seed: another one gives the same.
+    shipped = ShippedScores(table, about, table.take(range(60)), describe_environment() | about_it)
+    path = out or FOLDER / shipped_name(space.name, task.name)
+    shipped.write(path)
+    print(f"{path}: {len(keys)} networks")
+
+
 def main() -> None:
     arguments = _arguments()
+    if arguments.counts:
+        count_networks(arguments.space, arguments.out)
+        return
     if arguments.memory:
         count_memory(arguments.out)
         return
@@ -221,6 +252,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--second", type=int, default=60, help="networks with a second seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--counts", action="store_true", help="count without scoring")
     parser.add_argument("--memory", action="store_true", help="count the memory of activations")
     parser.add_argument("--out", type=Path, help="[default: the file in the package]")
     arguments = parser.parse_args()

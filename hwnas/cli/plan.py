@@ -49,7 +49,8 @@ def tell_plan(settings: SearchSettings, where: str) -> None:
         where: folder or storage.
     """
     s = settings
-    scores = s.objectives or ("the default score",)
+    usual = "hwnas-model" if s.labels else "the default score"
+    scores = s.objectives or (usual,)
     tell(
         ("Space", f"{s.space}, for {s.dataset}"),
         ("Objectives", ", ".join([*scores, *s.costs])),
