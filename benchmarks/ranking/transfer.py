@@ -1,37 +1,54 @@
 """What labels of NAS-Bench-201 are worth to a few labels of another space.
 
 Some networks of a table of `score_sample.py` are drawn as labels, each task on its own; of the
-others is printed Spearman's coefficient of `hwnas-model` with and without the validation accuracies
-of NAS-Bench-201 on CIFAR-10, mean over the choices (the same for both) and the standard error of
-the difference. Without labels stand hwnas-any and what NAS-Bench-201's labels say alone. Nothing is
-chosen on what is printed. Needs HWNAS_DATA.
+others is printed Spearman's coefficient (Kendall's of cells) of `hwnas-model` with and without the
+validation accuracies of NAS-Bench-201 on CIFAR-10, mean over the choices (the same for both) and
+the standard error of the difference. Without labels stand hwnas-any and what NAS-Bench-201's labels
+say alone. Nothing is chosen on what is printed. Needs HWNAS_DATA.
 
     python benchmarks/ranking/score_sample.py transnasbench101-micro --networks 176 --out micro.npz
     python -m benchmarks.ranking.transfer micro.npz --labels 5 20 50 --choices 4
+    python -m benchmarks.ranking.transfer nasbench201 --choices 3 \
+        --task cifar100/validation --task ImageNet16-120/validation
+
+``nasbench201`` stands for 2,500 live cells with the scores that ship with hwnas.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.ranking.choose_recipe import TASKS
-from hwnas.ranking.metrics import seed_stability, spearman
+from hwnas.rank_study.population import shipped_population
+from hwnas.ranking.metrics import kendall, seed_stability, spearman
 from hwnas.spaces.facets import Truth, require_facet
+from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
 from hwnas.study.accuracy_learning import SpaceModel
 from hwnas.study.carried_over import CarriedOver
 from hwnas.study.configuration import EvaluationSetup
 from hwnas.study.labels import Elsewhere
 from hwnas.study.sample import Sample
+from hwnas.tables.shipped import shipped_scores
 from hwnas.typing import FloatArray
+
+CELLS = 2500
 
 
 def read(path: Path) -> Sample[Any]:
-    """Read a table of `score_sample.py`."""
+    """Read a table of `score_sample.py`, or the shipped scores."""
+    if path.name == "nasbench201":
+        scores = shipped_scores("nasbench201", "cifar10")
+        assert scores is not None
+        cells = [cell for cell in NasBench201() if cell.is_live()]
+        members, stable = shipped_population(NasBench201(), scores, cells, seed=0)
+        members = members.take(np.arange(CELLS))
+        return Sample(NasBench201(), members.archs, members.columns, stable)
     with np.load(path) as table:
         arrays = {name: table[name] for name in table.files}
     space = named_space(str(arrays["space"]))
@@ -43,7 +60,12 @@ def read(path: Path) -> Sample[Any]:
 
 
 def tried(
-    model: SpaceModel[Any], sample: Sample[Any], truth: FloatArray, labels: int, seed: int
+    model: SpaceModel[Any],
+    sample: Sample[Any],
+    truth: FloatArray,
+    labels: int,
+    seed: int,
+    metric: Callable[[FloatArray, FloatArray], float],
 ) -> float:
     """Learn from a choice of networks, and rank the others."""
     order = np.random.default_rng(seed).permutation(len(truth))
@@ -53,7 +75,7 @@ def tried(
         return [sample.archs[i] for i in rows], {n: c[rows] for n, c in sample.columns.items()}
 
     model.fit(*part(some), truth[some])
-    return spearman(model.predict(*part(rest)).means, truth[rest])
+    return metric(model.predict(*part(rest)).means, truth[rest])
 
 
 def main() -> None:
@@ -61,6 +83,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--labels", type=int, nargs="+", default=[5, 20, 50])
     parser.add_argument("--choices", type=int, default=4)
+    parser.add_argument("--task", action="append", help="DATASET/SPLIT")
     parser.add_argument("--elsewhere", default="nasbench201:dataset=cifar10")
     arguments = parser.parse_args()
     sample = read(arguments.table)
@@ -70,19 +93,22 @@ def main() -> None:
     alone, helped = SpaceModel(sample), SpaceModel(sample, elsewhere=[known])
     belief = sample.belief()
     print(f"{len(sample.archs)} networks of {sample.space.name}; {known.about}")
-    print("| task | labels | alone | with labels elsewhere | gain | its error |")
+    metric = spearman if arguments.table.suffix else kendall
+    print(
+        f"{metric.__name__}: | task | labels | alone | with labels elsewhere | gain | its error |"
+    )
     print("| --- " * 6 + "|")
     facet: Truth = require_facet(sample.space, Truth)
-    for task in TASKS[sample.space.name]:
+    for task in arguments.task or TASKS[sample.space.name]:
         dataset, split = task.split("/")
         values = facet.accuracies(dataset, split)
         truth = np.array([values[str(arch)] for arch in sample.archs])
-        nothing = float("nan") if belief is None else spearman(belief(sample.columns), truth)
-        told = spearman(carried(sample.archs, sample.columns), truth)
+        nothing = float("nan") if belief is None else metric(belief(sample.columns), truth)
+        told = metric(carried(sample.archs, sample.columns), truth)
         print(f"| {task} | 0 | {nothing:.3f} | {told:.3f} | {told - nothing:+.3f} | – |")
         for labels in arguments.labels:
             pairs = [
-                [tried(model, sample, truth, labels, seed) for model in (alone, helped)]
+                [tried(model, sample, truth, labels, seed, metric) for model in (alone, helped)]
                 for seed in range(arguments.choices)
             ]
             before, after = np.mean(pairs, axis=0)
