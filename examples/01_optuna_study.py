@@ -23,35 +23,35 @@ with progress.running("loading"):  # says that it is alive while PyTorch is impo
 
 def main(trials: int = 60) -> None:
     """Search for cells that score high and need little energy on an Edge GPU."""
-    # Gaussian images of CIFAR-10's size; 16 of them are enough for a first look.
-    setup = EvaluationSetup(NasBench201(), get_task("cifar10"), batch_size=16, seed=0)
+    with progress.running("searching"):
+        # Gaussian images of CIFAR-10's size; 16 of them are enough for a first look.
+        setup = EvaluationSetup(NasBench201(), get_task("cifar10"), batch_size=16, seed=0)
 
-    # Objectives: one proxy to maximise, one published cost to minimise.
-    objectives = make_objectives(setup, ["naswot"], ["hw-nas-bench:edgegpu:energy"])
-    # Constraints are checked first: an infeasible trial is pruned before its network is built.
-    constraints = make_constraints(
-        setup, ["hw-nas-bench:edgegpu:latency<=6", "params<=1e6"], objectives
-    )
-    with ResultCache.default() as cache:
-        evaluator = Evaluator(
-            setup.space, objectives, constraints, cache=cache, report=progress.count
+        # Objectives: one proxy to maximise, one published cost to minimise.
+        objectives = make_objectives(setup, ["naswot"], ["hw-nas-bench:edgegpu:energy"])
+        # Constraints are checked first: an infeasible trial is pruned before its network is built.
+        constraints = make_constraints(
+            setup, ["hw-nas-bench:edgegpu:latency<=6", "params<=1e6"], objectives
         )
-        objective = HardwareAwareObjective(evaluator)
-        # From here on it is plain Optuna: any sampler, storage, callback or dashboard.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
-            directions=objective.directions,
-            sampler=optuna.samplers.NSGAIISampler(population_size=20, seed=0),
-        )
-        objective.describe(study)
-        with progress.running("searching"):
+        with ResultCache.default() as cache:
+            evaluator = Evaluator(
+                setup.space, objectives, constraints, cache=cache, report=progress.count
+            )
+            objective = HardwareAwareObjective(evaluator)
+            # From here on it is plain Optuna: any sampler, storage, callback or dashboard.
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            study = optuna.create_study(
+                directions=objective.directions,
+                sampler=optuna.samplers.NSGAIISampler(population_size=20, seed=0),
+            )
+            objective.describe(study)
             study.optimize(
                 objective,
                 n_trials=trials,
                 callbacks=[lambda study, _: progress.trials(len(study.trials), trials)],
             )
+        front = pareto_set_from_study(study)
 
-    front = pareto_set_from_study(study)
     pruned = front.provenance["infeasible"]
     print(f"{trials} trials, {pruned} pruned by a constraint, {len(front)} on the front")
     print(" | ".join(str(o) for o in front.objectives))

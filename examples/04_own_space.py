@@ -1,7 +1,6 @@
 """A search space of one's own: one function that asks for what it needs.
 
-What is not asked for does not exist: a third layer only in networks that are deep enough, a kernel
-only in layers that have one. An optional argument is the number of trials.
+What is not asked for does not exist. An optional argument is the number of trials.
 """
 
 from __future__ import annotations
@@ -63,18 +62,17 @@ class SmallNets(AssignmentSpace):
 
 def main(trials: int = 40) -> None:
     """Search for networks that score high with few multiply-accumulates."""
-    space = SmallNets()
-    setup = EvaluationSetup(space, space.default_task, batch_size=16, seed=0)
-    objectives = make_objectives(setup, ["naswot"], ["count:macs"])
-    objective = HardwareAwareObjective(Evaluator(space, objectives, report=progress.count))
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = HardwareAwareSampler(space, seed=0)  # or any of Optuna's
-    study = optuna.create_study(directions=objective.directions, sampler=sampler)
-    objective.describe(study)
     with progress.running("searching"):
+        space = SmallNets()
+        setup = EvaluationSetup(space, space.default_task, batch_size=16, seed=0)
+        objectives = make_objectives(setup, ["naswot"], ["count:macs"])
+        objective = HardwareAwareObjective(Evaluator(space, objectives, report=progress.count))
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = HardwareAwareSampler(space, seed=0)  # or any of Optuna's
+        study = optuna.create_study(directions=objective.directions, sampler=sampler)
+        objective.describe(study)
         study.optimize(objective, n_trials=trials)
-    for m in pareto_set_from_study(study).members:
-        print(" | ".join(f"{value:12.4g}" for value in m.values), "|", m.arch)
+    print(pareto_set_from_study(study).to_dataframe().to_string())
 
 
 if __name__ == "__main__":
