@@ -201,7 +201,7 @@ def _panels(known: Mapping[str, Any]) -> Iterator[Panel]:
     settings = known.get("settings")
     run = {"written": known.get("created"), "seed": known.get("seed")}
     if isinstance(settings, Mapping):
-        run |= {k.replace("_", " "): v for k, v in settings.items() if k != "seed"}
+        run |= {k.replace("_", " "): v for k, v in settings.items() if k != "seed" and v != 0}
     yield "Run", _terms(run)
     yield "Machine", list(_machine(known.get("host")))
     for cost in _costs(known):

@@ -192,9 +192,12 @@
 
   function drawVolumes() {
     const base = layout([0, 1], false);
+    // What is listed ends with the last gain; the line goes on to the last architecture.
+    const last = data.hypervolumes[data.hypervolumes.length - 1];
+    const steps = [...data.hypervolumes,
+      [Math.max(last[0], data.members.length + data.others.length), last[1]]];
     Plotly.react(volumes, [{
-      type: "scatter", mode: "lines", x: data.hypervolumes.map((p) => p[0]),
-      y: data.hypervolumes.map((p) => p[1]), line: { shape: "hv", color: colour("accent"), width: 2 },
+      type: "scatter", mode: "lines", x: steps.map((p) => p[0]), y: steps.map((p) => p[1]), line: { shape: "hv", color: colour("accent"), width: 2 },
       hovertemplate: "after %{x}: %{y:.4f}<extra></extra>",
     }], {
       ...base,
