@@ -113,7 +113,7 @@ def judge_device(
         told = key if kind == "chosen" else replace(key, dead_operations=None)
         sets = supports(kind, predictor, pool, common, n, arguments.repeats, key.dead_operations)
         for rows, trust in itertools.product(sets, arguments.trust):
-            beliefs.TRUST = trust
+            beliefs.TRUST = dict.fromkeys(beliefs.TRUST, trust)
             model = predictor.adapt([archs[i] for i in rows], cost[rows], told)
             lines[kind, n, trust].append(score(model, archs, cost))
 
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--power", type=float, nargs="+", help="[that of the shipped pool]")
     parser.add_argument("--components", type=int, nargs="+", default=[6])
     parser.add_argument("--widened", type=float, nargs="+", default=[device_prior.WIDENED])
-    parser.add_argument("--trust", type=float, nargs="+", default=[beliefs.TRUST])
+    parser.add_argument("--trust", type=float, nargs="+", default=[0.25, 0.5])
     parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
     parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])

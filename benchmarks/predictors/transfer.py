@@ -132,11 +132,13 @@ def supports(
 ) -> list[Rows]:
     """Give `repeats` support sets of architectures that every device has a cost of.
 
-    Those that are chosen have no dead operations where the devices prune them.
+    Those that are chosen stand for their class of equal networks where the devices prune.
     """
     if method == "chosen":
-        number = {arch: i for i, arch in enumerate(pool.archs)}
         known = [pool.archs[i] for i in common]
+        if dead == "pruned":  # any of a class was run as what represents it
+            known = [pool.space.representative(arch) for arch in known]
+        number = dict(zip(known, common, strict=True))
         chosen = (predictor.choose_support(n, r, known, dead) for r in range(repeats))
         return [[number[arch] for arch in archs] for archs in chosen]
     first = list(pool.references) if method in _WITH_REFERENCES else []

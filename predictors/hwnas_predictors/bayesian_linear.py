@@ -239,34 +239,83 @@ def _evidence(
     return evidence
 
 
-def most_informative(
-    candidates: FloatArray, population: FloatArray, n: int, noise: float
-) -> list[int]:
+@dataclass(frozen=True)
+class Design:
+    """What a choice of architectures to measure is judged by, under one prior of the weights.
+
+    Attributes:
+        candidates: `(c, p)` features to choose from, whose weights are standard normal.
+        population: `(n, p)` features of what is to be predicted.
+        noise: standard deviation of a target.
+    """
+
+    candidates: FloatArray
+    population: FloatArray
+    noise: float
+
+
+def most_informative(designs: Sequence[Design], n: int) -> list[int]:
     """Choose rows one after another so that the population's mean variance falls the most.
 
     Greedy minimisation of the integrated posterior variance (A-optimal design); no target is
-    looked at.
+    looked at. Where several priors may hold, the shares by which it falls are added up.
 
     Args:
-        candidates: `(c, p)` features to choose from.
-        population: `(n, p)` features of what is to be predicted.
+        designs: the same `c` candidates and `n` of the population under each prior.
         n: rows to choose, each at most once.
-        noise: standard deviation of a target.
 
     Returns:
         Row numbers in the order of choice.
     """
-    covariance = np.eye(candidates.shape[1])  # (p, p): C of the weights
-    moment = population.T @ population / len(population)  # (p, p): M, mean of x x'
+    spreads = [_Spread.of(design) for design in designs]
     chosen: list[int] = []
     for _ in range(n):
-        spread = candidates @ covariance  # (c, p): a C
-        variance = np.sum(spread * candidates, axis=1) + noise**2  # (c,): a C a' + s²
-        # (c,): a C M C a' / (a C a' + s²), by which the mean of x C x' falls
-        gain = np.sum((spread @ moment) * spread, axis=1) / variance
+        gain = np.sum([spread.gain() for spread in spreads], axis=0)
         gain[chosen] = -1.0
         best = int(np.argmax(gain))
         chosen.append(best)
-        # C - C a' a C / (a C a' + s²)
-        covariance -= np.outer(spread[best], spread[best]) / variance[best]
+        for spread in spreads:
+            spread.learn(best)
     return chosen
+
+
+@dataclass
+class _Spread:
+    """Covariances of targets given what was chosen.
+
+    Attributes:
+        own: `(c, c)` of candidates.
+        cross: `(c, n)` of candidates and population.
+        variance: `(n,)` of the population.
+        noise: `s²`.
+    """
+
+    own: FloatArray
+    cross: FloatArray
+    variance: FloatArray
+    noise: float
+
+    @classmethod
+    def of(cls, design: Design) -> _Spread:
+        candidates, population = design.candidates, design.population
+        return cls(
+            candidates @ candidates.T,
+            candidates @ population.T,
+            np.sum(population**2, axis=1),
+            design.noise**2,
+        )
+
+    def gain(self) -> FloatArray:
+        """Give the `(c,)` shares by which measuring each lowers the population's variance."""
+        # k(a, x)² / (k(a, a) + s²) is what x loses by a
+        lost = np.sum(self.cross**2, axis=1) / (np.diag(self.own) + self.noise)
+        shares: FloatArray = lost / max(float(self.variance.sum()), _IMPROBABLE)
+        return shares
+
+    def learn(self, row: int) -> None:
+        """Condition on the target of a candidate."""
+        own, cross = self.own[row].copy(), self.cross[row].copy()
+        total = own[row] + self.noise
+        self.variance = np.maximum(self.variance - cross**2 / total, 0.0)
+        self.cross -= np.outer(own, cross) / total
+        self.own -= np.outer(own, own) / total

@@ -23,6 +23,7 @@ def prior_arrays(prior: DevicePrior) -> dict[str, npt.NDArray[Any]]:
         "components": prior.components,
         "variances": np.stack([scales.variances for scales in prior.scales]),
         "noise": np.array([[s.noise.mean, s.noise.spread] for s in prior.scales]),
+        "of_pruned": np.array([s.of_pruned for s in prior.scales]),
         **{f"mean_{i}": mean for i, mean in enumerate(prior.means)},
     }
 
@@ -40,7 +41,7 @@ def belief_arrays(
 
 
 def read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:
-    """Read the prior of a file; the first format had one set of scales.
+    """Read the prior of a file; the first format had one set of scales, and no `of_pruned`.
 
     Raises:
         ValueError: an array has another shape.
@@ -54,9 +55,12 @@ def read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:
         raise ValueError("its variances are none")
     if noises.shape != (len(variances), 2) or not (noises[:, 1] > 0).all():
         raise ValueError("its noise levels are no pairs of mean and spread")
+    alone = arrays.get("of_pruned", np.zeros(len(variances), dtype=np.bool_))
+    if alone.shape != (len(variances),) or alone.dtype != np.bool_:
+        raise ValueError("it does not say what devices that prune dead operations are like")
     scales = (
-        Scales(row, LogNormal(*map(float, noise)))
-        for row, noise in zip(variances, noises, strict=True)
+        Scales(row, LogNormal(*map(float, noise)), bool(flag))
+        for row, noise, flag in zip(variances, noises, alone, strict=True)
     )
     return DevicePrior(means, arrays["components"], tuple(scales))
 

@@ -29,10 +29,10 @@ from hwnas_predictors.bayesian_linear import (
 )
 from hwnas_predictors.device_prior import ANY_NOISE, DevicePrior, broad_variances
 
-TRUST = 0.5
-"""Probability, before a measurement, that the variances that trust the pool are right.
+TRUST: Mapping[DeadOperations, float] = {"executed": 0.5, "pruned": 0.25}
+"""Probability, before a measurement, that the variances that trust the pool are right, by view.
 
-Even odds; chosen by benchmarks/predictors/choose_transfer.py.
+Chosen by benchmarks/predictors/choose_transfer.py.
 """
 WRONG = 0.02
 """Probability, before it is looked at, that a measurement is wrong."""
@@ -154,17 +154,19 @@ def _suspect(
 
 
 def _scaled(prior: DevicePrior, views: Views) -> Iterator[tuple[DeadOperations, int, FloatArray]]:
+    """Give the features of every hypothesis."""
     for view, blocks in views.items():
         for number, scales in enumerate(prior.scales):
-            yield view, number, prior.scale(blocks, scales)
+            if scales.fits(view):
+                yield view, number, prior.scale(blocks, scales)
 
 
 def _log_before(
     prior: DevicePrior, view: DeadOperations, number: int, seen: Sequence[DeadOperations]
 ) -> float:
     """Give the log probability of a hypothesis before a measurement."""
-    others = (1 - TRUST) / max(len(prior.scales) - 1, 1)
-    return float(np.log((others if number else TRUST) * view_probability(view, seen)))
+    others = (1 - TRUST[view]) / max(sum(scales.fits(view) for scales in prior.scales) - 1, 1)
+    return float(np.log((others if number else TRUST[view]) * view_probability(view, seen)))
 
 
 def observe(

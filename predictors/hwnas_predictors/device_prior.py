@@ -14,7 +14,7 @@ alone. The measurements of a new device weigh them, see `hwnas_predictors.belief
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize
@@ -60,10 +60,16 @@ class Scales:
     Attributes:
         variances: `(1 + blocks,)` prior variances of the weights: components, then blocks.
         noise: prior of the noise level.
+        of_pruned: whether they are a hypothesis about devices that prune dead operations alone.
     """
 
     variances: FloatArray
     noise: LogNormal
+    of_pruned: bool = False
+
+    def fits(self, view: DeadOperations) -> bool:
+        """Tell whether they may hold of a device that did this with dead operations."""
+        return view == "pruned" or not self.of_pruned
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,8 @@ class DevicePrior:
 
         def beside(scales: Scales, rest: float, companion: float = 1.0) -> Scales:
             components, *blocks = rest * scales.variances
-            return Scales(np.array([components, companion, *blocks]), scales.noise)
+            variances = np.array([components, companion, *blocks])
+            return replace(scales, variances=variances)
 
         alone = (beside(scales, 1.0, 0.0) for scales in self.scales)
         broad = self.scales[min(_BROAD_SET, len(self.scales) - 1)]
@@ -163,9 +170,8 @@ def learn_prior(
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
     # A single device's own fit is no knowledge from other devices.
     kept = components if len(targets) > 1 else 0
-    return DevicePrior(
-        means, smoothed @ _axes(gram, kept), _scales(tasks, len(targets), broad_variances(centred))
-    )
+    scales = _scales(tasks, len(targets), broad_variances(centred), len(views) > 1)
+    return DevicePrior(means, smoothed @ _axes(gram, kept), scales)
 
 
 def broad_prior(blocks: Sequence[FloatArray]) -> DevicePrior:
@@ -193,10 +199,14 @@ def broad_variances(centred: Mapping[DeadOperations, Sequence[FloatArray]]) -> F
     return found
 
 
-def _scales(tasks: Sequence[_Task], devices: int, broad: FloatArray) -> tuple[Scales, ...]:
+def _scales(
+    tasks: Sequence[_Task], devices: int, broad: FloatArray, told_apart: bool
+) -> tuple[Scales, ...]:
     """Give the variances that trust the pool, those without it, and the broad ones.
 
-    The broad ones are of all blocks, of all but the last, and of the first, counts, alone.
+    The broad ones are of all blocks, of all but the last, and of the first, counts of choices.
+    Where dead operations can be told apart there are, for devices that prune them, sets between
+    these, and the same without the counts: what is left to run is a smaller set.
     """
     variances, log_noises = _maximise_evidence(tasks, devices)
     heavy = Scales(variances, _noise(log_noises))
@@ -204,14 +214,19 @@ def _scales(tasks: Sequence[_Task], devices: int, broad: FloatArray) -> tuple[Sc
     variances, log_noises = _maximise_evidence(without, devices)
     free = Scales(np.array([0.0, *variances]), _noise(log_noises))
     noise = LogNormal(free.noise.mean, max(_BROAD_NOISE, free.noise.spread))
-    return heavy, free, *(Scales(variances, noise) for variances in _broad_sets(broad))
+    last = len(broad) - 1
+    sets = [(0, len(broad)), (0, last), (0, 1)]
+    between = [(0, end) for end in range(2, last)] + [(1, end) for end in range(2, last + 1)]
+    return (
+        heavy, free, *(Scales(_part(broad, *ends), noise) for ends in sets),
+        *(Scales(_part(broad, *ends), noise, True) for ends in (between if told_apart else [])),
+    )  # fmt: skip
 
 
-def _broad_sets(broad: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Give broad variances of all blocks, of all but the last, and of the first alone."""
-    sums, counts = np.zeros((2, 1 + len(broad)))
-    sums[1:-1], counts[1] = broad[:-1], broad[0]
-    return np.array([0.0, *broad]), sums, counts
+def _part(broad: FloatArray, first: int, end: int) -> FloatArray:
+    """Give the variances of some blocks, without components."""
+    kept = [v if first <= block < end else 0.0 for block, v in enumerate(broad.tolist())]
+    return np.array([0.0, *kept])
 
 
 def _noise(log_noises: FloatArray) -> LogNormal:

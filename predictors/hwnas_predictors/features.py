@@ -20,16 +20,18 @@ from hwnas_predictors.graph_counts import (
     longest_path,
     merged_operations,
     most_in_a_row,
+    weighted_paths,
     width,
 )
 from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
-LAYOUT = 3
+LAYOUT = 4
 """Which numbers of a graph are features.
 
-1 has no additions and no merged operations, 2 nothing of what runs beside or after each other.
+1 has no additions and no merged operations, 2 nothing of what runs beside or after each other, 3 no
+blocks of their own of what runs one after another and of what lies on a path.
 """
 
 
@@ -42,6 +44,8 @@ class ArchFeatures:
       equal branches are merged, the additions, and the longest path through it: what is left to
       run for a runtime that drops dead operations. How many of each operation follow one another,
       the feature maps that are kept at once and those that are read say what runs in parallel.
+    - `serial`, `paths`: of a device that prunes, each operation and the additions alone, and the
+      longest paths by what each operation may take; 0 of one that executes dead operations.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
     `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
@@ -85,6 +89,7 @@ class ArchFeatures:
             operations = self._sample_operations() if self.with_pairs else ()
         self.operations = tuple(operations)
         self._graph_rows: dict[str, FloatArray] = {}
+        self._path_rows: dict[str, FloatArray] = {}
 
     @property
     def views(self) -> tuple[DeadOperations, ...]:
@@ -119,6 +124,11 @@ class ArchFeatures:
         every = [choices, graph, choices[:, self._i] * choices[:, self._j]]
         rows, columns = np.triu_indices(graph.shape[1])
         every.append(graph[:, rows] * graph[:, columns])
+        if self.layout > 3 and self._graphs is not None:
+            ran = float(view == "pruned")
+            serial, paths = ran * self._serial(graph), ran * self._paths(archs)
+            every = [np.concatenate([*every, paths], axis=1)]
+            return [counts, serial, paths, graph, *every]
         return [counts, graph, np.concatenate(every, axis=1)]
 
     def by_view(self, archs: Sequence[Any]) -> Mapping[DeadOperations, list[FloatArray]]:
@@ -167,6 +177,22 @@ class ArchFeatures:
             if key not in self._graph_rows:
                 self._graph_rows[key] = self._count(self._graphs.to_graph(arch))
             row[:] = self._graph_rows[key]
+        return rows
+
+    def _serial(self, graph: FloatArray) -> FloatArray:
+        """Give `(n, o + 1)` columns of `(n, g)` ones: each operation, and the additions."""
+        names = (*self.operations, "additions")
+        return graph[:, [self.graph_names.index(name) for name in names]]
+
+    def _paths(self, archs: Sequence[Any]) -> FloatArray:
+        assert self._graphs is not None
+        rows = np.zeros((len(archs), 1 + 2 * len(self.operations)))
+        for row, arch in zip(rows, archs, strict=True):
+            key = self.space.canonical_key(arch)
+            if key not in self._path_rows:
+                found = weighted_paths(self._graphs.to_graph(arch), self.operations)
+                self._path_rows[key] = np.array(found)
+            row[:] = self._path_rows[key]
         return rows
 
     def _count(self, graph: ArchGraph) -> FloatArray:

@@ -13,7 +13,7 @@ _Sum = tuple[tuple[int, int], ...]
 
 def longest_path(graph: ArchGraph) -> int:
     """Count the edges of the longest path from input to output; 0 if there is none."""
-    return _longest(graph, [1] * len(graph))
+    return int(_longest(graph, [1] * len(graph)))
 
 
 def most_in_a_row(graph: ArchGraph, operation: str) -> int:
@@ -21,17 +21,28 @@ def most_in_a_row(graph: ArchGraph, operation: str) -> int:
 
     A runtime that runs parallel branches at once waits for that path.
     """
-    return _longest(graph, [int(own == operation) for own in graph.operations])
+    return int(_longest(graph, [int(own == operation) for own in graph.operations]))
 
 
-def _longest(graph: ArchGraph, lengths: Sequence[int]) -> int:
+def weighted_paths(graph: ArchGraph, operations: Sequence[str]) -> list[float]:
+    """Give the longest times of a path from input to output, by what each operation takes.
+
+    At first all take 1; then, for each operation, it takes 1/4, and 2. A runtime that runs branches
+    at once takes as long as one of these paths, or as a sum of them.
+    """
+    usual = dict.fromkeys(operations, 1.0)
+    cases = [usual, *({**usual, name: w} for name in operations for w in (0.25, 2.0))]
+    return [_longest(graph, [case.get(own, 0.0) for own in graph.operations]) for case in cases]
+
+
+def _longest(graph: ArchGraph, lengths: Sequence[float]) -> float:
     """Give the length of the longest path from input to output, by the length of each node."""
-    longest = [0] + [-1] * (len(graph) - 1)
+    longest = [0.0] + [-1.0] * (len(graph) - 1)
     for target in range(1, len(graph)):
         before = [longest[s] for s in graph.adjacency[:, target].nonzero()[0]]
         ways = (length + lengths[target] for length in before if length >= 0)
         longest[target] = max(ways, default=-1)
-    return max(longest[-1], 0)
+    return max(longest[-1], 0.0)
 
 
 def width(graph: ArchGraph) -> int:

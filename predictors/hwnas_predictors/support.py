@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.typing import Arch, DeadOperations, FloatArray, SearchSpace
-from hwnas_predictors.bayesian_linear import most_informative
+from hwnas_predictors.bayesian_linear import Design, most_informative
 from hwnas_predictors.device_prior import DevicePrior
 from hwnas_predictors.features import ArchFeatures
 
@@ -26,7 +26,7 @@ class SupportChoice(Generic[Arch]):
         blocks: gives `(n, p_b)` features of each block in a view.
         view: what the device does with dead operations; architectures that have some are no
             candidates where it prunes them.
-        most: architectures to choose from and for.
+        most: architectures to choose from, and as many to choose for.
     """
 
     space: SearchSpace[Arch]
@@ -41,25 +41,37 @@ class SupportChoice(Generic[Arch]):
     ) -> list[Arch]:
         """Choose `n` of a population so that the mean variance of all falls the most.
 
+        Where dead operations are pruned every set of variances that measurements may favour has a
+        say: few devices of a pool do so, and what is best where they are right leaves a device that
+        is unlike them in the dark.
+
         Raises:
             InvalidValueError: there are fewer candidates; `unscored` more have no scores.
         """
-        if self.view == "pruned":
-            population = [arch for arch in population if self._is_candidate(arch)]
-        if len(population) > self.most:
-            drawn = rng.choice(len(population), self.most, False)
-            population = [population[i] for i in drawn]
-        candidates = [arch for arch in population if self._is_candidate(arch)]
+        possible = dict.fromkeys(arch for arch in population if self._is_candidate(arch))
+        pruned = self.view == "pruned"
+        most = max(self.most // 2, 2 * n) if pruned else self.most
+        candidates = _some(list(possible), most, rng)
         if not 1 <= n <= len(candidates):
             without = f" ({unscored} more have no scores: give `archs`)" if unscored else ""
             raise InvalidValueError(
                 f"`n` must be from 1 to {len(candidates)}, the candidates{without}, but got {n}."
             )
-        scaled = self.prior.scale(self.blocks(population, self.view))
-        possible = np.array([self._is_candidate(arch) for arch in population])
-        noise = float(np.exp(self.prior.scales[0].noise.mean))
-        return [candidates[row] for row in most_informative(scaled[possible], scaled, n, noise)]
+        prior, own = self.prior, self.blocks(candidates, self.view)
+        others = self.blocks(_some(population, most, rng), self.view)
+        designs = [
+            Design(prior.scale(own, s), prior.scale(others, s), float(np.exp(s.noise.mean)))
+            for s in (prior.scales if pruned else prior.scales[:1])
+        ]
+        return [candidates[row] for row in most_informative(designs, n)]
 
     def _is_candidate(self, arch: Arch) -> bool:
         dead = self.view == "pruned" and self.features.has_dead([arch])
         return self.space.is_valid(arch) and not dead
+
+
+def _some(archs: list[Arch], most: int, rng: np.random.Generator) -> list[Arch]:
+    """Draw as many as there may be."""
+    if len(archs) <= most:
+        return archs
+    return [archs[i] for i in rng.choice(len(archs), most, replace=False)]

@@ -288,7 +288,8 @@ class TransferPredictor(DistributionPredictor[Arch]):
         Args:
             n: architectures to measure.
             seed: seed of the candidates; that of the predictor if None.
-            archs: architectures to choose from; drawn from the space if None.
+            archs: architectures to choose from, and that are to be predicted; what is there twice
+                counts twice. Drawn from the space if None.
             dead_operations: what the device does with operations without an effect. Where they
                 are pruned only architectures without any are chosen. If None they are taken as
                 pruned, unless every device of the pool executed them.
@@ -299,14 +300,15 @@ class TransferPredictor(DistributionPredictor[Arch]):
         self._require_prior()
         chosen_seed = self.seed if seed is None else seed
         rng = np.random.default_rng(derive_seed(chosen_seed, repr(self.space), "support"))
-        most = CANDIDATES if self.effort is Effort.LOOKUP else max(_CANDIDATES_TO_BUILD, 2 * n)
+        fewest = CANDIDATES if self.effort is Effort.LOOKUP else _CANDIDATES_TO_BUILD
+        most = max(fewest, 2 * n)
         population = list(archs) if archs is not None else self._draw(most, rng)
         unscored = set(self.unscored(population))
         population = [arch for arch in population if arch not in unscored]
         features, prior = self._require_prior()
         view = dead_operations if dead_operations in features.views else self._usual_view(features)
         if view == "pruned" and archs is None:
-            population = list(dict.fromkeys(map(self.space.representative, population)))
+            population = list(map(self.space.representative, population))
         choice = SupportChoice(self.space, features, prior, self._blocks, view, most)
         return choice.choose(population, n, rng, len(unscored))
 

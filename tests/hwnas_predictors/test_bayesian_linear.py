@@ -9,6 +9,7 @@ from scipy import stats
 from hwnas.typing import FloatArray
 from hwnas_predictors.bayesian_linear import (
     NOISE_GRID,
+    Design,
     LogNormal,
     NormalMixture,
     Posterior,
@@ -105,7 +106,9 @@ def test_design_lowers_the_mean_variance_the_most() -> None:
     for _ in range(5):
         rest = [row for row in range(9) if row not in found]
         found.append(min(rest, key=lambda row: mean_variance([*found, row])))
-    assert most_informative(candidates, population, 5, noise) == found
+    design = Design(candidates, population, noise)
+    assert most_informative([design], 5) == found
+    assert most_informative([design, design], 5) == found
 
 
 def test_further_targets_are_learned_as_if_all_had_come_at_once() -> None:

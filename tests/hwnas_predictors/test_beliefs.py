@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import stats
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal, Posterior
 from hwnas_predictors.beliefs import (
+    TRUST,
     WRONG,
     Belief,
     decided_view,
@@ -66,7 +68,8 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
             for number, scales in enumerate(prior.scales):
                 covariance = kernel(prior, blocks, scales)[np.ix_(right, right)]
                 # A wrong target may be anywhere in a range of 1 / 0.3.
-                before = 0.5 * (0.3 * WRONG / (1 - WRONG)) ** len(wrong)
+                trusted = 1 - TRUST[view] if number else TRUST[view]
+                before = trusted * (0.3 * WRONG / (1 - WRONG)) ** len(wrong)
                 wanted[view, number, wrong] = before * sum(
                     stats.multivariate_normal(cov=covariance + s**2 * np.eye(len(right))).pdf(
                         targets[right]
@@ -85,7 +88,7 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     assert sum(dropped) < 0.06 * sum(wanted.values())
 
 
-def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None:
+def test_a_wrong_measurement_is_found_and_of_pruned(prior: DevicePrior) -> None:
     rng = np.random.default_rng(5)
     blocks = [rng.normal(size=(12, 2)), rng.normal(size=(12, 5))]
     targets = blocks[0] @ np.array([0.8, -0.6]) + 0.01 * rng.normal(size=12)
@@ -116,13 +119,16 @@ def test_few_measurements_cannot_tell_which_is_wrong_and_many_need_not(
 
 
 def test_what_the_pool_ran_counts_before_the_measurements(
-    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+    prior: DevicePrior,
+    views: Mapping[DeadOperations, list[FloatArray]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert view_probability("executed", ()) == view_probability("pruned", ()) == 0.5
     pool: list[DeadOperations] = ["executed"] * 9
     assert view_probability("executed", pool) == pytest.approx(0.95)  # (9 + 1/2) / (9 + 1)
     assert view_probability("pruned", [*pool, "pruned"]) == pytest.approx(1.5 / 11)
     # The same measurements in both views say nothing, and the pool alone decides.
+    monkeypatch.setattr("hwnas_predictors.beliefs.TRUST", dict.fromkeys(TRUST, 0.5))
     same: dict[DeadOperations, list[FloatArray]] = dict.fromkeys(views, views["executed"])
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
     beliefs = weigh(prior, same, targets, pool[:2])
@@ -186,3 +192,13 @@ def test_a_pool_device_shows_what_it_ran(true: DeadOperations) -> None:
     assert likely_view(views, targets, dead, np.random.default_rng(0)) == true
     nothing = np.zeros(200, dtype=bool)
     assert likely_view(views, targets, nothing, np.random.default_rng(0)) == "pruned"
+
+
+def test_what_is_left_to_run_alone_is_a_hypothesis_about_pruning(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    left = replace(prior.scales[1], of_pruned=True)
+    narrowed = replace(prior, scales=(prior.scales[0], left))
+    found = {(b.view, b.scales) for b in weigh(narrowed, views, 0.01 * np.arange(8.0))}
+    assert ("executed", 1) not in found
+    assert ("pruned", 1) in found

@@ -24,7 +24,7 @@ FULL = parse_cell(
 
 def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     features = ArchFeatures(space)
-    counts, graph, every = features.blocks([FULL])
+    counts, _, _, graph, every = features.blocks([FULL])
     # avg_pool_3x3, none, nor_conv_1x1, nor_conv_3x3, skip_connect, the dead ones included.
     assert counts[0].tolist() == [1, 1, 1, 2, 1]
     left = dict(zip(features.graph_names, graph[0].tolist(), strict=True))
@@ -40,7 +40,15 @@ def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     assert left["width"] == 2
     assert left["inputs"] == 3  # of the convolutions and of the output
     choices, g = 30, len(features.graph_names)
-    assert every.shape == (1, choices + g + 15 * 25 + g * (g + 1) // 2)
+    assert every.shape == (1, choices + g + 15 * 25 + g * (g + 1) // 2 + 7)
+    # avg_pool_3x3, nor_conv_1x1, nor_conv_3x3, additions.
+    _, serial, paths, *_ = features.blocks([FULL], "pruned")
+    assert serial[0].tolist() == [0, 0, 2, 1]
+    # A device that executes dead operations runs more than what is left.
+    assert not np.any(features.blocks([FULL])[1])
+    assert not np.any(features.blocks([FULL])[2])
+    # Two convolutions of 3 x 3 in a row; then each operation takes a quarter, and twice the time.
+    assert paths[0].tolist() == [2, 2, 2, 2, 2, 0.5, 4]
 
 
 def test_pairs_are_products_of_choices_of_two_edges(space: NasBench201) -> None:
@@ -66,6 +74,9 @@ def test_features_of_earlier_files(space: NasBench201) -> None:
     names = [ArchFeatures(space, layout=layout).graph_names for layout in (1, 2, 3)]
     assert [len(n) for n in names] == [6, 8, 13]
     assert names[2][:8] == names[1]
+    before, now = (ArchFeatures(space, layout=layout).blocks([FULL]) for layout in (3, 4))
+    assert [len(before), len(now)] == [3, 5]
+    np.testing.assert_array_equal(before[-1], now[-1][:, :-7])
 
 
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:

@@ -327,3 +327,18 @@ def test_further_measurements_are_learned_as_if_all_had_come_at_once(
     assert not model.learned_from([devices.archs[i] for i in more]).any()
     with pytest.raises(InvalidValueError, match="`adapt` must be called before"):
         pool.observe(devices.archs[:2], devices.costs[11, :2])
+
+
+def test_files_of_before_have_no_variances_of_devices_that_prune(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    file = pool.to_file()
+    assert file.arrays["of_pruned"].any()
+    arrays = {name: array for name, array in file.arrays.items() if name != "of_pruned"}
+    loaded = TransferPredictor[Any].from_file(replace(file, arrays=arrays))
+    archs = devices.archs[:12]
+    model = loaded.adapt(archs, devices.costs[3, :12])
+    assert np.isfinite(model.predict(archs)).all()
+    bad = {**arrays, "of_pruned": np.array([True])}
+    with pytest.raises(ValueError, match="prune dead operations are"):
+        TransferPredictor[Any].from_file(replace(file, arrays=bad))
