@@ -18,6 +18,7 @@ from benchmarks.proxies import page
 from hwnas import cli
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.ranking.recipes import RECIPES
+from tests.programs import Programs
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -45,11 +46,9 @@ def test_there_are_blocks_to_run() -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), RUN, ids=[f"{n}-{i}" for i, (n, _) in enumerate(RUN)])
-def test_python_runs(name: str, text: str, tmp_path: Path) -> None:
+def test_python_runs(name: str, text: str, tmp_path: Path, programs: Programs) -> None:
     del name
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = programs.run("-c", text, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.programs import Programs
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb"))
 SMALLER = {r"trials=\d+": "trials=4", r"max_seconds=0\.\d": "max_seconds=0.05", r"12\)": "3)"}
@@ -47,14 +47,8 @@ def test_there_are_two() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_code_runs(path: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", script(path)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_code_runs(path: Path, tmp_path: Path, programs: Programs) -> None:
+    done = programs.run("-c", script(path), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

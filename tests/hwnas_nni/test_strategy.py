@@ -6,6 +6,7 @@ import math
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,18 @@ def test_every_algorithm_is_compared_with_optuna() -> None:
     assert set(ALGORITHMS) == set(registry.names("strategies"))
 
 
+@cache
+def published(folder: Path) -> tuple[Any, Any]:
+    """Read accuracies and energies, once for all algorithms."""
+    energy = make_cost("hw-nas-bench:edgegpu:energy", NasBench201(), get_task("cifar10"), folder)
+    return accuracies("cifar10", folder=folder), energy
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_nni_and_optuna_propose_the_same_in_the_same_order(name: str, data_folder: Path) -> None:
     m, n = ALGORITHMS[name]
     space = NasBench201()
-    accuracy = accuracies("cifar10", folder=data_folder)
-    energy = make_cost("hw-nas-bench:edgegpu:energy", space, get_task("cifar10"), data_folder)
+    accuracy, energy = published(data_folder)
     directions: dict[str, Direction] = {"accuracy": "maximize", "energy_mj": "minimize"}
     directions = dict(list(directions.items())[:m])
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import pickle
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +265,12 @@ def test_cells_have_no_costs_for_imagenet(tmp_path: Path) -> None:
         HwNasBench("ImageNet", "fpga", "latency", tmp_path)
 
 
+@cache
+def once(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Read published files once for all properties that are tried on them."""
+    return read(*arguments)
+
+
 @pytest.mark.data
 class TestFBNetContract(CostModelContract):
     @pytest.fixture
@@ -272,7 +280,7 @@ class TestFBNetContract(CostModelContract):
     @pytest.fixture(params=FROM_HELP)
     def cost(self, request: pytest.FixtureRequest, data_folder: Path) -> Any:
         spec = f"hw-nas-bench:{request.param}:latency"
-        return make_cost(spec, FBNet(), get_task("cifar100"), data_folder)
+        return once(make_cost, spec, FBNet(), get_task("cifar100"), data_folder)
 
 
 @pytest.mark.data
@@ -284,11 +292,11 @@ class TestHelpContract(CostModelContract):
     @pytest.fixture
     def archs(self, space: Any, data_folder: Path) -> list[Any]:
         # Of the large spaces a random draw was not measured.
-        return list(help_archs(space.name, data_folder)[::1000])[: self.samples]
+        return list(once(help_archs, space.name, data_folder)[::1000])[: self.samples]
 
     @pytest.fixture
     def cost(self, space: Any, data_folder: Path) -> Any:
-        return help_cost(space.name, help_devices(space.name)[0], data_folder)
+        return once(help_cost, space.name, help_devices(space.name)[0], data_folder)
 
 
 @pytest.mark.data
@@ -299,7 +307,7 @@ class TestBrpNasContract(CostModelContract):
 
     @pytest.fixture(params=brp_nas_devices())
     def cost(self, request: pytest.FixtureRequest, data_folder: Path) -> Any:
-        return brp_nas_cost(request.param, data_folder)
+        return once(brp_nas_cost, request.param, data_folder)
 
 
 @pytest.mark.data
