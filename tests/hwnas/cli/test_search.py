@@ -141,7 +141,7 @@ def test_constraints_bound_the_front(tmp_path: Path) -> None:
         (["--sampler", "nsga3"], "nsga2"),
         (["--constraint", "latency<5"], "NAME<=NUMBER"),
         (["--constraint", "watts<=5"], "SOURCE:DEVICE:METRIC"),
-        (["--trials", "0"], "trials"),
+        (["--trials", "-1"], "trials"),
         (["--trials", "many"], "trials"),
         (["--jobs", "0"], "`jobs` must not be 0"),
         (["--backend", "rey", "--jobs", "2"], "Did you mean 'ray'?"),
