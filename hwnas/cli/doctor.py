@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -38,6 +39,7 @@ _PACKAGES: Mapping[str, str] = {
     "ncnn": "ncnn",
 }
 """Distributions that matter, and the extra that installs them; no extra for the required ones."""
+_OF_APPLE = "zeus-apple-silicon"
 
 
 def doctor(
@@ -68,6 +70,8 @@ def _packages() -> dict[str, str]:
 
 def _how_to_install(package: str) -> str:
     extra = _PACKAGES[package]
+    if package == _OF_APPLE and sys.platform != "darwin":
+        return "not installed: it is for Apple chips"
     return "not installed: pip install " + (f"'hwnas[{extra}]'" if extra else package)
 
 

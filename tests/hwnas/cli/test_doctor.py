@@ -77,3 +77,11 @@ def test_tables_show_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in ("onnxruntime", "nvml", "hw-nas-bench", "cache", "optuna"):
         assert part in text
+
+
+def test_packages_of_other_machines_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = "zeus-apple-silicon"
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "pip install" not in doctor._how_to_install(package)
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert doctor._how_to_install(package).endswith("pip install 'hwnas[energy]'")
