@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from hwnas.costs.counters import count
-from tests.hwnas.proxies.network_zoo import SHAPE, ZOO
+from tests.hwnas.proxies.network_kinds import SHAPE
+from tests.hwnas.proxies.network_zoo import ZOO
 
 # 3x3 convolutions of 3 to 6 and of 6 to 6 channels, at all places; the linear layer of 6 features.
 FIRST, SECOND, HEAD = 64 * 6 * 3 * 9, 64 * 6 * 6 * 9, 6 * 3

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.hwnas.proxies.network_zoo import CLASSES, Build, Function, Kind, cnn, conv, head
+from tests.hwnas.proxies.network_kinds import CLASSES, Function, Kind, add, cnn, conv, head
 
 FURTHER: dict[str, Kind] = {}
 _GRAPH = {
@@ -20,19 +20,7 @@ _GRAPH = {
 }  # fmt: skip
 
 
-def _add(name: str, build: Build, plain: Build | None = None, **settings: Any) -> None:
-    assert name not in FURTHER
-    seeded = _seeded(build)
-    FURTHER[name] = Kind(seeded, seeded if plain is None else _seeded(plain), **settings)
-
-
-def _seeded(build: Build) -> Build:
-    @functools.wraps(build)
-    def seeded() -> nn.Module:
-        torch.manual_seed(3)
-        return build()
-
-    return seeded
+_add = functools.partial(add, FURTHER)
 
 
 def rows(x: Tensor) -> Tensor:

@@ -13,12 +13,11 @@ from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.tables.result import Result
-from tests.hwnas.proxies.further_networks import FURTHER
-from tests.hwnas.proxies.network_zoo import SHAPE, ZOO, Build
+from tests.hwnas.proxies.network_kinds import SHAPE, Build
+from tests.hwnas.proxies.network_zoo import KINDS
 from tests.hwnas.proxies.plain_scores import OF_BATCHES, PLAIN, PlainScores
 
 BATCH = 4
-KINDS = ZOO | FURTHER
 # It scores surrogates in search spaces only, and says so for any network that is given as it is.
 NAMES = [name for name in proxy_names() if name != "te_nas_regions"]
 SCORED = [name for name, kind in KINDS.items() if not kind.refused]

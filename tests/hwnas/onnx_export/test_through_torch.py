@@ -1,0 +1,142 @@
+"""Networks that PyTorch's own exporter writes, or that nothing can write."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.agreement import verify_onnx
+from tests.hwnas.onnx_export.test_export import IMAGE, exporter
+
+
+class InPlaceSkip(nn.Module):
+    """The skip carries what the in-place operation left, not the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        return F.relu(x, inplace=True) + x
+
+
+class InPlaceUnused(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        F.relu_(x)
+        return x
+
+
+class InPlaceThroughView(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1.0
+        F.relu(x.flatten(1), inplace=True)
+        return x.mean((2, 3))
+
+
+class GroupNormed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.GroupNorm(1, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.conv(self.norm(x))).amax((2, 3))
+
+
+class Doubled(nn.ReLU):
+    """A subclass of a known module that computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x).sin()
+
+
+def hooked() -> nn.Module:
+    model = nn.Sequential(nn.ReLU())
+    model[0].register_forward_hook(lambda _module, _inputs, output: output + 1)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "make",
+    [InPlaceSkip, InPlaceUnused, InPlaceThroughView, GroupNormed, Doubled, hooked],
+)
+def test_what_is_not_in_the_table_goes_through_torch(
+    make: type[nn.Module], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make()
+    proto = export_onnx(model, IMAGE)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, model, IMAGE)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_free_batch_through_torch_is_free() -> None:
+    proto = export_onnx(GroupNormed(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_network_that_fixes_its_batch_is_not_written_with_a_free_one() -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(1, -1)
+
+    assert exporter(export_onnx(Fixed(), IMAGE)) == "direct"
+    proto = export_onnx(Fixed(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, Fixed(), IMAGE)
+
+
+class ScaledByBatch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / x.size(0)
+
+
+class Promoted(nn.Module):
+    offset: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.arange(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.offset
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("make", [ScaledByBatch, Promoted])
+def test_sizes_and_integers_as_numbers_are_not_written_wrongly(make: type[nn.Module]) -> None:
+    proto = export_onnx(make(), IMAGE, dynamic_batch=True)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, make(), IMAGE)
+
+
+def test_unrunnable_network_gets_one_clear_line() -> None:
+    with pytest.raises(InvalidValueError, match=r"torch\.onnx\.export failed on Conv2d"):
+        export_onnx(nn.Conv2d(4, 4, 1), IMAGE)
+    with pytest.raises(InvalidValueError, match="`batch` must be at least 1"):
+        export_onnx(nn.ReLU(), IMAGE, batch=0)
+
+
+class DataDependent(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_network_that_looks_at_values_gets_one_line_without_the_exporters_graphs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(InvalidValueError, match="must be exportable to ONNX") as error:
+        export_onnx(DataDependent(), IMAGE)
+    assert "\n" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
