@@ -83,7 +83,9 @@ def agreement(executable: Executable, module: nn.Module) -> Agreement:
 
 
 def compared(
-    executable: Executable, expected: Sequence[Sequence[Array]], what: str = "its float32 outputs"
+    executable: Executable,
+    expected: Sequence[Sequence[Array]],
+    what: str = "ONNX Runtime's outputs",
 ) -> Agreement:
     """Compare what a runtime computes with known outputs.
 

@@ -32,7 +32,7 @@ from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
-from hwnas.runtimes.onnxruntime_session import load_model_bytes, random_feeds
+from hwnas.runtimes.onnxruntime_session import Feeds, load_model_bytes, random_feeds
 from hwnas.runtimes.own_onnx import in_float32, in_int8, own_outputs
 
 _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
@@ -143,10 +143,10 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
     wanted = settings.precision or own
     if wanted == own or wanted not in precisions:
         model = _read(content)
-        inputs = _draw(network, content, model, settings)
-        expected = own_outputs(content, inputs)
-        facts = {} if expected else {"compared": "no, ONNX Runtime cannot run the model"}
-        return _Source(model, wanted, inputs, [], facts, expected)
+        feeds = _draw(network, content, model, settings)
+        expected, reason = own_outputs(content, feeds)
+        facts = {"compared": f"no, {reason}"} if reason else {}
+        return _Source(model, wanted, [*feeds.values()], [], facts, expected)
     if wanted == "int8":
         made = in_int8(network, settings, symmetric=True)
     else:
@@ -180,9 +180,7 @@ def _compile(model: Any, precision: str, settings: RunSettings) -> Any:
         raise _refused(error) from error
 
 
-def _draw(
-    network: OnnxModel, content: bytes | str, model: Any, settings: RunSettings
-) -> list[Array]:
+def _draw(network: OnnxModel, content: bytes | str, model: Any, settings: RunSettings) -> Feeds:
     """Draw inputs of an ONNX model as for ONNX Runtime."""
     values = [
         SimpleNamespace(
@@ -198,8 +196,7 @@ def _draw(
     session = SimpleNamespace(get_inputs=lambda: values)
     batch = settings.batch or batch_of(values, shapes) or 1
     undeclared = undeclared_inputs(content)
-    return [*random_feeds(session, batch, network.in_shape, settings.seed, shapes, undeclared)
-            .values()]  # fmt: skip
+    return random_feeds(session, batch, network.in_shape, settings.seed, shapes, undeclared)
 
 
 def _give(request: Any, inputs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,20 +70,24 @@ def in_float32(network: OnnxModel, settings: RunSettings, lower: bool = False) -
     )
 
 
-def own_outputs(content: bytes | str, inputs: Sequence[Array]) -> list[list[Array]]:
-    """Give what ONNX Runtime computes, in a list of one; an empty list where it cannot.
+def own_outputs(content: bytes | str, feeds: Feeds) -> tuple[list[list[Array]], str]:
+    """Give what ONNX Runtime computes, in a list of one, or nothing and why it says nothing.
 
     Args:
         content: bytes of an ONNX model in any precision, or its file.
-        inputs: in the model's order.
+        feeds: inputs by name.
     """
     try:
         session = open_session(content)
-        names = [value.name for value in session.get_inputs()]
-        return [list(session.run(None, dict(zip(names, inputs, strict=True))))]
+        first, second = (list(session.run(None, feeds)) for _ in range(2))
     except Exception:
         # ONNX Runtime's errors have no common class; the model may hold what it does not know.
-        return []
+        return [], "ONNX Runtime cannot run the model"
+    if not all(np.issubdtype(getattr(a, "dtype", np.object_), np.floating) for a in first):
+        return [], "an output is of other things than floating-point numbers"
+    if not all(map(partial(np.array_equal, equal_nan=True), first, second)):
+        return [], "the outputs are random"
+    return [first], ""
 
 
 def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) -> OwnModel:

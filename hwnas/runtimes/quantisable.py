@@ -18,10 +18,10 @@ Constants = Mapping[str, npt.NDArray[np.generic]]
 _WIDE = 1e4
 """A constant that is added to attention scores to hide positions is -1e4 or below, or -inf."""
 _WIDENS = frozenset({"Add", "Mul", "Pad", "Sub", "Where"})
-_KEEPS_WIDTH = frozenset(
-    {"Add", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split",
-     "Squeeze", "Sub", "Transpose", "Unsqueeze", "Where"}
-)  # fmt: skip
+_NARROWS = frozenset(
+    {"Clip", "Conv", "Erf", "Exp", "Gemm", "HardSigmoid", "MatMul", "Sigmoid", "Softmax", "Tanh"}
+)
+"""What they write holds nothing of a mask that they read, or must hold it in int8."""
 
 
 def float_nodes(model: onnx.ModelProto) -> list[str]:
@@ -43,7 +43,7 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
             _is_wide(constants[name]) for name in node.input if name in constants
         )
         reads = not wide.isdisjoint(node.input)
-        if widens or (reads and node.op_type in _KEEPS_WIDTH):
+        if widens or (reads and node.op_type not in _NARROWS):
             wide.update(node.output)
         if widens or reads or _leaves_out_zero(node, constants) or _has_group_scales(node):
             kept.append(node.name)
@@ -59,11 +59,10 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     twin: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
     outputs = {value.name for value in twin.graph.output}
     read = {n.input[0] for n in twin.graph.node if n.op_type in ("Relu", "Clip")}
+    made = {name for node in twin.graph.node for name in node.output}
     tensors = {name for node in twin.graph.node for name in (*node.input, *node.output)}
-    inside = {name: _fresh(f"{name}_inside", tensors) for name in sorted(outputs & read)}
-    for node in twin.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [inside.get(name, name) for name in names]
+    inside = {name: _fresh(f"{name}_inside", tensors) for name in sorted(outputs & read & made)}
+    _rename(twin.graph, inside)
     twin.graph.node.extend(
         helper.make_node("Identity", [source], [name]) for name, source in inside.items()
     )
@@ -73,6 +72,16 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.name = _fresh(f"{node.op_type}_{number}", {n.name for n in twin.graph.node})
         taken.add(node.name)
     return twin
+
+
+def _rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
+    """Rename tensors, in the graphs inside of nodes such as If, too."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _rename(inner, new)
 
 
 def _fresh(name: str, taken: Collection[str]) -> str:
@@ -88,12 +97,14 @@ def _is_wide(constant: npt.NDArray[np.generic]) -> bool:
 def _leaves_out_zero(node: onnx.NodeProto, constants: Constants) -> bool:
     if node.op_type != "Clip":
         return False
-    bounds = [constants.get(name) for name in node.input[1:]]
-    low, high = (
-        value if bound is None else float(bound.item())
-        for bound, value in zip((*bounds, None, None)[:2], (-math.inf, math.inf), strict=True)
-    )
-    return low > 0 or high < 0
+    # Before operator set 11 the bounds are attributes.
+    bounds: dict[str, float] = {a.name: a.f for a in node.attribute}
+    bounds |= {
+        name: float(constants[given].item())
+        for name, given in zip(("min", "max"), node.input[1:], strict=False)
+        if given in constants
+    }
+    return bounds.get("min", -math.inf) > 0 or bounds.get("max", math.inf) < 0
 
 
 def _has_group_scales(node: onnx.NodeProto) -> bool:

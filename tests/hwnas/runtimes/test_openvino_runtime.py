@@ -142,9 +142,13 @@ def test_onnx_models_with_free_and_several_inputs(tmp_path: Any) -> None:
         RUNTIME.place(RunSettings("tpu"))
 
 
-def one_operator(operator: str, operator_set: int = 18, **attributes: Any) -> OnnxModel:
+def one_operator(
+    operator: str, operator_set: int = 18, out: int = TensorProto.FLOAT, **attributes: Any
+) -> OnnxModel:
+    shape = [1, None, None, None]
     values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, None, None]) for name in "xy"
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, kind in (("x", TensorProto.FLOAT), ("y", out))
     ]
     node = helper.make_node(operator, ["x"], ["y"], **attributes)
     graph = helper.make_graph([node], "graph", values[:1], values[1:])
@@ -167,6 +171,17 @@ def test_operators_that_it_computes_otherwise_are_no_latency(network: OnnxModel)
         assert isinstance(executable, Prepared)
         with pytest.raises(InvalidValueError, match="`model` must give"):
             compared(executable, executable.expected)
+
+
+def test_outputs_that_cannot_be_compared_say_so() -> None:
+    for operator, attributes, reason in (
+        ("ArgMax", {"axis": 1}, "no, an output is of other things than floating-point numbers"),
+        ("RandomNormalLike", {}, "no, the outputs are random"),
+    ):
+        kind = TensorProto.INT64 if operator == "ArgMax" else TensorProto.FLOAT
+        with RUNTIME.prepare(one_operator(operator, out=kind, **attributes), RunSettings()) as made:
+            assert isinstance(made, Prepared)
+            assert (made.facts["compared"], made.expected) == (reason, [])
 
 
 def test_windows_behind_the_image_are_left_out_of_torch_networks() -> None:

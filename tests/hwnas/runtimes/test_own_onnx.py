@@ -60,7 +60,7 @@ def test_its_outputs_are_compared_with_its_own_in_float32(
         assert 1e-4 < found.relative_error < 0.05
         assert found.correlation > 0.99
         wrong = [[array + 100 for array in arrays] for arrays in expected]
-        with pytest.raises(InvalidValueError, match=r"its float32 outputs within 0\.5"):
+        with pytest.raises(InvalidValueError, match=r"ONNX Runtime's outputs within 0\.5"):
             compared(ready, wrong)
 
 

@@ -71,6 +71,11 @@ def test_an_output_keeps_the_values_that_a_relu_behind_it_takes_away(activation:
     assert [value.name for value in lower.graph.output] == ["logits", "features"]
 
 
+def test_an_output_that_no_node_makes_keeps_its_name() -> None:
+    nodes = [helper.make_node("Relu", ["input"], ["active"]), conv("active", "logits")]
+    assert max(errors(model_of(nodes, ["logits", "input"]))) < 0.05
+
+
 @pytest.mark.parametrize("bounds", [{"low": 0.5, "high": 1.0}, {"low": -1.0, "high": -0.5}])
 def test_a_range_without_zero_stays_one(bounds: dict[str, float]) -> None:
     nodes = [conv("input", "a"), helper.make_node("Clip", ["a", "low", "high"], ["y"])]
@@ -86,14 +91,13 @@ class MaskedAttention(nn.Module):
 
     def __init__(self, hidden: float) -> None:
         super().__init__()
-        self.scale = nn.Linear(8, 8)
+        self.queries = nn.Linear(8, 8)
         self.register_buffer("mask", torch.full((8, 8), hidden).triu(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (1, 8, 8, 8) to as many."""
-        queries = self.scale(x)
-        scores = queries @ x.transpose(-1, -2) + self.mask
-        attended: Tensor = scores.softmax(dim=-1) @ x
+        scores = self.queries(x) @ x.transpose(-1, -2) + self.mask
+        attended: Tensor = (scores / 2).softmax(dim=-1) @ x
         return attended
 
 
