@@ -17,7 +17,7 @@ from hwnas.runtimes.base import THIS_CPU, OnnxModel
 from hwnas.tables.result import Result
 from hwnas_predictors.kernels.target import Target
 
-_VERSION = 2
+_VERSION = 3
 
 
 class WholeTimer:
