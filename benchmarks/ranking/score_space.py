@@ -13,8 +13,9 @@ see docs/measurements.md; other spaces are scored in the setting that SPACES nam
     python benchmarks/ranking/score_space.py --space nasbench-macro --counts
 
 ``--counts`` writes what needs no pass: parameters, FLOPs and layers of the networks of the space's
-usual task. ``--memory`` counts the memory of activations, for reports. With images of CIFAR-10
-(needs HWNAS_DATA) only the proxies of NAS-Bench-201 are scored whose ranks these change.
+usual task. ``--memory`` counts the memory of activations, for reports. Each has a file of its own
+beside that of the scores. With images of CIFAR-10 (needs HWNAS_DATA) only the proxies of
+NAS-Bench-201 are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ def count_networks(name: str, out: Path | None) -> None:
     about_it = {"input": f"networks for {task.name}", "command": command}
     # A count has no seed: another one gives the same.
     shipped = ShippedScores(table, about, table.take(range(60)), describe_environment() | about_it)
-    path = out or FOLDER / shipped_name(space.name, task.name)
+    path = out or FOLDER / shipped_name(space.name, task.name, "sizes")
     shipped.write(path)
     print(f"{path}: {len(keys)} networks")
 

@@ -6,7 +6,8 @@ validation accuracies of NAS-Bench-201 on CIFAR-10, mean over the choices (the s
 the standard error of the difference. Without labels stand hwnas-any and what NAS-Bench-201's labels
 say alone. Nothing is chosen on what is printed. Needs HWNAS_DATA.
 
-    python benchmarks/ranking/score_sample.py transnasbench101-micro --networks 176 --out micro.npz
+    python benchmarks/ranking/score_sample.py transnasbench101-micro --networks 200 --second 16 \
+        --proxy params layers l2_norm meco expressivity progressivity naswot epsilon --out micro.npz
     python -m benchmarks.ranking.transfer micro.npz --labels 5 20 50 --choices 4
     python -m benchmarks.ranking.transfer nasbench201 --choices 3 \
         --task cifar100/validation --task ImageNet16-120/validation

@@ -30,7 +30,6 @@ from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
-LIMIT = 1.5
 PROXIES = tuple(dict.fromkeys(("params", "flops", "synflow", *RECIPES["hwnas-agg"].proxies)))
 SPACES = (
     "nasbench201",

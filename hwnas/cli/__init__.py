@@ -176,8 +176,10 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         return _fail(_INTERRUPTED, 130)
     except BrokenPipeError:
         return 1
-    except SystemExit as end:  # typer's own options, such as --show-completion
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except SystemExit as end:  # typer's own options, such as --show-completion, or a user's code
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        return _fail(str(end.code), 1)
     except OSError as error:
         if error.filename is None:
             raise

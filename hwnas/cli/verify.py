@@ -34,11 +34,13 @@ def verify(
     ] = None,
     measurements: Annotated[
         Path | None,
-        typer.Option(help="CSV of measurements made elsewhere: arch and e.g. latency_ms."),
+        typer.Option(help="CSV of measurements made elsewhere: architecture and e.g. latency_ms."),
     ] = None,
     accuracy: Annotated[
         Path | None,
-        typer.Option(help="CSV of trained accuracies: arch and accuracy in percent, a row a run."),
+        typer.Option(
+            help="CSV of trained accuracies: architecture and accuracy in percent, a row a run."
+        ),
     ] = None,
     device: Annotated[
         str | None,

@@ -66,9 +66,9 @@ def search(
             ``jacob_cov+params``, or a pair that is more stable in the space.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``onnxruntime:cpu:latency``, see ``hwnas costs``.
         constraints: bounds such as ``latency<=5`` or ``params<=1e6``, in the cost's unit.
-        labels: file with the columns ``arch`` and ``accuracy`` (percent) of five trained networks
-            or more: the accuracy expected by them is the objective ``hwnas-model``, which is the
-            default then, and every member of the front has it with its interval.
+        labels: file with the columns ``architecture`` and ``accuracy`` (percent) of five trained
+            networks or more: the accuracy expected by them is the objective ``hwnas-model``, which
+            is the default then, and every member of the front has it with its interval.
         transfer: trained networks of other data sets or spaces that help, each as
             ``SPACE:dataset=NAME,split=NAME,labels=N``, e.g. ``nasbench201:dataset=cifar10``, or
             ``SPACE:truth=FILE.csv``.

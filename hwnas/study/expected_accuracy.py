@@ -89,8 +89,8 @@ def learned_objective(
     """
     if not setup.labels:
         raise InvalidValueError(
-            f"`labels` must be given with the objective {LEARNED}: a file with the columns arch "
-            f"and accuracy, of at least {LEAST_LABELS} trained networks."
+            f"`labels` must be given with the objective {LEARNED}: a file with the columns "
+            f"architecture and accuracy, of at least {LEAST_LABELS} trained networks."
         )
     options: dict[str, Any] = {"cache": cache, "jobs": jobs, "report": report}
     learned = learn_space(

@@ -50,7 +50,7 @@ def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
     """Read accuracies in percent by the text of the architecture.
 
     Args:
-        text: a file with the columns `arch` and `accuracy`, with or without ``#CHECKSUM``.
+        text: a file with the columns `architecture` and `accuracy`, with or without ``#CHECKSUM``.
         space: search space.
 
     Raises:

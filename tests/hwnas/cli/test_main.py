@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
+import typer
 
-from hwnas import __version__
+from hwnas import __version__, cli
 from hwnas.cli import main
 
 COMMANDS = [
@@ -26,6 +29,9 @@ COMMANDS = [
     ["costs"],
     ["doctor"],
 ]
+
+
+REPEATING = [("search",), ("score",), ("rank",), ("predict", "train"), ("profile",)]
 
 
 def run(*arguments: str) -> int:
@@ -84,6 +90,23 @@ def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "text"),
+    [(None, 0, ""), (0, 0, ""), (3, 3, ""), ("no\n space", 1, "hwnas: no space\n")],
+)
+def test_what_a_command_exits_with_is_told(
+    given: str | int | None, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = typer.Typer()
+
+    @command.command()
+    def ends() -> None:
+        sys.exit(given)
+
+    assert cli._run(command, []) == code
+    assert capsys.readouterr().err == text
+
+
 def test_what_is_warned_of_is_one_line_without_its_place(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,13 +135,23 @@ def test_paragraphs_of_a_help_fill_the_terminal(
             assert len(f" {line} {following.split()[0]}") > 78
 
 
-def test_short_help_says_what_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (["search"], ["score"], ["rank"], ["predict", "train"], ["profile"]):
-        with pytest.raises(SystemExit):
-            main([*command, "-h"])
-        text = capsys.readouterr().out
-        # One with a word of its own for its values is not shown as a list.
-        assert 0 < text.count("<list[") <= text.count("Repeatable.")
+def leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give the words of each command, and the command."""
+    if words:
+        yield words, command
+    for name, part in getattr(command, "commands", {}).items():
+        yield from leaves(part, (*words, name))
+
+
+def test_help_says_what_may_be_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._register()
+    found = {}
+    for words, command in leaves(typer.main.get_command(cli.app)):
+        options = [p for p in command.params if getattr(p, "multiple", False) and not p.hidden]
+        assert run(*words, "-h") == 0
+        assert capsys.readouterr().out.count("Repeatable.") == len(options), words
+        found[words] = len(options)
+    assert all(found[command] for command in REPEATING)
 
 
 def test_shells_complete_commands() -> None:
