@@ -10,14 +10,15 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
     python -m benchmarks.predictors.choose_transfer --widened 1 2 3
     python -m benchmarks.predictors.choose_transfer --space fbnet --extra macs
     python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8
-    python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8 --pool brp-nas
+    python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.5 0.5,0.25 --pool brp-nas
 
 ``--pool brp-nas`` takes every second of BRP-NAS's fourteen devices, each learned from the others of
 them without the same hardware; the other half is never looked at. ``random`` supports are not told
 what the device did with dead operations. ``--archs N`` learns from and judges on N random
-architectures. The rule for ``--trust``, the probability of the pool before a measurement: the value
-with the largest mean Spearman over both pools and both kinds of support, since searches compare
-predictions; the interval score where that says the same.
+architectures. ``--trust`` is the probability of the pool before a measurement, ``0.5`` of all
+devices or ``0.5,0.25`` of those that execute dead operations and of those that prune them; the one
+that ships if not given. The rule for it: the largest mean Spearman over both pools and both kinds
+of support, since searches compare predictions; the interval score where that says the same.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,11 +36,12 @@ from benchmarks.predictors.methods import Rows, interval_rows, power_of
 from benchmarks.predictors.transfer import Split, judge, some_of, splits, supports
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
 from hwnas.data.help import help_dataset
-from hwnas.typing import FloatArray
+from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors import beliefs, device_prior
 from hwnas_predictors.transfer import TransferPredictor
 
-Lines = dict[tuple[str, int, float], list[list[float]]]
+Trust = Mapping[DeadOperations, float]
+Lines = dict[tuple[str, int, str], list[list[float]]]
 """Scores by kind of support, number of samples and trust in the pool."""
 LEVEL = 0.9
 COLUMNS = ("Spearman", "within 10 %", "coverage", "interval score")
@@ -94,7 +96,7 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
                 judge_device(predictor, pool, device, common, arguments, lines)
         for (kind, n, trust), scores in lines.items():
             numbers = " | ".join(f"{value:.3f}" for value in np.nanmean(scores, axis=0))
-            setting = f"{power:g} | {k} | {widened:g} | {trust:g}"
+            setting = f"{power:g} | {k} | {widened:g} | {trust}"
             print(f"| {setting} | {kind} | {n} | {numbers} |", flush=True)
 
 
@@ -113,9 +115,27 @@ def judge_device(
         told = key if kind == "chosen" else replace(key, dead_operations=None)
         sets = supports(kind, predictor, pool, common, n, arguments.repeats, key.dead_operations)
         for rows, trust in itertools.product(sets, arguments.trust):
-            beliefs.TRUST = dict.fromkeys(beliefs.TRUST, trust)
+            beliefs.TRUST = trust
             model = predictor.adapt([archs[i] for i in rows], cost[rows], told)
-            lines[kind, n, trust].append(score(model, archs, cost))
+            lines[kind, n, text_of(trust)].append(score(model, archs, cost))
+
+
+def trust_of(text: str) -> Trust:
+    """Read one probability for both views, or those of executed and pruned.
+
+    Raises:
+        ValueError: they are no probabilities between 0 and 1, or more than two.
+    """
+    executed, _, pruned = text.partition(",")
+    trust: Trust = {"executed": float(executed), "pruned": float(pruned or executed)}
+    if not all(0 < value < 1 for value in trust.values()):
+        raise ValueError(f"`trust` must be above 0 and below 1, but got {text!r}.")
+    return trust
+
+
+def text_of(trust: Trust) -> str:
+    """Write it as `trust_of` reads it."""
+    return f"{trust['executed']:g},{trust['pruned']:g}"
 
 
 def main() -> None:
@@ -125,7 +145,14 @@ def main() -> None:
     parser.add_argument("--power", type=float, nargs="+", help="[that of the shipped pool]")
     parser.add_argument("--components", type=int, nargs="+", default=[6])
     parser.add_argument("--widened", type=float, nargs="+", default=[device_prior.WIDENED])
-    parser.add_argument("--trust", type=float, nargs="+", default=[0.25, 0.5])
+    parser.add_argument(
+        "--trust",
+        type=trust_of,
+        nargs="+",
+        default=[beliefs.TRUST],
+        metavar="EXECUTED,PRUNED",
+        help="probabilities of the pool, or one for both [those that ship]",
+    )
     parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
     parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])

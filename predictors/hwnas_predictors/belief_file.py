@@ -55,12 +55,14 @@ def read_prior(arrays: Mapping[str, npt.NDArray[Any]]) -> DevicePrior:
         raise ValueError("its variances are none")
     if noises.shape != (len(variances), 2) or not (noises[:, 1] > 0).all():
         raise ValueError("its noise levels are no pairs of mean and spread")
-    alone = arrays.get("of_pruned", np.zeros(len(variances), dtype=np.bool_))
-    if alone.shape != (len(variances),) or alone.dtype != np.bool_:
+    of_pruned = arrays.get("of_pruned", np.zeros(len(variances), dtype=np.bool_))
+    if of_pruned.shape != (len(variances),) or of_pruned.dtype != np.bool_:
         raise ValueError("it does not say what devices that prune dead operations are like")
+    if of_pruned[:1].any():
+        raise ValueError("its variances that trust the pool are of pruned networks alone")
     scales = (
         Scales(row, LogNormal(*map(float, noise)), bool(flag))
-        for row, noise, flag in zip(variances, noises, alone, strict=True)
+        for row, noise, flag in zip(variances, noises, of_pruned, strict=True)
     )
     return DevicePrior(means, arrays["components"], tuple(scales))
 

@@ -32,7 +32,9 @@ from hwnas_predictors.device_prior import ANY_NOISE, DevicePrior, broad_variance
 TRUST: Mapping[DeadOperations, float] = {"executed": 0.5, "pruned": 0.25}
 """Probability, before a measurement, that the variances that trust the pool are right, by view.
 
-Chosen by benchmarks/predictors/choose_transfer.py.
+It bears on the view, too: among networks that are equal in both views, those that the pool explains
+better than the other variances do speak for "executed", by up to 2 to 1. Chosen by
+benchmarks/predictors/choose_transfer.py.
 """
 WRONG = 0.02
 """Probability, before it is looked at, that a measurement is wrong."""
@@ -164,9 +166,14 @@ def _scaled(prior: DevicePrior, views: Views) -> Iterator[tuple[DeadOperations, 
 def _log_before(
     prior: DevicePrior, view: DeadOperations, number: int, seen: Sequence[DeadOperations]
 ) -> float:
-    """Give the log probability of a hypothesis before a measurement."""
-    others = (1 - TRUST[view]) / max(sum(scales.fits(view) for scales in prior.scales) - 1, 1)
-    return float(np.log((others if number else TRUST[view]) * view_probability(view, seen)))
+    """Give the log probability of a hypothesis before a measurement.
+
+    Those of a view add up to the view's: where one set of variances fits, it has all of it.
+    """
+    others = sum(scales.fits(view) for scales in prior.scales) - 1
+    trust = TRUST[view] if others else 1.0
+    share = (1 - trust) / others if number else trust
+    return float(np.log(share * view_probability(view, seen)))
 
 
 def observe(

@@ -8,7 +8,9 @@ components of the *others* as features: what is learned is how well an unseen de
 
 A device that is like none of the pool is described badly by that, so there are further variances:
 the best without the components, broad ones, and broad ones of sums and of counts of operations
-alone. The measurements of a new device weigh them, see `hwnas_predictors.beliefs`.
+alone. Devices that prune dead operations have some more (`of_pruned`), where they can be told from
+others: broad ones of fewer sums, with the counts and without them, since what is left to run may
+say it all. The measurements of a new device weigh them, see `hwnas_predictors.beliefs`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ A few devices tell that spread poorly, and a prior that is too narrow costs more
 too wide; chosen by benchmarks/predictors/choose_transfer.py.
 """
 BROAD = 0.25
-"""Variance of a target by each block of sums in the broad variances; targets vary by about 0.3."""
+"""Mean square of a target by each block of sums in the broad variances, see `broad_variances`.
+
+Targets vary by about 0.3.
+"""
 BROAD_PAIRS = 0.02
 """The same of all features together."""
 NETWORK_SHARES = ((0.25, 0.05, 0.25), (0.25, 0.05, 0.02), (0.25, 0.05, 0.0), (0.25, 0.0, 0.0))
@@ -60,7 +65,8 @@ class Scales:
     Attributes:
         variances: `(1 + blocks,)` prior variances of the weights: components, then blocks.
         noise: prior of the noise level.
-        of_pruned: whether they are a hypothesis about devices that prune dead operations alone.
+        of_pruned: whether they are a hypothesis about devices that prune dead operations, and
+            about no others.
     """
 
     variances: FloatArray
@@ -192,7 +198,16 @@ def broad_prior(blocks: Sequence[FloatArray]) -> DevicePrior:
 
 
 def broad_variances(centred: Mapping[DeadOperations, Sequence[FloatArray]]) -> FloatArray:
-    """Give the `(blocks,)` variances by which each block varies targets by `BROAD`."""
+    """Give the `(blocks,)` variances by which each block's targets have the mean square `BROAD`.
+
+    It is a mean over the views, around means that they share. A block that one of two views has as
+    zeros is a constant there, minus half of the other's mean, which the offset takes up; so within
+    the other view it varies targets by something else than `BROAD`: by up to twice that, and by
+    less the larger its mean is beside its spread. The sets of variances that ship were chosen so.
+
+    Args:
+        centred: `(n, p_b)` features of each block by view, around means over all views.
+    """
     sizes = np.mean([[(b**2).sum(axis=1).mean() for b in v] for v in centred.values()], axis=0)
     shares = np.array([*[BROAD] * (len(sizes) - 1), BROAD_PAIRS])
     found: FloatArray = np.where(sizes > 0, shares / np.maximum(sizes, 1e-12), 0.0)

@@ -26,7 +26,9 @@ class SupportChoice(Generic[Arch]):
         blocks: gives `(n, p_b)` features of each block in a view.
         view: what the device does with dead operations; architectures that have some are no
             candidates where it prunes them.
-        most: architectures to choose from, and as many to choose for.
+        most: architectures to choose from, and as many to choose for; where the device prunes dead
+            operations half as many, or twice those that are chosen if that is more, since there is
+            a design for every set of variances.
     """
 
     space: SearchSpace[Arch]

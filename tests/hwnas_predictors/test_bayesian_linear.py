@@ -91,24 +91,41 @@ def test_quantile_of_one_normal_and_of_two(probability: float) -> None:
     assert mass == pytest.approx(probability, abs=1e-4)
 
 
+def mean_variance(design: Design, rows: list[int]) -> float:
+    """Give the population's mean variance after some rows were measured, by inverting precision."""
+    chosen, population = design.candidates[rows], design.population
+    precision = np.eye(chosen.shape[1]) + chosen.T @ chosen / design.noise**2
+    inverse = np.linalg.inv(precision)
+    return float(np.einsum("np,pq,nq->n", population, inverse, population).mean())
+
+
+def greedy(designs: list[Design], n: int) -> list[int]:
+    """Choose rows by the sum of what is left of each design's mean variance, by hand."""
+    found: list[int] = []
+    for _ in range(n):
+        left = {
+            row: sum(mean_variance(d, [*found, row]) / mean_variance(d, found) for d in designs)
+            for row in range(len(designs[0].candidates))
+            if row not in found
+        }
+        found.append(min(left, key=lambda row: left[row]))
+    return found
+
+
 def test_design_lowers_the_mean_variance_the_most() -> None:
     rng = np.random.default_rng(3)
-    candidates, population, noise = rng.normal(size=(9, 4)), rng.normal(size=(50, 4)), 0.3
+    design = Design(rng.normal(size=(9, 4)), rng.normal(size=(50, 4)), 0.3)
+    assert most_informative([design], 5) == greedy([design], 5)
 
-    def mean_variance(rows: list[int]) -> float:
-        chosen = candidates[rows]
-        precision = np.eye(4) + chosen.T @ chosen / noise**2
-        return float(
-            np.einsum("np,pq,nq->n", population, np.linalg.inv(precision), population).mean()
-        )
 
-    found: list[int] = []
-    for _ in range(5):
-        rest = [row for row in range(9) if row not in found]
-        found.append(min(rest, key=lambda row: mean_variance([*found, row])))
-    design = Design(candidates, population, noise)
-    assert most_informative([design], 5) == found
-    assert most_informative([design, design], 5) == found
+def test_designs_that_disagree_are_added_up() -> None:
+    rng = np.random.default_rng(3)
+    # Of other sizes: shares count, not variances.
+    one = Design(rng.normal(size=(9, 4)), rng.normal(size=(50, 4)), 0.3)
+    other = Design(10 * rng.normal(size=(9, 6)), 10 * rng.normal(size=(50, 6)), 2.0)
+    found = most_informative([one, other], 5)
+    assert found == greedy([one, other], 5)
+    assert found not in (greedy([one], 5), greedy([other], 5))
 
 
 def test_further_targets_are_learned_as_if_all_had_come_at_once() -> None:

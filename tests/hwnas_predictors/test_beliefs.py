@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hwnas_predictors.beliefs import (
     TRUST,
     WRONG,
     Belief,
+    _log_before,
     decided_view,
     left_out,
     likely_view,
@@ -56,6 +58,18 @@ def kernel(prior: DevicePrior, blocks: list[FloatArray], scales: Scales) -> Floa
     return total
 
 
+def evidence(
+    prior: DevicePrior, blocks: list[FloatArray], scales: Scales, targets: FloatArray
+) -> float:
+    """Add up the densities of the targets over all noise levels, by hand."""
+    covariance, noise = kernel(prior, blocks, scales), scales.noise
+    return sum(
+        float(stats.multivariate_normal(cov=covariance + s**2 * np.eye(len(targets))).pdf(targets))
+        * float(stats.norm(noise.mean, noise.spread).pdf(np.log(s)))
+        for s in NOISE_GRID
+    )
+
+
 def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
@@ -66,17 +80,11 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
         right = np.delete(np.arange(8), np.array(wrong, dtype=int))
         for view, blocks in views.items():
             for number, scales in enumerate(prior.scales):
-                covariance = kernel(prior, blocks, scales)[np.ix_(right, right)]
+                own = [block[right] for block in blocks]
                 # A wrong target may be anywhere in a range of 1 / 0.3.
                 trusted = 1 - TRUST[view] if number else TRUST[view]
                 before = trusted * (0.3 * WRONG / (1 - WRONG)) ** len(wrong)
-                wanted[view, number, wrong] = before * sum(
-                    stats.multivariate_normal(cov=covariance + s**2 * np.eye(len(right))).pdf(
-                        targets[right]
-                    )
-                    * stats.norm(scales.noise.mean, scales.noise.spread).pdf(np.log(s))
-                    for s in NOISE_GRID
-                )
+                wanted[view, number, wrong] = before * evidence(prior, own, scales, targets[right])
     found = {(b.view, b.scales, b.wrong): b.weight for b in beliefs}
     kept = sum(wanted[hypothesis] for hypothesis in found)
     assert len(found) > 1
@@ -88,7 +96,7 @@ def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     assert sum(dropped) < 0.06 * sum(wanted.values())
 
 
-def test_a_wrong_measurement_is_found_and_of_pruned(prior: DevicePrior) -> None:
+def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None:
     rng = np.random.default_rng(5)
     blocks = [rng.normal(size=(12, 2)), rng.normal(size=(12, 5))]
     targets = blocks[0] @ np.array([0.8, -0.6]) + 0.01 * rng.normal(size=12)
@@ -118,22 +126,60 @@ def test_few_measurements_cannot_tell_which_is_wrong_and_many_need_not(
     assert not any(b.wrong for b in weigh(prior, {"pruned": blocks}, targets))
 
 
+def executed(beliefs: Sequence[Belief]) -> float:
+    """Give the probability that dead operations were executed."""
+    return sum(belief.weight for belief in beliefs if belief.view == "executed")
+
+
+@pytest.mark.parametrize("fitting", [1, 2, 5])
+def test_hypotheses_of_a_view_share_its_probability(prior: DevicePrior, fitting: int) -> None:
+    heavy, free = prior.scales
+    common = (heavy, *[free] * (fitting - 1))
+    pool: list[DeadOperations] = ["executed", "executed", "pruned"]
+    for scales in (common, (*common, replace(free, of_pruned=True))):
+        some = replace(prior, scales=scales)
+        for view in get_args(DeadOperations):
+            fit = [number for number, own in enumerate(scales) if own.fits(view)]
+            total = sum(np.exp(_log_before(some, view, number, pool)) for number in fit)
+            assert total == pytest.approx(view_probability(view, pool))
+
+
 def test_what_the_pool_ran_counts_before_the_measurements(
-    prior: DevicePrior,
-    views: Mapping[DeadOperations, list[FloatArray]],
-    monkeypatch: pytest.MonkeyPatch,
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     assert view_probability("executed", ()) == view_probability("pruned", ()) == 0.5
     pool: list[DeadOperations] = ["executed"] * 9
     assert view_probability("executed", pool) == pytest.approx(0.95)  # (9 + 1/2) / (9 + 1)
     assert view_probability("pruned", [*pool, "pruned"]) == pytest.approx(1.5 / 11)
-    # The same measurements in both views say nothing, and the pool alone decides.
-    monkeypatch.setattr("hwnas_predictors.beliefs.TRUST", dict.fromkeys(TRUST, 0.5))
+    # Where one set of variances fits, the same in both views says nothing: the pool decides.
+    one = replace(prior, scales=prior.scales[:1])
     same: dict[DeadOperations, list[FloatArray]] = dict.fromkeys(views, views["executed"])
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    beliefs = weigh(prior, same, targets, pool[:2])
-    executed = sum(belief.weight for belief in beliefs if belief.view == "executed")
-    assert executed == pytest.approx(2.5 / 3, abs=0.02)  # 0.02: what is negligible is dropped
+    beliefs = weigh(one, same, targets, pool[:2])
+    assert executed(beliefs) == pytest.approx(2.5 / 3, abs=0.02)  # what is negligible is dropped
+
+
+@pytest.mark.parametrize("trusted", [0, 1])
+def test_what_the_pool_explains_tells_of_the_view_even_where_networks_are_equal(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]], trusted: int
+) -> None:
+    """Targets as one of the sets of variances says, which the views trust differently."""
+    blocks = [block[:5] for block in views["executed"]]  # of five none may be wrong
+    covariance = kernel(prior, blocks, prior.scales[trusted]) - OFFSET_VARIANCE
+    draw = stats.multivariate_normal(cov=covariance + 1e-2 * np.eye(5))
+    targets = np.asarray(draw.rvs(random_state=3))
+    heavy, free = (evidence(prior, blocks, scales, targets) for scales in prior.scales)
+    assert (heavy > 3 * free, free > 3 * heavy)[trusted]
+    pool: list[DeadOperations] = ["executed"]
+    both = {
+        view: view_probability(view, pool) * (trust * heavy + (1 - trust) * free)
+        for view, trust in TRUST.items()
+    }
+    found = executed(weigh(prior, dict.fromkeys(views, blocks), targets, pool))
+    wanted = both["executed"] / sum(both.values())
+    assert found == pytest.approx(wanted, abs=0.02)  # what is negligible is dropped
+    # .75, the pool's probability, if the views trusted it alike
+    assert (found > 0.78, found < 0.72)[trusted]
 
 
 def test_targets_of_one_view_decide_for_it(

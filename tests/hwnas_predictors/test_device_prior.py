@@ -65,6 +65,22 @@ def test_broad_variances_vary_targets_by_what_they_say() -> None:
         assert drawn.var() == pytest.approx(wanted, rel=0.15)
 
 
+def test_broad_variances_are_of_the_mean_square_over_the_views() -> None:
+    """A block that one view has as zeros, around the mean of both, counts there, too."""
+    rng = np.random.default_rng(4)
+    there = 2 + rng.normal(size=(2000, 3))
+    views: Views = {
+        "executed": [np.full((2000, 3), -1.0), there - 1],
+        "pruned": [there - 1, there - 1],
+    }
+    first, _ = broad_variances(views)
+    drawn = np.sqrt(first) * rng.normal(size=(3, 4000))
+    squares = [np.mean((view[0] @ drawn) ** 2) for view in views.values()]
+    assert np.mean(squares) == pytest.approx(BROAD, rel=0.1)
+    # A feature's mean squares are 2 and 1; half of the former is its mean, and constant.
+    assert (views["pruned"][0] @ drawn).var(axis=0).mean() == pytest.approx(BROAD / 1.5, rel=0.1)
+
+
 def test_devices_of_two_views_are_learned_together() -> None:
     """Weights are common: what a device of one view says helps one of the other."""
     rng = np.random.default_rng(3)

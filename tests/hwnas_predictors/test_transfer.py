@@ -342,3 +342,6 @@ def test_files_of_before_have_no_variances_of_devices_that_prune(
     bad = {**arrays, "of_pruned": np.array([True])}
     with pytest.raises(ValueError, match="prune dead operations are"):
         TransferPredictor[Any].from_file(replace(file, arrays=bad))
+    bad = {**arrays, "of_pruned": np.ones_like(file.arrays["of_pruned"])}
+    with pytest.raises(ValueError, match="trust the pool are of pruned networks alone"):
+        TransferPredictor[Any].from_file(replace(file, arrays=bad))
