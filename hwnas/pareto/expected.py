@@ -109,10 +109,14 @@ def expectations_from(front: ParetoSet) -> list[str]:
     if not isinstance(about, Mapping) or not has_expectations(front):
         return []
     if "published" in about:
+        brackets = (
+            f"; 95 % of further results of equal networks lie in the brackets, by "
+            f"{about['labels']:,} of {about['networks']:,} networks"
+        )
+        told = any(LOW in member.attributes for member in front.members)
         return [
             f"Expected is the accuracy that is published ({about['published']}), which the search "
-            f"has not seen; 95 % of further results of equal networks lie in the brackets, by "
-            f"{about['labels']:,} of {about['networks']:,} networks."
+            f"has not seen{brackets if told else ''}."
         ]
     return [
         f"Expected is the accuracy of one training, of 95 % in brackets: learned from "

@@ -158,8 +158,21 @@ class Truth(Protocol):
             folder: data folder; None for the default one.
 
         Raises:
-            HwnasError: there are no such accuracies; says which there are.
+            HwnasError: there are no such accuracies; says which there are. A mapping that is no
+                dict may read a value when it is asked for, and raises it then.
         """
+
+
+@runtime_checkable
+class SlowTruth(Truth, Protocol):
+    """Accuracies of which even one takes minutes, since a large file is read as a whole.
+
+    `hwnas rank` reads them when it is asked to; a search does not to annotate its members.
+    """
+
+    @property
+    def reading(self) -> str:
+        """What takes so long, in a few words."""
 
 
 @runtime_checkable

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from hwnas.data.catalogue import sha256
-from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, unknown_name
+from hwnas.errors import (
+    DataFormatError,
+    DataNotFoundError,
+    HwnasError,
+    InvalidValueError,
+    unknown_name,
+)
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.sources import ProxyValues
@@ -21,7 +27,7 @@ from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.trained_classes import TrainedClasses
 from hwnas.seeding import derive_seed
-from hwnas.spaces.facets import Truth, facet, require_facet
+from hwnas.spaces.facets import SlowTruth, Truth, facet, require_facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, bounded
 from hwnas.study.sample import Labelled, Sample
@@ -32,6 +38,8 @@ from hwnas.typing import SearchSpace
 
 MOST_ELSEWHERE = 512
 """Labels of another data set or space that are learned from, unless its text says how many."""
+MOST_PUBLISHED = 20_000
+"""Published accuracies that are all put into classes to state those of a few networks."""
 _PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 _OWN = ("dataset", "split", "labels", "truth")
 
@@ -76,30 +84,43 @@ def _path(text: str) -> Path:
 
 
 def published_classes(
-    space: SearchSpace[Any], dataset: str, folder: Path | None = None
+    space: SearchSpace[Any],
+    dataset: str,
+    folder: Path | None = None,
+    members: Sequence[str] = (),
 ) -> tuple[TrainedClasses, str] | None:
     """Find the published accuracies of a space's networks on a data set, if they are at hand.
+
+    Of more than `MOST_PUBLISHED`, and of those that are read one by one, there are the members'
+    alone, as they are written; what takes minutes to read is left alone.
 
     Args:
         space: search space.
         dataset: what the networks are for.
         folder: data folder; None for the default one.
+        members: texts of the architectures that are asked about.
 
     Returns:
-        Trainings by canonical key, and which split they are of; None where there are none.
+        Trainings by canonical key, and which split they are of; None where there are none. A file
+        that is not the published one is warned of.
     """
-    if (truth := facet(space, Truth)) is None:
+    truth = facet(space, Truth)
+    if truth is None or isinstance(truth, SlowTruth):
         return None
-    split = truth.splits[0]
+    split, trainings = truth.splits[0], dict[str, list[float]]()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # another source of them will do
             known = truth.accuracies(dataset, split, folder)
+        whole = isinstance(known, dict) and len(known) <= MOST_PUBLISHED
+        # A mapping of another kind reads each value from a file.
+        for text in known if whole else [text for text in members if text in known]:
+            trainings.setdefault(space.canonical_key(space.parse(text)), []).append(known[text])
+    except DataFormatError as error:
+        warnings.warn(f"Published accuracies are not stated: {error}", stacklevel=2)
+        return None
     except HwnasError:
         return None
-    trainings: dict[str, list[float]] = {}
-    for text, accuracy in known.items():
-        trainings.setdefault(space.canonical_key(space.parse(text)), []).append(accuracy)
     return (TrainedClasses.of(trainings), split) if trainings else None
 
 

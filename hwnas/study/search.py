@@ -18,6 +18,7 @@ from hwnas.pareto.baseline import findings
 from hwnas.pareto.expected import with_known_accuracies
 from hwnas.pareto.standing import with_standing
 from hwnas.pareto.uncertainty import notices, with_uncertainty
+from hwnas.spaces.facets import Truth, facet
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import named_space, read_space
 from hwnas.study.baseline import PresentNetwork, evaluate_baseline
@@ -196,8 +197,12 @@ class Search:
 
     def _published(self, front: ParetoSet, s: SearchSettings, space: SearchSpace[Any]) -> ParetoSet:
         """Add published accuracies, which the search has not seen; none of them is an error."""
-        task = self._setup(s, space).task
-        if (found := published_classes(space, task.name, self.data_folder)) is None:
+        if facet(space, Truth) is None:
+            return front
+        self._stage("looking published accuracies up")
+        task, members = self._setup(s, space).task, [member.arch for member in front.members]
+        found = published_classes(space, task.name, self.data_folder, members)
+        if found is None:
             return front
         known, split = found
         return with_known_accuracies(front, known, {"published": f"{task.name}, {split}"})

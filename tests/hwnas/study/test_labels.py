@@ -1,16 +1,30 @@
 from __future__ import annotations
 
+import bz2
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.pareto.expected import EXPECTED, LOW, expectations_from
+from hwnas.spaces.facets import Facets, Truth
 from hwnas.spaces.mobilenetv2 import MobileNetV2
+from hwnas.spaces.nasbench101 import NasBench101
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.natsbench_size import NatsBenchSize
+from hwnas.study import labels
 from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.study.hosts import Folder
 from hwnas.study.labels import Elsewhere, pinned, published_classes, read_labels
+from hwnas.study.search import Search
+from hwnas.study.settings import SearchSettings
+from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tasks.catalogue import get_task
+from tests.hwnas.data import test_nasbench101, test_natsbench_size
 
 SPACE = NasBench201()
 CELLS = reference_sample(SPACE, 12, 0)
@@ -76,6 +90,76 @@ def test_what_is_not_there_is_told(text: str, error: type[Exception], match: str
 def test_no_published_accuracies_are_no_error(tmp_path: Path) -> None:
     assert published_classes(SPACE, "1x96x96:7", tmp_path) is None
     assert published_classes(MobileNetV2(), "cifar10", tmp_path) is None
+
+
+class Known(NasBench201):
+    """Cells with twelve accuracies of their own."""
+
+    facets: ClassVar[Facets] = {
+        Truth: lambda _: AccuracyFile({str(c): 60.0 + i for i, c in enumerate(CELLS)}, ("mine",))
+    }
+
+
+def test_of_many_accuracies_only_the_members_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Known()
+    whole = published_classes(space, "cifar10", members=[str(CELLS[3])])
+    assert whole is not None
+    assert whole[0].counts.sum() == 12
+    monkeypatch.setattr(labels, "MOST_PUBLISHED", 11)
+    some = published_classes(space, "cifar10", members=[str(CELLS[3]), "not a cell"])
+    assert some is not None
+    assert (some[0].means.tolist(), some[1]) == ([63.0], "mine")
+    assert list(some[0].rows) == [space.canonical_key(CELLS[3])]
+    assert published_classes(space, "cifar10") is None
+
+
+def test_what_takes_minutes_to_read_is_left_alone(tmp_path: Path) -> None:
+    test_nasbench101.written(tmp_path, b"no record of the benchmark")
+    assert published_classes(NasBench101(), "cifar10", tmp_path, ["x"]) is None
+
+
+@dataclass
+class Stages:
+    """Remembers what a search did."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def stage(self, what: str) -> None:
+        self.seen.append(what)
+
+    def trials(self, finished: int, total: int, facts: Sequence[str]) -> None:
+        del finished, total, facts
+
+
+def test_a_damaged_file_of_a_member_does_not_end_the_search(tmp_path: Path) -> None:
+    space, stages = NatsBenchSize(), Stages()
+    numbers = {str(arch): number for number, arch in enumerate(space)}
+    settings = SearchSettings(
+        "natsbench-size", "cifar100", ("params",), ("count:macs",), trials=4, batch=2
+    )
+
+    def run() -> Search:
+        return Search(settings, Folder(tmp_path / "out"), tmp_path, space=space, watch=stages)
+
+    members = run().run().members
+    first = test_natsbench_size.written(tmp_path, 0, "8:8:8:8:8", 40)
+    first.write_bytes(b"damaged")  # no member, which nobody asks for
+    paths = [
+        test_natsbench_size.written(tmp_path, numbers[m.arch], m.arch, 41 + i)
+        for i, m in enumerate(members)
+    ]
+    assert first not in paths
+    front = run().run()
+    assert [m.attributes[EXPECTED] for m in front.members] == [62 + i for i in range(len(members))]
+    assert not any(LOW in m.attributes for m in front.members)
+    assert "brackets" not in expectations_from(front)[0]
+    assert "looking published accuracies up" in stages.seen
+    paths[0].write_bytes(bz2.compress(b"damaged"))
+    with pytest.warns(UserWarning, match="Published accuracies are not stated: .*must hold"):
+        front = run().run()
+    assert len(front) == len(members)
+    assert not any(EXPECTED in m.attributes for m in front.members)
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 @pytest.mark.data
