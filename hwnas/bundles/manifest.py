@@ -68,6 +68,7 @@ class Manifest:
         reference: the network that is timed beside every other.
         networks: the models to measure.
         runtime: what runs them.
+        task: text of the settings of what the networks are for.
     """
 
     folder: Path
@@ -82,6 +83,7 @@ class Manifest:
     reference: Network
     networks: tuple[Network, ...]
     runtime: str = "onnxruntime"
+    task: str = ""
 
     def files(self, name: str) -> tuple[Path, Path]:
         """Give the files of a model: the model itself, and the outputs that it should have."""
@@ -217,6 +219,7 @@ def _manifest(folder: Path, checksum: str, found: Mapping[str, Any]) -> Manifest
         _network(found["reference"], reference=True),
         networks,
         _runtime(found),
+        text(found["task"], "task"),
     )
 
 

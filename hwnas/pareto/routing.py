@@ -102,6 +102,7 @@ def route(
     *,
     known: Mapping[str, float] | None = None,
     rounds: int = ROUNDS,
+    waiting: int = 0,
 ) -> Routing:
     """Measure the candidates whose predicted cost leaves open whether they are members.
 
@@ -116,6 +117,8 @@ def route(
         origin: what measures, kept in the provenance under ``routing``.
         known: costs that were measured before, by canonical key, NaN where that failed.
         rounds: in how many parts the budget is spent; the predictor learns after each.
+        waiting: architectures that have been given to be measured later and have no cost yet; then
+            nothing more is measured, and they are what is postponed.
 
     Raises:
         InvalidValueError: the budget is not above 0.
@@ -129,12 +132,12 @@ def route(
     predicted, first_stds = course.values[:, column].copy(), course.stds.copy()
     before = [number for number, row in enumerate(rows) if row.key in (known or {})]
     course.take(before, np.array([(known or {})[rows[number].key] for number in before]))
-    rng, step, postponed = np.random.default_rng(0), math.ceil(budget / rounds), 0
+    rng, step, postponed = np.random.default_rng(0), math.ceil(budget / rounds), waiting
     while True:
         levels = [course.open(wider, rng) for wider in _WIDER]
-        waiting = next(filter(None, levels), [])
-        chosen = waiting[: min(step, max(budget - course.measured, 0))]
-        if not chosen:
+        candidates = next(filter(None, levels), [])
+        chosen = candidates[: min(step, max(budget - course.measured, 0))]
+        if waiting or not chosen:
             break
         costs = measure([course.archs[number] for number in chosen])
         if costs is None:

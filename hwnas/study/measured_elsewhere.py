@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count, takewhile
@@ -33,6 +34,8 @@ from hwnas.tables.measurements import column_name, read_measurements
 from hwnas.typing import DeviceKey, UncertainCostModel
 
 BUNDLE, TABLE = "bundle", "csv"
+_SETTINGS = re.compile(r"(.*?):(\w+=.*)", re.DOTALL)
+"""A folder and what follows it; the name of a folder may have a colon or an equals sign, too."""
 ROUNDS = 3
 """Parts of the budget, since somebody carries each there and back."""
 
@@ -137,11 +140,13 @@ class Elsewhere:
     def _bundle(self, folder: Path) -> tuple[dict[str, float], int, list[str]]:
         """Read a bundle's results; networks that its runner has not come to wait."""
         space, manifest = self.networks.space, read_manifest(folder)
-        if manifest.space != repr(space):
-            raise InvalidValueError(
-                f"`measure` must name a folder for {space!r}, but {folder} is of {manifest.space}: "
-                f"name another one."
-            )
+        wanted = (repr(space), str(self.networks.task.settings))
+        for what, got in zip(wanted, (manifest.space, manifest.task), strict=True):
+            if got != what:
+                raise InvalidValueError(
+                    f"`measure` must name a folder for {what}, but {folder} is of {got}: name "
+                    f"another one."
+                )
         if not (results := folder / RESULTS).exists():
             return {}, len(manifest.networks), []
         device = self.predictor.device.device
@@ -170,8 +175,8 @@ def split_elsewhere(spec: str) -> tuple[str, Path, Mapping[str, Any]]:
         InvalidValueError: there is no folder, or a table has settings.
     """
     kind, _, rest = spec.partition(":")
-    head, _, tail = rest.rpartition(":")
-    folder, said = (head, tail) if "=" in tail else (rest, "")
+    found = _SETTINGS.fullmatch(rest)
+    folder, said = found.groups() if found else (rest, "")
     if not folder or (said and kind == TABLE):
         raise InvalidValueError(
             f"`measure` must be bundle:FOLDER, bundle:FOLDER:SETTING=VALUE,… or csv:FOLDER, but "

@@ -40,6 +40,10 @@ class Way(Protocol):
         """What was measured before, by canonical key."""
 
     @property
+    def waiting(self) -> int:
+        """How many have been given to be measured, and have no value yet."""
+
+    @property
     def device(self) -> str:
         """What the values belong to."""
 
@@ -61,6 +65,7 @@ class Now:
     model: CostModel[Any]
     known: Mapping[str, float] = field(default_factory=dict)
     rounds: int = routing.ROUNDS
+    waiting: int = 0
 
     @property
     def device(self) -> str:
@@ -105,26 +110,30 @@ class Later:
         return self.answers.known
 
     @property
+    def waiting(self) -> int:
+        """How many networks of the last round have no answer yet."""
+        return self.answers.waiting
+
+    @property
     def device(self) -> str:
         """What the values belong to."""
         return str(self.place.predictor.device)
 
     def open(self, evaluator: Evaluator[Any], cache: ResultCache, report: Report | None) -> Measure:
-        """Give what writes the next round, once the last one is answered."""
+        """Give what writes the next round; nobody asks for it while the last one waits."""
         del evaluator, cache, report
 
         def ask(archs: Sequence[Any]) -> None:
-            if not self.answers.waiting:
-                self.place.ask(archs, self.answers.rounds + 1)
-                self._asked = len(archs)  # which ends the measuring of this run
+            self.place.ask(archs, self.answers.rounds + 1)
+            self._asked = len(archs)  # which ends the measuring of this run
 
         return ask
 
     def told(self) -> Sequence[str]:
         """Say what is to be done with the round that has no answer yet."""
-        last, waiting = self.answers.rounds, self.answers.waiting
-        if waiting:
-            return [self.place.next_step(last, waiting)]
+        last = self.answers.rounds
+        if self.waiting:
+            return [self.place.next_step(last, self.waiting)]
         return [self.place.next_step(last + 1, self._asked)] if self._asked else []
 
 
@@ -157,6 +166,7 @@ class Measuring:
             front, self.name, evaluator.space, self.predictor,
             way.open(evaluator, cache, report), self.budget,
             {"cost": self.spec, "device": way.device}, known=way.known, rounds=way.rounds,
+            waiting=way.waiting,
         )  # fmt: skip
         members, every = routing.measured_share(found.front, self.name)
         failed = f", {found.failed} of them without success" if found.failed else ""

@@ -324,6 +324,11 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     assert "fill in latency_ms (1 to measure)" in " ".join(capsys.readouterr().err.split())
     front = ParetoSet.load(tmp_path / "out/front.json")
     assert front.provenance["routing"]["postponed"] == 1
+    # What waits is told again, not what a next round would be of another budget.
+    assert run(*arguments, *later[:2], "--measure-budget", "9", *out) == 0
+    assert "(1 to measure)" in " ".join(capsys.readouterr().err.split())
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    assert front.provenance["routing"]["postponed"] == 1
     table = tmp_path / "rounds/1.csv"
     table.write_text(table.read_text().rstrip() + "0.001\n")  # a member for certain
     assert run(*arguments, *later) == 0

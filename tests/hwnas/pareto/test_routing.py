@@ -205,3 +205,18 @@ def test_what_is_known_is_learned_from_and_counts_for_the_budget() -> None:
     known = dict.fromkeys(keys[:3], 5.0)
     found = route(front, COST, SPACE, unsure, never, budget=2, known=known)
     assert (found.measured, found.postponed) == (3, 0)
+
+
+def test_what_waits_elsewhere_is_what_is_postponed() -> None:
+    """A round of three is out: nothing else is asked for, whatever would be chosen next."""
+    archs = cells(4)
+    names = [str(arch) for arch in archs]
+    front = front_of(archs, [1.0] * 4, [5.0] * 4)
+    unsure = Guesses(dict.fromkeys(names, 5.0), dict.fromkeys(names, 1.0))
+    for rounds in (1, 4):
+        found = route(front, COST, SPACE, unsure, never, budget=4, rounds=rounds, waiting=3)
+        assert (found.measured, found.postponed, found.undecided) == (0, 3, 4)
+        assert found.front.provenance["routing"]["postponed"] == 3
+    certain = Guesses(dict.fromkeys(names, 5.0), dict.fromkeys(names, 0.0))
+    found = route(front, COST, SPACE, certain, never, budget=4, waiting=3)
+    assert (found.postponed, found.undecided) == (3, 0)

@@ -155,7 +155,7 @@ def test_a_damaged_file_of_a_member_does_not_end_the_search(tmp_path: Path) -> N
     assert "brackets" not in expectations_from(front)[0]
     assert "looking published accuracies up" in stages.seen
     paths[0].write_bytes(bz2.compress(b"damaged"))
-    with pytest.warns(UserWarning, match="Published accuracies are not stated: .*must hold"):
+    with pytest.warns(UserWarning, match="Published accuracies are not stated: "):
         front = run().run()
     assert len(front) == len(members)
     assert not any(EXPECTED in m.attributes for m in front.members)

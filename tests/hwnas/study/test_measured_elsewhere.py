@@ -111,6 +111,10 @@ def test_answers_of_another_device_or_space_are_refused(tmp_path: Path) -> None:
     other = Networks(NasBench201(channels=8, cells=1), get_task("cifar10"))
     with pytest.raises(InvalidValueError, match="name another one"):
         Elsewhere(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
+    for task in ("cifar100", "ImageNet16-120"):
+        other = Networks(SPACE, get_task(task))
+        with pytest.raises(InvalidValueError, match=r"for .*num_classes.*is of .*10,.*another one"):
+            Elsewhere(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
 
 
 def test_a_bundle_runs_as_what_was_predicted() -> None:
@@ -134,6 +138,10 @@ def test_a_bundle_runs_as_what_was_predicted() -> None:
         ("bundle:a b/c", ("bundle", Path("a b/c"), {})),
         ("bundle:out:threads=4,seed=1", ("bundle", Path("out"), {"threads": 4, "seed": 1})),
         ("csv:C:/out", ("csv", Path("C:/out"), {})),
+        ("csv:runs/lr=0.1", ("csv", Path("runs/lr=0.1"), {})),
+        ("csv:C:/runs/lr=0.1", ("csv", Path("C:/runs/lr=0.1"), {})),
+        ("bundle:lr=0.1", ("bundle", Path("lr=0.1"), {})),
+        ("bundle:lr=0.1:threads=4", ("bundle", Path("lr=0.1"), {"threads": 4})),
     ],
 )  # fmt: skip
 def test_texts(text: str, parts: tuple[str, Path, dict[str, Any]]) -> None:
