@@ -43,22 +43,22 @@ class TimmSpeed:
         names, shape = _measured_names(request), request.task.input.shape
         device, metric = request.device or data.DEVICES[0], request.metric or "latency"
         size = shape[1] if len(shape) == 3 and shape[0] == 3 and shape[1] == shape[2] else 0
-        speeds = data.images_per_second(device, size, request.data_folder)
-        values = {
-            arch: 1000 / speeds[name] if metric == "latency" else speeds[name]
-            for arch, name in names.items()
-            if name in speeds
-        }
-        if not values:
+        speeds = data.speeds(device, size, request.data_folder)
+        measured = {arch: speeds[name] for arch, name in names.items() if name in speeds}
+        if not measured:
             raise InvalidValueError(
                 f"`dataset` must have colour images of a size that timm measured on {device}, "
                 f"mostly 224, but got {request.task}: none of the {len(names)} models was measured."
             )
         unit, direction = _UNITS[metric]
+        values = {
+            arch: 1000 / speed.images_per_second if metric == "latency" else speed.images_per_second
+            for arch, speed in measured.items()
+        }
         return PublishedCost(
             metric=metric,
             unit=unit,
-            device=data.speed_device(device),
+            device=data.speed_device(device, {speed.batch for speed in measured.values()}),
             dataset=request.task.name,
             provenance=provenance_of(
                 _SOURCE, require(data.speed_file(device), request.data_folder)

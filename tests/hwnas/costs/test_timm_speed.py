@@ -13,6 +13,7 @@ import pytest
 from hwnas.costs.source import make_cost
 from hwnas.data.timm_speed import DEVICES, speed_file
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.pareto.same_device import parse_key
 from hwnas.spaces import timm_space
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.resnet import PUBLISHED, ResNet
@@ -22,8 +23,8 @@ from hwnas.tasks.task import image_task
 from hwnas.testing import CostModelContract
 from tests.hwnas.spaces.pretended_timm import pretended_timm
 
-HEADER = "model,infer_img_size,infer_samples_per_sec,infer_step_time"
-ROWS = ("resnet18,224,50.0,20.0", "resnet18,288,25.0,40.0", "vit_tiny,224,80.0,12.5")
+HEADER = "model,infer_img_size,infer_samples_per_sec,infer_batch_size"
+ROWS = ("resnet18,224,50.0,1", "resnet18,288,25.0,1", "vit_tiny,224,80.0,1")
 IMAGENET = get_task("ImageNet")
 
 
@@ -86,6 +87,18 @@ def test_published_resnets_have_a_cost(folder: Path) -> None:
     np.testing.assert_array_equal(cost.predict([PUBLISHED["resnet18"]]), [50])
 
 
+def test_the_device_says_batch_and_precision_of_what_ran(folder: Path, tmp_path: Path) -> None:
+    cpu: Any = make_cost("timm:i9_10940x", TimmModels(), IMAGENET, folder)
+    assert str(cpu.device) == "i9_10940x/torch-2.4.0/float32/b1"
+    rows = [row.replace(",1", f",{batch}") for row, batch in zip(ROWS, (1024, 8, 192), strict=True)]
+    write(tmp_path, HEADER, *rows)
+    gpu: Any = make_cost("timm:rtx3090", TimmModels(), IMAGENET, tmp_path)
+    assert str(gpu.device) == "rtx3090/torch-2.4.0[batch=192-1024]/mixed/b1024"
+    assert parse_key(str(gpu.device)) == gpu.device
+    alike: Any = make_cost("timm:rtx3090", ResNet(), IMAGENET, tmp_path)
+    assert str(alike.device) == "rtx3090/torch-2.4.0/mixed/b1024"
+
+
 def test_what_there_is_not(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="must be timm or resnet"):
         make_cost("timm", NasBench201(), IMAGENET, folder)
@@ -99,11 +112,13 @@ def test_what_there_is_not(folder: Path, tmp_path: Path) -> None:
     "lines",
     [
         ("model,infer_samples_per_sec", "resnet18,50.0"),
-        (HEADER, "resnet18,224,fast,20.0"),
-        (HEADER, "resnet18,large,50.0,20.0"),
-        (HEADER, "resnet18,224,-50.0,20.0"),
+        (HEADER, "resnet18,224,fast,1"),
+        (HEADER, "resnet18,large,50.0,1"),
+        (HEADER, "resnet18,224,-50.0,1"),
+        (HEADER, "resnet18,224,50.0,many"),
+        (HEADER, "resnet18,224,50.0,0"),
         (HEADER, "resnet18,224,50.0"),
-        (HEADER, *ROWS, "resnet18,224,51.0,20.0"),
+        (HEADER, *ROWS, "resnet18,224,51.0,1"),
     ],
 )
 def test_other_tables_are_one_line(lines: tuple[str, ...], tmp_path: Path) -> None:
