@@ -105,7 +105,8 @@ _SURVEY_BEST: Mapping[str, tuple[float, float]] = {
     "params": (71.11, 41.44),
     "flops": (71.11, 41.44),
 }
-"""Test accuracy of the cell with the largest score, CIFAR-100 and ImageNet16-120."""
+"""Test accuracy of the cell with the largest score, CIFAR-100 and ImageNet16-120; the survey prints
+the same figures for GraSP and GradSign."""
 _SURVEY = "Li et al., Zero-Shot Neural Architecture Search, 2024, Table IV"
 TOP = ("spearman_top10", "kendall_top10", "top10_top10", "top64_top5")
 BEST = "best_accuracy"
