@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.evaluation.objectives import cost_objective
@@ -17,7 +18,7 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.metrics import front_quality, is_non_dominated, to_losses
 from hwnas.pareto.pareto_set import Status
 from hwnas.pareto.provenance import describe_environment
-from hwnas.proxies import make_proxies
+from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.spaces.facets import Listing, facet
@@ -25,10 +26,12 @@ from hwnas.study.configuration import EvaluationSetup, make_constraints
 from hwnas.study.labels import published_classes
 from hwnas.study.settings import SearchSettings
 from hwnas.tables.shipped import ShippedScores, shipped_scores
-from hwnas.typing import Direction, FloatArray
+from hwnas.typing import FloatArray
 
 BY_DEFAULT = "hwnas-any"
 """Score of a search that names none: where all scores are known, the best costs no more."""
+_NO_PART = ("batch", "sampler")
+"""Settings that are nobody's here; `scores` in the provenance says which images each score saw."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +53,20 @@ class KnownSpace:
         """Find the scores.
 
         Raises:
-            InvalidValueError: there are none of the space, or it cannot be listed.
+            InvalidValueError: there are none of the space, it cannot be listed, or they are for
+                another data set.
         """
-        space = setup.space
-        found = shipped_scores(space.name, space.default_task.name, setup.images)
+        space, task, usual = setup.space, setup.task, setup.space.default_task
+        # Scores do not depend on the name of a task.
+        name = usual.name if task.settings == usual.settings else task.name
+        own = OwnImages.parse(setup.images) is not None
+        found = None if own else shipped_scores(space.name, name, setup.images)
+        others = None if own else shipped_scores(space.name, usual.name, setup.images)
+        if found is None and others is not None:
+            raise InvalidValueError(
+                f"`dataset` must be {usual.name} for {space.name} where `trials` is 0, since no "
+                f"scores for others ship with hwnas, but got {task.name!r}."
+            )
         if facet(space, Listing) is None or found is None:
             raise InvalidValueError(
                 f"`trials` must be at least 1 for {space.name}, since no scores of all of its "
@@ -81,23 +94,24 @@ class KnownSpace:
         keys = [space.canonical_key(arch) for arch in archs]
         names = s.objectives or (BY_DEFAULT,)
         scores = [self._score(name, keys) for name in names]
+        settings = asdict(replace(s, objectives=names))
         evaluator = self._costs()
         found = evaluator.evaluate(archs)
         costs = [[e.values.get(o.name, np.nan) for e in found] for o in evaluator.objectives]
         infos = [
-            *(ObjectiveInfo(name, "", "maximize") for name in names),
+            *(info for info, _ in scores),
             *(ObjectiveInfo(o.name, o.unit, o.direction) for o in evaluator.objectives),
         ]
-        table = np.array([*scores, *costs]).T
+        table = np.array([*(values for _, values in scores), *costs]).T
         statuses = [_status(e, row) for e, row in zip(found, table, strict=True)]
         facts = {
             **describe_environment(),
             **origin(evaluator),
-            "settings": asdict(s),
+            "settings": {name: v for name, v in settings.items() if name not in _NO_PART},
             "seed": s.seed,
             "dataset": self.setup.task.as_dict(),
             "scores": dict(self.scores.provenance),
-            **self._rated(keys, table, statuses, [i.direction for i in infos]),
+            **self._rated(keys, table, statuses, infos),
         }
         return ParetoSet.from_values(
             archs,
@@ -109,16 +123,19 @@ class KnownSpace:
             provenance=facts,
         )
 
-    def _score(self, name: str, keys: Sequence[str]) -> FloatArray:
-        """Join the ranks of a score's proxies within the whole space; larger is better."""
+    def _score(self, name: str, keys: Sequence[str]) -> tuple[ObjectiveInfo, FloatArray]:
+        """Give a proxy's values, or join the ranks of a score's proxies within the whole space."""
         recipe = RECIPES.get(name)
         if recipe is None:
+            if name.partition(":")[0] not in proxy_names():
+                raise unknown_name("objective", name, [*proxy_names(), *RECIPES])
             proxy = make_proxies([name])[0]
             values = self._columns([proxy.name], keys)[:, 0]
-            return values if proxy.direction == "maximize" else -values
+            return ObjectiveInfo(proxy.name, "", proxy.direction), values
         recipe = recipe.restricted_to(self.scores.table.columns)
         recipe = recipe.weighed_by(self._agreement(recipe))
-        return recipe.in_population(self._columns(recipe.proxies, keys))
+        values = recipe.in_population(self._columns(recipe.proxies, keys))
+        return ObjectiveInfo(name, "", "maximize"), values
 
     def _columns(self, names: Sequence[str], keys: Sequence[str]) -> FloatArray:
         table = self.scores.table
@@ -157,7 +174,7 @@ class KnownSpace:
         keys: Sequence[str],
         table: FloatArray,
         statuses: Sequence[Status],
-        directions: Sequence[Direction],
+        infos: Sequence[ObjectiveInfo],
     ) -> dict[str, Any]:
         """Rate the front by published accuracies in place of the scores, where there are any.
 
@@ -171,7 +188,7 @@ class KnownSpace:
         there = [i for i, s in enumerate(statuses) if s == "complete" and keys[i] in known.rows]
         if not there:
             return {}
-        losses = to_losses(table[there], directions)
+        losses = to_losses(table[there], [info.direction for info in infos])
         accuracies = known.means[[known.rows[keys[i]] for i in there]]
         scores = len(self.settings.objectives) or 1
         truth = np.column_stack([-accuracies, losses[:, scores:]])
@@ -195,7 +212,8 @@ def quality_of(front: ParetoSet) -> list[str]:
     told = front.provenance.get("no_trials")
     if not isinstance(told, Mapping):
         return []
-    return [
-        f"Without a trial, by the published accuracies ({told['published']}): tight hypervolume "
-        f"{told['tight_hypervolume']:.3f} of the true front's, {told['recall']:.2f} of its members."
-    ]
+    # Where the true front encloses nothing, e.g. of one network, there is no share of it.
+    volume, recall = told["tight_hypervolume"], told["recall"]
+    share = "" if volume is None else f"tight hypervolume {volume:.3f} of the true front's, "
+    found = f"{share}{recall:.2f} of the true front's members."
+    return [f"Without a trial, by the published accuracies ({told['published']}): {found}"]

@@ -33,6 +33,7 @@ from hwnas.study.hosts import Folder, Watch, get_host
 from hwnas.study.labels import published_classes, read_labels
 from hwnas.study.measured_front import make_measuring
 from hwnas.study.no_trials import KnownSpace, quality_of
+from hwnas.study.no_trials_input import insist_on_no_trials
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.study.reduction import full_agreement
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
@@ -94,16 +95,13 @@ class Search:
             ) from None
 
     def _run(self, cache: ResultCache) -> ParetoSet:
+        if self.settings.trials == 0:
+            insist_on_no_trials(self.settings, self.folder, self.baseline is not None)
         host = get_host("optuna")
         host.insist_on(self.settings, self.folder)
         s, space, agreement = self._prepared(cache)
         setup = self._setup(s, space)
         if s.trials == 0:
-            if self.baseline is not None or s.measure:
-                raise InvalidValueError(
-                    "`trials` must be at least 1 with a baseline, or where candidates are "
-                    "measured, but got 0."
-                )
             return self._finished(self._published(KnownSpace.of(setup, s).front(), s, space), space)
         evaluator = self._evaluator(s, space, cache)
         task = setup.task
