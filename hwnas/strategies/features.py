@@ -30,12 +30,18 @@ def describe_exactly(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatAr
     """Give the `(n, f)` features of `describe` of exactly these architectures."""
     if (known := facet(space, Features)) is not None:
         return known.features(archs)
-    encoded = [space.encode(arch) for arch in archs]
-    columns = [
-        _columns(options, [parameters.get(name) for parameters in encoded])
-        for name, options in options_of(space).items()
-    ]
-    return np.concatenate(columns, axis=1)
+    features = _of_parameters(space, archs)
+    return np.where(np.isnan(features), Scale.of(features).centre, features)
+
+
+def describe_each(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
+    """Give the `(n, f)` features of `describe_exactly`, a row whatever the other rows are.
+
+    The position of an ordered parameter that an architecture does not have is NaN, for `Scale`.
+    """
+    if (known := facet(space, Features)) is not None:
+        return known.features(archs)
+    return _of_parameters(space, archs)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Scale:
         """Take the `(n, f)` features of a pool; NaN does not count."""
         if not len(features):
             return cls(np.zeros(features.shape[1]), np.zeros(features.shape[1]))
+        nowhere = np.isnan(features).all(axis=0)
+        features = np.where(nowhere, 0.0, features)  # a column without any spread
         return cls(np.nanmean(features, axis=0), np.nanstd(features, axis=0))
 
     def __call__(self, features: FloatArray) -> FloatArray:
@@ -70,7 +78,8 @@ class PoolInputs(Generic[Arch]):
 
     Scores are their ranks within a pool of architectures drawn from the space, a missing one the
     worst; choices are scaled by the pool, whose paths are the columns of the last group. What does
-    not vary there, or what the space does not know, is left out.
+    not vary there, or what the space does not know, is left out. An ordered choice that a network
+    does not have counts as the mean of the pool, so that its inputs are the same in any batch.
 
     Attributes:
         space: search space.
@@ -107,7 +116,7 @@ class PoolInputs(Generic[Arch]):
         """
         known = {name: _worst_first(np.asarray(values)) for name, values in columns.items()}
         ranks = Scale.of(_normal(known, known, len(archs)))
-        features = Scale.of(describe_exactly(space, archs)) if choices else None
+        features = Scale.of(describe_each(space, archs)) if choices else None
         if (graphs := graphs_of(space, archs)) is not None:
             paths = PathColumns.of(graphs) if paths is None else paths
         return cls(space, known, ranks, features, None if graphs is None else paths)
@@ -119,7 +128,7 @@ class PoolInputs(Generic[Arch]):
         given = {name: _worst_first(np.asarray(columns[name])) for name in self.known}
         groups = [self.ranks(_normal(given, self.known, len(archs)))]
         if self.choices is not None:
-            groups.append(self.choices(describe_exactly(self.space, archs)))
+            groups.append(self.choices(describe_each(self.space, archs)))
         if self.paths is not None:
             groups.append(self.paths(graphs_of(self.space, archs) or ()))
         return [group for group in groups if group.shape[1]]
@@ -150,12 +159,19 @@ def _normal(given: Mapping[str, FloatArray], known: Mapping[str, FloatArray], n:
     return np.array(ranks, dtype=np.float64).reshape(len(ranks), n).T
 
 
+def _of_parameters(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
+    encoded = [space.encode(arch) for arch in archs]
+    columns = [
+        _columns(options, [parameters.get(name) for parameters in encoded])
+        for name, options in options_of(space).items()
+    ]
+    return np.concatenate(columns, axis=1)
+
+
 def _columns(options: Options[Any], chosen: Sequence[Choice | None]) -> FloatArray:
-    """Give `(n, k)` numbers of one parameter; None where it does not exist."""
+    """Give `(n, k)` numbers of one parameter; None where it does not exist, NaN as a position."""
     if not options.ordered:
         flags = [[value == option for option in options.values] for value in chosen]
         return np.array(flags, dtype=np.float64).reshape(len(chosen), len(options.values))
     places = [np.nan if value is None else options.values.index(value) for value in chosen]
-    column = np.array(places, dtype=np.float64)[:, None]
-    known = column[~np.isnan(column)]
-    return np.asarray(np.nan_to_num(column, nan=known.mean() if known.size else 0.0))
+    return np.array(places, dtype=np.float64)[:, None]
