@@ -349,7 +349,9 @@ def make_objectives(
 
     def score(name: str) -> ValueObjective[Arch]:
         if name == LEARNED:
-            return learned_objective(setup, source, cache=cache, jobs=jobs, report=report)
+            return learned_objective(
+                setup, source, cache=cache, jobs=jobs, limits=limits, report=report
+            )
         if name in RECIPES:
             return score_objective(
                 source, RECIPES[name], cache=cache, jobs=jobs, limits=limits, report=report

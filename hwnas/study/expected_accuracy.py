@@ -10,6 +10,7 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import ProxyValues
+from hwnas.measure.limits import Limits
 from hwnas.pareto.pareto_set import ParetoSet
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
@@ -31,6 +32,7 @@ def with_expected_accuracy(
     origin: Mapping[str, Any] | None = None,
     drawn: int = REFERENCE_SIZE,
     elsewhere: Sequence[Labelled[Any]] = (),
+    setup: EvaluationSetup[Any] | None = None,
     cache: ResultCache | None = None,
     jobs: int = 1,
     report: Report | None = None,
@@ -48,6 +50,8 @@ def with_expected_accuracy(
         origin: what the labels are, for the provenance.
         drawn: networks drawn from the space.
         elsewhere: networks trained for other data sets, or of other spaces.
+        setup: the search's, with its data folder, device and limit; None for what the front says,
+            with the defaults of these.
         cache: where scores are kept.
         jobs: worker processes.
         report: progress.
@@ -56,13 +60,15 @@ def with_expected_accuracy(
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks, or the
             front does not say how it was found.
     """
-    setup, score = _found_by(front, space)
+    settings, score = _found_by(front)
+    setup = EvaluationSetup.of(settings, space) if setup is None else setup
+    limits = bounded(space, setup.limit_seconds)
     source = setup.proxies(make_proxies(_inputs(setup, score)))
     begin = score if set(BEGINNING.proxies) - set(source.columns) else BEGINNING
-    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "report": report}
+    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "limits": limits, "report": report}
     learned = learn_space(source, labels, drawn, score=begin, elsewhere=elsewhere, **options)
     members = [space.representative(space.parse(member.arch)) for member in front.members]
-    columns = scores_of(source, members, cache, jobs, bounded(space), report)
+    columns = scores_of(source, members, cache, jobs, limits, report)
     return learned.state(front, columns, origin or {})
 
 
@@ -72,6 +78,7 @@ def learned_objective(
     *,
     cache: ResultCache | None = None,
     jobs: int = 1,
+    limits: Limits | None = None,
     report: Report | None = None,
 ) -> ValueObjective[Arch]:
     """Make the accuracy that is expected by the labels of a setup an objective.
@@ -81,6 +88,7 @@ def learned_objective(
         source: its proxies; must hold those of `BEGINNING`.
         cache: where scores are kept.
         jobs: worker processes.
+        limits: what one network may take, as in `Evaluator`.
         report: progress.
 
     Raises:
@@ -99,6 +107,7 @@ def learned_objective(
         REFERENCE_SIZE,
         names=BEGINNING.needed,
         elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **options),
+        limits=limits,
         **options,
     )
     return learned.objective(LEARNED)
@@ -112,8 +121,8 @@ def labelled_elsewhere(
     return [networks.labelled(setup, proxies, **options) for networks in known]
 
 
-def _found_by(front: ParetoSet, space: SearchSpace[Any]) -> tuple[EvaluationSetup[Any], Recipe]:
-    """Find how a front's networks were scored, and by what."""
+def _found_by(front: ParetoSet) -> tuple[SearchSettings, Recipe]:
+    """Find what a front was searched for, and by which score."""
     settings = front.provenance.get("settings")
     if not isinstance(settings, Mapping) or not settings.get("objectives"):
         raise InvalidValueError(
@@ -124,7 +133,7 @@ def _found_by(front: ParetoSet, space: SearchSpace[Any]) -> tuple[EvaluationSetu
     name = s.objectives[0]
     score = BEGINNING if name == LEARNED else RECIPES.get(name)
     score = score or Recipe(name, tuple(p.name for p in make_proxies([name])), "")
-    return EvaluationSetup.of(s, space), score
+    return s, score
 
 
 def _inputs(setup: EvaluationSetup[Any], score: Recipe) -> Sequence[str]:

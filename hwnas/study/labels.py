@@ -23,6 +23,7 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import read_component
+from hwnas.measure.limits import Limits
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.trained_classes import TrainedClasses
@@ -191,7 +192,7 @@ class Elsewhere:
         are scored now, at the space's own task.
 
         Args:
-            setup: batch, images and seed of the search that learns from them.
+            setup: batch, images, seed, device and limit of the search that learns from them.
             names: columns that are wanted; those that are scored now are proxies' names.
             cache: where scores are kept.
             jobs: worker processes.
@@ -205,7 +206,8 @@ class Elsewhere:
         else:
             own = replace(setup, space=self.space, task=self.space.default_task)
             source = own.proxies(make_proxies([n for n in names if n in proxy_names()]))
-            sample = _scored(source, archs, cache, jobs, report)
+            limits = bounded(self.space, setup.limit_seconds)
+            sample = _scored(source, archs, cache, jobs, limits, report)
         values = np.array([self.accuracies[str(arch)] for arch in archs])
         about = f"{len(archs)} of {self.space.name}, {self.dataset}, {self.split}"
         return Labelled(sample, values, about)
@@ -252,9 +254,9 @@ def _scored(
     archs: Sequence[Any],
     cache: ResultCache | None,
     jobs: int,
+    limits: Limits | None,
     report: Report | None,
 ) -> Sample[Any]:
-    limits = bounded(source.space)
     columns = scores_of(source, archs, cache, jobs, limits, report)
     alike = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
     return Sample(source.space, archs, columns, alike)

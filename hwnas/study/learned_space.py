@@ -13,12 +13,13 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import ProxyValues
+from hwnas.measure.limits import Limits
 from hwnas.pareto.expected import with_expectations
 from hwnas.pareto.pareto_set import ParetoSet
 from hwnas.ranking.accuracy_model import Accuracies
 from hwnas.ranking.recipes import Recipe
 from hwnas.study.accuracy_learning import SpaceModel
-from hwnas.study.configuration import bounded, reference_sample
+from hwnas.study.configuration import reference_sample
 from hwnas.study.sample import BEGINNING, Labelled, Sample
 from hwnas.study.stability import scores_of, seed_agreement
 from hwnas.typing import Arch, FloatArray, SearchSpace
@@ -96,6 +97,7 @@ def learn_space(
     elsewhere: Sequence[Labelled[Any]] = (),
     cache: ResultCache | None = None,
     jobs: int = 1,
+    limits: Limits | None = None,
     report: Report | None = None,
 ) -> LearnedSpace[Arch]:
     """Fit `hwnas-model` to labels; networks are scored where that is not done.
@@ -112,12 +114,13 @@ def learn_space(
         elsewhere: networks trained for other data sets, or of other spaces.
         cache: where scores are kept.
         jobs: worker processes.
+        limits: what one network may take, as in `Evaluator`.
         report: progress.
 
     Raises:
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks.
     """
-    space, limits = source.space, bounded(source.space)
+    space = source.space
     known, archs = _different(space, labels)
     reference = reference_sample(space, drawn, source.seed)
     for arch in reference:

@@ -183,13 +183,15 @@ class Search:
         from hwnas.study.expected_accuracy import labelled_elsewhere, with_expected_accuracy
 
         self._stage("stating expected accuracies")
+        setup = self._setup(s, space)
         options: dict[str, Any] = {"cache": cache, "jobs": self.jobs, "report": self.report}
         return with_expected_accuracy(
             front,
             space,
             read_labels(s.labels, space),
             origin={"labels_of": s.labels, "transfer": list(s.transfer)},
-            elsewhere=labelled_elsewhere(self._setup(s, space), BEGINNING.needed, **options),
+            elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **options),
+            setup=setup,
             **options,
         )
 

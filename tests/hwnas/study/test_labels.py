@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.pareto.expected import EXPECTED, LOW, expectations_from
 from hwnas.spaces.facets import Facets, Truth
+from hwnas.measure.limits import Limits
 from hwnas.spaces.mobilenetv2 import MobileNetV2
 from hwnas.spaces.nasbench101 import NasBench101
 from hwnas.spaces.nasbench201 import NasBench201
@@ -72,6 +74,24 @@ def test_networks_of_other_settings_are_scored_now(tmp_path: Path) -> None:
     shipped = Elsewhere.read(f"nasbench201:truth={path}").labelled(setup, ["params"])
     assert set(known.sample.columns) == {"params"}
     assert known.sample.columns["params"].max() < shipped.sample.columns["params"].max()
+
+
+def test_networks_elsewhere_are_scored_within_the_limit_of_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Limits | None] = []
+
+    def scores(source: Any, archs: Any, cache: Any, jobs: int, limits: Any, report: Any) -> Any:
+        del source, archs, cache, jobs, report
+        seen.append(limits)
+        return {}
+
+    monkeypatch.setattr(labels, "scores_of", scores)
+    monkeypatch.setattr(labels, "seed_agreement", lambda *_, limits, **__: seen.append(limits))
+    found = Elsewhere.read(f"nasbench201:channels=4,cells=1,truth={written(tmp_path)}")
+    setup = EvaluationSetup(SPACE, get_task("cifar10"), batch_size=2, limit_seconds=77)
+    found.labelled(setup, ["params"])
+    assert [None if limit is None else limit.seconds for limit in seen] == [77, 77]
 
 
 @pytest.mark.parametrize(
