@@ -19,6 +19,8 @@ from hwnas.errors import (
     InvalidValueError,
     unknown_name,
 )
+from hwnas.data.own_images import OwnImages
+from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.sources import ProxyValues
@@ -189,7 +191,8 @@ class Elsewhere:
         """Give a random choice of these networks with their scores.
 
         Scores that ship with hwnas are taken where there are any of the space; else the networks
-        are scored now, at the space's own task.
+        are scored now, at the space's own task. The user's own images are of another task: here
+        Gaussian ones take their place.
 
         Args:
             setup: batch, images, seed, device and limit of the search that learns from them.
@@ -198,13 +201,15 @@ class Elsewhere:
             jobs: worker processes.
             report: progress.
         """
-        shipped = shipped_scores(self.space.name, self.space.default_task.name, setup.images)
+        images = setup.images if OwnImages.parse(setup.images) is None else "gaussian"
+        shipped = shipped_scores(self.space.name, self.space.default_task.name, images)
         known = shipped if shipped is not None and _all_of(shipped, self.space) else None
         archs = self._chosen(setup.seed, known)
         if known is not None:
             sample = _shipped(known, self.space, archs, names)
         else:
-            own = replace(setup, space=self.space, task=self.space.default_task)
+            task = self.space.default_task
+            own = replace(setup, space=self.space, task=task, images=images)
             source = own.proxies(make_proxies([n for n in names if n in proxy_names()]))
             limits = bounded(self.space, setup.limit_seconds)
             sample = _scored(source, archs, cache, jobs, limits, report)

@@ -21,6 +21,7 @@ from hwnas.spaces.natsbench_size import NatsBenchSize
 from hwnas.study import labels
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.study.hosts import Folder
+from hwnas.study.configuration import EvaluationSetup, named_task, reference_sample
 from hwnas.study.labels import Elsewhere, pinned, published_classes, read_labels
 from hwnas.study.search import Search
 from hwnas.study.settings import SearchSettings
@@ -74,6 +75,23 @@ def test_networks_of_other_settings_are_scored_now(tmp_path: Path) -> None:
     shipped = Elsewhere.read(f"nasbench201:truth={path}").labelled(setup, ["params"])
     assert set(known.sample.columns) == {"params"}
     assert known.sample.columns["params"].max() < shipped.sample.columns["params"].max()
+
+
+@pytest.mark.parametrize("settings", ["", ":channels=4,cells=1"])
+def test_networks_elsewhere_do_not_see_the_users_own_images(tmp_path: Path, settings: str) -> None:
+    pixels = np.random.default_rng(0).normal(size=(6, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(6) % 3)
+    mine = str(tmp_path / "mine.npz")
+    separator = "," if settings else ":"
+    found = Elsewhere.read(
+        f"nasbench201{settings}{separator}truth={written(tmp_path)},labels=3"
+    )
+    gaussian = EvaluationSetup(SPACE, get_task("cifar10"), batch_size=2)
+    own = EvaluationSetup(SPACE, named_task("cifar10", mine), batch_size=2, images=mine)
+    seen, usual = (found.labelled(setup, ["naswot"]).sample for setup in (own, gaussian))
+    assert np.isfinite(seen.columns["naswot"]).all()
+    assert seen.columns["naswot"].tolist() == usual.columns["naswot"].tolist()
+    assert seen.agreement == usual.agreement
 
 
 def test_networks_elsewhere_are_scored_within_the_limit_of_the_search(
