@@ -58,8 +58,8 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """A folder of rounds.
+class Rounds:
+    """A folder of rounds of measurements that are made elsewhere.
 
     Attributes:
         folder: where they are.

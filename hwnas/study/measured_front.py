@@ -18,7 +18,7 @@ from hwnas.pareto.same_device import check_same_device
 from hwnas.spaces.networks import Networks
 from hwnas.study import measured_elsewhere
 from hwnas.study.configuration import EvaluationSetup
-from hwnas.study.measured_elsewhere import Answers, Elsewhere, bundle_settings
+from hwnas.study.measured_elsewhere import Answers, Rounds, bundle_settings
 from hwnas.typing import CostModel, FloatArray, UncertainCostModel
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Later:
         answers: what came back.
     """
 
-    place: Elsewhere
+    place: Rounds
     answers: Answers
     rounds: int = measured_elsewhere.ROUNDS
     _asked: int = 0
@@ -215,7 +215,7 @@ def _elsewhere(
     bundle = kind == measured_elsewhere.BUNDLE
     name, predictor = _predicted(spec, evaluator, ("latency", "ms") if bundle else None)
     run = bundle_settings(given, predictor.device) if bundle else None
-    place = Elsewhere(folder, Networks(setup.space, setup.task), predictor, run)
+    place = Rounds(folder, Networks(setup.space, setup.task), predictor, run)
     answers = place.answers()
     return Measuring(name, predictor, Later(place, answers), spec, budget, answers.remarks)
 

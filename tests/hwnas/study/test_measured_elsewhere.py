@@ -18,7 +18,7 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.networks import Networks
 from hwnas.study.measured_elsewhere import (
     Answers,
-    Elsewhere,
+    Rounds,
     bundle_settings,
     is_elsewhere,
     split_elsewhere,
@@ -48,9 +48,9 @@ class Predicted:
         raise NotImplementedError
 
 
-def place(folder: Path, bundles: bool, device: DeviceKey = MINE) -> Elsewhere:
+def place(folder: Path, bundles: bool, device: DeviceKey = MINE) -> Rounds:
     settings = BundleSettings(seconds=0.02) if bundles else None
-    return Elsewhere(folder, NETWORKS, Predicted(device), settings)
+    return Rounds(folder, NETWORKS, Predicted(device), settings)
 
 
 def test_a_table_waits_until_something_is_filled_in(tmp_path: Path) -> None:
@@ -115,6 +115,7 @@ def test_answers_of_another_device_or_space_are_refused(tmp_path: Path) -> None:
         other = Networks(SPACE, get_task(task))
         with pytest.raises(InvalidValueError, match=r"for .*num_classes.*is of .*10,.*another one"):
             Elsewhere(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
+        Rounds(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
 
 
 def test_a_bundle_runs_as_what_was_predicted() -> None:
