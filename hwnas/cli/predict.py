@@ -279,7 +279,7 @@ def train(
     """
     from hwnas import registry
     from hwnas.cli.predict_columns import train_columns
-    from hwnas.data.catalogue import sha256
+    from hwnas.files.pinned import sha256
     from hwnas.spaces.space_text import named_space
     from hwnas.tables.measurements import column_name, read_measurements
     from hwnas.tasks.catalogue import get_task

@@ -53,7 +53,7 @@ def take_accuracies(
 
 
 def _origin(path: Path) -> dict[str, str]:
-    from hwnas.data.catalogue import sha256
+    from hwnas.files.pinned import sha256
 
     return {"accuracies": path.name, "sha256": sha256(path)}
 

@@ -193,7 +193,7 @@ def _from_file(
     """Look the members up by canonical key; `InvalidValueError` if one has no measurement."""
     import numpy as np
 
-    from hwnas.data.catalogue import sha256
+    from hwnas.files.pinned import sha256
     from hwnas.pareto.verification import matches
 
     column = next(c for c in table.names if matches(name, c))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Generic
 
 from hwnas.costs.source import CostRequest
-from hwnas.data.catalogue import sha256
 from hwnas.errors import InvalidValueError
+from hwnas.files.pinned import sha256
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 

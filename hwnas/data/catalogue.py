@@ -6,7 +6,6 @@ commits. Data is never part of the package; `hwnas.data.download` fetches it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Literal, NamedTuple
 import platformdirs
 
 from hwnas.errors import DataNotFoundError, unknown_name
+from hwnas.files.pinned import sha256
 
 State = Literal["ok", "missing", "wrong checksum", "no known checksum"]
 
@@ -131,12 +131,6 @@ def require(file: str, folder: Path | None = None) -> Path:
         f"`{file}` must be in the data folder {data_folder(folder)}, but it is not there. {step} "
         f"If you have it elsewhere, name that folder in HWNAS_DATA or with --data."
     )
-
-
-def sha256(path: Path) -> str:
-    """Compute the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify(name: str, folder: Path | None = None) -> list[FileState]:

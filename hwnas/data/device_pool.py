@@ -12,9 +12,10 @@ import numpy as np
 
 from hwnas.data import brp_nas
 from hwnas.data import help as help_data
-from hwnas.data.catalogue import require, sha256
+from hwnas.data.catalogue import require
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, unknown_name
+from hwnas.files.pinned import sha256
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import Arch, DeadOperations, DeviceKey, FloatArray, SearchSpace
 

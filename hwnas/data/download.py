@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hwnas.data.catalogue import DataFile, data_folder, find, published, sha256
+from hwnas.data.catalogue import DataFile, data_folder, find, published
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
+from hwnas.files.pinned import sha256
 
 LARGEST = 512 << 20
 """Bytes of the largest file that is fetched."""

@@ -23,6 +23,7 @@ from hwnas.errors import (
     UnknownNameError,
     unknown_name,
 )
+from hwnas.files.pinned import pinned_text, split_pinned
 from hwnas.tasks.arrays import batch_of_arrays, in_turn, spec_of_array, task_of_arrays
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import Task, TensorSpec
@@ -30,7 +31,6 @@ from hwnas.tasks.task import Task, TensorSpec
 IMAGES = ("gaussian", "cifar10-sample")
 """Names of images that are not the user's own."""
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
-_PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 _SIZED = re.compile(r"(.+)@([1-9]\d{0,3})x([1-9]\d{0,3})", re.DOTALL)
 
 
@@ -59,8 +59,7 @@ class OwnImages:
         """
         if not text or text in IMAGES:
             return None
-        pinned = _PINNED.fullmatch(text)
-        place, checksum = (pinned[1], pinned[2]) if pinned else (text, None)
+        place, checksum = split_pinned(text)
         if (sized := _SIZED.fullmatch(place)) and not Path(place).exists():
             folder, size = Path(sized[1]), (int(sized[2]), int(sized[3]))
             return cls(folder, checksum, size) if folder.is_dir() else None
@@ -74,7 +73,7 @@ class OwnImages:
             size: images B of the batch.
         """
         sizes = "" if self.resized is None else "@{}x{}".format(*self.resized)
-        return f"{self.path.resolve()}{sizes}#{_checksum(self.batch(size))}"
+        return pinned_text(f"{self.path.resolve()}{sizes}", _checksum(self.batch(size)))
 
     @property
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +19,12 @@ from hwnas.errors import (
     unknown_name,
 )
 from hwnas.data.own_images import OwnImages
-from hwnas.errors import DataNotFoundError, HwnasError, InvalidValueError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.sources import ProxyValues
-from hwnas.files.grammar import read_component
+from hwnas.files.grammar import Component, read_component
+from hwnas.files.pinned import pinned_file, unpinned_file
 from hwnas.measure.limits import Limits
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
@@ -47,14 +47,18 @@ _PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 _OWN = ("dataset", "split", "labels", "truth")
 
 
-def pinned(text: str) -> str:
-    """Give the text that finds a file of labels again, and no other one.
+def pinned_transfer(text: str) -> str:
+    """Give the text that finds trained networks again, and no other ones.
+
+    A file of accuracies is named by its place and checksum; published ones need none.
 
     Raises:
-        DataNotFoundError: there is no such file.
+        HwnasError: the text has another form, there is no such file, or it has changed.
     """
-    path = _path(text)
-    return f"{path.resolve()}#{sha256(path)[:16]}"
+    component = read_component(text, "transfer", words=1)
+    if "truth" not in component.settings:
+        return text
+    return _with_truth(component, pinned_file(str(component.settings["truth"]), "truth"))
 
 
 def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
@@ -69,21 +73,7 @@ def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
         InvalidValueError: it is not the file of the checksum, or a column is absent.
         DataFormatError: a value is no accuracy.
     """
-    path = _path(text)
-    if (found := _PINNED.fullmatch(text)) and not sha256(path).startswith(found[2]):
-        raise InvalidValueError(
-            f"`labels` must be those that the study began with, of checksum {found[2]}, but "
-            f"{path} has changed: search in another folder."
-        )
-    return AccuracyFile.read(path, space).known
-
-
-def _path(text: str) -> Path:
-    found = _PINNED.fullmatch(text)
-    path = Path(found[1] if found else text)
-    if not path.is_file():
-        raise DataNotFoundError(f"`labels` must be a file, but {path} is none.")
-    return path
+    return AccuracyFile.read(unpinned_file(text, "labels"), space).known
 
 
 def published_classes(
@@ -132,7 +122,7 @@ class Elsewhere:
     """Networks trained for another data set, or of another space.
 
     Attributes:
-        text: how the user names them.
+        text: how the user names them, whatever folder a file of theirs is in.
         space: their space.
         dataset: their data set.
         split: which accuracies.
@@ -151,12 +141,14 @@ class Elsewhere:
     def read(cls, text: str, folder: Path | None = None) -> Elsewhere:
         """Read ``SPACE[:dataset=NAME,split=NAME,labels=N]``, or ``truth=FILE.csv`` for a data set.
 
+        A file may be named with its checksum, see `pinned_transfer`.
+
         Args:
             text: what the user wrote.
             folder: data folder; None for the default one.
 
         Raises:
-            HwnasError: there is no such space, data set or file.
+            HwnasError: there is no such space, data set or file, or the file has changed.
         """
         component = read_component(text, "transfer", words=1)
         own = {name: component.settings[name] for name in _OWN if name in component.settings}
@@ -169,11 +161,12 @@ class Elsewhere:
             raise InvalidValueError(
                 f"`labels` of {text!r} must be a number from 2 on, but got {labels!r}."
             )
-        truth: Truth = (
-            AccuracyFile.read(Path(str(own["truth"])), space)
-            if "truth" in own
-            else require_facet(space, Truth)
-        )
+        truth: Truth
+        if "truth" in own:
+            path = unpinned_file(str(own["truth"]), "truth")
+            text, truth = _with_truth(component, path.name), AccuracyFile.read(path, space)
+        else:
+            truth = require_facet(space, Truth)
         split = str(own.get("split", truth.splits[0]))
         if split not in truth.splits:
             raise unknown_name("split", split, truth.splits)
@@ -233,6 +226,13 @@ class Elsewhere:
                 if known is None or key in known.table.rows:
                     found.setdefault(key, arch)
         return list(found.values())
+
+
+def _with_truth(component: Component, file: str) -> str:
+    """Write a component with another file of accuracies."""
+    settings = {**component.settings, "truth": file}
+    written = ",".join(f"{name}={value!r}" for name, value in settings.items())
+    return ":".join((component.name, *component.words, written))
 
 
 def _all_of(scores: ShippedScores, space: SearchSpace[Any]) -> bool:

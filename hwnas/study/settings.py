@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.files.pinned import pinned_file
 from hwnas.pareto.provenance import plain
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.typing import SearchSpace
@@ -97,13 +98,16 @@ class SearchSettings:
     def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
         """Name the user's own images by place and checksum, and the data set by them.
 
-        A function of the user's gets the fingerprint of its code, a file of labels its checksum.
+        A function of the user's gets the fingerprint of its code, a file of labels or of accuracies
+        to be transferred its checksum.
         """
         pinned = replace(self, space=repr(space)) if isinstance(space, FunctionSpace) else self
         if self.labels:
-            from hwnas.study.labels import pinned as pinned_labels
+            pinned = replace(pinned, labels=pinned_file(self.labels, "labels"))
+        if self.transfer:
+            from hwnas.study.labels import pinned_transfer
 
-            pinned = replace(pinned, labels=pinned_labels(self.labels))
+            pinned = replace(pinned, transfer=tuple(map(pinned_transfer, self.transfer)))
         own = OwnImages.parse(self.images)
         if own is None:
             return pinned

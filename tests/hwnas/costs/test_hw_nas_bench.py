@@ -14,10 +14,10 @@ import pytest
 
 from hwnas.costs.hw_nas_bench import OPTIONS, HwNasBench, HwNasBenchSource, metrics_of
 from hwnas.costs.source import CostRequest, make_cost
-from hwnas.data.catalogue import sha256
 from hwnas.data.hw_nas_bench import COLUMNS, read_table
 from hwnas.data.nasbench201 import OfficialIndex
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.files.pinned import sha256
 from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract

@@ -20,7 +20,6 @@ from hwnas.costs.help import HelpSource, help_cost
 from hwnas.costs.hw_nas_bench import HwNasBench, fbnet_cost
 from hwnas.costs.source import make_cost
 from hwnas.data.brp_nas import brp_nas_devices, brp_nas_latencies
-from hwnas.data.catalogue import sha256
 from hwnas.data.help import (
     HELP_SPACES,
     help_archs,
@@ -30,6 +29,7 @@ from hwnas.data.help import (
 )
 from hwnas.data.hw_nas_bench_fbnet import COLUMNS, FROM_HELP
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.files.pinned import sha256
 from hwnas.spaces.fbnet import OPERATIONS, POSITIONS, SKIP, FBNet, FBNetArch
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell

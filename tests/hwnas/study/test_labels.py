@@ -13,6 +13,8 @@ import pytest
 from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
 from hwnas.pareto.expected import EXPECTED, LOW, expectations_from
 from hwnas.spaces.facets import Facets, Truth
+from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.files.pinned import pinned_file
 from hwnas.measure.limits import Limits
 from hwnas.spaces.mobilenetv2 import MobileNetV2
 from hwnas.spaces.nasbench101 import NasBench101
@@ -26,6 +28,8 @@ from hwnas.study.labels import Elsewhere, pinned, published_classes, read_labels
 from hwnas.study.search import Search
 from hwnas.study.settings import SearchSettings
 from hwnas.tables.accuracy_file import AccuracyFile
+from hwnas.study.labels import Elsewhere, pinned_transfer, published_classes, read_labels
+from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import get_task
 from tests.hwnas.data import test_nasbench101, test_natsbench_size
 
@@ -40,19 +44,52 @@ def written(folder: Path, name: str = "labels.csv") -> Path:
     return path
 
 
-def test_a_file_is_found_again_as_long_as_it_is_the_same(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    text = pinned(str(path))
-    assert read_labels(text, SPACE) == {str(c): 60.0 + i for i, c in enumerate(CELLS)}
-    assert pinned(text) == text
+def change(path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("61", "99"), encoding="utf-8")
+
+
+def test_labels_are_found_again_as_long_as_they_are_the_same(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    text = pinned_file(str(path), "labels")
+    assert read_labels(text, SPACE) == {str(c): 60.0 + i for i, c in enumerate(CELLS)}
+    change(path)
     with pytest.raises(InvalidValueError, match="has changed: search in another folder"):
         read_labels(text, SPACE)
 
 
-def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match=r"nothing\.csv is none"):
-        pinned(str(tmp_path / "nothing.csv"))
+def test_what_is_transferred_is_found_again_as_long_as_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "it's, here: a folder").mkdir()
+    path = written(folder)
+    monkeypatch.chdir(folder)
+    settings = SearchSettings(transfer=("nasbench201:truth=labels.csv,labels=5", "nasbench201"))
+    pinned = settings.pinned(SPACE)
+    assert pinned.transfer[1] == "nasbench201"
+    assert pinned.pinned(SPACE) == pinned
+    monkeypatch.chdir(tmp_path)
+    found = Elsewhere.read(pinned.transfer[0])
+    assert found.accuracies == {str(c): 60.0 + i for i, c in enumerate(CELLS)}
+    assert found.labels == 5
+    change(path)
+    with pytest.raises(InvalidValueError, match="`truth` must be what the study began with"):
+        Elsewhere.read(pinned.transfer[0])
+    monkeypatch.chdir(folder)
+    assert settings.pinned(SPACE).transfer[0] != pinned.transfer[0]
+    with pytest.raises(InvalidValueError, match="`truth` must be what the study began with"):
+        pinned.pinned(SPACE)
+
+
+def test_the_place_of_a_file_does_not_say_which_networks_are_learned_from(tmp_path: Path) -> None:
+    setup = EvaluationSetup(SPACE, get_task("cifar10"))
+    chosen = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        text = f"nasbench201:truth={written(tmp_path / name)},labels=5"
+        for form in (text, pinned_transfer(text)):
+            sample = Elsewhere.read(form).labelled(setup, ["params"]).sample
+            chosen.append([str(arch) for arch in sample.archs])
+    assert chosen == [chosen[0]] * 4
 
 
 def test_networks_elsewhere_have_their_shipped_scores(tmp_path: Path) -> None:
@@ -83,9 +120,7 @@ def test_networks_elsewhere_do_not_see_the_users_own_images(tmp_path: Path, sett
     np.savez(tmp_path / "mine.npz", images=pixels, labels=np.arange(6) % 3)
     mine = str(tmp_path / "mine.npz")
     separator = "," if settings else ":"
-    found = Elsewhere.read(
-        f"nasbench201{settings}{separator}truth={written(tmp_path)},labels=3"
-    )
+    found = Elsewhere.read(f"nasbench201{settings}{separator}truth={written(tmp_path)},labels=3")
     gaussian = EvaluationSetup(SPACE, get_task("cifar10"), batch_size=2)
     own = EvaluationSetup(SPACE, named_task("cifar10", mine), batch_size=2, images=mine)
     seen, usual = (found.labelled(setup, ["naswot"]).sample for setup in (own, gaussian))
