@@ -10,16 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.data.catalogue import sha256
-from hwnas.errors import (
-    DataFormatError,
-    DataNotFoundError,
-    HwnasError,
-    InvalidValueError,
-    unknown_name,
-)
 from hwnas.data.own_images import OwnImages
-from hwnas.errors import HwnasError, InvalidValueError, unknown_name
+from hwnas.errors import DataFormatError, HwnasError, InvalidValueError, unknown_name
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.evaluation.sources import ProxyValues
@@ -43,7 +35,6 @@ MOST_ELSEWHERE = 512
 """Labels of another data set or space that are learned from, unless its text says how many."""
 MOST_PUBLISHED = 20_000
 """Published accuracies that are all put into classes to state those of a few networks."""
-_PINNED = re.compile(r"(.+)#([0-9a-f]{16})", re.DOTALL)
 _OWN = ("dataset", "split", "labels", "truth")
 
 

@@ -4,32 +4,27 @@ import bz2
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from hwnas.errors import DataNotFoundError, InvalidValueError, UnknownNameError
-from hwnas.pareto.expected import EXPECTED, LOW, expectations_from
-from hwnas.spaces.facets import Facets, Truth
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.files.pinned import pinned_file
 from hwnas.measure.limits import Limits
+from hwnas.pareto.expected import EXPECTED, LOW, expectations_from
+from hwnas.spaces.facets import Facets, Truth
 from hwnas.spaces.mobilenetv2 import MobileNetV2
 from hwnas.spaces.nasbench101 import NasBench101
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.natsbench_size import NatsBenchSize
 from hwnas.study import labels
-from hwnas.study.configuration import EvaluationSetup, reference_sample
-from hwnas.study.hosts import Folder
 from hwnas.study.configuration import EvaluationSetup, named_task, reference_sample
-from hwnas.study.labels import Elsewhere, pinned, published_classes, read_labels
+from hwnas.study.hosts import Folder
+from hwnas.study.labels import Elsewhere, pinned_transfer, published_classes, read_labels
 from hwnas.study.search import Search
 from hwnas.study.settings import SearchSettings
 from hwnas.tables.accuracy_file import AccuracyFile
-from hwnas.study.labels import Elsewhere, pinned_transfer, published_classes, read_labels
-from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import get_task
 from tests.hwnas.data import test_nasbench101, test_natsbench_size
 

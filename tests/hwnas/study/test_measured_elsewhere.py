@@ -110,12 +110,11 @@ def test_answers_of_another_device_or_space_are_refused(tmp_path: Path) -> None:
     place(tmp_path, bundles=True).ask(ARCHS[:1], 1)
     other = Networks(NasBench201(channels=8, cells=1), get_task("cifar10"))
     with pytest.raises(InvalidValueError, match="name another one"):
-        Elsewhere(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
+        Rounds(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
     for task in ("cifar100", "ImageNet16-120"):
         other = Networks(SPACE, get_task(task))
         with pytest.raises(InvalidValueError, match=r"for .*num_classes.*is of .*10,.*another one"):
-            Elsewhere(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
-        Rounds(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
+            Rounds(tmp_path, other, Predicted(MINE), BundleSettings()).answers()
 
 
 def test_a_bundle_runs_as_what_was_predicted() -> None:
