@@ -46,8 +46,10 @@ class BuildSettings:
     """How a predictor is built.
 
     Attributes:
-        max_seconds: time for everything; one kernel of each type and two whole networks of each
-            space are measured in any case, and what is in the cache takes no time.
+        max_seconds: time for everything. In any case all networks are made and looked at; one
+            kernel of each type, two whole networks of each space, and where kernels are measured in
+            their networks those of two networks of each space and of `models` are measured. What is
+            in the cache takes no time.
         networks: networks of each family whose kernels are measured.
         held_out: other networks of each family that are measured as a whole, for overhead and
             spread.
@@ -150,7 +152,7 @@ def build_predictor(
     samples = work.samples(families, used, models)
     choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
     predictor = _uncalibrated(families, choices, settings.target)
-    drawn = list(_networks(families, unseen) if families else models)
+    drawn = [model for _, model in _networks(families, unseen)] if families else list(models)
     kernels = [settings.target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
     measured = work.whole_ms([drawn[i] for i in known], least=_least(families))
@@ -191,16 +193,17 @@ class _Work:
         models: Sequence[onnx.ModelProto],
     ) -> dict[str, TypeSample]:
         """Measure kernels, where they stand if the runtime says what each takes there."""
-        networks = chain(models, _networks(families, used))
+        own = ((len(families), model) for model in models)
+        networks = chain(own, _networks(families, used))
         if not self._target.profiled:
-            return self._alone(networks)
+            return self._alone(model for _, model in networks)
         timer = NetworkTimer(self._target, self._whole, self._settings.kernel_seconds, self._cache)
         return sample_in_networks(
             networks,
             self._target.kernels,
             timer,
             expired=lambda: self._expired(_KERNEL_SHARE),
-            least=_least(families),
+            least=_FEWEST_NETWORKS,
             report=self._report,
         )
 
@@ -286,9 +289,12 @@ def _uncalibrated(
 
 def _networks(
     families: Sequence[Family[Any]], archs: Sequence[Sequence[Any]]
-) -> Iterator[onnx.ModelProto]:
-    """Give the families' networks in turn, so that each has its share before time is up."""
+) -> Iterator[tuple[int, onnx.ModelProto]]:
+    """Give the families' networks in turn, so that each has its share before time is up.
+
+    Each comes with the number of its family.
+    """
     for row in zip_longest(*archs):
-        for family, arch in zip(families, row, strict=True):
+        for number, (family, arch) in enumerate(zip(families, row, strict=True)):
             if arch is not None:
-                yield family.network(arch)
+                yield number, family.network(arch)

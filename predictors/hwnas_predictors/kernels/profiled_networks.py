@@ -2,7 +2,7 @@
 
 A kernel that is timed among others than its network's finds other things in the caches, and the
 profiler adds about three microseconds to each, which it counts as theirs: sums over kernels that
-were timed in models of 64 of them were 5 to 25 % longer than networks. In its own network a kernel
+were timed in models of 64 of them were 5 to 26 % longer than networks. In its own network a kernel
 has its own neighbours, and what profiling adds is known: the network runs without it as well.
 """
 
@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.beside_reference import beside_reference
 from hwnas.measure.host import host_fingerprint
@@ -65,7 +66,8 @@ class NetworkTimer:
         """Give `(k,)` latencies in ms of a network's kernels, which sum to the network's.
 
         Raises:
-            InvalidValueError: ONNX Runtime cannot run the network.
+            InvalidValueError: ONNX Runtime cannot run the network, or its profiler leaves out one
+                of its nodes.
         """
         content = model.SerializeToString()
         key = (
@@ -109,7 +111,7 @@ def profile(fused: onnx.ModelProto, target: Target, max_seconds: float) -> Float
         each node's quicker half.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot load the graph.
+        InvalidValueError: ONNX Runtime cannot load the graph, or its profiler leaves out a node.
     """
     for number, node in enumerate(fused.graph.node):
         node.name = f"kernel{number}"
@@ -138,7 +140,8 @@ def profile(fused: onnx.ModelProto, target: Target, max_seconds: float) -> Float
         )
         events = json.loads(Path(session.end_profiling()).read_text())
     speed = beside.usual.value / rounds.reference.mean(axis=1)
-    return quicker_half(counted(_times(events), rounds) * speed[:, None, None])
+    times = run_times(events, [node.op_type for node in fused.graph.node])
+    return quicker_half(counted(times, rounds) * speed[:, None, None])
 
 
 def counted(times: FloatArray, rounds: Rounds) -> FloatArray:
@@ -153,14 +156,25 @@ def counted(times: FloatArray, rounds: Rounds) -> FloatArray:
     return last.reshape(number, runs + skipped, times.shape[1])[:, skipped:]
 
 
-def _times(events: Iterable[dict[str, Any]]) -> FloatArray:
-    """Give `(n, k)` times in ms of the nodes, a row a run."""
-    rows: dict[int, list[float]] = {}
+def run_times(events: Iterable[dict[str, Any]], operators: Sequence[str]) -> FloatArray:
+    """Give `(n, k)` times in ms of the nodes with these operators, a row a run.
+
+    Raises:
+        InvalidValueError: a node was not timed as often as others.
+    """
+    rows: list[list[float]] = [[] for _ in operators]
     for event in events:
         named = _NODE.fullmatch(event.get("name", ""))
         if named is not None:
-            rows.setdefault(int(named[1]), []).append(event["dur"] / 1e3)
-    return np.array([rows[number] for number in sorted(rows)]).T
+            rows[int(named[1])].append(event["dur"] / 1e3)
+    runs = max(map(len, rows), default=0)
+    for operator, row in zip(operators, rows, strict=True):
+        if not row or len(row) != runs:
+            raise InvalidValueError(
+                f"`onnx` must consist of nodes that ONNX Runtime's profiler times in each run, but "
+                f"got {len(row)} times of a node {operator} in {runs} runs: leave the network out."
+            )
+    return np.array(rows).T
 
 
 def quicker_half(times: FloatArray) -> FloatArray:

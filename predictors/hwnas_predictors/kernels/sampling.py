@@ -118,7 +118,7 @@ def sample_adaptively(
 
 
 def sample_in_networks(
-    networks: Iterable[onnx.ModelProto],
+    networks: Iterable[tuple[int, onnx.ModelProto]],
     kernels: Callable[[onnx.ModelProto], Sequence[Kernel]],
     measure: Callable[[onnx.ModelProto], FloatArray],
     *,
@@ -129,12 +129,13 @@ def sample_in_networks(
     """Measure the kernels of networks where they stand, until time is up.
 
     Args:
-        networks: the networks.
+        networks: each with the number of its source, e.g. of a search space.
         kernels: lists the kernels of a network.
         measure: gives their `(k,)` latencies in ms.
-        expired: tells whether time is up; then networks with a new type of kernel are measured
-            alone.
-        least: networks that are measured in any case.
+        expired: tells whether time is up; then all other networks are still made and looked at,
+            and those with a new type of kernel are measured alone: a predictor without that type
+            could not predict them.
+        least: networks of each source that are measured in any case.
         report: called after each network.
 
     Returns:
@@ -142,14 +143,15 @@ def sample_in_networks(
     """
     found: dict[Kernel, list[float]] = {}
     kinds: set[str] = set()
-    for number, network in enumerate(networks):
+    measured: Counter[int] = Counter()
+    for source, network in networks:
         listed = kernels(network)
         new = {kernel.kind for kernel in listed} - kinds
-        if number >= least and not new and expired():
-            continue
-        for kernel, latency in zip(listed, measure(network), strict=True):
-            found.setdefault(kernel, []).append(latency)
-        kinds |= new
+        if measured[source] < least or new or not expired():
+            for kernel, latency in zip(listed, measure(network), strict=True):
+                found.setdefault(kernel, []).append(latency)
+            measured[source] += 1
+            kinds |= new
         (report or no_report)("kernels", len(found))
     samples = {kind: TypeSample() for kind in kinds}
     for kernel, latencies in found.items():

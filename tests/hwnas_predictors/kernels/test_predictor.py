@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import helper
@@ -24,6 +25,7 @@ from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.predictor import Family, KernelPredictor
+from hwnas_predictors.kernels.profiled_networks import NetworkTimer
 from hwnas_predictors.kernels.regressors import Ridge
 from hwnas_predictors.kernels.sampling import SamplingPlan
 from hwnas_predictors.transfer import TransferPredictor
@@ -32,6 +34,8 @@ from tests.hwnas_predictors.kernels.conftest import network
 RUNTIME = f"onnxruntime-{onnxruntime.__version__}"
 SMALL = NasBench201(channels=8, cells=1)
 CIFAR10 = get_task("cifar10")
+EVERY = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+"""A cell of every operation."""
 
 
 def per_byte(nanoseconds: float) -> Ridge:
@@ -45,8 +49,7 @@ def per_byte(nanoseconds: float) -> Ridge:
 def made(space: NasBench201 = SMALL) -> KernelPredictor[Any]:
     rng = np.random.default_rng(0)
     family = Family(space, CIFAR10)
-    archs = [space.parse("|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|"
-                         "none~1|nor_conv_3x3~2|")]  # fmt: skip
+    archs = [space.parse(EVERY)]
     archs += [space.sample(rng) for _ in range(30)]
     kinds = {k.kind for arch in archs for k in find_kernels(family.network(arch))}
     return KernelPredictor(
@@ -344,6 +347,25 @@ def test_a_build_of_networks_alone_says_that_it_measured_their_kernels(tmp_path:
         )  # fmt: skip
     assert not found.unseen
     assert len(found.measured_ms) == 2
+
+
+def test_networks_of_one_s_own_take_no_time_of_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time is up at once: two of one's own are measured, and two of the space."""
+    measured: list[bytes] = []
+
+    def times(_: NetworkTimer, model: onnx.ModelProto) -> FloatArray:
+        measured.append(model.SerializeToString())
+        return np.ones(len(find_kernels(model)))
+
+    monkeypatch.setattr(NetworkTimer, "__call__", times)
+    own = Family(SMALL, CIFAR10).network(SMALL.parse(EVERY))
+    KernelPredictor.build(
+        [(SMALL, CIFAR10)], [own] * 5, max_seconds=1e-6, networks=4, held_out=2,
+        network_seconds=0.05,
+    )  # fmt: skip
+    assert measured[:2] == [own.SerializeToString()] * 2
+    assert own.SerializeToString() not in measured[2:]
+    assert len(measured) == 2 + 2  # `own` has all types of kernel
 
 
 def test_a_build_of_another_precision_measures_each_kernel_by_itself(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure import beside_reference, rounds
 from hwnas.measure.rounds import Rounds
 from hwnas.measure.warm_up import WarmUp
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
+from hwnas.typing import FloatArray
 from hwnas_predictors.kernels import profiled_networks
 from hwnas_predictors.kernels.fused_graph import find_kernels, fused_graph
 from hwnas_predictors.kernels.predictor import Family
@@ -24,6 +26,7 @@ from hwnas_predictors.kernels.profiled_networks import (
     counted,
     profile,
     quicker_half,
+    run_times,
     without_profiling,
 )
 from hwnas_predictors.kernels.target import Target
@@ -111,15 +114,33 @@ def test_a_profile_is_at_the_reference_s_nominal_speed(monkeypatch: pytest.Monke
             nominal_of.append(made.usual.value)
             yield made
 
-    def one(times: Any) -> Any:
-        return times[0, 0]
+    raw: list[FloatArray] = []
+
+    def kept(*arguments: Any) -> FloatArray:
+        raw.append(counted(*arguments))
+        return raw[0]
 
     monkeypatch.setattr(profiled_networks, "beside_reference", seen)
     monkeypatch.setattr(profiled_networks, "take_turns", four_times)
-    monkeypatch.setattr(profiled_networks, "quicker_half", one)
-    # Whole microseconds of the profiler, over four.
-    steps = 4e3 * profile(fused_graph(TWO), Target(), 0.05)
-    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+    monkeypatch.setattr(profiled_networks, "counted", kept)
+    found = profile(fused_graph(TWO), Target(), 0.05)
+    np.testing.assert_allclose(found, quicker_half(raw[0]) / 4)
+
+
+def event(node: int, microseconds: int) -> dict[str, Any]:
+    return {"name": f"kernel{node}_kernel_time", "dur": microseconds}
+
+
+def test_a_node_is_timed_once_a_run() -> None:
+    events = [event(0, 5), event(1, 7), {"name": "model_run"}, {}, event(0, 6), event(1, 8)]
+    np.testing.assert_allclose(run_times(events, ["Conv", "Relu"]), [[5e-3, 7e-3], [6e-3, 8e-3]])
+
+
+@pytest.mark.parametrize("times", [[(0, 5), (0, 6)], [(0, 5), (1, 7), (0, 6)], []])
+def test_a_node_that_the_profiler_leaves_out_is_named(times: list[tuple[int, int]]) -> None:
+    events = [event(*pair) for pair in times]
+    with pytest.raises(InvalidValueError, match=r"`onnx` must .* of a node \w+ in \d runs: leave"):
+        run_times(events, ["Conv", "Relu"])
 
 
 @pytest.mark.parametrize(("weights", "rounded"), [((16, 16, 3, 3), 4096), ((16, 16, 1, 1), 256)])

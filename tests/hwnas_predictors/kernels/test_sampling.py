@@ -136,8 +136,9 @@ def test_kernels_of_networks_have_their_mean_over_the_places_where_they_stand() 
 
     told: list[int] = []
     samples = sample_in_networks(
-        models, kernels, measure, expired=never, least=1, report=lambda _, n: told.append(n)
-    )
+        ((0, model) for model in models), kernels, measure,
+        expired=never, least=1, report=lambda _, n: told.append(n),
+    )  # fmt: skip
     assert samples["conv"].latencies == {a: 3.0, b: 5.0}
     assert samples["relu"].latencies == {c: 2.0}
     assert told == [2, 3]
@@ -145,8 +146,22 @@ def test_kernels_of_networks_have_their_mean_over_the_places_where_they_stand() 
 
 def test_when_time_is_up_networks_with_a_new_type_of_kernel_are_measured_alone() -> None:
     made = [[convolution(8, 8)], [convolution(16, 8)], [convolution(24, 8), relu(8)], [relu(4)]]
+    assert measured_of(made, sources=[0, 0, 0, 0], least=1) == ([0, 2], 4)
+    assert measured_of(made, sources=[0, 0, 0, 0], least=2) == ([0, 1, 2], 4)
+
+
+def test_when_time_is_up_each_source_has_its_networks_measured() -> None:
+    """Networks of the user's own come first, and take nothing from those of a space."""
+    made = [[convolution(8 * i, 8)] for i in range(1, 8)]
+    assert measured_of(made, sources=[2, 2, 2, 0, 1, 0, 1], least=1) == ([0, 3, 4], 7)
+    assert measured_of(made, sources=[2, 2, 2, 0, 1, 0, 1], least=2) == ([0, 1, 3, 4, 5, 6], 7)
+
+
+def measured_of(made: list[list[Kernel]], sources: list[int], least: int) -> tuple[list[int], int]:
+    """Tell which networks are measured when time is up, and how many reports there were."""
     models = [onnx.ModelProto(model_version=i) for i in range(len(made))]
     measured: list[int] = []
+    told: list[int] = []
 
     def kernels(model: onnx.ModelProto) -> list[Kernel]:
         return made[model.model_version]
@@ -155,8 +170,8 @@ def test_when_time_is_up_networks_with_a_new_type_of_kernel_are_measured_alone()
         measured.append(model.model_version)
         return np.ones(len(kernels(model)))
 
-    sample_in_networks(models, kernels, measure, expired=lambda: True, least=1)
-    assert measured == [0, 2]
-    measured.clear()
-    sample_in_networks(models, kernels, measure, expired=lambda: True, least=2)
-    assert measured == [0, 1, 2]
+    sample_in_networks(
+        zip(sources, models, strict=True), kernels, measure,
+        expired=lambda: True, least=least, report=lambda _, n: told.append(n),
+    )  # fmt: skip
+    return measured, len(told)
