@@ -28,6 +28,12 @@ LIBRARIES = (
     *("torch", "numpy", "scipy.stats", "scipy.optimize", "scipy.special", "sqlalchemy"),
     *("optuna", "alembic.command", "joblib", "onnx", "typer", "rich.console"),
 )
+LONGEST_S = 600.0
+"""What goes on for longer hangs: the longest program takes a small part of it."""
+
+
+class ProgramsEndedError(RuntimeError):
+    """The processes that start and watch programs have ended; their standard error says why."""
 
 
 class Program:
@@ -50,15 +56,16 @@ class Program:
             self.returncode = self._told()
         return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout: float = LONGEST_S) -> int:
         """Wait for its end, and give its code.
 
         Raises:
             TimeoutError: it goes on for longer than `timeout` seconds.
+            ProgramsEndedError: nobody can tell.
         """
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
-                raise TimeoutError(f"The program goes on after {timeout} s.")
+                raise TimeoutError(f"The program goes on after {timeout:g} s.")
             self.poll()
         assert self.returncode is not None
         return self.returncode
@@ -67,6 +74,14 @@ class Program:
         """Send a signal to it, if it has not ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def kill_all(self) -> None:
+        """Kill it and the processes that it has started, if it has not ended."""
+        if self.poll() is None:
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it leads no group yet
+                os.kill(self.pid, signal.SIGKILL)
 
     @property
     def stdout(self) -> str:
@@ -79,12 +94,19 @@ class Program:
         return self._output.with_suffix(".err").read_text()
 
     def close(self) -> None:
-        """End it, and forget it."""
-        self.kill()
+        """End it and what it has started, and forget it."""
+        with contextlib.suppress(ProgramsEndedError):
+            self.kill_all()
         self._connection.close()
 
     def _told(self) -> int:
-        return int(struct.unpack("q", self._connection.recv(8))[0])
+        try:
+            told = self._connection.recv(8)
+        except ConnectionResetError:
+            told = b""
+        if len(told) < 8:
+            raise ProgramsEndedError("The process that starts programs, or watches this one, died.")
+        return int(struct.unpack("q", told)[0])
 
 
 class Programs:
@@ -108,7 +130,11 @@ class Programs:
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Program:
-        """Start ``-c TEXT``, ``-m MODULE`` or a file; `cwd` and `env` are as in `subprocess`."""
+        """Start ``-c TEXT``, ``-m MODULE`` or a file; `cwd` and `env` are as in `subprocess`.
+
+        Raises:
+            ProgramsEndedError: the process that starts programs has ended.
+        """
         output = self._folder / str(len(self._started))
         for suffix in (".out", ".err"):
             output.with_suffix(suffix).touch()
@@ -119,10 +145,14 @@ class Programs:
             "output": str(output),
         }
         connection, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._requests, [b"1"], [theirs.fileno()])
-        connection.sendall(json.dumps(asked).encode() + b"\n")
-        program = Program(connection, output)
+        try:
+            with theirs:
+                socket.send_fds(self._requests, [b"1"], [theirs.fileno()])
+            connection.sendall(json.dumps(asked).encode() + b"\n")
+            program = Program(connection, output)
+        except (BrokenPipeError, ConnectionResetError, ProgramsEndedError) as error:
+            connection.close()
+            raise ProgramsEndedError("The process that starts programs has ended.") from error
         self._started.append(program)
         return program
 
@@ -131,10 +161,25 @@ class Programs:
         *arguments: str,
         cwd: str | Path | None = None,
         env: Mapping[str, str] | None = None,
+        timeout: float = LONGEST_S,
     ) -> subprocess.CompletedProcess[str]:
-        """Start a program as `start` does, and wait for its end."""
+        """Start a program as `start` does, and wait for its end.
+
+        Raises:
+            TimeoutError: it went on for longer than `timeout` seconds and was killed, with the
+                processes that it had started; says what it was and what it wrote last.
+            ProgramsEndedError: the process that starts programs has ended.
+        """
         program = self.start(*arguments, cwd=cwd, env=env)
-        code = program.wait()
+        try:
+            code = program.wait(timeout)
+        except TimeoutError:
+            program.kill_all()
+            program.wait()
+            raise TimeoutError(
+                f"{' '.join(arguments)[:200]!r} was killed after {timeout:g} s; it had written "
+                f"{program.stdout[-500:]!r} and {program.stderr[-2000:]!r}."
+            ) from None
         return subprocess.CompletedProcess(arguments, code, program.stdout, program.stderr)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ _UNITS = ("s", "ms", "us", "ns", "j", "mj", "uj", "w", "mw", "percent")
 _ROW_NUMBERS = re.compile(
     r"|#|x|unnamed: \d+|index|rows?|row_?names|nr?|no\.?|number", re.IGNORECASE
 )
-_KEY = ("device", "runtime", "precision", "batch", "threads")
+KEY = ("device", "runtime", "precision", "batch", "threads")
 """Columns that say what was measured on, the same in every row."""
 _SPREAD = re.compile(r"(^|_)(std|stdev|sd|iqr|sem)(_|$)", re.IGNORECASE)
 
@@ -66,7 +66,14 @@ class Measurements:
         Raises:
             DataFormatError: a column has no name and is no row number.
         """
-        return [name for name in self.cells if not self._is_other(name)]
+        found = [name for name in self.cells if not self._is_other(name)]
+        for name in found:
+            if not name.strip():
+                raise DataFormatError(
+                    f"`{self.path}` must name each column of costs, but the one that begins with "
+                    f"{self.cells[name][0]!r} has no name: name it, or delete it."
+                )
+        return found
 
     @cached_property
     def key(self) -> DeviceKey | None:
@@ -77,7 +84,7 @@ class Measurements:
         """
         from hwnas.typing import DeviceKey
 
-        given = {name: set(self.cells[name]) for name in _KEY if name in self.cells}
+        given = {name: set(self.cells[name]) for name in KEY if name in self.cells}
         if "device" not in given:
             return None
         facts: dict[str, Any] = {}
@@ -98,7 +105,7 @@ class Measurements:
     @property
     def left_out(self) -> list[str]:
         """Columns that are no costs."""
-        return [name for name in self.cells if name not in self.names]
+        return [name for name in self.cells if self._is_other(name)]
 
     @cached_property
     def columns(self) -> Mapping[str, FloatArray]:
@@ -161,15 +168,12 @@ class Measurements:
 
     def _is_other(self, name: str) -> bool:
         texts = self.cells[name]
-        if name in _KEY and ("device" in self.cells or name in ("batch", "threads")):
+        if name in KEY and ("device" in self.cells or name in ("batch", "threads")):
             return True
         if _ROW_NUMBERS.fullmatch(name.strip()) and _are_row_numbers(texts):
             return True
         if not name.strip():
-            raise DataFormatError(
-                f"`{self.path}` must name each column of costs, but the one that begins with "
-                f"{texts[0]!r} has no name: name it, or delete it."
-            )
+            return False
         given = [text for text in texts if text.strip()]
         return _SPREAD.search(name) is not None or bool(given and not any(map(_is_numeric, given)))
 

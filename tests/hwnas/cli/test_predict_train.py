@@ -94,6 +94,39 @@ def test_train_takes_counts_and_scores_of_a_table(
     assert f"naswot: 1 of {len(cells)} architectures have no score" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "alone"), [([], "'device', 'operator'"), (["--column", "latency_ms"], "'operator'")]
+)
+def test_what_is_not_learned_from_is_told(
+    given: list[str], alone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = list({key_of(cell): cell for cell in draw(SPACE, 24)}.values())
+    table, seen, out = (tmp_path / n for n in ("scores.csv", "seen.csv", "own.npz"))
+    scores = [f"{cell},{number or ''}" for number, cell in enumerate(cells)]
+    table.write_text("\n".join(["arch,naswot", *scores]) + "\n")
+    rows = [f"{cell},{latency(str(cell))},board,somebody" for cell in cells]
+    seen.write_text("\n".join(["arch,latency_ms,device,operator", *rows]) + "\n")
+    command = ["train", "--measurements", str(seen), "--out", str(out), *given]
+    assert run(*command, "--scores", str(table), "--extra", "naswot") == 0
+    said = capsys.readouterr().err
+    assert f"columns left alone, as they are no costs: {alone}." in said
+    assert f"naswot: 1 of {len(cells)} architectures have no score" in said
+
+
+def test_a_column_without_a_name_does_not_matter_to_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = list({key_of(cell): cell for cell in draw(SPACE, 24)}.values())
+    seen, out = tmp_path / "seen.csv", tmp_path / "own.npz"
+    rows = [f"{cell},{latency(str(cell))},9" for cell in cells]
+    seen.write_text("\n".join(["arch,latency_ms,", *rows]) + "\n")
+    command = ["train", "--measurements", str(seen), "--out", str(out)]
+    assert run(*command, "--column", "latency_ms") == 0
+    assert "left alone" not in capsys.readouterr().err
+    assert run(*command) == 2
+    assert "has no name" in capsys.readouterr().err
+
+
 def key_of(cell: Cell) -> str:
     return SPACE.canonical_key(cell)
 
