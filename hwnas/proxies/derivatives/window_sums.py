@@ -49,9 +49,12 @@ def window_sizes(size: Sequence[int], kernel: Pair, stride: Pair, padding: Pair)
 @lru_cache(maxsize=256)
 def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
     """Give (windows, size): 1 where a place belongs to a window."""
-    count = _count(size, kernel, stride, padding, dilation)
-    places = torch.arange(count)[:, None] * stride - padding + torch.arange(kernel) * dilation
-    return (places[..., None] == torch.arange(size)).any(dim=1).double()
+    # Later networks get it too: nothing that this one has set may stay with it.
+    with torch.inference_mode(False):
+        count = _count(size, kernel, stride, padding, dilation)
+        window, tap, place = (torch.arange(n, device="cpu") for n in (count, kernel, size))
+        places = window[:, None] * stride - padding + tap * dilation
+        return (places[..., None] == place).any(dim=1).double()
 
 
 def _sums(

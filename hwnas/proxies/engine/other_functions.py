@@ -127,13 +127,15 @@ def average_pool(
     `channels_last` layout, a sixth in the contiguous one.
     """
     kernel, step, sides = pair(kernel_size), pair(stride or kernel_size), pair(padding)
+    # PyTorch refuses these, whatever the size.
+    allowed = all(2 * p <= k for p, k in zip(sides, kernel, strict=True)) and divisor_override != 0
     fits = input.ndim == 4 and input.dtype == torch.float32 and input.numel() >= _LARGE
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     # What is made within a transform, e.g. `torch.func.jvp`, is of no use after it.
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
     here = there and input.device.type == "cpu" and not transformed
     overlap = any(s < k for s, k in zip(step, kernel, strict=True)) and not ceil_mode
-    if not (fits and here and overlap):
+    if not (allowed and fits and here and overlap):
         settings = (stride, padding, ceil_mode, count_include_pad, divisor_override)
         return F.avg_pool2d(input, kernel_size, *settings)
     sums = F.conv2d(input, _ones(input.shape[1], kernel), None, step, sides, 1, input.shape[1])
@@ -145,11 +147,15 @@ def average_pool(
 
 @lru_cache(maxsize=64)
 def _ones(channels: int, kernel: Pair) -> Tensor:
-    return torch.ones(channels, 1, *kernel)
+    # Later networks get it too: nothing that this one has set may stay with it.
+    with torch.inference_mode(False):
+        return torch.ones(channels, 1, *kernel, dtype=torch.float32, device="cpu")
 
 
 @lru_cache(maxsize=64)
 def _sizes(shape: tuple[int, ...], kernel: Pair, step: Pair, sides: Pair, last: bool) -> Tensor:
     """Count the places of each window, for all channels: one memory is read in one go."""
-    sizes = window_sizes(shape[1:], kernel, step, sides).float().expand(1, shape[0], -1, -1)
-    return sizes.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    layout = torch.channels_last if last else torch.contiguous_format
+    with torch.inference_mode(False):
+        sizes = window_sizes(shape[1:], kernel, step, sides).float().expand(1, shape[0], -1, -1)
+        return sizes.contiguous(memory_format=layout)

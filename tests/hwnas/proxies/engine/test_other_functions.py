@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas.proxies.derivatives import window_sums
 from hwnas.proxies.engine import other_functions
 from hwnas.proxies.engine.other_functions import (
     OtherFunctions,
@@ -45,6 +48,72 @@ def test_pools_have_the_values_and_gradients_of_pytorch(
     for found, expected in zip(*answers, strict=True):
         largest = float(expected.detach().abs().max())
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * largest)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+SETTINGS: list[Callable[[], AbstractContextManager[Any]]] = [
+    torch.inference_mode,
+    partial(default_dtype, torch.float64),
+    partial(torch.device, "meta"),
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=["inference", "dtype", "device"])
+@pytest.mark.parametrize("include", [True, False])
+def test_what_a_network_sets_does_not_stay_with_later_ones(
+    setting: Callable[[], AbstractContextManager[Any]],
+    include: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    for cached in (other_functions._ones, other_functions._sizes, window_sums._windows):
+        cached.cache_clear()
+
+    class First(nn.AvgPool2d):
+        def forward(self, input: Tensor) -> Tensor:
+            with setting():
+                return super().forward(input)
+
+    images, kinds = torch.randn(2, 3, 7, 6), (First, nn.AvgPool2d)
+    first, later = (kind(3, 1, 1, count_include_pad=include) for kind in kinds)
+    expected = later(images)
+    for network in (first, later):
+        run_other_functions(network)
+        torch.testing.assert_close(network(images), expected)
+    scale = nn.Parameter(torch.ones(3, 1, 1))
+    later(images * scale).square().sum().backward()
+    assert scale.grad is not None
+    # The pool is linear in the scale.
+    torch.testing.assert_close(scale.grad.flatten(), 2 * expected.square().sum(dim=(0, 2, 3)))
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"kernel_size": 3, "stride": 1, "padding": 2},
+    {"kernel_size": (5, 2), "stride": 1, "padding": (1, 2)},
+    {"kernel_size": 3, "stride": 1, "divisor_override": 0},
+    {"kernel_size": 3, "stride": 1, "padding": -1},
+    {"kernel_size": (0, 3), "stride": 1},
+    {"kernel_size": 3, "stride": (0, 1)},
+]
+
+
+@pytest.mark.parametrize("pool", REFUSED, ids=str)
+def test_what_pytorch_refuses_is_refused(
+    pool: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    for function in (F.avg_pool2d, average_pool):
+        with pytest.raises(RuntimeError):
+            function(torch.randn(2, 3, 9, 8), **pool)
 
 
 POINTWISE: list[dict[str, Any]] = [
