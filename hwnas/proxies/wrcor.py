@@ -21,6 +21,8 @@ else:
     torch = deferred("torch")
 
 _AS_BUILT = Setting("as_built")
+# Nearer to 1 is what a correlation of 1 is after passes in float32, whose errors count squared.
+_EQUAL = 1e-10
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ class _ResponseCollector(Collector["Tensor"]):
 
 
 def _correlations(responses: Tensor) -> Tensor:
-    """Give the (B, B) float64 sizes of the correlations of (B, ...) rows; 0 with a constant row."""
+    """Give the (B, B) float64 sizes of the correlations of (B, ...) rows; 0 with a constant row.
+
+    Rows are centred in their own precision. The products are float64: in float32, 1 - r of similar
+    rows, by which a determinant lives, would be rounding alone.
+    """
     if responses.ndim == 4:
         responses = responses.permute(0, 2, 3, 1)  # needs no copy in the channels_last layout
     rows = responses.flatten(1)
@@ -96,7 +102,8 @@ def _correlations(responses: Tensor) -> Tensor:
     rows -= rows.mean(dim=1, keepdim=True)
     largest = rows.abs().amax(dim=1, keepdim=True)  # whose square may be too small for float32
     rows /= torch.where(largest > 0, largest, 1.0)
-    products = (rows @ rows.T).double()
+    rows = rows.double()
+    products = rows @ rows.T
     norms = products.diagonal().sqrt()
     scales = torch.where(norms > 0, 1 / norms, 0.0)
     return (products * scales[:, None] * scales).abs()
@@ -112,7 +119,8 @@ class WRCor:
     Architecture Search with Weighted Response Correlation, Neurocomputing 2025). The weights are
     divided by that of the deepest block, so that depth alone, which shifts the logarithm by B log 2
     a block, does not decide. It needs one training-mode forward and backward pass, no labels. NaN
-    where two images have the same responses.
+    where two images have the same responses, up to factors: entry ij of the sum is that of ii and
+    jj, within 1e-10.
     """
 
     name: ClassVar[str] = "wrcor"
@@ -122,7 +130,10 @@ class WRCor:
 
     def score(self, signals: Signals) -> float:
         """Take the determinant."""
-        sign, size = torch.linalg.slogdet(signals[ResponseCorrelations(_AS_BUILT)])
-        if sign <= 0:
+        total = signals[ResponseCorrelations(_AS_BUILT)]
+        own = total.diagonal()
+        alike = total >= (1 - _EQUAL) * torch.outer(own, own).sqrt()
+        sign, size = torch.linalg.slogdet(total)
+        if alike.triu(diagonal=1).any() or sign <= 0:
             raise ProxyError("Responses must differ between images, but the determinant is 0.")
         return float(size)
