@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from hwnas.cli.output import note, print_table
-from hwnas.evaluation.sources import ProxyValues
+from hwnas.evaluation.sources import ProxyValues, scored_surrogate
 from hwnas.networks.device import read_device
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.proxies.engine.scoring import score_network
@@ -108,7 +108,7 @@ def peak_gib(cell: Cell, batch_size: int) -> float:
 
 def network(space: NasBench201, cell: Cell, proxies: Sequence[Proxy]) -> nn.Module:
     """Build what the proxies score: the cell's network, or the surrogate of the first one."""
-    surrogate = getattr(proxies[0], "surrogate", None)
+    surrogate = scored_surrogate(proxies[0])
     if surrogate is None:
         return space.build(cell)
     return space.build_surrogate(cell, surrogate, image_task(10, in_shape(proxies)))
@@ -116,7 +116,7 @@ def network(space: NasBench201, cell: Cell, proxies: Sequence[Proxy]) -> nn.Modu
 
 def in_shape(proxies: Sequence[Proxy]) -> InShape:
     """Give the (C, H, W) of what they score: that of the first one's surrogate, if it says one."""
-    surrogate = getattr(proxies[0], "surrogate", None)
+    surrogate = scored_surrogate(proxies[0])
     return IN_SHAPE if surrogate is None else surrogate.in_shape or IN_SHAPE
 
 

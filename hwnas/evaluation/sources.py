@@ -157,7 +157,7 @@ class ProxyValues(Generic[Arch]):
         groups: dict[Surrogate | None, list[Proxy]] = {}
         for proxy in self.proxies:
             if proxy.name in set(columns):
-                groups.setdefault(getattr(proxy, "surrogate", None), []).append(proxy)
+                groups.setdefault(scored_surrogate(proxy), []).append(proxy)
         results: dict[str, Result] = {}
         for surrogate, proxies in groups.items():
             results |= self._score(arch, surrogate, proxies)
@@ -185,6 +185,15 @@ class ProxyValues(Generic[Arch]):
             threads=1,
             device=self.device,
         )
+
+
+def scored_surrogate(proxy: Proxy) -> Surrogate | None:
+    """Give what a proxy scores in a search space, None for the full network.
+
+    It is the attribute `surrogate`, or `scored` where another setting has a part in it.
+    """
+    scored: Surrogate | None = getattr(proxy, "scored", getattr(proxy, "surrogate", None))
+    return scored
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ they are no part of what a network computes, and equal networks are scored by on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -76,14 +77,25 @@ class _GraphMeasure(ABC):
     own_images: ClassVar[int] = 0
     needs: ClassVar[frozenset[Signal[object]]] = frozenset({ChannelDegrees()})
 
-    def __post_init__(self) -> None:
+    @property
+    def scored(self) -> Surrogate | None:
+        """What is built in a search space: `surrogate`, with nodes for ``none`` if `published`."""
         if self.published and self.surrogate is not None:
-            object.__setattr__(self, "surrogate", replace(self.surrogate, zeros=True))
+            return replace(self.surrogate, zeros=True)
+        return self.surrogate
 
     def __repr__(self) -> str:
+        """State what `identity` does."""
+        settings = (f"{name}={value!r}" for name, value in self._stated().items())
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+    def identity(self) -> Mapping[str, object]:
+        """State what is scored: with ``none`` as nodes it is another value than without."""
+        return {"type": type(self).__name__, **self._stated()}
+
+    def _stated(self) -> Mapping[str, object]:
         """Leave out what an earlier version did not know, so that texts of before are found."""
-        published = ", published=True" if self.published else ""
-        return f"{type(self).__name__}(surrogate={self.surrogate!r}{published})"
+        return {"surrogate": self.scored, **({"published": True} if self.published else {})}
 
     @property
     def name(self) -> str:
@@ -159,9 +171,9 @@ class NasGraphResilience(_GraphMeasure):
 
     measure: ClassVar[str] = "nasgraph_resilience"
 
-    def __repr__(self) -> str:
+    def _stated(self) -> Mapping[str, object]:
         """State both settings always, as an earlier version did."""
-        return f"{type(self).__name__}(surrogate={self.surrogate!r}, published={self.published!r})"
+        return {"surrogate": self.scored, "published": self.published}
 
     def _of(self, graph: Degrees) -> float:
         if self.published:

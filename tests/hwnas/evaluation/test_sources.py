@@ -94,6 +94,19 @@ def test_a_proxy_of_a_surrogate_scores_that_and_nothing_else_is_built(
     assert source(proxies=(small,)).compute(EQUAL, [small.name])[small.name].value == expected
 
 
+def test_published_measures_score_a_surrogate_with_nodes_for_none() -> None:
+    proxies = [NasGraphAverageDegree(Surrogate(4, 1, 2), published) for published in (False, True)]
+    scored = source(proxies=tuple(proxies)).compute(CELL, [proxy.name for proxy in proxies])
+    seed = derive_seed(0, SPACE.canonical_key(CELL))
+    for proxy, zeros in zip(proxies, (False, True), strict=True):
+        surrogate = Surrogate(4, 1, 2, zeros=zeros)
+        cell = SPACE.representative(CELL)
+        network = SPACE.build_surrogate(cell, surrogate, image_task(10, (3, 8, 8)))
+        found = score_network(network, (3, 8, 8), [proxy], seed=seed)[proxy.name]
+        assert scored[proxy.name].value == found.value
+    assert len({score.value for score in scored.values()}) == 2
+
+
 def test_a_surrogate_may_have_images_of_its_own() -> None:
     proxy = NasGraphAverageDegree(Surrogate(2, 1, 1, stem=False, in_shape=(2, 3, 3)))
     images = Batch(torch.zeros(4, 3, 8, 8))

@@ -10,10 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas.files.identity import identity_text
 from hwnas.proxies import make_proxies, make_proxy
 from hwnas.proxies.engine.channel_graph import Degrees, channel_graph
 from hwnas.proxies.engine.scoring import score_network
-from hwnas.proxies.nasgraph import ChannelDegrees, NasGraphAverageDegree, NasGraphResilience
+from hwnas.proxies.nasgraph import (
+    SURROGATE,
+    ChannelDegrees,
+    NasGraphAverageDegree,
+    NasGraphResilience,
+)
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.task import image_task
 from hwnas.typing import InShape, Surrogate
@@ -264,13 +270,33 @@ def test_published_measures_have_a_node_for_none() -> None:
     space = NasBench201()
     cell = space.parse("|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")
     kinds = [NasGraphAverageDegree(Surrogate(2, 1, 1), published) for published in (False, True)]
-    networks = [space.build_surrogate(cell, kind.surrogate, image_task(10, SHAPE))
-                for kind in kinds if kind.surrogate]  # fmt: skip
+    networks = [space.build_surrogate(cell, kind.scored, image_task(10, SHAPE))
+                for kind in kinds if kind.scored]  # fmt: skip
     without, with_none = (degrees(network) for network in networks)
     # The pool reads three terms rather than one, and two nodes each have no edge into them.
     assert len(with_none) - len(without) == 4
     assert sum(into for into, _ in with_none) - sum(into for into, _ in without) == 4
     assert with_none.count((0, 1)) - without.count((0, 1)) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_can_be_taken_back(name: str) -> None:
+    usual, published = (make_proxy(name, published=value) for value in (False, True))
+    back = replace(cast(Any, published), published=False)
+    assert back == usual
+    assert (back.name, back.scored) == (name, SURROGATE)
+    assert cast(Any, published).scored == replace(SURROGATE, zeros=True)
+
+
+def test_published_values_are_not_those_of_the_formula_alone() -> None:
+    # Earlier versions knew `published` of the resilience without nodes for none.
+    size = '"cells":1,"channels":16,"in_shape":null,"modules":3,"stem":true,"type":"Surrogate"'
+    text = identity_text(proxy=NasGraphResilience(published=True))
+    settings = f'"published":true,"surrogate":{{{size},"zeros":true}},"type":"NasGraphResilience"'
+    assert text == f'{{"proxy":{{{settings}}},"schema":1}}'
+    shown = "Surrogate(channels=16, cells=1, modules=3, stem=True, in_shape=None, zeros=True)"
+    expected = f"NasGraphResilience(surrogate={shown}, published=True)"
+    assert repr(NasGraphResilience(published=True)) == expected
 
 
 def test_names_state_the_surrogate() -> None:
