@@ -72,7 +72,8 @@ def measure(
         target: width of the interval as a share of the median at which to stop.
         reference: time the reference network beside it, within the same seconds, and give the
             latency at its nominal speed, see `hwnas.measure.beside_reference`; of a runtime that
-            times itself before and after it; of another metric it says nothing.
+            times itself for a second before and one after them instead; of another metric it says
+            nothing.
         length: how long beside the reference, instead of `warmup`, `max_seconds` and `target`.
         isolate: measure in a child process where the runtime may end its process and this is no
             child already.

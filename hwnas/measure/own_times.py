@@ -1,7 +1,8 @@
 """Latencies that a runtime's own program measures, beside the reference network.
 
 Each timing starts the program anew and takes a second at least, so that there are no rounds: the
-reference is timed once before a network and once after it.
+reference is timed for a second before a network and a second after it, beside the network's time.
+To make it ready may take minutes, so that it is left so for the next network of the process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from hwnas.measure.measurement import Measurement, Samples, summarise
 from hwnas.measure.measuring import (
     conclude,
     fingerprint_of,
-    is_main_process,
     meters_for,
     own_times,
     ready,
@@ -47,7 +47,7 @@ def measure_by_itself(
         runtime: what runs and times it.
         settings: device, batch, precision and options.
         meter: name of a meter of latency, or ``auto``.
-        length: its time and target, for one network alone.
+        length: time and target of one network, without the two seconds of the reference.
 
     Returns:
         A measurement each, in the given order.
@@ -59,7 +59,7 @@ def measure_by_itself(
     place = runtime.place(settings)
     meters, fingerprint = meters_for(meter, "latency", place), fingerprint_of(runtime, place)
     found = []
-    with open_reference(runtime, settings, keep=not is_main_process()) as reference:
+    with open_reference(runtime, settings, keep=True) as reference:
         usual = nominal(str(reference.key), meters[0].name, fingerprint, partial(_first, reference))
         for network in networks:
             with ready(network, runtime, settings, length.max_seconds) as (executable, agrees):

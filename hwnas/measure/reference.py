@@ -82,8 +82,15 @@ def reference_network() -> TorchNetwork:
 
 
 def reference_settings(runtime: Runtime, settings: RunSettings) -> RunSettings:
-    """Give the settings of a measurement, its precision and options, for one Gaussian image."""
-    return explicit(runtime, replace(settings, batch=1, images="gaussian", seed=0))
+    """Give the settings of a measurement, its precision and options, for one Gaussian image.
+
+    Options that only tell something of what runs are left out: nobody is told of the reference.
+    """
+    telling = getattr(runtime, "telling_options", frozenset())
+    options = tuple(option for option in settings.options if option[0] not in telling)
+    return explicit(
+        runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options)
+    )
 
 
 @contextmanager

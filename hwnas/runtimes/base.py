@@ -170,7 +170,8 @@ class Runtime(Protocol):
     Its name is that in the registry; the class is made without arguments. One whose library may
     end the process has an attribute `fragile` that is true: it is used in child processes only.
     One that only a program of its own can time has an attribute `times_itself` that is true, and
-    what it prepares has `times`: no reference network is timed beside it.
+    what it prepares has `times`: the reference network is timed before and after it, not in rounds.
+    Options that change nothing but what is told have their names in `telling_options`.
     """
 
     @property

@@ -57,6 +57,7 @@ class TensorRt:
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "cuda_graph": ("off", "on"), "layers": ("off", "on"), "float_operators": FLOAT_OPERATORS,
     }  # fmt: skip
+    telling_options: ClassVar[frozenset[str]] = frozenset({"layers"})
     times_itself: ClassVar[bool] = True
 
     def __init__(self) -> None:

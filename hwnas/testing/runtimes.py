@@ -52,6 +52,7 @@ class RuntimeContract:
         assert runtime.packages
         assert runtime.precisions
         assert all(choices for choices in runtime.options.values())
+        assert set(getattr(runtime, "telling_options", ())) <= set(runtime.options)
         assert runtime.version()
         assert settings.device in runtime.devices()
         assert not [device for device in runtime.devices() if ":" in device]

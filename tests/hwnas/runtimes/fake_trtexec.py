@@ -6,6 +6,7 @@ before 10 the times of the warm-up are exported too; from 11 on precisions are n
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -44,6 +45,9 @@ if "--onnx" in given:
     if onnx.TensorProto.FLOAT16 in types and MAJOR < 11 and "--fp16" not in given:
         fail("fp16 precision has been set for a layer, but fp16 is not configured")
     shutil.copy(given["--onnx"], given["--saveEngine"])
+    sizes = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    with open(given["--saveEngine"] + ".size", "w") as file:
+        file.write(str(sizes[-1]))
 engine = given.get("--loadEngine") or given["--saveEngine"]
 if "--loadInputs" in given:
     import numpy as np
@@ -70,8 +74,13 @@ if "--exportTimes" in given:
     warm_up = [50.0] * 4 if MAJOR < 10 else []
     at = 0.0 if MAJOR < 10 else warm
     folder = os.path.dirname({log!r})
-    slower = os.path.join(folder, "slower")
-    factor = float(open(slower).read()) if os.path.exists(slower) else 1.0
+    factors, factor, size = os.path.join(folder, "factors"), 1.0, open(engine + ".size").read()
+    if os.path.exists(factors):
+        left = json.load(open(factors))
+        factor = left[size][0]
+        left[size] = left[size][1:] or left[size]
+        with open(factors, "w") as file:
+            json.dump(left, file)
     for latency in warm_up + [factor * ms for ms in LATENCIES]:
         row = {{"startComputeMs": at, "endComputeMs": at + latency, "h2dMs": 0.1, "d2hMs": 0.05,
                "computeMs": latency - 0.15, "latencyMs": latency}}
@@ -97,13 +106,18 @@ print("&&&& PASSED TensorRT.trtexec [TensorRT v%d]" % NUMBER)
 def write_fake(folder: Path, number: int, latencies: list[float]) -> Path:
     """Write the program; what it was called with stands in ``calls`` beside it, a line each.
 
-    A number in the file ``slower`` there is a factor of its times.
+    Its times are multiplied by what `set_factors` says.
     """
     program = folder / "trtexec"
     filled = {"python": sys.executable, "number": number, "latencies": latencies}
     program.write_text(PROGRAM.format(**filled, log=str(folder / "calls")))
     program.chmod(0o755)
     return program
+
+
+def set_factors(folder: Path, factors: dict[int, list[float]]) -> None:
+    """Set a factor for each timing to come, by the width of the input; the last one stays."""
+    (folder / "factors").write_text(json.dumps(factors))
 
 
 def calls(folder: Path) -> list[str]:

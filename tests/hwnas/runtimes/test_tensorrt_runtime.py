@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +12,28 @@ from torch import nn
 
 from hwnas.costs.measured import RuntimeCost
 from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas.measure import reference
 from hwnas.measure.measuring import measure
+from hwnas.measure.reference import reference_settings
 from hwnas.runtimes import make_runtime, trtexec
-from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.base import Executable, RunSettings, Runtime, TorchNetwork
 from hwnas.runtimes.trtexec import find_program, version_text
 from hwnas.seeding import seeded
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import RuntimeContract
-from tests.hwnas.runtimes.fake_trtexec import calls, write_fake
+from tests.hwnas.runtimes.fake_trtexec import calls, set_factors, write_fake
 
 LATENCIES = [1.5, 2.0, 1.75, 9.0, 1.625] * 8
 VERSIONS = pytest.mark.parametrize("number", [8601, 100200, 110400])
+
+
+@pytest.fixture(autouse=True)
+def _no_reference_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    kept: dict[str, tuple[ExitStack, Executable]] = {}
+    monkeypatch.setattr(reference, "_kept", kept)
+    yield
+    for stack, _ in kept.values():
+        stack.close()
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> Runtime:
@@ -77,7 +90,7 @@ def test_a_latency_is_at_the_reference_s_nominal_speed(
 ) -> None:
     runtime = installed(monkeypatch, tmp_path, 100200)
     first = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
-    (tmp_path / "slower").write_text("3")
+    set_factors(tmp_path, {8: [3.0], 32: [3.0]})
     again = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
     assert again.value == pytest.approx(first.value)
     assert again.facts["raw_ms"] == again.facts["reference_ms"] == 3 * 1.75
@@ -86,6 +99,36 @@ def test_a_latency_is_at_the_reference_s_nominal_speed(
     assert again.facts["reference_drift"] == 0.0
     raw = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0)
     assert (raw.value, "reference_ms" in raw.facts) == (3 * 1.75, False)
+
+
+def test_network_and_reference_have_times_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    # The reference's images are 32 wide: its nominal time, and those before and after.
+    set_factors(tmp_path, {8: [4.0, 9.0], 32: [2.0, 1.0, 3.0, 9.0]})
+    found = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
+    # Medians are 1.75 times the factor: 7 ms by (1.75 + 5.25) / 2, at the nominal 3.5 ms.
+    assert (found.value, found.facts["raw_ms"]) == (7.0, 7.0)
+    assert found.facts["ratio_to_reference"] == 2.0
+    assert found.facts["reference_ms"] == found.facts["reference_nominal_ms"] == 3.5
+    assert found.facts["reference_drift"] == 1.0
+    assert (found.wall_ms, found.p90) == (7.0, 4 * np.percentile(LATENCIES, 90))
+
+
+def test_the_reference_is_built_once_and_asked_for_no_layers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    settings = RunSettings("cuda", options=(("layers", "on"), ("cuda_graph", "on")))
+    assert reference_settings(runtime, settings).options == (("cuda_graph", "on"),)
+    for _ in range(2):
+        found = measure(network(), runtime, settings, max_seconds=1.0, reference=True)
+        assert "slowest_layers" in found.facts
+    lines = calls(tmp_path)
+    assert sum("--onnx=" in line for line in lines) == 3
+    assert sum("--dumpProfile" in line for line in lines) == 2
+    assert sum("--exportTimes=" in line for line in lines) == 7  # the nominal time, and 3 each
 
 
 def test_options_and_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
