@@ -88,9 +88,7 @@ def reference_settings(runtime: Runtime, settings: RunSettings) -> RunSettings:
     """
     telling = getattr(runtime, "telling_options", frozenset())
     options = tuple(option for option in settings.options if option[0] not in telling)
-    return explicit(
-        runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options)
-    )
+    return explicit(runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options))
 
 
 @contextmanager
