@@ -86,7 +86,7 @@ def reference_settings(runtime: Runtime, settings: RunSettings) -> RunSettings:
 
     Options that only tell something of what runs are left out: nobody is told of the reference.
     """
-    telling = getattr(runtime, "telling_options", frozenset())
+    telling: frozenset[str] = getattr(runtime, "telling_options", frozenset())
     options = tuple(option for option in settings.options if option[0] not in telling)
     return explicit(runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options))
 
