@@ -203,6 +203,8 @@ def _serve(requests: socket.socket) -> dict[str, Any]:
         with socket.socket(fileno=given[0]) as connection:
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                # As from a terminal: a suite that runs in the background ignores it.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 asked: dict[str, Any] = json.loads(connection.makefile("r").readline())
                 requests.close()
                 if (pid := os.fork()) == 0:

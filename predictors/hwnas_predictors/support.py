@@ -50,19 +50,25 @@ class SupportChoice(Generic[Arch]):
         Raises:
             InvalidValueError: there are fewer candidates; `unscored` more have no scores.
         """
-        possible = dict.fromkeys(arch for arch in population if self._is_candidate(arch))
         pruned = self.view == "pruned"
+        # Half to choose from and half to choose for, since the former are drawn by themselves.
         most = max(self.most // 2, 2 * n) if pruned else self.most
-        candidates = _some(list(possible), most, rng)
+        others = _some(population, most, rng)
+        possible = dict.fromkeys(filter(self._is_candidate, population if pruned else others))
+        candidates = _some(list(possible), most, rng) if pruned else list(possible)
         if not 1 <= n <= len(candidates):
             without = f" ({unscored} more have no scores: give `archs`)" if unscored else ""
             raise InvalidValueError(
                 f"`n` must be from 1 to {len(candidates)}, the candidates{without}, but got {n}."
             )
-        prior, own = self.prior, self.blocks(candidates, self.view)
-        others = self.blocks(_some(population, most, rng), self.view)
+        prior, every = self.prior, self.blocks(others, self.view)
+        if pruned:
+            own = self.blocks(candidates, self.view)
+        else:
+            row = {arch: i for i, arch in enumerate(others)}
+            own = [block[[row[arch] for arch in candidates]] for block in every]
         designs = [
-            Design(prior.scale(own, s), prior.scale(others, s), float(np.exp(s.noise.mean)))
+            Design(prior.scale(own, s), prior.scale(every, s), float(np.exp(s.noise.mean)))
             for s in (prior.scales if pruned else prior.scales[:1])
         ]
         return [candidates[row] for row in most_informative(designs, n)]
