@@ -165,14 +165,14 @@ class Truth(Protocol):
 
 @runtime_checkable
 class SlowTruth(Truth, Protocol):
-    """Accuracies of which even one takes minutes, since a large file is read as a whole.
+    """Accuracies of which even one takes long, since a large file is read as a whole.
 
     `hwnas rank` reads them when it is asked to; a search does not to annotate its members.
     """
 
     @property
     def reading(self) -> str:
-        """What takes so long, in a few words."""
+        """What is read, in a few words."""
 
 
 @runtime_checkable

@@ -76,7 +76,7 @@ def published_classes(
     """Find the published accuracies of a space's networks on a data set, if they are at hand.
 
     Of more than `MOST_PUBLISHED`, and of those that are read one by one, there are the members'
-    alone, as they are written; what takes minutes to read is left alone.
+    alone, as they are written; a `SlowTruth` is not read.
 
     Args:
         space: search space.

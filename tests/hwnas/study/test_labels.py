@@ -181,7 +181,7 @@ def test_of_many_accuracies_only_the_members_are_looked_up(monkeypatch: pytest.M
     assert published_classes(space, "cifar10") is None
 
 
-def test_what_takes_minutes_to_read_is_left_alone(tmp_path: Path) -> None:
+def test_what_takes_long_to_read_is_left_alone(tmp_path: Path) -> None:
     test_nasbench101.written(tmp_path, b"no record of the benchmark")
     assert published_classes(NasBench101(), "cifar10", tmp_path, ["x"]) is None
 
