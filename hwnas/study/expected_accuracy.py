@@ -16,7 +16,7 @@ from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.study.configuration import REFERENCE_SIZE, EvaluationSetup, bounded
 from hwnas.study.labels import Elsewhere, read_labels
-from hwnas.study.learned_space import LEAST_LABELS, learn_space
+from hwnas.study.learned_space import LEAST_LABELS, different_networks, learn_space
 from hwnas.study.sample import BEGINNING, Labelled
 from hwnas.study.settings import LEARNED, SearchSettings
 from hwnas.study.stability import scores_of
@@ -111,6 +111,18 @@ def learned_objective(
         **options,
     )
     return learned.objective(LEARNED)
+
+
+def insist_on_labels(setup: EvaluationSetup[Any]) -> None:
+    """Insist that what a search is to learn from is there, before it is begun.
+
+    Raises:
+        HwnasError: the file of labels, or what is to be transferred, is not there or damaged, or
+            there are too few labels.
+    """
+    different_networks(setup.space, read_labels(setup.labels, setup.space))
+    for text in setup.transfer:
+        Elsewhere.read(text, setup.data_folder)
 
 
 def labelled_elsewhere(

@@ -121,7 +121,7 @@ def learn_space(
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks.
     """
     space = source.space
-    known, archs = _different(space, labels)
+    known, archs = different_networks(space, labels)
     reference = reference_sample(space, drawn, source.seed)
     for arch in reference:
         archs.setdefault(space.canonical_key(arch), arch)
@@ -142,10 +142,14 @@ def learn_space(
     return LearnedSpace(source, used.columns, model, reference, told)
 
 
-def _different(
+def different_networks(
     space: SearchSpace[Arch], labels: Mapping[str, float]
 ) -> tuple[dict[str, list[float]], dict[str, Arch]]:
-    """Gather accuracies and a representative by canonical key."""
+    """Gather accuracies and a representative by canonical key.
+
+    Raises:
+        InvalidValueError: there are fewer than `LEAST_LABELS` different networks.
+    """
     known: dict[str, list[float]] = {}
     archs: dict[str, Arch] = {}
     for text, accuracy in labels.items():

@@ -147,6 +147,10 @@ class Search:
             )
         if s.labels and not s.objectives:
             s = replace(s, objectives=(LEARNED,))
+        if s.labels and LEARNED not in s.objectives:  # which are looked at in the end alone
+            from hwnas.study.expected_accuracy import insist_on_labels
+
+            insist_on_labels(self._setup(s, space))
         if s.objectives or s.trials == 0:
             return s, space, {}
         self._stage("choosing the score")

@@ -12,6 +12,7 @@ from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW
 from hwnas.ranking.metrics import spearman
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import reference_sample
+from hwnas.study.hosts import STUDY_FILE
 from hwnas.study.settings import LEARNED
 
 SPACE = NasBench201(channels=4, cells=1)
@@ -90,6 +91,26 @@ def test_labels_must_be_there_and_enough(tmp_path: Path) -> None:
         hwnas.search(SPACE, transfer="nasbench201", costs="count:params", trials=2, batch_size=2)
     with pytest.raises(InvalidValueError, match="at least 5 different networks, but got 4"):
         hwnas.search(SPACE, labels=write(tmp_path, 4), costs="count:params", trials=2, batch_size=2)
+
+
+def test_labels_that_are_stated_alone_are_looked_at_before_the_trials(tmp_path: Path) -> None:
+    def search(labels: int, transfer: str = "") -> None:
+        hwnas.search(
+            SPACE,
+            labels=write(tmp_path, labels),
+            transfer=transfer or (),
+            objectives="params",
+            costs="count:macs",
+            trials=2,
+            batch_size=2,
+            out=tmp_path / "out",
+        )
+
+    with pytest.raises(InvalidValueError, match="at least 5 different networks, but got 4"):
+        search(4)
+    with pytest.raises(InvalidValueError, match="facet Truth"):
+        search(6, "mobilenetv2")
+    assert not (tmp_path / "out" / STUDY_FILE).exists()
 
 
 def test_the_present_network_has_no_expected_accuracy(tmp_path: Path) -> None:
