@@ -76,8 +76,12 @@ def command(provenance: Mapping[str, Any]) -> str:
     for name in ("objective", "cost", "constraint"):
         for value in settings.get(f"{name}s") or ():
             words += _option(name, value)
+    words += _option("labels", settings.get("labels") or None)
+    for text in settings.get("transfer") or ():
+        words += _option("transfer", text)
     for name in ("sampler", "trials", "batch", "images", "seed"):
         words += _option(name, settings.get(name))
+    words += _option("reduced", settings.get("reduced") or None)
     return shlex.join(words)
 
 

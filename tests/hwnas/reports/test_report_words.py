@@ -72,6 +72,10 @@ def test_how_the_front_was_found() -> None:
             costs=("count:macs",), constraints=("params<=1e6", "flops<=2e9"), sampler="tpe",
             trials=7, batch=4, seed=3,
         ),
+        SearchSettings(
+            labels="a folder/labels.csv#0123456789abcdef", reduced="16,4",
+            transfer=("nasbench201:labels=9,truth='b.csv#0123456789abcdef'", "fbnet"),
+        ),
     ],
 )  # fmt: skip
 def test_the_command_makes_the_same_search(
