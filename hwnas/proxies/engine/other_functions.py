@@ -133,7 +133,9 @@ def average_pool(
     there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     # What is made within a transform, e.g. `torch.func.jvp`, is of no use after it.
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
-    here = there and input.device.type == "cpu" and not transformed
+    # Convolutions, unlike pools, are computed in a lower precision there.
+    lowered = torch.is_autocast_enabled("cpu")
+    here = there and input.device.type == "cpu" and not (transformed or lowered)
     overlap = any(s < k for s, k in zip(step, kernel, strict=True)) and not ceil_mode
     if not (allowed and fits and here and overlap):
         settings = (stride, padding, ceil_mode, count_include_pad, divisor_override)

@@ -64,10 +64,11 @@ SETTINGS: list[Callable[[], AbstractContextManager[Any]]] = [
     torch.inference_mode,
     partial(default_dtype, torch.float64),
     partial(torch.device, "meta"),
+    partial(torch.autocast, "cpu", dtype=torch.bfloat16),
 ]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=["inference", "dtype", "device"])
+@pytest.mark.parametrize("setting", SETTINGS, ids=["inference", "dtype", "device", "autocast"])
 @pytest.mark.parametrize("include", [True, False])
 def test_what_a_network_sets_does_not_stay_with_later_ones(
     setting: Callable[[], AbstractContextManager[Any]],
