@@ -106,7 +106,7 @@ def _correlations(responses: Tensor) -> Tensor:
     products = rows @ rows.T
     norms = products.diagonal().sqrt()
     scales = torch.where(norms > 0, 1 / norms, 0.0)
-    return (products * scales[:, None] * scales).abs().cpu()
+    return (products * scales[:, None] * scales).abs()
 
 
 @dataclass(frozen=True)
