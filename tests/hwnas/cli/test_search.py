@@ -329,6 +329,7 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     assert "(1 to measure)" in " ".join(capsys.readouterr().err.split())
     front = ParetoSet.load(tmp_path / "out/front.json")
     assert front.provenance["routing"]["postponed"] == 1
+    assert not (tmp_path / "rounds/2.csv").exists()
     table = tmp_path / "rounds/1.csv"
     table.write_text(table.read_text().rstrip() + "0.001\n")  # a member for certain
     assert run(*arguments, *later) == 0
