@@ -12,16 +12,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-from sklearn.datasets import load_digits
-from torch import nn
-
-import hwnas
 from hwnas.cli.progress import progress
-from hwnas.cli.trained import show_trained, take_accuracies
-from hwnas.reports.code_members import export_code_members
-from hwnas.spaces.functions import FunctionSpace
-from hwnas.spaces.trial import Trial
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    import numpy as np
+    from sklearn.datasets import load_digits
+    from torch import nn
+
+    import hwnas
+    from hwnas.cli.trained import show_trained, take_accuracies
+    from hwnas.reports.code_members import export_code_members
+    from hwnas.spaces.functions import FunctionSpace
+    from hwnas.spaces.trial import Trial
 
 
 def build(trial: Trial) -> nn.Module:
@@ -65,7 +67,8 @@ def main(folder: Path, trials: int = 60, epochs: int = 30, seeds: int = 3) -> No
         line = f"--data digits.npz --member all --epochs {epochs} --batch 64 --seed {seed} --resume"
         subprocess.run([sys.executable, "code/train.py", *line.split()], check=True, cwd=folder)
     accuracies = folder / "code/accuracy.csv"
-    show_trained(take_accuracies(front, space, accuracies, space.default_task), as_json=False)
+    with progress.running("comparing"):
+        show_trained(take_accuracies(front, space, accuracies, space.default_task), as_json=False)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 import hwnas
 from hwnas.cli.progress import progress
+
+with progress.running("loading"):  # says that it is alive while PyTorch is imported
+    import torch
+    from torch import Tensor, nn
 
 LEADS, STEPS, CLASSES = 2, 64, 5
 

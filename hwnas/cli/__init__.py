@@ -6,32 +6,30 @@ Results go to standard output; progress and messages go to standard error. Exit 
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
+from hwnas.cli.help_page import HELP_NAMES, complete, describe_options
 from hwnas.errors import HwnasError
 
 _INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
 _LONGEST_NAME = 60
-_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name="hwnas",
     help="Hardware-aware, training-free neural architecture search.",
     invoke_without_command=True,
-    context_settings=_HELP_NAMES,
-    rich_markup_mode="rich",
+    context_settings=HELP_NAMES,
+    rich_markup_mode=None,  # six columns side by side leave options no room at 80
     pretty_exceptions_enable=False,
 )
 
@@ -76,7 +74,7 @@ def _register() -> None:
     app.command("worker")(worker.worker)
     app.command("score")(score.score)
     app.command("rank")(rank.rank)
-    _say_what_is_repeatable(profile.profile)
+    describe_options(profile.profile)
     profile_elsewhere.app.callback(invoke_without_command=True)(profile.profile)
     app.add_typer(profile_elsewhere.app, name="profile")
     pareto.app.command("verify")(verify.verify)
@@ -90,27 +88,7 @@ def _register() -> None:
     app.command("samplers")(listing.samplers)
     app.command("doctor")(doctor.doctor)
     for group in (app, pareto.app, predict.app, data.app, profile_elsewhere.app):
-        group.info.context_settings = dict(_HELP_NAMES)
-        for command in group.registered_commands:
-            command.help = _help(command.callback)
-            _say_what_is_repeatable(command.callback)
-
-
-def _say_what_is_repeatable(command: Any) -> None:
-    """Add to the help of each option that takes several values that it may be given again."""
-    hints = get_type_hints(command, include_extras=True)
-    command.__annotations__ = hints  # texts would be read anew, and what is added here lost
-    for hint in hints.values():
-        option = getattr(hint, "__metadata__", (None,))[0]
-        several = re.search(r"list\[", str(getattr(hint, "__origin__", "")))
-        if several and option is not None and "Repeatable." not in (option.help or ""):
-            before, default, after = (option.help or "").partition("\\[default")
-            option.help = f"{before.rstrip()} Repeatable. {default}{after}".strip()
-
-
-def _help(command: Any) -> str:
-    """Give a command's docstring with one line a paragraph, which the terminal breaks anew."""
-    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+        complete(group)
 
 
 def main(argv: list[str] | None = None) -> None:

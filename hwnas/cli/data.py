@@ -11,7 +11,11 @@ import typer
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.data import catalogue, download
 
-app = typer.Typer(help="Find, fetch and check published benchmark data.", no_args_is_help=True)
+app = typer.Typer(
+    help="Find, fetch and check published benchmark data.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 Folder = Annotated[
     Path | None, typer.Option("--data", help="Data folder; else HWNAS_DATA, else the user's own.")

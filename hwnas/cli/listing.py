@@ -50,7 +50,7 @@ def proxies(
             "scores of some networks, and the seconds of one."
         ),
     ] = None,
-    proxy: Annotated[list[str] | None, typer.Option(help="Proxy to list. \\[default: all]")] = None,
+    proxy: Annotated[list[str] | None, typer.Option(help="Proxy to list. [default: all]")] = None,
     dataset: Dataset = None,
     images: Images = "gaussian",
     batch: Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")] = 16,
@@ -166,7 +166,7 @@ def costs(
         str | None, typer.Option(help="Only what there is for this search space.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

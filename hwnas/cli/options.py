@@ -30,7 +30,7 @@ Dataset = Annotated[
     str | None,
     typer.Option(
         help="Classes, image size and tables: cifar10, cifar100, ImageNet16-120, ImageNet. "
-        "\\[default: cifar10, or what your own --images say]"
+        "[default: cifar10, or what your own --images say]"
     ),
 ]
 Device = Annotated[
@@ -42,7 +42,7 @@ Reduced = Annotated[
     typer.Option(
         metavar="SIDE[,IMAGES]",
         help="Score proxies on smaller images, and on fewer: pixels of the shorter side, e.g. 64 "
-        "or 64,8. Costs and bounds stay those of the data set. \\[default: its own size]",
+        "or 64,8. Costs and bounds stay those of the data set. [default: its own size]",
     ),
 ]
 Transfer = Annotated[
@@ -58,7 +58,7 @@ LimitSeconds = Annotated[
     float | None,
     typer.Option(
         help="Longest time for one network, its building included, before it counts as endless. "
-        "\\[default: 600 for networks of your own and for measurements]"
+        "[default: 600 for networks of your own and for measurements]"
     ),
 ]
 OwnSpace = Annotated[
@@ -92,7 +92,7 @@ Backend = Annotated[
 ]
 Cluster = Annotated[
     str | None,
-    typer.Option(help="Address of a ray or dask cluster. \\[default: one that is started here]"),
+    typer.Option(help="Address of a ray or dask cluster. [default: one that is started here]"),
 ]
 
 

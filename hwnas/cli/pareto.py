@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Show, export and verify a Pareto set.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Source = Annotated[
@@ -43,7 +44,7 @@ def show(
     baseline: Baseline = None,
     space: OwnSpace = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a member.")
@@ -73,7 +74,7 @@ def show(
 def export(
     source: Source,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write. \\[default: the results folder]")
+        Path | None, typer.Option(help="Folder to write. [default: the results folder]")
     ] = None,
     study: Study = "hwnas",
     json_file: Annotated[bool, typer.Option("--json-file", help="Write front.json.")] = False,

@@ -21,6 +21,7 @@ from hwnas.files.csv_table import ARCHITECTURE
 app = typer.Typer(
     help="Predict the latency or energy of every architecture from a few measurements.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.command()(support)
 app.command()(adapt)
@@ -53,7 +54,7 @@ def export(
     file: Predictor,
     arch: Annotated[
         list[str] | None,
-        typer.Option("--arch", "--architecture", help="Architecture. \\[default: the whole space]"),
+        typer.Option("--arch", "--architecture", help="Architecture. [default: the whole space]"),
     ] = None,
     archs: ArchsFile = None,
     own_space: OwnSpace = None,

@@ -25,7 +25,7 @@ def build(
         typer.Option(
             help="SPACE[:DATASET], e.g. mobilenetv3:ImageNet, whose networks tell which kernels "
             "occur; several are allowed. "
-            "\\[default: nasbench201:cifar10, unless --onnx is given]"
+            "[default: nasbench201:cifar10, unless --onnx is given]"
         ),
     ] = None,
     onnx_file: Annotated[

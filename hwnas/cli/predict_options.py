@@ -17,7 +17,7 @@ Pool = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        help="Pool written by `train`. \\[default: the one of the package; none in a space that "
+        help="Pool written by `train`. [default: the one of the package; none in a space that "
         "has none, where the work of the networks is looked at]",
     ),
 ]
@@ -36,7 +36,7 @@ Dead = Annotated[
     typer.Option(
         "--dead-operations",
         help="What the runtime does with operations that have no effect. "
-        "\\[default: what the measurements say; pruned if none has such operations]",
+        "[default: what the measurements say; pruned if none has such operations]",
     ),
 ]
 Columns = Annotated[

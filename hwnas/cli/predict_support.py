@@ -25,7 +25,7 @@ def support(
         typer.Option(
             help="What the runtime does with operations that have no effect: where it executes "
             "them, architectures that have some are asked for too. "
-            "\\[default: pruned, unless every device of the pool executes them]"
+            "[default: pruned, unless every device of the pool executes them]"
         ),
     ] = None,
     metric: Metric = None,

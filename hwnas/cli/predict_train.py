@@ -48,13 +48,11 @@ def train(
     space: Space = "nasbench201",
     metric: Annotated[
         str | None,
-        typer.Option(help="What was measured. \\[default: latency; accuracy for brp-nas-relation]"),
+        typer.Option(help="What was measured. [default: latency; accuracy for brp-nas-relation]"),
     ] = None,
     unit: Annotated[
         str | None,
-        typer.Option(
-            help="Unit of every column. \\[default: ms for latency, percent for accuracy]"
-        ),
+        typer.Option(help="Unit of every column. [default: ms for latency, percent for accuracy]"),
     ] = None,
     method: Annotated[
         Literal["transfer", "help", "brp-nas", "mlp", "brp-nas-relation"],
@@ -65,7 +63,7 @@ def train(
     ] = "transfer",
     direction: Annotated[
         Literal["minimize", "maximize"] | None,
-        typer.Option(help="Which values are better. \\[default: maximize for accuracy only]"),
+        typer.Option(help="Which values are better. [default: maximize for accuracy only]"),
     ] = None,
     extra: Annotated[
         list[str] | None,
@@ -77,20 +75,20 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set whose networks are counted and scored. \\[default: cifar10, or what "
+            help="Data set whose networks are counted and scored. [default: cifar10, or what "
             "your own space says]"
         ),
     ] = None,
     scores: Annotated[
         Path | None,
         typer.Option(
-            help="Table of `hwnas score --out` with the proxies. \\[default: shipped scores]"
+            help="Table of `hwnas score --out` with the proxies. [default: shipped scores]"
         ),
     ] = None,
     device: Annotated[
         str | None,
         typer.Option(
-            help="Name of the device, for one column of costs. \\[default: the column's name, and "
+            help="Name of the device, for one column of costs. [default: the column's name, and "
             "mine for a column such as latency_ms]"
         ),
     ] = None,

@@ -37,16 +37,14 @@ def profile(
     ] = None,
     input_shape: Annotated[
         list[str] | None,
-        typer.Option(
-            "--shape", help="Whole shape of an input of --onnx, e.g. tokens=1,16; repeatable."
-        ),
+        typer.Option("--shape", help="Whole shape of an input of --onnx, e.g. tokens=1,16."),
     ] = None,
     classes: Classes = None,
     dataset: Annotated[
         str | None,
         typer.Option(
             help="Classes and image size: cifar10, cifar100, ImageNet16-120, ImageNet. "
-            "\\[default: cifar10, or what your own space says]"
+            "[default: cifar10, or what your own space says]"
         ),
     ] = None,
     runtime: Annotated[
@@ -77,7 +75,7 @@ def profile(
     ] = "gaussian",
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Option of the runtime as NAME=VALUE, e.g. spinning=off; repeatable."),
+        typer.Option(help="Option of the runtime as NAME=VALUE, e.g. spinning=off."),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="latency, or energy where this host has a sensor: `hwnas doctor`.")
@@ -110,7 +108,7 @@ def profile(
         float | None,
         typer.Option(
             help="Longest time for everything, the building of the network included, before it "
-            "counts as endless. \\[default: ten times --max-seconds, 30 at least]"
+            "counts as endless. [default: ten times --max-seconds, 30 at least]"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and inputs.")] = 0,

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from hwnas.bundles.results import Imported
     from hwnas.typing import SearchSpace
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 Device = Annotated[
     str | None,
-    typer.Option(help="Name of the device. \\[default: its model, as it names itself]"),
+    typer.Option(help="Name of the device. [default: its model, as it names itself]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -39,7 +39,7 @@ def bundle(
     ] = "nasbench201",
     dataset: Annotated[
         str | None,
-        typer.Option(help="Classes and image size. \\[default: cifar10, or what a space says]"),
+        typer.Option(help="Classes and image size. [default: cifar10, or what a space says]"),
     ] = None,
     arch: Archs = None,
     archs: ArchsFile = None,
@@ -50,7 +50,7 @@ def bundle(
     ] = 0,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Pool for --for-adapt. \\[default: the package's]"),
+        typer.Option("--model", help="Pool for --for-adapt. [default: the package's]"),
     ] = None,
     runtime: Annotated[
         str,
@@ -75,7 +75,7 @@ def bundle(
         Path | None, typer.Option(help="Configuration of ssh, instead of your own.")
     ] = None,
     python: Annotated[
-        str | None, typer.Option(help="Python of --ssh, or its path. \\[default: python3]")
+        str | None, typer.Option(help="Python of --ssh, or its path. [default: python3]")
     ] = None,
     device: Device = None,
 ) -> None:
@@ -113,7 +113,7 @@ def import_(
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     results: Annotated[
         Path | None,
-        typer.Option(help="What the runner wrote. \\[default: results.jsonl in the bundle]"),
+        typer.Option(help="What the runner wrote. [default: results.jsonl in the bundle]"),
     ] = None,
     device: Device = None,
     as_json: AsJson = False,

@@ -60,13 +60,13 @@ Space = Annotated[
 ]
 Dataset = Annotated[
     list[str] | None,
-    typer.Option(help="cifar10, cifar100, ImageNet16-120. \\[default: cifar10]"),
+    typer.Option(help="cifar10, cifar100, ImageNet16-120. [default: cifar10]"),
 ]
 Split = Annotated[
     str | None,
     typer.Option(
         help="Accuracies to rank by; for nasbench201 validation, test, or full-test (networks "
-        "trained on all images, as in the papers' tables). \\[default: the space's first]"
+        "trained on all images, as in the papers' tables). [default: the space's first]"
     ),
 ]
 TruthFile = Annotated[
@@ -84,7 +84,7 @@ Population = Annotated[
     str | None,
     typer.Option(
         help="Of the shipped scores: live (architectures without a dead operation), all, or "
-        "networks (each different one once). \\[default: live]"
+        "networks (each different one once). [default: live]"
     ),
 ]
 Proxies = Annotated[
@@ -126,7 +126,7 @@ SecondSeed = Annotated[
 ]
 Batch = Annotated[int, typer.Option(min=2, help="Images of the proxies' input.")]
 DataFolder = Annotated[
-    Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+    Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
 ]
 Plot = Annotated[
     Path | None, typer.Option(help="Write a self-contained page with the metrics as bars: .html.")

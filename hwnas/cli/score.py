@@ -60,7 +60,7 @@ def score(
         typer.Option(
             "--proxy",
             "--objective",
-            help="Proxy, or 'all', which takes 10 s a network. \\[default: nine cheap ones]",
+            help="Proxy, or 'all', which takes 10 s a network. [default: nine cheap ones]",
         ),
     ] = None,
     arch: Archs = None,
@@ -74,7 +74,7 @@ def score(
     images: Images = "gaussian",
     reduced: Reduced = "",
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and input.")] = 0,
     jobs: Jobs = 1,

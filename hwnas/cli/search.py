@@ -37,7 +37,7 @@ def search(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Search space: see `hwnas spaces`, or MODULE:CLASS. \\[default: nasbench201]"
+            help="Search space: see `hwnas spaces`, or MODULE:CLASS. [default: nasbench201]"
         ),
     ] = None,
     model: Annotated[
@@ -55,7 +55,7 @@ def search(
         typer.Option(
             "--objective",
             "--proxy",
-            help="Proxy or ready-made score, see `hwnas proxies`. \\[default: jacob_cov+params, or "
+            help="Proxy or ready-made score, see `hwnas proxies`. [default: jacob_cov+params, or "
             "a pair that is more stable in the space]",
         ),
     ] = None,
@@ -63,7 +63,7 @@ def search(
         list[str] | None,
         typer.Option(
             help="SOURCE:DEVICE:METRIC or predictor:FILE, see `hwnas costs`. "
-            "\\[default: onnxruntime:cpu:latency]"
+            "[default: onnxruntime:cpu:latency]"
         ),
     ] = None,
     constraint: Annotated[
@@ -122,14 +122,14 @@ def search(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. \\[default: file in --out]"
+            help="Optuna storage: URL, journal:FILE or grpc://HOST:PORT. [default: file in --out]"
         ),
     ] = None,
     study: Annotated[str, typer.Option(help="Study name in the storage.")] = "hwnas",
     baseline: Baseline = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("hwnas-results"),
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON lines.")] = False,
 ) -> None:

@@ -50,17 +50,17 @@ def verify(
         ),
     ] = None,
     objective: Annotated[
-        str | None, typer.Option(help="Objective to verify. \\[default: the predicted one]")
+        str | None, typer.Option(help="Objective to verify. [default: the predicted one]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write. \\[default: the results folder]")
+        Path | None, typer.Option(help="Folder to write. [default: the results folder]")
     ] = None,
     study: Study = "hwnas",
     dataset: Annotated[
         str | None, typer.Option(help="Classes and image size; the search's if absent.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
     own_space: OwnSpace = None,
     as_json: Annotated[

@@ -28,7 +28,7 @@ def worker(
     limit_seconds: LimitSeconds = None,
     space: OwnSpace = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of published data. \\[default: HWNAS_DATA]")
+        Path | None, typer.Option(help="Folder of published data. [default: HWNAS_DATA]")
     ] = None,
 ) -> None:
     """Join a search until its study has enough trials.

@@ -89,7 +89,7 @@ class Params:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of one image: 2 a multiply-accumulate of convolutions, matrix products, attention, ...
+    """FLOPs of one image: two for each multiply-accumulate of convolutions, products and attention.
 
     `hwnas.networks.macs` has the formulas. Batch norm, pooling, activations and the like count as
     0, as usual in the field; many papers call the number of multiply-accumulates, half of this,

@@ -81,9 +81,9 @@ class AutoFormerArch:
 
 @dataclass(frozen=True)
 class AutoFormer(Declared[AutoFormerArch]):
-    """Vision transformers of 16 × 16 patches with relative positions; equal settings are equal.
+    """Vision transformers of 16 × 16 patches with relative positions; no two are equal networks.
 
-    No two architectures are equal networks.
+    Spaces of equal settings are equal.
 
     Attributes:
         size: ``tiny``, ``small`` or ``base``.

@@ -23,7 +23,7 @@ PARAMETER = "model"
 
 @dataclass(frozen=True)
 class TimmModels(Declared[str]):
-    """Models of timm, untrained; an architecture is a model's name, e.g. ``resnet18``.
+    """Models of timm, untrained; an architecture is a model's name, e.g. resnet18.
 
     Models of other names are taken for different networks. Some serve images of one size or colour
     images alone: they have no network for others.

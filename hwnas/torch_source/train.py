@@ -27,16 +27,64 @@ import math
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+
+class Line:
+    """What is done now, on standard error: a line drawn anew on a terminal, else twice a minute."""
+
+    def __init__(self) -> None:
+        self.text = self.part = ""
+        self._lock = threading.Lock()
+        self._drawn = False
+
+    @contextmanager
+    def running(self, text: str) -> Iterator[None]:
+        """Draw the line until the block ends."""
+        self.text, self.part, end = text, "", threading.Event()
+        thread = threading.Thread(target=self._draw_until, args=(end,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+            self._erase()
+
+    def say(self, text: str) -> None:
+        """Write a line above it."""
+        with self._lock:
+            self._erase()
+            print(text, flush=True)
+
+    def _draw_until(self, end: threading.Event) -> None:
+        terminal, began = sys.stderr.isatty(), time.monotonic()
+        while not end.wait(0.5 if terminal else 30.0):
+            with self._lock:
+                passed = f"{self.text}  {self.part}  {time.monotonic() - began:.0f} s"
+                sys.stderr.write(f"\r\x1b[2K{passed}" if terminal else f"{passed}\n")
+                sys.stderr.flush()
+                self._drawn = terminal
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
+
+
+LINE = Line()
+with LINE.running("loading PyTorch"):
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor, nn
 
 HERE = Path(__file__).resolve().parent
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -308,6 +356,7 @@ class Run:
         steps = list(batches(len(labels), self.settings.batch, self._order_seed()))
         total = torch.zeros((), device=self.device)
         for number, places in enumerate(steps):
+            LINE.part = f"step {number + 1}/{len(steps)}"
             for group in self.optimizer.param_groups:
                 group["lr"] = rate(self.epoch + (number + 1) / len(steps), self.settings)
             images = moved(data.scaled(inputs[places], self.device), self.settings)
@@ -389,11 +438,13 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
             raise UserError(f"{checkpoint} exists: go on with --resume, or name another --out.")
         run.restore(checkpoint)
     while run.epoch < settings.epochs:
+        LINE.text = f"{folder.name}  epoch {run.epoch + 1}/{settings.epochs}"
         loss = run.train_epoch(data)
         run.save(checkpoint)
-        print(f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}", flush=True)
+        LINE.say(f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}")
+    LINE.text, LINE.part = f"{folder.name}  test", ""
     accuracy = run.accuracy(data)
-    print(f"{folder.name}  test accuracy {accuracy:.2f} %", flush=True)
+    LINE.say(f"{folder.name}  test accuracy {accuracy:.2f} %")
     texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
     text = choices.get("architecture", choices.get("arch"))  # as earlier versions wrote it
     row = [text, f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
@@ -481,9 +532,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if absent := [name for name in names if name not in map(str, known)]:
             text = ", ".join(map(str, known)) or "none"
             raise UserError(f"--member must be one of {text}, or all, but got {absent[0]}.")
-        data = read_data(options.data, settings.test_share)
-        for name in names:
-            train(known[int(name)], data, settings, options)
+        with LINE.running("reading the data"):
+            data = read_data(options.data, settings.test_share)
+            for name in names:
+                train(known[int(name)], data, settings, options)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

@@ -19,12 +19,12 @@ POPULATION = 20
 
 
 def nsga2(seed: int, population_size: int = POPULATION, **settings: Any) -> BaseSampler:
-    """Make Optuna's NSGA-II with a small population."""
+    """Optuna's NSGA-II with a small population."""
     return optuna.samplers.NSGAIISampler(seed=seed, population_size=population_size, **settings)
 
 
 def tpe(seed: int, constant_liar: bool = True, **settings: Any) -> BaseSampler:
-    """Make Optuna's TPE; trials in progress count as bad, so that a batch spreads out."""
+    """Optuna's TPE; trials in progress count as bad, so that a batch spreads out."""
     with warnings.catch_warnings():
         # `constant_liar` is experimental since Optuna 2.8 and unchanged.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -32,7 +32,7 @@ def tpe(seed: int, constant_liar: bool = True, **settings: Any) -> BaseSampler:
 
 
 def random(seed: int) -> BaseSampler:
-    """Make Optuna's random sampler."""
+    """Optuna's random sampler."""
     return optuna.samplers.RandomSampler(seed=seed)
 
 

@@ -35,7 +35,9 @@ OPTIONS = {f"edge_{source}_{target}": Options(OPERATIONS) for source, target in 
 
 @dataclass(frozen=True)
 class NasBench201(Declared[Cell]):
-    """The cells and networks of NAS-Bench-201; equal settings are equal spaces.
+    """The cells and networks of NAS-Bench-201.
+
+    Spaces of equal settings are equal.
 
     Attributes:
         channels: channels of the first stage (C of the paper).

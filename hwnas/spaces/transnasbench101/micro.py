@@ -62,7 +62,9 @@ class MicroArch:
 
 @dataclass(frozen=True)
 class TransNasMicro(Declared[MicroArch]):
-    """The cells and networks of TransNAS-Bench-101 micro; equal settings are equal spaces.
+    """The cells and networks of TransNAS-Bench-101 micro.
+
+    Spaces of equal settings are equal.
 
     Attributes:
         channels: channels behind the stem; the benchmark has 64.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 import typer
@@ -17,6 +19,15 @@ def test_proxies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(app, ["--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"intrain", "dextr", "wrcor", "apd", "hwnas-agg"} <= {row["name"] for row in rows}
+
+
+@pytest.mark.parametrize("command", [listing.spaces, listing.proxies, listing.samplers])
+def test_descriptions_are_plain_sentences(
+    command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(as_json=True)
+    for row in map(json.loads, capsys.readouterr().out.splitlines()):
+        assert not re.search(r"``|\.\.\.|^Make |settings", row["description"]), row
 
 
 def test_agreement_of_two_seeds_in_a_space(capsys: pytest.CaptureFixture[str]) -> None:

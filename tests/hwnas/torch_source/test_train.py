@@ -5,6 +5,7 @@ import inspect
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,19 @@ def test_folders_of_pictures_are_read_with_and_without_a_split(tmp_path: Path) -
     image.fromarray(found[0, 0, :4]).save(tmp_path / "all/c0/11.png")
     with pytest.raises(train.UserError, match="FOLDER@HxW"):
         train.read_data(tmp_path / "all", 0.25)
+
+
+def test_the_line_says_what_is_done_and_leaves_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = train.Line()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with line.running("reading"):
+        line.part = "step 3/8"
+        while "step 3/8" not in (drawn := capsys.readouterr().err):
+            time.sleep(0.05)
+        line.say("epoch 1")
+    printed = capsys.readouterr()
+    assert drawn.startswith("\r\x1b[2Kreading  step 3/8  ")
+    assert printed.out == "epoch 1\n"
+    assert printed.err.endswith("\r\x1b[2K")
