@@ -222,7 +222,8 @@ def _serves(source: CostSource, option: CostOption, space: Any, data: Path | Non
 
 
 def _summary(value: Any) -> str:
-    return (type(value).__doc__ or "").strip().partition("\n")[0]
+    """Give the first line of what a class says of itself, without its marks of code."""
+    return (type(value).__doc__ or "").strip().partition("\n")[0].replace("``", "")
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
