@@ -21,70 +21,39 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import json
 import math
 import os
 import re
+import runpy
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-
-class Line:
-    """What is done now, on standard error: a line drawn anew on a terminal, else twice a minute."""
-
-    def __init__(self) -> None:
-        self.text = self.part = ""
-        self._lock = threading.Lock()
-        self._drawn = False
-
-    @contextmanager
-    def running(self, text: str) -> Iterator[None]:
-        """Draw the line until the block ends."""
-        self.text, self.part, end = text, "", threading.Event()
-        thread = threading.Thread(target=self._draw_until, args=(end,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            end.set()
-            thread.join()
-            self._erase()
-
-    def say(self, text: str) -> None:
-        """Write a line above it."""
-        with self._lock:
-            self._erase()
-            print(text, flush=True)
-
-    def _draw_until(self, end: threading.Event) -> None:
-        terminal, began = sys.stderr.isatty(), time.monotonic()
-        while not end.wait(0.5 if terminal else 30.0):
-            with self._lock:
-                passed = f"{self.text}  {self.part}  {time.monotonic() - began:.0f} s"
-                sys.stderr.write(f"\r\x1b[2K{passed}" if terminal else f"{passed}\n")
-                sys.stderr.flush()
-                self._drawn = terminal
-
-    def _erase(self) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
-            self._drawn = False
+NOW = ["loading PyTorch"]
+BOTH = sys.stdout.isatty() and sys.stderr.isatty()
+CLEAR, END, PAUSE = ("\x1b[2K", "\r", 0.5) if BOTH else ("", "\n", 30.0)
 
 
-LINE = Line()
-with LINE.running("loading PyTorch"):
+def tell() -> None:
+    """Say what is done now: a line that is drawn anew on a terminal, else one twice a minute."""
+    while True:
+        time.sleep(PAUSE)
+        print(CLEAR + NOW[0], end=END, file=sys.stderr, flush=True)
+
+
+try:
+    if __name__ == "__main__":
+        threading.Thread(target=tell, daemon=True).start()
     import numpy as np
     import torch
-    import torch.nn.functional as F
     from torch import Tensor, nn
+except ImportError as error:
+    sys.exit(f"train.py: it needs PyTorch and NumPy ({error}).")
 
 HERE = Path(__file__).resolve().parent
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -256,12 +225,7 @@ def members() -> dict[int, Path]:
 def load_network(folder: Path, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of a folder, with its own weights or new ones, and read its choices."""
     choices = json.loads((folder / "choices.json").read_text(encoding="utf-8"))
-    spec = importlib.util.spec_from_file_location("network", folder / "network.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network: nn.Module = module.build()
+    network: nn.Module = runpy.run_path(str(folder / "network.py"))["build"]()
     network.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
     if fresh:
         for part in network.modules():
@@ -277,16 +241,15 @@ def check(data: Data, choices: dict[str, Any]) -> None:
     shape = tuple(task.get("in_shape", task.get("input", {}).get("shape", ())))
     if classes is None:
         raise UserError(f"this script trains networks that tell classes apart, not {task}.")
-    got, highest = tuple(data.train[0].shape[1:]), int(max(d[1].max() for d in _parts(data)))
+    got, highest = (
+        tuple(data.train[0].shape[1:]),
+        int(max(part[1].max() for part in (data.train, data.test))),
+    )
     if got != shape or highest >= classes:
         raise UserError(
             f"the network takes inputs of shape {shape} and {classes} classes, but the data have "
             f"{got} and {highest + 1}."
         )
-
-
-def _parts(data: Data) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    return data.train, data.test
 
 
 def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -316,7 +279,7 @@ def moved(inputs: Tensor, settings: Settings) -> Tensor:
         inputs = torch.where(mirrored, inputs.flip(-1), inputs)
     if settings.crop:
         height, width, pad = *inputs.shape[-2:], settings.crop
-        wide = F.pad(inputs, (pad,) * 4)
+        wide = nn.functional.pad(inputs, (pad,) * 4)
         down, right = torch.randint(0, 2 * pad + 1, (2, len(inputs), 1, 1), device=inputs.device)
         rows = down + torch.arange(height, device=inputs.device)[:, None]
         columns = right + torch.arange(width, device=inputs.device)
@@ -353,10 +316,11 @@ class Run:
         """Train one epoch and give the mean loss."""
         self.network.train()
         began, inputs, labels = time.perf_counter(), *data.train
-        steps = list(batches(len(labels), self.settings.batch, self._order_seed()))
+        seed = self.settings.seed * 1_000_003 + self.epoch
+        steps = list(batches(len(labels), self.settings.batch, seed))
         total = torch.zeros((), device=self.device)
         for number, places in enumerate(steps):
-            LINE.part = f"step {number + 1}/{len(steps)}"
+            NOW[0] = f"epoch {self.epoch + 1}  step {number + 1}/{len(steps)}"
             for group in self.optimizer.param_groups:
                 group["lr"] = rate(self.epoch + (number + 1) / len(steps), self.settings)
             images = moved(data.scaled(inputs[places], self.device), self.settings)
@@ -367,14 +331,12 @@ class Run:
             raise UserError("the loss is no number any more: lower --lr, or train in float32.")
         return float(total) / len(steps)
 
-    def _order_seed(self) -> int:
-        return self.settings.seed * 1_000_003 + self.epoch
-
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             logits = self.network(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
+            smoothed = self.settings.label_smoothing
+            loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothed)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -384,8 +346,7 @@ class Run:
     def accuracy(self, data: Data) -> float:
         """Give the share of test images that are told right, in percent."""
         self.network.eval()
-        inputs, labels = data.test
-        right = 0
+        right, NOW[0], (inputs, labels) = 0, "testing", data.test
         for start in range(0, len(labels), 256):
             images = data.scaled(inputs[start : start + 256], self.device)
             with self.autocast():
@@ -438,13 +399,12 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
             raise UserError(f"{checkpoint} exists: go on with --resume, or name another --out.")
         run.restore(checkpoint)
     while run.epoch < settings.epochs:
-        LINE.text = f"{folder.name}  epoch {run.epoch + 1}/{settings.epochs}"
         loss = run.train_epoch(data)
         run.save(checkpoint)
-        LINE.say(f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}")
-    LINE.text, LINE.part = f"{folder.name}  test", ""
+        told = f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}"
+        print(CLEAR + told, flush=True)
     accuracy = run.accuracy(data)
-    LINE.say(f"{folder.name}  test accuracy {accuracy:.2f} %")
+    print(f"{CLEAR}{folder.name}  test accuracy {accuracy:.2f} %", flush=True)
     texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
     text = choices.get("architecture", choices.get("arch"))  # as earlier versions wrote it
     row = [text, f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
@@ -470,16 +430,11 @@ def note(file: Path, row: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        required=True,
-        help="FILE.npz, or a folder of pictures: FOLDER or FOLDER@HxW",
-    )
+    where = "FILE.npz, or a folder of pictures: FOLDER or FOLDER@HxW"
+    add("--data", type=Path, required=True, help=where)
     add("--member", nargs="+", default=["1"], help="numbers of networks, or all [default: 1]")
     add("--epochs", type=int, default=30)
     add("--batch", type=int, default=128, help="images a step")
@@ -514,10 +469,9 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
         cuda = options.device.startswith("cuda")
         half = "bfloat16" if cuda and torch.cuda.is_bf16_supported() else "float16"
         options.precision = half if cuda else "float32"
-    positive = {"--epochs": options.epochs, "--batch": options.batch, "--lr": options.lr}
-    for name, value in positive.items():
-        if not value > 0:
-            raise UserError(f"{name} must be above 0, but got {value}.")
+    for name in ("epochs", "batch", "lr"):
+        if not (value := getattr(options, name)) > 0:
+            raise UserError(f"--{name} must be above 0, but got {value}.")
     if not 0 < options.test_share < 1 or min(options.crop, options.warmup, options.seed) < 0:
         raise UserError("--test-share must be in 0 to 1; --crop, --warmup and --seed at least 0.")
     return Settings(**{name: getattr(options, name) for name in Settings.__annotations__})
@@ -532,10 +486,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if absent := [name for name in names if name not in map(str, known)]:
             text = ", ".join(map(str, known)) or "none"
             raise UserError(f"--member must be one of {text}, or all, but got {absent[0]}.")
-        with LINE.running("reading the data"):
-            data = read_data(options.data, settings.test_share)
-            for name in names:
-                train(known[int(name)], data, settings, options)
+        NOW[0] = "reading the data"
+        data = read_data(options.data, settings.test_share)
+        for name in names:
+            train(known[int(name)], data, settings, options)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

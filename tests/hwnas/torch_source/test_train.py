@@ -5,7 +5,6 @@ import inspect
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -277,17 +276,17 @@ def test_folders_of_pictures_are_read_with_and_without_a_split(tmp_path: Path) -
         train.read_data(tmp_path / "all", 0.25)
 
 
-def test_the_line_says_what_is_done_and_leaves_room(
+def test_the_script_says_what_it_does_meanwhile(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = train.Line()
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with line.running("reading"):
-        line.part = "step 3/8"
-        while "step 3/8" not in (drawn := capsys.readouterr().err):
-            time.sleep(0.05)
-        line.say("epoch 1")
-    printed = capsys.readouterr()
-    assert drawn.startswith("\r\x1b[2Kreading  step 3/8  ")
-    assert printed.out == "epoch 1\n"
-    assert printed.err.endswith("\r\x1b[2K")
+    pauses = iter((30.0, 30.0))  # there is no terminal
+
+    def pause(seconds: float) -> None:
+        if seconds != next(pauses, None):
+            raise InterruptedError
+
+    monkeypatch.setattr("time.sleep", pause)
+    monkeypatch.setattr(train, "NOW", ["epoch 3  step 2/9"])
+    with pytest.raises(InterruptedError):
+        train.tell()
+    assert capsys.readouterr().err == 2 * "epoch 3  step 2/9\n"
