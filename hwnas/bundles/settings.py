@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hwnas.bundles.manifest import PRECISIONS
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.files.identity import LATER
-from hwnas.runtimes.base import RunSettings
+from hwnas.runtimes.base import Activations, RunSettings
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -84,3 +84,11 @@ class BundleSettings:
             raise InvalidValueError(f"`seed` must be in 0 to 2**32 - 1, but got {self.seed}.")
         object.__setattr__(self, "precision", run.precision)
         object.__setattr__(self, "provider", provider)
+
+    @property
+    def activations(self) -> Activations:
+        """How int8 stores activations, as each runtime computes in it."""
+        if self.runtime == "tensorrt":
+            return "symmetric"
+        on_cpu = self.runtime == "onnxruntime" and self.provider == _PROVIDERS["cpu"]
+        return "unsigned" if on_cpu else "signed"

@@ -106,7 +106,7 @@ def _write(
             images=settings.images if name != runner.REFERENCE else "gaussian",
         ),
     )  # fmt: skip
-    content = _content(TorchNetwork(module, spec), run, settings.runtime)
+    content = _content(TorchNetwork(module, spec), run, settings)
     shape = [settings.batch, *spec.shape]
     drawn = runner.draw(shape, spec.vocabulary, settings.seed)
     outputs = torch_outputs(module, [drawn])
@@ -125,11 +125,15 @@ def _write(
     }  # fmt: skip
 
 
-def _content(network: TorchNetwork, run: RunSettings, runtime: str) -> bytes:
+def _content(network: TorchNetwork, run: RunSettings, settings: BundleSettings) -> bytes:
     """Give the model as the runtime reads it."""
-    whole = runtime == "tensorrt"
-    content, *_ = exported(network, run, symmetric=whole, full_pairs=whole)
-    if runtime == "litert":
+    content, *_ = exported(
+        network,
+        run,
+        activations=settings.activations,
+        full_pairs=settings.runtime == "tensorrt",
+    )
+    if settings.runtime == "litert":
         from hwnas.runtimes.litert.from_onnx import to_litert
 
         content, _ = to_litert(onnx.load_from_string(content))

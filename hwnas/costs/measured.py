@@ -34,6 +34,7 @@ from hwnas.runtimes.base import (
     TorchNetwork,
     device_key,
     explicit,
+    written,
 )
 from hwnas.runtimes.examples import pinned
 from hwnas.spaces.networks import Networks
@@ -111,6 +112,7 @@ class RuntimeCost(Generic[Arch]):
             "max_seconds": self.max_seconds,
             # Before there was a reference, values were raw: they are found as such.
             **({"reference": REFERENCE} if self.reference else {}),
+            **({"written": self._written} if self._written else {}),
         }
 
     def __repr__(self) -> str:
@@ -133,6 +135,7 @@ class RuntimeCost(Generic[Arch]):
         limits = "" if usual else f", limits={self.limits}"
         images = "" if s.images == "gaussian" else f", images={s.images!r}"
         reference = f", reference={REFERENCE!r}" if self.reference else ""
+        reference += f", written={self._written!r}" if self._written else ""
         return (
             f"RuntimeCost({network}, runtime={self.runtime!r}, device={s.device!r}, "
             f"metric={self.metric!r}, meter={self._clock!r}, threads={s.threads}, batch={s.batch}, "
@@ -173,7 +176,12 @@ class RuntimeCost(Generic[Arch]):
     @property
     def measured_as(self) -> str:
         """What the clock's readings became: two kinds of values are not comparable."""
-        return f"at the speed of reference {REFERENCE}" if self.reference else RAW
+        kind = f"at the speed of reference {REFERENCE}" if self.reference else RAW
+        return f"{kind}, {self._written}" if self._written else kind
+
+    @property
+    def _written(self) -> str:
+        return written(self._runtime, self.settings)
 
     @property
     def resource(self) -> str:

@@ -25,7 +25,7 @@ from hwnas.measure.reference import Nominal, calibrate, nominal, open_reference
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.measure.warm_up import Sample
 from hwnas.meters.base import Meter, Read
-from hwnas.runtimes.base import Network, Place, RunSettings, Runtime
+from hwnas.runtimes.base import Network, Place, RunSettings, Runtime, written
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ def beside_reference(
         stack.enter_context(without_garbage_collection())
         sample = sampler(reference.run, reads, 0.0)
         fingerprint = fingerprint_of(runtime, place)
-        usual = nominal(str(reference.key), meters[0].name, fingerprint, partial(calibrate, sample))
+        key = f"{reference.key} {written(runtime, settings)}".rstrip()
+        usual = nominal(key, meters[0].name, fingerprint, partial(calibrate, sample))
         yield Beside(sample, usual, meters, reads, place)
 
 

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 THIS_CPU = "this-cpu"
 """The resource of everything that the host's CPU computes."""
+Activations = Literal["unsigned", "signed", "symmetric"]
+"""How int8 stores activations: uint8, int8, or int8 without zero points; weights are int8.
+
+On x86 ONNX Runtime's CPU kernels are for uint8. It turns int8 into that by itself, but not where
+two operators read a tensor; an operator between both kinds is computed in float32 then.
+"""
 _SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -171,7 +177,9 @@ class Runtime(Protocol):
     end the process has an attribute `fragile` that is true: it is used in child processes only.
     One that only a program of its own can time has an attribute `times_itself` that is true, and
     what it prepares has `times`: the reference network is timed before and after it, not in rounds.
-    Options that change nothing but what is told have their names in `telling_options`.
+    Options that change nothing but what is told have their names in `telling_options`. One that
+    writes a precision otherwise than an earlier version says so by a method `written(settings)`:
+    what was measured before is another value.
     """
 
     @property
@@ -234,6 +242,12 @@ class Prepared:
     facts: Mapping[str, Any] = field(default_factory=dict)
     expected: Sequence[Sequence[Array]] = ()
     times: Callable[[float], FloatArray] | None = None
+
+
+def written(runtime: Runtime, settings: RunSettings) -> str:
+    """Name how a precision is written where an earlier version did it otherwise; else nothing."""
+    tell: Callable[[RunSettings], str] = getattr(runtime, "written", lambda _: "")
+    return tell(settings)
 
 
 def explicit(runtime: Runtime, settings: RunSettings) -> RunSettings:

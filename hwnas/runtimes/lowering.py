@@ -3,7 +3,8 @@
 int8 is static: each tensor is quantised and dequantised (QDQ) by a scale from the smallest and
 largest value that it has on the calibration images, weights by one scale a channel, which is what
 ONNX Runtime's own tool does (MinMax). What stays in float32 is chosen by operator, and where that
-tool would compute something else (`hwnas.runtimes.quantisable`).
+tool would compute something else (`hwnas.runtimes.quantisable`). Activations are in the integers
+that the runtime computes in (`Activations`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import onnx
 
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes.base import Array, RunSettings, Several, TorchNetwork
+from hwnas.runtimes.base import Activations, Array, RunSettings, Several, TorchNetwork
 from hwnas.runtimes.examples import compared, described
 from hwnas.runtimes.quantisable import float_nodes, prepared
 
@@ -36,7 +37,7 @@ def exported(
     network: TorchNetwork,
     settings: RunSettings,
     written: Sequence[str] = ("float16", "int8"),
-    symmetric: bool = False,
+    activations: Activations = "signed",
     full_pairs: bool = False,
 ) -> tuple[bytes, str, list[list[Array]], dict[str, str]]:
     """Export a network in the precision of `explicit` settings.
@@ -45,7 +46,7 @@ def exported(
         network: the network.
         settings: batch, precision, images and ``float_operators``.
         written: precisions that are written into the model; the runtime makes the others itself.
-        symmetric: whether int8 has no zero points, for activations too.
+        activations: how int8 stores them.
         full_pairs: as in `to_int8`.
 
     Returns:
@@ -68,7 +69,8 @@ def exported(
         model = to_float16(model)
     elif precision == "int8" in written:
         feeds = [{"input": batch} for (batch,) in examples]
-        model = to_int8(model, feeds, options.get("float_operators", "none"), symmetric, full_pairs)
+        kept = options.get("float_operators", "none")
+        model = to_int8(model, feeds, kept, activations, full_pairs)
         facts = {"calibrated_with": described(settings)}
     return model.SerializeToString(), precision, examples, facts
 
@@ -86,9 +88,10 @@ def to_int8(
     model: onnx.ModelProto,
     feeds: Sequence[dict[str, Array]],
     float_operators: str = "none",
-    symmetric: bool = False,
+    activations: Activations = "signed",
     full_pairs: bool = False,
     part: bool = False,
+    per_channel: bool = True,
 ) -> onnx.ModelProto:
     """Give the model in int8, its batch norms folded into convolutions before.
 
@@ -96,15 +99,17 @@ def to_int8(
         model: in float32.
         feeds: calibration inputs by name.
         float_operators: names of operators that stay in float32, joined by ``+``.
-        symmetric: whether activations have no zero points either.
+        activations: how they are stored.
         full_pairs: whether weights are quantised and dequantised in the graph, and biases stay in
             float32, as TensorRT reads them; else they are stored in int8 and int32.
         part: whether it is a part of a network, see `OnnxModel`.
+        per_channel: whether weights have a scale a channel; one for all of them is less accurate,
+            and written in half of the time.
 
     Raises:
         InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
     """
-    from onnxruntime.quantization import quantize_static
+    from onnxruntime.quantization import QuantType, quantize_static
 
     kept = set(float_operators.split("+"))
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -115,9 +120,10 @@ def to_int8(
                 plain,
                 f"{folder}/int8.onnx",
                 _Reader(feeds),
-                per_channel=True,
+                per_channel=per_channel,
+                activation_type=QuantType.QUInt8 if activations == "unsigned" else QuantType.QInt8,
                 extra_options={
-                    "ActivationSymmetric": symmetric,
+                    "ActivationSymmetric": activations == "symmetric",
                     "AddQDQPairToWeight": full_pairs,
                     "QuantizeBias": not full_pairs,
                     "ForceQuantizeNoInputCheck": part,

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import (
     THIS_CPU,
+    Activations,
     Array,
     Executable,
     Network,
@@ -93,6 +94,11 @@ class OnnxRuntime:
         in_this_thread = settings.threads == 1 and name == "CPUExecutionProvider"
         return Place(THIS_CPU, own_thread=in_this_thread)
 
+    def written(self, settings: RunSettings) -> str:
+        """Name how int8 is written where it was written otherwise before; else nothing."""
+        unsigned = settings.precision == "int8" and activations_for(settings.device) == "unsigned"
+        return "unsigned activations" if unsigned else ""
+
     @contextmanager
     def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
         """Open a session and draw its inputs."""
@@ -122,13 +128,15 @@ class OnnxRuntime:
         if isinstance(network, TorchNetwork):
             # Checks what the user gave against the model, too.
             inputs = [input_batch(network, settings)]
-            return _Model(*exported(network, explicit(self, settings)), True, inputs)
+            stored = activations_for(settings.device)
+            made = exported(network, explicit(self, settings), activations=stored)
+            return _Model(*made, True, inputs)
         content = load_model_bytes(network.content)
         precision = precision_of(content)
         if settings.precision == "int8" != precision:
-            made = in_int8(network, settings)
+            own = in_int8(network, settings, activations_for(settings.device))
             return _Model(
-                made.content, "int8", made.examples, made.facts, True, made.inputs, made.expected
+                own.content, "int8", own.examples, own.facts, True, own.inputs, own.expected
             )
         if settings.precision not in (None, precision):
             raise InvalidValueError(
@@ -158,6 +166,11 @@ class _Model(NamedTuple):
     lowered: bool = False
     inputs: list[Array] | None = None
     expected: Sequence[Sequence[Array]] = ()
+
+
+def activations_for(device: str) -> Activations:
+    """Tell how a provider wants activations in int8: the CPU's kernels are for uint8."""
+    return "unsigned" if provider_name(device) == provider_name("cpu") else "signed"
 
 
 def _feeds(session: Any, network: Network, model: _Model, settings: RunSettings) -> Feeds:

@@ -128,7 +128,7 @@ class _Source(NamedTuple):
 def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
     # OpenVINO pads average pools by 0 where the zero point is meant.
     content, precision, examples, facts = exported(
-        network, settings, written=("int8",), symmetric=True
+        network, settings, written=("int8",), activations="symmetric"
     )
     return _Source(_read(content), precision, [input_batch(network, settings)], examples, facts)
 
@@ -148,7 +148,7 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
         facts = {"compared": f"no, {reason}"} if reason else {}
         return _Source(model, wanted, [*feeds.values()], [], facts, expected)
     if wanted == "int8":
-        made = in_int8(network, settings, symmetric=True)
+        made = in_int8(network, settings, "symmetric")
     else:
         made = in_float32(network, settings, lower=True)
     return _Source(

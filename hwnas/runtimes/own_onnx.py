@@ -12,7 +12,7 @@ import onnx
 
 from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
-from hwnas.runtimes.base import Array, OnnxModel, RunSettings
+from hwnas.runtimes.base import Activations, Array, OnnxModel, RunSettings
 from hwnas.runtimes.examples import EXAMPLES, described
 from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import to_int8
@@ -90,14 +90,16 @@ def own_outputs(content: bytes | str, feeds: Feeds) -> tuple[list[list[Array]], 
     return [first], ""
 
 
-def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) -> OwnModel:
+def in_int8(
+    network: OnnxModel, settings: RunSettings, activations: Activations = "signed"
+) -> OwnModel:
     """Quantise a model in float32 as a torch network is, see `hwnas.runtimes.lowering`.
 
     Args:
         network: the model.
         settings: batch, seed, images and ``float_operators``; images are those of the first input,
             and other inputs stay as they were drawn.
-        symmetric: whether activations have no zero points.
+        activations: how they are stored.
 
     Raises:
         InvalidValueError: the model is not in float32, cannot run or cannot be quantised.
@@ -109,7 +111,7 @@ def in_int8(network: OnnxModel, settings: RunSettings, symmetric: bool = False) 
     model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     kept = dict(settings.options).get("float_operators", "none")
     return OwnModel(
-        to_int8(model, examples, kept, symmetric, part=network.part).SerializeToString(),
+        to_int8(model, examples, kept, activations, part=network.part).SerializeToString(),
         list(own.values()),
         [list(feeds.values()) for feeds in examples],
         expected,

@@ -92,7 +92,9 @@ class TensorRt:
                 f"trtexec itself, or the runtime onnxruntime with the device tensorrt."
             )
         chosen = explicit(self, settings)
-        content, _, examples, facts = exported(network, chosen, symmetric=True, full_pairs=True)
+        content, _, examples, facts = exported(
+            network, chosen, activations="symmetric", full_pairs=True
+        )
         images, options = input_batch(network, chosen), dict(chosen.options)
         flags = ["--useCudaGraph"] if options.get("cuda_graph") == "on" else []
         with TemporaryDirectory() as folder:

@@ -1,8 +1,10 @@
 """The kernels of a network as ONNX Runtime's CPU provider executes them.
 
 ONNX Runtime folds batch norms, fuses activations and residual sums into convolutions, and moves
-convolutions to a layout with channels in blocks where the CPU has vector instructions for it. The
-graph after all that is what it writes to `SessionOptions.optimized_model_filepath`.
+convolutions to a layout with channels in blocks where the CPU has vector instructions for it. Of a
+network in int8 it makes operators that compute in int8, those with windows with channels last, and
+leaves conversions around what it has no such operator for. The graph after all that is what it
+writes to `SessionOptions.optimized_model_filepath`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,36 +20,65 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InvalidValueError
-from hwnas.runtimes.onnxruntime_session import load_model_bytes
-from hwnas_predictors.kernels.kernel import NCHWC, Attribute, Kernel, Shape
+from hwnas.runtimes.onnx_facts import precision_of
+from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session, random_feeds
+from hwnas_predictors.kernels.kernel import Attribute, Kernel, Shape
 
-_ELEMENT_WISE = frozenset(
+_WEIGHTS = frozenset(
     (
-        *("Add", "Mul", "Sub", "Div", "Sum", "Max", "Min", "Relu", "LeakyRelu", "Clip", "Sigmoid"),
-        *("HardSigmoid", "HardSwish", "Tanh", "Elu", "Gelu", "QuickGelu", "Identity", "Erf"),
+        *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE),
+        *(TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32),
     )
 )
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+"""Formats of weights, scales and zero points; other constants say what an operator does."""
 
 
-def fused_graph(model: onnx.ModelProto | bytes) -> onnx.ModelProto:
+def fused_graph(
+    model: onnx.ModelProto | bytes, precision: str = "float32", per_channel: bool = True
+) -> onnx.ModelProto:
     """Give the graph that ONNX Runtime's CPU provider executes on this host.
 
     Args:
         model: the network.
+        precision: what it is executed in; one in float32 is quantised for int8 first.
+        per_channel: whether int8 has a scale a channel of weights, as networks that are measured;
+            the operators that are executed are the same without.
 
     Returns:
         The optimised model, with operators of ONNX Runtime's own domains.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot load the model.
+        InvalidValueError: ONNX Runtime cannot load the model, or not quantise it.
     """
-    from hwnas.runtimes.onnxruntime_session import open_session
-
+    content = lowered(model, precision, per_channel)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fused.onnx"
-        open_session(load_model_bytes(model), optimised_path=str(path))
+        open_session(content, optimised_path=str(path))
         return onnx.load(path)
+
+
+def lowered(model: onnx.ModelProto | bytes, precision: str, per_channel: bool = True) -> bytes:
+    """Give a model as it is executed in a precision; arguments and errors as of `fused_graph`."""
+    content = load_model_bytes(model)
+    assert isinstance(content, bytes)
+    needed = precision == "int8" != precision_of(content)
+    return _quantised(content, per_channel) if needed else content
+
+
+@lru_cache(maxsize=1)  # a network is timed as a whole, and then its kernels
+def _quantised(content: bytes, per_channel: bool) -> bytes:
+    """Write a model in int8; its scales, of one random input, do not change what is executed."""
+    from hwnas.runtimes.lowering import to_int8
+    from hwnas.runtimes.onnxruntime_runtime import activations_for
+
+    feeds = random_feeds(open_session(content), 1)
+    made = to_int8(
+        onnx.load_from_string(content),
+        [feeds],
+        activations=activations_for("cpu"),
+        per_channel=per_channel,
+    )
+    return bytes(made.SerializeToString())
 
 
 @cache
@@ -68,18 +99,19 @@ def block_size() -> int:
     return {33: 1, 40: 8, 48: 16}[channels]
 
 
-def find_kernels(model: onnx.ModelProto | bytes) -> list[Kernel]:
+def find_kernels(model: onnx.ModelProto | bytes, precision: str = "float32") -> list[Kernel]:
     """List the kernels of a network in the order of execution.
 
     Args:
         model: the network, with fixed shapes.
+        precision: as in `fused_graph`.
 
     Raises:
         InvalidValueError: a shape is not fixed, or a node cannot stand by itself.
     """
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
-    fused = fused_graph(proto)
-    return kernels_of(fused, original_shapes(proto))
+    known = original_shapes(proto)
+    return kernels_of(fused_graph(proto, precision, per_channel=False), known)
 
 
 def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kernel]:
@@ -87,39 +119,39 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
 
     Args:
         fused: what `fused_graph` gives.
-        known: shapes of the tensors that the graph has in common with the original one.
+        known: shapes of the tensors that the graph has in common with the original one, where ONNX
+            Runtime does not infer them.
 
     Raises:
         InvalidValueError: the shape of a tensor is not known, or a node cannot stand by itself.
     """
     tensors = {tensor.name: tensor for tensor in fused.graph.initializer}
-    shapes = {**known, **{name: tuple(t.dims) for name, t in tensors.items()}}
+    constants = {name: tuple(t.dims) for name, t in tensors.items()}
+    shapes = {**known, **inferred_shapes(fused), **constants}
     versions = {o.domain: o.version for o in fused.opset_import}
     kernels = []
     for node in fused.graph.node:
         attributes = {a.name: _attribute(node, a) for a in node.attribute}
-        missing = [name for name in node.input if name and name not in shapes]
+        missing = [n for n in (*node.input, node.output[0]) if n and n not in shapes]
         if missing:
             raise _unknown(node, missing[0])
         inputs = tuple(shapes[name] if name else None for name in node.input)
-        output = shapes.get(node.output[0]) or _output_shape(node, inputs, attributes)
-        shapes[node.output[0]] = output
         kernels.append(
             Kernel(
                 operator=node.op_type,
                 domain=node.domain,
                 inputs=inputs,
-                output=output,
+                output=shapes[node.output[0]],
                 attributes=tuple(sorted(attributes.items())),
                 weights=tuple(
                     i
                     for i, name in enumerate(node.input)
-                    if name in tensors and tensors[name].data_type in _FLOATS
+                    if name in tensors and tensors[name].data_type in _WEIGHTS
                 ),
                 constants=tuple(
                     (i, tuple(int(v) for v in numpy_helper.to_array(tensors[name]).ravel()))
                     for i, name in enumerate(node.input)
-                    if name in tensors and tensors[name].data_type not in _FLOATS
+                    if name in tensors and tensors[name].data_type not in _WEIGHTS
                 ),
                 outputs=len(node.output),
                 version=versions.get(node.domain, 1),
@@ -128,6 +160,25 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
     weights = sum(kernel.configuration.weights for kernel in kernels)
     around = 1 << max(weights - 1, 0).bit_length()
     return [replace(kernel, model_weights=around) for kernel in kernels]
+
+
+def inferred_shapes(fused: onnx.ModelProto) -> dict[str, Shape]:
+    """Give the fixed shapes of a fused graph's tensors as ONNX Runtime infers them.
+
+    It knows the operators of its own domains. Nothing is run: only what is an output tells its
+    shape, so all tensors become outputs.
+
+    Raises:
+        InvalidValueError: ONNX Runtime cannot load the graph.
+    """
+    twin = onnx.ModelProto.FromString(fused.SerializeToString())
+    named = {value.name for value in twin.graph.output}
+    made = [name for node in twin.graph.node for name in node.output if name]
+    twin.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in named)
+    session = open_session(twin.SerializeToString(), optimise=False)
+    values = [*session.get_inputs(), *session.get_outputs()]
+    found = {value.name: tuple(value.shape) for value in values}
+    return {name: s for name, s in found.items() if all(isinstance(size, int) for size in s)}
 
 
 def original_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
@@ -159,58 +210,6 @@ def _attribute(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> Attribut
         f"`onnx` must consist of nodes that can be run by themselves, but {node.op_type} "
         f"{node.name!r} has the attribute {attribute.name!r}, a tensor or graph."
     )
-
-
-def _output_shape(
-    node: onnx.NodeProto,
-    inputs: tuple[Shape | None, ...],
-    attributes: Mapping[str, Attribute],
-) -> Shape:
-    """Infer the shape of a tensor that only the fused graph has."""
-    image = inputs[0]
-    assert image is not None
-    if node.op_type in ("Conv", "FusedConv", "MaxPool", "AveragePool"):
-        return _windowed(node, inputs, attributes)
-    if node.domain == NCHWC and node.op_type in ("GlobalAveragePool", "GlobalMaxPool"):
-        return (*image[:2], 1, 1)
-    if node.domain == NCHWC and node.op_type == "ReorderInput":
-        block = block_size()
-        return (image[0], -(-image[1] // block) * block, *image[2:])
-    if node.domain == NCHWC and node.op_type == "ReorderOutput":
-        channels = attributes["channels"]
-        assert isinstance(channels, int)
-        return (image[0], channels, *image[2:])
-    if node.domain == NCHWC and node.op_type == "Upsample":
-        scales = np.asarray(attributes["scales"], dtype=np.float64)
-        return tuple(int(size) for size in np.floor(np.array(image) * scales))
-    if node.op_type in _ELEMENT_WISE:
-        return np.broadcast_shapes(*(shape for shape in inputs if shape is not None))
-    if node.op_type == "Concat" and attributes["axis"] in (1, -3):
-        return (image[0], sum(s[1] for s in inputs if s is not None), *image[2:])
-    raise _unknown(node, node.output[0])
-
-
-def _windowed(
-    node: onnx.NodeProto,
-    inputs: tuple[Shape | None, ...],
-    attributes: Mapping[str, Attribute],
-) -> Shape:
-    image, weight = inputs[0], inputs[1] if len(inputs) > 1 else None
-    assert image is not None
-    window = attributes.get("kernel_shape") or (weight or ())[2:]
-    ones, zeros = (1,) * len(image[2:]), (0,) * 2 * len(image[2:])
-    strides, pads = attributes.get("strides", ones), attributes.get("pads", zeros)
-    dilations, ceil = attributes.get("dilations", ones), attributes.get("ceil_mode", 0)
-    if str(attributes.get("auto_pad", "NOTSET")) not in ("NOTSET", "VALID", ""):
-        raise _unknown(node, node.output[0])
-    sizes = []
-    for i, size in enumerate(image[2:]):
-        # The tuples hold integers in these attributes.
-        span = int(dilations[i]) * (int(window[i]) - 1) + 1  # type: ignore[index]
-        room = size + int(pads[i]) + int(pads[i + len(ones)]) - span  # type: ignore[index]
-        step = int(strides[i])  # type: ignore[index]
-        sizes.append((-(-room // step) if ceil else room // step) + 1)
-    return (image[0], weight[0] if weight else image[1], *sizes)
 
 
 def _unknown(node: onnx.NodeProto, tensor: str) -> InvalidValueError:

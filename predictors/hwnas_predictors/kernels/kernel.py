@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -10,6 +11,9 @@ Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str,
 
 NCHWC = "com.microsoft.nchwc"
 """ONNX domain of operators on channels in blocks, e.g. of 8 or 16."""
+_CONVOLUTIONS = frozenset(("Conv", "FusedConv", "QLinearConv"))
+_INT8 = re.compile(r"Q(Linear)?(?=[A-Z])")
+"""Begins the names of operators in int8, e.g. QGemm and QLinearConv, but not QuantizeLinear."""
 _FLOAT_BYTES = 4
 
 
@@ -89,7 +93,7 @@ class Configuration:
 
     @property
     def bytes(self) -> int:
-        """Bytes that are read and written at least, in float32."""
+        """Bytes that are read and written at least if all numbers are in float32."""
         read = self.in_elements * self.operands + self.weights
         return _FLOAT_BYTES * (read + self.out_elements * (2 if self.fused_add else 1))
 
@@ -104,8 +108,9 @@ class Kernel:
         inputs: shape of each input; None where an optional one is absent.
         output: shape of the first output.
         attributes: (name, value) pairs, sorted by name.
-        weights: positions of the inputs that are constant floats.
-        constants: (position, values) of the inputs that are constant integers.
+        weights: positions of the inputs that are constant floats, or in int8 weights, scales, zero
+            points and biases.
+        constants: (position, values) of the inputs that are other constants.
         outputs: number of outputs.
         version: version of the domain's operator set.
         model_weights: as in `Configuration`.
@@ -124,21 +129,25 @@ class Kernel:
 
     @property
     def kind(self) -> str:
-        """Type of the kernel, e.g. ``depthwise-conv nchwc``."""
-        layout = " nchwc" if self.domain == NCHWC else ""
-        if self.operator in ("Conv", "FusedConv"):
+        """Type of the kernel, e.g. ``depthwise-conv nchwc`` or ``pointwise-conv int8 nhwc``."""
+        name = _INT8.sub("", self.operator)
+        layout = " nchwc" if self.domain == NCHWC else " nhwc" if self._channels_last else ""
+        layout = (" int8" if name != self.operator else "") + layout
+        if self.operator in _CONVOLUTIONS:
             return self._convolution() + layout
-        name = self.operator.lower().removeprefix("fused")
-        broadcast = len(set(self._operands())) > 1 and self.operator in ("Add", "Mul", "Sub", "Div")
+        broadcast = len(set(self._operands())) > 1 and name in ("Add", "Mul", "Sub", "Div")
+        name = name.lower().removeprefix("fused")
         return name + (" broadcast" if broadcast else "") + layout
 
     @property
     def configuration(self) -> Configuration:
         """What a regressor sees."""
         first = next(shape for shape in self.inputs if shape is not None)
-        (batch, c_in, height, width), out = _as_image(first), _as_image(self.output)
+        last = self._channels_last
+        (batch, c_in, height, width), out = _as_image(first, last), _as_image(self.output, last)
         values = dict(self.attributes)
-        convolution = self.operator in ("Conv", "FusedConv")
+        convolution = self.operator in _CONVOLUTIONS
+        sum_at = 3 if self.operator != "QLinearConv" else len(self.inputs)
         return Configuration(
             kind=self.kind,
             height=height,
@@ -151,7 +160,7 @@ class Kernel:
             stride=_pair(values.get("strides"), (1, 1)),
             groups=self._groups() if convolution else 1,
             activation=str(values.get("activation", "")),
-            fused_add=convolution and len(self.inputs) > 3 and self.inputs[3] is not None,
+            fused_add=convolution and any(s is not None for s in self.inputs[sum_at:][:1]),
             operands=max(1, len(self._operands()) - (convolution and len(self._operands()) > 1)),
             batch=batch,
             model_weights=self.model_weights,
@@ -196,9 +205,18 @@ class Kernel:
         output = _replace_channels(self.output, c_out)
         return replace(self, inputs=inputs, output=output, attributes=attributes)
 
-    def _convolution(self) -> str:
-        weight, groups = self.inputs[1], self._groups()
+    @property
+    def _channels_last(self) -> bool:
+        return dict(self.attributes).get("channels_last") == 1
+
+    def _weight(self) -> Shape:
+        """Give the shape (C_out, C_in of a group, kernel) of a convolution's weights."""
+        weight = self.inputs[3 if self.operator == "QLinearConv" else 1]
         assert weight is not None
+        return weight
+
+    def _convolution(self) -> str:
+        weight, groups = self._weight(), self._groups()
         if groups > 1:
             return "depthwise-conv" if weight[1] == 1 and weight[0] == groups else "grouped-conv"
         return "pointwise-conv" if weight[2:] == (1, 1) else "conv"
@@ -209,10 +227,8 @@ class Kernel:
         return groups
 
     def _window(self) -> tuple[int, int]:
-        weight = self.inputs[1] if len(self.inputs) > 1 else None
-        if self.operator in ("Conv", "FusedConv") and weight is not None:
-            return (weight[2], weight[3])
-        return (1, 1)
+        window = (*self._weight()[2:], 1) if self.operator in _CONVOLUTIONS else (1, 1)
+        return (window[0], window[1])
 
     def _operands(self) -> list[Shape]:
         """List the shapes of the inputs that are neither weights nor constants."""
@@ -220,7 +236,9 @@ class Kernel:
         return [s for i, s in enumerate(self.inputs) if s is not None and i not in fixed]
 
 
-def _as_image(shape: Shape) -> tuple[int, int, int, int]:
+def _as_image(shape: Shape, channels_last: bool) -> tuple[int, int, int, int]:
+    if channels_last:
+        shape = (shape[0], shape[-1], *shape[1:-1])
     padded = (*shape, 1, 1, 1, 1)
     if len(shape) <= 4:
         return (padded[0], padded[1], padded[2], padded[3])
@@ -228,9 +246,10 @@ def _as_image(shape: Shape) -> tuple[int, int, int, int]:
 
 
 def _pair(value: Attribute | None, default: tuple[int, int]) -> tuple[int, int]:
+    """Give the first two numbers; of a signal, which has a height alone, the second is 1."""
     if not isinstance(value, tuple):
         return default
-    return (int(value[0]), int(value[-1]))
+    return (int(value[0]), int(value[1]) if len(value) > 1 else 1)
 
 
 def _replace_channels(shape: Shape, channels: int) -> Shape:

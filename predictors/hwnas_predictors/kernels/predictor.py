@@ -60,10 +60,10 @@ class Family(Generic[Arch]):
 class KernelPredictor(Generic[Arch]):
     """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
 
-    Of ONNX Runtime in float32 networks are read as it would execute them on this host, but not
-    run; a predictor made elsewhere is refused where that graph differs: another version of ONNX
-    Runtime, or a CPU with another block of channels. Of other runtimes and precisions they are
-    read in one form for all, see `plain_graph`, on any host.
+    Of ONNX Runtime networks are read as it would execute them on this host, but not run; a
+    predictor made elsewhere is refused where that graph differs: another version of ONNX Runtime,
+    or a CPU with another block of channels. Of other runtimes they are read in one form for all,
+    see `plain_graph`, on any host.
 
     Attributes:
         regressors: fitted regressor of each type of kernel.
@@ -117,7 +117,7 @@ class KernelPredictor(Generic[Arch]):
     @property
     def profiled(self) -> bool:
         """Whether its kernels are those that ONNX Runtime says it executes."""
-        return is_profiled(self.device.runtime.partition("-")[0], self.device.precision)
+        return is_profiled(self._runtime)
 
     @staticmethod
     def build(
@@ -175,7 +175,7 @@ class KernelPredictor(Generic[Arch]):
         """
         if self.profiled:
             self.require_this_host()
-        kernels = kernels_for(self.profiled, model)
+        kernels = kernels_for(self._runtime, self.device.precision, model)
         batch = kernels[0].configuration.batch if kernels else self.device.batch
         if batch != self.device.batch:
             raise InvalidValueError(
@@ -397,6 +397,10 @@ class KernelPredictor(Generic[Arch]):
                 f"`file` must hold all parts of a kernel predictor, but got {error!r}: it is "
                 f"damaged."
             ) from error
+
+    @property
+    def _runtime(self) -> str:
+        return self.device.runtime.partition("-")[0]
 
     @property
     def _family(self) -> Family[Arch]:

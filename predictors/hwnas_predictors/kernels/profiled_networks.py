@@ -46,7 +46,7 @@ _NODE = re.compile(r"kernel(\d+)_kernel_time")
 
 
 class NetworkTimer:
-    """Measures the kernels of networks in ONNX Runtime and float32, each network once.
+    """Measures the kernels of networks in ONNX Runtime, each network once.
 
     Args:
         target: what runs them.
@@ -78,7 +78,8 @@ class NetworkTimer:
         known = self._cache.get([key]).get(key)
         if known is None:
             with hold(THIS_CPU):
-                times = profile(fused_graph(model), self._target, self._max_seconds)
+                fused = fused_graph(model, self._target.precision)
+                times = profile(fused, self._target, self._max_seconds)
             known = Result(float(times.sum()), detail={"kernels_ms": times.tolist()})
             self._cache.put({key: known})
         times = np.array(known.detail["kernels_ms"], dtype=np.float64)

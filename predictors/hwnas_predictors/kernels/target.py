@@ -10,7 +10,7 @@ from hwnas.errors import unknown_name
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.base import RunSettings, Runtime, device_key, explicit
 from hwnas.typing import DeviceKey
-from hwnas_predictors.kernels.fused_graph import find_kernels
+from hwnas_predictors.kernels.fused_graph import find_kernels, lowered
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.plain_graph import find_plain_kernels
 
@@ -61,18 +61,25 @@ class Target:
     @property
     def profiled(self) -> bool:
         """Whether the runtime says which kernels it executes, and times each."""
-        return is_profiled(self.runtime, self.precision)
+        return is_profiled(self.runtime)
+
+    def lowered(self, model: onnx.ModelProto) -> bytes:
+        """Give a network as it is measured: in int8 where ONNX Runtime executes that."""
+        return lowered(model, self.precision if self.profiled else "float32")
 
     def kernels(self, model: onnx.ModelProto | bytes) -> list[Kernel]:
-        """List the kernels of a network, see `find_kernels` and `find_plain_kernels`."""
-        return kernels_for(self.profiled, model)
+        """List the kernels of a network, see `kernels_for`."""
+        return kernels_for(self.runtime, self.precision, model)
 
 
-def is_profiled(runtime: str, precision: str) -> bool:
-    """Tell whether a runtime says which kernels it executes in a precision, and times each."""
-    return (runtime, precision) == (_PROFILED, "float32")
+def is_profiled(runtime: str) -> bool:
+    """Tell whether a runtime says which kernels it executes, and times each."""
+    return runtime == _PROFILED
 
 
-def kernels_for(profiled: bool, model: onnx.ModelProto | bytes) -> list[Kernel]:
-    """List the kernels of a network as they are measured."""
-    return find_kernels(model) if profiled else find_plain_kernels(model)
+def kernels_for(runtime: str, precision: str, model: onnx.ModelProto | bytes) -> list[Kernel]:
+    """List the kernels of a network as they are measured.
+
+    See `find_kernels` and `find_plain_kernels`.
+    """
+    return find_kernels(model, precision) if is_profiled(runtime) else find_plain_kernels(model)

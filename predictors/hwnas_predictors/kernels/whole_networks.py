@@ -13,7 +13,7 @@ from hwnas.measure.isolation import child_with
 from hwnas.measure.limits import Limits
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU, OnnxModel
+from hwnas.runtimes.base import THIS_CPU, OnnxModel, written
 from hwnas.tables.result import Result
 from hwnas_predictors.kernels.target import Target
 
@@ -31,9 +31,10 @@ class WholeTimer:
 
     def __init__(self, target: Target, max_seconds: float, cache: ResultCache) -> None:
         self._target, self._cache = target, cache
+        runtime = target.made()
         self._about = (
-            f"network-latency {_VERSION}|{host_fingerprint(target.made().packages)}|{target!r}|"
-            f"max_seconds={max_seconds}|"
+            f"network-latency {_VERSION}|{host_fingerprint(runtime.packages)}|{target!r}|"
+            f"max_seconds={max_seconds}|{written(runtime, target.settings)}"
         )
         # A child keeps the reference network from one to the next.
         self._measure = partial(measure, max_seconds=max_seconds, reference=True, isolate=False)
@@ -54,8 +55,9 @@ class WholeTimer:
         known = self._cache.get([key]).get(key)
         if known is None:
             with hold(THIS_CPU):
+                network = OnnxModel(self._target.lowered(model))
                 measured = child_with(Limits()).call(
-                    self._measure, OnnxModel(content), self._target.made(), self._target.settings
+                    self._measure, network, self._target.made(), self._target.settings
                 )
             known = Result(measured.value)
             self._cache.put({key: known})

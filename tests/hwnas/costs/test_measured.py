@@ -194,6 +194,17 @@ def test_values_beside_the_reference_are_never_mixed_with_raw_ones() -> None:
     assert "reference_ms" not in said
 
 
+def test_int8_is_not_found_as_it_was_written_before() -> None:
+    """Its activations were signed, which took up to four times as long."""
+    before = RuntimeCost(SPACE, settings=RunSettings(precision="int8"))
+    assert before.identity()["written"] == "unsigned activations"
+    assert "written='unsigned activations'" in repr(before)
+    assert before.measured_as.endswith(", unsigned activations")
+    for text in ("onnxruntime", "torch:cpu:latency:precision=bfloat16"):
+        assert "written" not in cost_of(text).identity()
+        assert "written" not in repr(cost_of(text))
+
+
 def test_networks_that_are_predicted_together_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 

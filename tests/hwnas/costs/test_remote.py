@@ -82,6 +82,15 @@ def test_equal_settings_share_a_cache_and_others_do_not() -> None:
     assert one.cache_prefix("") == two.cache_prefix("") != three.cache_prefix("")
 
 
+def test_int8_is_not_found_as_it_was_written_before() -> None:
+    """Its activations were signed; other providers and runtimes have them so still."""
+    said = [
+        cost_of(f"remote:board:latency:{text}").identity()["run"].get("activations")
+        for text in ("precision=int8", "precision=fp32", "precision=int8,provider=cuda")
+    ]
+    assert said == ["unsigned", None, None]
+
+
 def test_another_machine_under_the_same_name_is_refused() -> None:
     cost = cost_of("remote:board:latency")
     cost.__dict__["_hardware"] = {**cost.machine.far.device(cost.machine.settings), "model": "x"}

@@ -12,11 +12,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes import onnxruntime_providers
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import OnnxModel, Prepared, RunSettings, TorchNetwork
 from hwnas.runtimes.lowering import to_float16
@@ -28,7 +30,7 @@ from hwnas.runtimes.onnxruntime_providers import (
     provider_name,
     provider_settings,
 )
-from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime, activations_for
 from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
@@ -270,6 +272,47 @@ def test_int8_computes_in_int8_and_says_what_it_was_calibrated_with() -> None:
     assert "Conv" not in facts.get("float32_operators", "")
     # Steps of 1/255 of a range are no float32, and no other network either.
     assert 1e-4 < error < 0.2
+
+
+class Residual(nn.Module):
+    """Two blocks whose input is read twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.blocks = nn.ModuleList(nn.Conv2d(8, 8, 3, padding=1) for _ in range(2))
+        self.pool = nn.AvgPool2d(3, 1, 1)
+        self.head = nn.Linear(8 * 8 * 8, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = torch.relu(self.stem(images))
+        for block in self.blocks:
+            found = found + self.pool(block(found))
+        return self.head(torch.flatten(found, 1))  # type: ignore[no-any-return]
+
+
+def test_what_is_read_twice_is_computed_in_int8_too() -> None:
+    """With int8 activations ONNX Runtime makes float32 of the operators beside it, on x86."""
+    with seeded(0):
+        module = Residual().eval()
+    network = TorchNetwork(module, (3, 8, 8))
+    content = export_onnx(module, network.input, batch=1).SerializeToString()
+    for given in (network, OnnxModel(content)):
+        with RUNTIME.prepare(given, RunSettings(precision="int8")) as executable:
+            assert isinstance(executable, Prepared)
+            assert executable.key.precision == "int8"
+            assert "float32_operators" not in executable.facts
+            assert agreement(executable, module).relative_error < 0.2
+
+
+def test_activations_are_unsigned_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    monkeypatch.setattr(onnxruntime_providers, "available_providers", lambda: both)
+    assert activations_for("cpu") == activations_for("CPUExecutionProvider") == "unsigned"
+    assert activations_for("cuda") == "signed"
+    assert RUNTIME.written(RunSettings(precision="int8")) == "unsigned activations"
+    assert RUNTIME.written(RunSettings("cuda", precision="int8")) == ""
+    assert RUNTIME.written(RunSettings()) == ""
 
 
 def test_operators_that_stay_in_float_are_in_the_key_and_do() -> None:

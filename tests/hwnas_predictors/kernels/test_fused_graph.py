@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from onnx import helper
 
 from hwnas.errors import InvalidValueError
+from hwnas.runtimes.lowering import to_int8
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Configuration, Kernel
 from tests.hwnas_predictors.kernels.conftest import network
@@ -108,6 +110,71 @@ def test_pooling_and_classifier() -> None:
 def test_broadcast_is_a_type_of_its_own() -> None:
     model = network([node("GlobalAveragePool", ["x"], ["g"]), node("Mul", ["x", "g"], ["y"])], {})
     assert only(find_kernels(model), "mul broadcast").operands == 2
+
+
+def test_int8_is_what_runs_in_int8() -> None:
+    """A residual block with a depthwise convolution, a pool and a classifier."""
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4, strides=[2, 2]),
+            node("Conv", ["a", "d"], ["b"], pads=[1] * 4, group=24),
+            node("Relu", ["b"], ["r"]),
+            node("Conv", ["r", "p"], ["c"]),
+            node("Add", ["c", "a"], ["s"]),
+            node("AveragePool", ["s"], ["m"], kernel_shape=[3, 3], pads=[1] * 4),
+            node("HardSigmoid", ["m"], ["h"]),
+            node("GlobalAveragePool", ["h"], ["g"]),
+            node("Flatten", ["g"], ["f"]),
+            node("Gemm", ["f", "v"], ["y"]),
+        ],
+        {"w": (24, 16, 3, 3), "d": (24, 1, 3, 3), "p": (24, 24, 1, 1), "v": (24, 7)},
+    )
+    kernels = [k.configuration for k in find_kernels(model, "int8")]
+    found = {k.kind.removesuffix(" nhwc"): k for k in kernels}
+    # The activation is in the range of what the convolution writes.
+    assert set(found) >= {
+        "quantizelinear", "dequantizelinear", "conv int8", "depthwise-conv int8",
+        "pointwise-conv int8", "add int8", "averagepool int8", "hardsigmoid",
+        "globalaveragepool int8", "gemm int8",
+    }  # fmt: skip
+    assert not {"relu", "conv", "add", "averagepool", "gemm"} & set(found)
+    seen = found["conv int8"]
+    assert (seen.c_in, seen.height, seen.width) == (16, 12, 10)
+    assert (seen.c_out, seen.out_height, seen.out_width) == (24, 6, 5)
+    assert (seen.kernel, seen.stride, seen.groups, seen.fused_add) == ((3, 3), (2, 2), 1, False)
+    assert seen.weights == 24 * 16 * 9
+    assert seen.flops == 2 * 24 * 16 * 9 * 6 * 5
+    assert (seen.operands, found["add int8"].operands) == (1, 2)
+    assert found["depthwise-conv int8"].groups == 24
+    assert found["averagepool int8"].flops == 24 * 6 * 5 * 9
+    assert found["globalaveragepool int8"].flops == 24 * 6 * 5
+    assert (found["gemm int8"].c_in, found["gemm int8"].c_out) == (24, 7)
+    assert found["gemm int8"].weights == 24 * 7
+    # Scales and zero points are numbers of no type.
+    quantised = [k for k in find_kernels(model, "int8") if k.operator == "QLinearConv"]
+    assert all(k.constants == () for k in quantised)
+
+
+def test_a_model_that_is_in_int8_is_read_as_it_is() -> None:
+    model = network([node("Conv", ["x", "w"], ["y"])], {"w": (8, 16, 1, 1)})
+    feeds = [{"x": np.random.default_rng(0).normal(size=(1, 16, 12, 10)).astype(np.float32)}]
+    lowered = to_int8(model, feeds, activations="unsigned")
+    found, expected = find_kernels(lowered, "int8"), find_kernels(model, "int8")
+    assert [k.configuration for k in found] == [k.configuration for k in expected]
+    # With a scale a channel the same operators run.
+    scales = [k.inputs[4] for ks in (found, expected) for k in ks if k.operator == "QLinearConv"]
+    assert scales == [(8,), ()]
+
+
+def test_a_convolution_of_signals_has_a_height_alone() -> None:
+    model = network(
+        [node("Conv", ["x", "w"], ["y"], strides=[2], pads=[1, 1])],
+        {"w": (8, 6, 5)}, image=(1, 6, 40),
+    )  # fmt: skip
+    seen = only(find_kernels(model), "conv")
+    assert (seen.c_in, seen.height, seen.width, seen.out_height) == (6, 40, 1, 19)
+    assert (seen.kernel, seen.stride) == ((5, 1), (2, 1))
+    assert seen.flops == 2 * 8 * 6 * 5 * 19
 
 
 def test_free_dimensions_are_refused() -> None:

@@ -128,5 +128,6 @@ def test_targets_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="precision of onnxruntime"):
         Target(precision="int4")
     assert Target(precision="fp32").profiled
-    assert not Target(precision="int8").profiled
+    assert Target(precision="int8").profiled
+    assert not Target("openvino").profiled
     assert str(Target(precision="int8", threads=2).key()).endswith("/int8/b1/t2")

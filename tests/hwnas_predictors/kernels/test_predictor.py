@@ -28,6 +28,7 @@ from hwnas_predictors.kernels.predictor import Family, KernelPredictor
 from hwnas_predictors.kernels.profiled_networks import NetworkTimer
 from hwnas_predictors.kernels.regressors import Ridge
 from hwnas_predictors.kernels.sampling import SamplingPlan
+from hwnas_predictors.kernels.target import Target
 from hwnas_predictors.transfer import TransferPredictor
 from tests.hwnas_predictors.kernels.conftest import network
 
@@ -368,16 +369,29 @@ def test_networks_of_one_s_own_take_no_time_of_a_space(monkeypatch: pytest.Monke
     assert len(measured) == 2 + 2  # `own` has all types of kernel
 
 
-def test_a_build_of_another_precision_measures_each_kernel_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("runtime", "profiled"), [("onnxruntime", True), ("openvino", False)])
+def test_kernels_in_int8_are_measured_where_they_stand_if_the_runtime_says(
+    runtime: str, profiled: bool, tmp_path: Path
+) -> None:
+    if not profiled:
+        pytest.importorskip(runtime, reason=f"needs the extra {runtime}")
     with ResultCache(tmp_path / "cache.sqlite") as cache:
         found = KernelPredictor.build(
-            [(SMALL, CIFAR10)], cache=cache, precision="int8", networks=4, held_out=2,
-            max_seconds=1.0, kernel_seconds=0.01, network_seconds=0.05,
+            [(SMALL, CIFAR10)], cache=cache, precision="int8", runtime=runtime, networks=2,
+            held_out=2, max_seconds=1e-6, kernel_seconds=0.01, network_seconds=0.05,
             plan=SamplingPlan(initial=2, rounds=0),
         )  # fmt: skip
         kernels = sum(len(sample.latencies) for sample in found.samples.values())
-        assert len(cache) == kernels + len(found.measured_ms)
-    assert not found.predictor.profiled
+        # Of the two networks that were profiled both times.
+        assert len(cache) == (4 if profiled else kernels) + len(found.measured_ms)
+    assert found.predictor.profiled == profiled
+    assert ("conv int8" in {k.removesuffix(" nhwc") for k in found.samples}) == profiled
+    saved = tmp_path / "int8.npz"
+    found.predictor.save(saved)
+    model = Family(SMALL, CIFAR10).network(SMALL.parse(EVERY))
+    known = KernelPredictor[Any].load(saved)
+    if set(found.samples) >= {k.kind for k in Target(runtime, "int8").kernels(model)}:
+        assert known.predict_model(model) == pytest.approx(found.predictor.predict_model(model))
 
 
 def test_kernels_are_a_feature_of_a_device_that_few_networks_ran_on(

@@ -62,18 +62,22 @@ def test_what_profiling_adds_is_the_same_for_each_kernel() -> None:
     np.testing.assert_allclose(without_profiling(np.array([1.0, 2.0]), 4.0), [1.5, 2.5])
 
 
-def test_the_kernels_of_a_network_sum_to_it_and_are_measured_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_kernels_of_a_network_sum_to_it_and_are_measured_once(
+    precision: str, tmp_path: Path
+) -> None:
+    target = Target(precision=precision)
     model = Family(SMALL, get_task("cifar10")).network(SMALL.sample(np.random.default_rng(0)))
     with ResultCache(tmp_path / "cache.sqlite") as cache:
-        whole = WholeTimer(Target(), 0.05, cache)
+        whole = WholeTimer(target, 0.05, cache)
         assert not whole.knows(model)
-        latencies = NetworkTimer(Target(), whole, 0.01, cache)(model)
-        assert len(latencies) == len(find_kernels(model))
+        latencies = NetworkTimer(target, whole, 0.01, cache)(model)
+        assert len(latencies) == len(find_kernels(model, precision))
         assert (latencies > 0).all()
         assert whole.knows(model)
         # What profiling adds is more than a tenth is left of, for the shortest of them.
         assert whole(model) <= latencies.sum() * (1 + 1e-9) < 2 * whole(model)
-        again = NetworkTimer(Target(), WholeTimer(Target(), 0.05, cache), 0.01, cache)(model)
+        again = NetworkTimer(target, WholeTimer(target, 0.05, cache), 0.01, cache)(model)
         np.testing.assert_array_equal(again, latencies)
         assert len(cache) == 2
 
