@@ -73,7 +73,8 @@ TruthFile = Annotated[
     Path | None,
     typer.Option(
         "--truth",
-        help="Table with the columns architecture and accuracy, instead of what the space knows.",
+        help="Table with the columns architecture and accuracy (percent), or loss (less is "
+        "better), instead of what the space knows.",
     ),
 ]
 Scores = Annotated[

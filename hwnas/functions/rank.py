@@ -91,7 +91,8 @@ def rank(
         dataset: data sets by name.
         proxies: proxies and ready-made scores by name; ``all`` for every one.
         split: which accuracies; the space's first if None.
-        truth: table with the columns `architecture` and `accuracy`, instead of the space's own.
+        truth: table with the columns `architecture` and `accuracy` in percent, or `loss`, of which
+            less is better, instead of the space's own.
         scores: table of ``hwnas score --out``, instead of the shipped scores.
         population: of the shipped scores: ``live``, ``all`` or ``networks``.
         sample: different networks to score now, instead of the shipped scores.

@@ -17,6 +17,7 @@ from hwnas.ranking.bias import operation_bias
 from hwnas.ranking.bootstrap import bootstrap_interval
 from hwnas.ranking.metrics import (
     DEFAULT_P,
+    are_percentages,
     kendall,
     ndcg,
     rank_metrics,
@@ -156,7 +157,8 @@ def compare(
 
     Args:
         candidate: the score; a missing value ranks worst and stays in the population.
-        accuracies: (n,) accuracies in percent.
+        accuracies: (n,) accuracies in percent, or other numbers of which larger ones are better,
+            which have no nDCG.
         operations: (n, o) operations of each architecture, see `operation_counts`.
         p: architectures that nDCG looks at.
         resamples: bootstrap resamples for the intervals of Spearman, Kendall and nDCG; 0 for none.
@@ -180,11 +182,10 @@ def compare(
         "operation_bias": operation_bias(scores, truth, operations),
     }
     if resamples:
-        for name, metric in {
-            "spearman": spearman,
-            "kendall": kendall,
-            "ndcg": partial(ndcg, p=p),
-        }.items():
+        metrics: dict[str, Any] = {"spearman": spearman, "kendall": kendall}
+        if are_percentages(truth):
+            metrics["ndcg"] = partial(ndcg, p=p)
+        for name, metric in metrics.items():
 
             def of_drawn(drawn: npt.NDArray[np.intp], metric: Any = metric) -> float:
                 return float(metric(scores[drawn], truth[drawn]))

@@ -377,12 +377,12 @@ def _truth(settings: RankSettings, space: SearchSpace[Any]) -> Truth:
                 "`--split` and a second `--dataset` must not be given with --truth, but got both: "
                 "the file holds one kind of accuracy, of one data set."
             )
-        return AccuracyFile.read(settings.truth, space)
+        return AccuracyFile.read(settings.truth, space, losses=True)
     known = facet(space, Truth)
     if known is None:
         raise InvalidValueError(
             f"`--space` must have known accuracies, but {space.name} has no facet Truth: give "
-            "--truth FILE.csv with the columns architecture and accuracy, or see "
+            "--truth FILE.csv with the columns architecture and accuracy or loss, or see "
             "hwnas.spaces.facets."
         )
     return known

@@ -77,7 +77,7 @@ def ndcg(scores: npt.ArrayLike, accuracies: npt.ArrayLike, p: int = DEFAULT_P) -
     ranks, truth = _checked(scores, accuracies)
     if p < 1:
         raise InvalidValueError(f"`p` must be at least 1, but got {p}.")
-    if truth.size and not (truth.min() >= 0 and truth.max() <= 100):
+    if not are_percentages(truth):
         raise InvalidValueError(
             f"`accuracies` must be in percent, 0 to 100, but got {truth.min():g} to "
             f"{truth.max():g}."
@@ -88,6 +88,17 @@ def ndcg(scores: npt.ArrayLike, accuracies: npt.ArrayLike, p: int = DEFAULT_P) -
     discounts = 1 / np.log2(np.arange(len(best)) + 2)  # (p,): 1 / log2(i + 1) for i = 1, …, p
     norm = float(ideal @ discounts)
     return float(gains[best] @ discounts) / norm if norm > 0 else float("nan")
+
+
+def are_percentages(accuracies: npt.ArrayLike) -> bool:
+    """Tell whether all of `(n,)` accuracies are in 0 to 100, as `ndcg` needs them.
+
+    Example:
+        >>> are_percentages([93.1, 50.0]), are_percentages([-0.7, -0.6])  # the latter: losses
+        (True, False)
+    """
+    truth = np.asarray(accuracies, dtype=np.float64)
+    return not truth.size or bool(truth.min() >= 0 and truth.max() <= 100)
 
 
 def top_by_accuracy(accuracies: npt.ArrayLike, fraction: float) -> npt.NDArray[np.bool_]:
@@ -196,14 +207,15 @@ def rank_metrics(
 
     Args:
         scores: (n,) scores, larger is better; NaN ranks worst.
-        accuracies: (n,) accuracies in percent.
+        accuracies: (n,) accuracies in percent, or other numbers of which larger ones are better,
+            e.g. negative losses, which have no `ndcg`.
         p: architectures that `ndcg` looks at.
 
     Returns:
-        Numbers by name. ``spearman_top10`` and its like are correlations among the 10 % of the
-        architectures with the highest accuracy, wherever the score has put them;
-        ``best_accuracy`` is the accuracy of the architecture with the highest score, the mean
-        where several share it.
+        Numbers by name, NaN where there is none. ``spearman_top10`` and its like are correlations
+        among the 10 % of the architectures with the highest accuracy, wherever the score has put
+        them; ``best_accuracy`` is the accuracy of the architecture with the highest score, the
+        mean where several share it.
 
     Example:
         >>> rank_metrics([1, 2, 3], [90.0, 91.0, 92.0])["kendall"]
@@ -213,7 +225,7 @@ def rank_metrics(
     metrics = {
         "spearman": spearman(ranks, truth),
         "kendall": kendall(ranks, truth),
-        "ndcg": ndcg(ranks, truth, p),
+        "ndcg": ndcg(ranks, truth, p) if are_percentages(truth) else float("nan"),
     }
     for percent in (10, 5):
         top = top_by_accuracy(truth, percent / 100)

@@ -155,7 +155,8 @@ class Elsewhere:
         truth: Truth
         if "truth" in own:
             path = unpinned_file(str(own["truth"]), "truth")
-            text, truth = _with_truth(component, path.name), AccuracyFile.read(path, space)
+            text = _with_truth(component, path.name)
+            truth = AccuracyFile.read(path, space, losses=True)
         else:
             truth = require_facet(space, Truth)
         split = str(own.get("split", truth.splits[0]))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import DataFormatError
-from hwnas.tables.score_table import read_scores
+from hwnas.errors import DataFormatError, InvalidValueError
+from hwnas.tables.score_table import columns_of, read_scores
 from hwnas.typing import SearchSpace
 
 COLUMN = "accuracy"
+LOSS = "loss"
+"""What stands in place of `COLUMN` where less is better; no percentage."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class AccuracyFile:
     """A `hwnas.spaces.facets.Truth` of one file, whatever the data set.
 
     Attributes:
-        known: accuracy by the text of the exact architecture.
+        known: accuracy, or negative loss, by the text of the exact architecture.
         splits: the file's name, which stands for what it holds.
     """
 
@@ -27,27 +30,33 @@ class AccuracyFile:
     splits: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: Path, space: SearchSpace[Any]) -> AccuracyFile:
+    def read(cls, path: Path, space: SearchSpace[Any], *, losses: bool = False) -> AccuracyFile:
         """Read a ``.csv`` or ``.parquet`` file with the columns ``architecture`` and ``accuracy``.
 
         Accuracies are in percent; several of an architecture are runs, which count as their mean,
         and one without any is left out.
 
+        Args:
+            path: the file.
+            space: search space of the architectures.
+            losses: whether the column may be ``loss`` instead, of any number, whose negative is
+                what is known then: what is ranked need not be a percentage.
+
         Raises:
-            InvalidValueError: the file cannot be read, or a column is absent.
-            DataFormatError: a value is not in 0 to 100, or fewer than two architectures have one.
+            InvalidValueError: the file cannot be read, a column is absent, or both are there.
+            DataFormatError: an accuracy is not in 0 to 100, a loss is infinite, or fewer than two
+                architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
-        table = read_scores(path, space, [COLUMN], runs=True)
+        column = _column(path) if losses else COLUMN
+        table = read_scores(path, space, [column], runs=True)
         runs: dict[str, list[float]] = {}
-        for arch, value in zip(table.archs, table.columns[COLUMN].tolist(), strict=True):
+        for arch, value in zip(table.archs, table.columns[column].tolist(), strict=True):
             if value == value:
                 runs.setdefault(str(arch), []).append(value)
-        known = {text: math.fsum(values) / len(values) for text, values in runs.items()}
-        if wrong := [v for values in runs.values() for v in values if not 0 <= v <= 100]:
-            raise DataFormatError(
-                f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}."
-            )
+        _check([v for values in runs.values() for v in values], column, path)
+        sign = -1.0 if column == LOSS else 1.0
+        known = {text: sign * math.fsum(values) / len(values) for text, values in runs.items()}
         if len(known) < 2:
             raise DataFormatError(
                 f"`{path}` must have accuracies of at least two architectures, but has "
@@ -59,3 +68,25 @@ class AccuracyFile:
         """Give what the file holds: it is for one data set and split, which it does not name."""
         del dataset, split, folder
         return self.known
+
+
+def _column(path: Path) -> str:
+    """Find which of the two columns a file has; where it has none, that of accuracies is missed."""
+    found = [name for name in (COLUMN, LOSS) if name in columns_of(path)]
+    if len(found) > 1:
+        raise InvalidValueError(
+            f"`{path}` must have one of the columns {COLUMN} and {LOSS}, but has both: delete the "
+            "one that is not to be ranked by."
+        )
+    return found[0] if found else COLUMN
+
+
+def _check(values: Sequence[float], column: str, path: Path) -> None:
+    wrong = [v for v in values if not (0 <= v <= 100 if column == COLUMN else math.isfinite(v))]
+    if wrong and column == COLUMN:
+        raise DataFormatError(
+            f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}: where "
+            f"`--truth` reads the file, numbers of which less is better may stand in {LOSS}."
+        )
+    if wrong:
+        raise DataFormatError(f"`{path}` must have finite numbers in {column}, but has {wrong[0]}.")

@@ -97,6 +97,11 @@ def read_scores(
     return Table(archs, columns, origin=f"scores of {path.name}")
 
 
+def columns_of(path: Path) -> list[str]:
+    """Name the columns of a table; `InvalidValueError` if it cannot be read."""
+    return [str(name) for name in _read(path).columns]
+
+
 def _proxy_columns(frame: pd.DataFrame) -> list[str]:
     """List the columns of proxies in the order of the table of proxies, variants among them."""
     order = {name: i for i, name in enumerate(names("proxies"))}

@@ -58,6 +58,28 @@ def rows(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def test_a_file_of_losses(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [line.split(",")[0] for line in table.read_text().split()[1:]]
+    losses = tmp_path / "losses.csv"
+    lines = [f"{cell},{900 - convolutions(NasBench201().parse(cell))}" for cell in cells]
+    losses.write_text("\n".join(["architecture,loss", *lines, ""]))
+    arguments = ["--scores", str(table), "--truth", str(losses)]
+    assert run(*arguments, "--json") == 0
+    found = {row["score"]: row for row in rows(capsys)}
+    assert found["layers"]["kendall"] == pytest.approx(1)
+    assert found["params"]["kendall"] == pytest.approx(-1)
+    assert found["layers"]["ndcg"] is None
+    assert run(*arguments, "--labels", "12", "--proxy", "layers", "--json") == 0
+    learned = [row for row in rows(capsys) if row["score"] == "hwnas-model"]
+    assert learned[0]["kendall"] > 0.5
+    losses.write_text("\n".join(["architecture,loss,accuracy", *(f"{c},1,2" for c in cells), ""]))
+    assert run(*arguments) == 2
+    assert "must have one of the columns accuracy and loss, but has both" in capsys.readouterr().err
+    losses.write_text("\n".join(["architecture,accuracy", *lines, ""]))
+    assert run(*arguments) == 2
+    assert "in percent, 0 to 100, but has 8" in capsys.readouterr().err
+
+
 def test_scores_of_a_file(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data", str(data), "--scores", str(table), "--json", "--ndcg", "7"]
     assert run(*arguments, "--dataset", "cifar10", "--dataset", "cifar100") == 0

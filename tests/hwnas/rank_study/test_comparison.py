@@ -50,6 +50,16 @@ def test_the_row_of_a_score() -> None:
     assert not [name for name in compare(candidate, truth, counts) if name.endswith("_95")]
 
 
+def test_what_is_no_percentage_has_no_ndcg() -> None:
+    truth = [-0.6, -0.7, -0.8]  # negative losses
+    row = compare(Candidate("mine", "proxy", np.array([3.0, 2.0, 1.0]), 0), truth, [[1]] * 3)
+    assert (row["kendall"], row["spearman"], row["best_accuracy"]) == (1.0, 1.0, -0.6)
+    assert math.isnan(row["ndcg"])
+    again = compare(Candidate("mine", "proxy", np.arange(3.0), 0), truth, [[1]] * 3, resamples=3)
+    assert "ndcg_95" not in again
+    assert "kendall_95" in again
+
+
 def test_two_scores_are_compared_on_the_same_resamples() -> None:
     rng = np.random.default_rng(2)
     truth = rng.uniform(10, 90, size=60)
