@@ -46,7 +46,7 @@ def page() -> str:
         rows.append(f"| [`{proxy.name}`](../{path}.py) | {said} | {_better(proxy)} |")
     scores = ["| score | joins | source |", "| --- | --- | --- |"]
     for name, recipe in RECIPES.items():
-        parts = ", ".join(f"`{proxy}`" for proxy in recipe.proxies)
+        parts = ", ".join(f"`{member}`" for member in recipe.members)
         scores.append(f"| `{name}` | {parts} | {recipe.source} |")
     table, joined = "\n".join(rows), "\n".join(scores)
     return f"{HEAD}\n{table}\n{JOINED}\n{joined}\n"

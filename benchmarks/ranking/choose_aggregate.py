@@ -1,20 +1,28 @@
-"""Choose the proxies of `hwnas-agg` and their weights, and show what each of them is worth.
+"""Choose the proxies of `hwnas-agg` and `hwnas-any`, their weights, and show what each is worth.
 
-The candidates are the proxies that ship with the package. Half of the classes of NAS-Bench-201 (by
-the parity of their key) and the CIFAR-10 validation accuracies are all that the choice sees.
-Proxies are added one at a time, one of them again counting as a larger weight, while Kendall's tau
-of the weighted log ranks grows by more than a thousandth. It is reported on the other half and,
-over all live cells, on each data set and split. Needs HWNAS_DATA.
+Half of the classes of NAS-Bench-201 (by the parity of their key) and the CIFAR-10 validation
+accuracies are all that the choice sees. Proxies are added one at a time, one of them again counting
+as a larger weight, while Kendall's tau of the weighted log ranks grows by more than a thousandth.
+It is reported on the other half and, over all live cells, on each data set and split. The
+candidates of `hwnas-agg` are all proxies that ship with the package. Needs HWNAS_DATA.
+
+``--any`` chooses `hwnas-any`, for spaces of every kind: among the proxies that `score_sample.py`
+has for other spaces, each also the other way round (``-name``: a small value is good), one or two
+at a time while tau grows by more than two thousandths, one of them being taken away where that
+gains; by the mean tau of the scores of Gaussian images and of those of CIFAR-10. Params stand for
+flops, which rank all cells alike.
 
     python benchmarks/ranking/choose_aggregate.py
     python benchmarks/ranking/choose_aggregate.py --images cifar10-sample
+    python -m benchmarks.ranking.choose_aggregate --any
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +36,11 @@ from hwnas.ranking.metrics import kendall
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tables.shipped import shipped_scores
-from hwnas.typing import FloatArray
+from hwnas.typing import Direction, FloatArray
 
 GAIN = 1e-3
+GAIN_OF_ANY = 2e-3
+_OTHER: Mapping[Direction, Direction] = {"maximize": "minimize", "minimize": "maximize"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,8 @@ class Study:
         )
 
 
-def study(images: str) -> Study:
+def study(images: str, opposed: bool = False) -> Study:
+    """Read scores and accuracies; of opposed ones also the logarithms of ``-name``."""
     space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10", images)
     assert scores is not None
     cells, _ = shipped_population(space, scores, [c for c in space if c.is_live()], seed=0)
@@ -75,6 +86,11 @@ def study(images: str) -> Study:
         name: log_rank(values[:, None], [proxy_direction(name)])
         for name, values in cells.columns.items()
     }
+    if opposed:
+        logs |= {
+            f"-{name}": log_rank(values[:, None], [_OTHER[proxy_direction(name)]])
+            for name, values in cells.columns.items()
+        }
     truths: dict[tuple[str, Split], FloatArray] = {}
     for name in DATASETS:
         for split in SPLITS if name == "cifar10" else SPLITS[:2]:
@@ -98,11 +114,64 @@ def choose(cells: Study, limit: int) -> Counter[str]:
     return chosen
 
 
+def choose_any(both: Sequence[Study], limit: int) -> Counter[str]:
+    """Add one or two members at a time, and take away what is better left out."""
+    from benchmarks.ranking.score_sample import PROXIES
+
+    pool = [n for p in PROXIES if p != "flops" for n in (p, f"-{p}") if n in both[0].logs]
+
+    def tau(weights: Mapping[str, float]) -> float:
+        return float(np.mean([cells.tau(weights, cells.seen) for cells in both]))
+
+    def best_of(trials: Iterable[Counter[str]]) -> tuple[float, Counter[str]]:
+        return max(((tau(w), w) for w in trials), key=lambda trial: trial[0])
+
+    chosen: Counter[str] = Counter()
+    best = 0.0
+    while sum(chosen.values()) < limit:
+        value, found = best_of(_additions(chosen, pool))
+        if value < best + GAIN_OF_ANY:
+            break
+        while value > best:
+            best, chosen = value, found
+            print(f"{best:.4f} {dict(sorted(chosen.items()))}", flush=True)
+            value, found = best_of(chosen - Counter([name]) for name in chosen)
+    return chosen
+
+
+def worth(both: Sequence[Study], chosen: Mapping[str, float]) -> None:
+    """Print what the choice is worth, whole, without each member and with equal weights."""
+    names = " | ".join(f"{name} {split}" for name, split in both[0].truths)
+    print(f"\n| score, images | seen half | other half | {names} |")
+    print("| --- " * (3 + len(both[0].truths)) + "|")
+    variants = {"chosen": dict(chosen), "equal weights": dict.fromkeys(chosen, 1.0)}
+    for name in chosen:
+        variants[f"without {name}"] = {n: w for n, w in chosen.items() if n != name}
+    for label, weights in variants.items():
+        for images, cells in zip(IMAGES, both, strict=True):
+            print(f"| {label}, {images} | {cells.row(weights)} |", flush=True)
+    print(f"\nchosen: {dict(chosen)}")
+
+
+def _additions(chosen: Counter[str], pool: Sequence[str]) -> Iterator[Counter[str]]:
+    """Give the choices with one or two more; a member is on one side alone."""
+    pairs = itertools.combinations_with_replacement(pool, 2)
+    for more in itertools.chain(((name,) for name in pool), pairs):
+        found = chosen + Counter(more)
+        if len({name.removeprefix("-") for name in found}) == len(found):
+            yield found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=12, help="sum of the weights at most")
     parser.add_argument("--images", choices=IMAGES, default="gaussian")
+    parser.add_argument("--any", action="store_true", help="choose hwnas-any")
     arguments = parser.parse_args()
+    if arguments.any:
+        both = [study(images, opposed=True) for images in IMAGES]
+        worth(both, choose_any(both, arguments.limit))
+        return
     cells = study(arguments.images)
     names = " | ".join(f"{name} {split}" for name, split in cells.truths)
     print(f"Kendall's tau-b; {len(cells.seen):,} live cells, {cells.seen.sum():,} of them seen\n")

@@ -43,7 +43,7 @@ from hwnas.typing import Direction, FloatArray
 
 GAIN = 2e-3
 LIMIT = 10
-ANY = dict(zip(RECIPES["hwnas-any"].proxies, RECIPES["hwnas-any"].weights or (), strict=True))
+ANY = dict(zip(RECIPES["hwnas-any"].members, RECIPES["hwnas-any"].weights or (), strict=True))
 INSTEAD = RECIPES["hwnas-any"].instead
 TASKS = {
     "nasbench201": ("cifar10/validation",),
@@ -81,9 +81,16 @@ class Space:
     truths: Mapping[str, FloatArray]
 
     def joint(self, weights: Mapping[str, float]) -> FloatArray | None:
-        """Join the proxies that have values here, by reliability; None where none is left."""
+        """Join the members that have values here, by reliability; None where none is left."""
+        opposed = tuple(name[1:] for name in weights if name.startswith("-"))
         recipe = Recipe(
-            "", tuple(weights), "", "log", tuple(weights.values()), reliable=True, instead=INSTEAD
+            "",
+            tuple(name.removeprefix("-") for name in weights),
+            "",
+            weights=tuple(weights.values()),
+            reliable=True,
+            instead=INSTEAD,
+            opposed=opposed,
         )
         names = [n for n in recipe.needed if n in self.columns]
         here = {n: self.agreement[n] for n in names if not np.isnan(self.columns[n]).all()}
@@ -91,7 +98,11 @@ class Space:
             return None
         weighed = recipe.weighed_by(here)
         table = np.column_stack([self.columns[name] for name in weighed.proxies])
-        return log_rank(table, ["maximize"] * table.shape[1], weighed.weights)
+        # Larger is better in all columns.
+        ways: list[Direction] = [
+            "minimize" if n in opposed else "maximize" for n in weighed.proxies
+        ]
+        return log_rank(table, ways, weighed.weights)
 
     def rho(self, weights: Mapping[str, float], tasks: Sequence[str]) -> float:
         """Give the mean Spearman coefficient over some tasks; 0 where nothing has a value."""

@@ -10,6 +10,8 @@ By the scores that ship with hwnas and HWNAS_DATA:
 - ``vkdnw-size``: its Table IV: Kendall's tau of members with the number of trainable layers.
 - ``survey-shares``: the survey of Li et al. (2024), Figures 6, 7 and 13: Spearman and Kendall among
   the best 100 to 5 % by test accuracy. Its figures are drawings without numbers.
+- ``epsilon-weights``: the epsilon paper's ablation of the two weights, see `epsilon_weights.py`;
+  it scores 100 cells anew.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from benchmarks.ranking.epsilon_weights import epsilon_weights
 from hwnas.data.nasbench201 import DATASETS, accuracies
 from hwnas.proxies import make_proxies, proxy_direction
 from hwnas.rank_study.population import shipped_population
@@ -129,6 +132,7 @@ TABLES: Mapping[str, Callable[[], None]] = {
     "vkdnw-components": vkdnw_components,
     "vkdnw-size": vkdnw_size,
     "survey-shares": survey_shares,
+    "epsilon-weights": epsilon_weights,
 }
 
 

@@ -110,15 +110,17 @@ ONE_PASS: Groups = {
             "epsilon",
             "jacob_cov",
             "naswot",
+            "swap",
             "grad_norm",
         ),
     )
 }
-"""One build and few passes a network, for spaces whose networks are large or many."""
+"""One build and few passes a network, for spaces whose networks are large or many; what
+`hwnas-any` joins is among them."""
 SPACES: Mapping[str, Setting] = {
     "nasbench201": Setting(DATASET, "", GROUPS),
     "transnasbench101-micro": Setting("class_object", "64,8", {"gaussian": ONE_PASS}),
-    "nasbench-macro": Setting(DATASET, "", {"gaussian": ONE_PASS}),
+    "nasbench-macro": Setting(DATASET, "32,8", {"gaussian": ONE_PASS}),
 }
 
 

@@ -91,7 +91,7 @@ def proxies(
             "name": name,
             "kind": "score",
             "direction": "maximize",
-            "description": f"{_JOINED[recipe.method]} of {', '.join(recipe.proxies)}",
+            "description": f"{_JOINED[recipe.method]} of {', '.join(recipe.members)}",
         }
         for name, recipe in RECIPES.items()
     ]

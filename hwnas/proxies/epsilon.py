@@ -223,11 +223,16 @@ class Epsilon:
 
     def score(self, signals: Signals) -> float:
         """Compare the two outputs."""
-        p = torch.stack([_scaled(logits) for logits in signals[self._outputs]])
-        value = (p[0] - p[1]).abs().nanmean() / p.nanmean()
-        if not value.isfinite():
-            raise ProxyError("All outputs of the network with constant weights are equal.")
-        return float(value)
+        return epsilon_of(signals[self._outputs])
+
+
+def epsilon_of(outputs: Sequence[Tensor]) -> float:
+    """Compare two (B * K,) outputs, see `Epsilon`; `ProxyError` if all of one are equal."""
+    p = torch.stack([_scaled(logits) for logits in outputs])
+    value = (p[0] - p[1]).abs().nanmean() / p.nanmean()
+    if not value.isfinite():
+        raise ProxyError("All outputs of the network with constant weights are equal.")
+    return float(value)
 
 
 def _scaled(logits: Tensor) -> Tensor:

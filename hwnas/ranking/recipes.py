@@ -18,6 +18,7 @@ _IN_POPULATION: Mapping[Method, Callable[..., FloatArray]] = {
     "vote": vote,
 }
 
+_OTHER: Mapping[Direction, Direction] = {"maximize": "minimize", "minimize": "maximize"}
 LEAST_AGREEMENT = 0.5
 """Spearman's coefficient of two seeds below which a proxy has no part in a reliable score."""
 
@@ -36,6 +37,16 @@ class Recipe:
             is ranked, see `weighed_by`.
         instead: counts of a network's size, which share the weight of the members that have no
             value in a space, or that say more about the draw than about the network.
+        opposed: members that count the other way round: their worst value ranks best.
+
+    Example:
+        Of three, the second has the smallest gradients and not the fewest parameters.
+
+        >>> recipe = Recipe("mine", ("params", "grad_norm"), "", opposed=("grad_norm",))
+        >>> recipe.members
+        ('params', '-grad_norm')
+        >>> int(recipe.in_population([[1.0, 5.0], [2.0, 1.0], [3.0, 9.0]]).argmax())
+        1
     """
 
     name: str
@@ -45,6 +56,12 @@ class Recipe:
     weights: tuple[float, ...] | None = None
     reliable: bool = False
     instead: tuple[str, ...] = ()
+    opposed: tuple[str, ...] = ()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """(p,) names of the proxies as people read them, a minus before what is opposed."""
+        return tuple(f"-{name}" if name in self.opposed else name for name in self.proxies)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -57,8 +74,11 @@ class Recipe:
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """(p,) directions of the proxies."""
-        return tuple(proxy.direction for proxy in make_proxies(self.proxies))
+        """(p,) which values of the proxies are better; of those that are opposed, the others."""
+        return tuple(
+            _OTHER[proxy.direction] if proxy.name in self.opposed else proxy.direction
+            for proxy in make_proxies(self.proxies)
+        )
 
     def restricted_to(self, names: Collection[str]) -> Recipe:
         """Leave out the proxies that are not named, e.g. those without a value in a space."""
@@ -148,12 +168,22 @@ RECIPES: Mapping[str, Recipe] = {
         ),
         Recipe(
             "hwnas-any",
-            ("meco", "expressivity", "jacob_cov", "trainability", "epsilon"),
-            "hwnas-agg, each weight multiplied by the agreement of two seeds in the space; size "
-            "stands for members without a value there",
-            weights=(3.0, 2.0, 1.0, 1.0, 1.0),
+            (
+                "expressivity",
+                "meco",
+                "jacob_cov",
+                "trainability",
+                "epsilon",
+                "swap",
+                "params",
+                "grad_norm",
+            ),
+            "benchmarks/ranking/choose_aggregate.py --any, as hwnas-agg; each weight is multiplied "
+            "by the agreement of two seeds in the space; size stands for members without a value",
+            weights=(3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
             reliable=True,
             instead=("params", "layers"),
+            opposed=("grad_norm",),
         ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
         Recipe("expressivity+params", ("expressivity", "params"), "another cheap pair"),

@@ -139,7 +139,7 @@ def _score_words(objective: ObjectiveInfo) -> str:
     """Say what a score is; nothing of what is no score of hwnas."""
     if (recipe := RECIPES.get(objective.name)) is not None:
         return (
-            f"joins the {_JOINED[recipe.method]} of {', '.join(recipe.proxies)} among a fixed "
+            f"joins the {_JOINED[recipe.method]} of {', '.join(recipe.members)} among a fixed "
             f"sample of architectures ({recipe.source}). It needs no training: it says which "
             f"network is likely to become more accurate, not how accurate."
         )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hwnas.proxies import proxy_names
-from hwnas.ranking.recipes import RECIPES
+from hwnas.ranking.recipes import RECIPES, Recipe
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -36,3 +36,15 @@ def test_both_ways_of_joining() -> None:
     np.testing.assert_allclose(recipe.in_population(values), np.log([0.5, 0.5]))
     # Against the same: (1 worse, 1 tie), (0 worse, 1 tie) -> 2/3 * 1/3.
     np.testing.assert_allclose(recipe.against(values).score(values), np.log([2 / 9, 2 / 9]))
+
+
+def test_an_opposed_member_counts_the_other_way_round() -> None:
+    values = np.array([[1.0, 5.0], [1.0, 2.0], [1.0, np.nan]])
+    recipe = Recipe("mine", ("params", "grad_norm"), "", opposed=("grad_norm",))
+    assert recipe.members == ("params", "-grad_norm")
+    # All have rank 2 of 3 in params; the smallest gradient is best, none at all the worst.
+    ranks = np.array([2.0, 3.0, 1.0])
+    np.testing.assert_allclose(recipe.in_population(values), np.log(2 / 3) + np.log(ranks / 3))
+    assert recipe.against(values).score(values).argsort().tolist() == [2, 0, 1]
+    # A proxy that is to be small anyway is to be large.
+    assert Recipe("mine", ("ntk_cond",), "", opposed=("ntk_cond",)).directions == ("maximize",)

@@ -11,7 +11,7 @@ import hwnas
 from hwnas.evaluation.cache import ResultCache
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import spearman
-from hwnas.ranking.recipes import RECIPES
+from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import EvaluationSetup, reference_sample, score_objective
@@ -87,7 +87,9 @@ def test_weights_of_recipes() -> None:
 
 def test_size_stands_for_members_that_say_nothing_in_a_space() -> None:
     known = {"meco": np.nan, "expressivity": 0.9, "jacob_cov": 0.1, "params": 1.0, "layers": 1.0}
-    recipe = RECIPES["hwnas-any"]
+    recipe = replace(
+        RECIPES["hwnas-agg"], reliable=True, instead=("params", "layers"), weights=(3, 2, 1, 1, 1)
+    )
     # Of 3, 2, 1, 1, 1 the first, third, fourth and fifth are lost: 6, and size shares them.
     found = recipe.weighed_by(known)
     assert found.proxies == ("expressivity", "params", "layers")
@@ -104,6 +106,24 @@ def test_size_stands_for_members_that_say_nothing_in_a_space() -> None:
     alike = dict.fromkeys(recipe.needed, 1.0)
     assert recipe.weighed_by(alike).proxies == recipe.proxies
     assert recipe.restricted_to({"meco"}).proxies == ("meco",)
+
+
+def test_what_stands_for_others_keeps_the_weight_of_its_own() -> None:
+    recipe = Recipe(
+        "mine",
+        ("meco", "params", "grad_norm"),
+        "",
+        weights=(3.0, 1.0, 1.0),
+        reliable=True,
+        instead=("params", "layers"),
+        opposed=("grad_norm",),
+    )
+    there = recipe.restricted_to({"params", "layers", "grad_norm"})
+    assert there.members == ("params", "-grad_norm", "layers")
+    assert there.weights == (2.5, 1.0, 1.5)
+    weighed = there.weighed_by({"params": 1.0, "layers": 1.0, "grad_norm": 0.8})
+    assert weighed.weights == (2.5, 0.8, 1.5)
+    assert weighed.directions == ("maximize", "minimize", "maximize")
 
 
 @pytest.mark.parametrize(
