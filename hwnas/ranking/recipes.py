@@ -180,7 +180,7 @@ RECIPES: Mapping[str, Recipe] = {
             ),
             "benchmarks/ranking/choose_aggregate.py --any, as hwnas-agg; each weight is multiplied "
             "by the agreement of two seeds in the space; size stands for members without a value",
-            weights=(3.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+            weights=(3.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
             reliable=True,
             instead=("params", "layers"),
             opposed=("grad_norm",),
