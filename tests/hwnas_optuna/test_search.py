@@ -185,6 +185,27 @@ def test_constraints_prune_and_failures_fail() -> None:
     assert front.provenance["infeasible"] == sum(t.state is TrialState.PRUNED for t in study.trials)
 
 
+def test_optuna_counts_no_trial_that_breaks_a_constraint_in_importances_and_summaries() -> None:
+    # Optuna leaves complete trials out in neither: findings/optuna_infeasible_trials_counted.sh.
+    gain, cost = evaluator(Toy()).objectives
+    made = Evaluator(SPACE, [gain], [Constraint(cost, "<=", 12.0)])
+    objective = HardwareAwareObjective(made)
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(
+        directions=objective.directions, storage=storage, sampler=FACTORIES["random"](0)
+    )
+    study.optimize(objective, n_trials=60)
+    broken = [t for t in study.trials if any(value > 0 for value in t.constraints.values())]
+    assert broken
+    kept = optuna.create_study(directions=objective.directions)
+    kept.add_trials([t for t in study.trials if t not in broken])
+    (summary,) = optuna.get_all_study_summaries(storage)
+    assert summary.best_trial is not None
+    assert summary.best_trial.number == study.best_trial.number
+    every, feasible = map(optuna.importance.get_param_importances, (study, kept))
+    assert every == feasible
+
+
 def test_a_failure_without_constraints_fails_the_trial_with_its_reason() -> None:
     made = evaluator(Toy(fails_on="nor_conv_1x1"))
     study = study_of(made, None)
