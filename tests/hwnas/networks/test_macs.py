@@ -83,6 +83,11 @@ def traces(model: nn.Module, in_shape: tuple[int, ...]) -> Iterator[OperationTra
     yield trace_operations(needing_values(model), in_shape)
 
 
+def in_two_blocks(layer: nn.Module) -> nn.Module:
+    """Run one layer twice, each time as the child of another block."""
+    return nn.Sequential(nn.Sequential(layer), nn.Sequential(layer))
+
+
 IMAGE = (4, 8, 8)
 SERIES = (16, 8, 8)
 ATTENTION = 5 * 8 * 24 + 5 * 8 * 8 + 2 * 5 * 5 * 8 + 2 * 5 * 8 * 16
@@ -111,6 +116,10 @@ ATTENTION = 5 * 8 * 24 + 5 * 8 * 8 + 2 * 5 * 5 * 8 + 2 * 5 * 8 * 16
         (nn.Conv3d(4, 6, 3, groups=2), (4, 8, 8, 8), 6 * 216 * 2 * 27),
         (nn.ConvTranspose1d(4, 6, 3, stride=2), (4, 8), 8 * 4 * 6 * 3),
         (nn.ConvTranspose3d(4, 6, 2, stride=2, groups=2), (4, 4, 4, 4), 64 * 4 * 3 * 8),
+        # Other counters differ: findings/counters_of_shared_and_transposed_layers.sh.
+        (nn.ConvTranspose2d(4, 8, 3, stride=2, groups=4), IMAGE, 64 * 4 * 2 * 9),
+        (in_two_blocks(nn.Conv2d(4, 4, 3, padding="same")), IMAGE, 2 * 64 * 4 * 4 * 9),
+        (nn.Linear(4, 6), (5, 4), 5 * 4 * 6),
     ],
 )
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -124,6 +133,7 @@ def complex_of(x: Tensor) -> Tensor:
 
 
 FUNCTIONS: list[tuple[Callable[[Tensor], Tensor], tuple[int, ...], int]] = [
+    (lambda x: nn.functional.conv2d(x, torch.ones(6, 4, 3, 3)), IMAGE, 36 * 4 * 6 * 9),
     (lambda x: torch.mv(x[0, 0], x[0, 0, 0]), IMAGE, 64),
     (lambda x: torch.addmv(x[0, 0, 0], x[0, 0], x[0, 0, 0]), IMAGE, 64),
     (lambda x: torch.dot(x[0, 0, 0], x[0, 0, 0]), IMAGE, 8),
