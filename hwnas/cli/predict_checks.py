@@ -32,6 +32,28 @@ def note_left_out(predictor: Any, costs: FloatArray) -> None:
         f"leaving one out: {rank}median error {100 * np.median(errors):.0f} %, "
         f"{np.mean(errors <= 0.1):.0%} within 10 %"
     )
+    note_changed_speed(found, costs)
+
+
+def note_changed_speed(predicted: FloatArray, costs: FloatArray) -> None:
+    """Say where costs of rows one after another are off alike, as when a device got hot meanwhile.
+
+    Args:
+        predicted: `(n,)` predictions, in the order of the rows; NaN where there is none.
+        costs: `(n,)` measured costs; NaN where there is none.
+    """
+    import numpy as np
+
+    from hwnas.tables.row_order import serial_correlation, speed_changed
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.log(costs / predicted)
+    if speed_changed(errors):
+        note(
+            f"errors of rows one after another agree (Spearman {serial_correlation(errors):.2f}): "
+            f"the device changed its speed meanwhile, or the rows are sorted. Measure in random "
+            f"order, beside a reference."
+        )
 
 
 def note_wrong(predictor: Any, archs: list[Any], costs: FloatArray) -> None:
@@ -93,6 +115,7 @@ def compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, A
         )
     progress.stage(f"predicting {len(archs):,} architectures")
     predicted = predictor.predict(archs)
+    note_changed_speed(predicted, costs)
     return {
         **({"column": column} if column else {}),
         "n": len(costs),

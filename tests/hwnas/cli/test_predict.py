@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hwnas.cli import main
+from hwnas.cli.predict_checks import note_left_out
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.testing import draw
@@ -50,6 +52,19 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = ["--measurements", str(measured), "--out", str(out), "--runtime", "ort"]
     assert run("adapt", *argv, "--dead-operations", "executed") == 0
     return out
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_rows_between_which_the_device_slowed_down_are_told(
+    shuffled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(1, 2, 80)
+    costs = predicted * rng.uniform(0.95, 1.05, 80) * np.where(np.arange(80) < 50, 1, 1.3)
+    order = rng.permutation(80) if shuffled else np.arange(80)
+    note_left_out(SimpleNamespace(left_out=predicted[order]), costs[order])
+    told = "rows one after another agree" in capsys.readouterr().err
+    assert told is not shuffled
 
 
 def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -> None:

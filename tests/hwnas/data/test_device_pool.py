@@ -18,6 +18,8 @@ from hwnas.errors import DataFormatError, DataNotFoundError, UnknownNameError
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.tables.row_order import serial_correlation, speed_changed
+from hwnas_predictors.encodings import one_hot
 
 ARCHS = [[0, 1, 2, 3, 4, 5, 6, 7, 8, *[0] * 13], [8] * 22]
 
@@ -191,3 +193,19 @@ def test_nasbench201_is_in_official_order(data_folder: Path) -> None:
     for device in ("raspi4", "pixel3", "eyeriss", "fpga"):
         table = HwNasBench("cifar10", device, "latency", data_folder)
         np.testing.assert_array_equal(pool.cost_of(device), table.predict(pool.archs))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("device", "least", "most"), [("essential_ph_1", 0.8, 1), ("fpga", -1, 0.1)]
+)
+def test_a_phone_of_fbnet_changed_its_speed_while_it_was_measured(
+    data_folder: Path, device: str, least: float, most: float
+) -> None:
+    # Errors of rows one after another would not agree if each had been measured alike.
+    pool = device_pool("fbnet", data_folder)
+    flags = np.column_stack([one_hot(pool.space, pool.archs), np.ones(len(pool.archs))])
+    values = np.log(pool.cost_of(device))
+    errors = values - flags @ np.linalg.lstsq(flags, values, rcond=None)[0]
+    assert least < serial_correlation(errors) < most
+    assert speed_changed(errors) == (least > 0)
