@@ -8,6 +8,8 @@ from onnx import helper, version_converter
 from hwnas.errors import InvalidValueError
 
 OLDEST = 13
+"""Below it softmax is over several axes, and ONNX's converter does not know: it would be another
+function (`findings/onnx_version_converter_softmax_and_resize.sh`)."""
 _CONVERTED = 15
 """ONNX converts batch norms down to this version; what changed from `OLDEST` to it are types that
 no network of float32 has, which the check of the model sees."""

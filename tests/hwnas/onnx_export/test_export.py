@@ -341,6 +341,17 @@ def test_other_operator_sets_agree(opset: int, dynamic_batch: bool) -> None:
     assert verify_onnx(proto, model, IMAGE) <= 1e-4
 
 
+@pytest.mark.parametrize("opset", [13, 14, 20])
+def test_softmax_over_channels_is_kept_in_other_operator_sets(opset: int) -> None:
+    # To version 12, which is refused, ONNX's converter keeps the axis, where it means another one:
+    # findings/onnx_version_converter_softmax_and_resize.sh.
+    resize = nn.Upsample(scale_factor=2.5, mode="bilinear")
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softmax(1), resize, nn.LogSoftmax(2))
+    proto = export_onnx(model, IMAGE, opset=opset)
+    assert operators(proto)[-1] == "LogSoftmax"
+    assert verify_onnx(proto, model, IMAGE) <= 1e-4
+
+
 def test_operator_sets_without_an_operator_are_refused() -> None:
     # Hardswish came with version 14.
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Hardswish())
