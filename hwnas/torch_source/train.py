@@ -491,7 +491,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             train(known[int(name)], data, settings, options)
     except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{CLEAR}train.py: {error}", file=sys.stderr)
         return 2
     return 0
 
