@@ -97,8 +97,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     headers, cells = [one_line(c) for c in columns], [[_cell(v) for v in row] for row in body]
     console = _results()
     fitted = fit(headers, cells, console.width if _is_bounded() else None)
-    table = Table(title=Text(one_line(title)) if title else None, box=box.SIMPLE_HEAD)
-    table.title_justify = "left"
+    table = Table(box=box.SIMPLE_HEAD)
     for i, width in zip(fitted.columns, fitted.widths, strict=True):
         side: Literal["left", "right"] = "right" if numeric[i] else "left"
         bound = width if _is_bounded() else None
@@ -107,6 +106,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         shown = zip(fitted.columns, fitted.widths, strict=True)
         table.add_row(*(Text(broken(row[i], width)) for i, width in shown))
     progress.hide()
+    if title:  # as wide as the terminal, however narrow the table is
+        console.print(Text(one_line(title), style="italic"))
     console.print(table)
     if fitted.left_out:
         names = ", ".join(headers[i] for i in fitted.left_out)

@@ -272,7 +272,7 @@ def _comparable(ranked: Ranked) -> list[dict[str, Any]]:
 
 
 def _print(ranked: Ranked, markdown: bool) -> None:
-    rows = ranked.rows
+    rows = sorted(ranked.rows, key=_worst_last)
     shown = [name for name in _HEADERS if any(name in row for row in rows)]
     headers = [_HEADERS[name].format(p=rows[0]["ndcg_p"]) for name in shown]
     body = [[_cell(row, name) for name in shown] for row in rows]
@@ -286,6 +286,11 @@ def _print(ranked: Ranked, markdown: bool) -> None:
         *(_line(cells) for cells in (headers, ["---"] * len(headers), *body)),
     ]
     print_text("\n".join(lines) + "\n\n")
+
+
+def _worst_last(row: dict[str, Any]) -> float:
+    found = row["spearman"]
+    return math.inf if found is None or math.isnan(found) else -found
 
 
 def _describe(row: dict[str, Any]) -> str:

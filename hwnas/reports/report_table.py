@@ -55,7 +55,8 @@ class Column:
     @property
     def parts(self) -> list[str]:
         """The name in pieces between which a line may be broken."""
-        return re.findall(rf"[^_+]{{,{_LONGEST_PART}}}[_+]|[^_+]{{1,{_LONGEST_PART}}}", self.name)
+        most = _LONGEST_PART
+        return re.findall(rf"[^_+ ]{{,{most}}}[_+ ]|[^_+ ]{{1,{most}}}", self.name)
 
 
 @dataclass(frozen=True)

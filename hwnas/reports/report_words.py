@@ -12,7 +12,7 @@ from hwnas.errors import HwnasError
 from hwnas.pareto.json_csv import attribute_text
 from hwnas.pareto.pareto_set import ObjectiveInfo, ParetoSet
 from hwnas.pareto.same_device import parse_key
-from hwnas.pareto.spread import P95
+from hwnas.pareto.spread import LOW, P95
 from hwnas.pareto.uncertainty import still_predicted
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES
@@ -25,6 +25,10 @@ _RUNTIMES = {
     "mnn": "MNN",
 }
 _JOINED = {"log": "logarithms of the ranks", "sum": "ranks", "vote": "votes on each pair"}
+_SPREAD = {
+    LOW: "the 95 % interval of the median",
+    P95: "p95, which 95 of 100 runs did not exceed",
+}
 _GIB = 2**30
 _TOLD = ("host", "versions", "settings", "costs", "dataset", "created", "seed", *_COUNTS)
 
@@ -110,8 +114,8 @@ def meanings(front: ParetoSet) -> list[tuple[str, str]]:
     said = []
     for objective in front.objectives:
         if (cost := costs.get(objective.name)) is not None:
-            known = any(f"{objective.name}{P95}" in m.attributes for m in front.members)
-            text = _cost_words(cost, objective.name in predicted, known)
+            spread = _spread_words(front, objective.name)
+            text = _cost_words(cost, objective.name in predicted, spread)
         else:
             text = _score_words(objective)
         if text:
@@ -119,19 +123,24 @@ def meanings(front: ParetoSet) -> list[tuple[str, str]]:
     return said
 
 
-def _cost_words(cost: Mapping[str, Any], predicted: bool, spread: bool) -> str:
+def _spread_words(front: ParetoSet, name: str) -> str:
+    """Say what stands below measured values; short measurements have no interval."""
+    texts = [
+        text
+        for end, text in _SPREAD.items()
+        if any(f"{name}{end}" in m.attributes for m in front.members)
+    ]
+    return f" Below a value: {' and '.join(texts)}." if texts else ""
+
+
+def _cost_words(cost: Mapping[str, Any], predicted: bool, spread: str) -> str:
     where = device_words(str(cost.get("device")))
     if where.startswith("counted"):
         return "counted from the network, exact on any device."
     if predicted:
         return f"predicted, not measured, for {where}: the intervals hold 95 %."
     if "fingerprint" in cost:
-        return (
-            f"measured on {where}. Below a value stand the 95 % interval of the median and p95, "
-            f"which 95 of 100 runs did not exceed."
-            if spread
-            else f"measured on {where}."
-        )
+        return f"measured on {where}.{spread}"
     return f"known for {where}; where it comes from stands below."
 
 
@@ -245,7 +254,7 @@ def _flat(value: Any) -> dict[str, Any]:
 
 
 def _terms(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, in_words(value)) for name, value in values.items() if in_words(value)]
+    return [(_plain(name), in_words(value)) for name, value in values.items() if in_words(value)]
 
 
 def in_words(value: Any) -> str:

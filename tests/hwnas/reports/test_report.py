@@ -485,4 +485,5 @@ def test_measured_costs_have_their_interval_and_predicted_ones_a_deviation() -> 
 def test_headers_are_broken_behind_marks_and_nowhere_else() -> None:
     assert Column("jacob_cov+params").parts == ["jacob_", "cov+", "params"]
     assert Column("architecture").parts == ["architecture"]
+    assert Column("expected accuracy").parts == ["expected ", "accuracy"]
     assert "".join(Column("x" * 40 + "_y").parts) == "x" * 40 + "_y"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -54,6 +54,28 @@ def test_each_objective_is_explained() -> None:
     assert said["m"].startswith("measured on cpu, ONNX Runtime 1")
     assert "known for edgegpu" in said["t"]
     assert "own" not in said
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, ""),
+        ({"m_p95": 2.0}, " Below a value: p95, which 95 of 100 runs did not exceed."),
+        (
+            {"m_low": 1.0, "m_high": 2.0, "m_p95": 2.0},
+            " Below a value: the 95 % interval of the median and p95, which 95 of 100 runs did not "
+            "exceed.",
+        ),
+    ],
+)
+def test_what_stands_below_a_measured_cost_is_explained(known: dict[str, float], said: str) -> None:
+    cost = {"objective": "m", "device": "cpu/onnxruntime-1/float32/b1", "fingerprint": "here"}
+    found = front("m", costs=[cost])
+    (member,) = found.members
+    found = replace(found, members=(replace(member, attributes=known),))
+    assert dict(meanings(found))["m"] == (
+        f"measured on cpu, ONNX Runtime 1, float32, batch 1.{said}"
+    )
 
 
 def test_how_the_front_was_found() -> None:
