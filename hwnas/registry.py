@@ -1,8 +1,8 @@
 """Names of spaces, proxies, costs, runtimes and so on, found without importing them.
 
 A component is one file plus one line here; other packages add theirs through the entry-point
-groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs``, ``hwnas.runtimes``, ``hwnas.meters``
-and ``hwnas.strategies``.
+groups ``hwnas.spaces``, ``hwnas.proxies``, ``hwnas.costs``, ``hwnas.runtimes``, ``hwnas.meters``,
+``hwnas.strategies`` and ``hwnas.predictors``.
 """
 
 from __future__ import annotations

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hwnas.registry import BUILT_IN
+from hwnas.registry import BUILT_IN, Kind
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -185,3 +186,30 @@ def test_spaces_and_proxies_are_listed_without_torch() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom) and "torch" in imports(ast.unparse(node))
     }
     assert not wrong
+
+
+CONTRACTS = {
+    "spaces": "SearchSpace|Architectures",
+    "proxies": "Proxy",
+    "costs": "CostModel",
+    "runtimes": "Runtime",
+    "meters": "Meter",
+    "strategies": "Strategy",
+    "predictors": "Predictor|CostModel",
+}
+"""Contract classes of `hwnas.testing` by the table of the registry."""
+
+
+@pytest.mark.parametrize("kind", CONTRACTS)
+def test_every_component_runs_through_its_contract(kind: Kind) -> None:
+    """A test module with the contract names its class or its name, or takes the whole table."""
+    contract = re.compile(rf"^class \w+\(.*({CONTRACTS[kind]})Contract", re.MULTILINE)
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    tests = "\n".join(text for text in texts if contract.search(text))
+    assert tests
+    missing = {
+        name
+        for name, target in BUILT_IN[kind].items()
+        if not re.search(rf'\b{target.partition(":")[2]}\b|"{name}[":]', tests)
+    }
+    assert not missing or f'names("{kind}")' in tests, missing

@@ -22,6 +22,16 @@ class TestEveryMeter(MeterContract):
         return make_meter(request.param)
 
 
+class TestEventsContract(MeterContract):
+    """The counter of a device that is not there: CUDA's own is another."""
+
+    place = Place("gpu0", "Board", clock=lambda: time.perf_counter() * 1e3)
+
+    @pytest.fixture
+    def meter(self) -> Any:
+        return make_meter("events")
+
+
 def test_sleep_passes_on_the_wall_and_not_in_the_thread() -> None:
     with WallClock().open(HERE) as wall, ThreadClock().open(HERE) as thread:
         before = wall(), thread()

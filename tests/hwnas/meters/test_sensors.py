@@ -296,7 +296,9 @@ def test_nvml_s_package_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'hwnas[energy]'" in absence(make_meter("nvml"), GPU)
 
 
-def test_parts_of_an_apple_chip_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def apple(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Pretend an Apple chip; give what it has counted."""
     now = SimpleNamespace(cpu_total_mj=10, dram_mj=None, gpu_mj=5, gpu_sram_mj=1, ane_mj=0)
 
     class AppleEnergyMonitor:
@@ -306,6 +308,12 @@ def test_parts_of_an_apple_chip_are_added(monkeypatch: pytest.MonkeyPatch) -> No
     package: Any = SimpleNamespace(AppleEnergyMonitor=AppleEnergyMonitor)
     monkeypatch.setitem(sys.modules, "zeus_apple_silicon", package)
     monkeypatch.setattr("hwnas.meters.apple.AppleChip.missing", lambda *_: "")
+    monkeypatch.setattr("hwnas.meters.apple.AppleChip.window_seconds", 0.0)
+    return now
+
+
+def test_parts_of_an_apple_chip_are_added(apple: SimpleNamespace) -> None:
+    now = apple
     with make_meter("apple").open(HERE) as read:
         now.cpu_total_mj, now.gpu_mj, now.ane_mj = 14, 6, 2
         assert read() == 4 + 1 + 2
@@ -336,3 +344,10 @@ class TestRaplContract(MeterContract):
         write_tree(powercap, TWO_SOCKETS)
         monkeypatch.setattr("hwnas.meters.rapl.Rapl.window_seconds", 0.01)
         return make_meter("rapl")
+
+
+@pytest.mark.usefixtures("apple")
+class TestAppleContract(MeterContract):
+    @pytest.fixture
+    def meter(self) -> Any:
+        return make_meter("apple")
