@@ -13,10 +13,14 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT, ROOT / "predictors", ROOT / "plugins")
 FORMULAS = (
     "hwnas.pareto.metrics",
+    "hwnas.proxies.derivatives.window_sums",
     "hwnas.ranking.aggregation",
     "hwnas.ranking.bias",
     "hwnas.ranking.bootstrap",
     "hwnas.ranking.metrics",
+    "hwnas.strategies.improvement",
+    "hwnas.strategies.selection",
+    "hwnas_predictors.power_transform",
 )
 
 

@@ -167,6 +167,10 @@ def median_interval(times: FloatArray) -> tuple[float, float]:
 
     Returns:
         The ends in the values' unit; NaN below 6 values, which cannot give 95 %.
+
+    Example:
+        >>> median_interval(np.array([5.0, 1.0, 4.0, 2.0, 6.0, 3.0]))
+        (1.0, 6.0)
     """
     from scipy import stats
 

@@ -22,7 +22,7 @@ from hwnas.pareto.pareto_set import Evaluated, ParetoSet, Status
 from hwnas.pareto.provenance import plain
 from hwnas.pareto.uncertainty import with_neighbours
 from hwnas.pareto.verification import status_of
-from hwnas.typing import FloatArray, SearchSpace, UncertainCostModel
+from hwnas.typing import Arch, FloatArray, SearchSpace, UncertainCostModel
 
 _DRAWS = 200
 ROUNDS = 8
@@ -71,6 +71,11 @@ def membership(
         column: number of the predicted loss.
         stds: `(n,)` standard deviations of the predictions; 0 for what was measured.
         rng: draws errors, independent of each other.
+
+    Example:
+        >>> losses, known = np.array([[1.0, 1.0], [2.0, 2.0]]), np.zeros(2)
+        >>> membership(losses, 1, known, np.random.default_rng(0))
+        array([1., 0.])
     """
     count = np.zeros(len(losses))
     for _ in range(_DRAWS):
@@ -94,7 +99,7 @@ def straddling(probabilities: FloatArray) -> list[int]:
 def route(
     front: ParetoSet,
     name: str,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     predictor: UncertainCostModel[Any],
     measure: Callable[[Sequence[Any]], FloatArray | None],
     budget: int,
@@ -185,7 +190,7 @@ class _Course:
         front: ParetoSet,
         rows: Sequence[Evaluated],
         column: int,
-        space: SearchSpace[Any],
+        space: SearchSpace[Arch],
         predictor: UncertainCostModel[Any],
     ) -> _Course:
         archs = [space.parse(row.arch) for row in rows]

@@ -202,7 +202,12 @@ def learn_accuracies(
 
 
 def best_last(score: FloatArray, among: FloatArray | None = None) -> FloatArray:
-    """Give the normal scores of `(n,)` values, larger being better and NaN the worst."""
+    """Give the normal scores of `(n,)` values, larger being better and NaN the worst.
+
+    Example:
+        >>> best_last(np.array([3.0, np.nan, 8.0])).round(3)
+        array([ 0.   , -0.967,  0.967])
+    """
     others = None if among is None else np.where(np.isnan(among), -np.inf, among)
     return normal_scores(np.where(np.isnan(score), -np.inf, score), others)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 import numpy as np
 
@@ -135,7 +135,13 @@ class PoolInputs(Generic[Arch]):
 
 
 def standardised(features: FloatArray) -> FloatArray:
-    """Give `(n, f')` columns of mean 0 and variance 1, without constant ones; NaN becomes 0."""
+    """Give `(n, f')` columns of mean 0 and variance 1, without constant ones; NaN becomes 0.
+
+    Example:
+        >>> standardised(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        array([[-1.],
+               [ 1.]])
+    """
     return Scale.of(features)(features)
 
 
@@ -168,7 +174,7 @@ def _of_parameters(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArra
     return np.concatenate(columns, axis=1)
 
 
-def _columns(options: Options[Any], chosen: Sequence[Choice | None]) -> FloatArray:
+def _columns(options: Options[Choice], chosen: Sequence[Choice | None]) -> FloatArray:
     """Give `(n, k)` numbers of one parameter; None where it does not exist, NaN as a position."""
     if not options.ordered:
         flags = [[value == option for option in options.values] for value in chosen]

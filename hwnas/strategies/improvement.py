@@ -45,6 +45,15 @@ def expected_improvement(
     Returns:
         `(n,)` improvements; larger is better. Negative ones have an order and no other meaning:
         they belong to architectures that were not worth sampling.
+
+    Example:
+        Both are expected to be as good as the only evaluated one, which is σ φ(0) of improvement:
+
+        >>> means, deviations = np.array([[1.0], [1.0]]), np.array([[1.0], [2.0]])
+        >>> known, rows, losses = np.zeros((2, 1)), np.array([0]), np.array([[1.0]])
+        >>> rng = np.random.default_rng(0)
+        >>> expected_improvement(means, deviations, known, rows, losses, rng).round(3)
+        array([0.399, 0.798])
     """
     from scipy.special import ndtr
 

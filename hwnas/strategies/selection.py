@@ -19,6 +19,10 @@ def pareto_ranks(losses: FloatArray) -> IntArray:
 
     Returns:
         `(n,)` layers.
+
+    Example:
+        >>> pareto_ranks(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 3.0]]))
+        array([0, 0, 1])
     """
     if not len(losses):
         return np.zeros(0, dtype=np.intp)
@@ -38,6 +42,11 @@ def crowding_distances(losses: FloatArray, layers: IntArray) -> FloatArray:
 
     Returns:
         `(n,)` distances.
+
+    Example:
+        >>> losses = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]])
+        >>> crowding_distances(losses, pareto_ranks(losses))
+        array([inf,  2., inf])
     """
     distances = np.zeros(len(losses))
     for layer in np.unique(layers):
@@ -54,6 +63,17 @@ def crowding_distances(losses: FloatArray, layers: IntArray) -> FloatArray:
 
 
 def best_first(losses: FloatArray) -> IntArray:
-    """Order rows by Pareto layer, the loneliest of a layer first, older ones first in a tie."""
+    """Order rows by Pareto layer, the loneliest of a layer first, older ones first in a tie.
+
+    Args:
+        losses: `(n, m)` finite losses.
+
+    Returns:
+        `(n,)` numbers of rows.
+
+    Example:
+        >>> best_first(np.array([[3.0, 3.0], [0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]))
+        array([1, 3, 2, 0])
+    """
     layers = pareto_ranks(losses)
     return np.lexsort((-crowding_distances(losses, layers), layers))

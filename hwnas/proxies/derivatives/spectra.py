@@ -18,12 +18,21 @@ def eigenvalues(matrix: Tensor) -> Tensor:
     """Give the `(..., n)` ascending eigenvalues of symmetric `(..., n, n)` matrices.
 
     Those of a matrix that is not finite are NaN.
+
+    Example:
+        >>> eigenvalues(torch.tensor([[2.0, 1.0], [1.0, 2.0]])).round(decimals=9).tolist()
+        [1.0, 3.0]
     """
     return _of_finite(torch.linalg.eigvalsh, matrix)
 
 
 def singular_values(matrix: Tensor) -> Tensor:
-    """Give the descending singular values of `(..., n, m)` matrices; NaN if not finite."""
+    """Give the descending singular values of `(..., n, m)` matrices; NaN if not finite.
+
+    Example:
+        >>> singular_values(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, -4.0]])).tolist()
+        [4.0, 3.0]
+    """
     return _of_finite(torch.linalg.svdvals, matrix)
 
 
@@ -32,6 +41,10 @@ def largest_singular_value(matrix: Tensor) -> Tensor:
 
     It is the root of the largest eigenvalue of the smaller of A^T A and A A^T, as exact as that of
     `singular_values`, the small ones of which would be lost: up to twenty times as fast.
+
+    Example:
+        >>> float(largest_singular_value(torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.0, -4.0]])))
+        4.0
     """
     return _of_finite(_root_of_largest, matrix)[..., 0]
 
@@ -71,6 +84,10 @@ def entropy(weights: Tensor) -> float:
     """Give the entropy in nats of `(n,)` weights >= 0, scaled to sum 1; NaN if all are 0.
 
     Rounding may leave tiny negative eigenvalues: they count as 0, and 0 log 0 = 0.
+
+    Example:
+        >>> round(entropy(torch.tensor([5.0, 5.0, 0.0])), 4)
+        0.6931
     """
     weights = weights.clamp(min=0)
     return float(torch.special.entr(weights / weights.sum()).sum())

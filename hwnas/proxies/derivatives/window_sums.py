@@ -24,6 +24,10 @@ def window_sums(
     As the product ``R X C^T`` with matrices of zeros and ones, R (h, H) and C (W, w), it takes a
     tenth of the time of PyTorch's convolution and pool in float64. Places of large maps are added
     tap by tap, and of those that are not finite, since a zero times infinity is no zero.
+
+    Example:
+        >>> window_sums(torch.ones(1, 1, 3, 3), (2, 2), (1, 1), (0, 0))[0, 0].tolist()
+        [[4.0, 4.0], [4.0, 4.0]]
     """
     if kernel == stride == (1, 1) and padding == (0, 0):
         return maps
@@ -39,7 +43,12 @@ def window_sums(
 
 
 def window_sizes(size: Sequence[int], kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """Count the places of each window that lie within (H, W), without padding: (h, w) float64."""
+    """Count the places of each window that lie within (H, W), without padding: (h, w) float64.
+
+    Example:
+        >>> window_sizes((3, 1), (2, 1), (1, 1), (1, 0)).flatten().tolist()
+        [1.0, 2.0, 2.0, 1.0]
+    """
     rows, columns = (
         _windows(*axis, 1).sum(dim=1) for axis in zip(size, kernel, stride, padding, strict=True)
     )
