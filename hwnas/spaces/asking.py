@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from hwnas.spaces.choosers import DeclarationError
 from hwnas.spaces.options import Choose, Options, V
@@ -19,7 +19,7 @@ class _Question:
     """What is asked for next, and what follows each answer."""
 
     name: str
-    options: Options[Any]
+    options: Options[Choice]
     then: dict[Choice, _Question | _End] = field(default_factory=dict)
 
 
@@ -69,14 +69,13 @@ class Asking:
 
     def _run(self, choose: Choose, chosen: dict[str, Choice]) -> _End:
         """Run the function, which asks for what is chosen again, and then for more."""
-        asked: dict[str, Options[Any]] = {}
+        asked: dict[str, Options[Choice]] = {}
 
         def answer(name: str, options: Options[V]) -> V:
             if name not in chosen:
                 chosen[name] = choose(name, options)
             asked[name] = options
-            value: Any = chosen[name]
-            return value  # type: ignore[no-any-return]
+            return cast(V, chosen[name])
 
         try:
             self._function(answer)
@@ -87,7 +86,7 @@ class Asking:
         return end
 
     def _remember(
-        self, asked: Mapping[str, Options[Any]], chosen: Mapping[str, Choice], end: _End
+        self, asked: Mapping[str, Options[Choice]], chosen: Mapping[str, Choice], end: _End
     ) -> None:
         if self._questions > _MOST:
             self._first, self._questions = None, 0

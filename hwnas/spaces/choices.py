@@ -15,21 +15,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
+import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar, Generic, cast
 
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError
-from hwnas.spaces.choosers import Counter, Run, drawing, other_options, reading
+from hwnas.spaces.choosers import (
+    Counter,
+    DeclarationError,
+    Run,
+    drawing,
+    other_options,
+    reading,
+)
 from hwnas.spaces.facets import Listing, facet
 from hwnas.spaces.options import Choose, Options
 from hwnas.typing import Arch, Choice, SearchSpace
 
-__all__ = ["Choose", "Declared", "Options", "decide", "members_of", "options_of"]
+__all__ = ["Choose", "Declared", "Options", "decide", "made_by", "members_of", "options_of"]
 
 _DRAWS = 1000
 _PROBES = 32
@@ -62,7 +71,7 @@ class Declared(ABC, Generic[Arch]):
         """Give the answers that make an architecture, in the order in which they are asked for."""
 
     @property
-    def options(self) -> Mapping[str, Options[Any]]:
+    def options(self) -> Mapping[str, Options[Choice]]:
         """Options of every parameter that can exist, about in the order of asking.
 
         They are found by asking: each option of each parameter is tried once where the parameter
@@ -93,8 +102,8 @@ class Declared(ABC, Generic[Arch]):
         chooser = drawing(rng)
         for _ in range(_DRAWS - 1):
             with contextlib.suppress(InvalidArchitectureError):
-                return Run(chooser).make(self.make)
-        return Run(chooser).make(self.make)
+                return made_by(Run(chooser), self.make)
+        return made_by(Run(chooser), self.make)
 
     def decode(self, parameters: Mapping[str, Any]) -> Arch:
         """Make the architecture of values or their texts; parameters beyond it are left alone.
@@ -102,7 +111,7 @@ class Declared(ABC, Generic[Arch]):
         Raises:
             InvalidArchitectureError: a value is missing or no option, or `make` refuses.
         """
-        return Run(reading(parameters)).make(self.make)
+        return made_by(Run(reading(parameters)), self.make)
 
     def encode(self, arch: Arch) -> dict[str, Choice]:
         """Give the parameters of an architecture, those that exist for it."""
@@ -130,7 +139,7 @@ class Declared(ABC, Generic[Arch]):
         neighbours is mutual.
         """
         run, found = Run(reading(self.values(arch))), dict[Arch, None]()
-        run.make(self.make)
+        made_by(run, self.make)
         for name, options in run.options.items():
             for other in options.near(run.values[name]):
                 for near, made in self._completions({**run.values, name: other}, self.new_changes):
@@ -163,7 +172,7 @@ class Declared(ABC, Generic[Arch]):
     def _completed(self, run: Run) -> tuple[Run, Arch | None]:
         """Run, and give what was asked for even where it is no architecture."""
         try:
-            return run, run.make(self.make)
+            return run, made_by(run, self.make)
         except InvalidArchitectureError:
             return run, None
 
@@ -185,9 +194,9 @@ class Declared(ABC, Generic[Arch]):
                 return
 
     @cached_property
-    def _explored(self) -> Mapping[str, Options[Any]]:
+    def _explored(self) -> Mapping[str, Options[Choice]]:
         rng = np.random.default_rng(0)
-        found: dict[str, Options[Any]] = {}
+        found: dict[str, Options[Choice]] = {}
         order: list[str] = []
         first = (run for run, _ in itertools.islice(self._completions({}), self.explored))
         drawn = (self._completed(Run(drawing(rng)))[0] for _ in range(self.explored))
@@ -202,7 +211,7 @@ class Declared(ABC, Generic[Arch]):
 
 
 def _meet(
-    run: Run, found: dict[str, Options[Any]], order: list[str]
+    run: Run, found: dict[str, Options[Choice]], order: list[str]
 ) -> list[tuple[str, Mapping[str, Choice]]]:
     """Note the new parameters of a run before those that it asked for later."""
     new: list[tuple[str, Mapping[str, Choice]]] = []
@@ -218,6 +227,27 @@ def _meet(
     return new
 
 
+def made_by(run: Run, make: Callable[[Choose], Arch]) -> Arch:
+    """Make an architecture; whatever `make` itself raises says that these choices are none.
+
+    Raises:
+        InvalidArchitectureError: it does.
+        DeclarationError: a name is asked for with other options than before.
+    """
+    try:
+        return make(run)
+    except (InvalidArchitectureError, DeclarationError):
+        raise
+    except Exception as error:
+        if error is run.foreign:
+            raise
+        chosen = textwrap.shorten(json.dumps(run.values), 300)
+        raise InvalidArchitectureError(
+            f"`make` must give an architecture for {chosen}, but raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 def decide(space: SearchSpace[Arch], choose: Choose) -> Arch:
     """Make an architecture of any space by asking for what exists.
 
@@ -229,8 +259,8 @@ def decide(space: SearchSpace[Arch], choose: Choose) -> Arch:
     make = getattr(space, "make", None)
     if make is None:
         make = partial(_make_of_everything, space)
-    made: Arch = Run(choose).make(make)
-    return made
+    found: Arch = made_by(Run(choose), make)
+    return found
 
 
 def _make_of_everything(space: SearchSpace[Arch], choose: Choose) -> Arch:
@@ -238,7 +268,7 @@ def _make_of_everything(space: SearchSpace[Arch], choose: Choose) -> Arch:
     return space.decode({name: choose(name, options) for name, options in asked})
 
 
-def options_of(space: SearchSpace[Any]) -> Mapping[str, Options[Any]]:
+def options_of(space: SearchSpace[Arch]) -> Mapping[str, Options[Choice]]:
     """Give the options of every parameter that can exist in any space."""
     if hasattr(space, "make"):
         return cast("Declared[Any]", space).options

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.options import Choose, Options, V
-from hwnas.typing import Arch, Choice
+from hwnas.typing import Choice
 
 
 class DeclarationError(InvalidValueError):
@@ -20,12 +18,21 @@ class DeclarationError(InvalidValueError):
 
 
 class Run:
-    """One run of `make`: each name is asked once, and what was answered is kept."""
+    """What one run of `make` asks for: each name once, and what was answered is kept.
+
+    Args:
+        choose: whoever chooses.
+
+    Attributes:
+        options: what was asked for, in the order of asking.
+        values: what was answered.
+        foreign: what choosing raised, if anything: it is not the space's.
+    """
 
     def __init__(self, choose: Choose) -> None:
         self._choose = choose
-        self._foreign: Exception | None = None
-        self.options: dict[str, Options[Any]] = {}
+        self.foreign: Exception | None = None
+        self.options: dict[str, Options[Choice]] = {}
         self.values: dict[str, Choice] = {}
 
     def __call__(self, name: str, options: Options[V]) -> V:
@@ -34,28 +41,13 @@ class Run:
             try:
                 self.values[name] = self._choose(name, options)
             except Exception as error:
-                self._foreign = error
+                self.foreign = error
                 raise
             self.options[name] = options
         elif self.options[name] != options:
-            self._foreign = other_options(name)
-            raise self._foreign
+            self.foreign = other_options(name)
+            raise self.foreign
         return cast(V, self.values[name])
-
-    def make(self, make: Callable[[Choose], Arch]) -> Arch:
-        """Run; whatever `make` itself raises says that these choices are no architecture."""
-        try:
-            return make(self)
-        except (InvalidArchitectureError, DeclarationError):
-            raise
-        except Exception as error:
-            if error is self._foreign:
-                raise
-            chosen = textwrap.shorten(json.dumps(self.values), 300)
-            raise InvalidArchitectureError(
-                f"`make` must give an architecture for {chosen}, but raised "
-                f"{type(error).__name__}: {error}"
-            ) from error
 
 
 def other_options(name: str) -> DeclarationError:

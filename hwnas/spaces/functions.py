@@ -18,6 +18,7 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.seeding import numbers_seeded, seeded
 from hwnas.spaces.asking import Asking, Refused
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
+from hwnas.spaces.choices import made_by
 from hwnas.spaces.choosers import DeclarationError, Run, drawing, reading
 from hwnas.spaces.equivalence import TracedEquivalence
 from hwnas.spaces.options import Choose, Options, V
@@ -220,12 +221,12 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         What a choice opens is drawn; all neighbours would have to be built to be listed.
         """
         run = Run(reading(self.values(arch)))
-        run.make(self.make)
+        made_by(run, self.make)
         moves = [(n, near) for n, o in run.options.items() for near in o.near(run.values[n])]
         for i in rng.permutation(len(moves)):
             name, value = moves[i]
             with contextlib.suppress(InvalidArchitectureError):
-                yield Run(_given({**run.values, name: value}, rng)).make(self.make)
+                yield made_by(Run(_given({**run.values, name: value}, rng)), self.make)
 
     def build(self, arch: Assignment, task: Task | None = None) -> nn.Module:
         """Build the network, with its lazy modules complete, and one tensor as its answer.

@@ -14,13 +14,14 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.typing import Choice
 
 V = TypeVar("V", bound=Choice)
+V_co = TypeVar("V_co", bound=Choice, covariant=True)
 
 _ROUNDING = 1e-9
 """Numbers closer than this, relative to the largest option, are equal."""
 
 
 @dataclass(frozen=True)
-class Options(Generic[V]):
+class Options(Generic[V_co]):
     """What can be chosen.
 
     Attributes:
@@ -31,7 +32,7 @@ class Options(Generic[V]):
         InvalidValueError: there is no value, one comes twice, or is none of these.
     """
 
-    values: Sequence[V]
+    values: Sequence[V_co]
     ordered: bool = False
     _positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
@@ -67,7 +68,7 @@ class Options(Generic[V]):
         close = (i for i, v in numbers.items() if abs(v - got) <= _ROUNDING * largest)
         return next(close, None)
 
-    def read(self, name: str, got: object) -> V:
+    def read(self, name: str, got: object) -> V_co:
         """Give the option that a value or text is; `InvalidArchitectureError` if it is none."""
         position = self.position(got)
         if position is None:
@@ -75,7 +76,7 @@ class Options(Generic[V]):
             raise InvalidArchitectureError(f"`{name}` must be one of {options}, but got {got!r}.")
         return self.values[position]
 
-    def near(self, value: V) -> Sequence[V]:
+    def near(self, value: Choice) -> Sequence[V_co]:
         """Give the options that one edit leads to: all others.
 
         Of ordered ones it is those that are 1, 2, 4, 8, ... positions away, near and far.

@@ -14,7 +14,7 @@ from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
 from hwnas.seeding import derive_seed
 from hwnas.spaces.assignments import Assignment
-from hwnas.spaces.choices import members_of
+from hwnas.spaces.choices import made_by, members_of
 from hwnas.spaces.choosers import Run, drawing
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.networks import Networks
@@ -78,7 +78,7 @@ def _draw(space: FunctionSpace, seed: int) -> list[Assignment]:
     reasons: dict[str, str] = {}
     for drawn in range(1, _DRAWS + 1):
         try:
-            found[Run(drawing(rng)).make(space.make)] = None
+            found[made_by(Run(drawing(rng)), space.make)] = None
         except InvalidArchitectureError as error:
             text = str(error)
             reasons.setdefault(text.rpartition("}, but ")[2], text)

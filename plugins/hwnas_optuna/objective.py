@@ -98,6 +98,8 @@ class HardwareAwareObjective(Generic[Arch]):
                 raises whatever it may; says why.
         """
         space = self.evaluator.space
+        # The sampler chooses once, before the space asks, which then reads what was chosen.
+        getattr(trial, "relative_params", None)
         arch = decide(space, suggesting(trial))
         try:
             member = space.representative(arch)
