@@ -23,10 +23,10 @@ from hwnas.data.nasbench201 import DATASETS, accuracies
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host
 from hwnas.proxies import make_proxies
-from hwnas.rank_study.population import raw_scores
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.study.stability import scores_of
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 
@@ -71,7 +71,7 @@ def _scores(
     names = {proxy for recipe in RECIPES.values() for proxy in recipe.proxies}
     source = setup.proxies(make_proxies(sorted(names | {"params", "flops", "layers"})))
     with ResultCache.default() as cache, progress.running("scoring") as bar:
-        return raw_scores(source, archs, cache=cache, jobs=jobs, report=bar.count)
+        return scores_of(source, archs, cache=cache, jobs=jobs, report=bar.count)
 
 
 def _print(name: str, batch: int, score: FloatArray, truth: dict[str, FloatArray]) -> None:

@@ -20,10 +20,10 @@ import numpy as np
 
 from hwnas.evaluation.cache import ResultCache
 from hwnas.proxies import make_proxies
-from hwnas.rank_study.population import raw_scores
 from hwnas.spaces.facets import Truth, require_facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, reference_sample
+from hwnas.study.stability import scores_of
 from hwnas.tasks.task import Task, TensorSpec
 
 PROXIES = (
@@ -56,7 +56,7 @@ def scored(
     """Score a few networks at a time."""
     source, parts = setup.proxies(make_proxies(names)), []
     for start in range(0, len(archs), STEP):
-        parts.append(raw_scores(source, archs[start : start + STEP], cache=cache))
+        parts.append(scores_of(source, archs[start : start + STEP], cache=cache))
         print(f"seed {setup.seed}: {min(start + STEP, len(archs))} of {len(archs)}", flush=True)
     return {name: np.concatenate([part[name] for part in parts]) for name in source.columns}
 

@@ -27,11 +27,12 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.networks.layers import kaiming_weights_, standard_normal_weights_
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
-from hwnas.rank_study.population import raw_scores, shipped_population
+from hwnas.rank_study.population import shipped_population
 from hwnas.ranking.metrics import kendall, spearman
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.configuration import EvaluationSetup
+from hwnas.study.stability import scores_of
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
@@ -66,7 +67,7 @@ def main() -> None:
             setup = EvaluationSetup(space, get_task(DATASET), batch, arguments.seed, images=images)
             source = setup.proxies(make_proxies(names))
             with ResultCache.default() as cache, progress.running("scoring") as bar:
-                scores = raw_scores(
+                scores = scores_of(
                     source, archs, cache=cache, jobs=arguments.jobs, report=bar.count
                 )
             for name, values in scores.items():

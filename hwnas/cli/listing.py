@@ -16,6 +16,7 @@ from hwnas.errors import InvalidValueError, MissingDependencyError
 
 if TYPE_CHECKING:
     from hwnas.costs.source import CostOption, CostSource
+    from hwnas.study.settings import SearchSettings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
@@ -73,9 +74,13 @@ def proxies(
     from hwnas.ranking.recipes import RECIPES
 
     if space is not None:
+        from hwnas.study.settings import SearchSettings
+
         chosen, task = chosen_networks(space, dataset, images)
-        asked = (chosen, task, proxy or ["all"], images, batch, sample, seed, jobs, reduced)
-        _show_agreement(*asked, as_json)
+        settings = SearchSettings(
+            chosen, task, batch=batch, images=images, seed=seed, reduced=reduced
+        )
+        _show_agreement(settings, proxy or ["all"], sample, jobs, as_json)
         return
     if proxy is not None or dataset is not None or reduced:
         raise InvalidValueError(
@@ -99,39 +104,24 @@ def proxies(
 
 
 def _show_agreement(
-    text: str,
-    dataset: str,
-    names: Sequence[str],
-    images: str,
-    batch: int,
-    sample: int,
-    seed: int,
-    jobs: int,
-    reduced: str,
-    as_json: bool,
+    settings: SearchSettings, names: Sequence[str], sample: int, jobs: int, as_json: bool
 ) -> None:
     """Print how well two seeds, or two settings, agree on each proxy in a space."""
     from hwnas.evaluation.cache import ResultCache
+    from hwnas.evaluation.evaluator import EvaluatorOptions
     from hwnas.proxies import make_proxies
     from hwnas.spaces.space_text import named_space
-    from hwnas.study.configuration import EvaluationSetup, bounded, named_task
+    from hwnas.study.configuration import EvaluationSetup, bounded
     from hwnas.study.reduction import full_agreement
     from hwnas.study.stability import seed_agreement
-    from hwnas.tasks.reduced import Reduced as Reduction
 
-    space, small = named_space(text), Reduction.parse(reduced)
-    setup = EvaluationSetup(
-        space, named_task(dataset, images), batch, seed, None, images, reduced=small
-    )
+    space = named_space(settings.space)
+    setup = EvaluationSetup.of(settings, space)
+    small = setup.reduced
     known = make_proxies(names)
     progress.stage("scoring networks twice")
     with ResultCache.default() as cache:
-        how: dict[str, Any] = {
-            "cache": cache,
-            "jobs": jobs,
-            "limits": bounded(space),
-            "report": progress.count,
-        }
+        how = EvaluatorOptions(cache=cache, jobs=jobs, limits=bounded(space), report=progress.count)
         found = (
             seed_agreement(setup.proxies(known), size=sample, **how)
             if small is None
@@ -146,7 +136,7 @@ def _show_agreement(
         return
     told = stability_text if small is None else "{:.3f}".format
     body = [[*list(row.values())[:2], told(row[kind])] for row in rows]
-    title = f"{space.name}, {sample} networks, {batch} {images} images"
+    title = f"{space.name}, {sample} networks, {settings.batch} {settings.images} images"
     if small is None:
         print_table(["name", "direction", "seeds' ρ"], body, title)
     else:

@@ -31,8 +31,10 @@ from hwnas.cli.table_file import check_table, write_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.files.csv_table import ARCHITECTURE
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
+    from hwnas.study.settings import SearchSettings
     from hwnas.tables.result import Result
     from hwnas.tasks.task import Task, TensorSpec
     from hwnas.typing import Proxy, SearchSpace
@@ -124,32 +126,27 @@ def score(
         child = child_with(within_memory(limits))
         rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
     else:
+        from hwnas.study.settings import SearchSettings
+
         name, task = chosen_networks(
             space or "nasbench201", dataset, images, in_shape, classes, limit_seconds
         )
+        settings = SearchSettings(
+            name, task, batch=batch, images=images, seed=seed, reduced=reduced
+        )
         with parallel_backend(backend, jobs, cluster):
-            rows = _score_space(
-                name,
-                proxies,
-                wanted,
-                task,
-                _Input(batch, images, data, device, reduced),
-                seed,
-                jobs,
-                limit_seconds,
-            )
+            rows = _score_space(settings, proxies, wanted, data, device, jobs, limit_seconds)
     _write(rows, proxies, out, as_json)
 
 
 @dataclass(frozen=True)
 class _Input:
-    """What proxies see: images, the folder of published ones, on what, and how much smaller."""
+    """What proxies of a model see: images, the folder of published ones, and on what."""
 
     batch: int
     images: str
     data: Path | None
     device: str
-    reduced: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ class _Wanted:
     sample: int
     whole_space: bool
 
-    def read(self, space: SearchSpace[Any], seed: int) -> list[Any]:
+    def read(self, space: SearchSpace[Arch], seed: int) -> list[Arch]:
         """Parse or draw the architectures; a bad line is named by its number."""
         import numpy as np
 
@@ -186,34 +183,23 @@ class _Wanted:
 
 
 def _score_space(
-    name: str,
+    settings: SearchSettings,
     proxies: Sequence[Proxy],
     wanted: _Wanted,
-    dataset: str,
-    given: _Input,
-    seed: int,
+    data: Path | None,
+    device: str,
     jobs: int,
     limit_seconds: float | None,
 ) -> list[Row]:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
     from hwnas.spaces.space_text import named_space
-    from hwnas.study.configuration import EvaluationSetup, bounded, named_task
-    from hwnas.tasks.reduced import Reduced as Reduction
+    from hwnas.study.configuration import EvaluationSetup, bounded
 
-    task, space = named_task(dataset, given.images), named_space(name)
+    space = named_space(settings.space)
     limits = bounded(space, limit_seconds)
-    setup = EvaluationSetup(
-        space,
-        task,
-        given.batch,
-        seed,
-        given.data,
-        given.images,
-        device=given.device,
-        reduced=Reduction.parse(given.reduced),
-    )
-    archs = wanted.read(space, seed)
+    setup = EvaluationSetup.of(settings, space, data_folder=data, device=device)
+    archs = wanted.read(space, settings.seed)
     source = setup.proxies(proxies)
     progress.stage("scoring")
     with ResultCache.default() as cache:

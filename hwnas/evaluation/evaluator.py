@@ -20,7 +20,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pickle import PicklingError
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, TypedDict
 
 import joblib
 import numpy as np
@@ -43,6 +43,22 @@ Report = Callable[[str, int, int], None]
 """Called with (label, finished, total) while a source runs."""
 _ROUND = 8
 """Architectures a worker process between two looks at results that come in rounds."""
+
+
+class EvaluatorOptions(TypedDict, total=False):
+    """How an `Evaluator` works, as keyword arguments of those who hand them on to it.
+
+    Attributes:
+        cache: where results are kept.
+        jobs: worker processes.
+        limits: what the values of one architecture may take.
+        report: called while a source runs.
+    """
+
+    cache: ResultCache | None
+    jobs: int
+    limits: Limits | None
+    report: Report | None
 
 
 @dataclass

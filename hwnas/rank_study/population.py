@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Evaluator, Report
-from hwnas.evaluation.objectives import proxy_objective
-from hwnas.evaluation.sources import ProxyValues
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.proxies import make_proxies
 from hwnas.rank_study.comparison import stability
 from hwnas.seeding import derive_seed
 from hwnas.study.configuration import EvaluationSetup, reference_sample
-from hwnas.study.stability import AGREEMENT_SIZE
+from hwnas.study.stability import AGREEMENT_SIZE, scores_of
 from hwnas.tables.shipped import ShippedScores
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
@@ -69,9 +67,7 @@ def scored_sample(
     known: Collection[str] | None = None,
     *,
     second_seed: int | None = None,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    report: Report | None = None,
+    **options: Unpack[EvaluatorOptions],
 ) -> Scored[Arch]:
     """Score `n` different networks, or all there are.
 
@@ -83,9 +79,7 @@ def scored_sample(
             others, the sample is drawn from these alone.
         second_seed: seed of scores of the same networks, to compare the first ones with; if None,
             the next seed scores the first 24 of them where there are 48 or more.
-        cache: where scores are kept.
-        jobs: worker processes.
-        report: progress.
+        options: how they are scored.
     """
     archs = reference_sample(setup.space, n, setup.seed)
     if known is not None and not all(str(arch) in known for arch in archs):
@@ -93,7 +87,7 @@ def scored_sample(
 
     def scores(seed: int, of: Sequence[Arch] = archs) -> dict[str, FloatArray]:
         source = replace(setup, seed=seed).proxies(make_proxies(proxies))
-        return raw_scores(source, of, cache=cache, jobs=jobs, report=report)
+        return scores_of(source, of, **options)
 
     origin = (
         f"networks of uniformly drawn architectures, each once, scored with {setup.batch_size} "
@@ -121,31 +115,3 @@ def _sample_of(setup: EvaluationSetup[Arch], texts: Collection[str], n: int) -> 
         if len(found) < n and space.is_valid(arch):
             found.setdefault(space.canonical_key(arch), arch)
     return list(found.values())
-
-
-def raw_scores(
-    source: ProxyValues[Arch],
-    archs: Sequence[Arch],
-    *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    report: Report | None = None,
-) -> dict[str, FloatArray]:
-    """Score architectures, connected or not.
-
-    Args:
-        source: the proxies.
-        archs: (n,) architectures.
-        cache: where scores are kept.
-        jobs: worker processes.
-        report: progress.
-
-    Returns:
-        (n,) raw scores by the name of the proxy; NaN where there is none.
-    """
-    objectives = [proxy_objective(source, name) for name in source.columns]
-    evaluator = Evaluator(
-        source.space, objectives, cache=cache, jobs=jobs, require_valid=False, report=report
-    )
-    found = evaluator.evaluate(archs)
-    return {name: np.array([e.results[name].value for e in found]) for name in source.columns}

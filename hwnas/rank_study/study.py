@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from scipy.stats import rankdata
 
 from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, unknown_name
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.rank_study.comparison import candidates
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.rank_study.population import Scored, scored_sample, shipped_population
@@ -29,7 +28,7 @@ from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.reduced import Reduced
-from hwnas.typing import FloatArray, SearchSpace
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 POPULATIONS = ("live", "all", "networks")
 
@@ -144,7 +143,7 @@ class RankStudy:
     elsewhere: tuple[Elsewhere, ...] = ()
 
     @classmethod
-    def prepare(cls, settings: RankSettings, space: SearchSpace[Any] | None = None) -> RankStudy:
+    def prepare(cls, settings: RankSettings, space: SearchSpace[Arch] | None = None) -> RankStudy:
         """Find space, data sets, proxies and accuracies.
 
         Args:
@@ -173,23 +172,18 @@ class RankStudy:
     def run(
         self,
         note: Callable[[str], None],
-        *,
-        cache: ResultCache | None = None,
-        jobs: int = 1,
-        report: Report | None = None,
+        **options: Unpack[EvaluatorOptions],
     ) -> list[Ranked]:
         """Rank by the accuracies of each data set.
 
         Args:
             note: is told what was left out.
-            cache: where the scores of a sample are kept.
-            jobs: worker processes.
-            report: progress.
+            options: how a sample is scored.
         """
         settings, found = self.settings, []
         given = None if settings.sample is not None else self._given(note)
         for truth in self.truths.values():
-            members, stability = given or self._sample(truth, cache=cache, jobs=jobs, report=report)
+            members, stability = given or self._sample(truth, **options)
             members = _with_accuracy(members, truth, note)
             rows = score_rows(
                 members,
@@ -200,18 +194,10 @@ class RankStudy:
                 stability=stability,
                 against=settings.against,
                 costs=self._costs(truth.dataset, members.archs),
-                report=report,
+                report=options.get("report"),
             )
-            known = [
-                networks.labelled(
-                    self._setup(truth.dataset),
-                    list(members.columns),
-                    cache=cache,
-                    jobs=jobs,
-                    report=report,
-                )
-                for networks in self.elsewhere
-            ]
+            setup, columns = self._setup(truth.dataset), list(members.columns)
+            known = [each.labelled(setup, columns, **options) for each in self.elsewhere]
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(
                     members,
@@ -276,12 +262,7 @@ class RankStudy:
         return shipped_population(self.space, scores, archs, settings.seed, columns)
 
     def _sample(
-        self,
-        truth: KnownAccuracies[Any],
-        *,
-        cache: ResultCache | None,
-        jobs: int,
-        report: Report | None,
+        self, truth: KnownAccuracies[Any], **options: Unpack[EvaluatorOptions]
     ) -> Scored[Any]:
         assert self.settings.sample is not None
         return scored_sample(
@@ -290,9 +271,7 @@ class RankStudy:
             self.settings.sample,
             truth.accuracies,
             second_seed=self.settings.second_seed,
-            cache=cache,
-            jobs=jobs,
-            report=report,
+            **options,
         )
 
 
@@ -370,7 +349,7 @@ def _columns(names: Sequence[str] | None) -> list[str] | None:
     return None if names is None else [proxy.name for proxy in make_proxies(names)]
 
 
-def _truth(settings: RankSettings, space: SearchSpace[Any]) -> Truth:
+def _truth(settings: RankSettings, space: SearchSpace[Arch]) -> Truth:
     if settings.truth is not None:
         if settings.split is not None or len(set(settings.datasets)) > 1:
             raise InvalidValueError(

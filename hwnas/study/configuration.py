@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Unpack
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from hwnas import registry
 from hwnas.data.own_images import OwnImages, check_images
 from hwnas.data.real_images import real_images
 from hwnas.errors import HwnasError, InvalidValueError, unknown_name
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Evaluation, Evaluator, Report
+from hwnas.evaluation.evaluator import Evaluation, Evaluator, EvaluatorOptions
 from hwnas.evaluation.objectives import (
     ValueObjective,
     cost_objective,
@@ -165,7 +164,7 @@ def recorded_task(provenance: Mapping[str, Any]) -> Task | None:
     return None
 
 
-def limits_of(space: SearchSpace[Any], seconds: float | None = None) -> Limits | None:
+def limits_of(space: SearchSpace[Arch], seconds: float | None = None) -> Limits | None:
     """Give what one network of a space may take, or None: the networks of hwnas itself end.
 
     Args:
@@ -182,7 +181,7 @@ def limits_of(space: SearchSpace[Any], seconds: float | None = None) -> Limits |
     return None if ours else Limits()
 
 
-def bounded(space: SearchSpace[Any], seconds: float | None = None) -> Limits | None:
+def bounded(space: SearchSpace[Arch], seconds: float | None = None) -> Limits | None:
     """Let what a space of the user's own asks for and traces run in child processes, from now on.
 
     Args:
@@ -238,11 +237,8 @@ def score_objective(
     source: ProxyValues[Arch],
     recipe: Recipe,
     *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
     size: int = REFERENCE_SIZE,
+    **options: Unpack[EvaluatorOptions],
 ) -> ValueObjective[Arch]:
     """Make a ready-made score an objective, calibrated against a reference sample.
 
@@ -255,21 +251,15 @@ def score_objective(
     Args:
         source: source of the proxies; must hold those of the recipe.
         recipe: the proxies that are joined.
-        cache: where raw values are kept.
-        jobs: worker processes for the sample.
-        limits: what one network of the sample may take, as in `Evaluator`.
-        report: progress.
         size: architectures in the sample.
+        options: how the sample is scored.
 
     Raises:
         InvalidValueError: no proxy has a value in this space.
     """
     objectives = [proxy_objective(source, name) for name in recipe.needed]
-    evaluator = Evaluator(
-        source.space, objectives, cache=cache, jobs=jobs, limits=limits, report=report
-    )
     sample = reference_sample(source.space, size, source.seed)
-    found = evaluator.evaluate(sample)
+    found = Evaluator(source.space, objectives, **options).evaluate(sample)
     recipe = _applicable(recipe, found)
     if recipe.reliable:
         from hwnas.study.stability import seed_agreement
@@ -277,7 +267,7 @@ def score_objective(
         trusted = replace(
             source, proxies=tuple(p for p in source.proxies if p.name in recipe.needed)
         )
-        agreement = seed_agreement(trusted, cache=cache, jobs=jobs, limits=limits, report=report)
+        agreement = seed_agreement(trusted, **options)
         recipe = recipe.weighed_by(agreement)
     columns = recipe.proxies
     known = np.array([[e.values[c] for c in columns] for e in found])
@@ -311,11 +301,7 @@ def make_objectives(
     setup: EvaluationSetup[Arch],
     names: Sequence[str],
     costs: Sequence[str],
-    *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
+    **options: Unpack[EvaluatorOptions],
 ) -> list[ValueObjective[Arch]]:
     """Make objectives of proxy names, score names and cost specifications.
 
@@ -324,10 +310,7 @@ def make_objectives(
         names: proxies, as `make_proxies` reads them (``naswot``), ready-made scores (``az-nas``),
             and ``hwnas-model``, the accuracy expected by the labels of the setup.
         costs: ``SOURCE:DEVICE:METRIC``, e.g. ``hw-nas-bench:edgegpu:energy``.
-        cache: where values are kept.
-        jobs: worker processes for a score's reference sample.
-        limits: what one network of it may take, as in `Evaluator`.
-        report: progress.
+        options: how a score's reference sample is scored.
 
     Raises:
         UnknownNameError: a name is in no table.
@@ -349,13 +332,9 @@ def make_objectives(
 
     def score(name: str) -> ValueObjective[Arch]:
         if name == LEARNED:
-            return learned_objective(
-                setup, source, cache=cache, jobs=jobs, limits=limits, report=report
-            )
+            return learned_objective(setup, source, **options)
         if name in RECIPES:
-            return score_objective(
-                source, RECIPES[name], cache=cache, jobs=jobs, limits=limits, report=report
-            )
+            return score_objective(source, RECIPES[name], **options)
         return proxy_objective(source, make_proxies([name])[0].name)
 
     scores = [score(name) for name in names]

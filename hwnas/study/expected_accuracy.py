@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import ProxyValues
-from hwnas.measure.limits import Limits
 from hwnas.pareto.pareto_set import ParetoSet
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
@@ -26,16 +24,14 @@ from hwnas.typing import Arch, SearchSpace
 
 def with_expected_accuracy(
     front: ParetoSet,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     labels: Mapping[str, float],
     *,
     origin: Mapping[str, Any] | None = None,
     drawn: int = REFERENCE_SIZE,
     elsewhere: Sequence[Labelled[Any]] = (),
-    setup: EvaluationSetup[Any] | None = None,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    report: Report | None = None,
+    setup: EvaluationSetup[Arch] | None = None,
+    **options: Unpack[EvaluatorOptions],
 ) -> ParetoSet:
     """State what each member's accuracy is expected to be.
 
@@ -52,9 +48,7 @@ def with_expected_accuracy(
         elsewhere: networks trained for other data sets, or of other spaces.
         setup: the search's, with its data folder, device and limit; None for what the front says,
             with the defaults of these.
-        cache: where scores are kept.
-        jobs: worker processes.
-        report: progress.
+        options: how networks are scored; the limits are those of the setup.
 
     Raises:
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks, or the
@@ -62,34 +56,26 @@ def with_expected_accuracy(
     """
     settings, score = _found_by(front)
     setup = EvaluationSetup.of(settings, space) if setup is None else setup
-    limits = bounded(space, setup.limit_seconds)
+    options["limits"] = bounded(space, setup.limit_seconds)
     source = setup.proxies(make_proxies(_inputs(setup, score)))
     begin = score if set(BEGINNING.proxies) - set(source.columns) else BEGINNING
-    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "limits": limits, "report": report}
     learned = learn_space(source, labels, drawn, score=begin, elsewhere=elsewhere, **options)
     members = [space.representative(space.parse(member.arch)) for member in front.members]
-    columns = scores_of(source, members, cache, jobs, limits, report)
+    columns = scores_of(source, members, **options)
     return learned.state(front, columns, origin or {})
 
 
 def learned_objective(
     setup: EvaluationSetup[Arch],
     source: ProxyValues[Arch],
-    *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
+    **options: Unpack[EvaluatorOptions],
 ) -> ValueObjective[Arch]:
     """Make the accuracy that is expected by the labels of a setup an objective.
 
     Args:
         setup: space, task, seed, and the file of labels.
         source: its proxies; must hold those of `BEGINNING`.
-        cache: where scores are kept.
-        jobs: worker processes.
-        limits: what one network may take, as in `Evaluator`.
-        report: progress.
+        options: how networks are scored.
 
     Raises:
         InvalidValueError: there are no labels, or too few.
@@ -100,14 +86,12 @@ def learned_objective(
             f"`labels` must be given with the objective {LEARNED}: a file with the columns "
             f"architecture and accuracy, of at least {LEAST_LABELS} trained networks."
         )
-    options: dict[str, Any] = {"cache": cache, "jobs": jobs, "report": report}
     learned = learn_space(
         source,
         read_labels(setup.labels, setup.space),
         REFERENCE_SIZE,
         names=BEGINNING.needed,
         elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **options),
-        limits=limits,
         **options,
     )
     return learned.objective(LEARNED)
@@ -126,7 +110,7 @@ def insist_on_labels(setup: EvaluationSetup[Any]) -> None:
 
 
 def labelled_elsewhere(
-    setup: EvaluationSetup[Any], proxies: Sequence[str], **options: Any
+    setup: EvaluationSetup[Any], proxies: Sequence[str], **options: Unpack[EvaluatorOptions]
 ) -> list[Labelled[Any]]:
     """Give the networks that a setup transfers from, see `Elsewhere.labelled`."""
     known = [Elsewhere.read(text, setup.data_folder) for text in setup.transfer]

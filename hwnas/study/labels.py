@@ -6,18 +6,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import DataFormatError, HwnasError, InvalidValueError, unknown_name
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import Component, read_component
 from hwnas.files.pinned import pinned_file, unpinned_file
-from hwnas.measure.limits import Limits
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.trained_classes import TrainedClasses
@@ -29,7 +27,7 @@ from hwnas.study.sample import Labelled, Sample
 from hwnas.study.stability import scores_of, seed_agreement
 from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.shipped import ShippedScores, shipped_scores
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 MOST_ELSEWHERE = 512
 """Labels of another data set or space that are learned from, unless its text says how many."""
@@ -52,7 +50,7 @@ def pinned_transfer(text: str) -> str:
     return _with_truth(component, pinned_file(str(component.settings["truth"]), "truth"))
 
 
-def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
+def read_labels(text: str, space: SearchSpace[Arch]) -> dict[str, float]:
     """Read accuracies in percent by the text of the architecture.
 
     Args:
@@ -68,7 +66,7 @@ def read_labels(text: str, space: SearchSpace[Any]) -> dict[str, float]:
 
 
 def published_classes(
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     dataset: str,
     folder: Path | None = None,
     members: Sequence[str] = (),
@@ -168,10 +166,7 @@ class Elsewhere:
         self,
         setup: EvaluationSetup[Any],
         names: Sequence[str],
-        *,
-        cache: ResultCache | None = None,
-        jobs: int = 1,
-        report: Report | None = None,
+        **options: Unpack[EvaluatorOptions],
     ) -> Labelled[Any]:
         """Give a random choice of these networks with their scores.
 
@@ -182,9 +177,7 @@ class Elsewhere:
         Args:
             setup: batch, images, seed, device and limit of the search that learns from them.
             names: columns that are wanted; those that are scored now are proxies' names.
-            cache: where scores are kept.
-            jobs: worker processes.
-            report: progress.
+            options: how networks are scored; the limits are those of the setup.
         """
         images = setup.images if OwnImages.parse(setup.images) is None else "gaussian"
         shipped = shipped_scores(self.space.name, self.space.default_task.name, images)
@@ -196,8 +189,8 @@ class Elsewhere:
             task = self.space.default_task
             own = replace(setup, space=self.space, task=task, images=images)
             source = own.proxies(make_proxies([n for n in names if n in proxy_names()]))
-            limits = bounded(self.space, setup.limit_seconds)
-            sample = _scored(source, archs, cache, jobs, limits, report)
+            options["limits"] = bounded(self.space, setup.limit_seconds)
+            sample = _scored(source, archs, **options)
         values = np.array([self.accuracies[str(arch)] for arch in archs])
         about = f"{len(archs)} of {self.space.name}, {self.dataset}, {self.split}"
         return Labelled(sample, values, about)
@@ -227,13 +220,13 @@ def _with_truth(component: Component, file: str) -> str:
     return ":".join((component.name, *component.words, written))
 
 
-def _all_of(scores: ShippedScores, space: SearchSpace[Any]) -> bool:
+def _all_of(scores: ShippedScores, space: SearchSpace[Arch]) -> bool:
     """Tell whether shipped scores are of this space with just these settings."""
     return all(column.is_of(space) for column in scores.about.values())
 
 
 def _shipped(
-    scores: ShippedScores, space: SearchSpace[Any], archs: Sequence[Any], names: Sequence[str]
+    scores: ShippedScores, space: SearchSpace[Arch], archs: Sequence[Arch], names: Sequence[str]
 ) -> Sample[Any]:
     there = [name for name in names if name in scores.table.columns]
     keys = [space.canonical_key(arch) for arch in archs]
@@ -247,13 +240,7 @@ def _shipped(
 
 
 def _scored(
-    source: ProxyValues[Any],
-    archs: Sequence[Any],
-    cache: ResultCache | None,
-    jobs: int,
-    limits: Limits | None,
-    report: Report | None,
-) -> Sample[Any]:
-    columns = scores_of(source, archs, cache, jobs, limits, report)
-    alike = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
-    return Sample(source.space, archs, columns, alike)
+    source: ProxyValues[Arch], archs: Sequence[Arch], **options: Unpack[EvaluatorOptions]
+) -> Sample[Arch]:
+    columns = scores_of(source, archs, **options)
+    return Sample(source.space, archs, columns, seed_agreement(source, **options))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic
+from typing import Any, Generic, Unpack
 
 import numpy as np
 
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Report
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import ProxyValues
-from hwnas.measure.limits import Limits
 from hwnas.pareto.expected import with_expectations
 from hwnas.pareto.pareto_set import ParetoSet
 from hwnas.ranking.accuracy_model import Accuracies
@@ -95,10 +93,7 @@ def learn_space(
     names: Sequence[str] | None = None,
     score: Recipe = BEGINNING,
     elsewhere: Sequence[Labelled[Any]] = (),
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
+    **options: Unpack[EvaluatorOptions],
 ) -> LearnedSpace[Arch]:
     """Fit `hwnas-model` to labels; networks are scored where that is not done.
 
@@ -112,10 +107,7 @@ def learn_space(
         names: those of its proxies that are learned from; all if None.
         score: what is believed before.
         elsewhere: networks trained for other data sets, or of other spaces.
-        cache: where scores are kept.
-        jobs: worker processes.
-        limits: what one network may take, as in `Evaluator`.
-        report: progress.
+        options: how networks are scored.
 
     Raises:
         InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks.
@@ -128,8 +120,7 @@ def learn_space(
     networks, places = list(archs.values()), {key: i for i, key in enumerate(archs)}
     wanted = source.columns if names is None else tuple(names)
     used = replace(source, proxies=tuple(p for p in source.proxies if p.name in wanted))
-    columns = scores_of(used, networks, cache, jobs, limits, report)
-    alike = seed_agreement(used, cache=cache, jobs=jobs, limits=limits, report=report)
+    columns, alike = scores_of(used, networks, **options), seed_agreement(used, **options)
     model = SpaceModel(
         Sample(space, networks, columns, alike), score=score, elsewhere=elsewhere, seed=source.seed
     )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from hwnas.costs.counters import CounterCost
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Report
-from hwnas.measure.limits import Limits
+from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.recipes import RECIPES
@@ -28,11 +26,8 @@ def full_agreement(
     setup: EvaluationSetup[Any],
     names: Sequence[str],
     *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
     size: int = SAMPLE,
+    **options: Unpack[EvaluatorOptions],
 ) -> dict[str, float]:
     """Correlate the ranks of the reduced and of the full setting, of the same networks and seed.
 
@@ -42,11 +37,8 @@ def full_agreement(
     Args:
         setup: space, task, batch and seed, with a reduction.
         names: proxies, and ready-made scores, which come with each of their proxies.
-        cache: where scores are kept: nothing is computed twice.
-        jobs: worker processes.
-        limits: what one network may take, as in `Evaluator`.
-        report: progress.
         size: networks.
+        options: how networks are scored.
 
     Returns:
         Spearman's coefficient by name; NaN where a setting ranks all networks alike, or has no
@@ -61,7 +53,7 @@ def full_agreement(
     wanted = [n for name in names for n in (RECIPES[name].proxies if name in RECIPES else (name,))]
     proxies = make_proxies(list(dict.fromkeys(wanted)))
     small, full = (
-        scores_of(each.proxies(proxies), networks, cache, jobs, limits, report)
+        scores_of(each.proxies(proxies), networks, **options)
         for each in (setup, replace(setup, reduced=None))
     )
     for recipe in recipes:

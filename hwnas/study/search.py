@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from filelock import Timeout
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Evaluator, Report
+from hwnas.evaluation.evaluator import Evaluator, EvaluatorOptions, Report
 from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.files.grammar import split_constraint
 from hwnas.pareto import ParetoSet
@@ -27,7 +28,6 @@ from hwnas.study.configuration import (
     bounded,
     make_constraints,
     make_objectives,
-    named_task,
 )
 from hwnas.study.hosts import Folder, Watch, get_host
 from hwnas.study.labels import published_classes, read_labels
@@ -40,7 +40,24 @@ from hwnas.study.remarks import agreements, reductions, redundancies, refusals, 
 from hwnas.study.sample import BEGINNING
 from hwnas.study.settings import LEARNED, SearchSettings
 from hwnas.study.stability import default_score
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a search works with.
+
+    Attributes:
+        settings: what is searched for, with a score, and files by their checksums.
+        setup: space, task, and what networks are scored on.
+        options: how they are scored.
+        agreement: of two seeds on a score that was chosen here, by proxy; empty without one.
+    """
+
+    settings: SearchSettings
+    setup: EvaluationSetup[Any]
+    options: EvaluatorOptions
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,23 +116,22 @@ class Search:
             insist_on_no_trials(self.settings, self.folder, self.baseline is not None)
         host = get_host("optuna")
         host.insist_on(self.settings, self.folder)
-        s, space, agreement = self._prepared(cache)
-        setup = self._setup(s, space)
+        job = self._prepared(cache)
+        s, setup, space = job.settings, job.setup, job.setup.space
         if s.trials == 0:
-            return self._finished(self._published(KnownSpace.of(setup, s).front(), s, space), space)
-        evaluator = self._evaluator(s, space, cache)
-        task = setup.task
+            return self._finished(self._published(KnownSpace.of(setup, s).front(), setup), space)
+        evaluator = self._evaluator(job, cache)
         measuring = make_measuring(s, setup, evaluator)
         # Before the study, which is not begun where the network is of no use.
         mine = self.baseline
-        present = None if mine is None else evaluate_baseline(evaluator, mine, task)
+        present = None if mine is None else evaluate_baseline(evaluator, mine, setup.task)
         provenance = {
             "seed": s.seed,
             "settings": asdict(s),
-            "dataset": task.as_dict(),
+            "dataset": setup.task.as_dict(),
             "costs": origin(evaluator)["costs"],
-            **({"seed_agreement": agreement} if agreement else {}),
-            **self._reduction(s, space, cache),
+            **({"seed_agreement": job.agreement} if job.agreement else {}),
+            **self._reduction(job),
         }
         front = host.search(evaluator, s, self.folder, provenance, self.watch, self.timeout)
         self._stage("writing the results")
@@ -124,53 +140,49 @@ class Search:
             self._stage("measuring what the predictions leave open")
             front, lines = measuring.apply(front, evaluator, cache, self.report)
             self.notices += lines
-        front = self._expected(front, s, space, cache)
+        front = self._expected(front, job)
         self.notices += agreements(front, evaluator)
         references = {o.name: o.reference for o in evaluator.objectives if o.reference}
         return self._finished(replace(with_standing(front, references), baseline=present), space)
 
-    def _prepared(
-        self, cache: ResultCache
-    ) -> tuple[SearchSettings, SearchSpace[Any], dict[str, float]]:
-        """Give whole settings, the space, and how well two seeds agree on a score chosen here."""
+    def _prepared(self, cache: ResultCache) -> _Prepared:
+        """Find what the settings name, and choose a score where they name none."""
         self._stage("preparing the search space")
         # A module of the user's is imported for a search, not for a file.
         space = named_space(self.settings.space) if self.space is None else self.space
         s = self.settings.pinned(space)
-        bounded(space, self.limit_seconds)
+        limits = bounded(space, self.limit_seconds)
+        options = EvaluatorOptions(cache=cache, jobs=self.jobs, limits=limits, report=self.report)
+        if s.labels and not s.objectives:
+            s = replace(s, objectives=(LEARNED,))
+        setup = EvaluationSetup.of(
+            s,
+            space,
+            data_folder=self.data_folder,
+            limit_seconds=self.limit_seconds,
+            device=self.device,
+        )
         if isinstance(space, FunctionSpace):
-            insist_on_networks(space, named_task(s.dataset, s.images), s.seed)
+            insist_on_networks(space, setup.task, s.seed)
         if s.transfer and not s.labels:
             raise InvalidValueError(
                 "`transfer` must be given with labels of this space, but got it alone: name the "
                 "file of a few trained networks with --labels."
             )
-        if s.labels and not s.objectives:
-            s = replace(s, objectives=(LEARNED,))
         if s.labels and LEARNED not in s.objectives:  # which are looked at in the end alone
             from hwnas.study.expected_accuracy import insist_on_labels
 
-            insist_on_labels(self._setup(s, space))
+            insist_on_labels(setup)
         if s.objectives or s.trials == 0:
-            return s, space, {}
+            return _Prepared(s, setup, options)
         self._stage("choosing the score")
-        name, agreement = self._default(s, space, cache)
-        return replace(s, objectives=(name,)), space, agreement
+        name, agreement = default_score(setup, **options)
+        return _Prepared(replace(s, objectives=(name,)), setup, options, agreement)
 
-    def _evaluator(
-        self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
-    ) -> Evaluator[Any]:
+    def _evaluator(self, job: _Prepared, cache: ResultCache) -> Evaluator[Any]:
         """Make the evaluator, and insist that it has values and leaves something to propose."""
-        evaluator = make_evaluator(
-            s,
-            space=space,
-            data_folder=self.data_folder,
-            cache=cache,
-            jobs=self.jobs,
-            report=self.report,
-            limit_seconds=self.limit_seconds,
-            device=self.device,
-        )
+        s = job.settings
+        evaluator = evaluator_of(s, job.setup, **job.options)
         self._stage("trying the objectives")
         insist_on_evaluable(evaluator, cache, s.seed)
         if s.constraints:
@@ -178,40 +190,37 @@ class Search:
         insist_on_feasible(evaluator, s.seed)
         return evaluator
 
-    def _expected(
-        self, front: ParetoSet, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
-    ) -> ParetoSet:
+    def _expected(self, front: ParetoSet, job: _Prepared) -> ParetoSet:
         """State the members' expected accuracies, where there are labels or published ones."""
+        s, setup = job.settings, job.setup
         if not s.labels:
-            return self._published(front, s, space)
+            return self._published(front, setup)
         from hwnas.study.expected_accuracy import labelled_elsewhere, with_expected_accuracy
 
         self._stage("stating expected accuracies")
-        setup = self._setup(s, space)
-        options: dict[str, Any] = {"cache": cache, "jobs": self.jobs, "report": self.report}
         return with_expected_accuracy(
             front,
-            space,
-            read_labels(s.labels, space),
+            setup.space,
+            read_labels(s.labels, setup.space),
             origin={"labels_of": s.labels, "transfer": list(s.transfer)},
-            elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **options),
+            elsewhere=labelled_elsewhere(setup, BEGINNING.needed, **job.options),
             setup=setup,
-            **options,
+            **job.options,
         )
 
-    def _published(self, front: ParetoSet, s: SearchSettings, space: SearchSpace[Any]) -> ParetoSet:
+    def _published(self, front: ParetoSet, setup: EvaluationSetup[Arch]) -> ParetoSet:
         """Add published accuracies, which the search has not seen; none of them is an error."""
-        if facet(space, Truth) is None:
+        if facet(setup.space, Truth) is None:
             return front
         self._stage("looking published accuracies up")
-        task, members = self._setup(s, space).task, [member.arch for member in front.members]
-        found = published_classes(space, task.name, self.data_folder, members)
+        name, members = setup.task.name, [member.arch for member in front.members]
+        found = published_classes(setup.space, name, self.data_folder, members)
         if found is None:
             return front
         known, split = found
-        return with_known_accuracies(front, known, {"published": f"{task.name}, {split}"})
+        return with_known_accuracies(front, known, {"published": f"{name}, {split}"})
 
-    def _finished(self, front: ParetoSet, space: SearchSpace[Any]) -> ParetoSet:
+    def _finished(self, front: ParetoSet, space: SearchSpace[Arch]) -> ParetoSet:
         """Note what there is to say, and write the results."""
         from hwnas.reports.folder import write_results
 
@@ -221,43 +230,17 @@ class Search:
             write_results(front, self.folder.path, space)
         return front
 
-    def _setup(self, s: SearchSettings, space: SearchSpace[Any]) -> EvaluationSetup[Any]:
-        return EvaluationSetup.of(
-            s,
-            space,
-            data_folder=self.data_folder,
-            limit_seconds=self.limit_seconds,
-            device=self.device,
-        )
-
-    def _reduction(
-        self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
-    ) -> dict[str, Any]:
+    def _reduction(self, job: _Prepared) -> dict[str, Any]:
         """Say how well the scores of a reduced setting rank as those of the full one do."""
-        if not s.reduced:
+        if not job.settings.reduced:
             return {}
         self._stage("comparing the reduced setting with the full one")
-        setup = self._setup(s, space)
-        found = full_agreement(
-            setup,
-            s.objectives,
-            cache=cache,
-            jobs=self.jobs,
-            limits=bounded(space, self.limit_seconds),
-            report=self.report,
-        )
+        found = full_agreement(job.setup, job.settings.objectives, **job.options)
         return {"reduced_agreement": found}
 
     def _stage(self, what: str) -> None:
         if self.watch is not None:
             self.watch.stage(what)
-
-    def _default(
-        self, s: SearchSettings, space: SearchSpace[Any], cache: ResultCache
-    ) -> tuple[str, dict[str, float]]:
-        """Choose the score where the settings name none; tell how well two seeds agree."""
-        setup, limits = self._setup(s, space), bounded(space, self.limit_seconds)
-        return default_score(setup, cache=cache, jobs=self.jobs, limits=limits, report=self.report)
 
 
 def make_evaluator(
@@ -265,11 +248,9 @@ def make_evaluator(
     *,
     space: SearchSpace[Any] | None = None,
     data_folder: Path | None = None,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    report: Report | None = None,
     limit_seconds: float | None = None,
     device: str = "cpu",
+    **options: Unpack[EvaluatorOptions],
 ) -> Evaluator[Any]:
     """Make the evaluator that a search's settings describe.
 
@@ -277,29 +258,38 @@ def make_evaluator(
         settings: what is searched for.
         space: the search space; made of its text if None.
         data_folder: folder of published data; None for the default one.
-        cache: where results are kept; in memory if None.
-        jobs: worker processes for proxies; -1 for all cores.
-        report: progress.
         limit_seconds: longest time for the values of one network, and for each measurement whose
             text does not say `limit_seconds` itself; None for the defaults, see `limits_of` and
             `hwnas.measure.limits.Limits`.
         device: where proxies run their passes.
+        options: how it works; the limits are those of `limit_seconds`.
 
     Raises:
         HwnasError: a name, a value or the data is not usable.
     """
-    s = settings
-    for text in s.constraints:
-        split_constraint(text)  # a slip of the pen is told before anything is scored
-    space = read_space(s.space) if space is None else space
-    limits = bounded(space, limit_seconds)
+    space = read_space(settings.space) if space is None else space
+    options["limits"] = bounded(space, limit_seconds)
     setup = EvaluationSetup.of(
-        s, space, data_folder=data_folder, limit_seconds=limit_seconds, device=device
+        settings, space, data_folder=data_folder, limit_seconds=limit_seconds, device=device
     )
-    objectives = make_objectives(
-        setup, s.objectives, s.costs, cache=cache, jobs=jobs, limits=limits, report=report
-    )
-    constraints = make_constraints(setup, s.constraints, objectives)
-    return Evaluator(
-        space, objectives, constraints, cache=cache, jobs=jobs, limits=limits, report=report
-    )
+    return evaluator_of(settings, setup, **options)
+
+
+def evaluator_of(
+    settings: SearchSettings, setup: EvaluationSetup[Arch], **options: Unpack[EvaluatorOptions]
+) -> Evaluator[Arch]:
+    """Make the evaluator of the objectives and constraints that settings name.
+
+    Args:
+        settings: what is searched for.
+        setup: space, task, and what networks are scored on.
+        options: how it works.
+
+    Raises:
+        HwnasError: a name, a value or the data is not usable.
+    """
+    for text in settings.constraints:
+        split_constraint(text)  # a slip of the pen is told before anything is scored
+    objectives = make_objectives(setup, settings.objectives, settings.costs, **options)
+    constraints = make_constraints(setup, settings.constraints, objectives)
+    return Evaluator(setup.space, objectives, constraints, **options)

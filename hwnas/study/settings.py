@@ -12,7 +12,7 @@ from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.files.pinned import pinned_file
 from hwnas.pareto.provenance import plain
 from hwnas.spaces.functions import FunctionSpace
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
@@ -95,7 +95,7 @@ class SearchSettings:
                 )
         return found
 
-    def pinned(self, space: SearchSpace[Any]) -> SearchSettings:
+    def pinned(self, space: SearchSpace[Arch]) -> SearchSettings:
         """Name the user's own images by place and checksum, and the data set by them.
 
         A function of the user's gets the fingerprint of its code, a file of labels or of accuracies

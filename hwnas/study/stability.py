@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 
-from hwnas.evaluation.cache import ResultCache
-from hwnas.evaluation.evaluator import Evaluator, Report
+from hwnas.evaluation.evaluator import Evaluator, EvaluatorOptions
 from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import ProxyValues
-from hwnas.measure.limits import Limits
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.recipes import RECIPES
 from hwnas.study.configuration import EvaluationSetup, reference_sample
@@ -30,11 +29,8 @@ def seed_agreement(
     source: ProxyValues[Arch],
     *,
     archs: Sequence[Arch] | None = None,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
     size: int = AGREEMENT_SIZE,
+    **options: Unpack[EvaluatorOptions],
 ) -> dict[str, float]:
     """Correlate the ranks that two seeds give the same networks of a space.
 
@@ -46,11 +42,8 @@ def seed_agreement(
     Args:
         source: the proxies, space, task, batch and first seed.
         archs: the networks; those of the reference sample if None.
-        cache: where scores are kept.
-        jobs: worker processes.
-        limits: what one network may take, as in `Evaluator`.
-        report: progress.
         size: networks of the reference sample.
+        options: how networks are scored.
 
     Returns:
         Spearman's coefficient by the name of the proxy; 1 where the seed does not matter, NaN where
@@ -67,20 +60,13 @@ def seed_agreement(
     if rest:
         networks = reference_sample(source.space, size, source.seed) if archs is None else archs
         seeds = [replace(source, proxies=rest, seed=source.seed + more) for more in (0, 1)]
-        first, second = (
-            scores_of(seeded, networks, cache, jobs, limits, report) for seeded in seeds
-        )
+        first, second = (scores_of(seeded, networks, **options) for seeded in seeds)
         found |= {name: seed_stability(first[name], second[name]) for name in first}
     return {name: found[name] for name in source.columns}
 
 
 def default_score(
-    setup: EvaluationSetup[Arch],
-    *,
-    cache: ResultCache | None = None,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    report: Report | None = None,
+    setup: EvaluationSetup[Arch], **options: Unpack[EvaluatorOptions]
 ) -> tuple[str, dict[str, float]]:
     """Choose the score of a search that names none: a cheap pair whose ranks repeat in the space.
 
@@ -89,10 +75,7 @@ def default_score(
 
     Args:
         setup: space, task, batch and seed.
-        cache: where scores are kept.
-        jobs: worker processes.
-        limits: what one network may take, as in `Evaluator`.
-        report: progress.
+        options: how networks are scored.
 
     Returns:
         Name of the score, and the agreement of two seeds by proxy, of each that was tried.
@@ -101,7 +84,7 @@ def default_score(
     known: dict[str, float] = {}
     for name in DEFAULT_SCORES:
         source = setup.proxies(RECIPES[name].make())
-        found = seed_agreement(source, cache=cache, jobs=jobs, limits=limits, report=report)
+        found = seed_agreement(source, **options)
         known |= found
         least[name] = min(-1.0 if value != value else value for value in found.values())
         if least[name] >= STABLE:
@@ -110,22 +93,19 @@ def default_score(
 
 
 def scores_of(
-    source: ProxyValues[Arch],
-    archs: Sequence[Arch],
-    cache: ResultCache | None,
-    jobs: int,
-    limits: Limits | None,
-    report: Report | None,
+    source: ProxyValues[Arch], archs: Sequence[Arch], **options: Unpack[EvaluatorOptions]
 ) -> dict[str, FloatArray]:
-    """Score `(n,)` architectures: `(n,)` numbers by proxy, NaN where there is none."""
-    evaluator = Evaluator(
-        source.space,
-        [proxy_objective(source, name) for name in source.columns],
-        cache=cache,
-        jobs=jobs,
-        limits=limits,
-        require_valid=False,
-        report=report,
-    )
+    """Score architectures, connected or not.
+
+    Args:
+        source: the proxies.
+        archs: `(n,)` architectures.
+        options: how they are scored.
+
+    Returns:
+        `(n,)` raw scores by the name of the proxy; NaN where there is none.
+    """
+    objectives = [proxy_objective(source, name) for name in source.columns]
+    evaluator = Evaluator(source.space, objectives, require_valid=False, **options)
     rows = evaluator.evaluate(archs)
     return {name: np.array([row.results[name].value for row in rows]) for name in source.columns}

@@ -17,7 +17,7 @@ def test_a_network_is_expected_to_be_as_accurate_alone_as_among_others() -> None
     source = setup.proxies(make_proxies(["params"]))
     labels = {str(arch): 55 + 3.0 * len(arch.chosen) for arch in reference_sample(space, 12, 1)}
     learned = learn_space(source, labels, 8)
-    raw = scores_of(source, learned.reference, None, 1, None, None)
+    raw = scores_of(source, learned.reference)
     alone = [
         learned.value(arch, {name: values[row] for name, values in raw.items()})
         for row, arch in enumerate(learned.reference)
