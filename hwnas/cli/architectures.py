@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.typing import SearchSpace
 
 
 def parse_architectures(
-    space: SearchSpace[Any], texts: Sequence[str], file: Path | None
-) -> list[Any]:
+    space: SearchSpace[Arch], texts: Sequence[str], file: Path | None
+) -> list[Arch]:
     """Parse the texts, then the lines of the file; empty ones and those with # are left out.
 
     Raises:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.cli.output import note
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -19,7 +20,7 @@ FOLDER = "artifacts"
 
 def attach(
     front: ParetoSet,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     onnx: Mapping[str, Path],
     source: str,
     study: str,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.output import note
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.typing import SearchSpace
@@ -14,7 +15,7 @@ POOLS = ("transfer", "help")
 """Kinds of predictors that know several devices."""
 
 
-def shipped_pool(space: SearchSpace[Any]) -> Any | None:
+def shipped_pool(space: SearchSpace[Arch]) -> Any | None:
     """Load the pool that comes with the package; None where there is none of the space."""
     from hwnas import registry
     from hwnas.errors import DataNotFoundError
@@ -25,7 +26,7 @@ def shipped_pool(space: SearchSpace[Any]) -> Any | None:
         return None
 
 
-def looks_at_networks(space: SearchSpace[Any]) -> bool:
+def looks_at_networks(space: SearchSpace[Arch]) -> bool:
     """Tell whether `train` learns from what networks do: no pool of the space is known.
 
     Where one is, of whatever settings, choices and graphs say as much.
@@ -38,7 +39,7 @@ def looks_at_networks(space: SearchSpace[Any]) -> bool:
         return False
 
 
-def own_dataset(space: SearchSpace[Any]) -> str:
+def own_dataset(space: SearchSpace[Arch]) -> str:
     """Name what the networks of a space of the user's own are for; cifar10 for others."""
     from hwnas import registry
     from hwnas.tasks.catalogue import name_of

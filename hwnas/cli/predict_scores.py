@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.cli.output import note
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.typing import SearchSpace
 
 
 def read_extra(
-    path: Path | None, space: SearchSpace[Any], names: list[str]
+    path: Path | None, space: SearchSpace[Arch], names: list[str]
 ) -> dict[str, dict[str, float]] | None:
     """Read the proxies of a table that are among the names, by canonical key."""
     if path is None:

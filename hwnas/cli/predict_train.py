@@ -34,6 +34,7 @@ from hwnas.cli.predict_options import (
 )
 from hwnas.cli.predict_scores import note_missing_scores, read_extra
 from hwnas.cli.progress import progress
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.typing import DeviceKey, SearchSpace
@@ -139,7 +140,7 @@ def train(
 
 
 def _untrained(
-    method: str, space: SearchSpace[Any], metric: str, unit: str, direction: str | None,
+    method: str, space: SearchSpace[Arch], metric: str, unit: str, direction: str | None,
     measurements: Path, options: Mapping[str, Any],
 ) -> Any:  # fmt: skip
     """Make a predictor that has learned nothing yet."""

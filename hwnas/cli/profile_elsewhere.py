@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from hwnas.cli.options import Archs, ArchsFile
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.bundles.far import Far
@@ -178,7 +179,7 @@ def _check_device(device: str | None) -> None:
 
 
 def _chosen(
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     name: str,
     arch: list[str],
     archs: Path | None,
@@ -186,7 +187,7 @@ def _chosen(
     for_adapt: int,
     model: Path | None,
     seed: int,
-) -> list[Any]:
+) -> list[Arch]:
     """Give the architectures that the options name."""
     import numpy as np
 

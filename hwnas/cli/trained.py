@@ -12,6 +12,7 @@ from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.tables.measurements import read_measurements
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def take_accuracies(
-    front: ParetoSet, space: SearchSpace[Any], path: Path, task: Task | None
+    front: ParetoSet, space: SearchSpace[Arch], path: Path, task: Task | None
 ) -> Trained:
     """Read accuracies, and say which rows belong to no member.
 
@@ -59,7 +60,7 @@ def _origin(path: Path) -> dict[str, str]:
 
 
 def _expected(
-    front: ParetoSet, space: SearchSpace[Any], runs: Mapping[str, Sequence[float]], path: Path
+    front: ParetoSet, space: SearchSpace[Arch], runs: Mapping[str, Sequence[float]], path: Path
 ) -> ParetoSet | None:
     """State expected accuracies, where there are labels enough; say why where there are not."""
     from hwnas.evaluation.cache import ResultCache
@@ -79,14 +80,16 @@ def _expected(
         return None
 
 
-def _by_key(runs: Mapping[str, Sequence[float]], space: SearchSpace[Any]) -> dict[str, list[float]]:
+def _by_key(
+    runs: Mapping[str, Sequence[float]], space: SearchSpace[Arch]
+) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for text, values in runs.items():
         found.setdefault(space.canonical_key(space.parse(text)), []).extend(values)
     return found
 
 
-def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
+def _read(path: Path, space: SearchSpace[Arch]) -> dict[str, list[float]]:
     """Give the accuracies by architecture; an empty cell is a run that is not finished."""
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
@@ -117,7 +120,7 @@ def _read(path: Path, space: SearchSpace[Any]) -> dict[str, list[float]]:
     return found
 
 
-def _counts(front: ParetoSet, space: SearchSpace[Any], task: Task) -> dict[str, FloatArray]:
+def _counts(front: ParetoSet, space: SearchSpace[Arch], task: Task) -> dict[str, FloatArray]:
     """Count parameters and MACs of the members, apart from those that are objectives."""
     from hwnas.costs.counters import CounterCost, Metric
 

@@ -19,6 +19,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 from hwnas.tables.measurements import column_name, read_measurements
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -128,7 +129,7 @@ def verify(
     note(f"Results: {folder / REPORT}, {FRONT}, {TABLE}.")
 
 
-def _with_deviations(front: ParetoSet, space: SearchSpace[Any], data: Path | None) -> ParetoSet:
+def _with_deviations(front: ParetoSet, space: SearchSpace[Arch], data: Path | None) -> ParetoSet:
     """Give a front that comes from a storage the deviations that a results folder states."""
     from hwnas.costs.source import make_cost
     from hwnas.evaluation.objectives import cost_objective
@@ -164,8 +165,8 @@ def _task(front: ParetoSet, name: str | None) -> Task:
 
 
 def _measured_cost(
-    spec: str, space: SearchSpace[Any], task: Task, data: Path | None
-) -> CostModel[Any]:
+    spec: str, space: SearchSpace[Arch], task: Task, data: Path | None
+) -> CostModel[Arch]:
     from hwnas.costs.source import make_cost
 
     model = make_cost(spec, space, task, data)
@@ -188,7 +189,7 @@ def _same_device(
 
 
 def _from_file(
-    front: ParetoSet, space: SearchSpace[Any], table: Any, name: str
+    front: ParetoSet, space: SearchSpace[Arch], table: Any, name: str
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Look the members up by canonical key; `InvalidValueError` if one has no measurement."""
     import numpy as np
@@ -213,7 +214,7 @@ def _from_file(
 
 
 def _measure(
-    front: ParetoSet, space: SearchSpace[Any], model: CostModel[Any], spec: str, plan: Planned
+    front: ParetoSet, space: SearchSpace[Arch], model: CostModel[Arch], spec: str, plan: Planned
 ) -> tuple[FloatArray, dict[str, Any], list[Mapping[str, Any]]]:
     """Measure the members anew, one after another, whatever the search has measured.
 

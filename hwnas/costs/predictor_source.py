@@ -15,7 +15,7 @@ from hwnas.files.predictor_columns import read_column
 from hwnas.files.predictor_file import ANY_SPACE, PredictorFile, insist_on_whole
 from hwnas.seeding import derive_seed
 from hwnas.tasks.task import Task
-from hwnas.typing import CostModel, Predictor, SearchSpace
+from hwnas.typing import Arch, CostModel, Predictor, SearchSpace
 
 _DRAWN = 100
 
@@ -24,7 +24,7 @@ _DRAWN = 100
 class NetworkCost(Protocol):
     """A predictor that looks at networks, whatever their space."""
 
-    def for_networks(self, space: SearchSpace[Any], task: Task) -> CostModel[Any]:
+    def for_networks(self, space: SearchSpace[Arch], task: Task) -> CostModel[Arch]:
         """Give the cost of a space's networks for a task."""
 
 
@@ -87,7 +87,7 @@ class PredictorSource:
         return predictor
 
 
-def _insist_on_scores(predictor: ScoreReader, space: SearchSpace[Any], file: Path) -> None:
+def _insist_on_scores(predictor: ScoreReader, space: SearchSpace[Arch], file: Path) -> None:
     """Refuse a predictor that most evaluations of a search would fail with."""
     # Not the draws of `hwnas score --sample`.
     rng = np.random.default_rng(derive_seed(0, repr(space), "scores"))

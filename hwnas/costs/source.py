@@ -22,7 +22,7 @@ from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
 from hwnas.files.grammar import read_component
 from hwnas.measure.limits import Limits
 from hwnas.tasks.task import Task
-from hwnas.typing import CostModel, Direction, SearchSpace
+from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
 
 class CostOption(NamedTuple):
@@ -188,11 +188,11 @@ def _choose(
 
 def make_cost(
     spec: str,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     task: Task,
     data_folder: Path | None = None,
     limits: Limits | None = None,
-) -> CostModel[Any]:
+) -> CostModel[Arch]:
     """Make the cost model that a user's text describes.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
@@ -17,7 +17,7 @@ from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import recorded_task
 from hwnas.study.search import make_evaluator
 from hwnas.study.settings import SearchSettings
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ def with_baseline(
     front: ParetoSet,
     network: Present,
     *,
-    space: SearchSpace[Any] | None = None,
+    space: SearchSpace[Arch] | None = None,
     data_folder: Path | None = None,
 ) -> ParetoSet:
     """Evaluate a network by the objectives of a search, and give its front beside it.

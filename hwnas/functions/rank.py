@@ -14,7 +14,7 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
 from hwnas.rank_study.study import Ranked, RankSettings, RankStudy
 from hwnas.spaces.space_text import written_space
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ class Rankings(Sequence[Ranked]):
 
 
 def rank(
-    space: SearchSpace[Any] | str = "nasbench201",
+    space: SearchSpace[Arch] | str = "nasbench201",
     dataset: str | Sequence[str] = "cifar10",
     proxies: str | Sequence[str] = "all",
     *,

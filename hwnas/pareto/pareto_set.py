@@ -16,7 +16,7 @@ from hwnas.pareto.baseline import Baseline
 from hwnas.pareto.metrics import is_non_dominated, normalise, to_losses
 from hwnas.pareto.provenance import plain
 from hwnas.spaces.space_text import written_space
-from hwnas.typing import Direction, FloatArray, SearchSpace
+from hwnas.typing import Arch, Direction, FloatArray, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ class ParetoSet:
         values: npt.ArrayLike,
         objectives: Sequence[ObjectiveInfo],
         *,
-        space: SearchSpace[Any] | str,
+        space: SearchSpace[Arch] | str,
         statuses: Sequence[Status] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from hwnas.pareto.pareto_set import ParetoSet
-from hwnas.typing import FloatArray, SearchSpace, UncertainCostModel
+from hwnas.typing import Arch, FloatArray, SearchSpace, UncertainCostModel
 
 LEVEL_95 = 1.96
 """Standard deviations on either side that hold 95 % of a normal distribution."""
 
 
 def with_uncertainty(
-    front: ParetoSet, space: SearchSpace[Any], costs: Mapping[str, UncertainCostModel[Any]]
+    front: ParetoSet, space: SearchSpace[Arch], costs: Mapping[str, UncertainCostModel[Any]]
 ) -> ParetoSet:
     """Add standard deviations of predicted costs to the members' attributes.
 
@@ -83,6 +83,10 @@ def indistinguishable(values: FloatArray, stds: FloatArray) -> np.ndarray:
 
     Errors count as independent. Those of alike architectures are not, so pairs may be told apart
     a little better than this says.
+
+    Example:
+        >>> indistinguishable(np.array([1.0, 1.1, 3.0]), np.array([0.1, 0.1, 0.1]))[0]
+        array([False,  True, False])
     """
     difference = np.abs(values[:, None] - values)
     alike = difference <= LEVEL_95 * np.hypot(stds[:, None], stds)

@@ -8,7 +8,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +26,7 @@ from hwnas.torch_source.expressions import NotWritableError
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import importing_file, plain_file
 from hwnas.torch_source.proof import check_source
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 SCRIPT, NETWORK, WEIGHTS, CHOICES = "train.py", "network.py", "weights.pt", "choices.json"
 FORMAT, SCHEMA = "hwnas.member", 2
@@ -52,7 +51,7 @@ class CodeMember:
 
 def export_code_members(
     pareto_set: ParetoSet,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     task: Task,
     folder: str | os.PathLike[str],
     seed: int = 0,
@@ -99,7 +98,7 @@ def _export(
     member: Member,
     networks: UntrainedNetworks,
     pareto_set: ParetoSet,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     task: Task,
     scratch: Path,
     seed: int,
@@ -136,7 +135,7 @@ def _export(
 
 
 def _source(
-    network: nn.Module, member: Member, space: SearchSpace[Any], task: Task, title: str
+    network: nn.Module, member: Member, space: SearchSpace[Arch], task: Task, title: str
 ) -> tuple[str, str]:
     """Give plain code and nothing, or code that imports hwnas and the reason."""
     try:

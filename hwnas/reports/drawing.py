@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hwnas.errors import HwnasError
 from hwnas.graphs.drawing import draw_graph
 from hwnas.spaces.facets import Drawing, Graphs, facet
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 
-def draw_architecture(arch: str, space: SearchSpace[Any] | None) -> str:
+def draw_architecture(arch: str, space: SearchSpace[Arch] | None) -> str:
     """Draw an architecture: as its space does, or as its computation graph.
 
     Args:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 FRONT, TABLE, REPORT = "front.json", "front.csv", "report.html"
 
 
-def write_results(pareto_set: ParetoSet, folder: Path, space: SearchSpace[Any]) -> None:
+def write_results(pareto_set: ParetoSet, folder: Path, space: SearchSpace[Arch]) -> None:
     """Write `front.json`, `front.csv` and `report.html`; each file is replaced at once.
 
     Args:

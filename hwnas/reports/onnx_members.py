@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import onnx
 
@@ -23,7 +22,7 @@ from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.tasks.task import Task
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 TOLERANCE = 1e-4
 """Largest accepted difference of the logits of ONNX Runtime and PyTorch."""
@@ -81,7 +80,7 @@ class OnnxMember:
 
 def export_onnx_members(
     pareto_set: ParetoSet,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     task: Task,
     folder: str | os.PathLike[str],
     seed: int = 0,
@@ -141,7 +140,7 @@ def _export(
     rank: int,
     member: Member,
     networks: UntrainedNetworks,
-    space: SearchSpace[Any],
+    space: SearchSpace[Arch],
     task: Task,
     folder: Path,
     seed: int,

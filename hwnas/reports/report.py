@@ -27,11 +27,11 @@ from hwnas.reports.report_words import (
     setting,
     title,
 )
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 
 def write_report(
-    pareto_set: ParetoSet, path: str | os.PathLike[str], space: SearchSpace[Any] | None = None
+    pareto_set: ParetoSet, path: str | os.PathLike[str], space: SearchSpace[Arch] | None = None
 ) -> None:
     """Write the report; `space` is needed for drawings and counts of the architectures.
 
@@ -41,7 +41,7 @@ def write_report(
     write_text(path, render_report(pareto_set, space))
 
 
-def render_report(pareto_set: ParetoSet, space: SearchSpace[Any] | None = None) -> str:
+def render_report(pareto_set: ParetoSet, space: SearchSpace[Arch] | None = None) -> str:
     """Give the report's HTML, about 5 MB of which nearly all is plotly.js.
 
     A set without members gives a page that says so and shows the counts and the provenance.
@@ -67,7 +67,7 @@ def render_report(pareto_set: ParetoSet, space: SearchSpace[Any] | None = None) 
     )
 
 
-def _cards(front: ParetoSet, space: SearchSpace[Any] | None) -> list[dict[str, Any]]:
+def _cards(front: ParetoSet, space: SearchSpace[Arch] | None) -> list[dict[str, Any]]:
     knee = front.knee() if len(front) else None
     return [
         {

@@ -16,7 +16,7 @@ from hwnas.pareto.json_csv import attribute_names, attribute_text
 from hwnas.pareto.pareto_set import Member, ObjectiveInfo, ParetoSet
 from hwnas.pareto.uncertainty import still_predicted
 from hwnas.tasks.task import Task, image_task
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 _COUNTED: dict[Metric, tuple[str, str]] = {
     "params": ("parameters", ""),
@@ -93,7 +93,7 @@ class Table:
     left_out: tuple[str, ...]
 
 
-def members_table(front: ParetoSet, space: SearchSpace[Any] | None) -> Table:
+def members_table(front: ParetoSet, space: SearchSpace[Arch] | None) -> Table:
     """Make the table: objectives, counts, architecture, and a few other values.
 
     Args:
@@ -255,7 +255,7 @@ def _repeats(front: ParetoSet, name: str) -> bool:
     )
 
 
-def _counts(front: ParetoSet, space: SearchSpace[Any] | None) -> dict[Metric, list[Any]]:
+def _counts(front: ParetoSet, space: SearchSpace[Arch] | None) -> dict[Metric, list[Any]]:
     """Count the members' networks, but what is an objective already; what cannot be is left out."""
     objectives = {o.name.removesuffix("_bytes") for o in front.objectives}
     found: dict[Metric, list[Any]] = {}
@@ -270,7 +270,7 @@ def _counts(front: ParetoSet, space: SearchSpace[Any] | None) -> dict[Metric, li
     return found
 
 
-def _count_all(front: ParetoSet, space: SearchSpace[Any], metric: Metric) -> list[Any] | None:
+def _count_all(front: ParetoSet, space: SearchSpace[Arch], metric: Metric) -> list[Any] | None:
     if (task := _task(front)) is None:
         return None
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from hwnas.pareto.pareto_set import Member
 from hwnas.seeding import derive_seed, seeded
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 CALIBRATION_IMAGES = 8
 # Weights of networks that are kept.
@@ -32,7 +31,7 @@ def counted(
 
 
 def untrained_network(
-    member: Member, space: SearchSpace[Any], task: Task, seed: int
+    member: Member, space: SearchSpace[Arch], task: Task, seed: int
 ) -> torch.nn.Module:
     """Build the member's network in evaluation mode with seeded weights and statistics.
 
@@ -64,7 +63,7 @@ class UntrainedNetworks:
         seed: user seed of the weights.
     """
 
-    def __init__(self, space: SearchSpace[Any], task: Task, seed: int) -> None:
+    def __init__(self, space: SearchSpace[Arch], task: Task, seed: int) -> None:
         self._space, self._task, self._seed = space, task, seed
         self._known: dict[tuple[str, str], torch.nn.Module] = {}
         self._room = _KEPT

@@ -181,8 +181,8 @@ def cell_of(recipe: Mapping[str, Mapping[str, Any]]) -> RecurrentCell:
     )
 
 
-def _options() -> Mapping[str, Options[Any]]:
-    found: dict[str, Options[Any]] = {
+def _options() -> Mapping[str, Options[Choice]]:
+    found: dict[str, Options[Choice]] = {
         "states": Options(tuple(range(1, MAX_STATES + 1)), ordered=True),
         "nodes": Options(tuple(range(1, MAX_NODES + 1)), ordered=True),
     }
@@ -231,7 +231,7 @@ class NasBenchNlp(Declared[RecurrentCell]):
         return RecurrentCell(made, tuple(int(state[1:]) for state in states.split(",")))
 
     @property
-    def options(self) -> Mapping[str, Options[Any]]:
+    def options(self) -> Mapping[str, Options[Choice]]:
         """``states``, ``nodes``, ``operation_N``, ``inputs_N``, ``input_N_I`` and ``state_I``."""
         return _OPTIONS
 

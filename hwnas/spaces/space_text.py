@@ -20,7 +20,7 @@ from hwnas.networks.importing import import_attribute
 from hwnas.spaces.functions import FunctionSpace, sizes_of
 from hwnas.spaces.own import own_space
 from hwnas.tasks.task import Task
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 _SPELLED = re.compile(r"\s*([^\W\d][\w.]*):([^\W\d]\w*)((?:[:(].*)?)\s*", re.DOTALL)
 _named: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def read_space(text: str) -> SearchSpace[Any]:
         ) from None
 
 
-def written_space(space: SearchSpace[Any]) -> str:
+def written_space(space: SearchSpace[Arch]) -> str:
     """Give the text of a space for files: one that `read_space` makes it of again, if there is one.
 
     That is its `repr` or its registered name, or else its `repr` after the module of its class.

@@ -42,7 +42,7 @@ class Trial:
 
     def __init__(self, choose: Choose, task: Task) -> None:
         self._choose = choose
-        self._options: dict[str, Options[Any]] = {}
+        self._options: dict[str, Options[Choice]] = {}
         self._task = task
         self._asked = 0
         self.params: dict[str, Any] = {}

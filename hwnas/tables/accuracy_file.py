@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.tables.score_table import columns_of, read_scores
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 COLUMN = "accuracy"
 LOSS = "loss"
@@ -30,7 +29,7 @@ class AccuracyFile:
     splits: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: Path, space: SearchSpace[Any], *, losses: bool = False) -> AccuracyFile:
+    def read(cls, path: Path, space: SearchSpace[Arch], *, losses: bool = False) -> AccuracyFile:
         """Read a ``.csv`` or ``.parquet`` file with the columns ``architecture`` and ``accuracy``.
 
         Accuracies are in percent; several of an architecture are runs, which count as their mean,

@@ -30,7 +30,7 @@ from hwnas.files.csv_table import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from hwnas.typing import DeviceKey, FloatArray, SearchSpace
+    from hwnas.typing import Arch, DeviceKey, FloatArray, SearchSpace
 else:
     np = deferred("numpy")
 
@@ -183,7 +183,7 @@ def column_name(metric: str, unit: str) -> str:
     return f"{metric}_{unit.lower()}" if unit else metric
 
 
-def read_measurements(path: Path, space: SearchSpace[Any]) -> Measurements:
+def read_measurements(path: Path, space: SearchSpace[Arch]) -> Measurements:
     """Read a CSV file.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,10 +24,10 @@ from hwnas.spaces.facets import (
     Truth,
     facet,
 )
-from hwnas.typing import SearchSpace, Surrogate
+from hwnas.typing import Arch, SearchSpace, Surrogate
 
 
-def _facet(space: SearchSpace[Any], kind: type[F]) -> F:
+def _facet(space: SearchSpace[Arch], kind: type[F]) -> F:
     found = facet(space, kind)
     if found is None:
         pytest.skip(f"the space has no facet {kind.__name__}")
@@ -47,12 +46,12 @@ class FacetsContract:
     datasets: tuple[str, ...] = ("cifar10",)
 
     @pytest.fixture
-    def archs(self, space: SearchSpace[Any]) -> list[Any]:
+    def archs(self, space: SearchSpace[Arch]) -> list[Arch]:
         rng = np.random.default_rng(0)
         return [space.sample(rng) for _ in range(self.samples)]
 
     def test_equal_architectures_have_equal_graphs(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         graphs = _facet(space, Graphs)
         for arch in archs:
@@ -60,7 +59,7 @@ class FacetsContract:
             assert graphs.to_graph(arch).digest() == same.digest()
 
     def test_every_part_of_a_label_is_listed(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         known = {INPUT, OUTPUT, *_facet(space, GraphLabels).graph_labels}
         graphs, exact = facet(space, Graphs), facet(space, ExactGraphs)
@@ -69,13 +68,13 @@ class FacetsContract:
         assert {part for g in found for label in g.operations for part in label.split(":")} <= known
 
     def test_exact_graphs_have_as_many_nodes_each(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         exact = _facet(space, ExactGraphs)
         assert exact.zero_label in _facet(space, GraphLabels).graph_labels
         assert len({len(exact.exact_graph(arch)) for arch in archs}) == 1
 
-    def test_features_are_a_row_each(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_features_are_a_row_each(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         features = _facet(space, Features)
         table = features.features(archs)
         assert table.shape == (len(archs), table.shape[1])
@@ -83,18 +82,18 @@ class FacetsContract:
         again = np.concatenate([features.features([arch]) for arch in archs])
         np.testing.assert_allclose(again, table)
 
-    def test_sequences_are_a_row_each(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_sequences_are_a_row_each(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         batch = _facet(space, Sequences).sequences(archs)
         assert len(batch) == len(batch.features) == len(batch.context) == len(archs)
         assert not batch.features[~batch.mask].any()
 
-    def test_drawings_are_svg(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_drawings_are_svg(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         drawing = _facet(space, Drawing)
         for arch in archs:
             assert ElementTree.fromstring(drawing.draw(arch)).tag.endswith("svg")
 
     def test_counts_are_those_of_the_network(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         closed, task = _facet(space, Counted), space.default_task
         import torch
@@ -109,7 +108,7 @@ class FacetsContract:
             assert dict(closed.counts(arch, task)) == wanted
 
     def test_surrogates_are_networks_for_the_task(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         import torch
 
@@ -118,12 +117,12 @@ class FacetsContract:
         with torch.no_grad():
             assert len(network.eval()(torch.zeros(2, *task.input.shape))) == 2
 
-    def test_live_or_not(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_live_or_not(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         known = _facet(space, Equivalence)
         for arch in archs:
             assert isinstance(known.is_live(arch), bool)
 
-    def test_accuracies_are_of_architectures(self, space: SearchSpace[Any]) -> None:
+    def test_accuracies_are_of_architectures(self, space: SearchSpace[Arch]) -> None:
         truth = _facet(space, Truth)
         assert truth.splits
         for dataset in self.datasets:

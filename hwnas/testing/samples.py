@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
-from hwnas.typing import Direction, SearchSpace
+from hwnas.typing import Arch, Direction, SearchSpace
 
 DIRECTIONS = get_args(Direction)
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """A memory address: a text that holds one is no identity."""
 
 
-def draw(space: SearchSpace[Any], n: int, seed: int = 0) -> list[Any]:
+def draw(space: SearchSpace[Arch], n: int, seed: int = 0) -> list[Arch]:
     """Draw `n` architectures of a space, repetitions possible."""
     rng = np.random.default_rng(seed)
     return [space.sample(rng) for _ in range(n)]

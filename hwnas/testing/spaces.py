@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from hwnas.spaces.facets import Graphs, require_facet
 from hwnas.tasks.task import Logits, Task, TensorSpec, image_task
 from hwnas.testing.parameters import ParametersContract
 from hwnas.testing.samples import ADDRESS, draw
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 
 class ArchitecturesContract(ParametersContract):
@@ -28,35 +27,35 @@ class ArchitecturesContract(ParametersContract):
     samples: int = 20
 
     @pytest.fixture
-    def archs(self, space: SearchSpace[Any]) -> list[Any]:
+    def archs(self, space: SearchSpace[Arch]) -> list[Arch]:
         return draw(space, self.samples)
 
-    def test_repr_states_the_settings(self, space: SearchSpace[Any]) -> None:
+    def test_repr_states_the_settings(self, space: SearchSpace[Arch]) -> None:
         assert not ADDRESS.search(repr(space))
         assert repr(space) == repr(copy.deepcopy(space))
 
-    def test_text_and_parse_are_inverse(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_text_and_parse_are_inverse(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         for arch in archs:
             assert space.parse(str(arch)) == arch
 
     def test_architectures_are_hashable_values(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         for arch in archs:
             assert hash(space.parse(str(arch))) == hash(arch)
 
     @pytest.mark.parametrize("text", ["", "not an architecture", "|", "{}"])
-    def test_foreign_text_is_refused(self, space: SearchSpace[Any], text: str) -> None:
+    def test_foreign_text_is_refused(self, space: SearchSpace[Arch], text: str) -> None:
         with pytest.raises(InvalidArchitectureError):
             space.parse(text)
 
-    def test_sampling_depends_on_the_generator_only(self, space: SearchSpace[Any]) -> None:
+    def test_sampling_depends_on_the_generator_only(self, space: SearchSpace[Arch]) -> None:
         first, again = draw(space, self.samples, seed=1), draw(space, self.samples, seed=1)
         assert first == again
         assert len(set(first)) > 1
 
     def test_representative_is_in_the_same_class(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         for arch in archs:
             chosen = space.representative(arch)
@@ -65,7 +64,7 @@ class ArchitecturesContract(ParametersContract):
             assert space.is_valid(chosen) == space.is_valid(arch)
 
     def test_neighbours_differ_in_one_parameter(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         for arch in archs[:5]:
             neighbours = space.neighbours(arch)
@@ -78,7 +77,7 @@ class ArchitecturesContract(ParametersContract):
                 changed = sum(mine[name] != theirs[name] for name in shared)
                 assert changed == 1 or (changed == 0 and set(mine) != set(theirs))
 
-    def test_being_neighbours_is_mutual(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_being_neighbours_is_mutual(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         for arch in archs[:3]:
             assert all(arch in space.neighbours(other) for other in space.neighbours(arch))
 
@@ -86,14 +85,16 @@ class ArchitecturesContract(ParametersContract):
 class GraphsContract:
     """What the graphs of a space with the facet `Graphs` keep; supply `space` and `archs`."""
 
-    def test_key_and_canonical_graph_agree(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_key_and_canonical_graph_agree(
+        self, space: SearchSpace[Arch], archs: list[Arch]
+    ) -> None:
         graphs = require_facet(space, Graphs)
         digest_of = {space.canonical_key(a): graphs.to_graph(a).digest() for a in archs}
         for arch in archs:
             assert graphs.to_graph(arch).digest() == digest_of[space.canonical_key(arch)]
         assert len(set(digest_of.values())) == len(digest_of)
 
-    def test_graph_is_canonical(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_graph_is_canonical(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         graphs = require_facet(space, Graphs)
         for arch in archs:
             graph = graphs.to_graph(arch)
@@ -113,7 +114,9 @@ class NetworksContract:
     task: Task = image_task(7, (3, 8, 8))
     foreign_task: Task | None = Task("text", TensorSpec((9,), "tokens", 20), Logits(2))
 
-    def test_network_maps_images_to_logits(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_network_maps_images_to_logits(
+        self, space: SearchSpace[Arch], archs: list[Arch]
+    ) -> None:
         import torch
 
         for arch in archs[:3]:
@@ -122,14 +125,14 @@ class NetworksContract:
             assert logits.shape == (2, self.task.settings["num_classes"])
             assert torch.isfinite(logits).all()
 
-    def test_the_default_task_is_served(self, space: SearchSpace[Any], archs: list[Any]) -> None:
+    def test_the_default_task_is_served(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         chosen, default = (space.build(archs[0], task) for task in (space.default_task, None))
         assert {n: p.shape for n, p in chosen.named_parameters()} == {
             n: p.shape for n, p in default.named_parameters()
         }
 
     def test_a_foreign_task_is_refused_in_one_line(
-        self, space: SearchSpace[Any], archs: list[Any]
+        self, space: SearchSpace[Arch], archs: list[Arch]
     ) -> None:
         if self.foreign_task is None:
             pytest.skip("the space has networks for every task")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.errors import HwnasError
 from hwnas.spaces.choices import members_of
-from hwnas.typing import FloatArray, SearchSpace, Strategy
+from hwnas.typing import Arch, FloatArray, SearchSpace, Strategy
 
 
 class StrategyContract:
@@ -31,14 +30,14 @@ class StrategyContract:
     batch: int = 4
     largest_to_exhaust: int = 200
 
-    def values(self, space: SearchSpace[Any], archs: list[Any]) -> FloatArray:
+    def values(self, space: SearchSpace[Arch], archs: list[Arch]) -> FloatArray:
         """Give `(n, m)` made-up values that depend on the architecture's class only."""
         keys = [space.canonical_key(arch) for arch in archs]
         seeds = [int.from_bytes(key.encode()[:8].ljust(8), "little") for key in keys]
         rows = [np.random.default_rng(seed).random(self.objectives) for seed in seeds]
         return np.array(rows).reshape(len(archs), self.objectives)
 
-    def run(self, strategy: Strategy[Any], space: SearchSpace[Any], rounds: int) -> list[Any]:
+    def run(self, strategy: Strategy[Arch], space: SearchSpace[Arch], rounds: int) -> list[Arch]:
         """Ask and tell; give all proposals."""
         proposals = []
         for _ in range(rounds):
@@ -49,7 +48,7 @@ class StrategyContract:
         return proposals
 
     def test_proposals_are_members_and_differ(
-        self, make_strategy: Callable[[int], Strategy[Any]], space: SearchSpace[Any]
+        self, make_strategy: Callable[[int], Strategy[Arch]], space: SearchSpace[Arch]
     ) -> None:
         proposals = self.run(make_strategy(0), space, self.rounds)
         assert proposals
@@ -58,14 +57,14 @@ class StrategyContract:
         assert len(set(keys)) == len(keys)
 
     def test_proposals_depend_on_the_seed_only(
-        self, make_strategy: Callable[[int], Strategy[Any]], space: SearchSpace[Any]
+        self, make_strategy: Callable[[int], Strategy[Arch]], space: SearchSpace[Arch]
     ) -> None:
         first = self.run(make_strategy(1), space, self.rounds)
         assert self.run(make_strategy(1), space, self.rounds) == first
         assert self.run(make_strategy(2), space, self.rounds) != first
 
     def test_failed_evaluations_are_accepted(
-        self, make_strategy: Callable[[int], Strategy[Any]], space: SearchSpace[Any]
+        self, make_strategy: Callable[[int], Strategy[Arch]], space: SearchSpace[Arch]
     ) -> None:
         strategy = make_strategy(0)
         archs = strategy.ask(self.batch)
@@ -73,7 +72,7 @@ class StrategyContract:
         assert self.run(strategy, space, 2)
 
     def test_values_must_match_architectures(
-        self, make_strategy: Callable[[int], Strategy[Any]]
+        self, make_strategy: Callable[[int], Strategy[Arch]]
     ) -> None:
         strategy = make_strategy(0)
         archs = strategy.ask(self.batch)
@@ -81,7 +80,7 @@ class StrategyContract:
             strategy.tell(archs, np.zeros((len(archs) + 1, self.objectives)))
 
     def test_restored_strategy_continues_exactly(
-        self, make_strategy: Callable[[int], Strategy[Any]], space: SearchSpace[Any]
+        self, make_strategy: Callable[[int], Strategy[Arch]], space: SearchSpace[Arch]
     ) -> None:
         original, copied = make_strategy(0), make_strategy(99)
         self.run(original, space, self.rounds)
@@ -89,7 +88,7 @@ class StrategyContract:
         assert self.run(copied, space, self.rounds) == self.run(original, space, self.rounds)
 
     def test_small_space_is_exhausted(
-        self, make_strategy: Callable[[int], Strategy[Any]], space: SearchSpace[Any]
+        self, make_strategy: Callable[[int], Strategy[Arch]], space: SearchSpace[Arch]
     ) -> None:
         members = _members(space, self.largest_to_exhaust)
         if members is None:
@@ -104,7 +103,7 @@ class StrategyContract:
         assert strategy.ask(self.batch) == []
 
 
-def _members(space: Any, limit: int) -> list[Any] | None:
+def _members(space: SearchSpace[Arch], limit: int) -> list[Arch] | None:
     """List a space's members; None if there are more than `limit` or they cannot be listed."""
     members = members_of(space, limit)
     return None if members is None else list(members)

@@ -15,6 +15,7 @@ from hwnas.spaces.choices import Choose, Options
 from hwnas.spaces.facets import Facets
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
+from hwnas.typing import Choice
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +55,7 @@ class Dimension:
         return tuple(_text(v) or f"{i}: {_called(v)}" for i, v in enumerate(self.values))
 
     @cached_property
-    def options(self) -> Options[Any]:
+    def options(self) -> Options[Choice]:
         """What is chosen from: ordered numbers, or the texts."""
         return Options(self.values, ordered=True) if self.ordered else Options(self.texts)
 
@@ -125,7 +126,7 @@ class DimensionSpace(AssignmentSpace):
         return f"DimensionSpace({self.name!r}, {len(self._dimensions)} dimensions, {digest:x})"
 
     @property
-    def options(self) -> Mapping[str, Options[Any]]:
+    def options(self) -> Mapping[str, Options[Choice]]:
         """Options of each dimension."""
         return {name: dimension.options for name, dimension in self._dimensions.items()}
 

@@ -23,7 +23,7 @@ from hwnas.spaces.functions import FunctionSpace
 from hwnas.study.search import make_evaluator
 from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import name_of
-from hwnas.typing import Direction, InShape, SearchSpace
+from hwnas.typing import Arch, Direction, InShape, SearchSpace
 from hwnas_nni.codec import known_codec
 from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default
 
@@ -156,11 +156,11 @@ class ObjectivesEvaluator(Evaluator):
             f"`model` must be run by NNI, which knows its sample, but got a {type(model).__name__}."
         )
 
-    def origin(self, space: SearchSpace[Any]) -> dict[str, Any]:
+    def origin(self, space: SearchSpace[Arch]) -> dict[str, Any]:
         """Say what values of a space depend on, see `hwnas.evaluation.origin`."""
         return origin(_evaluator(self._settings_of(space), self.data_folder, cast(Hashable, space)))
 
-    def _settings_of(self, space: SearchSpace[Any]) -> SearchSettings:
+    def _settings_of(self, space: SearchSpace[Arch]) -> SearchSettings:
         if not isinstance(space, FunctionSpace):
             return self.settings
         return replace(self.settings, space=repr(space), dataset=name_of(space.default_task))

@@ -12,7 +12,7 @@ from typing import Any
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.provenance import describe_environment
-from hwnas.typing import Direction, SearchSpace
+from hwnas.typing import Arch, Direction, SearchSpace
 from hwnas_nni.checkpoint import Record
 from hwnas_nni.hub import NASBENCH201, NasBench201Codec
 from hwnas_nni.metrics import DEFAULT, check_directions, status_of, values_of
@@ -31,7 +31,7 @@ _ENDED = ("SUCCEEDED", "FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED
 def pareto_set_of(
     records: Sequence[Record],
     objectives: Mapping[str, Direction],
-    space: SearchSpace[Any] | str,
+    space: SearchSpace[Arch] | str,
     provenance: Mapping[str, Any] | None = None,
 ) -> ParetoSet:
     """Make the Pareto set of trials that have ended; without a space texts are their own keys."""

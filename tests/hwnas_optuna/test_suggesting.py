@@ -24,6 +24,7 @@ from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tables.result import Result
+from hwnas.typing import Choice
 from hwnas_optuna import HardwareAwareObjective, HardwareAwareSampler, pareto_set_from_study
 from hwnas_optuna.loop import run
 from hwnas_optuna.search import open_study
@@ -85,7 +86,9 @@ def study_of(space: Any, sampler: str, storage: str | None = None) -> optuna.Stu
         (Options(("a", "b")), CategoricalDistribution(("a", "b"))),
     ],
 )  # fmt: skip
-def test_ordered_numbers_at_equal_steps_are_numbers(options: Options[Any], expected: Any) -> None:
+def test_ordered_numbers_at_equal_steps_are_numbers(
+    options: Options[Choice], expected: Any
+) -> None:
     assert distribution_of(options) == expected
 
 

@@ -256,7 +256,8 @@ def test_what_was_set_after_the_fit_changes_neither_costs_nor_file(
         for extra in ([], ["params", "macs"], ["macss"]):
             model.set_params(extra=extra)
             model.save(tmp_path / "p.npz")
-            np.testing.assert_array_equal(kind.load(tmp_path / "p.npz").predict(archs), found)
+            again: Any = kind.load(tmp_path / "p.npz")
+            np.testing.assert_array_equal(again.predict(archs), found)
         with pytest.raises(UnknownNameError, match="macss"):
             model.fit(archs, costs)
         np.testing.assert_array_equal(model.predict(archs), found)

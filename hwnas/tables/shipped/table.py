@@ -20,7 +20,7 @@ from hwnas.files.identity import describe
 from hwnas.files.npz import NpzFormat, opened_npz, write_npz
 from hwnas.tables.result import Result
 from hwnas.tables.table import Table
-from hwnas.typing import FloatArray, SearchSpace
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 _FOLDER = Path(__file__).parent
 _FILE = NpzFormat("hwnas scores 1", "a table of shipped scores", "install hwnas again", (1,))
@@ -43,7 +43,7 @@ class ShippedColumn:
     seconds: float
     errors: Mapping[str, Sequence[int]]
 
-    def is_of(self, space: SearchSpace[Any]) -> bool:
+    def is_of(self, space: SearchSpace[Arch]) -> bool:
         """Tell whether the scores are of networks of just this space, settings included."""
         stated = json.loads(self.identity)
         return isinstance(stated, dict) and stated.get("space") == describe(space)

@@ -18,6 +18,7 @@ from hwnas.measure.limits import CallError, ChildEndedError, Limits
 from hwnas.spaces.choosers import reading
 from hwnas.spaces.elsewhere import HERE
 from hwnas.spaces.options import Choose, Options
+from hwnas.typing import Choice
 
 WIDTHS = Options((8, 16, 24), ordered=True)
 
@@ -89,7 +90,7 @@ def test_a_conversation_has_its_time(child: Child) -> None:
 def test_who_answers_may_call_the_child_and_talk_to_it(child: Child) -> None:
     processes = []
 
-    def choose(name: str, options: Options[Any]) -> Any:
+    def choose(name: str, options: Options[Choice]) -> Any:
         del name
         processes.append(child.call(os.getpid))
         inner, process = converse(child, two_sums, reading({"a": 8, "b": 8}))

@@ -29,7 +29,7 @@ class Ask:
     """A parameter, and the value that each of some earlier ones must have for it to exist."""
 
     name: str
-    options: Options[Any]
+    options: Options[Choice]
     needs: tuple[tuple[str, Choice], ...] = ()
 
 
@@ -224,7 +224,7 @@ def test_bad_options_are_refused(values: Any, ordered: bool) -> None:
         (Options(("a",)), 1, None), (Options((1, 2)), math.nan, None),
     ],
 )  # fmt: skip
-def test_values_and_their_texts_are_read(options: Options[Any], got: Any, position: Any) -> None:
+def test_values_and_their_texts_are_read(options: Options[Choice], got: Any, position: Any) -> None:
     assert options.position(got) == position
     if position is None:
         with pytest.raises(InvalidArchitectureError, match="`width` must be one of"):
@@ -267,7 +267,7 @@ def test_what_make_raises_is_no_architecture_with_the_reason(error: Exception) -
 
 
 def test_what_the_chooser_raises_is_its_own() -> None:
-    def choose(name: str, options: Options[Any]) -> Any:
+    def choose(name: str, options: Options[Choice]) -> Any:
         raise KeyError(name, options)
 
     with pytest.raises(KeyError):

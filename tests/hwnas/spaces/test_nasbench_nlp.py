@@ -14,7 +14,7 @@ from hwnas.spaces.nasbench_nlp import MAX_NODES, NasBenchNlp, RecurrentCell, cel
 from hwnas.tasks.task import Logits, NextToken, Task, TensorSpec, image_task
 from hwnas.testing import draw
 from hwnas.testing.spaces import ArchitecturesContract, GraphsContract
-from hwnas.typing import SearchSpace
+from hwnas.typing import Arch, SearchSpace
 
 SPACE = NasBenchNlp(channels=6)
 TOKENS = TensorSpec((5,), "tokens", 11)
@@ -49,9 +49,7 @@ class TestContract(ArchitecturesContract, GraphsContract):
         # Few nodes, for which neighbours are quickly listed.
         return sorted(draw(space, 60), key=lambda cell: len(cell.nodes))[: self.samples]
 
-    def test_being_neighbours_is_mutual(
-        self, space: SearchSpace[Any], archs: list[RecurrentCell]
-    ) -> None:
+    def test_being_neighbours_is_mutual(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
         # Hundreds of neighbours with hundreds each: some of them.
         for arch in archs[:3]:
             for other in space.neighbours(arch)[::150]:

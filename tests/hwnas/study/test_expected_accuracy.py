@@ -57,7 +57,7 @@ def test_networks_are_scored_in_the_setting_of_their_front(monkeypatch: pytest.M
         front = hwnas.search(objectives="naswot", costs="count:macs", trials=4, reduced="16,4")
     seen: list[tuple[int, tuple[int, ...]]] = []
 
-    def scores(source: Any, networks: Any, *_: Any) -> dict[str, FloatArray]:
+    def scores(source: Any, networks: Any, **_: Any) -> dict[str, FloatArray]:
         seen.append((source.batch_size, source.task.input.shape))
         return {p.name: np.arange(len(networks), dtype=np.float64) for p in source.proxies}
 
@@ -111,7 +111,7 @@ def test_networks_are_scored_on_the_device_of_the_search(
     object.__setattr__(setup, "device", "cuda:7")  # which need not be there
     seen: list[str] = []
 
-    def scores(source: Any, networks: Any, *_: Any) -> dict[str, FloatArray]:
+    def scores(source: Any, networks: Any, **_: Any) -> dict[str, FloatArray]:
         seen.append(source.device)
         return {p.name: np.arange(len(networks), dtype=np.float64) for p in source.proxies}
 

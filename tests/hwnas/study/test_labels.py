@@ -129,8 +129,8 @@ def test_networks_elsewhere_are_scored_within_the_limit_of_the_search(
 ) -> None:
     seen: list[Limits | None] = []
 
-    def scores(source: Any, archs: Any, cache: Any, jobs: int, limits: Any, report: Any) -> Any:
-        del source, archs, cache, jobs, report
+    def scores(source: Any, archs: Any, *, limits: Any) -> Any:
+        del source, archs
         seen.append(limits)
         return {}
 
