@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.proxies import dextr
 from hwnas.proxies.dextr import Dextr, ExtrinsicCurvature, _circle
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
@@ -41,6 +42,33 @@ def test_against_differences_in_float64() -> None:
     bent = v.square().sum(1) * a.square().sum(1) - (v * a).sum(1).square()
     expected = float((bent.sqrt() / v.norm(dim=1) ** 3).mean())
     assert curvature(model.float(), (3, 4, 4), 6) == pytest.approx(expected, rel=1e-3)
+
+
+def test_both_ways_give_the_same_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(2)
+    layers = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 1), nn.ReLU())
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3))
+    monkeypatch.setattr(dextr, "_nested", lambda *_: pytest.fail("PyTorch's forward mode ran"))
+    found = curvature(model, (3, 6, 6))
+    monkeypatch.undo()
+    monkeypatch.setattr(dextr, "_carried", lambda *_: None)
+    assert found == pytest.approx(curvature(model, (3, 6, 6)), rel=1e-4)
+
+
+def test_a_network_that_uses_the_number_of_images_is_left_to_pytorch() -> None:
+    class Divided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps: Tensor = torch.relu(self.conv(x)) / x.shape[0]
+            return maps.mean(dim=(2, 3))
+
+    model = Divided()
+    expected = curvature(nn.Sequential(model.conv, nn.ReLU(), nn.AvgPool2d(2)), (3, 4, 4))
+    assert curvature(model, (3, 4, 4)) == pytest.approx(8 * expected, rel=1e-4)
 
 
 def test_joins_both_parts() -> None:
