@@ -20,6 +20,10 @@ from hwnas.networks.meta import MetaShapes, meta_copy
 from hwnas.networks.operator_kinds import kind_of
 from hwnas.networks.plain import plain_network, to_float32
 from hwnas.networks.settings import default_settings
+from hwnas.typing import T
+
+_Record = Callable[[nn.Module, Sequence[Tensor], Tensor], T]
+"""Makes something of a run of a copy of a network, with the copy's weights, on some inputs."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +105,50 @@ def trace_operations(
     Raises:
         InvalidValueError: the network does not accept such an input.
     """
+    return _of_first_run(_trace, model, in_shape, batches, draw)
+
+
+@dataclass(frozen=True)
+class MacCount:
+    """What an inference pass multiplies.
+
+    Attributes:
+        macs: multiply-accumulates of one image; None if an operator has no formula.
+        uncounted: names of the executed operators that there is no formula for, in order.
+    """
+
+    macs: int | None
+    uncounted: tuple[str, ...]
+
+
+def count_macs(
+    model: nn.Module,
+    in_shape: tuple[int, ...],
+    batches: Sequence[int] = (1,),
+    draw: Callable[[tuple[int, ...]], Tensor] | None = None,
+) -> MacCount:
+    """Count as `trace_operations` does, whose arguments these are, without a look at memory."""
+    return _of_first_run(_count, model, in_shape, batches, draw)
+
+
+def _of_first_run(
+    record: _Record[T],
+    model: nn.Module,
+    in_shape: tuple[int, ...],
+    batches: Sequence[int],
+    draw: Callable[[tuple[int, ...]], Tensor] | None,
+) -> T:
+    """Give what `record(copy, weights, inputs)` makes of the first run that succeeds."""
     model = plain_network(model)
     reason: Exception | None = None
-    for trace in (_trace_meta, _trace_real):
+    for run in (_on_meta, _on_cpu):
         for batch in batches:
             try:
                 with default_settings():
-                    return trace(model, (draw or _gaussian)((batch, *in_shape)))
+                    return run(record, model, (draw or _gaussian)((batch, *in_shape)))
             except Exception as error:  # whatever the user's network raises
                 # That of a real pass of one image says most.
-                if reason is None or (trace is _trace_real and batch == batches[0]):
+                if reason is None or (run is _on_cpu and batch == batches[0]):
                     reason = error
     raise InvalidValueError(
         f"`model` must run on images of shape {(batches[0], *in_shape)}, but "
@@ -122,24 +160,24 @@ def _gaussian(shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _trace_meta(model: nn.Module, inputs: Tensor) -> OperationTrace:
+def _on_meta(record: _Record[T], model: nn.Module, inputs: Tensor) -> T:
     twin, weights = meta_copy(model)
     with torch.device("meta"):
-        return _trace(twin, weights, inputs.to("meta"))
+        return record(twin, weights, inputs.to("meta"))
 
 
-def _trace_real(model: nn.Module, inputs: Tensor) -> OperationTrace:
+def _on_cpu(record: _Record[T], model: nn.Module, inputs: Tensor) -> T:
     twin = copy_model(model, to_float32).eval()
     weights = [tensor for module in twin.modules() for tensor in own_tensors(module)]
     with torch.random.fork_rng(devices=[]), _unfused():
         torch.default_generator.manual_seed(0)
-        return _trace(twin, weights, inputs)
+        return record(twin, weights, inputs)
 
 
 def _trace(twin: nn.Module, weights: Sequence[Tensor], images: Tensor) -> OperationTrace:
     recorder = _Recorder(weights)
     inputs = recorder.buffers(images)
-    with torch.no_grad(), _WatchForNumpy(recorder), MetaShapes(recorder.observe):
+    with torch.no_grad(), _WatchForNumpy(recorder.leave), MetaShapes(recorder.observe):
         result = twin(images)
     return OperationTrace(
         tuple(recorder.operations),
@@ -148,6 +186,22 @@ def _trace(twin: nn.Module, weights: Sequence[Tensor], images: Tensor) -> Operat
         frozenset(recorder.buffers(result)),
         len(images),
     )
+
+
+def _count(twin: nn.Module, weights: Sequence[Tensor], images: Tensor) -> MacCount:
+    del weights
+    counts: list[int] = []
+    uncounted: set[str] = set()
+
+    def observe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if (macs := macs_of(func, args, kwargs, result)) is None:
+            uncounted.add(_name(func))
+        else:
+            counts.append(macs)
+
+    with torch.no_grad(), _WatchForNumpy(uncounted.add), MetaShapes(observe):
+        twin(images)
+    return MacCount(None if uncounted else sum(counts) // len(images), tuple(sorted(uncounted)))
 
 
 @contextmanager
@@ -184,6 +238,10 @@ class _Recorder:
         weights = self._weight_bytes([*args, *kwargs.values()])
         self.operations.append(Operation(_name(func), macs, reads, writes, kind, weights))
 
+    def leave(self, name: str) -> None:
+        """Record that what happens next is out of sight."""
+        self.operations.append(Operation(name, None, frozenset(), ()))
+
     def _weight_bytes(self, value: Any) -> int:
         """Give the bytes of all weights in `value`."""
         tensors = (t for t in _tensors(value) if t.untyped_storage()._cdata in self._weights)
@@ -206,16 +264,16 @@ class _Recorder:
 class _WatchForNumpy(TorchFunctionMode):
     """Name the way out of PyTorch, behind which nothing can be counted."""
 
-    def __init__(self, recorder: _Recorder) -> None:
+    def __init__(self, leave: Callable[[str], object]) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._leave = leave
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         del types
         if func in (Tensor.numpy, Tensor.__array__, Tensor.__dlpack__):
-            self._recorder.operations.append(Operation("numpy", None, frozenset(), ()))
+            self._leave("numpy")
         return func(*args, **(kwargs or {}))
 
 

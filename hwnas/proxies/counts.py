@@ -49,22 +49,22 @@ class FlopCount(OwnSignal[int]):
         Raises:
             ProxyError: the network has an operator without a formula.
         """
-        from hwnas.networks.operations import trace_operations
+        from hwnas.networks.operations import count_macs
 
         images = subject.batch_size if subject.batch is None else len(subject.batch)
         spec, generator = subject.spec, subject.generator("flops")
-        trace = trace_operations(
+        counted = count_macs(
             subject.plain,
             spec.shape,
             (1, images),
             lambda shape: draw_inputs(spec, shape[0], generator),
         )
-        if trace.macs is None:
+        if counted.macs is None:
             raise ProxyError(
                 f"There must be a formula for every operator, but there is none for "
-                f"{', '.join(trace.uncounted)}."
+                f"{', '.join(counted.uncounted)}."
             )
-        return 2 * trace.macs
+        return 2 * counted.macs
 
 
 @dataclass(frozen=True)

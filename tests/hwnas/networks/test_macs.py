@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from hwnas.networks.free_operators import is_free
 from hwnas.networks.macs import macs_of
-from hwnas.networks.operations import OperationTrace, trace_operations
+from hwnas.networks.operations import (
+    MacCount,
+    OperationTrace,
+    count_macs,
+    trace_operations,
+)
 from hwnas.proxies.counts import Flops
 from hwnas.proxies.engine.scoring import score_network
 
@@ -78,9 +83,11 @@ def needing_values(model: nn.Module) -> nn.Module:
 
 
 def traces(model: nn.Module, in_shape: tuple[int, ...]) -> Iterator[OperationTrace]:
-    """Trace without data, and with it."""
-    yield trace_operations(model, in_shape)
-    yield trace_operations(needing_values(model), in_shape)
+    """Trace without data, and with it; what is counted alone is the same."""
+    for made in (model, needing_values(model)):
+        trace = trace_operations(made, in_shape)
+        assert count_macs(made, in_shape) == MacCount(trace.macs, trace.uncounted)
+        yield trace
 
 
 def in_two_blocks(layer: nn.Module) -> nn.Module:
@@ -369,6 +376,7 @@ def test_an_operator_of_somebody_elses_is_named_whatever_it_is_called() -> None:
 def test_what_leaves_pytorch_is_named() -> None:
     model = Function(lambda x: torch.from_numpy(x.numpy() @ x.numpy()).mean((2, 3)))
     assert trace_operations(model, IMAGE).uncounted == ("numpy",)
+    assert count_macs(model, IMAGE) == MacCount(None, ("numpy",))
 
 
 @pytest.mark.filterwarnings("ignore")  # it is not compiled
@@ -391,3 +399,4 @@ def test_one_share_of_a_batch_where_one_image_is_too_few() -> None:
     )
     trace = trace_operations(model, IMAGE, (1, 6))
     assert (trace.batch, trace.macs) == (6, 256 * 7)
+    assert count_macs(model, IMAGE, (1, 6)).macs == 256 * 7
