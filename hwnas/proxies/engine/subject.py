@@ -146,12 +146,14 @@ class Subject:
 
     def _initialised(self, init: Init, training: bool) -> nn.Module:
         """Give a fresh copy with its weights, which are drawn once unless they are many."""
-        if init == "as_built":
-            return self._copy(self._layout, training)
         if (drawn := self._known.get(init)) is not None:
             return self._copy(self._layout, training, drawn)
         made: dict[int, Tensor] = {}
-        network = self._copy(self._layout, training, made=made)
+        network = self._probed(training, made)
+        if network is None:
+            network = self._copy(self._layout, training, made=made)
+        if init == "as_built":
+            return network
         kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
         if sum(tensor.numel() for tensor in made.values()) <= _KEPT:
             # Apart from those of this copy, whose passes may change them.
@@ -237,11 +239,39 @@ class Subject:
     def _layout(self) -> torch.memory_format:
         return self._probe.layout
 
+    def _probed(self, training: bool, made: dict[int, Tensor]) -> nn.Module | None:
+        """Give the copy that the probe ran to the first pass, where it is as it was made.
+
+        Args:
+            training: whether it is in training mode from now on.
+            made: is filled as by `_copy`.
+        """
+        _ = self._probe
+        network: nn.Module | None
+        network, held, before = self._known.pop(Probe, (None, [], []))
+        if network is None or not self._blueprint.is_as_made(network):
+            return None
+        tensors = _tensors(network)
+        if list(map(_state, tensors)) != before:
+            return None
+        del held  # until here, so that no other tensor could have the id of one of them
+        for module in network.modules():
+            module.training = training
+        pairs = zip(_tensors(self.plain), tensors, strict=True)
+        made |= {id(source): tensor for source, tensor in pairs if tensor is not None}
+        return network
+
     @cached_property
     def _probe(self) -> Probe:
+        def copy(layout: torch.memory_format) -> nn.Module:
+            network = self._copy(layout, training=False)
+            held = _tensors(network)
+            self._known[Probe] = network, held, list(map(_state, held))
+            return network
+
         return probe_network(
             [self.plain, self.model],
-            lambda layout: self._copy(layout, training=False),
+            copy,
             self.spec,
             lambda size: draw_inputs(self.spec, size, self.generator("probe")).to(self.device),
             (2, self.batch_size if self.batch is None else len(self.batch)),
@@ -316,6 +346,17 @@ class Subject:
                 f"{len(self.batch)}."
             )
         return self.batch.part(part * size, (part + 1) * size)
+
+
+def _tensors(model: nn.Module) -> list[Tensor | None]:
+    """Give what the modules hold as parameters and buffers."""
+    held = (members for m in model.modules() for members in (m._parameters, m._buffers))
+    return [tensor for members in held for tensor in members.values()]
+
+
+def _state(tensor: Tensor | None) -> object:
+    """Tell which tensor it is, and how often it was written into."""
+    return None if tensor is None else (id(tensor), tensor._version, tensor.requires_grad)
 
 
 def _plain(tensor: Tensor, device: torch.device) -> Tensor:

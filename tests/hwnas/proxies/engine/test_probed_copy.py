@@ -1,0 +1,90 @@
+"""The copy that the probe ran serves the first pass, unless its run has changed it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hwnas.proxies.engine.signals import Init, Setting
+from hwnas.proxies.engine.subject import Subject
+
+SHAPE = (3, 4, 4)
+
+
+class Counting(nn.Module):
+    """Counts its runs in a number, a list, a buffer, a new buffer or a parameter."""
+
+    seen: Tensor
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where, self.number, self.runs = where, 0, [0]
+        self.register_buffer("seen", torch.zeros(1))
+        self.layer = nn.Linear(3, 2)
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        match self.where:
+            case "number":
+                self.number += 1
+            case "list":
+                self.runs[0] += 1
+            case "attribute":
+                self.more = 1
+            case "buffer":
+                self.seen.add_(1)
+            case "new buffer":
+                self.seen = self.seen + 1
+            case "parameter":
+                with torch.no_grad():
+                    self.scale.add_(1)
+        logits: Tensor = self.layer(x.mean(dim=(2, 3)))
+        return logits
+
+
+def state(network: Any) -> tuple[Any, ...]:
+    written = (float(network.seen), float(network.scale))
+    return network.number, network.runs, hasattr(network, "more"), *written
+
+
+@pytest.mark.parametrize(
+    "where", ["nowhere", "number", "list", "attribute", "buffer", "new buffer", "parameter"]
+)
+@pytest.mark.parametrize("init", ["as_built", "kaiming"])
+def test_a_pass_sees_nothing_of_the_probe(where: str, init: Init) -> None:
+    subject = Subject(Counting(where), SHAPE)
+    subject.check()
+    for _ in range(2):
+        network = subject.network(Setting(init))
+        assert state(network) == (0, [0], False, 0.0, 0.0)
+        assert network.training
+
+
+@pytest.mark.parametrize(("where", "copies"), [("nowhere", 2), ("buffer", 3)])
+def test_one_copy_fewer_is_made(where: str, copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[nn.Module] = []
+    copy = Subject.copy
+
+    def counted(self: Subject, convert: Callable[[Tensor], Tensor], training: bool) -> nn.Module:
+        made.append(copy(self, convert, training))
+        return made[-1]
+
+    monkeypatch.setattr(Subject, "copy", counted)
+    subject = Subject(Counting(where), SHAPE)
+    subject.check()
+    networks = [subject.network(Setting(init)) for init in ("as_built", "kaiming")]
+    assert len(made) == copies
+    assert networks[0] is not networks[1]
+
+
+def test_weights_are_those_of_a_fresh_copy() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
+    probed, fresh = Subject(model, SHAPE, seed=3), Subject(model, SHAPE, seed=3)
+    fresh.network(Setting("as_built", "eval"))  # takes the probed copy
+    networks = [subject.network(Setting("kaiming")) for subject in (probed, fresh)]
+    again = probed.network(Setting("kaiming", "eval"))
+    for name, tensor in networks[0].state_dict().items():
+        assert torch.equal(tensor, networks[1].state_dict()[name])
+        assert torch.equal(tensor, again.state_dict()[name])
