@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
+from hwnas.proxies.derivatives.covariance import covariance
 from hwnas.proxies.derivatives.loss_gradients import AS_BUILT, LossGradients
 from hwnas.proxies.engine.signals import Collector, PassSignal
 from hwnas.typing import Direction, Signal, Signals
@@ -68,12 +69,13 @@ class _RatioCollector(Collector[tuple[tuple[str, float], ...]]):
         with self.timed(), torch.no_grad():
             last = output if isinstance(layer, nn.Linear) else output.movedim(1, -1)
             rows = last.flatten(0, -2)  # (n, C)
-            rows = (rows - rows.mean(dim=0)).double()
-            # (C, C): X^T X / n of centred X
-            covariance = rows.T @ rows / len(rows)
-            covariance.diagonal().add_(_RIDGE)
-            total = float(covariance.trace()) ** 2
-            self.ratios.append((name, total / float(covariance.square().sum())))
+            C = covariance(rows)  # or a matrix of the same eigenvalues but for zeros
+            ridge, channels = _RIDGE, rows.shape[1]
+            trace = float(C.trace())
+            # tr (C + r I) and tr (C + r I)^2
+            total = trace + channels * ridge
+            squares = float(C.square().sum()) + 2 * ridge * trace + channels * ridge**2
+            self.ratios.append((name, total**2 / squares))
 
     def finish(self, logits: Tensor) -> tuple[tuple[str, float], ...]:
         del logits

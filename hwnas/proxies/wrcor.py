@@ -23,6 +23,12 @@ else:
 _AS_BUILT = Setting("as_built")
 # Nearer to 1 is what a correlation of 1 is after passes in float32, whose errors count squared.
 _EQUAL = 1e-10
+# Correlations up to here are as good by products in float32, whose errors are 1e-6 at most.
+_SIMILAR = 0.99
+# Least share of the variance in the squares of rows that need not be centred.
+_VARYING = 0.1
+# Least mean square in float32: what is lost of smaller products does not count beside it.
+_LEAST_SQUARE = 1e-30
 
 
 @dataclass(frozen=True)
@@ -92,18 +98,38 @@ class _ResponseCollector(Collector["Tensor"]):
 def _correlations(responses: Tensor) -> Tensor:
     """Give the (B, B) float64 sizes of the correlations of (B, ...) rows; 0 with a constant row.
 
-    Rows are centred in their own precision. The products are float64: in float32, 1 - r of similar
-    rows, by which a determinant lives, would be rounding alone.
+    Products in float64 take twice the time: they are left to rows that are similar, or far from 0
+    beside how they vary, or too small or large for squares in float32.
     """
     if responses.ndim == 4:
         responses = responses.permute(0, 2, 3, 1)  # needs no copy in the channels_last layout
     rows = responses.flatten(1)
+    squares = (rows @ rows.T).double()
+    sums = (rows @ rows.new_ones(rows.shape[1])).double()
+    products = squares - torch.outer(sums, sums) / rows.shape[1]
+    sizes = squares.diagonal()
+    exact = (sizes > _LEAST_SQUARE * rows.shape[1]) & (products.diagonal() > _VARYING * sizes)
+    found = _scaled(products) if bool(exact.all()) else None
+    if found is None or not bool((found.triu(diagonal=1) < _SIMILAR).all()):
+        return _exact_correlations(rows)
+    return found
+
+
+def _exact_correlations(rows: Tensor) -> Tensor:
+    """Centre (B, N) rows in their own precision, and multiply them in float64.
+
+    In float32, 1 - r of similar rows, by which a determinant lives, would be rounding alone.
+    """
     rows = rows - rows[:, :1]  # of a constant row, nothing is left
     rows -= rows.mean(dim=1, keepdim=True)
     largest = rows.abs().amax(dim=1, keepdim=True)  # whose square may be too small for float32
     rows /= torch.where(largest > 0, largest, 1.0)
     rows = rows.double()
-    products = rows @ rows.T
+    return _scaled(rows @ rows.T)
+
+
+def _scaled(products: Tensor) -> Tensor:
+    """Turn (B, B) products into sizes of correlations."""
     norms = products.diagonal().sqrt()
     scales = torch.where(norms > 0, 1 / norms, 0.0)
     return (products * scales[:, None] * scales).abs()

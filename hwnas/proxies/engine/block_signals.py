@@ -12,6 +12,7 @@ import numpy as np
 
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
+from hwnas.proxies.derivatives.covariance import covariance
 from hwnas.proxies.engine.signals import Collector, PassAgain, PassSignal
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ else:
 
 # (256, 8): the bits of each byte as signs, the first one first.
 _SIGNS = (2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) - 1.0).astype("f4")
-# Largest square of a mean, in variances, beside which a difference is as exact as centred numbers.
-_MEAN = 4.0
 _NO_BLOCKS = (
     "`model` must have blocks that map one (B, C, H, W) tensor to one, or 2-D convolutions, but "
     "has none."
@@ -91,7 +90,7 @@ class _CovarianceCollector(Collector["tuple[Tensor, ...]"]):
         """Reduce the output (B, C, H, W) of a block."""
         del module, args
         with self.timed(), torch.no_grad():
-            self.covariances.append(_covariance(_rows(output)))
+            self.covariances.append(covariance(_rows(output)))
 
     def finish(self, logits: Tensor) -> tuple[Tensor, ...]:
         del logits
@@ -243,24 +242,6 @@ def _shortened(rows: Tensor) -> Tensor:
         return rows
     upper: Tensor = torch.linalg.qr(rows.T, mode="r")[1]
     return upper.T
-
-
-def _covariance(rows: Tensor) -> Tensor:
-    """Give the (C, C) float64 covariance of the columns of (n, C); (n, n) where n < C.
-
-    ``E x x^T - m m^T`` reads the rows once where means m are small beside the deviations, so that
-    the difference loses no digits; otherwise they are centred first.
-    """
-    n = len(rows)
-    if n < rows.shape[1]:
-        centred = (rows - rows.mean(dim=0)).double()
-        return centred @ centred.T / n
-    mean = (rows.new_ones(1, n) @ rows / n)[0].double()
-    covariance = (rows.T @ rows).double() / n - torch.outer(mean, mean)
-    if not bool((mean.square() <= _MEAN * covariance.diagonal()).all()):
-        centred = rows - mean.to(rows.dtype)
-        covariance = (centred.T @ centred).double() / n
-    return covariance
 
 
 def _rows(maps: Tensor, stride: int = 1) -> Tensor:

@@ -1,0 +1,34 @@
+"""Covariance of the channels of feature maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas.deferred import deferred
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = deferred("torch")
+
+# Largest square of a mean, in variances, beside which a difference is as exact as centred numbers.
+_MEAN = 4.0
+
+
+def covariance(rows: Tensor) -> Tensor:
+    """Give the (C, C) float64 covariance of the columns of (n, C); (n, n) where n < C.
+
+    ``E x x^T - m m^T`` reads the rows once where means m are small beside the deviations, so that
+    the difference loses no digits; otherwise they are centred first.
+    """
+    n = len(rows)
+    if n < rows.shape[1]:
+        centred = (rows - rows.mean(dim=0)).double()
+        return centred @ centred.T / n
+    mean = (rows.new_ones(1, n) @ rows / n)[0].double()
+    found = (rows.T @ rows).double() / n - torch.outer(mean, mean)
+    if not bool((mean.square() <= _MEAN * found.diagonal()).all()):
+        centred = rows - mean.to(rows.dtype)
+        found = (centred.T @ centred).double() / n
+    return found
