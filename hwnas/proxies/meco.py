@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 else:
     torch = deferred("torch")
 
+# Numbers of a map up to which maps of one shape are reduced together: 256 KiB.
+_SMALL = 2**16
+
 
 @dataclass(frozen=True)
 class LeastEigenvalues(PassSignal[tuple[float, ...]]):
@@ -63,10 +66,13 @@ class FeatureMaps:
 
     def _add(self, module: nn.Module, args: Any, output: Any) -> None:
         del module, args
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
-            return
-        if (id(output), output._version) not in self._seen:
-            self._seen[id(output), output._version] = output
+        # Each look at a tensor would be a call of the pass's function modes.
+        with torch._C.DisableTorchFunction():
+            if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                return
+            place = id(output), output._version
+        if place not in self._seen:
+            self._seen[place] = output
             self._report(output)
 
 
@@ -74,31 +80,38 @@ class _EigenvalueCollector(Collector[tuple[float, ...]]):
     uses_graph = False
 
     def __init__(self) -> None:
-        self.products: list[Tensor | None] = []
+        self.number = 0
+        self.small: dict[int, Tensor] = {}
+        self.products: dict[int, Tensor] = {}
 
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         return FeatureMaps(network, images, self.add)
 
     def add(self, output: Tensor) -> None:
-        """Reduce the (B, C, H, W) output of a module."""
+        """Reduce the (B, C, H, W) output of a module; keep a small one for others like it."""
         with self.timed(), torch.no_grad():
-            self.products.append(_products(output[0].flatten(1)))
+            channels = output[0].flatten(1)
+            C, positions = channels.shape
+            if C < positions <= _SMALL // C:
+                self.small[self.number] = channels.clone()
+            elif positions > C:  # else the rank is H*W - 1 at most
+                self.products[self.number] = _products(channels)
+            self.number += 1
 
     def finish(self, logits: Tensor) -> tuple[float, ...]:
         del logits
-        products = [found for found in self.products if found is not None]
-        least = iter(by_shape(_least_eigenvalues, products))
-        return tuple(0.0 if found is None else float(next(least)) for found in self.products)
+        small = by_shape(_products, list(self.small.values()))
+        products = self.products | dict(zip(self.small, small, strict=True))
+        spectra = by_shape(_least_eigenvalues, list(products.values()))
+        least = dict(zip(products, spectra, strict=True))
+        return tuple(float(least.get(number, 0.0)) for number in range(self.number))
 
 
-def _products(channels: Tensor) -> Tensor | None:
-    """Give the (C, C) float64 products of the centred channels of (C, H*W); None if singular."""
-    C, positions = channels.shape
-    if positions <= C:
-        return None  # the rank is H*W - 1 at most
+def _products(channels: Tensor) -> Tensor:
+    """Give the (..., C, C) float64 products of the centred channels of (..., C, H*W)."""
     centred = channels.double()
-    centred = centred - centred.mean(dim=1, keepdim=True)
-    return centred @ centred.T
+    centred = centred - centred.mean(dim=-1, keepdim=True)
+    return centred @ centred.mT
 
 
 def _least_eigenvalues(products: Tensor) -> Tensor:

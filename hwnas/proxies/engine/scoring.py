@@ -241,6 +241,7 @@ def _run_pass(
         with _timed(answers, signal):
             try:
                 collectors[signal] = signal.collector(subject)
+                collectors[signal].watched = subject.device.type != "cpu"
             except Exception as error:  # whatever a signal raises
                 answers.values[signal] = reason_of(subject.model, error)
     if not collectors:

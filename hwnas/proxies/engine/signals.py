@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
@@ -92,11 +92,15 @@ class Collector(ABC, Generic[T_co]):
         seconds: time spent by the collector itself while the pass ran.
         uses_graph: whether `finish` may take a backward pass.
         keeps_graph: whether another one does so afterwards; set before `finish`.
+        watched: whether function modes see what it does while the pass runs: they take their time,
+            and only the one by which tensors are made on an accelerator is of use; set before
+            `watch`.
     """
 
     seconds: float = 0.0
     uses_graph: ClassVar[bool] = True
     keeps_graph: bool = True
+    watched: bool = False
 
     @abstractmethod
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
@@ -117,8 +121,11 @@ class Collector(ABC, Generic[T_co]):
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Count the enclosed time as the collector's own."""
+        from torch import _C
+
         start = time.perf_counter()
         try:
-            yield
+            with nullcontext() if self.watched else _C.DisableTorchFunction():
+                yield
         finally:
             self.seconds += time.perf_counter() - start
