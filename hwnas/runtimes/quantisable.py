@@ -31,6 +31,8 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
       leaves anything of the scores. Nodes that make such tensors and those that read them stay.
     - A Clip whose range leaves out 0: it is dropped, though the int8 range before it has the 0.
     - Transposed convolutions with groups: one scale a channel of a group, one bias a channel.
+    - Layer norms over several axes: the tool raises on scales of more than one dimension.
+    - Gemm whose bias is no single row of constants: the tool drops `beta`, or raises.
 
     Args:
         model: in float32, `prepared`.
@@ -45,18 +47,24 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
         reads = not wide.isdisjoint(node.input)
         if widens or (reads and node.op_type not in _NARROWS):
             wide.update(node.output)
-        if widens or reads or _leaves_out_zero(node, constants) or _has_group_scales(node):
+        otherwise = _leaves_out_zero(node, constants) or _adds_otherwise(node, constants)
+        refused = _has_group_scales(node) or _normalises_axes(node, constants)
+        if widens or reads or otherwise or refused:
             kept.append(node.name)
     return kept
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the model with names of all nodes, and a copy of each output that a Relu or Clip reads.
+    """Give the model with names of all nodes and what the tool would take for something else.
 
-    The tool gives what a Relu or Clip alone reads the range of what it writes, and does not ask
-    whether it is an output of the model: its negative values would be cut off.
+    - A copy of each output that a Relu or Clip reads: the tool gives what a Relu or Clip alone
+      reads the range of what it writes, and does not ask whether it is an output of the model: its
+      negative values would be cut off.
+    - Constant biases of Gemm with `beta` in them, one value a column: the tool drops `beta`, and
+      takes no scalar.
     """
     twin: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
+    _fold_beta(twin.graph)
     outputs = {value.name for value in twin.graph.output}
     read = {n.input[0] for n in twin.graph.node if n.op_type in ("Relu", "Clip")}
     made = {name for node in twin.graph.node for name in node.output}
@@ -72,6 +80,31 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
             node.name = _fresh(f"{node.op_type}_{number}", {n.name for n in twin.graph.node})
         taken.add(node.name)
     return twin
+
+
+def _fold_beta(graph: onnx.GraphProto) -> None:
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Gemm" or not {*node.input[1:]} <= constants.keys():
+            continue
+        if len(node.input) < 3:
+            continue
+        weight, bias = (constants[name] for name in node.input[1:])
+        told = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        columns = weight.shape[0 if told.get("transB") else 1]
+        beta = told.get("beta", 1.0)
+        one_row = bias.ndim < 2 or bias.shape[0] == 1
+        if not one_row or (beta == 1.0 and bias.shape == (columns,)):
+            continue
+        # Another node may read the bias as it is.
+        name = _fresh(f"{node.input[2]}_{node.output[0]}", constants.keys())
+        scaled = np.broadcast_to(bias.ravel() * np.asarray(beta, bias.dtype), columns)
+        constants[name] = np.ascontiguousarray(scaled)
+        graph.initializer.append(numpy_helper.from_array(constants[name], name))
+        node.input[2] = name
+        kept = [a for a in node.attribute if a.name != "beta"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
@@ -110,3 +143,16 @@ def _leaves_out_zero(node: onnx.NodeProto, constants: Constants) -> bool:
 def _has_group_scales(node: onnx.NodeProto) -> bool:
     groups = next((a.i for a in node.attribute if a.name == "group"), 1)
     return node.op_type == "ConvTranspose" and groups > 1
+
+
+def _normalises_axes(node: onnx.NodeProto, constants: Constants) -> bool:
+    scale = constants.get(node.input[1]) if node.op_type == "LayerNormalization" else None
+    return scale is not None and scale.ndim > 1
+
+
+def _adds_otherwise(node: onnx.NodeProto, constants: Constants) -> bool:
+    if node.op_type != "Gemm":
+        return False
+    bias = constants.get(node.input[2]) if len(node.input) > 2 else None
+    has_beta = any(a.name == "beta" and a.f != 1 for a in node.attribute)
+    return has_beta or (bias is not None and bias.ndim != 1)

@@ -119,6 +119,29 @@ def test_groups_of_a_transposed_convolution_are_computed() -> None:
     assert errors(export_onnx(network, SHAPE[1:]))[0] < 0.05
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("sides", [(6,), (1, 6), (), (1,), (8, 1), (8, 6)])
+def test_biases_of_matrix_products_keep_their_factor(
+    beta: float, transposed: bool, sides: tuple[int, ...]
+) -> None:
+    flat = helper.make_node("Flatten", ["input"], ["flat"], axis=2)
+    gemm = helper.make_node("Gemm", ["flat", "k", "l"], ["y"], beta=beta, transB=int(transposed))
+    # The bias itself is read as well.
+    model = model_of([flat, gemm, helper.make_node("Add", ["y", "l"], ["sum"])], ["sum"])
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("sum", TensorProto.FLOAT, (8, 6)))
+    weight = RNG.normal(size=(6, 64) if transposed else (64, 6))
+    for name, value in {"k": weight, "l": RNG.uniform(30, 60, size=sides)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+    assert max(errors(model)) < 0.03
+
+
+def test_layer_norms_over_several_axes_are_left_in_float() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.LayerNorm([8, 8, 8])).eval()
+    assert max(errors(export_onnx(model, SHAPE[1:]))) < 0.05
+
+
 def test_nodes_without_names_are_chosen_by_their_operator() -> None:
     nodes = [
         conv("input", "a"),
