@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -259,6 +260,21 @@ def test_support_without_dead_operations(pool: TransferPredictor[Any]) -> None:
     chosen = pool.choose_support(12, dead_operations="pruned")
     assert all(arch.is_live() for arch in chosen)
     assert len({pool.space.canonical_key(arch) for arch in chosen}) == 12
+
+
+def test_support_is_chosen_by_what_the_pool_teaches_where_dead_operations_are_pruned(
+    pool: TransferPredictor[Any],
+) -> None:
+    """With the components and without them, and by none of the broad sets of variances."""
+    _, prior = pool._require_prior()
+
+    def chosen(sets: int) -> list[Any]:
+        made = copy.copy(pool)
+        made._prior = replace(prior, scales=prior.scales[:sets])
+        return made.choose_support(10, dead_operations="pruned")
+
+    assert chosen(len(prior.scales)) == chosen(2)
+    assert chosen(1) != chosen(2)
 
 
 def test_a_pool_that_is_unlike_the_device_is_not_trusted(
