@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer.main
 
-from benchmarks.proxies import page
+from benchmarks.proxies import page, picture
 from hwnas import cli
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.ranking.recipes import RECIPES
@@ -120,6 +121,17 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(other), target
 
 
+def test_a_picture_draws_each_benchmark() -> None:
+    pairs = [picture.Pair("a, b", 0.8, -0.4), picture.Pair("c", None, 0.0)]
+    root = ElementTree.fromstring(picture.tau_picture("<x>", "y", pairs))
+    kinds = {name: root.findall(f"{{*}}{name}") for name in ("rect", "text")}
+    bars = [(float(r.attrib["x"]), float(r.attrib["width"])) for r in kinds["rect"][2:]]
+    (first, wide), (second, narrow), (third, none) = bars
+    assert (wide, none) == (pytest.approx(2 * narrow, abs=0.2), 0)
+    assert first == third == pytest.approx(second + narrow, abs=0.2)
+    assert [text.text for text in kinds["text"][:4]] == ["<x>", "y", "a, b", "c"]
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
@@ -144,6 +156,7 @@ def test_every_proxy_has_a_page() -> None:
     for name, text in pages.items():
         assert f"::: {type(make_proxy(name)).__module__}." in text
         assert "| cost alone |" in text, "run benchmarks/proxies/figures.py --passes"
+        assert ("<svg " in text) == ("Nobody has ranked" not in text)
         assert "Kendall" in text or "Nobody has ranked" in text
     assert "| nasbench201 | cifar10 | validation | 9445 | 0.675 | 0.562 |" in pages["meco"]
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.proxies.picture import Pair, tau_picture
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.ranking.recipes import RECIPES
 
@@ -60,11 +61,11 @@ def proxy_pages() -> dict[str, str]:
 def proxy_page(name: str) -> str:
     """Give the text of one proxy's page."""
     proxy: Any = make_proxy(name)
-    facts = "\n".join(f"| {what} | {value} |" for what, value in _facts(name, proxy))
+    first, *facts = [f"| {what} | {value} |" for what, value in _facts(name, proxy)]
     parts = [
         f"# {name}",
         _first_line(proxy),
-        f"| | |\n| --- | --- |\n{facts}",
+        "\n".join([first, "| --- | --- |", *facts]),
         f"## Where it ranks well\n\n{_ranks(name)}",
         f"## Formula and source\n\n{_documented(type(proxy))}",
         f"The family, `{type(proxy).__module__}`:\n\n{_documented(type(proxy), whole_file=True)}",
@@ -107,19 +108,25 @@ def _documented(kind: type, *, heading: bool = False, whole_file: bool = False) 
 
 def _ranks(name: str) -> str:
     figures = _figures()
-    rows = [
-        f"| {space} | {dataset} | {SPLITS.get(split, split)} | {networks} | {_shown(tau)} "
-        f"| {_shown(figures.get((BESIDE, space, dataset, split), ('', 'nan'))[1])} |"
-        for (proxy, space, dataset, split), (networks, tau) in figures.items()
-        if proxy == name
-    ]
+    rows, pairs = [], []
+    for (proxy, *where), (networks, tau) in figures.items():
+        if proxy == name:
+            space, dataset, split = where
+            _, other = figures.get((BESIDE, space, dataset, split), ("", "nan"))
+            said = SPLITS.get(split, split)
+            rows.append(
+                f"| {space} | {dataset} | {said} | {networks} | {_shown(tau)} | {_shown(other)} |"
+            )
+            label = f"{space}, {dataset}, {split}"
+            pairs.append(Pair(label, *(None if t == "nan" else float(t) for t in (tau, other))))
     if not rows:
         return "Nobody has ranked a benchmark by it here yet: `hwnas rank --sample` does."
     head = f"| space | data set | accuracies | networks | Kendall's τ | of {BESIDE} |"
     rule = "| --- | --- | --- | --- | --- | --- |"
     said = f"Kendall's τ-b with accuracies of trained networks, and that of `{BESIDE}` there."
     more = "How they were made: [Measurements](../measurements.md#ranking)."
-    return f"{said} {more}\n\n" + "\n".join([head, rule, *rows])
+    picture = f'<div style="overflow-x:auto">{tau_picture(name, BESIDE, pairs)}</div>'
+    return f"{said} {more}\n\n{picture}\n\n" + "\n".join([head, rule, *rows])
 
 
 def _shown(tau: str) -> str:

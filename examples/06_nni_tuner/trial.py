@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import nni
-from torch import nn
+from hwnas.cli.progress import progress
 
-from hwnas.proxies import make_proxies
-from hwnas.proxies.engine.scoring import score_network
-from hwnas_nni import report_metrics
+with progress.running("loading"):  # says that it is alive while NNI is imported
+    import nni
+    from torch import nn
+
+    from hwnas.proxies import make_proxies
+    from hwnas.proxies.engine.scoring import score_network
+    from hwnas_nni import report_metrics
 
 
 def block(c_in: int, c_out: int, kind: dict[str, Any]) -> nn.Module:
@@ -35,5 +38,6 @@ if __name__ == "__main__":
     # Outside of an experiment NNI gives nothing: `python trial.py` tries one network.
     alone = {"width": 16, "depth": 2, "block": {"_name": "plain"}}
     model = network(nni.get_next_parameter() or alone)
-    scores = score_network(model, (3, 32, 32), make_proxies(["naswot", "params"]), batch_size=8)
+    with progress.running("scoring"):
+        scores = score_network(model, (3, 32, 32), make_proxies(["naswot", "params"]), batch_size=8)
     print(report_metrics({name: score.value for name, score in scores.items()}))
