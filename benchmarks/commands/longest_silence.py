@@ -87,7 +87,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "example-04": (sys.executable, str(EXAMPLES / "04_own_space.py")),
     "example-05": (sys.executable, "-W", "ignore", str(EXAMPLES / "05_nni_strategy.py")),
     "example-06": (sys.executable, "-W", "ignore", str(EXAMPLES / "06_nni_tuner/trial.py")),
-    "example-07": (sys.executable, str(EXAMPLES / "07_train_the_front.py"), "digits", "6", "4", "1"),
+    "example-07": (
+        sys.executable, str(EXAMPLES / "07_train_the_front.py"), "digits", "6", "4", "1",
+    ),
     "example-08": (sys.executable, str(EXAMPLES / "08_own_network.py"), "4"),
 }  # fmt: skip
 

@@ -69,6 +69,7 @@ class Line:
         self._lock = threading.RLock()
         self._drawn = self._hidden = False
         self._turn = 0
+        self._told = time.monotonic()
         self._begin("")
 
     def _begin(self, task: str) -> None:
@@ -124,6 +125,7 @@ class Line:
         """Clear the line while something is written."""
         with self._lock:
             self._erase()
+            self._told = time.monotonic()
             yield
 
     def hide(self) -> None:
@@ -156,16 +158,20 @@ class Line:
         return _clock(now - self._started) if left is None else f"left {_clock(left)}"
 
     def _draw_until(self, end: threading.Event) -> None:
-        wait = _FIRST_SECONDS if sys.stderr.isatty() else _LINE_SECONDS
+        terminal = sys.stderr.isatty()
+        wait = _FIRST_SECONDS if terminal else self._until_line()
         while not end.wait(wait):
             with self._lock:
-                if self._hidden:
-                    continue
-                if sys.stderr.isatty():
+                if not self._hidden and terminal:
                     self._draw()
-                    wait = _TERMINAL_SECONDS
-                else:
+                elif not self._hidden:
                     messages.print(self.text(time.monotonic()), markup=False)
+                    self._told = time.monotonic()
+            wait = _TERMINAL_SECONDS if terminal else self._until_line()
+
+    def _until_line(self) -> float:
+        """Give the seconds to the next line: the tasks before this one have been silent, too."""
+        return max(self._told + _LINE_SECONDS - time.monotonic(), 0.1)
 
     def _draw(self) -> None:
         self._turn = (self._turn + 1) % len(_TURNS)

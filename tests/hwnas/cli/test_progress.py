@@ -100,6 +100,17 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     assert "\x1b" not in "".join(printed)
 
 
+def test_short_tasks_one_after_another_are_not_silent_together(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LINE_SECONDS", 0.4)
+    line = Line()
+    for task in ("loading", "searching"):
+        with line.running(task):
+            time.sleep(0.3)
+    assert capsys.readouterr().err == "searching · 0:00\n"
+
+
 def test_a_short_command_writes_nothing_else() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hwnas", "--version"], capture_output=True, text=True, check=True
