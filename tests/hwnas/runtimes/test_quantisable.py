@@ -142,6 +142,22 @@ def test_layer_norms_over_several_axes_are_left_in_float() -> None:
     assert max(errors(export_onnx(model, SHAPE[1:]))) < 0.05
 
 
+def test_a_layer_that_is_shared_is_right_for_each_of_its_inputs() -> None:
+    # In ONNX Runtime's other form, QOperator, its bias has one scale for both:
+    # findings/onnxruntime_int8_qoperator_shared_bias_and_pool.sh.
+    smaller = helper.make_node("Mul", ["input", "k"], ["scaled"])
+    nodes = [conv("input", "one"), smaller, conv("scaled", "two")]
+    assert max(errors(model_of(nodes, ["one", "two"], k=0.1))) < 0.03
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_average_pools_beyond_the_border_are_right(counted: bool) -> None:
+    torch.manual_seed(0)
+    pool = nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=counted)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), pool).eval()
+    assert max(errors(export_onnx(model, SHAPE[1:]))) < 0.05
+
+
 def test_nodes_without_names_are_chosen_by_their_operator() -> None:
     nodes = [
         conv("input", "a"),
