@@ -3,7 +3,9 @@
 Qualcomm's package `qai-hub-models` publishes what 230 models take on 23 devices (BSD-3-Clause).
 Those of them that torchvision or timm build for images of 224 x 224, with the published number of
 parameters within 3 %, are a space of their own. For each device and runtime ten random models, in
-float, are learned from, the others are judged, five times; beside lines over MACs and parameters::
+float, are learned from, the others are judged, five times; beside lines over MACs and parameters.
+Devices whose rows are copies of others are left out, and so are models that ran on a GPU or a CPU
+(`findings/qai_hub_models_devices_are_copies.sh`)::
 
     pip download --no-deps qai-hub-models==0.65.0
     pip install 'hwnas[timm]'
@@ -103,16 +105,17 @@ def same_models(wheel: zipfile.ZipFile) -> dict[str, Any]:
 def latencies(
     wheel: zipfile.ZipFile, names: list[str], runtime: str
 ) -> Iterator[tuple[str, FloatArray]]:
-    """Yield devices with `(n,)` published latencies in ms, NaN where there is none."""
+    """Yield devices with `(n,)` published latencies in ms, NaN where there is none on the NPU."""
     table: dict[str, dict[str, float]] = {}
+    copied = yaml.safe_load(wheel.read("qai_hub_models/similar_devices.yaml"))["devices"]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for name in names:
         content = yaml.load(wheel.read(f"{FOLDER}/{name}/perf.yaml"), loader)
         for parts in content["precisions"].get("float", {}).get("components", {}).values():
             for device, by_runtime in parts["performance_metrics"].items():
-                ms = (by_runtime.get(runtime) or {}).get("inference_time_milliseconds")
-                if ms:
-                    table.setdefault(device, {})[name] = float(ms)
+                row = by_runtime.get(runtime) or {}
+                if row.get("primary_compute_unit") == "NPU" and device not in copied:
+                    table.setdefault(device, {})[name] = float(row["inference_time_milliseconds"])
     for device, known in sorted(table.items()):
         yield device, np.array([known.get(name, np.nan) for name in names])
 
