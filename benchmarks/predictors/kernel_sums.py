@@ -18,7 +18,6 @@ from hwnas import registry
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.tasks.catalogue import get_task
-from hwnas_predictors.kernels.fused_graph import fused_graph
 from hwnas_predictors.kernels.predictor import Family
 from hwnas_predictors.kernels.profiled_networks import profile
 from hwnas_predictors.kernels.target import Target
@@ -48,7 +47,7 @@ def main() -> None:
         rng = np.random.default_rng(arguments.seed)
         for _ in range(arguments.networks):
             model = family.network(family.space.sample(rng))
-            times = profile(fused_graph(model), target, arguments.seconds)
+            times, _ = profile(target.profiler(model), target, arguments.seconds)
             ms = whole(model)
             added = 1e3 * (times.sum() - ms) / len(times)
             print(

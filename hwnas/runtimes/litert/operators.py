@@ -354,7 +354,9 @@ WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "Resize": _resize,
     "Sigmoid": _one("LOGISTIC", scale=_OF_LOGISTIC),
     "Softmax": _softmax,
+    "Squeeze": _reshape,
     "Sub": _two("SUB", "SubOptions"),
     "Tanh": _one("TANH", scale=_OF_TANH),
     "Transpose": _transpose,
+    "Unsqueeze": _reshape,
 }

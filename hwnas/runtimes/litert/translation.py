@@ -29,13 +29,13 @@ _FLOAT_ONLY = ("BatchNormalization", "Div", "HardSigmoid")
 
 
 class UnwrittenError(InvalidValueError):
-    """A model holds something that is not written here."""
+    """A model holds something that is not written here; its only argument is what."""
 
-    def __init__(self, what: str) -> None:
-        """Say what it is."""
-        super().__init__(
-            f"`model` must have operators that hwnas writes for LiteRT, but got {what}: use the "
-            f"runtime onnxruntime or openvino."
+    def __str__(self) -> str:
+        """Say what it is; the argument alone goes from a child process to its parent."""
+        return (
+            f"`model` must have operators that hwnas writes for LiteRT, but got {self.args[0]}: "
+            f"use the runtime onnxruntime or openvino."
         )
 
 

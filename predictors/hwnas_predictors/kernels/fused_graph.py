@@ -12,7 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.errors import InvalidValueError
-from hwnas.runtimes.onnx_facts import precision_of
-from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session, random_feeds
+from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session
 from hwnas_predictors.kernels.kernel import Attribute, Kernel, Shape
 
 _WEIGHTS = frozenset(
@@ -33,52 +32,22 @@ _WEIGHTS = frozenset(
 """Formats of weights, scales and zero points; other constants say what an operator does."""
 
 
-def fused_graph(
-    model: onnx.ModelProto | bytes, precision: str = "float32", per_channel: bool = True
-) -> onnx.ModelProto:
+def fused_graph(model: onnx.ModelProto | bytes) -> onnx.ModelProto:
     """Give the graph that ONNX Runtime's CPU provider executes on this host.
 
     Args:
-        model: the network.
-        precision: what it is executed in; one in float32 is quantised for int8 first.
-        per_channel: whether int8 has a scale a channel of weights, as networks that are measured;
-            the operators that are executed are the same without.
+        model: the network, quantised where it runs in int8.
 
     Returns:
         The optimised model, with operators of ONNX Runtime's own domains.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot load the model, or not quantise it.
+        InvalidValueError: ONNX Runtime cannot load the model.
     """
-    content = lowered(model, precision, per_channel)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fused.onnx"
-        open_session(content, optimised_path=str(path))
+        open_session(load_model_bytes(model), optimised_path=str(path))
         return onnx.load(path)
-
-
-def lowered(model: onnx.ModelProto | bytes, precision: str, per_channel: bool = True) -> bytes:
-    """Give a model as it is executed in a precision; arguments and errors as of `fused_graph`."""
-    content = load_model_bytes(model)
-    assert isinstance(content, bytes)
-    needed = precision == "int8" != precision_of(content)
-    return _quantised(content, per_channel) if needed else content
-
-
-@lru_cache(maxsize=1)  # a network is timed as a whole, and then its kernels
-def _quantised(content: bytes, per_channel: bool) -> bytes:
-    """Write a model in int8; its scales, of one random input, do not change what is executed."""
-    from hwnas.runtimes.lowering import to_int8
-    from hwnas.runtimes.onnxruntime_runtime import activations_for
-
-    feeds = random_feeds(open_session(content), 1)
-    made = to_int8(
-        onnx.load_from_string(content),
-        [feeds],
-        activations=activations_for("cpu"),
-        per_channel=per_channel,
-    )
-    return bytes(made.SerializeToString())
 
 
 @cache
@@ -99,19 +68,17 @@ def block_size() -> int:
     return {33: 1, 40: 8, 48: 16}[channels]
 
 
-def find_kernels(model: onnx.ModelProto | bytes, precision: str = "float32") -> list[Kernel]:
+def find_kernels(model: onnx.ModelProto | bytes) -> list[Kernel]:
     """List the kernels of a network in the order of execution.
 
     Args:
-        model: the network, with fixed shapes.
-        precision: as in `fused_graph`.
+        model: the network, with fixed shapes, quantised where it runs in int8.
 
     Raises:
         InvalidValueError: a shape is not fixed, or a node cannot stand by itself.
     """
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
-    known = original_shapes(proto)
-    return kernels_of(fused_graph(proto, precision, per_channel=False), known)
+    return kernels_of(fused_graph(proto), original_shapes(proto))
 
 
 def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kernel]:
@@ -157,6 +124,11 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
                 version=versions.get(node.domain, 1),
             )
         )
+    return in_one_model(kernels)
+
+
+def in_one_model(kernels: Sequence[Kernel]) -> list[Kernel]:
+    """Give the kernels of a model with the number of all its weights."""
     weights = sum(kernel.configuration.weights for kernel in kernels)
     around = 1 << max(weights - 1, 0).bit_length()
     return [replace(kernel, model_weights=around) for kernel in kernels]

@@ -132,6 +132,8 @@ class Kernel:
         """Type of the kernel, e.g. ``depthwise-conv nchwc`` or ``pointwise-conv int8 nhwc``."""
         name = _INT8.sub("", self.operator)
         layout = " nchwc" if self.domain == NCHWC else " nhwc" if self._channels_last else ""
+        if program := dict(self.attributes).get("primitive"):
+            layout = f" {program}"  # OpenVINO has several for one type of layer
         layout = (" int8" if name != self.operator else "") + layout
         if self.operator in _CONVOLUTIONS:
             return self._convolution() + layout
@@ -219,7 +221,7 @@ class Kernel:
         weight, groups = self._weight(), self._groups()
         if groups > 1:
             return "depthwise-conv" if weight[1] == 1 and weight[0] == groups else "grouped-conv"
-        return "pointwise-conv" if weight[2:] == (1, 1) else "conv"
+        return "pointwise-conv" if set(weight[2:]) == {1} else "conv"
 
     def _groups(self) -> int:
         groups = dict(self.attributes).get("group", 1)

@@ -16,6 +16,8 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.sources import Effort
 from hwnas.files.predictor_file import ANY_SPACE, Facts, PredictorFile, read_predictor_file
 from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.base import RunSettings
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
@@ -60,10 +62,10 @@ class Family(Generic[Arch]):
 class KernelPredictor(Generic[Arch]):
     """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
 
-    Of ONNX Runtime networks are read as it would execute them on this host, but not run; a
-    predictor made elsewhere is refused where that graph differs: another version of ONNX Runtime,
-    or a CPU with another block of channels. Of other runtimes they are read in one form for all,
-    see `plain_graph`, on any host.
+    Of ONNX Runtime and OpenVINO networks are read as these would execute them on this host, but not
+    run; a predictor made elsewhere is refused where that graph differs: another version of the
+    runtime, or a CPU with another block of channels. Of other runtimes they are read in one form
+    for all, see `plain_graph`, on any host.
 
     Attributes:
         regressors: fitted regressor of each type of kernel.
@@ -116,7 +118,7 @@ class KernelPredictor(Generic[Arch]):
 
     @property
     def profiled(self) -> bool:
-        """Whether its kernels are those that ONNX Runtime says it executes."""
+        """Whether its kernels are those that the runtime says it executes."""
         return is_profiled(self._runtime)
 
     @staticmethod
@@ -175,7 +177,7 @@ class KernelPredictor(Generic[Arch]):
         """
         if self.profiled:
             self.require_this_host()
-        kernels = kernels_for(self._runtime, self.device.precision, model)
+        kernels = kernels_for(self._runtime, self._settings, model)
         batch = kernels[0].configuration.batch if kernels else self.device.batch
         if batch != self.device.batch:
             raise InvalidValueError(
@@ -307,14 +309,14 @@ class KernelPredictor(Generic[Arch]):
                 )
 
     def require_this_host(self) -> None:
-        """Refuse where ONNX Runtime would execute other kernels than those measured.
+        """Refuse where the runtime would execute other kernels than those measured.
 
         Raises:
-            InvalidValueError: version of ONNX Runtime or block of channels differ.
+            InvalidValueError: version of the runtime or block of channels differ.
+            MissingDependencyError: the runtime is not installed.
         """
-        import onnxruntime
-
-        self.require(runtime=f"onnxruntime-{onnxruntime.__version__}")
+        runtime = make_runtime(self._runtime)
+        self.require(runtime=f"{runtime.name}-{runtime.version()}")
         if block_size() != self.block:
             raise InvalidValueError(
                 f"`cpu` must compute blocks of {self.block} channels, as {self.fingerprint!r} "
@@ -401,6 +403,10 @@ class KernelPredictor(Generic[Arch]):
     @property
     def _runtime(self) -> str:
         return self.device.runtime.partition("-")[0]
+
+    @property
+    def _settings(self) -> RunSettings:
+        return RunSettings(threads=self.device.threads or 1, precision=self.device.precision)
 
     @property
     def _family(self) -> Family[Arch]:

@@ -1,26 +1,22 @@
-"""The kernels of whole networks, each timed where it stands by ONNX Runtime's profiler.
+"""The kernels of whole networks, each timed where it stands by the runtime's profiler.
 
 A kernel that is timed among others than its network's finds other things in the caches, and the
-profiler adds about three microseconds to each, which it counts as theirs: sums over kernels that
-were timed in models of 64 of them were 5 to 26 % longer than networks. In its own network a kernel
-has its own neighbours, and what profiling adds is known: the network runs without it as well.
+profiler of ONNX Runtime adds about three microseconds to each, which it counts as theirs: sums over
+kernels that were timed in models of 64 of them were 5 to 26 % longer than networks. In its own
+network a kernel has its own neighbours, and what profiling adds is known: the network runs without
+it as well. OpenVINO tells the mean of all runs alone, in whole microseconds and with the turns of
+other processes, which fall into kernels by their lengths: these times are scaled to the network's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import tempfile
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
 from time import perf_counter, thread_time
-from typing import Any
 
 import numpy as np
 import onnx
 
-from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.beside_reference import beside_reference
 from hwnas.measure.host import host_fingerprint
@@ -28,10 +24,9 @@ from hwnas.measure.resource_lock import hold
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.meters import AUTO
 from hwnas.runtimes.base import THIS_CPU
-from hwnas.runtimes.onnxruntime_session import open_session, random_feeds
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
-from hwnas_predictors.kernels.fused_graph import fused_graph
+from hwnas_predictors.kernels.profilers import Profiled
 from hwnas_predictors.kernels.target import Target
 from hwnas_predictors.kernels.whole_networks import WholeTimer
 
@@ -42,11 +37,12 @@ _LONGER = 2.0
 _WARMUP = 4
 _LEAST_SHARE = 0.1
 """Of a kernel's time: whatever profiling added, it takes that much."""
-_NODE = re.compile(r"kernel(\d+)_kernel_time")
+_LEAST_MS = 1e-4
+"""Of a kernel: what is left out of a run takes no time, which has no logarithm."""
 
 
 class NetworkTimer:
-    """Measures the kernels of networks in ONNX Runtime, each network once.
+    """Measures the kernels of networks in a runtime that times them, each network once.
 
     Args:
         target: what runs them.
@@ -66,7 +62,7 @@ class NetworkTimer:
         """Give `(k,)` latencies in ms of a network's kernels, which sum to the network's.
 
         Raises:
-            InvalidValueError: ONNX Runtime cannot run the network, or its profiler leaves out one
+            InvalidValueError: the runtime cannot run the network, or its profiler leaves out one
                 of its nodes.
         """
         content = model.SerializeToString()
@@ -78,12 +74,15 @@ class NetworkTimer:
         known = self._cache.get([key]).get(key)
         if known is None:
             with hold(THIS_CPU):
-                fused = fused_graph(model, self._target.precision)
-                times = profile(fused, self._target, self._max_seconds)
-            known = Result(float(times.sum()), detail={"kernels_ms": times.tolist()})
+                times, each = profile(self._target.profiler(model), self._target, self._max_seconds)
+            times = np.maximum(times, _LEAST_MS)
+            told = {"kernels_ms": times.tolist(), "each": each}
+            known = Result(float(times.sum()), detail=told)
             self._cache.put({key: known})
         times = np.array(known.detail["kernels_ms"], dtype=np.float64)
-        return without_profiling(times, whole_ms)
+        if known.detail.get("each", True):
+            return without_profiling(times, whole_ms)
+        return np.asarray(times * whole_ms / times.sum())
 
 
 def without_profiling(times: FloatArray, whole_ms: float) -> FloatArray:
@@ -95,54 +94,48 @@ def without_profiling(times: FloatArray, whole_ms: float) -> FloatArray:
     return np.asarray(np.maximum(times - added, _LEAST_SHARE * times))
 
 
-def profile(fused: onnx.ModelProto, target: Target, max_seconds: float) -> FloatArray:
-    """Run a fused graph in rounds between bursts of the reference; time its nodes.
+def profile(
+    ready: AbstractContextManager[Profiled], target: Target, max_seconds: float
+) -> tuple[FloatArray, bool]:
+    """Run a network in rounds between bursts of the reference; time its kernels.
 
-    Others' turns on a busy core fall into few nodes of a run, and into others of the next: the
-    quicker half of each node's own times is nearly free of them.
+    Others' turns on a busy core fall into few kernels of a run, and into others of the next: the
+    quicker half of each kernel's own times is nearly free of them.
 
     Args:
-        fused: what `fused_graph` gives; its nodes are renamed.
+        ready: the network, see `profilers`.
         target: what runs it.
         max_seconds: time, of one thread that of its own clock; long enough for twelve runs in any
             case.
 
     Returns:
         `(k,)` times in ms at the reference's nominal speed, with what profiling adds: the mean of
-        each node's quicker half.
+        each kernel's quicker half, or of all its runs; and whether it is the former.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot load the graph, or its profiler leaves out a node.
+        InvalidValueError: the runtime cannot load the network, or does not time a kernel.
     """
-    for number, node in enumerate(fused.graph.node):
-        node.name = f"kernel{number}"
     with (
-        tempfile.TemporaryDirectory() as folder,
         beside_reference(target.made(), target.settings, AUTO, keep=True) as beside,
+        ready as profiled,
     ):
-        session = open_session(
-            fused.SerializeToString(),
-            threads=target.threads,
-            optimise=False,
-            profile_prefix=str(Path(folder) / "profile"),
-        )
-        feeds = random_feeds(session, 1, None)
         now = thread_time if target.threads == 1 else perf_counter
         start = now()
-        session.run(None, feeds)
+        profiled.run()
         least = _LONGER * _LEAST_RUNS * (now() - start)
         # Others' turns on a busy core are no time of this one: there are as many rounds as alone.
         (rounds,) = take_turns(
-            [beside.sampler(lambda: session.run(None, feeds))],
+            [beside.sampler(profiled.run)],
             beside.sample,
             beside.usual.seconds,
             Length(max(max_seconds, least), target=0.0, warmup=_WARMUP),
             now=now,
         )
-        events = json.loads(Path(session.end_profiling()).read_text())
+        times = profiled.times()
     speed = beside.usual.value / rounds.reference.mean(axis=1)
-    times = run_times(events, [node.op_type for node in fused.graph.node])
-    return quicker_half(counted(times, rounds) * speed[:, None, None])
+    if not profiled.each:
+        return times[0] * float(speed.mean()), False
+    return quicker_half(counted(times, rounds) * speed[:, None, None]), True
 
 
 def counted(times: FloatArray, rounds: Rounds) -> FloatArray:
@@ -155,27 +148,6 @@ def counted(times: FloatArray, rounds: Rounds) -> FloatArray:
     skipped = int(runs > 1)
     last = times[len(times) - number * (runs + skipped) :]
     return last.reshape(number, runs + skipped, times.shape[1])[:, skipped:]
-
-
-def run_times(events: Iterable[dict[str, Any]], operators: Sequence[str]) -> FloatArray:
-    """Give `(n, k)` times in ms of the nodes with these operators, a row a run.
-
-    Raises:
-        InvalidValueError: a node was not timed as often as others.
-    """
-    rows: list[list[float]] = [[] for _ in operators]
-    for event in events:
-        named = _NODE.fullmatch(event.get("name", ""))
-        if named is not None:
-            rows[int(named[1])].append(event["dur"] / 1e3)
-    runs = max(map(len, rows), default=0)
-    for operator, row in zip(operators, rows, strict=True):
-        if not row or len(row) != runs:
-            raise InvalidValueError(
-                f"`onnx` must consist of nodes that ONNX Runtime's profiler times in each run, but "
-                f"got {len(row)} times of a node {operator} in {runs} runs: leave the network out."
-            )
-    return np.array(rows).T
 
 
 def quicker_half(times: FloatArray) -> FloatArray:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import onnx
 
 from hwnas.errors import unknown_name
 from hwnas.runtimes import make_runtime
-from hwnas.runtimes.base import RunSettings, Runtime, device_key, explicit
+from hwnas.runtimes.base import Activations, RunSettings, Runtime, device_key, explicit
 from hwnas.typing import DeviceKey
-from hwnas_predictors.kernels.fused_graph import find_kernels, lowered
+from hwnas_predictors.kernels.fused_graph import find_kernels, fused_graph
 from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.lowered import lowered
+from hwnas_predictors.kernels.openvino_graph import find_openvino_kernels
 from hwnas_predictors.kernels.plain_graph import find_plain_kernels
+from hwnas_predictors.kernels.profilers import (
+    Profiled,
+    onnxruntime_profiler,
+    openvino_profiler,
+)
 
-_PROFILED = "onnxruntime"
+_FIRST = "onnxruntime"
 _NOT = "torch"
+_ACTIVATIONS: Mapping[str, Activations] = {"onnxruntime": "unsigned", "openvino": "symmetric"}
+"""The runtimes that say what they execute and time it, and how they store activations in int8."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,14 @@ class Target:
         MissingDependencyError: it needs a package that is not installed.
     """
 
-    runtime: str = _PROFILED
+    runtime: str = _FIRST
     precision: str = "float32"
     threads: int = 1
 
     def __post_init__(self) -> None:
         """Check them, and write the precision out."""
         if self.runtime == _NOT:
-            known = (_PROFILED, "openvino", "litert", "mnn", "ncnn")
+            known = (_FIRST, "openvino", "litert", "mnn", "ncnn")
             raise unknown_name("runtime of ONNX models", self.runtime, known)
         settings = explicit(self.made(), self.settings)
         object.__setattr__(self, "precision", settings.precision)
@@ -64,22 +75,38 @@ class Target:
         return is_profiled(self.runtime)
 
     def lowered(self, model: onnx.ModelProto) -> bytes:
-        """Give a network as it is measured: in int8 where ONNX Runtime executes that."""
-        return lowered(model, self.precision if self.profiled else "float32")
+        """Give a network as it is measured, in int8 where the runtime says what it executes."""
+        if not self.profiled:
+            return bytes(model.SerializeToString())
+        return lowered(model, self.precision, _ACTIVATIONS[self.runtime])
+
+    def profiler(self, model: onnx.ModelProto) -> AbstractContextManager[Profiled]:
+        """Make a network ready to be run with each kernel timed; errors as of `profilers`."""
+        if self.runtime == "openvino":
+            return openvino_profiler(self.lowered(model), self.settings)
+        return onnxruntime_profiler(fused_graph(self.lowered(model)), self.threads)
 
     def kernels(self, model: onnx.ModelProto | bytes) -> list[Kernel]:
         """List the kernels of a network, see `kernels_for`."""
-        return kernels_for(self.runtime, self.precision, model)
+        return kernels_for(self.runtime, self.settings, model)
 
 
 def is_profiled(runtime: str) -> bool:
     """Tell whether a runtime says which kernels it executes, and times each."""
-    return runtime == _PROFILED
+    return runtime in _ACTIVATIONS
 
 
-def kernels_for(runtime: str, precision: str, model: onnx.ModelProto | bytes) -> list[Kernel]:
+def kernels_for(
+    runtime: str, settings: RunSettings, model: onnx.ModelProto | bytes
+) -> list[Kernel]:
     """List the kernels of a network as they are measured.
 
-    See `find_kernels` and `find_plain_kernels`.
+    See `find_kernels`, `find_openvino_kernels` and `find_plain_kernels`.
     """
-    return find_kernels(model, precision) if is_profiled(runtime) else find_plain_kernels(model)
+    if not is_profiled(runtime):
+        return find_plain_kernels(model)
+    assert settings.precision is not None
+    content = lowered(model, settings.precision, _ACTIVATIONS[runtime], per_channel=False)
+    if runtime == "openvino":
+        return find_openvino_kernels(content, settings)
+    return find_kernels(content)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import typer
 
 from hwnas.cli import _run
-from hwnas.cli.predict_build import build
+from hwnas.cli.predict_build import _advice, _within, build
 from hwnas.files.predictor_file import read_predictor_file
 
 SPACE = "NasBench201(channels=8, cells=1)"
@@ -37,6 +39,16 @@ def test_build_writes_a_predictor_bound_to_its_space(
     assert file.facts.space == SPACE
     assert (file.facts.unit, file.facts.device.device) == ("ms", "cpu")
     assert row["overhead_ms"] == file.settings["overhead_ms"] >= 0
+
+
+def test_kernels_that_do_not_sum_to_networks_are_said_with_what_to_do() -> None:
+    made = SimpleNamespace(
+        predicted_ms=np.array([1.0, 1.05, 1.5, 3.0]), measured_ms=np.array([1.0, 1.0, 1.0, 2.0])
+    )
+    assert _within(made) == 0.5
+    assert "Of 4 whole networks only 50% are predicted within 10 %" in _advice(0.5, 4)
+    assert "`hwnas predict support`" in _advice(0.79, 10)
+    assert _advice(0.8, 10) == ""
 
 
 @pytest.mark.parametrize(

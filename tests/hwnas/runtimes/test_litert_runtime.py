@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
+from hwnas.runtimes.litert.translation import UnwrittenError
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
@@ -36,6 +38,18 @@ class SqueezeAndExcite(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gate: torch.Tensor = self.gate(self.squeeze(x.mean((2, 3), keepdim=True)))
         return x * gate
+
+
+class ExciteByIndex(nn.Module):
+    """As `SqueezeAndExcite`, by linear layers; an index gives their result height and width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Linear(8, 4), nn.Linear(4, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = torch.relu(self.squeeze(x.mean((2, 3))))
+        return x * torch.sigmoid(self.excite(inner))[:, :, None, None]
 
 
 class Branches(nn.Module):
@@ -67,6 +81,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Hardswish(), nn.SiLU(), nn.LeakyReLU(0.2), nn.BatchNorm2d(8), nn.ReLU()
     ),
     "squeeze and excite": SqueezeAndExcite,
+    "squeeze and excite by index": ExciteByIndex,
     "branches": Branches,
 }
 
@@ -136,6 +151,12 @@ def test_what_stays_in_float32_is_told_and_another_key() -> None:
     with make_runtime("litert").prepare(made, kept) as ready:
         assert getattr(ready, "facts", {})["float32_operators"] == "1 AveragePool"
         assert "float_operators=AveragePool" in str(ready.key)
+
+
+def test_a_refusal_is_one_sentence_behind_a_child_process() -> None:
+    error = pickle.loads(pickle.dumps(UnwrittenError("Erf")))
+    assert str(error) == str(UnwrittenError("Erf"))
+    assert str(error).count("must have operators") == 1
 
 
 def test_what_is_not_written_is_refused() -> None:

@@ -8,9 +8,11 @@ from hwnas.errors import InvalidValueError
 from hwnas.runtimes.lowering import to_int8
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Configuration, Kernel
+from hwnas_predictors.kernels.target import Target
 from tests.hwnas_predictors.kernels.conftest import network
 
 node = helper.make_node
+INT8 = Target(precision="int8")
 
 
 def only(kernels: list[Kernel], kind: str) -> Configuration:
@@ -129,7 +131,7 @@ def test_int8_is_what_runs_in_int8() -> None:
         ],
         {"w": (24, 16, 3, 3), "d": (24, 1, 3, 3), "p": (24, 24, 1, 1), "v": (24, 7)},
     )
-    kernels = [k.configuration for k in find_kernels(model, "int8")]
+    kernels = [k.configuration for k in INT8.kernels(model)]
     found = {k.kind.removesuffix(" nhwc"): k for k in kernels}
     # The activation is in the range of what the convolution writes.
     assert set(found) >= {
@@ -151,7 +153,7 @@ def test_int8_is_what_runs_in_int8() -> None:
     assert (found["gemm int8"].c_in, found["gemm int8"].c_out) == (24, 7)
     assert found["gemm int8"].weights == 24 * 7
     # Scales and zero points are numbers of no type.
-    quantised = [k for k in find_kernels(model, "int8") if k.operator == "QLinearConv"]
+    quantised = [k for k in INT8.kernels(model) if k.operator == "QLinearConv"]
     assert all(k.constants == () for k in quantised)
 
 
@@ -159,7 +161,7 @@ def test_a_model_that_is_in_int8_is_read_as_it_is() -> None:
     model = network([node("Conv", ["x", "w"], ["y"])], {"w": (8, 16, 1, 1)})
     feeds = [{"x": np.random.default_rng(0).normal(size=(1, 16, 12, 10)).astype(np.float32)}]
     lowered = to_int8(model, feeds, activations="unsigned")
-    found, expected = find_kernels(lowered, "int8"), find_kernels(model, "int8")
+    found, expected = INT8.kernels(lowered), INT8.kernels(model)
     assert [k.configuration for k in found] == [k.configuration for k in expected]
     # With a scale a channel the same operators run.
     scales = [k.inputs[4] for ks in (found, expected) for k in ks if k.operator == "QLinearConv"]

@@ -104,12 +104,12 @@ def test_further_images_are_constants_and_other_channels_run() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_openvino_s_kernels_are_timed(precision: str) -> None:
-    pytest.importorskip("openvino", reason="needs the extra openvino")
+def test_litert_s_kernels_are_timed(precision: str) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
     space = NasBench201(channels=8, cells=1)
     arch = space.parse("|nor_conv_3x3~0|+|avg_pool_3x3~0|avg_pool_3x3~1|+"
                        "|skip_connect~0|none~1|nor_conv_1x1~2|")  # fmt: skip
-    target = Target("openvino", precision)
+    target = Target("litert", precision)
     kernels = target.kernels(Family(space, get_task("cifar10")).network(arch))
     large = replace(
         next(k for k in kernels if k.kind == "conv"),
@@ -129,5 +129,6 @@ def test_targets_are_checked() -> None:
         Target(precision="int4")
     assert Target(precision="fp32").profiled
     assert Target(precision="int8").profiled
-    assert not Target("openvino").profiled
+    assert Target("openvino").profiled
+    assert not Target("litert").profiled
     assert str(Target(precision="int8", threads=2).key()).endswith("/int8/b1/t2")

@@ -369,12 +369,12 @@ def test_networks_of_one_s_own_take_no_time_of_a_space(monkeypatch: pytest.Monke
     assert len(measured) == 2 + 2  # `own` has all types of kernel
 
 
-@pytest.mark.parametrize(("runtime", "profiled"), [("onnxruntime", True), ("openvino", False)])
+@pytest.mark.parametrize(("runtime", "profiled"), [("onnxruntime", True), ("litert", False)])
 def test_kernels_in_int8_are_measured_where_they_stand_if_the_runtime_says(
     runtime: str, profiled: bool, tmp_path: Path
 ) -> None:
     if not profiled:
-        pytest.importorskip(runtime, reason=f"needs the extra {runtime}")
+        pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
     with ResultCache(tmp_path / "cache.sqlite") as cache:
         found = KernelPredictor.build(
             [(SMALL, CIFAR10)], cache=cache, precision="int8", runtime=runtime, networks=2,

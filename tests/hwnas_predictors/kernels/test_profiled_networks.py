@@ -19,16 +19,16 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels import profiled_networks
-from hwnas_predictors.kernels.fused_graph import find_kernels, fused_graph
+from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.predictor import Family
 from hwnas_predictors.kernels.profiled_networks import (
     NetworkTimer,
     counted,
     profile,
     quicker_half,
-    run_times,
     without_profiling,
 )
+from hwnas_predictors.kernels.profilers import run_times
 from hwnas_predictors.kernels.target import Target
 from hwnas_predictors.kernels.whole_networks import WholeTimer
 from tests.hwnas_predictors.kernels.conftest import network
@@ -45,7 +45,8 @@ TWO = network(
 
 
 def test_a_profile_has_a_time_for_each_kernel_in_the_order_of_execution() -> None:
-    times = profile(fused_graph(TWO), Target(), 1e-6)
+    times, each = profile(Target().profiler(TWO), Target(), 1e-6)
+    assert each
     kernels = find_kernels(TWO)
     assert len(times) == len(kernels)
     by_kind = {k.kind: t for k, t in zip(kernels, times, strict=True)}
@@ -72,7 +73,7 @@ def test_the_kernels_of_a_network_sum_to_it_and_are_measured_once(
         whole = WholeTimer(target, 0.05, cache)
         assert not whole.knows(model)
         latencies = NetworkTimer(target, whole, 0.01, cache)(model)
-        assert len(latencies) == len(find_kernels(model, precision))
+        assert len(latencies) == len(target.kernels(model))
         assert (latencies > 0).all()
         assert whole.knows(model)
         # What profiling adds is more than a tenth is left of, for the shortest of them.
@@ -127,7 +128,7 @@ def test_a_profile_is_at_the_reference_s_nominal_speed(monkeypatch: pytest.Monke
     monkeypatch.setattr(profiled_networks, "beside_reference", seen)
     monkeypatch.setattr(profiled_networks, "take_turns", four_times)
     monkeypatch.setattr(profiled_networks, "counted", kept)
-    found = profile(fused_graph(TWO), Target(), 0.05)
+    found, _ = profile(Target().profiler(TWO), Target(), 0.05)
     np.testing.assert_allclose(found, quicker_half(raw[0]) / 4)
 
 
