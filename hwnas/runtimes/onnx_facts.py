@@ -21,9 +21,17 @@ _NAMES = {
 
 
 def precision_of(model: bytes | str) -> str:
-    """Give the format that most of a model's weights are in; float32 where there are none."""
+    """Give the format that most of a model's weights are in; float32 where there are none.
+
+    A quantised model (QDQ) is in int8 however much of it stays in float32, such as an LSTM.
+    """
+    graph = _graph(model)
     elements: Counter[str] = Counter()
-    for tensor in _graph(model).initializer:
+    integers = {t.name for t in graph.initializer if _NAMES.get(t.data_type) == "int8"}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and not integers.isdisjoint(node.input):
+            return "int8"
+    for tensor in graph.initializer:
         if tensor.data_type in _NAMES:
             elements[_NAMES[tensor.data_type]] += prod(tensor.dims)
     return elements.most_common(1)[0][0] if elements else "float32"

@@ -81,6 +81,20 @@ def test_a_model_in_int8_is_measured_as_it_is(model: onnx.ModelProto) -> None:
         assert "calibrated_with" not in getattr(ready, "facts", {})
 
 
+def test_a_model_whose_weights_are_in_float32_for_the_most_part_is_in_int8_all_the_same() -> None:
+    """It was quantised a second time, and ONNX Runtime refused two nodes of one name."""
+    with seeded(0):
+        layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 50))
+    proto = export_onnx(layers, IN_SHAPE)
+    kept = RunSettings(precision="int8", options=(("float_operators", "Gemm"),))
+    content = in_int8(OnnxModel(proto, IN_SHAPE), kept, "unsigned").content
+    for precision in ("int8", None):
+        settings = RunSettings(precision=precision)
+        with make_runtime("onnxruntime").prepare(OnnxModel(content), settings) as ready:
+            assert ready.key.precision == "int8"
+            assert getattr(ready, "facts", {}) == {"float32_operators": "1 Gemm"}
+
+
 def test_what_cannot_be_made_is_one_line(model: onnx.ModelProto, images: Path) -> None:
     runtime = make_runtime("onnxruntime")
     for settings, line in (

@@ -195,7 +195,7 @@ def test_kernels_timed_alone_have_a_cost_of_their_images(
     """Eight networks tell it, of runtimes whose kernels get their images from outside."""
     alone = replace(
         predictor,
-        device=DeviceKey("cpu", "openvino-1", threads=1),
+        device=DeviceKey("cpu", "mnn-1", threads=1),
         regressors={"relu": per_byte(2.0), "relu nchwc": per_byte(9.0)},
         methods={"relu": "ridge", "relu nchwc": "ridge"},
     )
