@@ -276,7 +276,8 @@ def _print(ranked: Ranked, markdown: bool) -> None:
     shown = [name for name in _HEADERS if any(name in row for row in rows)]
     headers = [_HEADERS[name].format(p=rows[0]["ndcg_p"]) for name in shown]
     body = [[_cell(row, name) for name in shown] for row in rows]
-    title = f"{_describe(rows[0])}; {ranked.population.origin}"
+    # A learned ranking, which may be the best, is about the others of the population alone.
+    title = f"{_describe(ranked.rows[0])}; {ranked.population.origin}"
     if not markdown:
         print_table(headers, body, title)
         return

@@ -72,6 +72,11 @@ def test_a_file_of_losses(table: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert run(*arguments, "--labels", "12", "--proxy", "layers", "--json") == 0
     learned = [row for row in rows(capsys) if row["score"] == "hwnas-model"]
     assert learned[0]["kendall"] > 0.5
+    # It is printed first where it is the best; the title is about all architectures.
+    assert run(*arguments, "--labels", "12", "--proxy", "params") == 0
+    printed = capsys.readouterr().out
+    assert printed.index("hwnas-model") < printed.index("params")
+    assert printed.startswith("cifar10, losses.csv accuracy: 40 architectures")
     losses.write_text("\n".join(["architecture,loss,accuracy", *(f"{c},1,2" for c in cells), ""]))
     assert run(*arguments) == 2
     assert "must have one of the columns accuracy and loss, but has both" in capsys.readouterr().err
