@@ -1,15 +1,17 @@
-"""Operations on the axes of tensors in ONNX: slices, transpositions, expansions, padding.
+"""Operations on the axes of tensors in ONNX: slices, parts, transpositions, expansions, padding.
 
 Where the batch is free it stays the first axis: what would move, cut or join it is not written.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from hwnas.onnx_export.graph_writer import GraphWriter, Value, require
 
+Shape = tuple[int, ...]
 _END = 2**63 - 1
 """What ONNX takes for the end of an axis."""
 
@@ -97,3 +99,38 @@ def zero_pad(w: GraphWriter, out: Value, input: Value, padding: Sequence[int]) -
     left, right, top, bottom = padding
     require(len(input.shape) == 4 and min(padding) >= 0, "padding that cuts, or without a batch")
     return w.add("Pad", input.name, w.constant(0, 0, top, left, 0, 0, bottom, right))
+
+
+def unbind(w: GraphWriter, shapes: Sequence[Shape], input: Value, dim: int = 0) -> list[str]:
+    """Write ``input.unbind(dim)``: one tensor an index."""
+    axis = _cut_axis(w, input, dim)
+    return [w.add("Gather", input.name, w.integer(i), axis=axis) for i in range(len(shapes))]
+
+
+def split(
+    w: GraphWriter, shapes: Sequence[Shape], input: Value, sizes: object, dim: int = 0
+) -> list[str]:
+    """Write ``input.split(sizes, dim)`` or ``input.chunk(sizes, dim)``: what each part has."""
+    del sizes
+    axis = _cut_axis(w, input, dim)
+    ends = list(itertools.accumulate(shape[axis] for shape in shapes))
+    bounds = zip([0, *ends], ends, strict=False)
+    ones = w.constant(1)
+    return [
+        w.add("Slice", input.name, w.constant(a), w.constant(b), w.constant(axis), ones)
+        for a, b in bounds
+    ]
+
+
+def stack(w: GraphWriter, out: Value, tensors: Sequence[Value], dim: int = 0) -> str:
+    """Write ``torch.stack(tensors, dim)``."""
+    axis = dim % len(out.shape)
+    require(not (w.dynamic_batch and axis == 0), "an axis before the batch")
+    rows = [w.add("Unsqueeze", tensor.name, w.constant(axis)) for tensor in tensors]
+    return w.add("Concat", *rows, axis=axis)
+
+
+def _cut_axis(w: GraphWriter, input: Value, dim: int) -> int:
+    axis = dim % len(input.shape)
+    require(not (w.dynamic_batch and axis == 0), "a part of the batch")
+    return axis

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import onnx
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 from hwnas.networks.meta import MetaShapes, meta_copy
 from hwnas.onnx_export.graph_writer import GraphWriter, UnsupportedError, Value
-from hwnas.onnx_export.operators import FUNCTIONS, MODULES, SHAPE_FUNCTIONS
+from hwnas.onnx_export.operators import FUNCTIONS, MODULES, PARTS, SHAPE_FUNCTIONS
 from hwnas.tasks.task import TensorSpec
 
 # Stands for a free batch while shapes are worked out; a network that fixes its batch shows itself.
@@ -32,25 +34,95 @@ def write_directly(
         dynamic_batch: leave the number of images free.
 
     Raises:
-        UnsupportedError: the network cannot be traced, takes tokens, or an operation is not known.
+        UnsupportedError: the network cannot be traced, or an operation is not known.
     """
-    if isinstance(in_shape, TensorSpec):
-        if in_shape.vocabulary is not None:
-            raise UnsupportedError("tokens")
-        in_shape = in_shape.shape
+    tokens = isinstance(in_shape, TensorSpec) and in_shape.vocabulary is not None
+    one = in_shape.shape if isinstance(in_shape, TensorSpec) else in_shape
+    shape = (_FREE_BATCH if dynamic_batch else batch, *one)
     twin, _ = meta_copy(model)
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         raise UnsupportedError("forward hooks")
     try:
-        graph = fx.Tracer().trace(twin)
-        with torch.no_grad(), torch.device("meta"), MetaShapes():
-            source = torch.empty((_FREE_BATCH if dynamic_batch else batch, *in_shape))
-            writer = GraphWriter(Value("input", tuple(source.shape)), dynamic_batch)
+        dtype = torch.int64 if tokens else torch.float32
+        source = torch.empty(shape, dtype=dtype, device="meta")
+        graph = _Tracer(source).trace(twin)
+        with _without_numbers():
+            writer = GraphWriter(Value("input", shape), dynamic_batch, tokens)
             return _Translation(twin, model, graph, writer).write(source)
     except UnsupportedError:
         raise
     except Exception as error:
         raise UnsupportedError(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _without_numbers() -> Iterator[None]:
+    with torch.no_grad(), torch.device("meta"), MetaShapes():
+        yield
+
+
+class _Tracer(fx.Tracer):
+    """Traces loops over what a tensor is taken apart into, since its shape says how often."""
+
+    def __init__(self, source: Tensor) -> None:
+        super().__init__()
+        self._source = source
+        self._results: dict[fx.Node, Any] = {}
+        self._running = False
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[fx.Proxy]:
+        parts = cast(Sequence[fx.Proxy], obj)
+        return (parts[number] for number in range(len(self.known(obj.node))))
+
+    def known(self, wanted: fx.Node) -> Any:
+        """Give the result of a node on a `meta` tensor."""
+        self._running = True
+        with _without_numbers():
+            for node in self.graph.nodes:
+                if node not in self._results:
+                    self._results[node] = self._result(node)
+        self._running = False
+        return self._results[wanted]
+
+    def _result(self, node: fx.Node) -> Any:
+        return self._source if node.op == "placeholder" else _run(self.root, node, self._results)
+
+    # What runs for its shape leaves no nodes.
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if self._running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: Any) -> Any:
+        if self._running:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+class _Proxy(fx.Proxy):
+    """What stands for a result in a trace; it knows of how many parts it is, if it is several."""
+
+    def __len__(self) -> int:
+        known = cast(_Tracer, self.tracer).known(self.node)
+        return len(known) if isinstance(known, tuple) else super().__len__()
+
+
+def _run(twin: Any, node: fx.Node, results: Mapping[fx.Node, Any]) -> Any:
+    """Run a node on `meta` tensors."""
+    args = fx.map_arg(node.args, results.__getitem__)
+    kwargs = fx.map_arg(node.kwargs, results.__getitem__)
+    target: Any = node.target
+    match node.op:
+        case "get_attr":
+            return operator.attrgetter(target)(twin)
+        case "call_module":
+            return twin.get_submodule(target)(*args, **kwargs)
+        case "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+    return target(*args, **kwargs)
 
 
 class _Translation:
@@ -76,6 +148,8 @@ class _Translation:
         self._values[inputs[0]] = Value("input", tuple(source.shape))
         if any(node.users for node in inputs[1:]):
             raise UnsupportedError("more than one input")
+        if source.dtype == torch.int64 and not all(map(self._looks_up, inputs[0].users)):
+            raise UnsupportedError("tokens that are not looked up")
         for node in self._graph.nodes:
             if node.op == "output":
                 return self._finish(node.args[0])
@@ -89,46 +163,49 @@ class _Translation:
             raise UnsupportedError("an output other than one float tensor")
         return self._writer.finish(result)
 
+    def _looks_up(self, user: fx.Node) -> bool:
+        """Tell whether a node asks for the vectors of tokens, or for how many there are."""
+        target: Any = user.target
+        if user.op == "call_module":
+            return type(self._twin.get_submodule(target)) is nn.Embedding
+        return target in (F.embedding, "size", getattr)
+
     def _visit(self, node: fx.Node) -> None:
         arguments = [self._results[n] for n in node.all_input_nodes]
         versions = [(t, t._version) for t in arguments if isinstance(t, Tensor)]
-        result = self._run(node)
+        result = _run(self._twin, node, self._results)
         changed = {t.untyped_storage()._cdata for t, version in versions if t._version != version}
         if changed:
             self._check_in_place(node, changed)
         self._results[node] = result
         if node not in self._alive:
             return
+        self._values[node] = self._value(node, result)
+
+    def _value(self, node: fx.Node, result: Any) -> Any:
+        """Write a node; give its value, those of its parts, or its sizes."""
+        source = node.all_input_nodes[:1]
+        if node.target is operator.getitem and _is_parts(self._results[source[0]]):
+            return self._values[source[0]][node.args[1]]
+        if _is_parts(result):
+            return self._parts(node, result)
         if not isinstance(result, Tensor):
             # Sizes, e.g. of `x.view(x.size(0), -1)`: known once the shapes are.
-            self._values[node] = result
-            return
+            return result
         if result.dtype != torch.float32 and not _is_index(node, result):
             # ONNX does not convert types as PyTorch's arithmetic does.
             raise UnsupportedError(f"a tensor of type {result.dtype}")
         out = Value(node.name, tuple(result.shape))
-        self._values[node] = Value(self._name(node, out), out.shape)
+        return Value(self._name(node, out), out.shape)
 
     def _check_in_place(self, node: fx.Node, changed: set[int]) -> None:
         """Refuse an in-place operation whose effect something else than its result shows."""
         later = set(itertools.dropwhile(lambda n: n is not node, self._graph.nodes)) - {node}
         for other, result in self._results.items():
-            shared = isinstance(result, Tensor) and result.untyped_storage()._cdata in changed
-            if shared and later.intersection(other.users):
+            tensors = result if _is_parts(result) else [result]
+            stored = {t.untyped_storage()._cdata for t in tensors if isinstance(t, Tensor)}
+            if changed.intersection(stored) and later.intersection(other.users):
                 raise UnsupportedError("in-place operation on a tensor that is used again")
-
-    def _run(self, node: fx.Node) -> Any:
-        args = fx.map_arg(node.args, self._results.__getitem__)
-        kwargs = fx.map_arg(node.kwargs, self._results.__getitem__)
-        target: Any = node.target
-        match node.op:
-            case "get_attr":
-                return operator.attrgetter(target)(self._twin)
-            case "call_module":
-                return self._twin.get_submodule(target)(*args, **kwargs)
-            case "call_method":
-                return getattr(args[0], target)(*args[1:], **kwargs)
-        return target(*args, **kwargs)
 
     def _name(self, node: fx.Node, out: Value) -> str:
         target: Any = node.target
@@ -140,12 +217,23 @@ class _Translation:
         kwargs: Any = fx.map_arg(node.kwargs, self._values.__getitem__)
         if node.op == "call_module":
             return self._module(target, out, *args, **kwargs)
-        sizes = not all(isinstance(self._values[n], Value) for n in node.all_input_nodes)
+        sizes = not all(isinstance(self._values[n], Value | list) for n in node.all_input_nodes)
         if sizes and self._writer.dynamic_batch and target not in SHAPE_FUNCTIONS:
             raise UnsupportedError("a size used as a number while the batch is free")
         if target not in FUNCTIONS:
             raise UnsupportedError(f"the function {getattr(target, '__name__', target)}")
         return FUNCTIONS[target](self._writer, out, *args, **kwargs)
+
+    def _parts(self, node: fx.Node, results: Any) -> list[Value]:
+        """Write what a tensor is taken apart into."""
+        target: Any = node.target
+        if target not in PARTS or any(part.dtype != torch.float32 for part in results):
+            raise UnsupportedError(f"parts by {getattr(target, '__name__', target)}")
+        args: Any = fx.map_arg(node.args, self._values.__getitem__)
+        kwargs: Any = fx.map_arg(node.kwargs, self._values.__getitem__)
+        shapes = [tuple(part.shape) for part in results]
+        names = PARTS[target](self._writer, shapes, *args, **kwargs)
+        return [Value(name, shape) for name, shape in zip(names, shapes, strict=True)]
 
     def _module(self, target: str, out: Value, input: Value) -> str:
         module = self._twin.get_submodule(target)
@@ -160,6 +248,12 @@ class _Translation:
         if tensor is None:
             return None
         return Value(self._writer.weight(name, tensor), tuple(tensor.shape))
+
+
+def _is_parts(result: Any) -> bool:
+    """Tell whether a result is several tensors."""
+    several = isinstance(result, (tuple, list)) and len(result) > 0
+    return several and all(isinstance(part, Tensor) for part in result)
 
 
 def _is_index(node: fx.Node, result: Tensor) -> bool:

@@ -43,14 +43,16 @@ class Value:
 class GraphWriter:
     """Collect nodes and weights."""
 
-    def __init__(self, source: Value, dynamic_batch: bool) -> None:
+    def __init__(self, source: Value, dynamic_batch: bool, tokens: bool = False) -> None:
         """Start an empty graph.
 
         Args:
             source: the input; its name must be ``input``.
             dynamic_batch: leave the first dimension of input and output free.
+            tokens: the input is int64, not float32.
         """
         self._source = source
+        self._input_type = onnx.TensorProto.INT64 if tokens else onnx.TensorProto.FLOAT
         self.dynamic_batch = dynamic_batch
         self.nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, npt.NDArray[Any]] = {}
@@ -109,8 +111,8 @@ class GraphWriter:
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [_description("input", self._source.shape, self.dynamic_batch)],
-            [_description("output", result.shape, self.dynamic_batch)],
+            [self._description("input", self._source.shape, self._input_type)],
+            [self._description("output", result.shape, onnx.TensorProto.FLOAT)],
             [
                 numpy_helper.from_array(_contiguous(array), name)
                 for name, array in self._weights.items()
@@ -120,6 +122,14 @@ class GraphWriter:
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
         )
+
+    def _description(
+        self, name: str, shape: tuple[int, ...], element_type: int
+    ) -> onnx.ValueInfoProto:
+        dims: list[int | str] = [*shape]
+        if self.dynamic_batch:
+            dims[0] = "batch"
+        return helper.make_tensor_value_info(name, element_type, dims)
 
     def _drop_dead_nodes(self) -> set[str]:
         """Keep the nodes that the output depends on; give the names that they read."""
@@ -145,10 +155,3 @@ def _contiguous(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # stay a number: a vector of one would keep the axis.
     vector = np.ascontiguousarray(array)
     return vector if array.dtype != np.int64 else vector.reshape(array.shape)
-
-
-def _description(name: str, shape: tuple[int, ...], dynamic_batch: bool) -> onnx.ValueInfoProto:
-    dims: list[int | str] = [*shape]
-    if dynamic_batch:
-        dims[0] = "batch"
-    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims)

@@ -2,7 +2,8 @@
 
 Each function has the signature of the PyTorch function that it stands for, after the graph writer
 and the known result, so that a call with arguments that are not handled fails instead of being
-written wrongly. `FUNCTIONS` and `MODULES` are the tables; what is in neither is not written here.
+written wrongly. `FUNCTIONS`, `PARTS` and `MODULES` are the tables; what is in none is not written
+here.
 """
 
 from __future__ import annotations
@@ -292,6 +293,16 @@ def _softmax(
     return w.add("Softmax", input.name, axis=dim)
 
 
+def _embedding(
+    w: GraphWriter, out: Value, input: Value, weight: Value, padding_idx: int | None = None,
+    max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> str:  # fmt: skip
+    del out, padding_idx, norm_type, scale_grad_by_freq, sparse  # of gradients, or of max_norm
+    require(max_norm is None, "an embedding that is scaled where it is used")
+    return w.add("Gather", weight.name, input.name, axis=0)
+
+
 def _layer_norm(
     w: GraphWriter,
     out: Value,
@@ -351,6 +362,7 @@ FUNCTIONS: Mapping[Any, Function] = {
     F.leaky_relu: _leaky_relu,
     F.gelu: _gelu,
     F.conv2d: _conv2d,
+    F.embedding: _embedding,
     F.linear: _linear,
     F.batch_norm: _batch_norm,
     F.avg_pool2d: _avg_pool2d,
@@ -358,6 +370,7 @@ FUNCTIONS: Mapping[Any, Function] = {
     F.dropout: _dropout,
     F.layer_norm: _layer_norm,
     operator.getitem: axes.getitem,
+    torch.stack: axes.stack,
     "expand": axes.expand,
     **dict.fromkeys((torch.permute, "permute"), axes.permute),
     **dict.fromkeys((torch.transpose, "transpose"), axes.transpose),
@@ -369,6 +382,12 @@ FUNCTIONS: Mapping[Any, Function] = {
     **dict.fromkeys((F.softmax, torch.softmax, "softmax"), _softmax),
 }
 """By function, or by name for methods of tensors."""
+
+PARTS: Mapping[Any, Callable[..., list[str]]] = {
+    **dict.fromkeys((torch.unbind, "unbind"), axes.unbind),
+    **dict.fromkeys((torch.split, "split", torch.chunk, "chunk"), axes.split),
+}
+"""Those that take a tensor apart, which get the shapes of the parts."""
 
 Arguments = Callable[[Any], dict[str, Any]]
 
@@ -411,6 +430,7 @@ MODULES: Mapping[type[nn.Module], tuple[Function, tuple[str, ...], Arguments]] =
             "divisor_override": m.divisor_override,
         },
     ),
+    nn.Embedding: (_embedding, ("weight",), lambda m: {"max_norm": m.max_norm}),
     nn.LayerNorm: (
         _layer_norm,
         ("weight", "bias"),

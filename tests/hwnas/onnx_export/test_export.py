@@ -19,7 +19,7 @@ from hwnas.onnx_export.graph_writer import UnsupportedError
 from hwnas.runtimes.agreement import verify_onnx
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.spaces.space_text import read_space
-from hwnas.tasks.task import TensorSpec, image_task
+from hwnas.tasks.task import Logits, NextToken, Task, TensorSpec, image_task
 from hwnas.typing import InShape
 
 IMAGE: InShape = (3, 8, 8)
@@ -240,6 +240,10 @@ KEPT: list[Callable[[Tensor], Tensor]] = [
     lambda x: torch.transpose(x, 2, 3) @ x,
     lambda x: x[:, :1].expand(x.size(0), 5, -1, -1),
     lambda x: x + x.new_zeros(x.shape),
+    lambda x: torch.stack([row * number for number, row in enumerate(x.unbind(2))], dim=-1),
+    lambda x: torch.stack(list(torch.unbind(x, -1))[:3], -1) * len(x.unbind(1)),
+    lambda x: torch.cat(torch.split(x, [3, 5], dim=2)[::-1], dim=2) - x.chunk(3, dim=1)[-1],
+    lambda x: torch.cat([part + i for i, part in enumerate(torch.chunk(x, 3, dim=3))], dim=3),
 ]
 """Networks whose batch stays the first axis."""
 MOVED: list[Callable[[Tensor], Tensor]] = [
@@ -248,6 +252,9 @@ MOVED: list[Callable[[Tensor], Tensor]] = [
     lambda x: x[None],
     lambda x: x.permute(1, 0, 2, 3),
     lambda x: x.transpose(0, 2).reshape(8, -1),
+    lambda x: torch.stack(x.unbind(1)),
+    lambda x: torch.cat([2 * row for row in x]),
+    lambda x: torch.split(x, 1)[-1],
 ]
 
 
@@ -423,6 +430,7 @@ def test_networks_of_tokens_take_integers(form: dict[str, int]) -> None:
     model = nn.Sequential(nn.Embedding(50, 4), nn.Flatten(), nn.Linear(20, 3))
     spec = TensorSpec((5,), "tokens", 50)
     proto = export_onnx(model, spec, **form)  # type: ignore[arg-type]
+    assert exporter(proto) == "direct"
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
     assert verify_onnx(proto, model, spec) < 1e-6
     # A token beyond 0 and 1 is compared, too.
@@ -437,3 +445,18 @@ def test_one_token_is_a_vocabulary() -> None:
     model = nn.Sequential(nn.Embedding(1, 4), nn.Flatten(), nn.Linear(8, 3))
     spec = TensorSpec((2,), "tokens", 1)
     assert verify_onnx(export_onnx(model, spec), model, spec) < 1e-6
+
+
+@pytest.mark.parametrize("dynamic_batch", [False, True])
+@pytest.mark.parametrize("output", [NextToken(50), Logits(4)])
+def test_recurrent_cells_are_written_directly(
+    output: NextToken | Logits, dynamic_batch: bool
+) -> None:
+    space, rng = read_space("nasbench-nlp:channels=8,layers=2"), np.random.default_rng(1)
+    task = Task("words", TensorSpec((6,), "tokens", 50), output)
+    for _ in range(3):
+        torch.manual_seed(0)
+        model = space.build(space.sample(rng), task)
+        proto = export_onnx(model, task.input, dynamic_batch=dynamic_batch)
+        assert exporter(proto) == "direct"
+        assert verify_onnx(proto, model, task.input, atol=1e-5) >= 0

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
+from hwnas.onnx_export.from_fx import write_directly
+from hwnas.onnx_export.graph_writer import UnsupportedError
 from hwnas.runtimes.agreement import verify_onnx
+from hwnas.tasks.task import TensorSpec
 from tests.hwnas.onnx_export.test_export import IMAGE, exporter
 
 
@@ -35,6 +38,13 @@ class InPlaceThroughView(nn.Module):
         x = x * 1.0
         F.relu(x.flatten(1), inplace=True)
         return x.mean((2, 3))
+
+
+class InPlacePart(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        parts = torch.split(x * 1.0, 1, dim=1)
+        F.relu_(parts[0])
+        return parts[0] + torch.cat(parts, dim=1)
 
 
 class GroupNormed(nn.Module):
@@ -63,7 +73,7 @@ def hooked() -> nn.Module:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(
     "make",
-    [InPlaceSkip, InPlaceUnused, InPlaceThroughView, GroupNormed, Doubled, hooked],
+    [InPlaceSkip, InPlaceUnused, InPlaceThroughView, InPlacePart, GroupNormed, Doubled, hooked],
 )
 def test_what_is_not_in_the_table_goes_through_torch(
     make: type[nn.Module], capsys: pytest.CaptureFixture[str]
@@ -73,6 +83,29 @@ def test_what_is_not_in_the_table_goes_through_torch(
     assert exporter(proto) == "torch.onnx"
     verify_onnx(proto, model, IMAGE)
     assert capsys.readouterr().out == ""
+
+
+class ScaledEmbedding(nn.Module):
+    """Vectors of at most a length, and tokens that are more than looked up."""
+
+    def __init__(self, max_norm: float | None) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(50, 4, max_norm=max_norm)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        found = cast(Tensor, self.vectors(tokens))
+        return found if self.vectors.max_norm else found + tokens.unsqueeze(-1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("max_norm", [0.5, None])
+def test_tokens_that_are_more_than_looked_up_are_not_written_wrongly(
+    max_norm: float | None,
+) -> None:
+    model, spec = ScaledEmbedding(max_norm), TensorSpec((5,), "tokens", 50)
+    with pytest.raises(UnsupportedError):
+        write_directly(model, spec, 1, dynamic_batch=False)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
