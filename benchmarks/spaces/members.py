@@ -1,13 +1,15 @@
 """Random members of every search space: built, run forward and backward, exported, compared.
 
-Each network gets images of 32 x 32 pixels and seven classes, or eight tokens of fifty. Its ONNX
-model is run by ONNX Runtime on random inputs, and the largest difference from PyTorch's output is
-stated as a share of the largest output. A member that differs by more than 1e-4 is named, and the
-command then exits with 1. With ``--out`` each member is kept in a file, and the same command goes
-on where it was interrupted::
+Each network gets images of 32 x 32 pixels, or of `--side`, and seven classes, or eight tokens of
+fifty. Its ONNX model is run by ONNX Runtime on random inputs, and the largest difference from
+PyTorch's output is stated as a share of the largest output. A member that differs by more than 1e-4
+is named, and the command then exits with 1; one that cannot be exported is named with the reason.
+With ``--out`` each member is kept in a file, and the same command goes on where it was
+interrupted::
 
     python -m benchmarks.spaces.members --members 200 --out members.jsonl
     python -m benchmarks.spaces.members --members 20 --space nds:family=enas,channels=8,cells=6
+    python -m benchmarks.spaces.members --members 200 --space resnet --side 16 --out members.jsonl
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx
 from hwnas.runtimes.agreement import largest_difference, torch_outputs
 from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork
@@ -50,7 +53,6 @@ SPACES = (
     "transnasbench101-macro:channels=16",
     TOKENS,
 )
-IMAGES = image_task(7, (3, 32, 32))
 WORDS = Task("words", TensorSpec((8,), "tokens", 50), NextToken(50))
 TOLERANCE = 1e-4
 Row = Mapping[str, Any]
@@ -84,23 +86,27 @@ def draw(space: SearchSpace[Any], seed: int) -> Any:
     return arch
 
 
-def members(text: str, numbers: Iterator[int], seed: int) -> Iterator[Row]:
-    """Try the members of these numbers."""
-    space, task = read_space(text), WORDS if text == TOKENS else IMAGES
+def members(text: str, numbers: Iterator[int], side: int) -> Iterator[Row]:
+    """Try the members of these seeds."""
+    space = read_space(text)
+    task = WORDS if text == TOKENS else image_task(7, (3, side, side))
     for number in numbers:
-        arch = draw(space, seed + number)
+        arch = draw(space, number)
         start = time.process_time()
-        way, error = try_member(space, arch, task, seed + number)
-        seconds = time.process_time() - start
-        row = {"space": text, "seed": seed + number, "arch": str(arch), "way": way}
-        yield row | {"error": error, "seconds": seconds}
+        try:
+            found: dict[str, Any] = {}
+            found["way"], found["error"] = try_member(space, arch, task, number)
+        except InvalidValueError as refusal:
+            found = {"refused": str(refusal)}
+        found["seconds"] = time.process_time() - start
+        yield {"space": text, "side": side, "seed": number, "arch": str(arch), **found}
 
 
-def known(file: Path | None) -> dict[tuple[str, int], Row]:
-    """Read the members that were tried, by space and seed."""
+def known(file: Path | None) -> dict[tuple[str, int, int], Row]:
+    """Read the members that were tried, by space, side and seed."""
     lines = file.read_text().splitlines() if file is not None and file.exists() else []
     rows = [json.loads(line) for line in lines]
-    return {(row["space"], row["seed"]): row for row in rows}
+    return {(row["space"], row["side"], row["seed"]): row for row in rows}
 
 
 def main() -> None:
@@ -108,35 +114,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", type=int, default=32, help="pixels")
     parser.add_argument("--space", action="append", help="repeatable; all by default")
     parser.add_argument("--out", type=Path, help="file of the members, to go on from")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    done, wrong = known(given.out), 0
-    print("| space | members | written by | largest difference | CPU s a member |")
-    print("| --- | --- | --- | --- | --- |")
+    done, wrong, side = known(given.out), 0, given.side
+    print("| space | side | members | written by | largest difference | CPU s a member |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for text in given.space or SPACES:
-        wanted = [given.seed + number for number in range(given.members)]
-        absent = (seed - given.seed for seed in wanted if (text, seed) not in done)
-        for row in members(text, absent, given.seed):
-            done[text, row["seed"]] = row
+        wanted = range(given.seed, given.seed + given.members)
+        absent = (seed for seed in wanted if (text, side, seed) not in done)
+        for row in members(text, absent, side):
+            done[text, side, row["seed"]] = row
             if given.out is not None:
                 with given.out.open("a") as file:
                     print(json.dumps(row), file=file)
-        rows = [done[text, seed] for seed in wanted]
-        wrong += tell(text, rows)
+        wrong += tell(text, side, [done[text, side, seed] for seed in wanted])
     sys.exit(1 if wrong else 0)
 
 
-def tell(text: str, rows: list[Row]) -> int:
+def tell(text: str, side: int, rows: list[Row]) -> int:
     """Print the row of a space; give how many of its members differ."""
+    for row in rows:
+        if "refused" in row:
+            print(f"{row['arch']} of seed {row['seed']} is not exported: {row['refused']}")
+    rows = [row for row in rows if "error" in row]
     bad = [row for row in rows if not row["error"] <= TOLERANCE]
     for row in bad:
         print(f"{row['arch']} of seed {row['seed']} differs by {row['error']:.1e}")
     ways = ", ".join(f"{way} {n}" for way, n in Counter(row["way"] for row in rows).items())
-    worst = max(row["error"] for row in rows)
-    each = sum(row["seconds"] for row in rows) / len(rows)
-    print(f"| `{text}` | {len(rows)} | {ways} | {worst:.1e} | {each:.2f} |", flush=True)
+    worst = max((row["error"] for row in rows), default=float("nan"))
+    each = sum(row["seconds"] for row in rows) / max(1, len(rows))
+    print(f"| `{text}` | {side} | {len(rows)} | {ways} | {worst:.1e} | {each:.2f} |", flush=True)
     return len(bad)
 
 

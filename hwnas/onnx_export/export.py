@@ -33,6 +33,8 @@ from hwnas.tasks.task import TensorSpec
 _LOG = logging.getLogger(__name__)
 EXPORTER_KEY = "hwnas.exporter"
 """Metadata entry of an exported model: ``direct`` or ``torch.onnx``."""
+LARGEST_BYTES = 2**31 - 2**20
+"""Weights that an ONNX file can hold: protocol buffers end at 2 GiB, and the graph needs some."""
 
 
 def export_onnx(
@@ -65,8 +67,8 @@ def export_onnx(
         The checked model. Its input is named ``input``, its output ``output``.
 
     Raises:
-        InvalidValueError: the network does not run on such inputs, cannot be exported, or the
-            file cannot be written.
+        InvalidValueError: the network does not run on such inputs, cannot be exported, has more
+            weights than one file holds (2 GiB), or the file cannot be written.
     """
     if batch < 1:
         raise InvalidValueError(f"`batch` must be at least 1, but got {batch}.")
@@ -77,6 +79,7 @@ def export_onnx(
         )
     with default_settings():
         model = plain_network(model)
+        _check_size(model)
         try:
             proto, exporter = write_directly(model, in_shape, batch, dynamic_batch), "direct"
             onnx.checker.check_model(proto, full_check=True)
@@ -89,6 +92,15 @@ def export_onnx(
     if path is not None:
         write_bytes(path, proto.SerializeToString())
     return proto
+
+
+def _check_size(model: nn.Module) -> None:
+    numbers = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    if 4 * numbers >= LARGEST_BYTES:
+        raise InvalidValueError(
+            f"`model` must have less than 2 GiB of weights, as an ONNX file holds no more, but has "
+            f"{4 * numbers / 2**30:.1f} GiB: bound params, or measure in the runtime torch."
+        )
 
 
 def _export_by_torch(

@@ -154,6 +154,12 @@ def test_sizes_and_integers_as_numbers_are_not_written_wrongly(make: type[nn.Mod
     verify_onnx(proto, make(), IMAGE)
 
 
+def test_more_weights_than_a_file_holds_are_refused() -> None:
+    model = nn.Linear(2**15, 2**14, device="meta")
+    with pytest.raises(InvalidValueError, match=r"less than 2 GiB of weights.* has 2\.0 GiB"):
+        export_onnx(model, (2**15,))
+
+
 def test_unrunnable_network_gets_one_clear_line() -> None:
     with pytest.raises(InvalidValueError, match=r"torch\.onnx\.export failed on Conv2d"):
         export_onnx(nn.Conv2d(4, 4, 1), IMAGE)
