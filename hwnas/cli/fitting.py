@@ -90,18 +90,28 @@ def _widen(widths: dict[int, int], natural: Sequence[int], room: int) -> None:
 
 
 def broken(text: str, width: int) -> str:
-    """Break a text with `|` behind one, so that operations stay whole; others are left to words.
+    """Break a text behind `|` or `+`; what is still too long behind `;` or `/`, then behind `,`.
+
+    So operations stay whole; what has none of these is left to words.
 
     Example:
         >>> print(broken("|a~0|+|b~0|c~1|", width=11))
         |a~0|+|b~0|
         c~1|
+        >>> print(broken("k3_e6,k5_e1,skip", width=14))
+        k3_e6,k5_e1,
+        skip
     """
-    if cell_len(text) <= width or "|" not in text:
-        return text
+    return "\n".join(_lines(text, width, ("|+", ";/", ",")))
+
+
+def _lines(text: str, width: int, marks: Sequence[str]) -> list[str]:
+    words = " " in text and "|" not in text
+    if cell_len(text) <= width or words or not marks:
+        return [text]
     lines = [""]
-    for piece in re.findall(r"[^|+]*[|+]+|[^|+]+$", text):
+    for piece in re.findall(f"[^{marks[0]}]*[{marks[0]}]+|[^{marks[0]}]+$", text):
         if lines[-1] and cell_len(lines[-1]) + cell_len(piece) > width:
             lines.append("")
         lines[-1] += piece
-    return "\n".join(lines)
+    return [part for line in lines for part in _lines(line, width, marks[1:])]

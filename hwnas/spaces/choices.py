@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Generic, cast
 
 import numpy as np
 
-from hwnas.errors import InvalidArchitectureError
+from hwnas.errors import InvalidArchitectureError, MissingDependencyError
 from hwnas.spaces.choosers import (
     Counter,
     DeclarationError,
@@ -233,10 +233,11 @@ def made_by(run: Run, make: Callable[[Choose], Arch]) -> Arch:
     Raises:
         InvalidArchitectureError: it does.
         DeclarationError: a name is asked for with other options than before.
+        MissingDependencyError: it needs a package that is not installed.
     """
     try:
         return make(run)
-    except (InvalidArchitectureError, DeclarationError):
+    except (InvalidArchitectureError, DeclarationError, MissingDependencyError):
         raise
     except Exception as error:
         if error is run.foreign:

@@ -60,7 +60,10 @@ def _timm(what: str) -> Any:
         what: what is wanted of it, for the error.
     """
     try:
-        return _imported()
+        found = _imported()
+        if not hasattr(found, "list_models"):  # a folder of that name, which is a module for Python
+            raise ModuleNotFoundError(name="timm")
+        return found
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             f"`{what}` is a model of timm, for which {error.name} is not installed: "

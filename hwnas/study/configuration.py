@@ -357,11 +357,25 @@ def make_constraints(
     constraints: list[Constraint[Arch]] = []
     for text in texts:
         name, relation, bound = split_constraint(text)
-        objective = match_objective(name, objectives)
-        if objective is None:
-            objective = cost_objective(setup.space, _named_cost(setup, name, objectives))
+        objective = _bounded_objective(setup, name, objectives)
         constraints.append(Constraint(objective, relation, bound))
     return constraints
+
+
+def _bounded_objective(
+    setup: EvaluationSetup[Arch], name: str, objectives: Sequence[ValueObjective[Arch]]
+) -> ValueObjective[Arch]:
+    objective = match_objective(name, objectives)
+    if objective is None:
+        return cost_objective(setup.space, _named_cost(setup, name, objectives))
+    if isinstance(objective.source, ProxyValues) and name in _counters():
+        # The same number, but known before a network is scored, and of no reduced image.
+        return cost_objective(setup.space, setup.cost(f"count:{name}"))
+    return objective
+
+
+def _counters() -> list[str]:
+    return [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
 
 
 def _named_cost(
@@ -369,7 +383,7 @@ def _named_cost(
     name: str,
     objectives: Sequence[ValueObjective[Any]],
 ) -> Any:
-    counters = [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
+    counters = _counters()
     if name in counters:
         return setup.cost(f"count:{name}")
     if ":" not in name:

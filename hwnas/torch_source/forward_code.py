@@ -58,7 +58,8 @@ def _forward_code(module: nn.Module, arguments: int) -> Forward:
     training, evaluation = (
         _body(module, names, _trace(module, arguments, mode), calls) for mode in (True, False)
     )
-    head = f"def forward(self, {', '.join(f'{n}: Tensor' for n in names)}) -> Tensor:"
+    taken = ", ".join(["self", *(f"{name}: Tensor" for name in names)])
+    head = f"def forward({taken}) -> Tensor:"
     body = _one_body(training, evaluation)
     return Forward((head, *(f"    {line}" for line in body)), calls)
 
@@ -89,6 +90,7 @@ class _PartsStay(fx.Tracer):
 
 
 _WITH: Mapping[int, Callable[[Any], Any]] = {
+    0: lambda run: lambda self: run(self),
     1: lambda run: lambda self, a: run(self, a),
     2: lambda run: lambda self, a, b: run(self, a, b),
     3: lambda run: lambda self, a, b, c: run(self, a, b, c),

@@ -34,6 +34,19 @@ def test_what_is_shown_is_whole_and_what_is_not_is_named(
     assert ("--json" in said) == (width < 140)
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("k3_e6,k5_e1_g2,skip,k3_e1", ["k3_e6,", "k5_e1_g2,", "skip,k3_e1"]),
+        ("192|h3r3.5,h4r4|x", ["192|", "h3r3.5,", "h4r4|", "x"]),
+        ("sum(x,h0);tanh(n0)", ["sum(x,h0);", "tanh(n0)"]),
+        ('{"depth": 2, "kernel": 3}', ['{"depth": 2, "kernel": 3}']),
+    ],
+)
+def test_architectures_are_broken_between_operations(text: str, lines: list[str]) -> None:
+    assert broken(text, width=11).split("\n") == lines
+
+
 def test_long_texts_are_wrapped_before_anything_is_left_out() -> None:
     rows = [["a" * 12, "x" * 100, "1"]]
     found = fit(["name", "text", "number"], rows, 60)

@@ -6,8 +6,10 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +52,13 @@ def test_patterns_are_joined_and_each_model_is_there_once() -> None:
     assert set(space.neighbours("resnet18")) == {"vit_tiny"}
     with pytest.raises(InvalidArchitectureError, match=r"one of the 2 models .* 'resnet34'"):
         space.parse("resnet34")
+
+
+def test_a_folder_named_timm_is_not_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm_space._names.cache_clear()
+    monkeypatch.setitem(sys.modules, "timm", ModuleType("timm"))
+    with pytest.raises(MissingDependencyError, match=r"^`resnet.*'hwnas\[timm\]'\.$"):
+        TimmModels("resnet*").sample(np.random.default_rng(0))
 
 
 @pytest.mark.usefixtures("timm")

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 
 from hwnas.errors import InvalidValueError
-from hwnas.evaluation.sources import ProxyValues
+from hwnas.evaluation.sources import Effort, ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.spaces.nasbench201 import Cell, NasBench201
-from hwnas.study.configuration import EvaluationSetup, score_objective
+from hwnas.study.configuration import (
+    EvaluationSetup,
+    make_constraints,
+    make_objectives,
+    score_objective,
+)
 from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.reduced import Reduced
 from hwnas.tasks.task import Task
 
 CELLS = 5
@@ -51,6 +57,22 @@ def test_a_score_goes_without_proxies_that_have_no_value_in_the_space() -> None:
         expected = score_objective(source(*two.proxies), two, size=CELLS)
     cell = next(c for c in NasBench201() if c.is_live())
     assert objective(cell) == expected(cell)
+
+
+@pytest.mark.parametrize("name", ["params", "flops", "layers"])
+def test_a_bound_on_a_score_that_is_a_count_is_known_before_a_trial(name: str) -> None:
+    space = NasBench201(channels=4, cells=1)
+    setup = EvaluationSetup(space, get_task("cifar10"), batch_size=4)
+    objectives = make_objectives(setup, [name], ["count:macs"])
+    (bound,) = make_constraints(setup, [f"{name}<=1e5"], objectives)
+    assert bound.objective.source.effort is Effort.LOOKUP
+    cell = next(c for c in space if c.is_live())
+    assert bound.objective(cell) == objectives[0](cell)
+    # Where images are reduced for proxies, bounds are those of the data set's.
+    reduced = replace(setup, reduced=Reduced(16, 4))
+    objectives = make_objectives(reduced, [name], ["count:macs"])
+    (again,) = make_constraints(reduced, [f"{name}<=1e5"], objectives)
+    assert again.objective(cell) == bound.objective(cell)
 
 
 def test_a_score_without_any_proxy_is_refused() -> None:

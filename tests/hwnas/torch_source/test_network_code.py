@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from hwnas import registry
 from hwnas.seeding import seeded
+from hwnas.spaces.space_text import read_space
 from hwnas.tasks.batch import draw_inputs
+from hwnas.tasks.task import image_task
 from hwnas.torch_source.expressions import NotWritableError
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import plain_file
@@ -178,6 +180,14 @@ def test_networks_of_the_spaces_are_written(name: str) -> None:
         arch = space.sample(np.random.default_rng(3))
         model = space.build(arch)
         checked(model, draw_inputs(space.default_task.input, 2))
+
+
+@pytest.mark.parametrize("name", ["autoformer", "pit", "nds:channels=4,cells=3"])
+def test_networks_with_attention_and_cells_are_written(name: str) -> None:
+    space, task = read_space(name), image_task(5, (3, 32, 32))
+    with seeded(0):
+        model = space.build(space.sample(np.random.default_rng(2)), task)
+        checked(model, draw_inputs(task.input, 2))
 
 
 def test_the_code_runs_alone_and_takes_the_state(tmp_path: Path) -> None:
