@@ -3,9 +3,9 @@
 Each network gets images of 32 x 32 pixels, or of `--side`, and seven classes, or eight tokens of
 fifty. Its ONNX model is run by ONNX Runtime on random inputs, and the largest difference from
 PyTorch's output is stated as a share of the largest output. A member that differs by more than 1e-4
-is named, and the command then exits with 1; one that cannot be exported is named with the reason.
-With ``--out`` each member is kept in a file, and the same command goes on where it was
-interrupted::
+is named, and the command then exits with 1; one that cannot be exported is named with the reason,
+and those whose numbers overflow in PyTorch are counted apart. With ``--out`` each member is kept in
+a file, and the same command goes on where it was interrupted::
 
     python -m benchmarks.spaces.members --members 200 --out members.jsonl
     python -m benchmarks.spaces.members --members 20 --space nds:family=enas,channels=8,cells=6
@@ -58,8 +58,13 @@ TOLERANCE = 1e-4
 Row = Mapping[str, Any]
 
 
-def try_member(space: SearchSpace[Any], arch: Any, task: Task, seed: int) -> tuple[str, float]:
-    """Build, run and export a member; give the exporter's way and the relative difference."""
+def try_member(
+    space: SearchSpace[Any], arch: Any, task: Task, seed: int
+) -> tuple[str, float | None]:
+    """Build, run and export a member; give the exporter's way and the relative difference.
+
+    There is no difference where PyTorch's output is not finite.
+    """
     model = space.build(arch, task)
     network = TorchNetwork(model, task.input)
     model.train()
@@ -73,7 +78,8 @@ def try_member(space: SearchSpace[Any], arch: Any, task: Task, seed: int) -> tup
     expected = torch_outputs(model, inputs)
     with OnnxRuntime().prepare(OnnxModel(onnx_model), RunSettings()) as executable:
         difference = largest_difference(executable.outputs(*inputs), expected)
-    return way, difference / max(float(np.abs(array).max()) for array in expected)
+    largest = max(float(np.abs(array).max()) for array in expected)
+    return way, difference / largest if np.isfinite(largest) else None
 
 
 def draw(space: SearchSpace[Any], seed: int) -> Any:
@@ -139,7 +145,9 @@ def tell(text: str, side: int, rows: list[Row]) -> int:
     for row in rows:
         if "refused" in row:
             print(f"{row['arch']} of seed {row['seed']} is not exported: {row['refused']}")
-    rows = [row for row in rows if "error" in row]
+    if overflow := sum("way" in row and row["error"] is None for row in rows):
+        print(f"{overflow} of `{text}` overflow in PyTorch, and are not compared.")
+    rows = [row for row in rows if row.get("error") is not None]
     bad = [row for row in rows if not row["error"] <= TOLERANCE]
     for row in bad:
         print(f"{row['arch']} of seed {row['seed']} differs by {row['error']:.1e}")
