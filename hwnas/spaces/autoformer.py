@@ -110,8 +110,9 @@ class AutoFormer(Declared[AutoFormerArch]):
     def parse(self, text: str) -> AutoFormerArch:
         """Read the text; `InvalidArchitectureError` names what is wrong."""
         width, bar, layers = text.strip().partition("|")
-        found = [re.fullmatch(r"h(\d{1,2})r(\d(?:\.\d)?)", part) for part in layers.split(",")]
-        if not (bar and re.fullmatch(r"\d{1,4}", width)) or None in found:
+        form = r"h([1-9]\d?)r([1-9](?:\.[1-9])?)"
+        found = [re.fullmatch(form, part, re.ASCII) for part in layers.split(",")]
+        if not (bar and re.fullmatch(r"[1-9]\d{0,3}", width, re.ASCII)) or None in found:
             raise InvalidArchitectureError(
                 f"An architecture must be its width and layers, e.g. {_EXAMPLE!r}, but got "
                 f"{text!r}."

@@ -113,8 +113,8 @@ class MobileNetV2(Declared[MobileNetV2Arch]):
         """Read the text; `InvalidArchitectureError` names what is wrong."""
         first, *middle = text.strip().split("|")
         last = middle.pop() if middle else ""
-        (stem,), (head,) = _numbers(r"s(\d{1,4})", first), _numbers(r"h(\d{1,4})", last)
-        form = r"k(\d)e(\d)w(\d{1,3})d(\d)"
+        (stem,), (head,) = _numbers(r"s([1-9]\d{0,3})", first), _numbers(r"h([1-9]\d{0,3})", last)
+        form = r"k(\d)e(\d)w([1-9]\d{0,2})d(\d)"
         return MobileNetV2Arch(stem, tuple(Stage(*_numbers(form, part)) for part in middle), head)
 
     def make(self, choose: Choose) -> MobileNetV2Arch:
@@ -184,7 +184,7 @@ _OPTIONS = _options()
 
 
 def _numbers(form: str, text: str) -> tuple[int, ...]:
-    found = re.fullmatch(form, text)
+    found = re.fullmatch(form, text, re.ASCII)
     if found is None:
         raise InvalidArchitectureError(
             f"{text!r} must have the form {form!r}; a valid architecture is {MOBILENETV2!r}."

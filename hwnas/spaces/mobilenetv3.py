@@ -130,7 +130,7 @@ class MobileNetV3(Declared[MobileNetV3Arch]):
         resolution, *stages = text.strip().split("|")
         try:
             return MobileNetV3Arch(
-                int(_match(r"r(\d{1,4})", resolution)[0]),
+                int(_match(r"r([1-9]\d{0,3})", resolution)[0]),
                 tuple(tuple(map(_parse_layer, stage.split(","))) for stage in stages),
             )
         except InvalidArchitectureError as error:
@@ -224,7 +224,7 @@ def _other_stages(layers: tuple[Layer, ...]) -> list[tuple[Layer, ...]]:
 
 
 def _match(pattern: str, text: str) -> tuple[str, ...]:
-    found = re.fullmatch(pattern, text.strip())
+    found = re.fullmatch(pattern, text.strip(), re.ASCII)
     if found is None:
         raise InvalidArchitectureError(
             f"{text!r} must have the form {pattern!r}; a valid architecture is {_EXAMPLE!r}."

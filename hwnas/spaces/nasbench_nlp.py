@@ -223,7 +223,7 @@ class NasBenchNlp(Declared[RecurrentCell]):
         nodes, _, states = text.partition("|")
         found = [re.fullmatch(r"([a-z_]+)\(([a-z0-9,]*)\)", part) for part in nodes.split(";")]
         made = tuple(Node(m[1], tuple(m[2].split(","))) for m in found if m is not None)
-        numbers = re.fullmatch(r"n\d{1,2}(,n\d{1,2})*", states, re.ASCII)
+        numbers = re.fullmatch(r"n(0|[1-9]\d?)(,n(0|[1-9]\d?))*", states, re.ASCII)
         if len(made) < len(found) or numbers is None:
             raise InvalidArchitectureError(
                 f"An architecture must be nodes and states, as in {EXAMPLE!r}, but got {text!r}."

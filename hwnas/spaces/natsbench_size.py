@@ -78,7 +78,7 @@ class NatsBenchSize(Declared[SizeArch]):
 
     def parse(self, text: str) -> SizeArch:
         """Read numbers with colons; `InvalidArchitectureError` says what is wrong."""
-        if re.fullmatch(r"\d{1,2}(:\d{1,2}){4}", text, re.ASCII) is None:
+        if re.fullmatch(r"[1-9]\d?(:[1-9]\d?){4}", text, re.ASCII) is None:
             raise InvalidArchitectureError(
                 f"An architecture must be {len(LAYERS)} numbers of channels, as in "
                 f"'8:16:32:48:64', but got {text!r}."

@@ -111,7 +111,7 @@ class Pit(Declared[PitArch]):
     def parse(self, text: str) -> PitArch:
         """Read the text; `InvalidArchitectureError` names what is wrong."""
         first, *others = text.split("|")
-        head = re.fullmatch(r"c(\d{1,2})h(\d)", first, re.ASCII)
+        head = re.fullmatch(r"c([1-9]\d?)h(\d)", first, re.ASCII)
         found = [re.fullmatch(r"d(\d)r(\d)", part, re.ASCII) for part in others]
         stages = tuple(Stage(int(m[1]), int(m[2])) for m in found if m is not None)
         if head is None or len(stages) < len(others):

@@ -108,7 +108,7 @@ class ResNet(Declared[ResNetArch]):
 
     def parse(self, text: str) -> ResNetArch:
         """Read the text; `InvalidArchitectureError` names what is wrong."""
-        form = r"([a-z]+)\|w(\d{1,3})(?:x(\d(?:\.\d)?))?\|(\d{1,2}(?:,\d{1,2})*)"
+        form = r"([a-z]+)\|w([1-9]\d{0,2})(?:x([1-9](?:\.[1-9])?))?\|([1-9]\d?(?:,[1-9]\d?)*)"
         found = re.fullmatch(form, text, re.ASCII)
         if found is None or (found[1] == BOTTLENECK) != (found[3] is not None):
             raise InvalidArchitectureError(
