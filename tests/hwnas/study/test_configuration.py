@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES, Recipe
@@ -65,6 +66,7 @@ def test_a_bound_on_a_score_that_is_a_count_is_known_before_a_trial(name: str) -
     setup = EvaluationSetup(space, get_task("cifar10"), batch_size=4)
     objectives = make_objectives(setup, [name], ["count:macs"])
     (bound,) = make_constraints(setup, [f"{name}<=1e5"], objectives)
+    assert isinstance(bound.objective, ValueObjective)
     assert bound.objective.source.effort is Effort.LOOKUP
     cell = next(c for c in space if c.is_live())
     assert bound.objective(cell) == objectives[0](cell)
