@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwnas.spaces.facets import Mutations, facet
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.history import History
+from hwnas.strategies.neighbours import neighbours_in_random_order
 from hwnas.typing import Arch, SearchSpace
 
 
@@ -18,8 +18,5 @@ def mutate(
     rng: np.random.Generator,
 ) -> Arch | None:
     """Give a random neighbour whose class may be proposed; None if there is none."""
-    if (drawn := facet(space, Mutations)) is not None:
-        return next(candidates.new(drawn.mutations(parent, rng), history.taken), None)
-    neighbours = space.neighbours(parent)
-    shuffled = (neighbours[i] for i in rng.permutation(len(neighbours)))
-    return next(candidates.new(shuffled, history.taken), None)
+    near = neighbours_in_random_order(parent, space, rng)
+    return next(candidates.new(near, history.taken), None)

@@ -9,6 +9,7 @@ from typing import Generic
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError
+from hwnas.strategies.neighbours import neighbours_in_random_order
 from hwnas.strategies.problem import Measure
 from hwnas.typing import Arch, Choice, SearchSpace
 
@@ -17,6 +18,8 @@ _PROBED, _RARE = 24, 2
 _ANCHORS = 8
 _STEPS = 400
 """Changes that are tried to bring an architecture within the bounds."""
+_SINGLE = 1000
+"""Single choices that are tried after them, where hardly anything keeps the bounds."""
 _SHARE = 0.2
 """Share of its choices that a change takes from a random architecture."""
 
@@ -25,7 +28,8 @@ class Repair(Generic[Arch]):
     """Leads random architectures to the bounds.
 
     Eight anchors are random architectures that took random choices of others as long as these
-    lowered the violation, until there was none. A random architecture that breaks the bounds takes
+    lowered the violation, until there was none; where that does not come to an end, single choices
+    that lower it. A random architecture that breaks the bounds takes
     choices of an anchor, in random order, and about as few as bring it within: so it is as near to
     itself as the bounds let it, and often near to a bound. What is found depends on the generator
     that is given alone.
@@ -88,6 +92,19 @@ class Repair(Generic[Arch]):
             # Where nothing is known yet, anything may be better.
             if arch is not None and (np.isinf(least) or self._violation(arch) < least):
                 best = arch
+        return self._stepped(best, rng)
+
+    def _stepped(self, best: Arch, rng: np.random.Generator) -> Arch | None:
+        """Take single choices that lower the violation; None if they do not end at none."""
+        least, tried = self._violation(best), 0
+        near = neighbours_in_random_order(best, self._space, rng)
+        while np.isfinite(least) and tried < _SINGLE and (arch := next(near, None)) is not None:
+            tried += 1
+            if (found := self._violation(arch)) < least:
+                if found <= 0:
+                    return arch
+                best, least = arch, found
+                near = neighbours_in_random_order(best, self._space, rng)
         return None
 
     def _mixed(

@@ -40,6 +40,14 @@ def test_every_draw_keeps_a_bound_that_hardly_any_keeps() -> None:
     assert sum(depth(arch) == 11 for arch in kept) > 30
 
 
+@pytest.mark.parametrize("bound", [1, 4])
+def test_bounds_that_next_to_nothing_keeps_are_met_by_single_choices(bound: int) -> None:
+    # One layer of 22 is left in 22 × 8 + 1 of 9²² chains: changes of several choices miss them.
+    repair, rng = Repair(SPACE, at_most(bound)), np.random.default_rng(0)
+    drawn = [repair.draw(rng) for _ in range(8)]
+    assert all(arch is not None and depth(arch) <= bound for arch in drawn)
+
+
 def test_draws_depend_on_the_generator_alone() -> None:
     one, other = Repair(SPACE, at_most(11)), Repair(SPACE, at_most(11))
     other.draw(np.random.default_rng(7))
