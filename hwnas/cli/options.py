@@ -78,7 +78,10 @@ Input = Annotated[
 ]
 Classes = Annotated[
     str | None,
-    typer.Option(help="Classes that they tell apart; of tokens CLASSES,VOCABULARY."),
+    typer.Option(
+        help="Classes that they tell apart; of tokens CLASSES,VOCABULARY. Other answers: map5 "
+        "(five at every position), numbers3 or numbermap1 (real numbers), next,VOCABULARY."
+    ),
 ]
 Baseline = Annotated[
     str | None,
@@ -170,9 +173,9 @@ def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> st
             + " and ".join(name for name, value in got.items() if value is not None)
             + "."
         )
-    shape, numbers = parse_sizes(in_shape), parse_sizes(classes, "classes")
-    if len(numbers) > 2:
+    shape, (answer, comma, words) = parse_sizes(in_shape), classes.partition(",")
+    if not answer.isascii() or not answer.isalnum() or (comma and not words.isdecimal()):
         raise InvalidValueError(
             f"`--classes` must be CLASSES or CLASSES,VOCABULARY, but got {classes!r}."
         )
-    return ":".join(["x".join(map(str, shape)), *map(str, numbers)])
+    return ":".join(["x".join(map(str, shape)), answer, *([words] if comma else [])])

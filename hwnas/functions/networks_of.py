@@ -11,7 +11,7 @@ from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.own import is_made_of_a_trial, own_space
 from hwnas.spaces.space_text import keep, named_space, sized_text
 from hwnas.spaces.trial import takes_argument
-from hwnas.tasks.catalogue import get_task, name_of, sized_task
+from hwnas.tasks.catalogue import get_task, name_of, output_text, sized_task
 from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
@@ -25,7 +25,7 @@ _DUTIES = ("parameters", "decode", "build", "canonical_key", "sample")
 def task_of(
     dataset: str | None,
     input: Sequence[int] | int | None,
-    classes: int | None,
+    classes: int | str | None,
     vocabulary: int | None,
     images: str,
 ) -> Task | None:
@@ -102,6 +102,5 @@ def _of_function(given: Any, task: Task | None) -> FunctionSpace:
             f"`space` must be a function of a trial, but {name} takes no argument: write "
             f"`def {name}(trial)`."
         )
-    output: Any = task.output
-    sizes = task.input.shape, output.classes, task.input.vocabulary
+    sizes = task.input.shape, output_text(task.output), task.input.vocabulary
     return FunctionSpace(make.args[0], *sizes, target="models" if listed else None)

@@ -22,7 +22,7 @@ def search(
     space: Networks = "nasbench201",
     *,
     input: Sequence[int] | int | None = None,
-    classes: int | None = None,
+    classes: int | str | None = None,
     vocabulary: int | None = None,
     dataset: str | None = None,
     objectives: str | Sequence[str] = (),
@@ -58,7 +58,8 @@ def search(
             trial that builds a network, as an Optuna objective would; or a list of models.
         input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
             tokens.
-        classes: what they tell apart.
+        classes: what they tell apart; or another answer: ``map5`` (five classes at every position),
+            ``numbers3`` or ``numbermap1`` (real numbers), ``next`` of tokens.
         vocabulary: number of different tokens; None for images and signals.
         dataset: `input`, `classes` and published tables by name, e.g. ``cifar10``. Without any of
             these, one's own images say what the networks are for, or else the space does.

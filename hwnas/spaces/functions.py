@@ -24,7 +24,7 @@ from hwnas.spaces.equivalence import TracedEquivalence
 from hwnas.spaces.options import Choose, Options, V
 from hwnas.spaces.source_code import fingerprint, target_of
 from hwnas.spaces.trial import Trial
-from hwnas.tasks.catalogue import sized_task
+from hwnas.tasks.catalogue import output_text, sized_task
 from hwnas.tasks.task import Task
 from hwnas.typing import Choice
 
@@ -75,7 +75,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         self,
         function: Callable[[Any], nn.Module],
         input: Sequence[int] | int | str,
-        classes: int,
+        classes: int | str,
         vocabulary: int | None = None,
         source: str | None = None,
         *,
@@ -270,7 +270,7 @@ def sizes_of(task: Task) -> dict[str, str | int]:
     """Give the settings of a `FunctionSpace` that say its task, as they are written."""
     sizes = {
         "input": "x".join(map(str, task.input.shape)),
-        "classes": getattr(task.output, "classes", None),
+        "classes": output_text(task.output),
         "vocabulary": task.input.vocabulary,
     }
     return {name: size for name, size in sizes.items() if size is not None}

@@ -187,6 +187,6 @@ def _numbers(form: str, text: str) -> tuple[int, ...]:
     found = re.fullmatch(form, text, re.ASCII)
     if found is None:
         raise InvalidArchitectureError(
-            f"{text!r} must have the form {form!r}; a valid architecture is {MOBILENETV2!r}."
+            f"Each part of an architecture must be as in {str(MOBILENETV2)!r}, but got {text!r}."
         )
     return tuple(map(int, found.groups()))

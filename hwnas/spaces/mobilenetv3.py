@@ -227,7 +227,7 @@ def _match(pattern: str, text: str) -> tuple[str, ...]:
     found = re.fullmatch(pattern, text.strip(), re.ASCII)
     if found is None:
         raise InvalidArchitectureError(
-            f"{text!r} must have the form {pattern!r}; a valid architecture is {_EXAMPLE!r}."
+            f"Each part of an architecture must be as in {str(_EXAMPLE)!r}, but got {text!r}."
         )
     return found.groups()
 

@@ -82,7 +82,7 @@ def sized_text(text: str, task: Task | None) -> str:
 
     Args:
         text: what the user names.
-        task: to tell classes of inputs apart; None if nothing is said of it.
+        task: what they are for; None if nothing is said of it.
 
     Raises:
         InvalidValueError: a function needs them, and there are none.

@@ -56,7 +56,8 @@ class Trial:
     @property
     def classes(self) -> int:
         """Classes K."""
-        return int(getattr(self._task.output, "classes", 0))
+        (number,) = vars(self._task.output).values()
+        return int(number)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Choose one of several values of any type; classes and functions go by their names.

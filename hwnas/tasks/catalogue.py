@@ -1,13 +1,15 @@
 """The tasks that have a name: the data sets of the published benchmarks, and any sizes.
 
 ``1x96x96:7`` is seven classes of images of shape (1, 96, 96), ``2x1000:5`` five of signals, and
-``64:4:30000`` four of texts of 64 tokens out of 30,000.
+``64:4:30000`` four of texts of 64 tokens out of 30,000. Other answers have a word in front of their
+number: ``3x64x64:map5`` is five classes at every position, ``2x1000:numbers3`` three real numbers,
+``3x64x64:numbermap1`` one at every position; ``64:next:30000`` is the next token.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.tasks.task import (
@@ -15,6 +17,7 @@ from hwnas.tasks.task import (
     Logits,
     Map,
     NextToken,
+    Output,
     Regression,
     RegressionMap,
     Task,
@@ -49,7 +52,12 @@ TASKS = {
         Task("autoencoder", _ROOM, RegressionMap(3)),
     )
 }
-_SIZES = re.compile(r"(\d{1,9}(?:x\d{1,9}){0,2}):(\d{1,9})(?::(\d{1,9}))?", re.ASCII)
+_NEXT = "next"
+_OUTPUTS: Mapping[str, Callable[[int], Output]] = {
+    "": Logits, "map": Map, "numbers": Regression, "numbermap": RegressionMap,
+}  # fmt: skip
+"""Answers by the word in front of their number."""
+_SIZES = re.compile(r"(\d{1,9}(?:x\d{1,9}){0,2}):([a-z]+\d{0,9}|\d{1,9})(?::(\d{1,9}))?", re.ASCII)
 _KINDS: tuple[Kind, ...] = ("tokens", "signal", "image")
 
 
@@ -69,19 +77,19 @@ def get_task(name: str) -> Task:
     if (sizes := _SIZES.fullmatch(name)) is None:
         raise unknown_name("dataset", name, TASKS)
     shape = tuple(map(int, sizes[1].split("x")))
-    return sized_task(shape, int(sizes[2]), None if sizes[3] is None else int(sizes[3]))
+    return sized_task(shape, sizes[2], None if sizes[3] is None else int(sizes[3]))
 
 
-def sized_task(shape: Sequence[int], classes: int, vocabulary: int | None = None) -> Task:
-    """Make the task to tell classes of inputs apart; `get_task` makes it of its name again.
+def sized_task(shape: Sequence[int], classes: int | str, vocabulary: int | None = None) -> Task:
+    """Make the task to answer for inputs of a size; `get_task` makes it of its name again.
 
     Args:
         shape: (C, H, W) of an image, (C, T) of a signal, (T,) of tokens.
-        classes: classes K.
+        classes: classes K, or another answer: ``map5``, ``numbers3``, ``numbermap1``, ``next``.
         vocabulary: number of different tokens; None for images and signals.
 
     Raises:
-        InvalidValueError: the shape is another, or `vocabulary` does not fit it.
+        InvalidValueError: the shape or the answer is another, or `vocabulary` does not fit it.
     """
     if not 1 <= len(shape) <= 3:
         raise InvalidValueError(
@@ -89,18 +97,35 @@ def sized_task(shape: Sequence[int], classes: int, vocabulary: int | None = None
             f"{tuple(shape)}."
         )
     spec = TensorSpec(tuple(shape), _KINDS[len(shape) - 1], vocabulary)
+    output = _output(classes, vocabulary)
     words = "" if vocabulary is None else f":{vocabulary}"
-    return Task(f"{'x'.join(map(str, spec.shape))}:{classes}{words}", spec, Logits(classes))
+    sizes = f"{'x'.join(map(str, spec.shape))}:{output_text(output)}{words}"
+    return Task(sizes, spec, output)
+
+
+def _output(text: int | str, vocabulary: int | None) -> Output:
+    if text == _NEXT and vocabulary is not None:
+        return NextToken(vocabulary)
+    found = re.fullmatch(r"([a-z]*)(\d{1,9})", str(text), re.ASCII)
+    if found is None or found[1] not in _OUTPUTS:
+        raise InvalidValueError(
+            f"`classes` must be a number of classes, or map5 (five at every position), numbers3, "
+            f"numbermap1 (real numbers), or next of tokens with a vocabulary, but got {text!r}."
+        )
+    return _OUTPUTS[found[1]](int(found[2]))
+
+
+def output_text(output: Output) -> int | str:
+    """Give what `sized_task` makes an answer of: a number where it is classes of inputs."""
+    if isinstance(output, NextToken):
+        return _NEXT
+    number = output.classes if isinstance(output, Logits | Map) else output.targets
+    word = next(word for word, kind in _OUTPUTS.items() if kind is type(output))
+    return f"{word}{number}" if word else number
 
 
 def name_of(task: Task) -> str:
-    """Give a name that `get_task` makes an equal task of.
-
-    Raises:
-        InvalidValueError: the task is not to tell classes of inputs apart.
-    """
+    """Give a name that `get_task` makes an equal task of."""
     if task.name in TASKS and TASKS[task.name].settings == task.settings:
         return task.name
-    if not isinstance(task.output, Logits):
-        raise InvalidValueError(f"`task` must be to tell classes apart, but got {task}.")
-    return sized_task(task.input.shape, task.output.classes, task.input.vocabulary).name
+    return sized_task(task.input.shape, output_text(task.output), task.input.vocabulary).name

@@ -53,6 +53,24 @@ def test_a_storage_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
 
 
+def coloured(trial: Any) -> nn.Module:
+    """Five classes at every pixel."""
+    width = trial.suggest_int("width", 4, 16, step=4)
+    layers = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, trial.classes, 1)]
+    return nn.Sequential(*layers)
+
+
+def test_networks_of_ones_own_that_answer_otherwise_are_searched() -> None:
+    settings = {**CHEAP, "objectives": "grad_norm", "batch_size": 2}
+    found = hwnas.search(coloured, input=(3, 8, 8), classes="map5", trials=4, **settings)
+    assert found.provenance["dataset"]["output"] == {"Map": 5}
+    assert len(found.evaluated) == 4
+    # The front is opened again by its text alone.
+    assert "classes=map5" in found.space
+    with pytest.raises(hwnas.InvalidValueError, match=r"`classes` must be a number of classes, or"):
+        hwnas.search(coloured, input=(3, 8, 8), classes="maps5", trials=4, **settings)
+
+
 def test_a_space_that_is_registered_nowhere_is_searched_for_its_images(
     conditional_space: Any, tmp_path: Path
 ) -> None:

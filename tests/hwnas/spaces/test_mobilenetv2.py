@@ -56,8 +56,8 @@ def test_texts_are_read_back() -> None:
         ("s32", "s33", "`stem` must be one of"),
         ("h1280", "h1281", "`head` must be one of"),
         ("|k3e6w320d1", "", "`stages` must be 7, but got 6"),
-        ("k3e6w96d3", "k3w96", "must have the form"),
-        (MOBILENETV2, "", "must have the form"),
+        ("k3e6w96d3", "k3w96", "must be as in"),
+        (MOBILENETV2, "", "must be as in"),
     ],
 )
 def test_other_texts_are_one_line(old: str, new: str, said: str) -> None:

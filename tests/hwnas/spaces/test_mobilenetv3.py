@@ -73,7 +73,7 @@ def test_text() -> None:
     [
         ("r224|k3e3,k3e3", "`stages` must be 5, but got 1"),
         (str(SMALLEST).replace("r128", "r130"), "`resolution` must be one of 128, 132"),
-        (str(SMALLEST).replace("r128", "128"), "'128' must have the form"),
+        (str(SMALLEST).replace("r128", "128"), "but got '128'"),
         (str(SMALLEST)[:-5], "`depth of stage 5` must be one of 2, 3, 4, but got 1"),
         (str(SMALLEST)[:-4] + "k4e3", "`kernel in stage 5` must be one of 3, 5, 7, but got 4"),
         (str(SMALLEST)[:-1] + "5", "`expansion in stage 5` must be one of 3, 4, 6, but got 5"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwnas.errors import UnknownNameError
-from hwnas.tasks.catalogue import TASKS, get_task
+from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.tasks.catalogue import TASKS, get_task, name_of
 from hwnas.tasks.task import (
     Logits,
     Map,
@@ -51,3 +51,30 @@ def test_every_known_one_is_there() -> None:
 def test_misspelt_name_is_suggested() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'ImageNet16-120'"):
         get_task("imagenet16-120")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("1x96x96:7", Task("", TensorSpec((1, 96, 96)), Logits(7))),
+        ("3x64x64:map5", Task("", TensorSpec((3, 64, 64)), Map(5))),
+        ("2x1000:map4", Task("", TensorSpec((2, 1000), "signal"), Map(4))),
+        ("2x1000:numbers3", Task("", TensorSpec((2, 1000), "signal"), Regression(3))),
+        ("3x64x64:numbermap1", Task("", TensorSpec((3, 64, 64)), RegressionMap(1))),
+        ("64:4:300", Task("", TensorSpec((64,), "tokens", 300), Logits(4))),
+        ("64:numbers2:300", Task("", TensorSpec((64,), "tokens", 300), Regression(2))),
+        ("64:next:300", Task("", TensorSpec((64,), "tokens", 300), NextToken(300))),
+    ],
+)
+def test_sizes_name_every_answer(name: str, task: Task) -> None:
+    assert name_of(task) == name
+    assert get_task(name).settings == task.settings
+    assert get_task(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["3x8x8:maps5", "3x8x8:map", "3x8x8:map0", "3x8x8:next", "64:next", "64:map5:300"]
+)
+def test_sizes_with_another_answer_are_refused(name: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"^`(classes|output|vocabulary)` must be"):
+        get_task(name)
