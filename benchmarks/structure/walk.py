@@ -2,8 +2,8 @@
 
 Every call of a Python function in hwnas's packages is seen by `sys.setprofile`. A file is *entered
 again* when a call comes into it from another file although a call of it is still open: control goes
-down, comes back up and goes down again. A generator that goes on is no call. Run it on two versions
-of the code to compare them::
+down, comes back up and goes down again. A generator that goes on is no call, and templates have no
+functions. Run it on two versions of the code to compare them::
 
     python -m benchmarks.structure.walk
     PYTHONPATH=OTHER:OTHER/predictors:OTHER/plugins python benchmarks/structure/walk.py
@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
-OURS = re.compile(r"/(hwnas|hwnas_optuna|hwnas_predictors|hwnas_nni)/")
-OPTUNA = re.compile(r"/optuna/")
+OURS = ("hwnas", "hwnas_optuna", "hwnas_predictors", "hwnas_nni")
 
 
 @dataclass
@@ -34,46 +33,54 @@ class Walk:
     """What was passed through.
 
     Attributes:
-        pattern: tells the paths of the files that count.
+        packages: names of the packages whose files count.
         functions: calls by (file, line of the definition).
         again: entries into a file that a call is open in, by file.
-        generators: frames that have begun; kept, so that their identities stay theirs.
     """
 
-    pattern: re.Pattern[str]
+    packages: tuple[str, ...]
     functions: Counter[tuple[str, int]] = field(default_factory=Counter)
     again: Counter[str] = field(default_factory=Counter)
-    generators: dict[int, FrameType] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)
+    _begun: dict[int, FrameType] = field(default_factory=dict)
+    _known: dict[CodeType, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = [find_spec(name) for name in self.packages]
+        places = [
+            place for spec in found if spec for place in spec.submodule_search_locations or ()
+        ]
+        self._folders = tuple(f"{place}/" for place in places)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         """Take one event of `sys.setprofile`."""
         del argument
-        if event != "call" or not self._counts(frame):
+        if event not in ("call", "return") or not self._counts(frame.f_code):
             return
-        if frame.f_code.co_flags & inspect.CO_GENERATOR:
-            begun = id(frame) in self.generators
-            self.generators[id(frame)] = frame
-            if begun:
-                return
+        if event == "return":
+            self._open.pop()
+            return
         path = frame.f_code.co_filename
-        self.functions[path, frame.f_code.co_firstlineno] += 1
-        callers = [open_.f_code.co_filename for open_ in self._callers(frame)]
-        if path in callers and callers[0] != path:
-            self.again[path] += 1
+        if not self._goes_on(frame):
+            self.functions[path, frame.f_code.co_firstlineno] += 1
+            if path in self._open and self._open[-1] != path:
+                self.again[path] += 1
+        self._open.append(path)
 
-    def _counts(self, frame: FrameType) -> bool:
+    def _goes_on(self, frame: FrameType) -> bool:
+        """Tell whether a generator has begun before; its frame is kept, so that it stays itself."""
+        if not frame.f_code.co_flags & inspect.CO_GENERATOR or id(frame) in self._begun:
+            return id(frame) in self._begun
+        self._begun[id(frame)] = frame
+        return False
+
+    def _counts(self, code: CodeType) -> bool:
         """Tell functions: bodies of modules and classes, comprehensions and lambdas are none."""
-        code = frame.f_code
-        function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
-        return bool(function and self.pattern.search(code.co_filename))
-
-    def _callers(self, frame: FrameType) -> Iterator[FrameType]:
-        """Give the functions that are open, the nearest first."""
-        caller = frame.f_back
-        while caller is not None:
-            if self._counts(caller):
-                yield caller
-            caller = caller.f_back
+        if code not in self._known:
+            function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
+            ours = code.co_filename.startswith(self._folders) and code.co_filename.endswith(".py")
+            self._known[code] = bool(function and ours)
+        return self._known[code]
 
     def of(self, run: Callable[[], object]) -> Walk:
         """Walk through a call."""
@@ -135,7 +142,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         make = optuna_study if given.optuna else search
-        walk = Walk(OPTUNA if given.optuna else OURS).of(make(Path(name), given.trials))
+        walk = Walk(("optuna",) if given.optuna else OURS).of(make(Path(name), given.trials))
     print(
         f"{len(walk.files)} files, {len(walk.functions)} functions, {walk.functions.total()} calls;"
         f" {len(walk.again)} files entered again, {walk.again.total()} times"

@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     with warnings.catch_warnings():
         warnings.showwarning = _tell
         given = sys.argv[1:] if argv is None else argv
-        words = " ".join(["hwnas", *itertools.takewhile(_is_word, given[:2])])
+        words = " ".join(["hwnas", *itertools.takewhile(str.isalpha, given[:2])])
         with progress.running(words), _said_once():
             if {"-h", "--help", "--version"} & set(given):
                 progress.hide()  # what follows is written by typer, above which no line may stand
@@ -114,10 +114,6 @@ def main(argv: list[str] | None = None) -> None:
                 end_children()
                 leaving.code = code
     sys.exit(code)
-
-
-def _is_word(argument: str) -> bool:
-    return argument.isalpha()
 
 
 @contextmanager

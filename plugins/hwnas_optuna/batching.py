@@ -25,11 +25,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas_optuna.changes import Calls, Change, Writer
 from hwnas_optuna.journal import HoldingBackend, JournalWriter
+from hwnas_optuna.participant import begun
 from hwnas_optuna.tables import TablesWriter
 
 _FINISHED = {state for state in TrialState if state.is_finished()}
 Room = Callable[[Sequence[FrozenTrial]], int]
 """Gives how many new trials there is room for, of the trials that the study has."""
+
+
+def room_of(number: int, n_trials: int) -> Room:
+    """Give the room for at most `number` new trials in a study of `n_trials`."""
+    return lambda trials: min(number, n_trials - begun(trials))
 
 
 class BatchingStorage(BaseStorage):

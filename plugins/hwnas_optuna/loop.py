@@ -28,10 +28,10 @@ from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.study.hosts import Watch
 from hwnas.typing import Arch
-from hwnas_optuna.batching import Room, batched
+from hwnas_optuna.batching import Room, batched, room_of
 from hwnas_optuna.hardware_aware import SpaceExhausted
 from hwnas_optuna.objective import ERRORS, HardwareAwareObjective, reason
-from hwnas_optuna.participant import Participant, standing, waiting_copies
+from hwnas_optuna.participant import Participant, begun, waiting_copies
 from hwnas_optuna.samplers import POPULATION
 from hwnas_optuna.trials import TrialReader, retried
 from hwnas_optuna.watching import tell
@@ -74,7 +74,7 @@ def run(
             # A killed run may have left a batch half asked: ask for the rest before evaluating.
             asked = len(me.own(trials)) % batch
             full = bool(left) and not asked
-            missing = 0 if full else max(min(batch - asked, n_trials - _begun(trials)), 0)
+            missing = 0 if full else max(min(batch - asked, n_trials - begun(trials)), 0)
             if not left and not missing:
                 break
             if end is not None and time.monotonic() >= end:
@@ -82,7 +82,7 @@ def run(
             adopted = (optuna.Trial(study, t._trial_id) for t in left)
             new = (me.claim() for _ in range(missing))
             both = itertools.chain(adopted, new)
-            exhausted = batches.evaluate(both, _room(missing, n_trials))
+            exhausted = batches.evaluate(both, room_of(missing, n_trials))
             left = []
             if after_batch is not None:
                 after_batch(study.get_trials(deepcopy=False))
@@ -131,30 +131,20 @@ def _work(
         tell(batches.watch, batches.evaluator, trials, n_trials())
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         # Another worker may fill a lost trial's place before its copy is there: both are run.
-        missing, copies = n_trials() - _begun(trials), waiting_copies(trials)
+        missing, copies = n_trials() - begun(trials), waiting_copies(trials)
         room = min(batch, waiting if exhausted else max(missing, copies))
         if room > 0 and missing <= 0 and not exhausted:
             # Another worker may take the copy first, and then nothing is missing.
             taken = (me.claim_waiting() for _ in range(room))
-            batches.evaluate((trial for trial in taken if trial is not None), _room(0, 0))
+            batches.evaluate((trial for trial in taken if trial is not None), room_of(0, 0))
         elif room > 0:
             new = (me.claim() for _ in range(room))
-            exhausted |= batches.evaluate(new, _room(room, n_trials()))
+            exhausted |= batches.evaluate(new, room_of(room, n_trials()))
         elif me.others_running(trials) or me.without_copy(trials):
             batches.stage("waiting for other workers")
             time.sleep(me.poll_seconds)
         else:
             return len(me.own(trials))
-
-
-def _room(number: int, n_trials: int) -> Room:
-    """Give what says how many new trials, of at most `number`, a study still needs."""
-    return lambda trials: min(number, n_trials - _begun(trials))
-
-
-def _begun(trials: Sequence[FrozenTrial]) -> int:
-    """Count the trials that run or have ended, without those that were handed on."""
-    return sum(trial.state is not TrialState.WAITING for trial in standing(trials))
 
 
 class Batches(Generic[Arch]):
@@ -231,7 +221,7 @@ class Batches(Generic[Arch]):
         The claims of all are written by now, so of two that have one class, one at least sees it.
         """
         settled: list[tuple[optuna.Trial, Arch]] = []
-        with self._storage.asking(_room(0, 0)):
+        with self._storage.asking(room_of(0, 0)):
             had = self._reader.classes(self.study)
             for trial, arch in asked:
                 if not self._storage.is_stored(trial._trial_id):

@@ -32,6 +32,11 @@ def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.number not in handed_on]
 
 
+def begun(trials: Sequence[FrozenTrial]) -> int:
+    """Count the trials that run or have ended, without those that were handed on."""
+    return sum(trial.state is not TrialState.WAITING for trial in standing(trials))
+
+
 def waiting_copies(trials: Sequence[FrozenTrial]) -> int:
     """Count the copies of lost trials that nobody has begun to run."""
     return sum(t.state is TrialState.WAITING and bool(retried(t)) for t in trials)
