@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from hwnas.deferred import deferred
@@ -93,6 +93,7 @@ def _in_lanes(
 
     mode = EqualChannels(len(weights))
 
+    @cache
     def fill(numbers: Tensor, *shape: int) -> Tensor:
         return mode.constant(numbers, *shape)
 
@@ -140,8 +141,8 @@ def _constant_copy(
     def replacement(tensor: Tensor) -> Tensor:
         if (value := constants.get(id(tensor))) is not None:
             return fill(value, *tensor.shape)
-        kept = tensor.to(subject.device, copy=True)
-        return kept.to(dtype) if kept.is_floating_point() else kept
+        kept = dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(subject.device, kept, copy=True)
 
     return subject.copy(replacement, training=True)
 
