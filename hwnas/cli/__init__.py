@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import select
 import sys
 import warnings
 from collections.abc import Iterator
@@ -148,9 +149,9 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(_INTERRUPTED, 130)
-    except BrokenPipeError:
-        return 1
     except SystemExit as end:  # typer's own options, such as --show-completion, or a user's code
+        if isinstance(broken := end.__context__, BrokenPipeError) and not _nobody_reads():
+            return _fail(f"a process that belongs to this command ended too early ({broken}).", 1)
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
         return _fail(str(end.code), 1)
@@ -167,6 +168,16 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
     code = result if isinstance(result, int) else 0
     # Typer turns an interruption into this code without a word.
     return _fail(_INTERRUPTED, code) if code == 130 else code
+
+
+def _nobody_reads() -> bool:
+    """Tell whether whoever read the results, such as `head`, has ended."""
+    results = select.poll()
+    try:
+        results.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return any(event & select.POLLERR for _, event in results.poll(0))
 
 
 def _unusable(error: OSError) -> str:

@@ -108,6 +108,28 @@ def test_what_a_command_exits_with_is_told(
     assert capsys.readouterr().err == text
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_broken_pipe_is_silent_only_where_nobody_reads(
+    reads: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = typer.Typer()
+
+    @command.command()
+    def ends() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    ours, theirs = os.pipe()
+    if not reads:
+        os.close(ours)
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli._run(command, []) == 1
+    said = (
+        "hwnas: a process that belongs to this command ended too early ([Errno 32] Broken pipe).\n"
+    )
+    assert capsys.readouterr().err == (said if reads else "")
+
+
 def test_what_is_warned_of_is_one_line_without_its_place(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
