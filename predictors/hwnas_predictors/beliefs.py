@@ -228,7 +228,8 @@ def likely_view(
     """Decide what a device of a pool did with dead operations.
 
     Broad variances explain the targets of drawn architectures with the features of each view, and
-    the larger marginal likelihood wins. Without dead operations among them they were pruned.
+    the larger marginal likelihood wins. A block that one of the views lacks is left out, since the
+    other view could explain more by it. Without dead operations among them they were pruned.
 
     Args:
         views: `(n, p_b)` features of each block by view.
@@ -242,10 +243,12 @@ def likely_view(
         return list(views)[-1]
     centre = targets[rows] - targets[rows].mean()
     evidence = {}
-    for view, blocks in views.items():
-        centred = [block[rows] - block[rows].mean(axis=0) for block in blocks]
-        variances = broad_variances({view: centred})
-        scaled = [np.sqrt(v) * part for v, part in zip(variances, centred, strict=True)]
+    centred = {v: [block[rows] - block[rows].mean(axis=0) for block in views[v]] for v in views}
+    both = [i for i, own in enumerate(zip(*centred.values(), strict=True)) if all(map(np.any, own))]
+    for view, blocks in centred.items():
+        parts = [blocks[i] for i in both]
+        variances = broad_variances({view: parts})
+        scaled = [np.sqrt(v) * part for v, part in zip(variances, parts, strict=True)]
         evidence[view] = Posterior.weighed(np.concatenate(scaled, axis=1), centre, _ANY_NOISE)[1]
     return max(evidence, key=lambda view: evidence[view])
 

@@ -16,6 +16,7 @@ from hwnas_predictors.beliefs import (
     TRUST,
     WRONG,
     Belief,
+    Views,
     _log_before,
     decided_view,
     left_out,
@@ -238,6 +239,19 @@ def test_a_pool_device_shows_what_it_ran(true: DeadOperations) -> None:
     assert likely_view(views, targets, dead, np.random.default_rng(0)) == true
     nothing = np.zeros(200, dtype=bool)
     assert likely_view(views, targets, nothing, np.random.default_rng(0)) == "pruned"
+
+
+def test_what_one_view_alone_has_says_nothing_of_a_pool_device() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        exact, own = rng.normal(size=(200, 4)), rng.normal(size=(200, 6))
+        dead = rng.random(200) < 0.1
+        live = np.where(dead[:, None], 0.0, exact)
+        targets = live @ np.array([0.3, 0.2, 0.4, 0.1]) + 0.4 * rng.normal(size=200)
+        views: Views = {"executed": [exact], "pruned": [live]}
+        more: Views = {"executed": [np.zeros((200, 6)), exact], "pruned": [own, live]}
+        found = [likely_view(v, targets, dead, np.random.default_rng(0)) for v in (views, more)]
+        assert found[0] == found[1]
 
 
 def test_what_is_left_to_run_alone_is_a_hypothesis_about_pruning(
