@@ -32,7 +32,7 @@ def _conv(t: Translation, node: Node) -> Tensor:
     steps = [int(d) for d in node.attributes.get("dilations", (1, 1))]
     strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
     sides = [(k - 1) * d + 1 for k, d in zip(weight.values.shape[2:], steps, strict=True)]
-    input, padding = _padded(t, node, input, sides, strides, 0.0)
+    input, padding = _padded(t, input, _pads(node, input, sides, strides), sides, strides)
     alone = groups == channels > 1
     # One filter a channel is stored as (1, H, W, O), all others as (O, H, W, I).
     order, dimension = ((1, 2, 3, 0), 3) if alone else ((0, 2, 3, 1), 0)
@@ -74,20 +74,31 @@ def _weights(
     )
 
 
+def _pads(node: Node, image: Tensor, sides: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Give what is padded: top, left, bottom, right."""
+    automatic = node.attributes.get("auto_pad", b"NOTSET").decode()
+    if automatic == "NOTSET":
+        return [int(p) for p in node.attributes.get("pads", (0, 0, 0, 0))]
+    if automatic == "VALID":
+        return [0, 0, 0, 0]
+    # SAME_UPPER has the larger half behind, SAME_LOWER in front.
+    pads = _same_pads(image.shape[2:], sides, strides)
+    return pads if automatic == "SAME_UPPER" else pads[2:] + pads[:2]
+
+
 def _padded(
     t: Translation,
-    node: Node,
     image: Tensor,
+    pads: Sequence[int],
     sides: Sequence[int],
     strides: Sequence[int],
-    filling: float,
+    filling: float = 0.0,
 ) -> tuple[Tensor, int]:
     """Give the image and LiteRT's padding that together pad as ONNX says.
 
     LiteRT knows no padding and one that makes the size that of the strides alone; any other one
     is an operator of its own.
     """
-    pads = [int(p) for p in node.attributes.get("pads", (0, 0, 0, 0))]
     if not any(pads):
         return image, _VALID
     if pads == _same_pads(image.shape[2:], sides, strides):
@@ -114,18 +125,18 @@ def _pool(code: str) -> Callable[[Translation, Node], Tensor]:
         image = t.image(node.inputs[0])
         sides = [int(k) for k in node.attributes["kernel_shape"]]
         strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
-        pads = [int(p) for p in node.attributes.get("pads", (0, 0, 0, 0))]
+        pads = _pads(node, image, sides, strides)
         if node.attributes.get("ceil_mode") or set(node.attributes.get("dilations", (1,))) != {1}:
             raise UnwrittenError("a pool that rounds up or has holes")
         lowest = float(np.finfo(np.float32).min) if image.scale is None else -128.0
         counted = code == "MAX_POOL_2D" or node.attributes.get("count_include_pad", 0)
         if code == "AVERAGE_POOL_2D" and counted and any(pads):
             # LiteRT's own padding is never counted.
-            image, padding = _padded(t, node, image, [0, 0], [1, 1], 0.0)
+            image, padding = _padded(t, image, pads, [0, 0], [1, 1])
         elif not counted and any(pads) and pads != _same_pads(image.shape[2:], sides, strides):
             raise UnwrittenError("an average pool with padding on other sides than LiteRT has")
         else:
-            image, padding = _padded(t, node, image, sides, strides, lowest)
+            image, padding = _padded(t, image, pads, sides, strides, lowest)
         return t.emit(
             code, [image.number], t.shape(node.output), CHANNELS_LAST, image.scale,
             "Pool2DOptions", padding=padding, strideH=strides[0], strideW=strides[1],

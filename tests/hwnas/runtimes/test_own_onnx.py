@@ -143,6 +143,35 @@ def test_other_runtimes_give_its_own_outputs(
         assert found.correlation > 0.99
 
 
+@pytest.mark.parametrize(
+    ("layer", "automatic"),
+    [
+        (layer, automatic)
+        for layer in ("Conv", "MaxPool", "AveragePool")
+        for automatic in ("VALID", "SAME_UPPER", "SAME_LOWER")
+        if (layer, automatic) != ("AveragePool", "SAME_LOWER")  # LiteRT has none, and it is refused
+    ],
+)
+def test_litert_pads_as_a_model_says_by_name(layer: str, automatic: str) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+    inputs = ["input", "weight"] if layer == "Conv" else ["input"]
+    # 7 by 7 images, windows of 4 by 4 at each second place: one side is padded by one more.
+    node = onnx.helper.make_node(
+        layer, inputs, ["output"], auto_pad=automatic, kernel_shape=[4, 4], strides=[2, 2]
+    )
+    weight = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("input", [1, 3, 7, 7]), ("output", None))
+    ]
+    constants = [onnx.numpy_helper.from_array(weight, "weight")][: len(inputs) - 1]
+    graph = onnx.helper.make_graph([node], "padded", ends[:1], ends[1:], constants)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    padded = OnnxModel(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8))
+    with make_runtime("litert").prepare(padded, RunSettings()) as ready:
+        assert compared(ready, getattr(ready, "expected", [])).relative_error < 1e-5
+
+
 def test_models_that_a_runtime_cannot_take_are_one_line(model: onnx.ModelProto) -> None:
     pytest.importorskip("ncnn", reason="needs the extra ncnn")
     ncnn = make_runtime("ncnn")
