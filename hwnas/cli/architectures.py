@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 
 def parse_architectures(

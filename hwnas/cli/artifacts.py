@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.cli.output import note
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 FOLDER = "artifacts"
 """In the results folder."""

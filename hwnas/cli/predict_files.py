@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.output import note
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 POOLS = ("transfer", "help")
 """Kinds of predictors that know several devices."""

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.cli.output import note
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 
 def read_extra(

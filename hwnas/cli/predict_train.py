@@ -34,10 +34,9 @@ from hwnas.cli.predict_options import (
 )
 from hwnas.cli.predict_scores import note_missing_scores, read_extra
 from hwnas.cli.progress import progress
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
-    from hwnas.typing import DeviceKey, SearchSpace
+    from hwnas.typing import Arch, DeviceKey, SearchSpace
 
 
 def train(

@@ -12,13 +12,12 @@ from hwnas.cli.options import Archs, ArchsFile
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.bundles.far import Far
     from hwnas.bundles.manifest import Manifest
     from hwnas.bundles.results import Imported
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 app = typer.Typer(rich_markup_mode=None)
 

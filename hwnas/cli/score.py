@@ -31,13 +31,12 @@ from hwnas.cli.table_file import check_table, write_table
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.files.csv_table import ARCHITECTURE
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.study.settings import SearchSettings
     from hwnas.tables.result import Result
     from hwnas.tasks.task import Task, TensorSpec
-    from hwnas.typing import Proxy, SearchSpace
+    from hwnas.typing import Arch, Proxy, SearchSpace
 
 Row = dict[str, Any]
 SECONDS = "_seconds"

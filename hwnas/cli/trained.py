@@ -12,13 +12,12 @@ from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.tables.measurements import read_measurements
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
     from hwnas.pareto.trained import Trained
     from hwnas.tasks.task import Task
-    from hwnas.typing import FloatArray, SearchSpace
+    from hwnas.typing import Arch, FloatArray, SearchSpace
 
 
 def take_accuracies(

@@ -19,13 +19,12 @@ from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.reports.folder import FRONT, REPORT, TABLE
 from hwnas.tables.measurements import column_name, read_measurements
-from hwnas.typing import Arch
 
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
     from hwnas.pareto.verification import Check, Verification
     from hwnas.tasks.task import Task
-    from hwnas.typing import CostModel, DeviceKey, FloatArray, SearchSpace
+    from hwnas.typing import Arch, CostModel, DeviceKey, FloatArray, SearchSpace
 
 
 def verify(

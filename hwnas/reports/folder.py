@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.typing import Arch
-
 if TYPE_CHECKING:
     from hwnas.pareto import ParetoSet
-    from hwnas.typing import SearchSpace
+    from hwnas.typing import Arch, SearchSpace
 
 FRONT, TABLE, REPORT = "front.json", "front.csv", "report.html"
 
