@@ -256,13 +256,6 @@ class Predictor(CostModel[Arch], Protocol[Arch]):
         """Read a file written by `save`; `DataFormatError` if it is not one."""
 
 
-class AdaptivePredictor(Predictor[Arch], Protocol[Arch]):
-    """A predictor that knows several devices and adapts to a new one from few samples."""
-
-    def adapt(self, support: Sequence[Arch], costs: npt.ArrayLike) -> CostModel[Arch]:
-        """Give the cost model of a new device from `(s,)` measured costs in `unit`."""
-
-
 class Objective(Protocol[Arch_contra]):
     """A number to optimise; several objectives may share the work behind them."""
 

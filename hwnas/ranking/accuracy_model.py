@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,34 +172,6 @@ class AccuracyModel:
         return Accuracies(means, deviations, self._scale, self._labels)
 
 
-def learn_accuracies(
-    groups: Sequence[FloatArray],
-    scores: Sequence[FloatArray],
-    rows: npt.ArrayLike,
-    accuracies: npt.ArrayLike,
-    *,
-    seed: int = 0,
-) -> Accuracies:
-    """Learn the accuracies of a pool from those of some of its members, see `AccuracyModel`.
-
-    Args:
-        groups: (n, f_g) inputs of the pool by group; columns of a group count by their spread, so
-            standardise those that are no counts of one kind. NaN is the column's mean.
-        scores: (n,) scores known without labels, larger is better, NaN worst; none or several.
-        rows: (k,) labelled architectures as different indices into the pool.
-        accuracies: (k,) their accuracies in percent.
-        seed: seed of the trees.
-
-    Raises:
-        InvalidValueError: there are fewer than two labels, or one is missing.
-    """
-    inputs = [_filled(group) for group in groups]
-    before = [best_last(score) for score in scores]
-    pool = Points(inputs, np.array(before).reshape(len(before), len(inputs[0])).T)
-    where = np.asarray(rows, dtype=np.intp)
-    return AccuracyModel(seed).fit(pool.take(where), accuracies).predict(pool)
-
-
 def best_last(score: FloatArray, among: FloatArray | None = None) -> FloatArray:
     """Give the normal scores of `(n,)` values, larger being better and NaN the worst.
 
@@ -215,11 +186,3 @@ def best_last(score: FloatArray, among: FloatArray | None = None) -> FloatArray:
 def _table(points: Points) -> FloatArray:
     """Give the `(n, f)` inputs side by side; a column more, of zeros, stands for none."""
     return np.column_stack([np.zeros(len(points.scores)), points.scores, *points.groups])
-
-
-def _filled(group: FloatArray) -> FloatArray:
-    """Centre the columns, and put the mean where a value is missing."""
-    known = np.isfinite(group)
-    counts = np.maximum(known.sum(axis=0), 1)
-    means = np.where(known, group, 0.0).sum(axis=0) / counts
-    return np.asarray(np.where(known, group - means, 0.0))

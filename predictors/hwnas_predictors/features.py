@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -130,10 +130,6 @@ class ArchFeatures:
             every = [np.concatenate([*every, paths], axis=1)]
             return [counts, serial, paths, graph, *every]
         return [counts, graph, np.concatenate(every, axis=1)]
-
-    def by_view(self, archs: Sequence[Any]) -> Mapping[DeadOperations, list[FloatArray]]:
-        """Give the blocks of every view."""
-        return {view: self.blocks(archs, view) for view in self.views}
 
     @cached_property
     def _text_of_choice(self) -> FloatArray:

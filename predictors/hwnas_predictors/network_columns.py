@@ -62,11 +62,6 @@ class NetworkColumns(Generic[Arch]):
         return cls(space, task, kinds, means, power, made._known)
 
     @property
-    def total_names(self) -> tuple[str, ...]:
-        """Names of the columns of work in all."""
-        return (*_PARTS, *_OTHER)
-
-    @property
     def kind_names(self) -> tuple[str, ...]:
         """Names of the columns of work by kind."""
         return tuple(f"{part} of {kind}" for kind in (*self.kinds, "others") for part in _PARTS)

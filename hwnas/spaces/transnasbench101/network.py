@@ -21,7 +21,6 @@ Block = Callable[[int, int, int], nn.Module]
 """Makes a block of (channels before it, channels behind it, stride)."""
 BLOCKS = 2
 """Blocks a module; the first one changes the shape."""
-STEM_STRIDE = 4
 TILES = 3
 """Rows and columns of a jigsaw."""
 

@@ -1,13 +1,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.special import ndtri, stdtrit
 
 from hwnas.errors import InvalidValueError
-from hwnas.ranking.accuracy_model import Accuracies, AccuracyScale, learn_accuracies
+from hwnas.ranking.accuracy_model import Accuracies, AccuracyModel, AccuracyScale, best_last
+from hwnas.ranking.label_process import Points
+from hwnas.typing import FloatArray
+
+
+def learned(
+    groups: Sequence[FloatArray],
+    scores: Sequence[FloatArray],
+    rows: Sequence[int],
+    labels: npt.ArrayLike,
+) -> Accuracies:
+    """Learn what is expected of all rows from labels of some."""
+    columns = [best_last(score) for score in scores]
+    table = np.array(columns).reshape(len(columns), len(groups[0])).T
+    pool = Points([group - group.mean(axis=0) for group in groups], table)
+    return AccuracyModel(0).fit(pool.take(np.array(rows)), labels).predict(pool)
 
 
 def told(means: list[float], deviations: list[float], labels: list[float]) -> Accuracies:
@@ -57,8 +74,8 @@ def test_a_function_of_the_inputs_is_learned_with_its_uncertainty() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(600, 3))
     truth = 70 + 10 * np.tanh(inputs[:, 0]) + rng.normal(size=600)
-    rows = np.arange(80)
-    found = learn_accuracies([inputs], [], rows, truth[rows])
+    rows = range(80)
+    found = learned([inputs], [], rows, truth[rows])
     assert found.labels == 80
     assert np.corrcoef(found.expected()[80:], truth[80:])[0, 1] > 0.97
     for level, most in ((0.5, 0.8), (0.95, 0.995)):
@@ -71,32 +88,25 @@ def test_only_the_order_of_accuracies_and_of_the_score_decides_the_order() -> No
     rng = np.random.default_rng(3)
     inputs, score = rng.normal(size=(90, 2)), rng.normal(size=90)
     labels = 50 + 10 * score[:30] + rng.normal(size=30)
-    rows = np.arange(30)
-    first = learn_accuracies([inputs], [score], rows, labels)
-    second = learn_accuracies([inputs], [np.exp(3 * score)], rows, np.exp(labels / 20))
+    rows = range(30)
+    first = learned([inputs], [score], rows, labels)
+    second = learned([inputs], [np.exp(3 * score)], rows, np.exp(labels / 20))
     np.testing.assert_array_equal(first.means, second.means)
 
 
 def test_two_labels_follow_the_score() -> None:
     score = np.arange(50.0)
-    found = learn_accuracies([np.zeros((50, 0)) + 1.0], [score], [10, 30], [60.0, 70.0])
+    found = learned([np.zeros((50, 0)) + 1.0], [score], [10, 30], [60.0, 70.0])
     assert np.all(np.diff(found.means) > 0)
-
-
-def test_missing_inputs_count_as_the_mean() -> None:
-    inputs = np.array([[1.0], [math.nan], [3.0], [2.0]])
-    filled = np.array([[1.0], [2.0], [3.0], [2.0]])
-    a, b = (learn_accuracies([x], [], [0, 2], [1.0, 9.0]).means for x in (inputs, filled))
-    np.testing.assert_allclose(a, b)
 
 
 @pytest.mark.parametrize("labels", [[1.0], [1.0, math.nan], [1.0, 2.0, 3.0]])
 def test_labels_must_be_numbers_of_the_rows(labels: list[float]) -> None:
     with pytest.raises(InvalidValueError, match="at least 2 finite numbers"):
-        learn_accuracies([np.ones((4, 1))], [], list(range(min(len(labels), 2))), labels)
+        learned([np.ones((4, 1))], [], list(range(min(len(labels), 2))), labels)
 
 
 def test_labels_that_are_all_alike_in_everything() -> None:
     score = np.array([0.0, 0.0, 1.0])
-    found = learn_accuracies([np.zeros((3, 0))], [score], [0, 1], [60.0, 70.0])
+    found = learned([np.zeros((3, 0))], [score], [0, 1], [60.0, 70.0])
     assert found.means[2] > found.means[0]
