@@ -254,10 +254,12 @@ class Subject:
         tensors = _tensors(network)
         if list(map(_state, tensors)) != before:
             return None
+        pairs = list(zip(_tensors(self.plain), tensors, strict=True))
+        if not all(_has_numbers_of(source, tensor) for source, tensor in pairs):
+            return None
         del held  # until here, so that no other tensor could have the id of one of them
         for module in network.modules():
             module.training = training
-        pairs = zip(_tensors(self.plain), tensors, strict=True)
         made |= {id(source): tensor for source, tensor in pairs if tensor is not None}
         return network
 
@@ -355,8 +357,24 @@ def _tensors(model: nn.Module) -> list[Tensor | None]:
 
 
 def _state(tensor: Tensor | None) -> object:
-    """Tell which tensor it is, and how often it was written into."""
-    return None if tensor is None else (id(tensor), tensor._version, tensor.requires_grad)
+    """Tell which tensor it is and how it lies in memory."""
+    if tensor is None or tensor.layout is not torch.strided:  # no copy holds such tensors
+        return None
+    kind = tensor.dtype, tensor.requires_grad
+    return id(tensor), tensor.data_ptr(), tensor.shape, tensor.stride(), *kind
+
+
+def _has_numbers_of(source: Tensor | None, tensor: Tensor | None) -> bool:
+    """Tell whether a tensor has still the numbers that it was copied from, to the bit.
+
+    Its count of writes (`_version`) misses those through `.data` and `.numpy()`.
+    """
+    if source is None or tensor is None:
+        return source is tensor
+    numbers = source.to(tensor.device, tensor.dtype)
+    if tensor.dtype is torch.float32:  # as bits, for which NaN is itself, and -0.0 not 0.0
+        numbers, tensor = numbers.view(torch.int32), tensor.view(torch.int32)
+    return torch.equal(numbers, tensor)
 
 
 def _plain(tensor: Tensor, device: torch.device) -> Tensor:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hwnas.proxies import make_proxies
+from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Init, Setting
 from hwnas.proxies.engine.subject import Subject
 
@@ -40,6 +42,14 @@ class Counting(nn.Module):
             case "parameter":
                 with torch.no_grad():
                     self.scale.add_(1)
+            case "data of a buffer":
+                self.seen.data.add_(1)
+            case "data of a parameter":
+                self.scale.data.add_(1)
+            case "another's data":
+                self.scale.data = torch.ones(1)
+            case "numpy":
+                self.seen.numpy()[:] += 1
         logits: Tensor = self.layer(x.mean(dim=(2, 3)))
         return logits
 
@@ -49,9 +59,11 @@ def state(network: Any) -> tuple[Any, ...]:
     return network.number, network.runs, hasattr(network, "more"), *written
 
 
-@pytest.mark.parametrize(
-    "where", ["nowhere", "number", "list", "attribute", "buffer", "new buffer", "parameter"]
-)
+WHERE = ["nowhere", "number", "list", "attribute", "buffer", "new buffer", "parameter"]
+UNSEEN = ["data of a buffer", "data of a parameter", "another's data", "numpy"]  # by `_version`
+
+
+@pytest.mark.parametrize("where", [*WHERE, *UNSEEN])
 @pytest.mark.parametrize("init", ["as_built", "kaiming"])
 def test_a_pass_sees_nothing_of_the_probe(where: str, init: Init) -> None:
     subject = Subject(Counting(where), SHAPE)
@@ -60,6 +72,38 @@ def test_a_pass_sees_nothing_of_the_probe(where: str, init: Init) -> None:
         network = subject.network(Setting(init))
         assert state(network) == (0, [0], False, 0.0, 0.0)
         assert network.training
+
+
+class Fading(nn.Module):
+    """Halves its gain at each run, unseen by PyTorch's count of writes."""
+
+    gain: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("gain", torch.ones(1))
+        self.conv, self.relu, self.layer = (
+            nn.Conv2d(3, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Linear(16, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.gain.data.mul_(0.5)
+        y = self.relu(self.conv(x) + self.gain)
+        logits: Tensor = self.layer(y.mean(dim=(2, 3)))
+        return logits
+
+
+def test_a_score_does_not_depend_on_what_else_is_asked_for() -> None:
+    torch.manual_seed(0)
+    model = Fading()
+    alone, asked = (
+        score_network(model, SHAPE, make_proxies(names), batch_size=8)["wrcor"]
+        for names in (["wrcor"], ["naswot", "grad_norm", "wrcor"])
+    )
+    assert alone.error is None
+    assert alone.value == asked.value
 
 
 @pytest.mark.parametrize(("where", "copies"), [("nowhere", 2), ("buffer", 3)])
