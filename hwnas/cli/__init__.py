@@ -151,10 +151,12 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
         return _fail(_INTERRUPTED, 130)
     except SystemExit as end:  # typer's own options, such as --show-completion, or a user's code
         if isinstance(broken := end.__context__, BrokenPipeError) and not _nobody_reads():
-            return _fail(f"a process that belongs to this command ended too early ({broken}).", 1)
+            return _broken(broken)
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
         return _fail(str(end.code), 1)
+    except BrokenPipeError as broken:  # without a number, by which typer knows them
+        return 1 if _nobody_reads() else _broken(broken)
     except OSError as error:
         if error.filename is None:
             raise
@@ -168,6 +170,11 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
     code = result if isinstance(result, int) else 0
     # Typer turns an interruption into this code without a word.
     return _fail(_INTERRUPTED, code) if code == 130 else code
+
+
+def _broken(error: BrokenPipeError) -> int:
+    told = str(error) or "broken pipe"
+    return _fail(f"a process that belongs to this command ended too early ({told}).", 1)
 
 
 def _nobody_reads() -> bool:

@@ -114,7 +114,8 @@ def chosen_networks(
         dataset: name of a data set, if one is given; by default it is the space's own.
         images: what proxies see; the user's own say what the networks are for.
         in_shape: shape of an input, if one is given.
-        classes: number of classes, and of different tokens behind a comma, if it is given.
+        classes: number of classes, or another answer such as ``map5``, and the number of
+            different tokens behind a comma, if it is given.
         limit_seconds: what importing a module of the user's may take; None for the default.
 
     Raises:
@@ -173,9 +174,11 @@ def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> st
             + " and ".join(name for name, value in got.items() if value is not None)
             + "."
         )
-    shape, (answer, comma, words) = parse_sizes(in_shape), classes.partition(",")
-    if not answer.isascii() or not answer.isalnum() or (comma and not words.isdecimal()):
+    shape, parts = parse_sizes(in_shape), [part.strip() for part in classes.split(",")]
+    fits = classes.isascii() and parts[0].isalnum() and all(map(str.isdecimal, parts[1:]))
+    if not fits or len(parts) > 2:
         raise InvalidValueError(
-            f"`--classes` must be CLASSES or CLASSES,VOCABULARY, but got {classes!r}."
+            "`--classes` must be a number of classes, map5, numbers3 or numbermap1, or of tokens "
+            f"CLASSES,VOCABULARY or next,VOCABULARY, but got {classes!r}."
         )
-    return ":".join(["x".join(map(str, shape)), answer, *([words] if comma else [])])
+    return ":".join(["x".join(map(str, shape)), *parts])

@@ -42,6 +42,7 @@ _HEADERS = {
     "published_top64_top5": "published",
     "best_accuracy": "best by it",
     "published_best_accuracy": "published",
+    "best_loss": "best by it",
     "operation_bias": "bias ↓",
     "front_members": "front",
     "front_tight_hypervolume": "front's tight HV",
@@ -298,7 +299,7 @@ def _describe(row: dict[str, Any]) -> str:
     """State the data set, how many architectures there are, and of which kind."""
     live = f", {row['live']:,} of them live" if "live" in row else ""
     return (
-        f"{row['dataset']}, {row['split']} accuracy: {row['n']:,} architectures{live}, "
+        f"{row['dataset']}, {row['split']} {row['column']}: {row['n']:,} architectures{live}, "
         f"{row['networks']:,} different networks"
     )
 

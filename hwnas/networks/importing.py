@@ -127,9 +127,8 @@ def parse_sizes(text: str, option: str = "input") -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(_SIZE.fullmatch(part) and int(part) > 0 for part in parts):
-        example = {"classes": "7 or 4,30000"}.get(option, "3,32,32")
         raise InvalidValueError(
-            f"`{option}` must be positive whole numbers of at most nine digits, e.g. {example}, "
+            f"`{option}` must be positive whole numbers of at most nine digits, e.g. 3,32,32, "
             f"but got {text!r}."
         )
     return tuple(map(int, parts))

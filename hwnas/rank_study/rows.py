@@ -15,10 +15,12 @@ from hwnas.rank_study.fronts import front_of_score
 from hwnas.ranking.bias import operation_counts
 from hwnas.spaces.facets import Equivalence, RankFigures, facet
 from hwnas.study.sample import Labelled
+from hwnas.tables.accuracy_file import COLUMN, LOSS
 from hwnas.tables.table import Table
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 Row = dict[str, Any]
+BEST = "best_accuracy"
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,15 @@ class KnownAccuracies(Generic[Arch]):
         space: their search space.
         dataset: name of the data set.
         split: which of its accuracies.
-        accuracies: accuracy in percent by the text of the exact architecture.
+        accuracies: accuracy in percent by the text of the exact architecture, or negative loss.
+        column: which of the two, ``accuracy`` or ``loss``.
     """
 
     space: SearchSpace[Arch]
     dataset: str
     split: str
     accuracies: Mapping[str, float]
+    column: str = COLUMN
 
     def of(self, population: Table[Arch]) -> FloatArray:
         """Give the (n,) accuracies of a population, all of which must be known."""
@@ -43,10 +47,21 @@ class KnownAccuracies(Generic[Arch]):
 
     def describe(self, population: Table[Arch]) -> Row:
         """Say what is ranked: data set, split, live architectures if that is known, networks."""
-        about: Row = {"dataset": self.dataset, "split": self.split}
+        about = self.origin
         if (known := facet(self.space, Equivalence)) is not None:
             about["live"] = sum(known.is_live(arch) for arch in population.archs)
         return about | {"networks": len({self.space.canonical_key(a) for a in population.archs})}
+
+    @property
+    def origin(self) -> Row:
+        """Data set, split and column."""
+        return {"dataset": self.dataset, "split": self.split, "column": self.column}
+
+    def named(self, metrics: Row) -> Row:
+        """Give the metrics; of losses the best one is a loss, not a negative accuracy."""
+        if self.column != LOSS:
+            return metrics
+        return {k: v for k, v in metrics.items() if k != BEST} | {"best_loss": -metrics[BEST]}
 
 
 def score_rows(
@@ -87,9 +102,8 @@ def score_rows(
     for done, c in enumerate(shown.values()):
         if report is not None and resamples:
             report(f"intervals for {truth.dataset}", done, len(shown))
-        row = about | compare(
-            c, known, operations, p=p, resamples=resamples, seed=seed, against=other
-        )
+        found = compare(c, known, operations, p=p, resamples=resamples, seed=seed, against=other)
+        row = about | truth.named(found)
         if costs is not None:
             row |= front_of_score(c.scores, known, costs)
         if c.name in stability:
@@ -125,10 +139,10 @@ def learned_rows(
         truth.space, population, known, labels, seed, stability or None, elsewhere
     )
     _, operations = operation_counts(truth.space, [population.archs[i] for i in rest])
-    about = {"dataset": truth.dataset, "split": truth.split, "labels": labels}
+    about = truth.origin | {"labels": labels}
     rows = []
     for c in found:
-        row = about | compare(c, known[rest], operations, p=p)
+        row = about | truth.named(compare(c, known[rest], operations, p=p))
         of_all = whole | {"score": c.name, "n": len(known), "ndcg_p": p}
         if figures is not None:
             row |= {"published_kendall": None, **figures.published(of_all, labels)}

@@ -22,7 +22,7 @@ from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, named_task
 from hwnas.study.labels import Elsewhere
-from hwnas.tables.accuracy_file import AccuracyFile
+from hwnas.tables.accuracy_file import COLUMN, LOSS, AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
@@ -92,7 +92,8 @@ class Ranked:
         population: what was ranked.
         rows: see `score_rows` and `learned_rows`.
         remark: how published figures among the rows compare, if that needs a word.
-        accuracies: (n,) accuracies of the population; None where they were not kept.
+        accuracies: (n,) accuracies of the population, or negative losses; None where they were not
+            kept.
     """
 
     population: Table[Any]
@@ -108,11 +109,12 @@ class Ranked:
 
         Returns:
             By data set and score: rank among all, 0 for the worst and 1 for the best, and accuracy
-            in percent. Architectures without a score are left out.
+            in percent, or loss. Architectures without a score are left out.
         """
         if self.accuracies is None or not self.rows:
             return {}
         dataset, truth = str(self.rows[0]["dataset"]), self.accuracies[:most]
+        truth = -truth if self.rows[0].get("column") == LOSS else truth
         found = {}
         for candidate in candidates(self.population.columns):
             known = np.isfinite(candidate.scores)
@@ -165,7 +167,8 @@ class RankStudy:
         if split not in truth.splits:
             raise unknown_name("split", split, truth.splits)
         known = {d: truth.accuracies(d, split, settings.data) for d in datasets}
-        truths = {d: KnownAccuracies(space, d, split, values) for d, values in known.items()}
+        column = truth.column if isinstance(truth, AccuracyFile) else COLUMN
+        truths = {d: KnownAccuracies(space, d, split, v, column) for d, v in known.items()}
         elsewhere = tuple(Elsewhere.read(text, settings.data) for text in settings.transfer)
         return cls(settings, space, truths, proxies, elsewhere)
 

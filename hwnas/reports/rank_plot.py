@@ -11,7 +11,7 @@ from hwnas.reports.page import page
 
 _METRICS = {"spearman": "Spearman ρ", "kendall": "Kendall τ-b", "ndcg": "nDCG@{p}"}
 Points = Mapping[tuple[str, str], Sequence[tuple[float, float]]]
-"""Ranks of a score, from 0 to 1, and accuracies, by data set and score."""
+"""Ranks of a score, from 0 to 1, and accuracies or losses, by data set and score."""
 
 
 def write_rank_plot(
@@ -22,8 +22,8 @@ def write_rank_plot(
     """Write a self-contained HTML page of bars, a panel a metric and a colour a data set.
 
     Args:
-        rows: what `hwnas.rank_study.comparison.compare` gives, with ``dataset`` and ``split``;
-            intervals (``<metric>_95``) become error bars, published figures diamonds.
+        rows: what `hwnas.rank_study.rows.score_rows` gives; intervals (``<metric>_95``) become
+            error bars, published figures diamonds.
         path: file to write.
         points: architectures to show when a score is chosen; none by default.
 
@@ -36,7 +36,7 @@ def write_rank_plot(
 def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = None) -> str:
     """Give the page, about 5 MB of which nearly all is plotly.js; it needs no network."""
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    labels = sorted_labels(rows)
+    labels, column = sorted_labels(rows), rows[0]["column"]
     published = any(row.get(f"published_{m}") is not None for row in rows for m in _METRICS)
     return page(
         "rank.html",
@@ -44,6 +44,7 @@ def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = 
         data={
             "labels": labels,
             "datasets": datasets,
+            "column": column,
             "metrics": [
                 {"title": title.format(p=rows[0]["ndcg_p"]), "bars": _bars(rows, metric)}
                 for metric, title in _METRICS.items()
@@ -53,7 +54,7 @@ def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = 
                 for (dataset, score), found in (points or {}).items()
             ],
         },
-        title=f"Ranks by {len(labels)} scores, against the {rows[0]['split']} accuracy",
+        title=f"Ranks by {len(labels)} scores, against the {rows[0]['split']} {column}",
         populations=[_population(rows, dataset) for dataset in datasets],
         published=published,
         intervals=any(f"{metric}_95" in row for row in rows for metric in _METRICS),
@@ -95,4 +96,4 @@ def _population(rows: Sequence[Mapping[str, Any]], dataset: str) -> str:
     row = next(row for row in rows if row["dataset"] == dataset)
     live = f", {row['live']:,} of them live" if "live" in row else ""
     networks = f", {row['networks']:,} different networks" if "networks" in row else ""
-    return f"{dataset}, {row['split']} accuracy: {row['n']:,} architectures{live}{networks}"
+    return f"{dataset}, {row['split']} {row['column']}: {row['n']:,} architectures{live}{networks}"

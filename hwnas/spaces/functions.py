@@ -50,7 +50,8 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             its trial alone.
         input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
             tokens; also as ``1x96x96``.
-        classes: what they tell apart.
+        classes: how many they tell apart, or another answer, as `sized_task` takes it, e.g.
+            ``map5``, ``numbers3`` or ``next``.
         vocabulary: number of different tokens; None for images and signals.
         source: fingerprint of the code, where it must be the one that is known; None for any.
         target: ``module:name`` of the function; found by itself if None.

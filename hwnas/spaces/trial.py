@@ -35,7 +35,7 @@ class Trial:
 
     Args:
         choose: whoever chooses.
-        task: what the network is for: `input` and `classes` are those of it.
+        task: what the network is for: `input` and `classes` are the sizes of it.
     """
 
     number = 0
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def classes(self) -> int:
-        """Classes K."""
+        """Classes K of the task, its real numbers n, or the vocabulary V of next tokens."""
         (number,) = vars(self._task.output).values()
         return int(number)
 

@@ -23,10 +23,12 @@ class AccuracyFile:
     Attributes:
         known: accuracy, or negative loss, by the text of the exact architecture.
         splits: the file's name, which stands for what it holds.
+        column: what it holds, ``accuracy`` or ``loss``.
     """
 
     known: dict[str, float]
     splits: tuple[str, ...]
+    column: str = COLUMN
 
     @classmethod
     def read(cls, path: Path, space: SearchSpace[Arch], *, losses: bool = False) -> AccuracyFile:
@@ -61,7 +63,7 @@ class AccuracyFile:
                 f"`{path}` must have accuracies of at least two architectures, but has "
                 f"{len(known)}."
             )
-        return cls(known, (path.name,))
+        return cls(known, (path.name,), column)
 
     def accuracies(self, dataset: str, split: str, folder: Path | None = None) -> dict[str, float]:
         """Give what the file holds: it is for one data set and split, which it does not name."""

@@ -84,17 +84,18 @@
     if (!clouds || !found.length) return;
     chosen = score;
     scatter.hidden = false;
-    document.getElementById("chosen").textContent = `${score} and accuracy`;
+    document.getElementById("chosen").textContent = `${score} and ${data.column}`;
     clouds.replaceChildren();
+    const percent = data.column === "accuracy";
     for (const cloud of found) {
       Plotly.react(frame(clouds, cloud.dataset), [{
         type: "scatter", mode: "markers", x: cloud.xy.map((p) => p[0]), y: cloud.xy.map((p) => p[1]),
         marker: { color: hue(cloud.dataset), size: 5, opacity: 0.6 },
-        hovertemplate: "rank %{x:.2f}, %{y:.2f} %<extra></extra>",
+        hovertemplate: `rank %{x:.2f}, %{y:.2f}${percent ? " %" : ""}<extra></extra>`,
       }], {
         ...base(undefined), margin: { l: 50, r: 10, t: 8, b: 44 },
         xaxis: axis({ title: { text: "rank by the score, best is 1" } }),
-        yaxis: axis({ title: { text: "accuracy, %" } }),
+        yaxis: axis({ title: { text: percent ? "accuracy, %" : data.column } }),
       }, config);
     }
     scatter.scrollIntoView({ behavior: "smooth", block: "nearest" });

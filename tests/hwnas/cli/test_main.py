@@ -108,15 +108,27 @@ def test_what_a_command_exits_with_is_told(
     assert capsys.readouterr().err == text
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (BrokenPipeError(32, "Broken pipe"), "[Errno 32] Broken pipe"),
+        (BrokenPipeError(), "broken pipe"),
+        (BrokenPipeError("pipe closed"), "pipe closed"),
+    ],
+)
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_broken_pipe_is_silent_only_where_nobody_reads(
-    reads: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    error: BrokenPipeError,
+    told: str,
+    reads: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     command = typer.Typer()
 
     @command.command()
     def ends() -> None:
-        raise BrokenPipeError(32, "Broken pipe")
+        raise error
 
     ours, theirs = os.pipe()
     if not reads:
@@ -124,9 +136,7 @@ def test_a_broken_pipe_is_silent_only_where_nobody_reads(
     with os.fdopen(theirs, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         assert cli._run(command, []) == 1
-    said = (
-        "hwnas: a process that belongs to this command ended too early ([Errno 32] Broken pipe).\n"
-    )
+    said = f"hwnas: a process that belongs to this command ended too early ({told}).\n"
     assert capsys.readouterr().err == (said if reads else "")
 
 

@@ -69,14 +69,18 @@ def test_a_file_of_losses(table: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert found["layers"]["kendall"] == pytest.approx(1)
     assert found["params"]["kendall"] == pytest.approx(-1)
     assert found["layers"]["ndcg"] is None
+    most = max(convolutions(NasBench201().parse(cell)) for cell in cells)
+    assert found["layers"]["best_loss"] == 900 - most
+    assert "best_accuracy" not in found["layers"]
     assert run(*arguments, "--labels", "12", "--proxy", "layers", "--json") == 0
     learned = [row for row in rows(capsys) if row["score"] == "hwnas-model"]
     assert learned[0]["kendall"] > 0.5
+    assert 900 - most <= learned[0]["best_loss"] <= 900
     # It is printed first where it is the best; the title is about all architectures.
     assert run(*arguments, "--labels", "12", "--proxy", "params") == 0
     printed = capsys.readouterr().out
     assert printed.index("hwnas-model") < printed.index("params")
-    assert printed.startswith("cifar10, losses.csv accuracy: 40 architectures")
+    assert printed.startswith("cifar10, losses.csv loss: 40 architectures")
     losses.write_text("\n".join(["architecture,loss,accuracy", *(f"{c},1,2" for c in cells), ""]))
     assert run(*arguments) == 2
     assert "must have one of the columns accuracy and loss, but has both" in capsys.readouterr().err

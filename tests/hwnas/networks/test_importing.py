@@ -96,10 +96,9 @@ def test_a_script_that_ends_the_process_is_told(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "option", "example"),
-    [("3,99999999999999999999,48", "input", "3,32,32"), ("x", "classes", "7 or 4,30000")],
+    ("text", "option"), [("3,99999999999999999999,48", "input"), ("x", "shape")]
 )
-def test_sizes_that_are_none_say_which_are(text: str, option: str, example: str) -> None:
+def test_sizes_that_are_none_say_which_are(text: str, option: str) -> None:
     assert parse_sizes("3, 48", option) == (3, 48)
-    with pytest.raises(InvalidValueError, match=f"`{option}` must be .* e.g. {example}, but got"):
+    with pytest.raises(InvalidValueError, match=f"`{option}` must be .* e.g. 3,32,32, but got"):
         parse_sizes(text, option)

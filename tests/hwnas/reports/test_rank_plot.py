@@ -12,7 +12,10 @@ import pytest
 from hwnas.reports.rank_plot import render_rank_plot, sorted_labels
 from tests.hwnas.reports.chromium import look, needs_chromium
 
-BASE = {"dataset": "cifar10", "split": "validation", "n": 1200, "ndcg_p": 7, "kind": "proxy"}
+BASE = {
+    **{"dataset": "cifar10", "split": "validation", "column": "accuracy"},
+    **{"n": 1200, "ndcg_p": 7, "kind": "proxy"},
+}
 
 
 def row(score: str, **other: Any) -> dict[str, Any]:
@@ -34,6 +37,13 @@ def test_a_panel_a_metric_with_a_bar_a_data_set() -> None:
     assert [bar["value"] for bar in metrics[1]["bars"]] == [0.5, None]
     assert data(page)["datasets"] == ["cifar10", "cifar100"]
     assert "cifar100, validation accuracy: 1,200 architectures" in page
+
+
+def test_losses_are_called_so() -> None:
+    page = render_rank_plot([row("naswot", split="mine.csv", column="loss")])
+    assert "cifar10, mine.csv loss: 1,200 architectures" in page
+    assert "against the mine.csv loss" in page
+    assert data(page)["column"] == "loss"
 
 
 def test_scores_are_sorted_by_the_first_data_set() -> None:
