@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic
 
 import numpy as np
 
-from hwnas.costs.source import CostOption, CostRequest
+from hwnas.costs.source import RAW, CostOption, CostRequest
 from hwnas.errors import InvalidValueError
 from hwnas.measure.beside_reference import measure_together
 from hwnas.measure.isolation import child_with
@@ -41,8 +41,6 @@ from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
-RAW = "raw"
-"""How values were measured that do not say it: before there was a reference network."""
 _FIRST_RUNTIME = "onnxruntime"
 _RUN = ("threads", "batch", "precision", "images")
 _TOGETHER = 8

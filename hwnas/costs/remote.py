@@ -22,7 +22,7 @@ from hwnas.bundles.manifest import read_manifest
 from hwnas.bundles.results import Row, read_results
 from hwnas.bundles.runner import RESULTS
 from hwnas.bundles.writing import write_bundle
-from hwnas.costs.source import CostOption, CostRequest
+from hwnas.costs.source import RAW, CostOption, CostRequest
 from hwnas.errors import InvalidValueError
 from hwnas.measure.measurement import Measurement
 from hwnas.spaces.networks import Networks
@@ -95,6 +95,14 @@ class RemoteCost(Generic[Arch]):
         return "_".join(text for text, needed in said if needed)
 
     @property
+    def measured_as(self) -> str:
+        """Say what two values that are not comparable differ in, as `RuntimeCost` does.
+
+        The reference takes as long as it does then, so that values are raw.
+        """
+        return f"{RAW}, unsigned activations" if self._unsigned else RAW
+
+    @property
     def fingerprint(self) -> str:
         """Hardware and software that the values belong to."""
         names = ("model", "machine", "system", "runtime", "runtime_version", "provider")
@@ -156,13 +164,17 @@ class RemoteCost(Generic[Arch]):
 
     @property
     def _run(self) -> dict[str, Any]:
-        settings = self.machine.settings
-        found = asdict(settings)
-        if settings.precision == "int8" and settings.activations == "unsigned":
+        found = asdict(self.machine.settings)
+        if self._unsigned:
             # Before, they were signed, which took longer.
-            found["activations"] = settings.activations
+            found["activations"] = "unsigned"
         # Before there were other runtimes it was not said.
         return {k: v for k, v in found.items() if (k, v) != ("runtime", "onnxruntime")}
+
+    @property
+    def _unsigned(self) -> bool:
+        settings = self.machine.settings
+        return settings.precision == "int8" and settings.activations == "unsigned"
 
     @cached_property
     def _hardware(self) -> dict[str, Any]:

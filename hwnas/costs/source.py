@@ -24,6 +24,9 @@ from hwnas.measure.limits import Limits
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
+RAW = "raw"
+"""How values were measured that do not say it: before there was a reference network."""
+
 
 class CostOption(NamedTuple):
     """One thing that a source can give.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.costs.source import RAW
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.origin import cost_sources, describe_cost
@@ -39,19 +40,22 @@ def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, A
         now: those of this one.
 
     Raises:
-        InvalidValueError: raw times and times at the speed of a reference network would be mixed.
+        InvalidValueError: raw times and times at the speed of a reference network would be mixed,
+            or times of one precision that is written in two ways.
     """
     known = before.get("costs")
     for name, cost in now["costs"].items():
         if "measured_as" not in cost:
             continue
-        from hwnas.costs.measured import RAW  # which needs PyTorch
-
         said = known.get(name) if isinstance(known, Mapping) else None
         there = said.get("measured_as", RAW) if isinstance(said, Mapping) else RAW
         if there != cost["measured_as"]:
+            here = cost["measured_as"]
+            # What is written otherwise than before stands behind a comma.
+            speeds = {text.partition(",")[0] for text in (there, here)}
+            also = ", with reference=off for raw times" if len(speeds) > 1 else ""
             raise InvalidValueError(
                 f"Study {study!r} must be continued with values of one kind, but {name} was "
-                f"measured {there} there and is {cost['measured_as']} now, which cannot be "
-                f"compared: search in another folder, with reference=off for raw times."
+                f"measured {there} there and is {here} now, which cannot be compared: search in "
+                f"another folder{also}."
             )

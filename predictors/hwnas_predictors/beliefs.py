@@ -229,7 +229,8 @@ def likely_view(
 
     Broad variances explain the targets of drawn architectures with the features of each view, and
     the larger marginal likelihood wins. A block that one of the views lacks is left out, since the
-    other view could explain more by it. Without dead operations among them they were pruned.
+    other view could explain more by it. Where no block or no dead operation tells the views apart,
+    e.g. of a single target, they were pruned.
 
     Args:
         views: `(n, p_b)` features of each block by view.
@@ -245,6 +246,8 @@ def likely_view(
     evidence = {}
     centred = {v: [block[rows] - block[rows].mean(axis=0) for block in views[v]] for v in views}
     both = [i for i, own in enumerate(zip(*centred.values(), strict=True)) if all(map(np.any, own))]
+    if not both:
+        return list(views)[-1]
     for view, blocks in centred.items():
         parts = [blocks[i] for i in both]
         variances = broad_variances({view: parts})

@@ -15,7 +15,10 @@ from hwnas_predictors.device_prior import DevicePrior
 from hwnas_predictors.features import ArchFeatures
 
 LEARNED = 2
-"""Sets of variances that are learned from a pool, the first ones: with its components and without.
+"""Sets of variances, the first ones, that have a say in a choice where dead operations are pruned.
+
+A pool teaches these: one with its components, one without them. Without a pool they are the first
+broad ones.
 
 With a say of the broad sets, too, fewer predictions are within 10 %, see docs/predictors.md.
 """

@@ -268,7 +268,9 @@ def test_raw_latencies_and_those_at_a_reference_s_speed_are_not_mixed(
         study._storage.set_study_user_attr(study._study_id, REQUIREMENTS, "{}")
     else:
         opened(None)
-    refused = r"cost_ms was measured raw there and is at the speed of reference 1 now, .* another"
+    refused = (
+        r"cost_ms was measured raw there and is at the speed of reference 1 now, .*reference=off"
+    )
     with pytest.raises(InvalidValueError, match=refused):
         opened("at the speed of reference 1")
 

@@ -254,6 +254,15 @@ def test_what_one_view_alone_has_says_nothing_of_a_pool_device() -> None:
         assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("known", [1, 200])
+def test_views_that_no_block_tells_apart_leave_a_pool_device_pruned(known: int) -> None:
+    own = np.random.default_rng(6).normal(size=(200, 6))
+    dead, targets = np.ones(200, dtype=bool), np.full(200, np.nan)
+    targets[:known] = own[:known, 0]
+    views: Views = {"executed": [np.zeros((200, 6)), own], "pruned": [own, np.zeros((200, 6))]}
+    assert likely_view(views, targets, dead, np.random.default_rng(0)) == "pruned"
+
+
 def test_what_is_left_to_run_alone_is_a_hypothesis_about_pruning(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:

@@ -26,10 +26,12 @@ from hwnas_predictors.kernels.kernel import Attribute, Kernel, Shape
 _WEIGHTS = frozenset(
     (
         *(TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE),
-        *(TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32),
+        *(TensorProto.INT8, TensorProto.UINT8),
     )
 )
 """Formats of weights, scales and zero points; other constants say what an operator does."""
+_QUANTISED = ("Q", "DequantizeLinear")
+"""Begin the names of operators whose biases and zero points are int32; of others it is indices."""
 
 
 def fused_graph(model: onnx.ModelProto | bytes) -> onnx.ModelProto:
@@ -113,12 +115,12 @@ def kernels_of(fused: onnx.ModelProto, known: Mapping[str, Shape]) -> list[Kerne
                 weights=tuple(
                     i
                     for i, name in enumerate(node.input)
-                    if name in tensors and tensors[name].data_type in _WEIGHTS
+                    if name in tensors and _is_weight(tensors[name], node)
                 ),
                 constants=tuple(
                     (i, tuple(int(v) for v in numpy_helper.to_array(tensors[name]).ravel()))
                     for i, name in enumerate(node.input)
-                    if name in tensors and tensors[name].data_type not in _WEIGHTS
+                    if name in tensors and not _is_weight(tensors[name], node)
                 ),
                 outputs=len(node.output),
                 version=versions.get(node.domain, 1),
@@ -168,6 +170,12 @@ def original_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
                 f"export it for one batch and image size."
             )
     return found
+
+
+def _is_weight(tensor: onnx.TensorProto, node: onnx.NodeProto) -> bool:
+    if tensor.data_type == TensorProto.INT32:
+        return node.op_type.startswith(_QUANTISED)
+    return tensor.data_type in _WEIGHTS
 
 
 def _attribute(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> Attribute:

@@ -16,8 +16,10 @@ from hwnas.cli import _register, _run, app
 from hwnas.costs.remote import RemoteCost
 from hwnas.costs.source import make_cost, parse_cost_spec
 from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.evaluation.origin import describe_cost
 from hwnas.evaluation.sources import CostValues, Effort
 from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.requirements import check_measured_as
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 from tests.hwnas.bundles.loopback import fake_ssh
@@ -89,6 +91,23 @@ def test_int8_is_not_found_as_it_was_written_before() -> None:
         for text in ("precision=int8", "precision=fp32", "precision=int8,provider=cuda")
     ]
     assert said == ["unsigned", None, None]
+
+
+def test_a_study_with_values_of_signed_activations_is_not_gone_on_with() -> None:
+    def told(precision: str) -> dict[str, Any]:
+        cost = CostValues(SPACE, cost_of(f"remote:board:latency:precision={precision}"))
+        return {"costs": {cost.name: describe_cost(cost)}}
+
+    # Before, costs on other machines did not say how they were measured.
+    before: Any = {name: {"costs": {}} for name in ("fp32", "int8")}
+    for precision, said in before.items():
+        for name, cost in told(precision)["costs"].items():
+            said["costs"][name] = {k: v for k, v in cost.items() if k != "measured_as"}
+    refused = r"measured raw there and is raw, unsigned activations now, .* in another folder\.$"
+    with pytest.raises(InvalidValueError, match=refused):
+        check_measured_as("s", before["int8"], told("int8"))
+    check_measured_as("s", told("int8"), told("int8"))
+    check_measured_as("s", before["fp32"], told("fp32"))
 
 
 def test_another_machine_under_the_same_name_is_refused() -> None:

@@ -103,6 +103,19 @@ def test_further_images_are_constants_and_other_channels_run() -> None:
     assert plain_model(wider).graph.output[0].type.tensor_type.shape.dim[1].dim_value == 24
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_indices_are_no_weights(kind: type[np.integer[Any]]) -> None:
+    gather = helper.make_node("Gather", ["x", "i"], ["y"], axis=1)
+    proto = network([gather], {})
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([3, 5], dtype=kind), "i"))
+    (kernel,) = find_plain_kernels(proto)
+    assert (kernel.weights, kernel.constants) == ((), ((1, (3, 5)),))
+    assert find_kernels(proto)[0].weights == ()
+    image = np.random.default_rng(0).standard_normal(IMAGE, dtype=np.float32)
+    run = onnxruntime.InferenceSession(plain_model(kernel).SerializeToString()).run
+    np.testing.assert_array_equal(run(None, {"input": image})[0], image[:, [3, 5]])
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_litert_s_kernels_are_timed(precision: str) -> None:
     pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
