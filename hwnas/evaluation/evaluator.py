@@ -68,7 +68,9 @@ class Evaluation(Generic[Arch]):
     Attributes:
         arch: the architecture.
         key: its canonical key.
-        results: results by column, of the sources that ran.
+        results: results by column, of the sources that ran; of columns of one name, the costlier
+            source's.
+        by_source: the same by place of the source in its evaluator, then by column.
         values: objective values by name, of the sources that ran.
         violations: constraint violations by the constraint's text; feasible where <= 0.
         errors: why a value is missing, by objective name.
@@ -79,6 +81,7 @@ class Evaluation(Generic[Arch]):
     arch: Arch
     key: str
     results: dict[str, Result] = field(default_factory=dict)
+    by_source: dict[int, dict[str, Result]] = field(default_factory=dict, repr=False)
     values: dict[str, float] = field(default_factory=dict)
     violations: dict[str, float] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -178,7 +181,10 @@ class Evaluator(Generic[Arch]):
         self._faults: dict[Arch, str | None] = {}
         self._report = report or _no_report
         bounded = [_as_value_objective(c) for c in self.constraints]
-        self._plan = _plan([*bounded, *self.objectives])
+        used = [*bounded, *self.objectives]
+        self._plan = _plan(used)
+        places = {s: i for i, s in enumerate(s for at in self._plan.values() for s in at)}
+        self._places = {id(o.source): places[o.source] for o in used}
 
     def __call__(self, arch: Arch) -> Evaluation[Arch]:
         """Evaluate one architecture."""
@@ -235,7 +241,7 @@ class Evaluator(Generic[Arch]):
             found = {c: known.get((c, key)) for c in columns}
             if cached:
                 found |= {c: source.precomputed(c, key) for c in columns if found[c] is None}
-            self._share(members, {c: r for c, r in found.items() if r is not None})
+            self._share(source, members, {c: r for c, r in found.items() if r is not None})
             missing = [c for c in columns if found[c] is None]
             if missing:
                 member = members[0]
@@ -248,7 +254,7 @@ class Evaluator(Generic[Arch]):
             key, results = outcome.item.key, outcome.results
             if cached and outcome.lasting:
                 self._cache.put({f"{prefixes[c]}|{key}": r for c, r in results.items()})
-            self._share(groups[key], results)
+            self._share(source, groups[key], results)
             self._report(source.label, finished, total)
 
     def _known(
@@ -281,9 +287,16 @@ class Evaluator(Generic[Arch]):
         known = self._known(objective.source, {column: prefix}, keys)
         return {key: result for (_, key), result in known.items()}
 
-    def _share(self, members: list[Evaluation[Arch]], results: Mapping[str, Result]) -> None:
+    def _share(
+        self,
+        source: ValueSource[Arch],
+        members: list[Evaluation[Arch]],
+        results: Mapping[str, Result],
+    ) -> None:
+        place = self._places[id(source)]
         for member in members:
             member.results.update(results)
+            member.by_source.setdefault(place, {}).update(results)
 
     def fault(self, arch: Arch) -> str | None:
         """Say why the network of an architecture does not run; None if it does.
@@ -373,16 +386,23 @@ class Evaluator(Generic[Arch]):
         """Turn results into objective values and constraint violations where they are complete."""
         for evaluation in evaluations:
             for objective in self.objectives:
-                if _available(objective, evaluation):
-                    result = objective.value(evaluation.arch, evaluation.results)
+                if (result := self._result(objective, evaluation)) is not None:
                     evaluation.values[objective.name] = result.value
                     if result.value != result.value:
                         evaluation.errors[objective.name] = result.error or "the value is NaN"
             for constraint in self.constraints:
-                objective = _as_value_objective(constraint)
-                if _available(objective, evaluation):
-                    value = objective.value(evaluation.arch, evaluation.results).value
-                    evaluation.violations[str(constraint)] = constraint.violation(value)
+                found = self._result(_as_value_objective(constraint), evaluation)
+                if found is not None:
+                    evaluation.violations[str(constraint)] = constraint.violation(found.value)
+
+    def _result(
+        self, objective: ValueObjective[Arch], evaluation: Evaluation[Arch]
+    ) -> Result | None:
+        """Make an objective's value of what its own source gave; None where that is incomplete."""
+        results = evaluation.by_source.get(self._places[id(objective.source)], {})
+        if not all(column in results for column in objective.columns):
+            return None
+        return objective.value(evaluation.arch, results)
 
 
 def _no_report(label: str, finished: int, total: int) -> None:
@@ -397,10 +417,6 @@ def _as_value_objective(constraint: Constraint[Arch]) -> ValueObjective[Arch]:
             f"`constraints` must bound a ValueObjective, but got {type(objective).__name__}."
         )
     return objective
-
-
-def _available(objective: ValueObjective[Arch], evaluation: Evaluation[Arch]) -> bool:
-    return all(column in evaluation.results for column in objective.columns)
 
 
 def _plan(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ProxyValues
 from hwnas.proxies import make_proxies
@@ -70,11 +71,34 @@ def test_a_bound_on_a_score_that_is_a_count_is_known_before_a_trial(name: str) -
     assert bound.objective.source.effort is Effort.LOOKUP
     cell = next(c for c in space if c.is_live())
     assert bound.objective(cell) == objectives[0](cell)
-    # Where images are reduced for proxies, bounds are those of the data set's.
-    reduced = replace(setup, reduced=Reduced(16, 4))
-    objectives = make_objectives(reduced, [name], ["count:macs"])
-    (again,) = make_constraints(reduced, [f"{name}<=1e5"], objectives)
-    assert again.objective(cell) == bound.objective(cell)
+
+
+@pytest.mark.parametrize("name", ["params", "flops", "layers"])
+def test_bounds_are_of_the_data_sets_images_where_proxies_see_smaller_ones(name: str) -> None:
+    space = NasBench201(channels=4, cells=1)
+    full = EvaluationSetup(space, get_task("cifar10"), batch_size=4)
+    setup = replace(full, reduced=Reduced(16, 4))
+    cell = Cell(("nor_conv_3x3",) * 6)
+    (count,) = make_objectives(full, [], [f"count:{name}"])
+    objectives = make_objectives(setup, [name], ["count:macs"])
+    constraints = make_constraints(setup, [f"{name}>=1"], objectives)
+    found = Evaluator(space, objectives, constraints)(cell)
+    assert found.violations == {f"{name} >= 1": 1 - count(cell)}
+    assert found.values[name] == objectives[0](cell)
+    if name == "flops":
+        assert found.values[name] < count(cell) / 2
+
+
+def test_a_cost_of_the_name_of_a_scores_member_keeps_its_value() -> None:
+    space = NasBench201(channels=4, cells=1)
+    full = EvaluationSetup(space, get_task("cifar10"), batch_size=4)
+    setup = replace(full, reduced=Reduced(16, 4))
+    cell = Cell(("nor_conv_3x3",) * 6)
+    source = setup.proxies(make_proxies(["flops", "layers"]))
+    score = score_objective(source, Recipe("two", ("flops", "layers"), "here"), size=CELLS)
+    (count,) = make_objectives(full, [], ["count:flops"])
+    found = Evaluator(space, [count, score])(cell)
+    assert found.values == {"flops": count(cell), "two": score(cell)}
 
 
 def test_a_score_without_any_proxy_is_refused() -> None:
