@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 import hwnas_predictors.shipped as shipped
+from hwnas.data.device_pool import cell_pool
 from hwnas.errors import DataNotFoundError
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import draw
+from hwnas_predictors.beliefs import pool_views
 from hwnas_predictors.encodings import counter_columns
+from hwnas_predictors.features import ArchFeatures
+from hwnas_predictors.power_transform import transform
 from hwnas_predictors.shipped import shipped_pool
 from hwnas_predictors.transfer import TransferPredictor
 
@@ -45,6 +49,21 @@ def test_a_pool_says_what_it_is(path: Path) -> None:
     assert (source, space) == (sources, path.stem)
     assert len(checksum) == 64
     assert np.isfinite(read_predictor_file(path).arrays["components"]).all()
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_what_a_device_ran_is_read_off_its_costs() -> None:
+    # HELP's devices executed dead operations, BRP-NAS's pruned them.
+    pool = cell_pool()
+    drawn = np.random.default_rng(0).permutation(len(pool.archs))[:600]
+    archs, features = [pool.archs[i] for i in drawn], ArchFeatures(pool.space)
+    views = {view: features.blocks(archs, view) for view in features.views}
+    costs = pool.costs[:, drawn]
+    targets = transform(costs / np.nanmean(costs, axis=1, keepdims=True), 0.75)
+    dead = np.array([features.has_dead([arch]) for arch in archs])
+    found = pool_views(views, targets, dead, [None] * len(costs), seed=0)
+    assert found == tuple(key.dead_operations for key in pool.devices)
+    assert set(found) == {"executed", "pruned"}
 
 
 def test_counts_of_the_fbnet_pool_are_those_of_its_networks() -> None:
