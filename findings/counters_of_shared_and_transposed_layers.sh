@@ -3,8 +3,8 @@
 # torchinfo 1.8.0, torchprofile 0.1.0. Beside what is known of them (batch norms, pools, attention, LSTMs),
 # and without a word:
 #
-# - one convolution in two blocks, as in siamese networks and shared heads: thop counts each of its two
-#   runs in both blocks, 4 times one run, and its parameters twice; ptflops counts them twice (and
+# - one convolution in two blocks, as in siamese networks and shared heads: thop counts its
+#   two runs as eight, 4 times as many, and its parameters twice; ptflops counts them as four (and
 #   warns of a variable). A convolution that one block runs twice is right.
 # - transposed convolutions: thop and torchinfo count a kernel for each position of the output, 4.3 times as
 #   many for 3x3 with stride 2; torchprofile does so and leaves out the groups, 17 times with 4 groups.

@@ -84,4 +84,4 @@ def main():
 
 main()
 PYTHON
-"$folder/venv/bin/python" "$folder/versions.py" 2>/dev/null
+"$folder/venv/bin/python" "$folder/versions.py"

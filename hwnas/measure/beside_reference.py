@@ -21,11 +21,17 @@ from hwnas.measure.measuring import (
     without_garbage_collection,
 )
 from hwnas.measure.own_times import measure_by_itself
-from hwnas.measure.reference import Nominal, calibrate, nominal, open_reference
+from hwnas.measure.reference import (
+    Nominal,
+    calibrate,
+    nominal,
+    open_reference,
+    reference_key,
+)
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.measure.warm_up import Sample
 from hwnas.meters.base import Meter, Read
-from hwnas.runtimes.base import Network, Place, RunSettings, Runtime, written
+from hwnas.runtimes.base import Network, Place, RunSettings, Runtime
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def beside_reference(
         stack.enter_context(without_garbage_collection())
         sample = sampler(reference.run, reads, 0.0)
         fingerprint = fingerprint_of(runtime, place)
-        key = f"{reference.key} {written(runtime, settings)}".rstrip()
+        key = reference_key(reference, runtime, settings)
         usual = nominal(key, meters[0].name, fingerprint, partial(calibrate, sample))
         yield Beside(sample, usual, meters, reads, place)
 

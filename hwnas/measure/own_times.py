@@ -22,7 +22,7 @@ from hwnas.measure.measuring import (
     own_times,
     ready,
 )
-from hwnas.measure.reference import Nominal, nominal, open_reference
+from hwnas.measure.reference import Nominal, nominal, open_reference, reference_key
 from hwnas.measure.rounds import Length
 from hwnas.runtimes.base import Executable, Network, RunSettings, Runtime
 
@@ -60,7 +60,8 @@ def measure_by_itself(
     meters, fingerprint = meters_for(meter, "latency", place), fingerprint_of(runtime, place)
     found = []
     with open_reference(runtime, settings, keep=True) as reference:
-        usual = nominal(str(reference.key), meters[0].name, fingerprint, partial(_first, reference))
+        key = reference_key(reference, runtime, settings)
+        usual = nominal(key, meters[0].name, fingerprint, partial(_first, reference))
         for network in networks:
             with ready(network, runtime, settings, length.max_seconds) as (executable, agrees):
                 state, start = machine_state(), perf_counter()

@@ -32,6 +32,7 @@ from hwnas.runtimes.base import (
     TorchNetwork,
     device_key,
     explicit,
+    written,
 )
 
 REFERENCE = "1"
@@ -91,6 +92,11 @@ def reference_settings(runtime: Runtime, settings: RunSettings) -> RunSettings:
     return explicit(runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options))
 
 
+def reference_key(reference: Executable, runtime: Runtime, settings: RunSettings) -> str:
+    """Name what the nominal time belongs to, with how the precision is written; see `nominal`."""
+    return f"{reference.key} {written(runtime, settings)}".rstrip()
+
+
 @contextmanager
 def open_reference(runtime: Runtime, settings: RunSettings, keep: bool) -> Iterator[Executable]:
     """Make the reference ready to run.
@@ -133,7 +139,7 @@ def nominal(key: str, meter: str, fingerprint: str, calibrated: Callable[[], Nom
     """Give the reference's nominal time; measure it where this host has none yet.
 
     Args:
-        key: device, runtime and settings.
+        key: device, runtime and settings, see `reference_key`.
         meter: name of the meter that decides.
         fingerprint: hardware and software.
         calibrated: measures it, see `calibrate`.

@@ -32,7 +32,8 @@ def float_nodes(model: onnx.ModelProto) -> list[str]:
     - A Clip whose range leaves out 0: it is dropped, though the int8 range before it has the 0.
     - Transposed convolutions with groups: one scale a channel of a group, one bias a channel.
     - Layer norms over several axes: the tool raises on scales of more than one dimension.
-    - Gemm whose bias is no single row of constants: the tool drops `beta`, or raises.
+    - Gemm whose `beta` is not in its bias (`prepared`), or whose bias is several rows of constants:
+      the tool drops `beta`, or raises.
 
     Args:
         model: in float32, `prepared`.
@@ -151,8 +152,8 @@ def _normalises_axes(node: onnx.NodeProto, constants: Constants) -> bool:
 
 
 def _adds_otherwise(node: onnx.NodeProto, constants: Constants) -> bool:
-    if node.op_type != "Gemm":
+    if node.op_type != "Gemm" or not "".join(node.input[2:]):
         return False
-    bias = constants.get(node.input[2]) if len(node.input) > 2 else None
+    bias = constants.get(node.input[2])
     has_beta = any(a.name == "beta" and a.f != 1 for a in node.attribute)
     return has_beta or (bias is not None and bias.ndim != 1)

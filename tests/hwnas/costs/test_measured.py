@@ -195,7 +195,7 @@ def test_values_beside_the_reference_are_never_mixed_with_raw_ones() -> None:
 
 
 def test_int8_is_not_found_as_it_was_written_before() -> None:
-    """Its activations were signed, which took up to four times as long."""
+    """Its activations were signed, which took longer."""
     before = RuntimeCost(SPACE, settings=RunSettings(precision="int8"))
     assert before.identity()["written"] == "unsigned activations"
     assert "written='unsigned activations'" in repr(before)

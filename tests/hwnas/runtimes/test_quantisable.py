@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import Array
 from hwnas.runtimes.lowering import to_int8
+from hwnas.runtimes.onnxruntime_runtime import activations_for
 
 SHAPE = (1, 8, 8, 8)
 RNG = np.random.default_rng(0)
@@ -50,11 +51,22 @@ def answers(model: onnx.ModelProto, feed: Mapping[str, Array]) -> list[Array]:
     return list(session.run(None, dict(feed)))
 
 
-def errors(model: onnx.ModelProto, float_operators: str = "none") -> list[float]:
-    """Give the largest error of each output as a share of its largest value."""
-    lower = to_int8(model, IMAGES, float_operators)
-    pairs = zip(answers(model, IMAGES[0]), answers(lower, IMAGES[0]), strict=True)
-    return [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs]
+def in_int8(model: onnx.ModelProto, float_operators: str = "none") -> onnx.ModelProto:
+    """Quantise as ONNX Runtime's CPU provider gets it."""
+    return to_int8(model, IMAGES, float_operators, activations_for("cpu"))
+
+
+def errors(model: onnx.ModelProto) -> list[float]:
+    """Give the largest error of each output as a share of its largest value.
+
+    It is the larger one of activations as the CPU provider gets them and as LiteRT does.
+    """
+    plain = answers(model, IMAGES[0])
+    found = [
+        [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(plain, made, strict=True)]
+        for made in (answers(m, IMAGES[0]) for m in (in_int8(model), to_int8(model, IMAGES)))
+    ]
+    return [max(of_output) for of_output in zip(*found, strict=True)]
 
 
 @pytest.mark.parametrize("activation", ["Relu", "Clip"])
@@ -67,7 +79,7 @@ def test_an_output_keeps_the_values_that_a_relu_behind_it_takes_away(activation:
     ]
     given = model_of(nodes, ["logits", "features"], zero=0.0, six=6.0)
     assert max(errors(given)) < 0.05
-    lower = to_int8(given, IMAGES)
+    lower = in_int8(given)
     assert [value.name for value in lower.graph.output] == ["logits", "features"]
 
 
@@ -80,7 +92,7 @@ def test_an_output_that_no_node_makes_keeps_its_name() -> None:
 def test_a_range_without_zero_stays_one(bounds: dict[str, float]) -> None:
     nodes = [conv("input", "a"), helper.make_node("Clip", ["a", "low", "high"], ["y"])]
     given = model_of(nodes, ["y"], **bounds)
-    (made,) = answers(to_int8(given, IMAGES), IMAGES[0])
+    (made,) = answers(in_int8(given), IMAGES[0])
     assert made.min() >= bounds["low"]
     assert made.max() <= bounds["high"]
     assert errors(given)[0] < 0.05
@@ -106,7 +118,7 @@ def test_scores_are_left_of_masked_attention(hidden: float) -> None:
     torch.manual_seed(0)
     given = export_onnx(MaskedAttention(hidden), SHAPE[1:])
     assert errors(given)[0] < 0.05
-    lower = to_int8(given, IMAGES)
+    lower = in_int8(given)
     quantised = {n.input[0] for n in lower.graph.node if n.op_type == "QuantizeLinear"}
     made = {n.op_type for n in lower.graph.node if not quantised.isdisjoint(n.output)}
     assert "MatMul" in made, "the products are in int8"
@@ -134,6 +146,35 @@ def test_biases_of_matrix_products_keep_their_factor(
     for name, value in {"k": weight, "l": RNG.uniform(30, 60, size=sides)}.items():
         model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
     assert max(errors(model)) < 0.03
+    one_row = len(sides) < 2 or sides[0] == 1
+    assert (gemm_reads(in_int8(model)) == ["DequantizeLinear"] * 3) == one_row
+
+
+def gemm_reads(model: onnx.ModelProto) -> list[str | None]:
+    """Name the operators that make what the only Gemm reads; None where it is a constant."""
+    made = {name: node.op_type for node in model.graph.node for name in node.output}
+    (gemm,) = (node for node in model.graph.node if node.op_type == "Gemm")
+    return [made.get(name) for name in gemm.input]
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_factor_is_kept_of_a_bias_that_a_node_makes_and_forgotten_without_one(
+    beta: float, given: bool
+) -> None:
+    flat = helper.make_node("Flatten", ["input"], ["flat"], axis=2)
+    bias = [helper.make_node("ReduceSum", ["flat", "axes"], ["l"])] if given else []
+    gemm = helper.make_node(
+        "Gemm", ["flat", "k", "l"] if given else ["flat", "k"], ["y"], beta=beta
+    )
+    model = model_of([flat, *bias, gemm], ["y"])
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (8, 6)))
+    weight = RNG.normal(size=(64, 6)).astype(np.float32)
+    for name, value in {"k": weight, "axes": np.array([1])}.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    assert max(errors(model)) < 0.05
+    in_float = given and beta != 1
+    assert (gemm_reads(in_int8(model))[:2] == ["DequantizeLinear"] * 2) != in_float
 
 
 def test_layer_norms_over_several_axes_are_left_in_float() -> None:
@@ -165,7 +206,7 @@ def test_nodes_without_names_are_chosen_by_their_operator() -> None:
         conv("p", "y"),
     ]
     given = model_of(nodes, ["y"])
-    lower = to_int8(given, IMAGES, "AveragePool")
+    lower = in_int8(given, "AveragePool")
     made = {name: n.op_type for n in lower.graph.node for name in n.output}
     weights = [made.get(n.input[1]) for n in lower.graph.node if n.op_type == "Conv"]
     assert weights == ["DequantizeLinear"] * 2, "convolutions are not left in float32"

@@ -116,6 +116,19 @@ def test_network_and_reference_have_times_of_their_own(
     assert (found.wall_ms, found.p90) == (7.0, 4 * np.percentile(LATENCIES, 90))
 
 
+def test_the_reference_is_timed_anew_where_a_precision_is_written_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    set_factors(tmp_path, {8: [1.0, 1.0], 32: [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]})
+    usual = []
+    for text in ("", "some other way"):
+        monkeypatch.setattr(type(runtime), "written", lambda *_, t=text: t, raising=False)
+        found = measure(network(), runtime, RunSettings("cuda"), max_seconds=1.0, reference=True)
+        usual.append(found.facts["reference_nominal_ms"])
+    assert usual == [1.75, 2 * 1.75]
+
+
 def test_the_reference_is_built_once_and_asked_for_no_layers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
