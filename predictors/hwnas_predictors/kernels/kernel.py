@@ -14,6 +14,10 @@ NCHWC = "com.microsoft.nchwc"
 _CONVOLUTIONS = frozenset(("Conv", "FusedConv", "QLinearConv"))
 _INT8 = re.compile(r"Q(Linear)?(?=[A-Z])")
 """Begins the names of operators in int8, e.g. QGemm and QLinearConv, but not QuantizeLinear."""
+_NHWC = "Nhwc"
+"""Begins the names of ONNX Runtime's operators on channels last, which say it by nothing else."""
+_NHWC_POOL = "NhwcMaxPool"
+"""Is in int8 alone."""
 _FLOAT_BYTES = 4
 
 
@@ -130,7 +134,7 @@ class Kernel:
     @property
     def kind(self) -> str:
         """Type of the kernel, e.g. ``depthwise-conv nchwc`` or ``pointwise-conv int8 nhwc``."""
-        name = _INT8.sub("", self.operator)
+        name = "MaxPool" if self.operator == _NHWC_POOL else _INT8.sub("", self.operator)
         layout = " nchwc" if self.domain == NCHWC else " nhwc" if self._channels_last else ""
         if program := dict(self.attributes).get("primitive"):
             layout = f" {program}"  # OpenVINO has several for one type of layer
@@ -178,7 +182,8 @@ class Kernel:
             return self._convolution_with(c_in, c_out)
         images = {len(shape) for shape in self.inputs if shape is not None} == {4}
         same = self.inputs[0] is not None and images and self.inputs[0][1] == self.output[1]
-        if self.constants or self.weights or not same or self.operator == "Reshape":
+        fixed = self.constants or self.weights or self._channels_last
+        if fixed or not same or self.operator == "Reshape":
             return None
         inputs = tuple(None if s is None else _replace_channels(s, c_out) for s in self.inputs)
         attributes = tuple((k, c_out if k == "channels" else v) for k, v in self.attributes)
@@ -209,7 +214,8 @@ class Kernel:
 
     @property
     def _channels_last(self) -> bool:
-        return dict(self.attributes).get("channels_last") == 1
+        named = self.operator.startswith(_NHWC)
+        return named or dict(self.attributes).get("channels_last") == 1
 
     def _weight(self) -> Shape:
         """Give the shape (C_out, C_in of a group, kernel) of a convolution's weights."""

@@ -10,6 +10,7 @@ from hwnas.runtimes.base import Activations
 from hwnas.runtimes.lowering import to_int8
 from hwnas.runtimes.onnx_facts import precision_of
 from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session, random_feeds
+from hwnas_predictors.kernels.fused_graph import original_shapes
 
 
 def lowered(
@@ -28,7 +29,7 @@ def lowered(
             without, the same operators are executed, and it is written in half of the time.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot load or not quantise it.
+        InvalidValueError: ONNX Runtime cannot load or not quantise it, or a shape is not fixed.
     """
     content = load_model_bytes(model)
     assert isinstance(content, bytes)
@@ -39,7 +40,8 @@ def lowered(
 @lru_cache(maxsize=1)  # a network is timed as a whole, and then its kernels
 def _quantised(content: bytes, activations: Activations, per_channel: bool) -> bytes:
     """Quantise by one random input: what is executed does not depend on the scales."""
-    feeds = random_feeds(open_session(content), 1)
     model = onnx.load_from_string(content)
+    original_shapes(model)
+    feeds = random_feeds(open_session(content), 1)
     made = to_int8(model, [feeds], activations=activations, per_channel=per_channel)
     return bytes(made.SerializeToString())

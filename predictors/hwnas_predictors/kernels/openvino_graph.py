@@ -7,15 +7,19 @@ takes some tenths of a second of one core; nothing is run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import onnx
+
+from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import RunSettings
-from hwnas_predictors.kernels.fused_graph import in_one_model
+from hwnas_predictors.kernels.fused_graph import in_one_model, original_shapes
 from hwnas_predictors.kernels.kernel import Attribute, Kernel, Shape
 
 _NO_KERNELS = frozenset(("Const", "Input", "Output", "Reshape"))
 """Layers that compute nothing; a Reshape gives the same numbers in the same order."""
+_CONVOLUTIONS = frozenset(("Convolution", "GroupConvolution"))
 _POOLS = {"AvgPool": "AveragePool", "MaxPool": "MaxPool"}
 _CHAINS = frozenset(("Eltwise", "Math", "Subgraph"))
 """Layers of element-wise operators, one or several; which ones differs from network to network."""
@@ -23,6 +27,17 @@ _CHEAP = frozenset(
     ("Add", "Convert", "FakeQuantize", "Maximum", "Minimum", "Multiply", "Relu", "Subtract")
 )
 """Operators of an instruction or two a number."""
+_NO_ACTIVATIONS = _CONVOLUTIONS | {"Add", "BatchNormInference", "Convert", "FakeQuantize"}
+"""What a convolution takes in beside an activation."""
+_NAMES = {
+    "Clamp": "Clip",
+    "HSigmoid": "HardSigmoid",
+    "HSwish": "HardSwish",
+    "Maximum": "Clip",
+    "Minimum": "Clip",
+    "PRelu": "LeakyRelu",
+}
+"""Names that ONNX has for OpenVINO's activations, where they differ; a clip is read as two."""
 
 
 def compiled(content: bytes, settings: RunSettings, timed: bool = False) -> tuple[Any, Any]:
@@ -40,32 +55,50 @@ def find_openvino_kernels(content: bytes, settings: RunSettings) -> list[Kernel]
         settings: threads and precision.
 
     Raises:
-        InvalidValueError: OpenVINO cannot run it.
+        InvalidValueError: OpenVINO cannot run it, or a shape is not fixed.
     """
+    original_shapes(onnx.load_from_string(content))
     read, made = compiled(content, settings)
     sources = {op.get_friendly_name(): op for op in read.get_ops()}
-    return in_one_model([_kernel(layer, sources) for layer in layers_in(made)])
+    constants = _constants_in(made)
+    return in_one_model([_kernel(layer, sources, constants) for layer in layers_in(made)])
 
 
 def layers_in(made: Any) -> list[Any]:
     """List the layers of a compiled network that compute, in the order of execution."""
-    ops = made.get_runtime_model().get_ops()
-    found = [op for op in ops if _fact(op, "layerType") not in _NO_KERNELS]
+    constants = _constants_in(made)
+    found = [
+        op
+        for op in made.get_runtime_model().get_ops()
+        if _fact(op, "layerType") not in _NO_KERNELS and op.get_friendly_name() not in constants
+    ]
     return sorted(found, key=lambda op: int(_fact(op, "execOrder")))
 
 
-def _kernel(layer: Any, sources: Mapping[str, Any]) -> Kernel:
+def _constants_in(made: Any) -> set[str]:
+    """Name the constants, with what is computed of them alone: once, before any run."""
+    found: set[str] = set()
+    for op in made.get_runtime_model().get_ordered_ops():
+        read = [value.get_source_output().get_node() for value in op.inputs()]
+        computed = bool(read) and all(node.get_friendly_name() in found for node in read)
+        if computed or _fact(op, "layerType") == "Const":
+            found.add(op.get_friendly_name())
+    return found
+
+
+def _kernel(layer: Any, sources: Mapping[str, Any], constants: set[str]) -> Kernel:
     kind, names = _fact(layer, "layerType"), _fact(layer, "originalLayersNames").split(",")
     joined = [sources[name] for name in names if name in sources]
     inputs = [value.get_source_output() for value in layer.inputs()]
     shapes: list[Shape | None] = [_shape(value) for value in inputs]
-    fixed = [_fact(value.get_node(), "layerType") == "Const" for value in inputs]
+    fixed = [value.get_node().get_friendly_name() in constants for value in inputs]
     output = _shape(layer.output(0))
     attributes: dict[str, Attribute] = {"primitive": _fact(layer, "primitiveType")}
     operator = kind
     if kind == "Convolution":
         operator = "Conv"
-        shapes, attributes = _convolution(shapes, fixed, output, joined, attributes)
+        attributes["strides"] = _strides(joined, sources.values(), shapes, output)
+        shapes, attributes = _convolution(shapes, fixed, joined, attributes)
         fixed = [False, True, True][: len(shapes)]
     elif kind == "Pooling":
         operator, attributes = _pool(joined, attributes)
@@ -86,7 +119,6 @@ def _kernel(layer: Any, sources: Mapping[str, Any]) -> Kernel:
 def _convolution(
     shapes: Sequence[Shape | None],
     fixed: Sequence[bool],
-    output: Shape,
     joined: Sequence[Any],
     attributes: Mapping[str, Attribute],
 ) -> tuple[list[Shape | None], dict[str, Attribute]]:
@@ -97,14 +129,50 @@ def _convolution(
     groups = 1
     if len(weight) > len(image):  # (groups, C_out of a group, C_in of a group, kernel)
         groups, weight = weight[0], (weight[0] * weight[1], *weight[2:])
-    steps = zip(image[2:], output[2:], strict=True)
-    found = {**attributes, "group": groups, "strides": tuple(round(i / o) for i, o in steps)}
-    activations = [t for op in joined[1:] if (t := op.get_type_name()) != "Add"]
+    found = {**attributes, "group": groups}
+    names = [op.get_type_name() for op in joined if not _scales(op)]
+    activations = [name for name in names if name not in _NO_ACTIVATIONS]
     if activations:
-        found["activation"] = activations[0]
+        found["activation"] = _NAMES.get(activations[0], activations[0])
     added = [s for s, constant in zip(shapes[2:], fixed[2:], strict=True) if not constant]
     bias = [s for s, constant in zip(shapes[2:], fixed[2:], strict=True) if constant]
     return [image, weight, *(bias[:1] or [None]), *added[:1]], found
+
+
+def _strides(
+    joined: Sequence[Any], sources: Iterable[Any], shapes: Sequence[Shape | None], output: Shape
+) -> tuple[int, ...]:
+    """Give the strides of a convolution as it was read: they do not follow from its shapes.
+
+    Where OpenVINO scales the weights, e.g. by a batch norm, it no longer names the convolution:
+    then it is one with weights and output of these shapes, and with the image if any has it, which
+    may have been padded.
+    """
+    read = [op for op in joined if op.get_type_name() in _CONVOLUTIONS][:1]
+    if not read:
+        all_read = [op for op in sources if op.get_type_name() in _CONVOLUTIONS]
+        ends = [
+            op
+            for op in all_read
+            if (_shape(op.input(1)), _shape(op.output(0))) == (shapes[1], output)
+        ]
+        read = [op for op in ends if _shape(op.input(0)) == shapes[0]] or ends
+    found = {tuple(op.get_attributes()["strides"]) for op in read}
+    if len(found) != 1:
+        raise InvalidValueError(
+            f"`onnx` must consist of convolutions that OpenVINO's are known by, but that from "
+            f"{shapes[0]} to {output} is one of {len(read)} with {len(found)} different strides: "
+            f"leave the network out."
+        )
+    return found.pop()
+
+
+def _scales(op: Any) -> bool:
+    """Tell whether an operator multiplies by fewer numbers, or fixed ones, as a batch norm."""
+    if op.get_type_name() != "Multiply":
+        return False
+    read, shape = op.input_values(), _shape(op.output(0))
+    return any(v.get_node().get_type_name() == "Constant" or _shape(v) != shape for v in read)
 
 
 def _chain(
@@ -115,7 +183,7 @@ def _chain(
     dear = sorted({name for name in types if name not in _CHEAP})
     found: dict[str, Attribute] = {**attributes, "kernel_shape": (max(len(types), 1), 1)}
     if dear:
-        found["activation"] = dear[0]
+        found["activation"] = _NAMES.get(dear[0], dear[0])
     return "Elementwise", found
 
 
@@ -131,6 +199,11 @@ def _pool(
 
 
 def _shape(value: Any) -> Shape:
+    if value.get_partial_shape().is_dynamic:
+        raise InvalidValueError(
+            f"`onnx` must have shapes that can be inferred, but that of a tensor at "
+            f"{value.get_node().get_friendly_name()!r} is not known."
+        )
     return tuple(int(size) for size in value.get_shape())
 
 

@@ -38,7 +38,7 @@ _WARMUP = 4
 _LEAST_SHARE = 0.1
 """Of a kernel's time: whatever profiling added, it takes that much."""
 _LEAST_MS = 1e-4
-"""Of a kernel: what is left out of a run takes no time, which has no logarithm."""
+"""Of a kernel: one of less than a whole microsecond has a time of 0, which has no logarithm."""
 
 
 class NetworkTimer:

@@ -91,7 +91,10 @@ def run_times(events: Iterable[dict[str, Any]], operators: Sequence[str]) -> Flo
 
 @contextmanager
 def openvino_profiler(content: bytes, settings: RunSettings) -> Iterator[Profiled]:
-    """Run a network in OpenVINO; arguments and errors as of `openvino_graph.compiled`."""
+    """Run a network in OpenVINO; arguments and errors as of `openvino_graph.compiled`.
+
+    Its times raise `InvalidValueError` where OpenVINO names a layer otherwise in its profile.
+    """
     read, made = compiled(content, settings, timed=True)
     request = made.create_infer_request()
     rng = np.random.default_rng(0)
@@ -101,8 +104,24 @@ def openvino_profiler(content: bytes, settings: RunSettings) -> Iterator[Profile
     names = [layer.get_friendly_name() for layer in layers_in(made)]
 
     def times() -> FloatArray:
-        told = {layer.node_name: layer.real_time for layer in request.profiling_info}
-        # A layer that OpenVINO left out has no time.
-        return np.array([[1e3 * told[n].total_seconds() if n in told else 0.0 for n in names]])
+        return layer_times(request.profiling_info, names)
 
     yield Profiled(request.infer, times, each=False)
+
+
+def layer_times(profile: Iterable[Any], names: Sequence[str]) -> FloatArray:
+    """Give `(1, k)` times in ms of the layers with these names, of OpenVINO's profile of a run.
+
+    They are whole microseconds: a layer that takes less than one, or that had nothing to do, has 0.
+
+    Raises:
+        InvalidValueError: a layer is not in the profile.
+    """
+    told = {layer.node_name: layer.real_time for layer in profile}
+    missing = [name for name in names if name not in told]
+    if missing:
+        raise InvalidValueError(
+            f"`onnx` must consist of layers that OpenVINO's profiler times, but got no time of "
+            f"{len(missing)} of {len(names)}, e.g. {missing[0]!r}: leave the network out."
+        )
+    return np.array([[1e3 * told[name].total_seconds() for name in names]])

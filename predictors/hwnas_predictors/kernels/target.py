@@ -74,6 +74,11 @@ class Target:
         """Whether the runtime says which kernels it executes, and times each."""
         return is_profiled(self.runtime)
 
+    @property
+    def quantised(self) -> str:
+        """Name how `lowered` quantises where the runtime itself did it before; else nothing."""
+        return "by lowered" if self.runtime == "openvino" and self.precision == "int8" else ""
+
     def lowered(self, model: onnx.ModelProto) -> bytes:
         """Give a network as it is measured, in int8 where the runtime says what it executes."""
         if not self.profiled:

@@ -34,7 +34,7 @@ class WholeTimer:
         runtime = target.made()
         self._about = (
             f"network-latency {_VERSION}|{host_fingerprint(runtime.packages)}|{target!r}|"
-            f"max_seconds={max_seconds}|{written(runtime, target.settings)}"
+            f"max_seconds={max_seconds}|{written(runtime, target.settings)}{target.quantised}"
         )
         # A child keeps the reference network from one to the next.
         self._measure = partial(measure, max_seconds=max_seconds, reference=True, isolate=False)

@@ -157,6 +157,24 @@ def test_int8_is_what_runs_in_int8() -> None:
     assert all(k.constants == () for k in quantised)
 
 
+def test_a_max_pool_in_int8_has_its_channels_last() -> None:
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            node("MaxPool", ["a"], ["m"], kernel_shape=[3, 2], strides=[2, 2]),
+            node("Conv", ["m", "v"], ["y"]),
+        ],
+        {"w": (24, 16, 3, 3), "v": (8, 24, 1, 1)},
+    )
+    (kernel,) = [k for k in INT8.kernels(model) if "MaxPool" in k.operator]
+    pool = kernel.configuration
+    assert pool.kind.removesuffix(" nhwc") == "maxpool int8"
+    assert (pool.c_in, pool.height, pool.width) == (24, 12, 10)
+    assert (pool.c_out, pool.out_height, pool.out_width) == (24, 5, 5)
+    assert pool.flops == 24 * 5 * 5 * 6
+    assert kernel.operator != "NhwcMaxPool" or kernel.with_channels(8, 8) is None
+
+
 def test_a_model_that_is_in_int8_is_read_as_it_is() -> None:
     model = network([node("Conv", ["x", "w"], ["y"])], {"w": (8, 16, 1, 1)})
     feeds = [{"x": np.random.default_rng(0).normal(size=(1, 16, 12, 10)).astype(np.float32)}]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
-from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.tasks.catalogue import get_task
+from hwnas.measure.host import host_fingerprint
+from hwnas.tables.result import Result
+from hwnas_predictors.kernels.features import features
 from hwnas_predictors.kernels.kernel import Configuration, Kernel
-from hwnas_predictors.kernels.predictor import Family
-from hwnas_predictors.kernels.profiled_networks import NetworkTimer
+from hwnas_predictors.kernels.profiled_networks import NetworkTimer, profile
+from hwnas_predictors.kernels.profilers import layer_times
 from hwnas_predictors.kernels.target import Target
 from hwnas_predictors.kernels.whole_networks import WholeTimer
 from tests.hwnas_predictors.kernels.conftest import network
@@ -64,8 +70,8 @@ def test_layers_are_kernels_with_windows_groups_and_channels(precision: str) -> 
     assert (pool.kernel, pool.stride, pool.out_height, pool.out_width) == ((3, 3), (2, 1), 3, 5)
     assert len(seen(kernels, "gemm")) == 1
     assert len({k.model_weights for k in kernels}) == 1
+    assert conv.activation == "Relu"
     if precision == "float32":
-        assert conv.activation == "Relu"
         assert [c.fused_add for c in seen(kernels, "pointwise-conv")] == [True]
 
 
@@ -79,23 +85,150 @@ def test_signals_have_a_height_alone() -> None:
 def test_chains_of_element_wise_operators_are_one_type() -> None:
     model = network(
         [
-            node("Sigmoid", ["x"], ["s"]),
-            node("Mul", ["x", "s"], ["m"]),
+            node("Erf", ["x"], ["e"]),
+            node("Mul", ["e", "x"], ["m"]),
             node("Sub", ["m", "b"], ["y"]),
         ],
         {"b": (1, 16, 12, 10)},
     )
-    (chain,) = seen(Target("openvino").kernels(model), "elementwise")
-    assert chain.kernel[0] in (1, 2, 3)
-    assert (chain.c_in, chain.height, chain.width) == (16, 12, 10)
+    chains = seen(Target("openvino").kernels(model), "elementwise")
+    # In one chain, where the CPU has programs for that.
+    assert sum(chain.kernel[0] for chain in chains) == 3
+    assert [chain.activation for chain in chains if chain.activation] == ["Erf"]
+    assert {(c.c_in, c.height, c.width) for c in chains} == {(16, 12, 10)}
 
 
-def test_the_kernels_of_a_network_sum_to_it() -> None:
-    space, target = NasBench201(channels=8, cells=1), Target("openvino")
-    model = Family(space, get_task("cifar10")).network(space.sample(np.random.default_rng(0)))
-    cache = ResultCache(None)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("image", "weights", "settings", "strides"),
+    [
+        ((9, 9), (8, 16, 7, 7), {}, (1, 1)),
+        ((1, 1), (8, 16, 1, 1), {"pads": [1] * 4}, (1, 1)),
+        ((9, 9), (16, 1, 7, 7), {"group": 16, "strides": [2, 1]}, (2, 1)),
+    ],
+)
+def test_strides_do_not_follow_from_shapes(
+    image: tuple[int, int],
+    weights: tuple[int, ...],
+    settings: dict[str, Any],
+    strides: tuple[int, int],
+    precision: str,
+) -> None:
+    conv = node("Conv", ["x", "w"], ["y"], **settings)
+    model = network([conv], {"w": weights}, image=(1, 16, *image))
+    kernels = Target("openvino", precision).kernels(model)
+    (found,) = [k.configuration for k in kernels if "conv" in k.kind]
+    assert found.stride == strides
+    assert np.isfinite(features([found])).all()
+
+
+def norm(x: str, y: str) -> onnx.NodeProto:
+    return node("BatchNormalization", [x, "b", "b", "b", "b"], [y], name=f"norm {x}")
+
+
+def test_a_convolution_whose_name_a_batch_norm_took_has_its_strides_and_its_activation() -> None:
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], name="first"),
+            norm("a", "c"),
+            node("Conv", ["c", "v"], ["d"], strides=[2, 2], pads=[1] * 4, name="second"),
+            norm("d", "e"),
+            node("Relu", ["e"], ["y"], name="third"),
+        ],
+        {"w": (16, 16, 7, 7), "v": (16, 16, 3, 3), "b": (16,)}, image=(1, 16, 9, 9),
+    )  # fmt: skip
+    found = seen(Target("openvino").kernels(model), "conv ")
+    assert [(c.stride, c.activation) for c in found] == [((1, 1), ""), ((2, 2), "Relu")]
+
+
+def test_a_convolution_that_may_be_either_of_two_is_refused() -> None:
+    """Both from 9 to 3 rows, and neither is named."""
+    sides: list[dict[str, Any]] = [{}, {"strides": [3, 3], "pads": [2] * 4}]
+    nodes = []
+    for i, settings in enumerate(sides):
+        nodes += [node("Conv", ["x", "w"], [f"a{i}"], **settings), norm(f"a{i}", f"n{i}")]
+    model = network(
+        [*nodes, node("Concat", ["n0", "n1"], ["y"], axis=1)],
+        {"w": (16, 16, 7, 7), "b": (16,)}, image=(1, 16, 9, 9),
+    )  # fmt: skip
+    with pytest.raises(InvalidValueError, match=r"one of 2 with 2 different strides: leave"):
+        Target("openvino").kernels(model)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["Relu", "Clip", "HardSwish", "LeakyRelu", "Sigmoid", ""])
+def test_activations_have_onnx_s_names(name: str, precision: str) -> None:
+    numbers = ["low", "high"] if name == "Clip" else []
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            node(name or "Softmax", ["a", *numbers], ["y"]),
+        ],
+        {"w": (16, 16, 3, 3)},
+    )
+    for end, value in zip(numbers, (0.0, 6.0), strict=False):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), end))
+    (conv,) = seen(Target("openvino", precision).kernels(model), "conv ")
+    # In int8 a clip is the range of what is written, and HardSwish stands by itself.
+    absent = precision == "int8" and name in ("Clip", "HardSwish")
+    assert conv.activation == ("" if absent else name)
+
+
+def test_what_is_computed_of_constants_alone_is_no_kernel() -> None:
+    """OpenVINO turns weights once, when it compiles."""
+    model = network([node("MatMul", ["x", "w"], ["y"])], {"w": (10, 8)})
+    target = Target("openvino")
+    (gemm,) = seen(target.kernels(model), "")
+    assert gemm.kind.startswith("gemm")
+    assert gemm.operands == 1
+    with target.profiler(model) as profiled:
+        profiled.run()
+        assert profiled.times().shape == (1, 1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_free_dimensions_are_refused(precision: str) -> None:
+    model = network([node("Conv", ["x", "w"], ["y"])], {"w": (8, 16, 1, 1)})
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    with pytest.raises(InvalidValueError, match=r"`onnx` must have inputs of fixed shape.*'x'"):
+        Target("openvino", precision).kernels(model)
+
+
+def test_kernels_share_their_network_by_the_times_that_openvino_tells() -> None:
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[2] * 4),
+            node("Conv", ["a", "v"], ["y"]),
+        ],
+        {"w": (64, 16, 5, 5), "v": (4, 64, 1, 1)}, image=(1, 16, 32, 32),
+    )  # fmt: skip
+    target, cache = Target("openvino"), ResultCache(None)
     whole = WholeTimer(target, 0.05, cache)
     latencies = NetworkTimer(target, whole, 0.01, cache)(model)
-    assert len(latencies) == len(target.kernels(model))
-    assert (latencies > 0).all()
-    assert latencies.sum() == pytest.approx(whole(model))
+    by_kind = dict(zip([k.kind for k in target.kernels(model)], latencies, strict=True))
+    wide, narrow = (next(k for k in by_kind if k.startswith(n)) for n in ("conv", "pointwise"))
+    # A hundred times the operations.
+    assert by_kind[wide] > 4 * by_kind[narrow]
+    # Before they are scaled they are ms, too.
+    times, _ = profile(target.profiler(model), target, 0.01)
+    assert whole(model) / 10 < times.sum() < 10 * whole(model)
+
+
+def test_a_layer_that_openvino_does_not_time_is_named() -> None:
+    told = [
+        SimpleNamespace(node_name=name, real_time=timedelta(microseconds=time))
+        for name, time in (("b", 0), ("a", 7), ("other", 9))
+    ]
+    np.testing.assert_allclose(layer_times(told, ["a", "b"]), [[7e-3, 0.0]])
+    with pytest.raises(InvalidValueError, match=r"no time of 1 of 2, e\.g\. 'c': leave"):
+        layer_times(told, ["a", "c"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_networks_that_were_quantised_otherwise_are_measured_anew(precision: str) -> None:
+    target, cache = Target("openvino", precision), ResultCache(None)
+    content = hashlib.sha256(MODEL.SerializeToString()).hexdigest()
+    host = host_fingerprint(target.made().packages)
+    before = f"network-latency 3|{host}|{target!r}|max_seconds=0.05|{content}"
+    cache.put({before: Result(1.0)})
+    assert WholeTimer(target, 0.05, cache).knows(MODEL) == (precision == "float32")
