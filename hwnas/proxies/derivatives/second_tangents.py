@@ -45,7 +45,7 @@ class SecondTangents(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         kwargs = kwargs or {}
-        if not any(map(self._carries, tree_leaves((args, kwargs)))):
+        if not any(map(self.carries, tree_leaves((args, kwargs)))):
             return func(*args, **kwargs)
         if (rule := _RULES.get(func)) is not None:
             return self._note(rule(self, func, *args, **kwargs))
@@ -65,10 +65,11 @@ class SecondTangents(TorchFunctionMode):
 
     def carried(self, value: object) -> bool:
         """Tell whether a value has derivatives; `NoRuleError` for a constant tensor."""
-        self.insist(self._carries(value) or not isinstance(value, Tensor))
+        self.insist(self.carries(value) or not isinstance(value, Tensor))
         return isinstance(value, Tensor)
 
-    def _carries(self, value: object) -> bool:
+    def carries(self, value: object) -> bool:
+        """Tell whether a value has derivatives."""
         known = self._known.get(id(value))
         return known is not None and known() is value
 
@@ -118,6 +119,7 @@ def _weighted(
     **kwargs: Any,
 ) -> Tensor:
     """Run a convolution or linear layer; the bias is added to the values alone."""
+    mode.insist(mode.carried(input) and not any(map(mode.carries, (weight, bias))))
     mode.insist(input.ndim == {F.conv2d: 4, F.linear: 2}[func])
     result: Tensor = func(input, weight, None, *args, **kwargs)
     if bias is not None:

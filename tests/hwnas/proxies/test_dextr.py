@@ -71,6 +71,32 @@ def test_a_network_that_uses_the_number_of_images_is_left_to_pytorch() -> None:
     assert curvature(model, (3, 4, 4)) == pytest.approx(8 * expected, rel=1e-4)
 
 
+class Wide(nn.Module):
+    """Gives as many numbers an image as there are images, squared."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(x, x.shape[0]).flatten(1)
+
+
+class Gram(nn.Module):
+    """Gives products of all images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.flatten(1)
+        return nn.functional.linear(y, y)
+
+
+@pytest.mark.parametrize("last", [Wide(), Gram()])
+def test_outputs_whose_shape_depends_on_the_images_are_left_to_pytorch(
+    last: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), last)
+    found = curvature(model, (3, 12, 12), 4)
+    monkeypatch.setattr(dextr, "_carried", lambda *_: None)
+    assert found == curvature(model, (3, 12, 12), 4) > 0
+
+
 def test_joins_both_parts() -> None:
     x = torch.randn(1, 3, 4, 5, generator=torch.Generator().manual_seed(1))
     conv = nn.Conv2d(3, 2, 1, bias=False)

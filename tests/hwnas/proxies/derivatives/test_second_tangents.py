@@ -40,6 +40,11 @@ def residual(net: Any, x: Tensor) -> Tensor:
     return net.fc(F.adaptive_avg_pool2d(z.relu(), 1).flatten(1))  # type: ignore[no-any-return]
 
 
+def means(net: Any, x: Tensor) -> Tensor:
+    maps: Tensor = net.stem(x)
+    return maps.mean(dim=(2, 3))
+
+
 KNOWN: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "residual": residual,
     "means": lambda net, x: net.fc(net.norm(net.stem(x)).mean(dim=(2, 3))),
@@ -51,6 +56,11 @@ UNKNOWN: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "a constant is added": lambda net, x: net.stem(x) + 1.0,
     "a mean over images": lambda net, x: net.stem(x).mean(0),
     "dropout": lambda net, x: F.dropout(net.stem(x)),
+    "weights are of the input": lambda net, x: F.linear(means(net, x), means(net, x)),
+    "weights alone are of the input": lambda net, x: F.linear(net.fc.weight, means(net, x)),
+    "a bias is of the input": lambda net, x: F.linear(
+        means(net, x), torch.ones(12, 6).double(), x.mean(dim=(1, 2, 3))
+    ),
     "a number of another axis": lambda net, x: torch.flatten(net.stem(x), 0, 1),
 }
 
