@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any, Generic
 
 import optuna
@@ -15,8 +17,9 @@ from hwnas.evaluation.evaluator import Evaluation, Evaluator
 from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.pareto.spread import measured_spread
 from hwnas.spaces.choices import decide, options_of
+from hwnas.spaces.choosers import Run, reading
 from hwnas.spaces.space_text import written_space
-from hwnas.typing import Arch, Direction
+from hwnas.typing import Arch, Direction, SearchSpace
 from hwnas_optuna.suggesting import distribution_of, suggesting
 
 ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"
@@ -98,8 +101,9 @@ class HardwareAwareObjective(Generic[Arch]):
                 raises whatever it may; says why.
         """
         space = self.evaluator.space
-        # The sampler chooses once, before the space asks, which then reads what was chosen.
-        getattr(trial, "relative_params", None)
+        if not _answers_all(space, {**getattr(trial, "_fixed_params", {}), **trial.params}):
+            # The sampler chooses once, before the space asks, which then reads what was chosen.
+            getattr(trial, "relative_params", None)
         arch = decide(space, suggesting(trial))
         try:
             member = space.representative(arch)
@@ -177,6 +181,19 @@ class HardwareAwareObjective(Generic[Arch]):
             for name, cost in self._uncertain.items()
             if math.isfinite(evaluation.values.get(name, math.nan))
         }
+
+
+def _answers_all(space: SearchSpace[Any], known: Mapping[str, Any]) -> bool:
+    """Tell whether known parameters answer all that a space asks for, even where it refuses them.
+
+    Those of a trial that a user queued or that goes on leave a sampler nothing to choose.
+    """
+    if not known:
+        return False
+    run = Run(reading(known))
+    with contextlib.suppress(Exception):  # it is asked again, and raises again
+        decide(space, run)
+    return run.foreign is None
 
 
 def reason(error: Exception) -> str:

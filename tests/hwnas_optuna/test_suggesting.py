@@ -27,6 +27,7 @@ from hwnas.tables.result import Result
 from hwnas.typing import Choice
 from hwnas_optuna import HardwareAwareObjective, HardwareAwareSampler, pareto_set_from_study
 from hwnas_optuna.loop import run
+from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.search import open_study
 from hwnas_optuna.suggesting import distribution_of
 from hwnas_optuna.trials import CLAIM
@@ -165,6 +166,38 @@ def test_a_parameter_that_was_not_found_before_is_still_asked_for() -> None:
     assert study.trials[0].system_attrs[CLAIM] is not None
     study.optimize(HardwareAwareObjective(evaluator(space)), n_trials=5)
     assert len([t for t in study.trials if t.state is TrialState.COMPLETE]) == 1
+
+
+@dataclass(frozen=True)
+class Refusing(AssignmentSpace):
+    """Has no architecture of two large numbers."""
+
+    name: str = field(default="refusing", init=False, repr=False)
+
+    def ask(self, choose: Choose) -> list[int]:
+        a, b = (choose(name, Options((2, 4, 8))) for name in ("a", "b"))
+        if a * b > 32:
+            raise ValueError(f"{a} times {b} is too much")
+        return [a, b]
+
+
+@pytest.mark.parametrize("queued", [{"a": 8, "b": 8}, {"a": 8, "b": 8, "c": 1}])
+def test_queued_choices_that_a_space_refuses_are_pruned_with_its_reason(
+    queued: dict[str, int],
+) -> None:
+    space: Any = Refusing()
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=HardwareAwareSampler[Any](space)
+    )
+    study.enqueue_trial(queued)
+    study.enqueue_trial({"a": 8})
+    study.optimize(HardwareAwareObjective(evaluator(space)), n_trials=2)
+    refused, completed = study.trials
+    assert refused.state is TrialState.PRUNED
+    assert refused.params == {"a": 8, "b": 8}
+    assert "ValueError: 8 times 8 is too much" in refused.user_attrs[ERRORS]["architecture"]
+    assert completed.state is TrialState.COMPLETE
+    assert completed.params["a"] == 8
 
 
 @dataclass(frozen=True)
