@@ -20,6 +20,8 @@ from hwnas.tasks.task import TensorSpec
 
 # Stands for a free batch while shapes are worked out; a network that fixes its batch shows itself.
 _FREE_BATCH = 7
+# What is taken apart into as many parts at both is so at every batch.
+_FEWEST, _MANY = 1, 1009
 
 
 def write_directly(
@@ -39,13 +41,14 @@ def write_directly(
     tokens = isinstance(in_shape, TensorSpec) and in_shape.vocabulary is not None
     one = in_shape.shape if isinstance(in_shape, TensorSpec) else in_shape
     shape = (_FREE_BATCH if dynamic_batch else batch, *one)
+    counted = (_FEWEST, _MANY) if dynamic_batch else (batch,)
     twin, _ = meta_copy(model)
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         raise UnsupportedError("forward hooks")
     try:
         dtype = torch.int64 if tokens else torch.float32
         source = torch.empty(shape, dtype=dtype, device="meta")
-        graph = _Tracer(source).trace(twin)
+        graph = _Tracer([source.new_empty((n, *one)) for n in counted]).trace(twin)
         with _without_numbers():
             writer = GraphWriter(Value("input", shape), dynamic_batch, tokens)
             return _Translation(twin, model, graph, writer).write(source)
@@ -64,10 +67,9 @@ def _without_numbers() -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Traces loops over what a tensor is taken apart into, since its shape says how often."""
 
-    def __init__(self, source: Tensor) -> None:
+    def __init__(self, sources: Sequence[Tensor]) -> None:
         super().__init__()
-        self._source = source
-        self._results: dict[fx.Node, Any] = {}
+        self._runs: list[tuple[Tensor, dict[fx.Node, Any]]] = [(source, {}) for source in sources]
         self._running = False
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -75,20 +77,25 @@ class _Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[fx.Proxy]:
         parts = cast(Sequence[fx.Proxy], obj)
-        return (parts[number] for number in range(len(self.known(obj.node))))
+        return (parts[number] for number in range(self.count(obj.node)))
 
-    def known(self, wanted: fx.Node) -> Any:
-        """Give the result of a node on a `meta` tensor."""
+    def count(self, wanted: fx.Node) -> int:
+        """Give of how many parts the result of a node is."""
+        counts = {len(result) for result in self.known(wanted)}
+        if len(counts) > 1:
+            raise UnsupportedError("as many parts as a free batch says")
+        return counts.pop()
+
+    def known(self, wanted: fx.Node) -> list[Any]:
+        """Give the results of a node on the `meta` tensors."""
         self._running = True
         with _without_numbers():
-            for node in self.graph.nodes:
-                if node not in self._results:
-                    self._results[node] = self._result(node)
+            for (source, results), node in itertools.product(self._runs, self.graph.nodes):
+                if node not in results:
+                    given = node.op == "placeholder"
+                    results[node] = source if given else _run(self.root, node, results)
         self._running = False
-        return self._results[wanted]
-
-    def _result(self, node: fx.Node) -> Any:
-        return self._source if node.op == "placeholder" else _run(self.root, node, self._results)
+        return [results[wanted] for _, results in self._runs]
 
     # What runs for its shape leaves no nodes.
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
@@ -106,8 +113,9 @@ class _Proxy(fx.Proxy):
     """What stands for a result in a trace; it knows of how many parts it is, if it is several."""
 
     def __len__(self) -> int:
-        known = cast(_Tracer, self.tracer).known(self.node)
-        return len(known) if isinstance(known, tuple) else super().__len__()
+        tracer = cast(_Tracer, self.tracer)
+        several = isinstance(tracer.known(self.node)[0], tuple)
+        return tracer.count(self.node) if several else super().__len__()
 
 
 def _run(twin: Any, node: fx.Node, results: Mapping[fx.Node, Any]) -> Any:
@@ -217,18 +225,23 @@ class _Translation:
         kwargs: Any = fx.map_arg(node.kwargs, self._values.__getitem__)
         if node.op == "call_module":
             return self._module(target, out, *args, **kwargs)
-        sizes = not all(isinstance(self._values[n], Value | list) for n in node.all_input_nodes)
-        if sizes and self._writer.dynamic_batch and target not in SHAPE_FUNCTIONS:
-            raise UnsupportedError("a size used as a number while the batch is free")
+        if target not in SHAPE_FUNCTIONS:
+            self._check_sizes(node)
         if target not in FUNCTIONS:
             raise UnsupportedError(f"the function {getattr(target, '__name__', target)}")
         return FUNCTIONS[target](self._writer, out, *args, **kwargs)
+
+    def _check_sizes(self, node: fx.Node) -> None:
+        sizes = not all(isinstance(self._values[n], Value | list) for n in node.all_input_nodes)
+        if sizes and self._writer.dynamic_batch:
+            raise UnsupportedError("a size used as a number while the batch is free")
 
     def _parts(self, node: fx.Node, results: Any) -> list[Value]:
         """Write what a tensor is taken apart into."""
         target: Any = node.target
         if target not in PARTS or any(part.dtype != torch.float32 for part in results):
             raise UnsupportedError(f"parts by {getattr(target, '__name__', target)}")
+        self._check_sizes(node)
         args: Any = fx.map_arg(node.args, self._values.__getitem__)
         kwargs: Any = fx.map_arg(node.kwargs, self._values.__getitem__)
         shapes = [tuple(part.shape) for part in results]

@@ -245,7 +245,7 @@ KEPT: list[Callable[[Tensor], Tensor]] = [
     lambda x: torch.cat(torch.split(x, [3, 5], dim=2)[::-1], dim=2) - x.chunk(3, dim=1)[-1],
     lambda x: torch.cat([part + i for i, part in enumerate(torch.chunk(x, 3, dim=3))], dim=3),
 ]
-"""Networks whose batch stays the first axis."""
+"""Networks whose batch stays the first axis, and says nothing but how many rows there are."""
 MOVED: list[Callable[[Tensor], Tensor]] = [
     lambda x: x[0],
     lambda x: x[1:],
@@ -255,6 +255,15 @@ MOVED: list[Callable[[Tensor], Tensor]] = [
     lambda x: torch.stack(x.unbind(1)),
     lambda x: torch.cat([2 * row for row in x]),
     lambda x: torch.split(x, 1)[-1],
+    lambda x: torch.cat([p * (i + 1) for i, p in enumerate(torch.split(x, x.size(0), 1))], 1),
+    lambda x: torch.cat([x.chunk(x.size(0), 1)[0], x], 1),
+    lambda x: torch.split(x, x.size(0), 1)[0],
+    lambda x: x * len(x.unbind(0)),
+    lambda x: x * len(x.chunk(3)),
+    lambda x: x * len(x.transpose(0, 1).unbind(1)),
+    lambda x: sum((2 * x for _ in x), start=x),
+    lambda x: sum((2 * x for _ in torch.split(x, 1)), start=x),
+    lambda x: x * len(torch.split(x, 100)),
 ]
 
 
