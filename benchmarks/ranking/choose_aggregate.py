@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,20 +77,16 @@ class Study:
         )
 
 
-def study(images: str, opposed: bool = False) -> Study:
-    """Read scores and accuracies; of opposed ones also the logarithms of ``-name``."""
+def study(images: str) -> Study:
+    """Read scores and accuracies; each proxy stands the other way round as well, as ``-name``."""
     space, scores = NasBench201(), shipped_scores("nasbench201", "cifar10", images)
     assert scores is not None
     cells, _ = shipped_population(space, scores, [c for c in space if c.is_live()], seed=0)
-    logs = {
-        name: log_rank(values[:, None], [proxy_direction(name)])
-        for name, values in cells.columns.items()
-    }
-    if opposed:
-        logs |= {
-            f"-{name}": log_rank(values[:, None], [_OTHER[proxy_direction(name)]])
-            for name, values in cells.columns.items()
-        }
+    logs: dict[str, FloatArray] = {}
+    for name, values in cells.columns.items():
+        direction = proxy_direction(name)
+        logs[name] = log_rank(values[:, None], [direction])
+        logs[f"-{name}"] = log_rank(values[:, None], [_OTHER[direction]])
     truths: dict[tuple[str, Split], FloatArray] = {}
     for name in DATASETS:
         for split in SPLITS if name == "cifar10" else SPLITS[:2]:
@@ -102,10 +98,11 @@ def study(images: str, opposed: bool = False) -> Study:
 
 def choose(cells: Study, limit: int) -> Counter[str]:
     """Add one proxy at a time, or one again."""
+    pool = [name for name in cells.logs if not name.startswith("-")]
     chosen: Counter[str] = Counter()
     best = 0.0
     while sum(chosen.values()) < limit:
-        tau, name = max((cells.tau(chosen + Counter([n]), cells.seen), n) for n in cells.logs)
+        tau, name = max((cells.tau(chosen + Counter([n]), cells.seen), n) for n in pool)
         if tau < best + GAIN:
             break
         best = tau
@@ -129,7 +126,7 @@ def choose_any(both: Sequence[Study], limit: int) -> Counter[str]:
     chosen: Counter[str] = Counter()
     best = 0.0
     while sum(chosen.values()) < limit:
-        value, found = best_of(_additions(chosen, pool))
+        value, found = best_of(_additions(chosen, pool, limit))
         if value < best + GAIN_OF_ANY:
             break
         while value > best:
@@ -153,13 +150,22 @@ def worth(both: Sequence[Study], chosen: Mapping[str, float]) -> None:
     print(f"\nchosen: {dict(chosen)}")
 
 
-def _additions(chosen: Counter[str], pool: Sequence[str]) -> Iterator[Counter[str]]:
-    """Give the choices with one or two more; a member is on one side alone."""
+def _additions(chosen: Counter[str], pool: Sequence[str], limit: int) -> Iterator[Counter[str]]:
+    """Give the choices with one or two more, up to the limit; a member is on one side alone."""
     pairs = itertools.combinations_with_replacement(pool, 2)
     for more in itertools.chain(((name,) for name in pool), pairs):
         found = chosen + Counter(more)
-        if len({name.removeprefix("-") for name in found}) == len(found):
+        one_side = len({name.removeprefix("-") for name in found}) == len(found)
+        if one_side and found.total() <= limit:
             yield found
+
+
+def ready_made(known: Collection[str]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Give name and weights of the recipes of these members, a minus before what is opposed."""
+    for recipe in RECIPES.values():
+        if recipe.method == "log" and set(recipe.members) <= set(known):
+            weights = recipe.weights or (1.0,) * len(recipe.members)
+            yield recipe.name, dict(zip(recipe.members, weights, strict=True))
 
 
 def main() -> None:
@@ -169,7 +175,7 @@ def main() -> None:
     parser.add_argument("--any", action="store_true", help="choose hwnas-any")
     arguments = parser.parse_args()
     if arguments.any:
-        both = [study(images, opposed=True) for images in IMAGES]
+        both = [study(images) for images in IMAGES]
         worth(both, choose_any(both, arguments.limit))
         return
     cells = study(arguments.images)
@@ -184,12 +190,8 @@ def main() -> None:
         print(f"| without {name} | {cells.row(rest)} |")
     print("\nEqual weights, and ready-made scores:\n")
     print(f"| equal weights | {cells.row(dict.fromkeys(chosen, 1.0))} |")
-    for recipe in RECIPES.values():
-        if recipe.method == "log" and set(recipe.proxies) <= set(cells.logs):
-            weights = recipe.weights or (1.0,) * len(recipe.proxies)
-            print(
-                f"| {recipe.name} | {cells.row(dict(zip(recipe.proxies, weights, strict=True)))} |"
-            )
+    for recipe, weights in ready_made(cells.logs):
+        print(f"| {recipe} | {cells.row(weights)} |")
     print(f"\nchosen: {dict(chosen)}")
 
 

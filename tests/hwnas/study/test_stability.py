@@ -108,6 +108,34 @@ def test_size_stands_for_members_that_say_nothing_in_a_space() -> None:
     assert recipe.restricted_to({"meco"}).proxies == ("meco",)
 
 
+def test_size_stands_for_members_of_the_shipped_score_that_have_no_value() -> None:
+    recipe = RECIPES["hwnas-any"]
+    there = recipe.restricted_to(set(recipe.needed) - {"meco", "jacob_cov"})
+    # 3 + 1 are lost, which params, beside its own 1, and layers share.
+    assert dict(zip(there.members, there.weights or (), strict=True)) == {
+        "expressivity": 3.0,
+        "trainability": 1.0,
+        "epsilon": 1.0,
+        "swap": 1.0,
+        "params": 3.0,
+        "-grad_norm": 1.0,
+        "layers": 2.0,
+    }
+    weighed = recipe.weighed_by(dict.fromkeys(recipe.needed, 1.0) | {"swap": np.nan, "epsilon": 0})
+    assert weighed.members == (
+        *("expressivity", "meco", "jacob_cov", "trainability", "params", "-grad_norm", "layers"),
+    )
+    assert weighed.weights == (3.0, 3.0, 1.0, 1.0, 2.0, 1.0, 1.0)
+
+
+def test_a_large_gradient_counts_against_a_network_in_the_shipped_score() -> None:
+    recipe = RECIPES["hwnas-any"]
+    values = np.ones((3, len(recipe.proxies)))
+    values[:, recipe.proxies.index("grad_norm")] = [2.0, 3.0, 1.0]
+    assert recipe.in_population(values).argsort().tolist() == [1, 0, 2]
+    assert recipe.against(values).score(values).argsort().tolist() == [1, 0, 2]
+
+
 def test_what_stands_for_others_keeps_the_weight_of_its_own() -> None:
     recipe = Recipe(
         "mine",
