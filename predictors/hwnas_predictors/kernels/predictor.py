@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from hwnas_predictors.kernels.build import Build
 
 KIND = "kernels"
+_READING = 2
+"""How kernels are read of a network: files say it, since regressors know those of one way alone."""
 _FEWEST = 5
 """Networks from which overheads are told apart from the scale."""
 _FEWEST_SIGNED = 8
@@ -338,6 +340,7 @@ class KernelPredictor(Generic[Arch]):
         family = self.family
         space = ANY_SPACE if family is None else repr(family.space)
         settings = {
+            "reading": _READING,
             "kinds": [[kind, self.methods[kind]] for kind in kinds],
             "block": self.block,
             "overhead_ms": self.overhead_ms,
@@ -362,8 +365,9 @@ class KernelPredictor(Generic[Arch]):
 
     @classmethod
     def from_file(cls, file: PredictorFile) -> KernelPredictor[Any]:
-        """Make the predictor of a file's content; `DataFormatError` if parts are missing."""
+        """Make the predictor of a file's content; `DataFormatError` if it is old or not whole."""
         settings = file.settings
+        _require_same_reading(file)
         try:
             kinds: list[list[str]] = settings["kinds"]
             regressors = {
@@ -438,6 +442,19 @@ def _least_absolute(
         bounds=[*((low, None) for low in lowest), *[(0, None)] * rows],
     )
     return np.asarray(found.x, dtype=np.float64)[:columns]
+
+
+def _require_same_reading(file: PredictorFile) -> None:
+    """Refuse kernels of other types than are read now; those of other devices never changed."""
+    device, reading = file.facts.device, file.settings.get("reading", 1)
+    runtime = device.runtime.partition("-")[0]
+    changed = runtime == "openvino" or (runtime, device.precision) == ("onnxruntime", "int8")
+    if changed and reading != _READING:
+        raise DataFormatError(
+            f"`file` must hold kernels as this version of hwnas reads them, but those of {runtime} "
+            f"in {device.precision} were read otherwise when it was built: build it again with "
+            f"`hwnas predict build --runtime {runtime} --precision {device.precision}`."
+        )
 
 
 def _arrays_of(file: PredictorFile, i: int) -> dict[str, npt.NDArray[Any]]:

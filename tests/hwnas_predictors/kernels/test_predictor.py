@@ -279,6 +279,31 @@ def test_a_search_asks_for_the_networks_that_it_evaluates_alone(
     assert 0 < len(asked) < 5
 
 
+@pytest.mark.parametrize(
+    ("runtime", "precision", "old"),
+    [
+        ("openvino", "float32", True),
+        ("openvino", "int8", True),
+        ("onnxruntime", "int8", True),
+        ("onnxruntime", "float32", False),
+        ("litert", "int8", False),
+    ],
+)
+def test_a_file_whose_kernels_were_read_otherwise_is_to_be_built_again(
+    predictor: KernelPredictor[Any], runtime: str, precision: str, old: bool
+) -> None:
+    device = DeviceKey("cpu", f"{runtime}-1.0", threads=1, precision=precision)
+    file = replace(predictor, device=device).to_file()
+    assert KernelPredictor.from_file(file).device == device
+    settings = {name: value for name, value in file.settings.items() if name != "reading"}
+    before = replace(file, settings=settings)
+    if old:
+        with pytest.raises(DataFormatError, match=rf"build it again .* --runtime {runtime} --prec"):
+            KernelPredictor.from_file(before)
+    else:
+        assert KernelPredictor.from_file(before).device == device
+
+
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\x80\x04N.")
     with pytest.raises(DataFormatError, match="must be a predictor file"):
@@ -390,8 +415,12 @@ def test_kernels_in_int8_are_measured_where_they_stand_if_the_runtime_says(
     found.predictor.save(saved)
     model = Family(SMALL, CIFAR10).network(SMALL.parse(EVERY))
     known = KernelPredictor[Any].load(saved)
-    if set(found.samples) >= {k.kind for k in Target(runtime, "int8").kernels(model)}:
-        assert known.predict_model(model) == pytest.approx(found.predictor.predict_model(model))
+    measured = [kernel for sample in found.samples.values() for kernel in sample.latencies]
+    assert measured
+    np.testing.assert_array_equal(known.kernel_ms(measured), found.predictor.kernel_ms(measured))
+    # The cell has every operation, and the regressors know every type that was measured.
+    assert {k.kind for k in measured} & {k.kind for k in Target(runtime, "int8").kernels(model)}
+    assert known.predict_kernels(measured) == found.predictor.predict_kernels(measured)
 
 
 def test_kernels_are_a_feature_of_a_device_that_few_networks_ran_on(
