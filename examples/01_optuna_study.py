@@ -10,7 +10,7 @@ import sys
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     import optuna
 
     from hwnas.evaluation import Evaluator

@@ -11,7 +11,7 @@ from typing import cast
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     from torch import Tensor, nn
 
     from hwnas.costs.counters import count

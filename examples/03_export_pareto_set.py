@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     import numpy as np
 
     from hwnas.costs.counters import CounterCost

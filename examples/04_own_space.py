@@ -11,7 +11,7 @@ from typing import Any
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     import optuna
     from torch import nn
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     from nni.nas.experiment import NasExperiment
     from nni.nas.experiment.config import NasExperimentConfig
     from nni.nas.hub.pytorch import NasBench201

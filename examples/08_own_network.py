@@ -12,7 +12,7 @@ from typing import Any
 import hwnas
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while PyTorch is imported
+with progress.loading(__name__):  # says that it is alive while PyTorch is imported
     import torch
     from torch import Tensor, nn
 

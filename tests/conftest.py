@@ -6,6 +6,8 @@ import contextlib
 import itertools
 import os
 import runpy
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,13 @@ def _own_folders(_users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("HWNAS_DATA", str(folder / "data"))
     # Tables are as wide as a terminal says, and some runners of tests say one.
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_silence() -> None:
+    """Count a command's silence from its test on: in a process of its own none came before."""
+    if (module := sys.modules.get("hwnas.cli.progress")) is not None:
+        module.progress._told = time.monotonic()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hwnas.cli.progress import progress
 
-with progress.running("loading"):  # says that it is alive while NNI is imported
+with progress.loading(__name__):  # says that it is alive while NNI is imported
     import nni
     from torch import nn
 

@@ -14,12 +14,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.help_page import HELP_NAMES, complete, describe_options
+from hwnas.cli.help_page import HELP_NAMES
 from hwnas.errors import HwnasError
 
 _INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
@@ -53,43 +52,10 @@ def _options(
         typer.echo(context.get_help())
 
 
-@cache
-def _register() -> None:
-    from hwnas.cli import (
-        data,
-        doctor,
-        listing,
-        pareto,
-        predict,
-        predict_build,
-        profile,
-        profile_elsewhere,
-        rank,
-        score,
-        search,
-        verify,
-        worker,
-    )  # fmt: skip
+def _register(first: str = "") -> None:
+    from hwnas.cli.commands import register
 
-    app.command("search")(search.search)
-    app.command("worker")(worker.worker)
-    app.command("score")(score.score)
-    app.command("rank")(rank.rank)
-    describe_options(profile.profile)
-    profile_elsewhere.app.callback(invoke_without_command=True)(profile.profile)
-    app.add_typer(profile_elsewhere.app, name="profile")
-    pareto.app.command("verify")(verify.verify)
-    app.add_typer(pareto.app, name="pareto")
-    predict.app.command("build")(predict_build.build)
-    app.add_typer(predict.app, name="predict")
-    app.add_typer(data.app, name="data")
-    app.command("spaces")(listing.spaces)
-    app.command("proxies")(listing.proxies)
-    app.command("costs")(listing.costs)
-    app.command("samplers")(listing.samplers)
-    app.command("doctor")(doctor.doctor)
-    for group in (app, pareto.app, predict.app, data.app, profile_elsewhere.app):
-        complete(group)
+    register(app, first)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -109,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         with progress.running(words), _said_once():
             if {"-h", "--help", "--version"} & set(given):
                 progress.hide()  # what follows is written by typer, above which no line may stand
-            _register()
+            _register(next(iter(given), ""))
             code = _run(app, given)
             if leaving is not None:
                 end_children()

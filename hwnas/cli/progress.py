@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.cells import cell_len, set_cell_size
 
@@ -67,6 +67,7 @@ class Line:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._drawn = self._hidden = False
         self._turn = 0
         self._told = time.monotonic()
@@ -95,15 +96,27 @@ class Line:
         try:
             yield self
         finally:
-            end.set()
+            with self._changed:
+                end.set()
+                self._changed.notify_all()
             thread.join()
             self.hide()
+
+    def loading(self, module: str) -> AbstractContextManager[Line]:
+        """Draw the line while a program imports what it needs, but not where it is imported itself.
+
+        Whoever imports it, such as a command or a process of one, has a line of its own.
+
+        Args:
+            module: `__name__` of the program.
+        """
+        return self.running("loading") if module == "__main__" else nullcontext(self)
 
     def stage(self, what: str) -> None:
         """Say what is done now."""
         with self._lock:
             self._stage, self._done, self._pace = one_line(what), None, Pace()
-            self._hidden = False
+            self._show()
 
     def count(self, label: str, finished: int, total: int) -> None:
         """Say how many of what are done now."""
@@ -112,7 +125,7 @@ class Line:
                 self.stage(label)
             self._done = (finished, total)
             self._pace.mark(finished, time.monotonic())
-            self._hidden = False
+            self._show()
 
     def trials(self, finished: int, total: int, facts: Sequence[str] = ()) -> None:
         """Say how many trials a study has, and what was found, e.g. ``front 12``."""
@@ -133,6 +146,11 @@ class Line:
         with self._lock:
             self._erase()
             self._hidden = True
+
+    def _show(self) -> None:
+        if self._hidden:
+            self._hidden = False
+            self._changed.notify_all()
 
     def text(self, now: float) -> str:
         """Give the line.
@@ -158,20 +176,27 @@ class Line:
         return _clock(now - self._started) if left is None else f"left {_clock(left)}"
 
     def _draw_until(self, end: threading.Event) -> None:
-        terminal = sys.stderr.isatty()
-        wait = _FIRST_SECONDS if terminal else self._until_line()
-        while not end.wait(wait):
-            with self._lock:
-                if not self._hidden and terminal:
-                    self._draw()
-                elif not self._hidden:
-                    messages.print(self.text(time.monotonic()), markup=False)
-                    self._told = time.monotonic()
-            wait = _TERMINAL_SECONDS if terminal else self._until_line()
+        terminal, due = sys.stderr.isatty(), self._started + _FIRST_SECONDS
+        with self._changed:
+            while not end.is_set():
+                # Without a terminal, the tasks before this one have been silent, too.
+                quiet = due if terminal else max(due, self._told + _LINE_SECONDS)
+                left = quiet - time.monotonic()
+                if self._hidden:  # not woken beside measurements while there is nothing to say
+                    self._changed.wait()
+                    due = time.monotonic() + _FIRST_SECONDS
+                elif left > 0:
+                    self._changed.wait(left)
+                else:
+                    self._tell(terminal)
+                    due = time.monotonic() + _TERMINAL_SECONDS
 
-    def _until_line(self) -> float:
-        """Give the seconds to the next line: the tasks before this one have been silent, too."""
-        return max(self._told + _LINE_SECONDS - time.monotonic(), 0.1)
+    def _tell(self, terminal: bool) -> None:
+        if terminal:
+            self._draw()
+            return
+        messages.print(self.text(time.monotonic()), markup=False)
+        self._told = time.monotonic()
 
     def _draw(self) -> None:
         self._turn = (self._turn + 1) % len(_TURNS)

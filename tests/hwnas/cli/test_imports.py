@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -82,3 +83,25 @@ def test_a_ranking_by_shipped_scores_needs_pandas_for_the_table_alone(
 
 def test_a_front_is_shown_with_nothing_more(imported: dict[str, set[str]]) -> None:
     assert imported["pareto"] == imported["hwnas.search"]
+
+
+def test_a_command_imports_no_other_and_help_names_all() -> None:
+    program = """
+import sys
+from hwnas.cli import main
+for command in (["spaces", "--help"], ["--help"]):
+    try:
+        main(command)
+    except SystemExit as end:
+        assert not end.code
+    print("OTHERS", "hwnas.cli.rank" in sys.modules, "hwnas.cli.pareto" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone, both = done.stdout.split("OTHERS")[1:]
+    assert alone.split()[:2] == ["False", "False"]
+    assert both.split() == ["True", "True"]
+    listed = re.findall(r"^  ([a-z]+) ", alone.partition("Commands:")[2], re.MULTILINE)
+    groups, commands = ["profile", "pareto", "predict", "data"], ["search", "worker", "score"]
+    commands += ["rank", "spaces", "proxies", "costs", "samplers", "doctor"]
+    assert listed == commands + groups

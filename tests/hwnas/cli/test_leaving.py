@@ -26,7 +26,7 @@ def test_the_code_is_the_commands() -> None:
 
 
 def test_an_error_of_python_is_told() -> None:
-    done = run("import hwnas.cli; hwnas.cli._register = lambda: 1 / 0", "spaces")
+    done = run("import hwnas.cli; hwnas.cli._register = lambda first: 1 / 0", "spaces")
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
 
@@ -41,7 +41,7 @@ def test_nobody_who_reads_is_no_error_with_a_text() -> None:
 def test_folders_that_a_command_left_are_removed() -> None:
     leave = (
         "import tempfile, hwnas.cli; "
-        "hwnas.cli._register = lambda: [kept.append(tempfile.TemporaryDirectory()), "
+        "hwnas.cli._register = lambda first: [kept.append(tempfile.TemporaryDirectory()), "
         "print(kept[0].name), sys.exit(3)]; kept = []"
     )
     done = run(leave, "spaces")
@@ -53,7 +53,7 @@ def test_children_are_ended_and_not_waited_for() -> None:
     start = (
         "import hwnas.cli, os; from hwnas.measure.isolation import child_with; "
         "from hwnas.measure.limits import UNLIMITED; "
-        "hwnas.cli._register = lambda: print(child_with(UNLIMITED).call(os.getpid)); "
+        "hwnas.cli._register = lambda first: print(child_with(UNLIMITED).call(os.getpid)); "
         "hwnas.cli._run = lambda app, given: 5"
     )
     done = run(start, "spaces")

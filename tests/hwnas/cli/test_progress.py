@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
@@ -16,6 +18,8 @@ from hwnas.cli import progress as module
 from hwnas.cli.output import note, print_json_lines
 from hwnas.cli.progress import Line, Pace
 
+ROOT = Path(__file__).parents[3]
+EXAMPLES = [*sorted((ROOT / "examples").glob("0*.py")), ROOT / "examples/06_nni_tuner/trial.py"]
 SCRIPT = """
 import time
 from pathlib import Path
@@ -30,6 +34,15 @@ with progress.running("hwnas try"):
     print_json_lines([{"result": 1}])
     time.sleep(0.7)
 """
+
+
+class Clock:
+    """Stands for the module `time`: goes on when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def test_time_left_is_that_of_the_last_minute() -> None:
@@ -87,6 +100,7 @@ def test_on_a_terminal_it_fits_and_leaves_notes_and_results_alone(columns: int) 
 def test_without_a_terminal_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.0)
     monkeypatch.setattr(module, "_LINE_SECONDS", 0.05)
     line = Line()
     with line.running("hwnas try"):
@@ -103,12 +117,67 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
 def test_short_tasks_one_after_another_are_not_silent_together(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LINE_SECONDS", 0.4)
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
     line = Line()
-    for task in ("loading", "searching"):
-        with line.running(task):
-            time.sleep(0.3)
-    assert capsys.readouterr().err == "searching · 0:00\n"
+    with line.running("loading"):
+        clock.now += 20
+    with line.running("searching"):
+        clock.now += 20
+        with line._changed:
+            line._changed.notify_all()
+        said, patience = "", time.monotonic() + 60
+        while not said and time.monotonic() < patience:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+    assert said == "searching · 0:20\n"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_hidden_line_is_not_woken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_LINE_SECONDS", 0.01)
+    asked: list[float] = []
+
+    def monotonic() -> float:
+        asked.append(time.monotonic())
+        return asked[-1]
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
+    line = Line()
+    with line.running("measuring"):
+        line.hide()
+        time.sleep(0.2)  # a line that had begun is over
+        capsys.readouterr()
+        asked.clear()
+        time.sleep(0.5)
+        assert len(asked) <= 2
+        assert capsys.readouterr().err == ""
+        line.stage("writing")
+        said, patience = "", time.monotonic() + 60
+        while not said and time.monotonic() < patience:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+    assert said.startswith("measuring: writing")
+
+
+def test_what_is_imported_leaves_the_line_alone() -> None:
+    line = Line()
+    with line.running("hwnas search"):
+        threads = threading.active_count()
+        with line.loading("users_module"):
+            assert threading.active_count() == threads
+        assert not line._hidden
+        assert line.text(line._started).startswith("hwnas search")
+    with line.loading("__main__"):
+        assert line.text(line._started).startswith("loading")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_draw_no_line_where_they_are_imported(path: Path) -> None:
+    assert "with progress.loading(__name__):" in path.read_text()
 
 
 def test_a_short_command_writes_nothing_else() -> None:
