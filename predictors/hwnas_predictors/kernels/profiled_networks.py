@@ -30,7 +30,7 @@ from hwnas_predictors.kernels.profilers import Profiled
 from hwnas_predictors.kernels.target import Target
 from hwnas_predictors.kernels.whole_networks import WholeTimer
 
-_VERSION = 1
+_VERSION = 2
 _LEAST_RUNS = 12
 _LONGER = 2.0
 """How much longer than its runs a measurement is: warm-up and reference take their share."""

@@ -16,6 +16,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.tables.result import Result
+from hwnas_predictors.kernels import profiled_networks
 from hwnas_predictors.kernels.features import features
 from hwnas_predictors.kernels.kernel import Configuration, Kernel
 from hwnas_predictors.kernels.profiled_networks import NetworkTimer, profile
@@ -232,3 +233,18 @@ def test_networks_that_were_quantised_otherwise_are_measured_anew(precision: str
     before = f"network-latency 3|{host}|{target!r}|max_seconds=0.05|{content}"
     cache.put({before: Result(1.0)})
     assert WholeTimer(target, 0.05, cache).knows(MODEL) == (precision == "float32")
+
+
+def test_profiles_with_what_is_computed_of_constants_are_measured_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = network([node("MatMul", ["x", "w"], ["y"])], {"w": (10, 8)})
+    target, cache = Target("openvino"), ResultCache(None)
+    content = hashlib.sha256(model.SerializeToString()).hexdigest()
+    host = host_fingerprint(target.made().packages)
+    before = f"network-profile 1|{host}|{target!r}|max_seconds=0.05|{content}"
+    cache.put({before: Result(2.0, detail={"kernels_ms": [1.0, 1.0], "each": False})})
+    whole = WholeTimer(target, 0.05, cache)
+    monkeypatch.setattr(WholeTimer, "__call__", lambda *_: 3.0)
+    monkeypatch.setattr(profiled_networks, "profile", lambda *_: (np.ones(1), False))
+    np.testing.assert_array_equal(NetworkTimer(target, whole, 0.05, cache)(model), [3.0])
