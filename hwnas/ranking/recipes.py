@@ -38,6 +38,8 @@ class Recipe:
         instead: counts of a network's size, which share the weight of the members that have no
             value in a space, or that say more about the draw than about the network.
         opposed: members that count the other way round: their worst value ranks best.
+        version: counts up whenever the score of this name becomes another, so that no study goes on
+            with both.
 
     Example:
         Of three, the second has the smallest gradients and not the fewest parameters.
@@ -57,6 +59,7 @@ class Recipe:
     reliable: bool = False
     instead: tuple[str, ...] = ()
     opposed: tuple[str, ...] = ()
+    version: int = 1
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -184,6 +187,7 @@ RECIPES: Mapping[str, Recipe] = {
             reliable=True,
             instead=("params", "layers"),
             opposed=("grad_norm",),
+            version=2,
         ),
         Recipe("jacob_cov+params", ("jacob_cov", "params"), "a cheap pair: one pass, one count"),
         Recipe("expressivity+params", ("expressivity", "params"), "another cheap pair"),

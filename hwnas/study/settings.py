@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ DEFAULT_COST = "onnxruntime:cpu:latency"
 LEARNED = "hwnas-model"
 """Objective that is the accuracy expected by labels."""
 _FREE = ("trials", "measure", "measure_budget")
+_SCORES = "scores"
+"""What the identity calls the versions of ready-made scores."""
 _LATER = ("reduced", "labels", "transfer")
 """Settings that stand in the identity only where they are used, so that older studies go on."""
 
@@ -77,6 +79,7 @@ class SearchSettings:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in identity.items()
+            if name != _SCORES
         }
         try:
             found = cls(**values)
@@ -117,10 +120,39 @@ class SearchSettings:
         """Give what must stay the same when a study goes on.
 
         That is everything but the trials, and what is measured when they are done. A setting of
-        `_LATER` is there where it is used.
+        `_LATER` is there where it is used, and so are the versions of ready-made scores that have
+        changed: a study of one that has not goes on.
         """
         found = {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
+        if scores := _versions(self.objectives):
+            found[_SCORES] = scores
         return {k: v for k, v in found.items() if k not in _LATER or v}
+
+    def insist_on_scores_of(self, identity: Mapping[str, Any]) -> None:
+        """Insist that ready-made scores are today what they were for a study.
+
+        Args:
+            identity: what `identity` gave for it.
+
+        Raises:
+            InvalidValueError: one of them has changed.
+        """
+        there, now = identity.get(_SCORES, {}), _versions(self.objectives)
+        if there != now:
+            raise InvalidValueError(
+                f"`study` must have the scores of this version of hwnas, but their versions are "
+                f"{there} there and {now} here: start another study, or use the version of hwnas "
+                f"that started it."
+            )
+
+
+def _versions(objectives: Sequence[str]) -> dict[str, int]:
+    """Give the versions above 1 of the ready-made scores that objectives are, or begin with."""
+    from hwnas.ranking.recipes import RECIPES
+    from hwnas.study.sample import BEGINNING
+
+    used = [BEGINNING if o == LEARNED else RECIPES.get(o) for o in objectives]
+    return {r.name: r.version for r in used if r is not None and r.version > 1}
 
 
 def read_stored(text: object, what: str) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Worker:
         """
         joined = get_host("optuna").join(self.storage, self.study)
         settings = SearchSettings.from_identity(joined.settings)
+        settings.insist_on_scores_of(joined.settings)
         with ResultCache.default() as cache:
             evaluator = make_evaluator(
                 settings,

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.hosts import Folder
 from hwnas.study.probe import insist_on_evaluable
-from hwnas.study.settings import SearchSettings
+from hwnas.study.settings import LEARNED, SearchSettings
 from hwnas.tables.result import Result
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
@@ -238,6 +239,23 @@ def test_going_on_with_other_settings_is_refused(tmp_path: Path) -> None:
     run(study_of(made, tmp_path / "s.db"), made, 20)
     with pytest.raises(InvalidValueError, match="seed: 0 there, 5 now"):
         study_of(made, tmp_path / "s.db", seed=5)
+
+
+@pytest.mark.parametrize(
+    ("score", "changed"), [("hwnas-agg", False), ("hwnas-any", True), (LEARNED, True)]
+)
+def test_a_study_of_a_score_that_has_changed_is_refused(
+    score: str, changed: bool, tmp_path: Path
+) -> None:
+    settings = SearchSettings(objectives=(score,)).identity()
+    former = {name: value for name, value in settings.items() if name != "scores"}
+    given: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 's.db'}", "name": "s"}
+    given |= {"sampler": "nsga2", "seed": 0}
+    made = evaluator(Toy())
+    run(open_study(made, settings=former, **given), made, 1)
+    refused = pytest.raises(InvalidValueError, match=r"scores: None there, \{'hwnas-any': 2\} now")
+    with refused if changed else nullcontext():
+        open_study(made, settings=settings, **given)
 
 
 @pytest.mark.parametrize("kept", [None, "raw"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,13 +15,30 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import bounded, limits_of
 from hwnas.study.search import make_evaluator
 from hwnas.study.settings import SearchSettings, read_stored
-from hwnas.study.worker import check_requirements
+from hwnas.study.worker import Worker, check_requirements
 
 
 def test_settings_come_back_from_what_a_study_keeps() -> None:
     settings = SearchSettings(objectives=("params",), constraints=("params<=1e6",), seed=3)
     stored = read_stored(json.dumps(settings.identity()), "settings")
     assert SearchSettings.from_identity(stored) == settings
+
+
+def test_scores_that_have_changed_are_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SearchSettings(objectives=("hwnas-any", "hwnas-agg"))
+    now = settings.identity()
+    assert now["scores"] == {"hwnas-any": 2}
+    assert SearchSettings.from_identity(json.loads(json.dumps(now))).identity()["scores"]
+    settings.insist_on_scores_of(now)
+    former = {k: v for k, v in now.items() if k != "scores"}
+    joined = SimpleNamespace(settings=former)
+    host = SimpleNamespace(join=lambda *_: joined)
+    monkeypatch.setattr("hwnas.study.worker.get_host", lambda _: host)
+    with pytest.raises(InvalidValueError, match=r"\{\} there and \{'hwnas-any': 2\} here"):
+        Worker("sqlite:///absent.db").run()
+    same = SearchSettings(objectives=("hwnas-agg", "params"))
+    assert "scores" not in same.identity()
+    same.insist_on_scores_of(same.identity())
 
 
 @pytest.mark.parametrize("stored", [None, 3, "", "[1]", "{", "[" * 100_000])
