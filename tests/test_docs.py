@@ -17,6 +17,7 @@ import typer.main
 
 from benchmarks.proxies import page, picture
 from hwnas import cli
+from hwnas.errors import InvalidValueError
 from hwnas.proxies import make_proxies, make_proxy, proxy_names
 from hwnas.ranking.recipes import RECIPES
 from tests.programs import LONGEST_S, Programs
@@ -160,6 +161,19 @@ def test_every_proxy_has_a_page() -> None:
         assert ("<svg " in text) == ("Nobody has ranked" not in text)
         assert "Kendall" in text or "Nobody has ranked" in text
     assert "| nasbench201 | cifar10 | validation | 9445 | 0.675 | 0.562 |" in pages["meco"]
+    assert "| better | larger; smaller in `hwnas-any` |" in pages["grad_norm"]
+    assert "| better | larger |" in pages["meco"]
+
+
+def test_bars_of_a_picture_are_as_long_as_their_figures() -> None:
+    drawn = picture.tau_picture("x", "y", [picture.Pair("a", -0.43, -0.4)])
+    lower, higher = (
+        float(found)
+        for found in re.findall(r'width="([\d.]+)" height="9" opacity="[^"]*"><title', drawn)
+    )
+    assert lower / higher == pytest.approx(0.43 / 0.4, rel=1e-2)
+    with pytest.raises(InvalidValueError, match=r"must be in -0\.5 to 0\.8"):
+        picture.tau_picture("x", "y", [picture.Pair("a", None, -0.6)])
 
 
 def test_the_site_builds(tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def _first_line(proxy: Any) -> str:
 
 
 def _better(proxy: Any) -> str:
-    return "larger" if proxy.direction == "maximize" else "smaller"
+    """Say which values are better, and in which ready-made scores it is the others."""
+    ways = ("larger", "smaller") if proxy.direction == "maximize" else ("smaller", "larger")
+    others = [f"`{name}`" for name, recipe in RECIPES.items() if proxy.name in recipe.opposed]
+    return f"{ways[0]}; {ways[1]} in {', '.join(others)}" if others else ways[0]
 
 
 def _facts(name: str, proxy: Any) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,11 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hwnas.errors import InvalidValueError
+
 _LEFT, _RIGHT, _ROW, _BAR = 370, 690, 30, 9
 _HIGHEST = 0.8
-_LOWEST = -0.4
+_LOWEST = -0.5
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,16 @@ def _key(proxy: str, beside: str) -> list[str]:
 
 
 def _x(tau: float) -> float:
-    inside = min(max(tau, _LOWEST), _HIGHEST)
-    return _LEFT + (inside - _LOWEST) / (_HIGHEST - _LOWEST) * (_RIGHT - _LEFT)
+    return _LEFT + (tau - _LOWEST) / (_HIGHEST - _LOWEST) * (_RIGHT - _LEFT)
 
 
 def _bar(tau: float | None, y: int, opacity: str) -> list[str]:
     if tau is None:
         return []
+    if not _LOWEST <= tau <= _HIGHEST:
+        raise InvalidValueError(
+            f"`tau` must be in {_LOWEST} to {_HIGHEST} to be drawn, but got {tau}: widen the scale."
+        )
     left, right = sorted((_x(0), _x(tau)))
     size = f'width="{right - left:.1f}" height="{_BAR}" opacity="{opacity}"'
     return [f'<rect x="{left:.1f}" y="{y}" {size}><title>{tau:.3f}</title></rect>']

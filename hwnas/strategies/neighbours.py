@@ -13,7 +13,7 @@ from hwnas.typing import Arch, SearchSpace
 def neighbours_in_random_order(
     parent: Arch, space: SearchSpace[Arch], rng: np.random.Generator
 ) -> Iterator[Arch]:
-    """Yield what differs in one choice, none of it twice."""
+    """Yield what differs in one choice; a space's own `Mutations` see to it that none is twice."""
     if (drawn := facet(space, Mutations)) is not None:
         yield from drawn.mutations(parent, rng)
         return

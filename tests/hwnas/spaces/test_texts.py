@@ -1,4 +1,4 @@
-"""Texts of architectures of every space: one for each, and nothing else is read."""
+"""Texts of architectures: one for each, and nothing else is read but, in some, white space."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ SPACES = (
     "transnasbench101-micro",
     "transnasbench101-macro",
 )
-INSERTED = "0123456789|,;+-/kesrwxhnd_.~@()１٠é"
+INSERTED = "0123456789|,;+-/kesrwxhnd_.~@()１٠é \n\t"
+AROUND = ("nasbench201", "fbnet", "mobilenetv3", "mobilenetv2", "autoformer")
+"""Where white space around the text is ignored."""
+INSIDE = ("fbnet", "mobilenetv3")
+"""Where it is also ignored around each part."""
 
 
 def slips(text: str, rng: np.random.Generator) -> Iterator[str]:
@@ -55,6 +59,24 @@ def read(space: SearchSpace[Any], text: str) -> str | None:
         return None if "\n" not in str(refusal) else str(refusal)
 
 
+def bare(name: str, text: str) -> str:
+    """Take away the white space that a space ignores."""
+    if name in INSIDE:
+        return "".join(text.split())
+    return text.strip() if name.partition(":")[0] in AROUND else text
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_white_space_around_a_text_is_ignored_where_it_is_said_to_be(name: str) -> None:
+    space = read_space(name)
+    text = str(space.sample(np.random.default_rng(0)))
+    padded = f" {text}\n"
+    assert read(space, padded) == (text if bare(name, padded) == text else None)
+    parted = text.replace(",", " ,\t").replace("|", " |\n")
+    if name in INSIDE:
+        assert read(space, parted) == text
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_a_text_is_read_as_it_is_written_or_refused_in_one_line(name: str) -> None:
     space, rng = read_space(name), np.random.default_rng(0)
@@ -62,4 +84,4 @@ def test_a_text_is_read_as_it_is_written_or_refused_in_one_line(name: str) -> No
         arch = space.sample(rng)
         assert space.parse(str(arch)) == arch == space.decode(space.encode(arch))
         for slip in slips(str(arch), rng):
-            assert read(space, slip) in (None, slip)
+            assert read(space, slip) in (None, bare(name, slip))
