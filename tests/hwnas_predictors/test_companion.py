@@ -70,7 +70,9 @@ def test_few_energies_beside_more_latencies(
     others = np.setdiff1d(np.arange(len(devices.archs)), rows)
     wanted, left = energy[others], [devices.archs[i] for i in others]
     errors = [np.abs(model.predict(left) / wanted - 1).mean() for model in (joint, apart)]
-    assert errors[0] < 0.7 * errors[1]
+    assert errors[0] < 0.165
+    # Energies alone are learned to .23, where broader variances of before had .30 (and .167 beside).
+    assert errors[0] < 0.75 * errors[1]
     joint.save(tmp_path / "j.npz")
     again = TransferPredictor[Any].load(tmp_path / "j.npz")
     np.testing.assert_allclose(again.predict(left), joint.predict(left))

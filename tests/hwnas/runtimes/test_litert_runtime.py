@@ -15,7 +15,6 @@ from hwnas.errors import InvalidValueError
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
-from hwnas.runtimes.litert.translation import UnwrittenError
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
@@ -154,6 +153,8 @@ def test_what_stays_in_float32_is_told_and_another_key() -> None:
 
 
 def test_a_refusal_is_one_sentence_behind_a_child_process() -> None:
+    from hwnas.runtimes.litert.translation import UnwrittenError
+
     error = pickle.loads(pickle.dumps(UnwrittenError("Erf")))
     assert str(error) == str(UnwrittenError("Erf"))
     assert str(error).count("must have operators") == 1

@@ -142,6 +142,15 @@ def test_targets_are_checked() -> None:
         Target(precision="int4")
     assert Target(precision="fp32").profiled
     assert Target(precision="int8").profiled
-    assert Target("openvino").profiled
-    assert not Target("litert").profiled
     assert str(Target(precision="int8", threads=2).key()).endswith("/int8/b1/t2")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package", "profiled"),
+    [("openvino", "openvino", True), ("litert", "ai_edge_litert", False)],
+)
+def test_targets_of_other_runtimes_say_whether_they_are_profiled(
+    runtime: str, package: str, profiled: bool
+) -> None:
+    pytest.importorskip(package, reason=f"needs the extra {runtime}")
+    assert Target(runtime).profiled == profiled
