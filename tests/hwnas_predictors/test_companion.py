@@ -71,7 +71,7 @@ def test_few_energies_beside_more_latencies(
     wanted, left = energy[others], [devices.archs[i] for i in others]
     errors = [np.abs(model.predict(left) / wanted - 1).mean() for model in (joint, apart)]
     assert errors[0] < 0.165
-    # Energies alone are learned to .23, where broader variances of before had .30 (and .167 beside).
+    # Energies alone are learned to .23; broader variances had .30, and .167 beside latencies.
     assert errors[0] < 0.75 * errors[1]
     joint.save(tmp_path / "j.npz")
     again = TransferPredictor[Any].load(tmp_path / "j.npz")
