@@ -110,8 +110,8 @@ def expectations_from(front: ParetoSet) -> list[str]:
         return []
     if "published" in about:
         brackets = (
-            f"; 95 % of further results of equal networks lie in the brackets, by "
-            f"{about['labels']:,} of {about['networks']:,} networks"
+            f"; 95 % of further results of equal networks lie in the brackets, by the "
+            f"{about['labels']:,} results of {about['networks']:,} networks"
         )
         told = any(LOW in member.attributes for member in front.members)
         return [
