@@ -16,7 +16,7 @@ from hwnas_optuna.artifacts import attach
 from hwnas_optuna.loop import run
 from hwnas_optuna.objective import KEY
 from hwnas_optuna.search import load_study
-from tests.hwnas_optuna.test_search import Toy, evaluator, study_of
+from tests.hwnas_optuna.toy import Toy, evaluator, study_of
 
 # It warns of its own use of Optuna's experimental parts.
 pytestmark = pytest.mark.filterwarnings("default")

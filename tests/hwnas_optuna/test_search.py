@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,82 +12,26 @@ import pytest
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import TrialState
 
-from hwnas.errors import HwnasError, InvalidValueError, UnknownNameError
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective, proxy_objective
-from hwnas.evaluation.sources import Effort, ProxyValues
+from hwnas.evaluation.sources import ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.study.hosts import Folder
 from hwnas.study.probe import insist_on_evaluable
-from hwnas.study.settings import LEARNED, SearchSettings
-from hwnas.tables.result import Result
+from hwnas.study.settings import SearchSettings
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
-from hwnas.typing import Constraint, Direction
+from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
 from hwnas_optuna.loop import run
 from hwnas_optuna.objective import ERRORS, OBJECTIVES
 from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
-from hwnas_optuna.search import REQUIREMENTS, SETTINGS, TRIALS, OptunaHost, load_study, open_study
-
-SPACE = NasBench201()
-WEIGHTS = {"none": 0.0, "skip_connect": 1.0, "avg_pool_3x3": 2.0, "nor_conv_1x1": 5.0}
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing of ours catches it."""
-
-
-@dataclass(frozen=True)
-class Toy:
-    """Two conflicting numbers of a cell; raises after `patience` architectures."""
-
-    patience: float = float("inf")
-    fails_on: str = ""
-    seen: list[str] = field(default_factory=list, compare=False)
-
-    label = "toy"
-    effort = Effort.LOOKUP
-    resource = None
-    columns = ("gain", "cost")
-
-    def cache_prefix(self, column: str) -> str | None:
-        del column
-        return None
-
-    def precomputed(self, column: str, key: str) -> Result | None:
-        del column, key
-        return None
-
-    def compute(self, arch: Cell, columns: Sequence[str]) -> dict[str, Result]:
-        if len(self.seen) >= self.patience:
-            raise Killed
-        self.seen.append(str(arch))
-        if self.fails_on and self.fails_on in arch.operations:
-            raise HwnasError("no luck")
-        weights = [WEIGHTS.get(o, 9.0) for o in arch.operations]
-        values = {"gain": sum(weights[:3]) * max(weights), "cost": sum(weights)}
-        return {column: Result(values[column]) for column in columns}
-
-
-def evaluator(toy: Toy, bound: float | None = None) -> Evaluator[Cell]:
-    gain = ValueObjective("gain", "", "maximize", toy, ("gain",))
-    cost = ValueObjective("cost_ms", "ms", "minimize", toy, ("cost",))
-    constraints = [] if bound is None else [Constraint(cost, "<=", bound)]
-    return Evaluator(SPACE, [gain, cost], constraints)
-
-
-def study_of(
-    made: Evaluator[Cell], storage: Path | str | None, sampler: str = "nsga2", seed: int = 0
-) -> optuna.Study:
-    if isinstance(storage, Path):
-        storage = f"sqlite:///{storage}"
-    return open_study(
-        made, storage=storage, name="s", sampler=sampler, seed=seed, settings={"toy": 1}
-    )
+from hwnas_optuna.search import SETTINGS, TRIALS, OptunaHost, load_study, open_study
+from tests.hwnas_optuna.toy import SPACE, Killed, Toy, evaluator, study_of
 
 
 def trials(study: optuna.Study) -> list[Any]:
@@ -234,86 +175,6 @@ def test_stock_samplers_run_the_objective(sampler: str, bound: float | None) -> 
         assert not any(g >= gain and c <= cost and (g > gain or c < cost) for g, c in found)
 
 
-def test_going_on_with_other_settings_is_refused(tmp_path: Path) -> None:
-    made = evaluator(Toy())
-    run(study_of(made, tmp_path / "s.db"), made, 20)
-    with pytest.raises(InvalidValueError, match="seed: 0 there, 5 now"):
-        study_of(made, tmp_path / "s.db", seed=5)
-
-
-@pytest.mark.parametrize(
-    ("score", "changed"), [("hwnas-agg", False), ("hwnas-any", True), (LEARNED, True)]
-)
-def test_a_study_of_a_score_that_has_changed_is_refused(
-    score: str, changed: bool, tmp_path: Path
-) -> None:
-    settings = SearchSettings(objectives=(score,)).identity()
-    former = {name: value for name, value in settings.items() if name != "scores"}
-    given: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 's.db'}", "name": "s"}
-    given |= {"sampler": "nsga2", "seed": 0}
-    made = evaluator(Toy())
-    run(open_study(made, settings=former, **given), made, 1)
-    refused = pytest.raises(InvalidValueError, match=r"scores: None there, \{'hwnas-any': 2\} now")
-    with refused if changed else nullcontext():
-        open_study(made, settings=settings, **given)
-
-
-@pytest.mark.parametrize("kept", [None, "raw"])
-def test_raw_latencies_and_those_at_a_reference_s_speed_are_not_mixed(
-    kept: str | None, tmp_path: Path
-) -> None:
-    made = evaluator(Toy())
-
-    def opened(measured_as: str | None, requirements: bool = True) -> optuna.Study:
-        cost = {"device": "cpu", "unit": "ms"} | (
-            {"measured_as": measured_as} if measured_as else {}
-        )
-        said = json.dumps({"versions": {}, "costs": {"cost_ms": cost}})
-        return open_study(
-            made, storage=f"sqlite:///{tmp_path / 's.db'}", name="s", sampler="nsga2", seed=0,
-            settings={}, attributes={REQUIREMENTS: said} if requirements else {},
-        )  # fmt: skip
-
-    # The first studies said nothing, or that of each cost but not how it was measured.
-    opened(None, requirements=kept is not None)
-    run(opened("at the speed of reference 1"), made, 1)
-    opened("at the speed of reference 1")
-    refused = r"cost_ms was measured at the speed of reference 1 there and is raw now"
-    with pytest.raises(InvalidValueError, match=refused):
-        opened("raw")
-    study = opened("at the speed of reference 1")
-    if kept is None:
-        study._storage.set_study_user_attr(study._study_id, REQUIREMENTS, "{}")
-    else:
-        opened(None)
-    refused = (
-        r"cost_ms was measured raw there and is at the speed of reference 1 now, .*reference=off"
-    )
-    with pytest.raises(InvalidValueError, match=refused):
-        opened("at the speed of reference 1")
-
-
-def test_a_foreign_study_is_refused(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 's.db'}"
-    foreign = optuna.create_study(storage=storage, study_name="s", directions=["maximize"] * 2)
-    foreign.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)
-    with pytest.raises(InvalidValueError, match="not made by hwnas"):
-        study_of(evaluator(Toy()), tmp_path / "s.db")
-    with pytest.raises(InvalidValueError, match="HardwareAwareObjective"):
-        pareto_set_from_study(foreign)
-
-
-def test_unknown_samplers_and_storages_are_named(tmp_path: Path) -> None:
-    made = evaluator(Toy())
-    with pytest.raises(UnknownNameError, match="nsga2"):
-        study_of(made, tmp_path / "s.db", sampler="nsga3")
-    broken = tmp_path / "broken.db"
-    broken.write_text("this is no data base, however long its text may be. " * 50)
-    for storage in ("nonsense", "nosuchdb://localhost/x", f"sqlite:///{broken}"):
-        with pytest.raises(InvalidValueError, match="storage"):
-            open_study(made, storage=storage, name="s", sampler="tpe", seed=0, settings={})
-
-
 def test_a_lost_trial_s_copy_that_another_worker_takes_first_adds_no_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -393,28 +254,6 @@ def test_a_study_is_whole_however_far_its_making_came(
         assert [t.state for t in load_study(storage, name).trials] == [TrialState.COMPLETE] * 2
         names.append(name)
     assert len(names) > 5
-
-
-def test_a_study_left_without_settings_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 's.db'}"
-    made = evaluator(Toy())
-    objective = HardwareAwareObjective(made)
-    cases: list[tuple[str, list[Direction], int]] = [
-        ("other", ["minimize"], 0),
-        ("finished", objective.directions, 1),
-        ("begun", objective.directions, 0),
-    ]
-    for name, directions, n_trials in cases:
-        left = optuna.create_study(storage=storage, study_name=name, directions=directions)
-        if n_trials:
-            left.optimize(objective, n_trials=n_trials)
-        elif name == "begun":
-            left.enqueue_trial({})
-    for name, way_out in (("other", "name another `--study`"), ("finished", "hwnas pareto show")):
-        with pytest.raises(InvalidValueError, match=way_out):
-            open_study(made, storage=storage, name=name, sampler="random", seed=0, settings={})
-    whole = open_study(made, storage=storage, name="begun", sampler="random", seed=0, settings={})
-    assert SETTINGS in whole.user_attrs
 
 
 @pytest.mark.parametrize("moment", ["evaluate", "set_user_attr", "tell"])

@@ -10,7 +10,7 @@ import pytest
 
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.watching import tell
-from tests.hwnas_optuna.test_search import Toy, evaluator, study_of
+from tests.hwnas_optuna.toy import Toy, evaluator, study_of
 
 
 @dataclass
