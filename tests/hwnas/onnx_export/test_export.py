@@ -258,6 +258,7 @@ MOVED: list[Callable[[Tensor], Tensor]] = [
     lambda x: torch.cat([p * (i + 1) for i, p in enumerate(torch.split(x, x.size(0), 1))], 1),
     lambda x: torch.cat([x.chunk(x.size(0), 1)[0], x], 1),
     lambda x: torch.split(x, x.size(0), 1)[0],
+    lambda x: x * x.size(0),
     lambda x: x * len(x.unbind(0)),
     lambda x: x * len(x.chunk(3)),
     lambda x: x * len(x.transpose(0, 1).unbind(1)),
