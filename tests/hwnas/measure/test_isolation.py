@@ -44,6 +44,23 @@ def _refuse(name: str) -> None:
     raise unknown_name("letter", name, ["a"])
 
 
+def test_it_lives_on_where_memory_stays_for_the_next_network(child: Child) -> None:
+    first = child.call(os.getpid)
+    assert child.call(_grow, 400_000_000) == first
+    assert child.call(os.getpid) == first
+    assert child.call(_grow, 0) == first
+
+
+def _grow(size: int) -> int:
+    """Keep so much memory, for so long that the process's size is looked at."""
+    _grown[:] = [b"x" * size]
+    time.sleep(1.1)
+    return os.getpid()
+
+
+_grown: list[bytes] = []
+
+
 def test_what_a_replaced_process_was_sent_is_sent_again(child: Child) -> None:
     assert child.call(_twice, 4) == 8
     assert child.call(_twice, 5) == 10
