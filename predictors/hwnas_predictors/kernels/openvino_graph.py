@@ -101,7 +101,7 @@ def _kernel(layer: Any, sources: Mapping[str, Any], constants: set[str]) -> Kern
         shapes, attributes = _convolution(shapes, fixed, joined, attributes)
         fixed = [False, True, True][: len(shapes)]
     elif kind == "Pooling":
-        operator, attributes = _pool(joined, attributes)
+        operator, attributes = _pool(joined, attributes, shapes[0] or (), output)
     elif kind == "FullyConnected":
         operator = "Gemm"
     elif kind in _CHAINS:
@@ -142,22 +142,19 @@ def _convolution(
 def _strides(
     joined: Sequence[Any], sources: Iterable[Any], shapes: Sequence[Shape | None], output: Shape
 ) -> tuple[int, ...]:
-    """Give the strides of a convolution as it was read: they do not follow from its shapes.
+    """Give the strides of a convolution: they do not follow from its shapes alone.
 
     Where OpenVINO scales the weights, e.g. by a batch norm, it no longer names the convolution:
     then it is one with weights and output of these shapes, and with the image if any has it, which
-    may have been padded.
+    may have been padded; and if none has that output, any with these weights.
     """
     read = [op for op in joined if op.get_type_name() in _CONVOLUTIONS][:1]
     if not read:
         all_read = [op for op in sources if op.get_type_name() in _CONVOLUTIONS]
-        ends = [
-            op
-            for op in all_read
-            if (_shape(op.input(1)), _shape(op.output(0))) == (shapes[1], output)
-        ]
-        read = [op for op in ends if _shape(op.input(0)) == shapes[0]] or ends
-    found = {tuple(op.get_attributes()["strides"]) for op in read}
+        alike = [op for op in all_read if _shape(op.input(1)) == shapes[1]]
+        ends = [op for op in alike if _shape(op.output(0)) == output]
+        read = [op for op in ends if _shape(op.input(0)) == shapes[0]] or ends or alike
+    found = {_strides_now(op, shapes[0] or (), output) for op in read}
     if len(found) != 1:
         raise InvalidValueError(
             f"`onnx` must consist of convolutions that OpenVINO's are known by, but that from "
@@ -165,6 +162,20 @@ def _strides(
             f"leave the network out."
         )
     return found.pop()
+
+
+def _strides_now(read: Any, image: Shape, output: Shape) -> tuple[int, ...]:
+    """Give the strides that a convolution has where OpenVINO moved strides to it, or from it.
+
+    A 1×1 convolution that leaves pixels out hands its strides to those before it, which then
+    compute these pixels alone: outputs are smaller by what came, images by what went on.
+    """
+    ends = zip(read.get_attributes()["strides"], _shape(read.input(0))[2:], image[2:],
+               _shape(read.output(0))[2:], output[2:], strict=True)  # fmt: skip
+    return tuple(
+        max(stride * round(was_out / now_out) // round(was_in / now_in), 1)
+        for stride, was_in, now_in, was_out, now_out in ends
+    )
 
 
 def _scales(op: Any) -> bool:
@@ -188,11 +199,15 @@ def _chain(
 
 
 def _pool(
-    joined: Sequence[Any], attributes: Mapping[str, Attribute]
+    joined: Sequence[Any], attributes: Mapping[str, Attribute], image: Shape, output: Shape
 ) -> tuple[str, dict[str, Attribute]]:
     pool = next((op for op in joined if op.get_type_name() in _POOLS), None)
-    if pool is None:  # of all rows and columns
+    if pool is None and set(output[2:]) == {1}:  # of all rows and columns
         return "GlobalPool", dict(attributes)
+    if pool is None:  # OpenVINO's own: pixels that strides which it moved here leave out
+        steps = tuple(round(i / o) for i, o in zip(image[2:], output[2:], strict=True))
+        windows = {"kernel_shape": (1,) * len(steps), "strides": steps}
+        return "MaxPool", {**attributes, **windows}
     facts = pool.get_attributes()
     windows = {"kernel_shape": tuple(facts["kernel"]), "strides": tuple(facts["strides"])}
     return _POOLS[pool.get_type_name()], {**attributes, **windows}

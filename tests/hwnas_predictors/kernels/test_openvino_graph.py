@@ -142,6 +142,26 @@ def test_a_convolution_whose_name_a_batch_norm_took_has_its_strides_and_its_acti
     assert [(c.stride, c.activation) for c in found] == [((1, 1), ""), ((2, 2), "Relu")]
 
 
+def test_strides_that_openvino_moves_to_the_convolutions_before_stand_there() -> None:
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            norm("a", "b1"),
+            node("Relu", ["b1"], ["r"]),
+            node("Conv", ["r", "p"], ["c"]),
+            norm("c", "d1"),
+            node("Conv", ["d1", "q"], ["e"], strides=[2, 2]),
+            norm("e", "y"),
+        ],
+        {"w": (16, 16, 3, 3), "p": (16, 16, 1, 1), "q": (16, 16, 1, 1), "b": (16,)},
+        image=(1, 16, 12, 12),
+    )  # fmt: skip
+    found = seen(Target("openvino").kernels(model), "conv ")
+    found += seen(Target("openvino").kernels(model), "pointwise-conv")
+    assert [c.stride for c in found] == [(2, 2), (1, 1), (1, 1)]
+    assert [(c.height, c.out_height) for c in found] == [(12, 6), (6, 6), (6, 6)]
+
+
 def test_a_convolution_that_may_be_either_of_two_is_refused() -> None:
     """Both from 9 to 3 rows, and neither is named."""
     sides: list[dict[str, Any]] = [{}, {"strides": [3, 3], "pads": [2] * 4}]
