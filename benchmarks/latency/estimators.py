@@ -33,10 +33,11 @@ from torch import nn
 
 from benchmarks.latency.repeatability import IN_SHAPE, networks
 from hwnas.measure.host import host_fingerprint
-from hwnas.measure.measuring import meters_for, sampler, without_garbage_collection
+from hwnas.measure.measuring import meters_for, sampler
 from hwnas.measure.reference import open_reference
 from hwnas.measure.rounds import BURST_SECONDS, REFERENCE_SECONDS, runs_in, take_burst
 from hwnas.measure.warm_up import SHARE, Sample, warm_up
+from hwnas.networks.garbage import without_garbage_collection
 from hwnas.runtimes.base import RunSettings, TorchNetwork
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.spaces.nasbench201 import NasBench201

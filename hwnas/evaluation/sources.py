@@ -16,6 +16,7 @@ import numpy as np
 from hwnas.errors import HwnasError
 from hwnas.files.identity import identity_text
 from hwnas.measure.limits import CallError
+from hwnas.networks.garbage import without_garbage_collection
 from hwnas.proxies.identity import former_score_identity, score_identity
 from hwnas.runtimes.base import THIS_CPU
 from hwnas.spaces.facets import Surrogates, facet
@@ -149,6 +150,7 @@ class ProxyValues(Generic[Arch]):
 
         return shipped_result(self.space.name, self._identity(score_identity, column), key)
 
+    @without_garbage_collection()
     def compute(self, arch: Arch, columns: Sequence[str]) -> dict[str, Result]:
         """Score the network of the architecture's representative on one thread.
 

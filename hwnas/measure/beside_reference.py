@@ -18,7 +18,6 @@ from hwnas.measure.measuring import (
     meters_for,
     ready,
     sampler,
-    without_garbage_collection,
 )
 from hwnas.measure.own_times import measure_by_itself
 from hwnas.measure.reference import (
@@ -31,6 +30,7 @@ from hwnas.measure.reference import (
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.measure.warm_up import Sample
 from hwnas.meters.base import Meter, Read
+from hwnas.networks.garbage import without_garbage_collection
 from hwnas.runtimes.base import Network, Place, RunSettings, Runtime
 
 

@@ -7,7 +7,6 @@ several threads or another device only the wall clock sees all of the work.
 
 from __future__ import annotations
 
-import gc
 import math
 import multiprocessing
 import platform
@@ -29,6 +28,7 @@ from hwnas.measure.windows import WIDEST_SPREAD, watch
 from hwnas.meters import AUTO, choose_meter
 from hwnas.meters.base import Meter, Read
 from hwnas.meters.clocks import ThreadClock, WallClock
+from hwnas.networks.garbage import without_garbage_collection
 from hwnas.runtimes.agreement import Agreement, agreement, compared
 from hwnas.runtimes.base import Executable, Network, Place, RunSettings, Runtime, TorchNetwork
 
@@ -267,15 +267,3 @@ def _bounded(executable: Executable, seconds: float) -> Iterator[None]:
         ) from error
     finally:
         timer.cancel()
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Collect no garbage meanwhile."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

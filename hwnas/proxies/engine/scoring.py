@@ -24,6 +24,7 @@ from hwnas.networks.device import (
     seed_passes,
     set_random_states,
 )
+from hwnas.networks.garbage import without_garbage_collection
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import usable_network
 from hwnas.proxies.engine.reasons import reason_of
@@ -36,6 +37,7 @@ from hwnas.tasks.task import Task, TensorSpec
 from hwnas.typing import Proxy, Signal, T
 
 
+@without_garbage_collection()
 def score_network(
     model: nn.Module,
     task: Task | TensorSpec | tuple[int, ...],
