@@ -37,6 +37,7 @@ _MODULES = {
     "hwnas.functions.rank": ("Rankings", "rank"),
     "hwnas.functions.score": ("Scores", "score"),
     "hwnas.functions.search": ("search",),
+    "hwnas.networks.joined": ("JoinedInputs",),
     "hwnas.pareto": ("Baseline", "Member", "ObjectiveInfo", "ParetoSet"),
     "hwnas.spaces.fbnet": ("FBNet",),
     "hwnas.spaces.functions": ("FunctionSpace",),

@@ -13,6 +13,7 @@ from hwnas.functions.profile import Profile, profile
 from hwnas.functions.rank import Rankings, rank
 from hwnas.functions.score import Scores, score
 from hwnas.functions.search import search
+from hwnas.networks.joined import JoinedInputs
 from hwnas.pareto import Baseline, Member, ObjectiveInfo, ParetoSet
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.functions import FunctionSpace
@@ -32,6 +33,7 @@ __all__ = [
     "HwnasError",
     "InvalidArchitectureError",
     "InvalidValueError",
+    "JoinedInputs",
     "Logits",
     "Map",
     "Member",

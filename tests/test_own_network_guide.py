@@ -60,7 +60,7 @@ def test_the_commands_of_the_guide_run_one_after_another(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = [line for line in commands() if not line.startswith("#")]
-    assert len(asked) == 9
+    assert len(asked) == 10
     for line in asked:
         line, _, into = line.partition(" > ")
         program, command, *arguments = shlex.split(line)
@@ -74,6 +74,7 @@ def test_the_commands_of_the_guide_run_one_after_another(
     assert ParetoSet.load(folder / "verified/front.json").provenance
     assert [*(folder / "verified/onnx").glob("*.onnx")]
     assert ParetoSet.load(folder / "plain/front.json").provenance["dataset"]["num_classes"] == 7
+    assert ParetoSet.load(folder / "pairs/front.json").members
 
 
 def test_the_python_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer
 from hwnas.errors import InvalidValueError
 from hwnas.networks.answer import Answer, Answering, answer_path, names_in
 from hwnas.networks.copying import copy_model, own_tensors
+from hwnas.networks.joined import told_of_inputs
 from hwnas.networks.plain import to_float32
 
 
@@ -73,7 +74,7 @@ def complete_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int =
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
             f"`model` must complete its lazy modules on inputs of shape {tuple(inputs().shape)}, "
-            f"but raised {type(error).__name__}: {' '.join(str(error).split())}"
+            f"but raised {_told(error, model)}"
         ) from error
     left = [name for name, module in twin.named_modules() if _is_lazy(module)]
     if left:
@@ -111,13 +112,18 @@ def answering_network(
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
             f"`model` must run on inputs of shape {tuple(inputs().shape)}, but "
-            f"{type(model).__name__} raised {type(error).__name__}: {' '.join(str(error).split())}"
+            f"{type(model).__name__} raised {_told(error, model)}"
         ) from error
     if isinstance(answer, Tensor):
         return model
     path = answer_path(answer, output)
     Answer(output)(twin, (), answer)  # says what is chosen
     return Answering(model, path, names_in(answer, path)).train(model.training)
+
+
+def _told(error: Exception, model: nn.Module) -> str:
+    """Say what a network raised, and what to do if it takes several inputs."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{told_of_inputs(model)}"
 
 
 def _is_lazy(module: nn.Module) -> bool:

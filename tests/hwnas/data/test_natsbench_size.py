@@ -15,7 +15,7 @@ from hwnas.data.natsbench_size import FILE, SizeAccuracies, SizeFigures
 from hwnas.errors import DataFormatError, DataNotFoundError, UnknownNameError
 from hwnas.rank_study.study import RankSettings, RankStudy
 from hwnas.spaces.facets import RankFigures, Truth, facet
-from hwnas.spaces.natsbench_size import NatsBenchSize
+from hwnas.spaces.natsbench_size import CELL, NatsBenchSize
 
 SPACE = NatsBenchSize()
 PARTS = {
@@ -27,17 +27,27 @@ PARTS = {
 
 
 def training(dataset: str, epochs: int, last: float) -> dict[str, Any]:
-    """Write what the benchmark keeps of a training, whose accuracies grow to the last one."""
+    """Write what `nats_bench.api_utils.ResultsCount.state_dict` has, with its keys and types.
+
+    The accuracies grow to the last one. Seeds are text here and whole numbers in the keys, and
+    times are numpy's, as in the published trainings.
+    """
+    names = [f"{part}@{epoch}" for part in PARTS[dataset] for epoch in range(epochs)]
     grown = {
         f"{part}@{epoch}": np.float64(last - place - (epochs - 1 - epoch) / 10)
         for place, part in enumerate(PARTS[dataset])
         for epoch in range(epochs)
     }
+    each = OrderedDict((i, 1.0) for i in range(epochs))
+    config = {"name": "infer.shape.tiny", "channels": "8:8:8:8:8", "arch_str": "8:8:8:8:8",
+              "genotype": CELL, "class_num": 10}  # fmt: skip
     return {
-        "name": dataset, "net_state_dict": None, "seed": "777", "epochs": epochs,
-        "train_acc1es": OrderedDict((i, 1.0) for i in range(epochs)), "params": 0.1, "flop": 2.5,
-        "arch_config": {"name": "infer.shape.tiny"}, "latency": [0.01],
-        "eval_names": list(PARTS[dataset]), "eval_acc1es": grown, "eval_times": {},
+        "name": dataset, "net_state_dict": None, "train_acc1es": each, "train_acc5es": each,
+        "train_losses": each, "train_times": OrderedDict((i, np.float64(9.5)) for i in each),
+        "arch_config": config, "params": 0.1, "flop": 2.5, "seed": "0777", "epochs": epochs,
+        "latency": [np.float64(0.01)], "eval_names": list(PARTS[dataset]), "eval_acc1es": grown,
+        "eval_times": dict.fromkeys(names, np.float64(0.7)),
+        "eval_losses": dict.fromkeys(names, 1.0),
     }  # fmt: skip
 
 
@@ -59,7 +69,7 @@ def written(folder: Path, number: int, text: str, first: float) -> Path:
     content = OrderedDict(
         (f"{epochs:02d}", results(number, text, epochs, {d: [v - 90 + epochs for v in values]
                                                        for d, values in lasts.items()}))
-        for epochs in (12, 90)
+        for epochs in (1, 12, 90)
     )  # fmt: skip
     path = (folder / FILE).with_name(f"{number:06d}.pickle.pbz2")
     path.parent.mkdir(exist_ok=True)

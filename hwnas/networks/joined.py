@@ -1,0 +1,85 @@
+"""A network of several inputs as one of a single input, in which they lie behind one another."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.errors import InvalidValueError
+
+
+class JoinedInputs(nn.Module):
+    """Cuts one tensor into the inputs of a network, which gets them in the order of their shapes.
+
+    Networks have one input in hwnas. Of this one it is a signal (B, 1, N) of the N numbers of all
+    inputs, ``input=(1, N)``; or tokens (B, N) where all inputs are tokens of one vocabulary. What
+    is drawn for it is what would be drawn for each input, parameters, operations and gradients are
+    those of the network, and an ONNX file of it has one input, which its first operator cuts.
+
+    Args:
+        network: takes as many tensors as there are shapes.
+        *shapes: shape of each input, without the batch.
+
+    Raises:
+        InvalidValueError: there are less than two shapes, or one has no size.
+
+    Example:
+        >>> import hwnas
+        >>> from torch import nn
+        >>> class Scores(nn.Module):
+        ...     def forward(self, query, key):
+        ...         return query @ key.mT
+        >>> network = JoinedInputs(Scores(), (4, 16), (6, 16))
+        >>> network.input
+        (1, 160)
+        >>> network(JoinedInputs.join(torch.ones(2, 4, 16), torch.ones(2, 6, 16))).shape
+        torch.Size([2, 4, 6])
+    """
+
+    def __init__(self, network: nn.Module, *shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
+        if len(self.shapes) < 2 or any(n < 1 for shape in self.shapes for n in shape):
+            raise InvalidValueError(
+                f"`shapes` must be those of two inputs or more, e.g. (3, 32, 32) and (10,), but "
+                f"got {', '.join(map(str, self.shapes)) or 'none'}."
+            )
+        self.network = network
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+
+    @property
+    def input(self) -> tuple[int, int]:
+        """Shape (1, N) of the signal."""
+        return 1, sum(self.sizes)
+
+    def forward(self, joined: Tensor) -> Any:
+        """Cut (B, 1, N) or (B, N) into (B, *shape) of each input, and run the network."""
+        parts = torch.split(joined.flatten(1), self.sizes, 1)
+        inputs = [p.reshape(-1, *s) for p, s in zip(parts, self.shapes, strict=True)]
+        return self.network(*inputs)
+
+    @staticmethod
+    def join(*inputs: Tensor) -> Tensor:
+        """Lay inputs (B, ...) behind one another: (B, 1, N) of real numbers, (B, N) of tokens."""
+        joined = torch.cat([tensor.flatten(1) for tensor in inputs], 1)
+        return joined[:, None] if joined.is_floating_point() else joined
+
+
+def told_of_inputs(model: nn.Module) -> str:
+    """Say what to do with a network that needs more than one tensor; nothing of another one."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p.name for p in parameters if p.kind in kinds and p.default is p.empty]
+    if len(needed) < 2:
+        return ""
+    return (
+        f". It takes {len(needed)} inputs ({', '.join(needed)}): give "
+        f"hwnas.JoinedInputs(network, shape of each), and its `input` as the shape"
+    )
