@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas import registry
-from hwnas.cli.options import Dataset, Images, Jobs, Reduced, chosen_networks
+from hwnas.cli.options import Dataset, Images, Jobs, Reduced, chosen_networks, users_space
 from hwnas.cli.output import note, print_json_lines, print_table, stability_text
 from hwnas.cli.progress import progress
 from hwnas.errors import InvalidValueError, MissingDependencyError
@@ -162,9 +162,8 @@ def costs(
 ) -> None:
     """List the costs as SOURCE:DEVICE:METRIC. Example: hwnas costs --space fbnet."""
     from hwnas.costs.source import FileCostSource, get_source, source_names
-    from hwnas.spaces.space_text import named_space
 
-    made = None if space is None else named_space(space)
+    made = None if space is None else users_space(space)
     rows = []
     for name in source_names():
         progress.stage(name)

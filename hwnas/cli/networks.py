@@ -68,7 +68,11 @@ class NetworkExport:
     @cached_property
     def _networks(self) -> UntrainedNetworks:
         from hwnas.reports.untrained import UntrainedNetworks
+        from hwnas.spaces.networks import Networks
+        from hwnas.study.tried import insist_that_they_run
 
+        members = [self.space.parse(member.arch) for member in self.front.members]
+        insist_that_they_run(Networks(self.space, self.task), members)
         return UntrainedNetworks(self.space, self.task, self.seed)
 
     def onnx(self, folder: Path) -> list[Exported]:

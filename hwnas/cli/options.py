@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from hwnas.typing import SearchSpace
 
 Images = Annotated[
     str,
@@ -161,6 +164,24 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
         return False
     limits = Limits() if limit_seconds is None else Limits(limit_seconds)
     return child_with(limits).call(is_function, text)
+
+
+def users_space(text: str) -> SearchSpace[Any]:
+    """Make the space that the user names, once a child process has imported its module.
+
+    What a function of a trial asks for and builds to be traced is asked for and built there, too.
+
+    Raises:
+        HwnasError: there is no such space, or importing its module ended the child or took too
+            long.
+    """
+    from hwnas.spaces.space_text import named_space
+    from hwnas.study.configuration import bounded
+
+    names_function(text, None)
+    space = named_space(text)
+    bounded(space)
+    return space
 
 
 def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.front_table import print_front
-from hwnas.cli.options import Baseline, OwnSpace
+from hwnas.cli.options import Baseline, OwnSpace, names_function, users_space
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import HwnasError, InvalidValueError
@@ -211,10 +211,20 @@ def front_space(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
     Raises:
         HwnasError: there is no such space; says how it is named.
     """
-    from hwnas.spaces.space_text import is_function, named_space, read_space
+    from hwnas.study.configuration import bounded
 
-    if named is not None and not is_function(named):
-        given = named_space(named)
+    space = _space_of(pareto_set, named)
+    bounded(space)
+    return space
+
+
+def _space_of(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
+    from hwnas.spaces.space_text import permit, read_space
+
+    if named is not None and names_function(named, None):
+        permit(named)
+    elif named is not None:
+        given = users_space(named)
         if repr(given) == pareto_set.space:
             return given
     try:

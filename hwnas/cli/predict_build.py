@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas.cli.options import names_function, users_space
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.plan import Planned, processor_of
 from hwnas.errors import InvalidValueError
@@ -93,14 +94,13 @@ def build(
 
 
 def _family(text: str) -> tuple[SearchSpace[Any], Task]:
-    from hwnas.spaces.space_text import is_function, named_space
     from hwnas.tasks.catalogue import get_task
 
-    if is_function(text):
-        space = named_space(text)
+    if names_function(text, None):
+        space = users_space(text)
         return space, space.default_task
     name, _, dataset = text.rpartition(":")
-    return (named_space(name or dataset), get_task(dataset if name else "cifar10"))
+    return (users_space(name or dataset), get_task(dataset if name else "cifar10"))
 
 
 def _read(file: Path) -> onnx.ModelProto:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.cli.options import names_function, users_space
 from hwnas.cli.output import note
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ def open_pool(space: str, model: Path | None) -> Any:
     """
     from hwnas import registry
     from hwnas.errors import InvalidValueError
-    from hwnas.spaces.space_text import named_space
 
-    made: SearchSpace[Any] = named_space(space)
+    made: SearchSpace[Any] = users_space(space)
     if model is None:
         if (pool := shipped_pool(made)) is not None:
             return pool
@@ -84,6 +84,7 @@ def open_predictors(file: Path, space: str | None) -> dict[str, Any]:
     from hwnas.spaces.space_text import permit
 
     if space is not None:
+        names_function(space, None)
         permit(space)
     return {name: make_predictor(content) for name, content in read_columns(file).items()}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hwnas.cli.options import users_space
 from hwnas.cli.output import note
 from hwnas.cli.predict_checks import amount
 from hwnas.cli.predict_files import looks_at_networks, own_dataset
@@ -108,12 +109,11 @@ def train(
     Example: hwnas predict train --measurements lab.csv --out lab.npz
     """
     from hwnas.cli.predict_columns import train_columns
-    from hwnas.spaces.space_text import named_space
     from hwnas.tables.measurements import read_measurements
     from hwnas.tasks.catalogue import get_task
     from hwnas.typing import DeviceKey
 
-    names, made = extra or [], named_space(space)
+    names, made = extra or [], users_space(space)
     dataset = own_dataset(made) if dataset is None else dataset
     get_task(dataset)
     key = DeviceKey(device or "", runtime, precision, batch, threads)

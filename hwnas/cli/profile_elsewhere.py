@@ -88,17 +88,19 @@ def bundle(
     """
     from hwnas.bundles.settings import BundleSettings
     from hwnas.bundles.writing import write_bundle
-    from hwnas.cli.options import chosen_networks
+    from hwnas.cli.options import chosen_networks, users_space
     from hwnas.spaces.networks import Networks
-    from hwnas.spaces.space_text import named_space
+    from hwnas.study.tried import insist_that_they_run
     from hwnas.tasks.catalogue import get_task
 
     far = _far(ssh, ssh_config, python, device)
     settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images, runtime)
     name, sizes = chosen_networks(space, dataset, "gaussian")
-    made = named_space(name)
+    made = users_space(name)
+    networks = Networks(made, get_task(sizes))
     chosen = _chosen(made, name, arch or [], archs, sample, for_adapt, model, seed)
-    for line in write_bundle(out, Networks(made, get_task(sizes)), chosen, settings):
+    insist_that_they_run(networks, chosen)
+    for line in write_bundle(out, networks, chosen, settings):
         note(line)
     if far is not None:
         _measure_there(far, out, device)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas.cli.messages import one_line
-from hwnas.cli.options import Classes, Images, Input, Jobs, Reduced, Transfer, chosen_networks
+from hwnas.cli.options import (
+    Classes,
+    Images,
+    Input,
+    Jobs,
+    Reduced,
+    Transfer,
+    chosen_networks,
+    names_function,
+)
 from hwnas.cli.output import note, print_json_lines, print_table, print_text, stability_text
 from hwnas.cli.plan import Planned
 from hwnas.cli.progress import progress
@@ -175,9 +184,10 @@ def rank(
     """
     _check(jobs, plot, markdown and as_json)
     from hwnas.functions.rank import rank as rank_scores
-    from hwnas.spaces.space_text import is_function
 
-    if is_function(space):
+    for text in transfer or []:
+        names_function(text, None)
+    if names_function(space, None):
         first = dataset[0] if dataset else None
         space, task = chosen_networks(space, first, images, in_shape, classes)
         dataset = dataset or [task]

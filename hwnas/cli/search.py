@@ -23,6 +23,7 @@ from hwnas.cli.options import (
     Reduced,
     Transfer,
     chosen_networks,
+    names_function,
 )
 from hwnas.cli.output import note
 from hwnas.cli.plan import PlanFirst
@@ -151,6 +152,8 @@ def search(
         raise InvalidValueError(
             "`--model` must be given without --space, but got both: choose one."
         )
+    for text in transfer or []:
+        names_function(text, limit_seconds)
     networks, task = chosen_networks(
         model or space or "nasbench201", dataset, images, in_shape, classes, limit_seconds
     )

@@ -20,7 +20,7 @@ from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
 from hwnas.spaces.space_text import named_space
-from hwnas.study.configuration import EvaluationSetup, named_task
+from hwnas.study.configuration import EvaluationSetup, bounded, named_task
 from hwnas.study.labels import Elsewhere
 from hwnas.tables.accuracy_file import COLUMN, LOSS, AccuracyFile
 from hwnas.tables.score_table import read_scores
@@ -157,6 +157,7 @@ class RankStudy:
         """
         _check(settings)
         space = named_space(settings.space) if space is None else space
+        bounded(space)
         if settings.population not in (None, *POPULATIONS):
             raise unknown_name("population", str(settings.population), POPULATIONS)
         check_images(settings.images)
@@ -184,6 +185,7 @@ class RankStudy:
             options: how a sample is scored.
         """
         settings, found = self.settings, []
+        options["limits"] = bounded(self.space)
         given = None if settings.sample is not None else self._given(note)
         for truth in self.truths.values():
             members, stability = given or self._sample(truth, **options)

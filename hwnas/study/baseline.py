@@ -12,6 +12,8 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, ProxyValues
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
 from hwnas.networks.importing import load_model
 from hwnas.pareto.baseline import Baseline
 from hwnas.spaces.one_network import OneNetwork
@@ -28,20 +30,29 @@ class PresentNetwork:
     Attributes:
         name: how the user names it.
         make: gives it; weights that it draws are those of the seed.
+        limits: what it may take, in a child process; None if it is made and run in this one.
     """
 
     name: str
     make: Callable[[], nn.Module]
+    limits: Limits | None = None
 
     @classmethod
     def named(cls, spec: str) -> PresentNetwork:
         """Take what ``module:callable`` names, as `hwnas.networks.importing.load_model` does.
 
+        It is imported, made and run in child processes alone.
+
         Raises:
             InvalidValueError: it cannot be imported, or does not give a network.
         """
-        load_model(spec)
-        return cls(spec, partial(load_model, spec))
+        limits = Limits()
+        child_with(limits).call(_check, spec)
+        return cls(spec, partial(load_model, spec), limits)
+
+
+def _check(spec: str) -> None:
+    load_model(spec)
 
 
 def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: Task) -> Baseline:
@@ -67,7 +78,9 @@ def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: 
         if own is None:
             reasons[objective.name] = "it is known of architectures alone"
             continue
-        found = Evaluator(space, [own], cache=cache, require_valid=False)(space.arch)
+        found = Evaluator(space, [own], cache=cache, require_valid=False, limits=network.limits)(
+            space.arch
+        )
         if objective.name in found.errors:
             reasons[objective.name] = found.errors[objective.name]
         else:

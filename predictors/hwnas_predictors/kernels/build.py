@@ -15,6 +15,8 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.seeding import derive_seed
+from hwnas.spaces.networks import Networks
+from hwnas.study.tried import insist_that_they_run
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
@@ -269,6 +271,7 @@ def _draw_networks(
                 found.setdefault(family.space.canonical_key(arch), arch)
         archs = list(found.values())
         held_out = min(settings.held_out, len(archs) - 1)
+        insist_that_they_run(Networks(family.space, family.task), archs)
         unseen.append(archs[:held_out])
         used.append(archs[held_out:])
     return used, unseen
