@@ -69,16 +69,6 @@ class Blueprint:
                 members["training"] = training
         return twins[0]
 
-    def is_as_made(self, twin: nn.Module) -> bool:
-        """Tell whether the modules of a copy that has run hold what they held when it was made.
-
-        Hooks, mode and the values of tensors are not looked at.
-        """
-        modules = list(twin.modules())
-        if not self._parts or [part.kind for part in self._parts] != list(map(type, modules)):
-            return False
-        return all(p.gave(vars(m)) for p, m in zip(self._parts, modules, strict=True))
-
 
 class _Once:
     """Converts a tensor that several modules share once; parameters stay parameters."""
@@ -117,17 +107,6 @@ class _Part:
     containers: list[tuple[str, Any]]
     tensors: list[tuple[str, dict[str, Tensor | None]]]
     children: dict[str, int | None]
-
-    def gave(self, members: dict[str, Any]) -> bool:
-        """Tell whether these members of a copy are those that it was given."""
-        own = {name for name, _ in (*self.empty, *self.containers, *self.tensors)}
-        own |= {"_modules", "training"}
-        return (
-            members.keys() == self.shared.keys()
-            and all(members[n] is value for n, value in self.shared.items() if n not in own)
-            and all(members[n] == value for n, value in self.containers)
-            and not any(members[n] for n, _ in self.empty if "hooks" not in n)
-        )
 
 
 def _part(module: nn.Module, places: dict[int, int]) -> _Part | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -149,9 +149,7 @@ class Subject:
         if (drawn := self._known.get(init)) is not None:
             return self._copy(self._layout, training, drawn)
         made: dict[int, Tensor] = {}
-        network = self._probed(training, made)
-        if network is None:
-            network = self._copy(self._layout, training, made=made)
+        network = self._copy(self._layout, training, made=made)
         if init == "as_built":
             return network
         kaiming_weights_(network, derive_seed(self.seed, "kaiming"))
@@ -239,41 +237,11 @@ class Subject:
     def _layout(self) -> torch.memory_format:
         return self._probe.layout
 
-    def _probed(self, training: bool, made: dict[int, Tensor]) -> nn.Module | None:
-        """Give the copy that the probe ran to the first pass, where it is as it was made.
-
-        Args:
-            training: whether it is in training mode from now on.
-            made: is filled as by `_copy`.
-        """
-        _ = self._probe
-        network: nn.Module | None
-        network, held, before = self._known.pop(Probe, (None, [], []))
-        if network is None or not self._blueprint.is_as_made(network):
-            return None
-        tensors = _tensors(network)
-        if list(map(_state, tensors)) != before:
-            return None
-        pairs = list(zip(_tensors(self.plain), tensors, strict=True))
-        if not all(_has_numbers_of(source, tensor) for source, tensor in pairs):
-            return None
-        del held  # until here, so that no other tensor could have the id of one of them
-        for module in network.modules():
-            module.training = training
-        made |= {id(source): tensor for source, tensor in pairs if tensor is not None}
-        return network
-
     @cached_property
     def _probe(self) -> Probe:
-        def copy(layout: torch.memory_format) -> nn.Module:
-            network = self._copy(layout, training=False)
-            held = _tensors(network)
-            self._known[Probe] = network, held, list(map(_state, held))
-            return network
-
         return probe_network(
             [self.plain, self.model],
-            copy,
+            partial(self._copy, training=False),
             self.spec,
             lambda size: draw_inputs(self.spec, size, self.generator("probe")).to(self.device),
             (2, self.batch_size if self.batch is None else len(self.batch)),
@@ -348,33 +316,6 @@ class Subject:
                 f"{len(self.batch)}."
             )
         return self.batch.part(part * size, (part + 1) * size)
-
-
-def _tensors(model: nn.Module) -> list[Tensor | None]:
-    """Give what the modules hold as parameters and buffers."""
-    held = (members for m in model.modules() for members in (m._parameters, m._buffers))
-    return [tensor for members in held for tensor in members.values()]
-
-
-def _state(tensor: Tensor | None) -> object:
-    """Tell which tensor it is and how it lies in memory."""
-    if tensor is None or tensor.layout is not torch.strided:  # no copy holds such tensors
-        return None
-    kind = tensor.dtype, tensor.requires_grad
-    return id(tensor), tensor.data_ptr(), tensor.shape, tensor.stride(), *kind
-
-
-def _has_numbers_of(source: Tensor | None, tensor: Tensor | None) -> bool:
-    """Tell whether a tensor has still the numbers that it was copied from, to the bit.
-
-    Its count of writes (`_version`) misses those through `.data` and `.numpy()`.
-    """
-    if source is None or tensor is None:
-        return source is tensor
-    numbers = source.to(tensor.device, tensor.dtype)
-    if tensor.dtype is torch.float32:  # as bits, for which NaN is itself, and -0.0 not 0.0
-        numbers, tensor = numbers.view(torch.int32), tensor.view(torch.int32)
-    return torch.equal(numbers, tensor)
 
 
 def _plain(tensor: Tensor, device: torch.device) -> Tensor:
