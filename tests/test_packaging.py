@@ -53,6 +53,8 @@ def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:
         "hwnas/tables/shipped/nasbench201-cifar10-cifar10-sample.npz",
         "hwnas/tables/shipped/nasbench201-cifar10-counts.npz",
         "hwnas/tables/shipped/nasbench201-cifar10.npz",
+        "hwnas/tables/shipped/transnasbench101-micro-class_object-sizes.npz",
+        "hwnas/tables/shipped/transnasbench101-micro-class_object.npz",
         *(f"hwnas_predictors/shipped/{space}.npz" for space in spaces),
     ]
     assert not [n for n in code if n not in scores and Path(n).suffix not in KINDS]

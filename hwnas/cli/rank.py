@@ -70,7 +70,10 @@ Space = Annotated[
 ]
 Dataset = Annotated[
     list[str] | None,
-    typer.Option(help="cifar10, cifar100, ImageNet16-120. [default: cifar10]"),
+    typer.Option(
+        help="Data sets or tasks, e.g. cifar10, cifar100, ImageNet16-120, class_object. "
+        "Repeatable. [default: the space's usual one]"
+    ),
 ]
 Split = Annotated[
     str | None,
@@ -193,14 +196,14 @@ def rank(
         dataset = dataset or [task]
 
     plan = Planned(
-        ("Space", f"{space}, accuracies of {', '.join(dataset or ['cifar10'])}"),
+        ("Space", f"{space}, accuracies of {', '.join(dataset or ['its usual data set'])}"),
         ("Scores", _origin(scores, sample, seed)),
         ("Ranked", f"{', '.join(proxy or ['all'])}; {bootstrap} resamples" if bootstrap else ""),
     )
     progress.stage("ranking")
     found = rank_scores(
         space,
-        dataset or "cifar10",
+        dataset or (),
         proxy or "all",
         split=split,
         truth=truth,

@@ -60,7 +60,7 @@ class Rankings(Sequence[Ranked]):
 
 def rank(
     space: SearchSpace[Arch] | str = "nasbench201",
-    dataset: str | Sequence[str] = "cifar10",
+    dataset: str | Sequence[str] = (),
     proxies: str | Sequence[str] = "all",
     *,
     split: str | None = None,
@@ -88,7 +88,7 @@ def rank(
 
     Args:
         space: a search space, or its text as ``hwnas rank --space`` takes it.
-        dataset: data sets by name.
+        dataset: data sets by name; none for the one that the space is usually for.
         proxies: proxies and ready-made scores by name; ``all`` for every one.
         split: which accuracies; the space's first if None.
         truth: table with the columns `architecture` and `accuracy` in percent, or `loss`, of which

@@ -26,7 +26,7 @@ from hwnas.tables.accuracy_file import COLUMN, LOSS, AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
-from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.catalogue import get_task, name_of
 from hwnas.tasks.reduced import Reduced
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
@@ -39,7 +39,7 @@ class RankSettings:
 
     Attributes:
         space: search space, as `named_space` reads it.
-        datasets: data sets by name; without accuracies of its own a file's are for one.
+        datasets: data sets by name, none for the space's usual one; a file's are for one.
         split: which accuracies; the first that the space has if None.
         truth: table of accuracies, instead of those that the space knows.
         scores: table of scores, instead of the shipped ones.
@@ -63,7 +63,7 @@ class RankSettings:
     """
 
     space: str = "nasbench201"
-    datasets: tuple[str, ...] = ("cifar10",)
+    datasets: tuple[str, ...] = ()
     split: str | None = None
     truth: Path | None = None
     scores: Path | None = None
@@ -161,7 +161,8 @@ class RankStudy:
         if settings.population not in (None, *POPULATIONS):
             raise unknown_name("population", str(settings.population), POPULATIONS)
         check_images(settings.images)
-        datasets = [get_task(name).name for name in dict.fromkeys(settings.datasets)]
+        named = settings.datasets or (name_of(space.default_task),)
+        datasets = [get_task(name).name for name in dict.fromkeys(named)]
         proxies = needed_proxies(settings.proxies)
         truth = _truth(settings, space)
         split = truth.splits[0] if settings.split is None else settings.split

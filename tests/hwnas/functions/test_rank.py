@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import hwnas
+from hwnas.spaces.transnasbench101.micro import TransNasMicro
 
 
 @pytest.fixture
@@ -34,6 +35,19 @@ def test_a_space_is_given_as_it_is_and_one_proxy_by_its_name(tables: dict[str, A
     with pytest.warns(UserWarning, match="columns left alone.*: grasp"):
         found = hwnas.rank(hwnas.NasBench201(), proxies="synflow", **tables)
     assert [row["score"] for row in found.rows] == ["synflow"]
+
+
+def test_a_space_is_ranked_by_its_usual_data_set_and_its_shipped_scores(tmp_path: Path) -> None:
+    space = TransNasMicro()
+    cells = [str(cell) for cell in islice(space, 0, 4_096, 63)]
+    known = pd.DataFrame({"arch": cells, "accuracy": range(len(cells))})
+    known.to_csv(tmp_path / "t.csv", index=False)
+    found = hwnas.rank(
+        space, proxies="hwnas-any", truth=tmp_path / "t.csv", population="all", note=print
+    )
+    (row,) = [row for row in found.rows if row["score"] == "hwnas-any"]
+    assert (row["dataset"], row["n"]) == ("class_object", len(cells))
+    assert row["failed"] == 2  # nothing reaches their outputs
 
 
 @pytest.mark.parametrize(
