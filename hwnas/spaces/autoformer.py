@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, Truth
+from hwnas.spaces.facets import Counted, Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
-from hwnas.typing import Choice
+from hwnas.typing import Choice, InShape
 
 if TYPE_CHECKING:
     from torch import nn
 
+PATCH = 16
+"""Side of a patch."""
 _EXAMPLE = "192|h3r4,h3r3.5,..."
 
 
@@ -91,7 +93,10 @@ class AutoFormer(Declared[AutoFormerArch]):
 
     size: str = "tiny"
     name: str = field(default="autoformer", init=False, repr=False)
-    facets: ClassVar[Facets] = {Truth: "hwnas.data.autoformer:TrainedTransformers"}
+    facets: ClassVar[Facets] = {
+        Counted: "hwnas.spaces.transformer_counts:autoformer",
+        Truth: "hwnas.data.autoformer:TrainedTransformers",
+    }
 
     def __post_init__(self) -> None:
         if self.size not in SETTINGS:
@@ -154,16 +159,11 @@ class AutoFormer(Declared[AutoFormerArch]):
         Returns:
             A network that maps `(B, C, H, W)` images to `(B, K)` logits.
         """
-        from hwnas.spaces.autoformer_network import PATCH, AutoFormerNetwork
+        from hwnas.spaces.autoformer_network import AutoFormerNetwork
 
         self._check(arch)
-        classes, (channels, height, width) = image_classes(task or self.default_task, self.name)
-        if height % PATCH or width % PATCH:
-            raise InvalidValueError(
-                f"`task` must have H and W that are multiples of {PATCH}, the side of a patch, but "
-                f"got {height} and {width}."
-            )
-        return AutoFormerNetwork(arch, classes, (channels, height, width))
+        classes, in_shape = image_classes(task or self.default_task, self.name)
+        return AutoFormerNetwork(arch, classes, in_shape)
 
     @property
     def graph_labels(self) -> tuple[str, ...]:
@@ -195,6 +195,21 @@ class AutoFormer(Declared[AutoFormerArch]):
                     f"`{what}` must be one of {', '.join(f'{a:g}' for a in allowed)} in "
                     f"autoformer:size={self.size}, but got {value:g}."
                 )
+
+
+def patches_of(in_shape: InShape) -> tuple[int, int]:
+    """Give the rows and columns of patches of an image (C, H, W).
+
+    Raises:
+        InvalidValueError: it is not made of whole patches.
+    """
+    _, height, width = in_shape
+    if height % PATCH or width % PATCH:
+        raise InvalidValueError(
+            f"`task` must have H and W that are multiples of {PATCH}, the side of a patch, but got "
+            f"{height} and {width}."
+        )
+    return height // PATCH, width // PATCH
 
 
 @cache

@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.spaces.autoformer import AutoFormerArch, Layer
+from hwnas.spaces.autoformer import PATCH, AutoFormerArch, Layer, patches_of
 from hwnas.typing import InShape
 
-PATCH = 16
 HEAD_CHANNELS = 64
 FARTHEST = 14
 """Patches that are farther apart than this are as if they were this far."""
@@ -96,8 +95,8 @@ class AutoFormerNetwork(nn.Module):
 
     def __init__(self, arch: AutoFormerArch, num_classes: int, in_shape: InShape) -> None:
         super().__init__()
-        c_in, height, columns = in_shape[0], in_shape[1] // PATCH, in_shape[2] // PATCH
-        self.patches = nn.Conv2d(c_in, arch.width, PATCH, stride=PATCH)
+        height, columns = patches_of(in_shape)
+        self.patches = nn.Conv2d(in_shape[0], arch.width, PATCH, stride=PATCH)
         self.class_token = nn.Parameter(torch.empty(1, 1, arch.width))
         self.positions = nn.Parameter(torch.empty(1, height * columns + 1, arch.width))
         self.layers = nn.Sequential(

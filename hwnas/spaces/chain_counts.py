@@ -8,7 +8,7 @@ so the facet `Counted` of these spaces gives the same numbers in some 50 microse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hwnas.spaces import fbnet_network, mobilenetv3_network
@@ -16,89 +16,17 @@ from hwnas.spaces.fbnet import POSITIONS, SKIP, STEM_CHANNELS, FBNetArch, settin
 from hwnas.spaces.mobilenetv2 import STRIDES, MobileNetV2Arch
 from hwnas.spaces.mobilenetv3 import MobileNetV3, MobileNetV3Arch
 from hwnas.spaces.mobilenetv3_network import multiple_of_8
+from hwnas.spaces.nasbench201 import parse_cell
+from hwnas.spaces.nasbench_macro import BLOCKS, HEAD_CHANNELS, MacroChain
+from hwnas.spaces.nasbench_macro import STEM_CHANNELS as MACRO_CHANNELS
+from hwnas.spaces.natsbench_size import CELL, LAYERS, SizeArch, check_sides
 from hwnas.spaces.proxylessnas import DEVICES, ProxylessArch, ProxylessNas
 from hwnas.spaces.proxylessnas import STRIDES as PROXYLESS_STRIDES
 from hwnas.spaces.resnet import BASIC, EXPANSION, ResNet, ResNetArch
 from hwnas.spaces.resnet_network import SMALL_IMAGE
+from hwnas.spaces.walk import Walk
 from hwnas.tasks.task import Task, image_classes
 from hwnas.typing import Arch, SearchSpace
-
-
-@dataclass
-class Walk:
-    """What a chain of layers holds and does, while an image goes through it.
-
-    Convolutions are padded so that stride 1 keeps the size (odd kernels), as `conv_bn` does.
-
-    Attributes:
-        channels: C of the image at this point.
-        height: H.
-        width: W.
-        params: elements of all parameters so far.
-        macs: multiply-accumulates so far, of one image.
-        layers: convolutions and linear layers so far.
-    """
-
-    channels: int
-    height: int
-    width: int
-    params: int = field(default=0, init=False)
-    macs: int = field(default=0, init=False)
-    layers: int = field(default=0, init=False)
-
-    def conv(
-        self, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, norm: bool = True
-    ) -> None:
-        """Go through a convolution without a bias, and a batch norm."""
-        self.height, self.width = -(-self.height // stride), -(-self.width // stride)
-        weights = c_out * (self.channels // groups) * kernel**2
-        self.channels = c_out
-        self.layers += 1
-        self.macs += self.height * self.width * weights
-        self.params += weights + (2 * c_out if norm else 0)
-
-    def inverted_residual(
-        self,
-        c_out: int,
-        kernel: int,
-        middle: int | None,
-        stride: int = 1,
-        groups: int = 1,
-        squeeze: bool = False,
-    ) -> None:
-        """Go through 1x1, depthwise and 1x1 convolutions; without `middle` the first is absent."""
-        if middle is not None:
-            self.conv(middle, groups=groups)
-        inside = self.channels
-        self.conv(inside, kernel, stride, groups=inside)
-        if squeeze:
-            self._gate(inside, multiple_of_8(inside // 4))
-        self.conv(c_out, groups=groups)
-
-    def _gate(self, channels: int, squeezed: int) -> None:
-        """Squeeze and excitation: two 1x1 convolutions with biases of the means of the channels."""
-        weights = 2 * channels * squeezed
-        self.params += weights + channels + squeezed
-        self.macs += weights
-        self.layers += 2
-
-    def beside(self, c_out: int, stride: int) -> None:
-        """Count a shortcut of a 1x1 convolution from here, and stay here."""
-        branch = Walk(self.channels, self.height, self.width)
-        branch.conv(c_out, 1, stride)
-        self.params += branch.params
-        self.macs += branch.macs
-        self.layers += 1
-
-    def pooled(self) -> None:
-        """Go on with the means of the channels."""
-        self.height = self.width = 1
-
-    def linear(self, c_out: int) -> None:
-        """Go through a linear layer with a bias."""
-        self.conv(c_out, norm=False)
-        self.params += c_out
-
 
 Layers = Callable[[Any, Any, Walk, tuple[int, int, int]], None]
 """Walks through the layers of an architecture of a space up to the classifier, pooling included."""
@@ -150,6 +78,16 @@ def resnet(space: ResNet) -> ChainCounts:
     return ChainCounts(space, _resnet)
 
 
+def nasbench_macro(space: SearchSpace[MacroChain]) -> ChainCounts:
+    """Count as `MacroNetwork` is built."""
+    return ChainCounts(space, _nasbench_macro)
+
+
+def natsbench_size(space: SearchSpace[SizeArch]) -> ChainCounts:
+    """Count as `SizedNetwork` is built."""
+    return ChainCounts(space, _natsbench_size)
+
+
 def _mobilenetv2(_: object, arch: MobileNetV2Arch, walk: Walk, in_shape: object) -> None:
     del in_shape
     walk.conv(arch.stem, 3, 2)
@@ -199,13 +137,10 @@ def _mobilenetv3(space: MobileNetV3, arch: MobileNetV3Arch, walk: Walk, in_shape
     walk.inverted_residual(widths.first, 3, None)
     for stage, (c_out, layers) in enumerate(zip(widths.stages, arch.stages, strict=True)):
         for number, layer in enumerate(layers):
-            walk.inverted_residual(
-                c_out,
-                layer.kernel,
-                multiple_of_8(walk.channels * layer.expansion),
-                1 if number else mobilenetv3_network.STRIDES[stage],
-                squeeze=mobilenetv3_network.SQUEEZE[stage],
-            )
+            middle = multiple_of_8(walk.channels * layer.expansion)
+            squeeze = multiple_of_8(middle // 4) if mobilenetv3_network.SQUEEZE[stage] else 0
+            stride = 1 if number else mobilenetv3_network.STRIDES[stage]
+            walk.inverted_residual(c_out, layer.kernel, middle, stride, squeeze=squeeze)
     walk.conv(widths.expanded)
     walk.pooled()
     walk.conv(widths.mixed, norm=False)
@@ -226,7 +161,7 @@ def _resnet(_: object, arch: ResNetArch, walk: Walk, in_shape: tuple[int, int, i
 def _residual(arch: ResNetArch, walk: Walk, width: int, stride: int) -> None:
     c_out = width if arch.block == BASIC else EXPANSION * width
     if stride != 1 or walk.channels != c_out:
-        walk.beside(c_out, stride)
+        walk.beside(c_out, stride=stride)
     if arch.block == BASIC:
         walk.conv(width, 3, stride)
         walk.conv(width, 3)
@@ -235,3 +170,44 @@ def _residual(arch: ResNetArch, walk: Walk, width: int, stride: int) -> None:
         walk.conv(inner)
         walk.conv(inner, 3, stride)
         walk.conv(c_out)
+
+
+def _nasbench_macro(_: object, arch: MacroChain, walk: Walk, in_shape: object) -> None:
+    del in_shape
+    walk.conv(MACRO_CHANNELS, 3)
+    for digits in arch.stages:
+        width = 2 * walk.channels
+        for number, digit in enumerate(digits):
+            stride = 1 if number else 2
+            if digit in BLOCKS:
+                kernel, expansion = BLOCKS[digit]
+                walk.inverted_residual(width, kernel, walk.channels * expansion, stride)
+            elif not number:
+                walk.conv(width, 1, stride)
+    walk.conv(HEAD_CHANNELS)
+    walk.pooled()
+
+
+def _natsbench_size(_: object, arch: SizeArch, walk: Walk, in_shape: tuple[int, int, int]) -> None:
+    check_sides(in_shape)
+    walk.conv(arch.channels[0], 3)
+    for layer, channels in zip(LAYERS, arch.channels, strict=True):
+        if layer == "cell":
+            _cell(walk, channels)
+        else:
+            walk.beside(channels, stride=2, norm=False)
+            walk.conv(channels, 3, 2)
+            walk.conv(channels, 3)
+    walk.params += 2 * walk.channels  # the last norm
+    walk.pooled()
+
+
+def _cell(walk: Walk, channels: int) -> None:
+    before = walk.channels
+    for (source, _), operation in parse_cell(CELL).edges():
+        walk.channels = channels if source else before
+        if operation == "nor_conv_3x3":
+            walk.beside(channels, 3)
+        elif walk.channels != channels:  # a skip that changes them
+            walk.beside(channels)
+    walk.channels = channels

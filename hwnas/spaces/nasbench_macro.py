@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.errors import InvalidArchitectureError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, Truth
+from hwnas.spaces.facets import Counted, Facets, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("identity", "k3_e3", "k5_e6")
 """Kernel size and expansion of an inverted residual; the digit of each in texts is its place."""
+BLOCKS: Mapping[str, tuple[int, int]] = {"1": (3, 3), "2": (5, 6)}
+"""Kernel size and expansion by the digit."""
 STAGES = (2, 3, 3)
 """Layers a stage; the first one doubles the channels and halves the image."""
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
@@ -72,7 +74,10 @@ class NasBenchMacro(Declared[MacroChain]):
     """
 
     name: str = field(default="nasbench-macro", init=False, repr=False)
-    facets: ClassVar[Facets] = {Truth: "hwnas.data.nasbench_macro:ChainAccuracies"}
+    facets: ClassVar[Facets] = {
+        Counted: "hwnas.spaces.chain_counts:nasbench_macro",
+        Truth: "hwnas.data.nasbench_macro:ChainAccuracies",
+    }
 
     @property
     def options(self) -> Mapping[str, Options[str]]:

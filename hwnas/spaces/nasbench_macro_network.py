@@ -8,15 +8,13 @@ from torch import Tensor, nn
 
 from hwnas.spaces.conv_bn import conv_bn
 from hwnas.spaces.fbnet_network import InvertedResidual
-from hwnas.spaces.nasbench_macro import HEAD_CHANNELS, STEM_CHANNELS, MacroChain
+from hwnas.spaces.nasbench_macro import BLOCKS, HEAD_CHANNELS, STEM_CHANNELS, MacroChain
 
 
 def _layer(digit: str, c_in: int, c_out: int, stride: int) -> nn.Module:
-    match digit:
-        case "1":
-            return InvertedResidual(c_in, c_out, 3, 3, stride, 1)
-        case "2":
-            return InvertedResidual(c_in, c_out, 5, 6, stride, 1)
+    if digit in BLOCKS:
+        kernel, expansion = BLOCKS[digit]
+        return InvertedResidual(c_in, c_out, kernel, expansion, stride, 1)
     if c_in == c_out and stride == 1:
         return nn.Identity()
     return nn.Sequential(*conv_bn(c_in, c_out, 1, stride))

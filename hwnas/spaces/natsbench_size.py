@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.errors import InvalidArchitectureError
+from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Facets, RankFigures, Truth
+from hwnas.spaces.facets import Counted, Facets, RankFigures, Truth
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
+from hwnas.typing import InShape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +32,16 @@ CELL = (
 )
 """The cell of every network: the best one on CIFAR-100 in the topology space."""
 OPTIONS = {f"channels_{i}": Options(CHANNELS, ordered=True) for i in range(len(LAYERS))}
+_SCALE = 2 ** LAYERS.count("reduction")
+
+
+def check_sides(in_shape: InShape) -> None:
+    """Refuse images that two blocks cannot halve with `InvalidValueError`."""
+    if in_shape[1] % _SCALE or in_shape[2] % _SCALE:
+        raise InvalidValueError(
+            f"`in_shape` must be (C, H, W) with H and W positive multiples of {_SCALE}, since two "
+            f"blocks halve the image, but got {in_shape}."
+        )
 
 
 @dataclass(frozen=True, order=True)
@@ -60,6 +71,7 @@ class NatsBenchSize(Declared[SizeArch]):
 
     name: str = field(default="natsbench-size", init=False, repr=False)
     facets: ClassVar[Facets] = {
+        Counted: "hwnas.spaces.chain_counts:natsbench_size",
         Truth: "hwnas.data.natsbench_size:SizeAccuracies",
         RankFigures: "hwnas.data.natsbench_size:SizeFigures",
     }

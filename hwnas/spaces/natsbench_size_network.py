@@ -7,13 +7,10 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.errors import InvalidValueError
 from hwnas.spaces.nasbench201 import parse_cell
 from hwnas.spaces.nasbench201.network import CellBlock, ReductionBlock
-from hwnas.spaces.natsbench_size import CELL, LAYERS, SizeArch
+from hwnas.spaces.natsbench_size import CELL, LAYERS, SizeArch, check_sides
 from hwnas.typing import InShape
-
-_SCALE = 2 ** LAYERS.count("reduction")
 
 
 class SizedNetwork(nn.Module):
@@ -21,15 +18,10 @@ class SizedNetwork(nn.Module):
 
     def __init__(self, arch: SizeArch, num_classes: int, in_shape: InShape) -> None:
         super().__init__()
-        c_in, height, width = in_shape
-        if height % _SCALE or width % _SCALE:
-            raise InvalidValueError(
-                f"`in_shape` must be (C, H, W) with H and W positive multiples of {_SCALE}, since "
-                f"two blocks halve the image, but got {in_shape}."
-            )
+        check_sides(in_shape)
         before = arch.channels[0]
         self.stem = nn.Sequential(
-            nn.Conv2d(c_in, before, 3, padding=1, bias=False), nn.BatchNorm2d(before)
+            nn.Conv2d(in_shape[0], before, 3, padding=1, bias=False), nn.BatchNorm2d(before)
         )
         cell, layers = parse_cell(CELL), list[nn.Module]()
         for layer, channels in zip(LAYERS, arch.channels, strict=True):

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
+from hwnas.spaces.facets import Counted, Facets
 from hwnas.spaces.options import insist_on_choice
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, image_classes
-from hwnas.typing import Choice
+from hwnas.typing import Choice, InShape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,6 +98,7 @@ class Pit(Declared[PitArch]):
     patch: int = 16
     stride: int = 8
     name: str = field(default="pit", init=False, repr=False)
+    facets: ClassVar[Facets] = {Counted: "hwnas.spaces.transformer_counts:pit"}
 
     def __post_init__(self) -> None:
         for setting, value in (("patch", self.patch), ("stride", self.stride)):
@@ -153,12 +155,21 @@ class Pit(Declared[PitArch]):
         from hwnas.spaces.pit_network import PitNetwork
 
         classes, in_shape = image_classes(task or self.default_task, self.name)
+        return PitNetwork(arch, self, classes, in_shape)
+
+    def patches_of(self, in_shape: InShape) -> tuple[int, int]:
+        """Give the rows and columns of patches of an image (C, H, W).
+
+        Raises:
+            InvalidValueError: it is smaller than a patch.
+        """
         if min(in_shape[1:]) < self.patch:
             raise InvalidValueError(
                 f"`task` must have images with sides of at least {self.patch}, a patch, but got "
                 f"{in_shape}."
             )
-        return PitNetwork(arch, self.patch, self.stride, classes, in_shape)
+        rows, columns = ((side - self.patch) // self.stride + 1 for side in in_shape[1:])
+        return rows, columns
 
     @property
     def graph_labels(self) -> tuple[str, ...]:

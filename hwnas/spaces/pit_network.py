@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hwnas.spaces.pit import PitArch
+from hwnas.spaces.pit import Pit, PitArch
 from hwnas.typing import InShape
 
 _EPSILON = 1e-6
@@ -65,14 +65,11 @@ class Pooling(nn.Module):
 class PitNetwork(nn.Module):
     """Overlapping patches with learned positions, three stages, and a linear classifier."""
 
-    def __init__(
-        self, arch: PitArch, patch: int, stride: int, num_classes: int, in_shape: InShape
-    ) -> None:
+    def __init__(self, arch: PitArch, space: Pit, num_classes: int, in_shape: InShape) -> None:
         super().__init__()
-        c_in, *sides = in_shape
-        rows, columns = ((side - patch) // stride + 1 for side in sides)
+        rows, columns = space.patches_of(in_shape)
         first = arch.widths[0]
-        self.patches = nn.Conv2d(c_in, first, patch, stride)
+        self.patches = nn.Conv2d(in_shape[0], first, space.patch, space.stride)
         self.class_token = nn.Parameter(torch.empty(1, 1, first))
         self.positions = nn.Parameter(torch.empty(1, first, rows, columns))
         self.stages = nn.ModuleList(

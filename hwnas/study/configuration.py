@@ -316,15 +316,12 @@ def make_objectives(
         UnknownNameError: a name is in no table.
         InvalidValueError: ``hwnas-model`` is asked for without labels.
     """
-    from hwnas.proxies import make_proxies, proxy_names
+    from hwnas.proxies import make_proxies
     from hwnas.ranking.recipes import RECIPES
     from hwnas.study.expected_accuracy import learned_objective
     from hwnas.study.sample import BEGINNING
 
-    known = proxy_names()
-    for name in names:
-        if name.partition(":")[0] not in known and name not in (*RECIPES, LEARNED):
-            raise unknown_name("objective", name, [*known, *RECIPES, LEARNED])
+    _insist_on_objectives(names)
     parts = {LEARNED: BEGINNING.needed, **{name: r.needed for name, r in RECIPES.items()}}
     needed = [p for n in names for p in parts.get(n, (n,))]
     source = setup.proxies(make_proxies(list(dict.fromkeys(needed))))
@@ -339,6 +336,31 @@ def make_objectives(
 
     scores = [score(name) for name in names]
     return [*scores, *(cost_objective(setup.space, cost) for cost in cost_models)]
+
+
+def without_scores(texts: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Choose the constraints that are on none of these proxies and scores.
+
+    One on a proxy that is a count stays: it is known before a network is scored.
+    """
+    from hwnas.proxies import make_proxies
+    from hwnas.ranking.recipes import RECIPES
+
+    _insist_on_objectives(names)
+    joined = {*RECIPES, LEARNED}
+    scores = {name if name in joined else make_proxies([name])[0].name for name in names}
+    scores -= set(_counters())
+    return [text for text in texts if split_constraint(text)[0] not in scores]
+
+
+def _insist_on_objectives(names: Sequence[str]) -> None:
+    from hwnas.proxies import proxy_names
+    from hwnas.ranking.recipes import RECIPES
+
+    known = proxy_names()
+    for name in names:
+        if name.partition(":")[0] not in known and name not in (*RECIPES, LEARNED):
+            raise unknown_name("objective", name, [*known, *RECIPES, LEARNED])
 
 
 def make_constraints(

@@ -12,6 +12,7 @@ from filelock import Timeout
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator, EvaluatorOptions, Report
+from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.files.grammar import split_constraint
 from hwnas.pareto import ParetoSet
@@ -28,6 +29,7 @@ from hwnas.study.configuration import (
     bounded,
     make_constraints,
     make_objectives,
+    without_scores,
 )
 from hwnas.study.hosts import Folder, Watch, get_host
 from hwnas.study.labels import published_classes, read_labels
@@ -35,7 +37,7 @@ from hwnas.study.measured_front import make_measuring
 from hwnas.study.no_trials import KnownSpace, quality_of
 from hwnas.study.no_trials_input import insist_on_no_trials
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
-from hwnas.study.reduction import full_agreement
+from hwnas.study.reduction import full_agreement, insist_on_smaller
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
 from hwnas.study.sample import BEGINNING
 from hwnas.study.settings import LEARNED, SearchSettings
@@ -164,6 +166,7 @@ class Search:
         )
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, setup.task, s.seed)
+        insist_on_smaller(setup)  # before hundreds of networks are scored for nothing
         if s.transfer and not s.labels:
             raise InvalidValueError(
                 "`transfer` must be given with labels of this space, but got it alone: name the "
@@ -182,12 +185,15 @@ class Search:
     def _evaluator(self, job: _Prepared, cache: ResultCache) -> Evaluator[Any]:
         """Make the evaluator, and insist that it has values and leaves something to propose."""
         s = job.settings
-        evaluator = evaluator_of(s, job.setup, **job.options)
         self._stage("trying the objectives")
-        insist_on_evaluable(evaluator, cache, s.seed)
+        beforehand = _beforehand(s, job.setup, **job.options)
+        insist_on_evaluable(beforehand, cache, s.seed)
         if s.constraints:
             self._stage("looking for architectures that keep the constraints")
-        insist_on_feasible(evaluator, s.seed)
+        insist_on_feasible(beforehand, s.seed)
+        self._stage("trying the objectives")
+        evaluator = evaluator_of(s, job.setup, **job.options)
+        insist_on_evaluable(evaluator, cache, s.seed)
         return evaluator
 
     def _expected(self, front: ParetoSet, job: _Prepared) -> ParetoSet:
@@ -273,6 +279,21 @@ def make_evaluator(
         settings, space, data_folder=data_folder, limit_seconds=limit_seconds, device=device
     )
     return evaluator_of(settings, setup, **options)
+
+
+def _beforehand(
+    settings: SearchSettings, setup: EvaluationSetup[Arch], **options: Unpack[EvaluatorOptions]
+) -> Evaluator[Arch]:
+    """Make the evaluator of the costs, and of the constraints that are on no score.
+
+    Whether they can be met is told before a ready-made score has hundreds of networks scored.
+    """
+    costs = make_objectives(setup, (), settings.costs, **options)
+    texts = without_scores(settings.constraints, settings.objectives)
+    constraints = make_constraints(setup, texts, costs)
+    others = [c.objective for c in constraints if isinstance(c.objective, ValueObjective)]
+    objectives = {o.name: o for o in (*costs, *others)}
+    return Evaluator(setup.space, list(objectives.values()), constraints, **options)
 
 
 def evaluator_of(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
 
+SKIP = "skip_connect"
 _FORM = re.compile(r"([a-z_]+?)_(\d)x(\d)(?:_\3x\2)?")
 
 
@@ -58,16 +59,21 @@ def _row_and_column(channels: int, kernel: int, stride: int) -> nn.Sequential:
     )
 
 
+def kind_of(name: str) -> tuple[str, int, bool]:
+    """Give kind, kernel size and whether the kernel is square, of an operation that is no skip."""
+    found = _FORM.fullmatch(name)
+    return (found[1], int(found[2]), found[2] == found[3]) if found else ("", 0, False)
+
+
 def operation(name: str, channels: int, stride: int) -> nn.Module:
     """Make an operation that keeps the channels.
 
     Raises:
         InvalidValueError: there is no such operation.
     """
-    if name == "skip_connect":
+    if name == SKIP:
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels)
-    found = _FORM.fullmatch(name)
-    kind, kernel = (found[1], int(found[2])) if found else ("", 0)
+    kind, kernel, square = kind_of(name)
     match kind:
         case "avg_pool":
             return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
@@ -81,7 +87,7 @@ def operation(name: str, channels: int, stride: int) -> nn.Module:
         case "dil_sep_conv":
             first = _depthwise(channels, kernel, stride, 2)
             return nn.Sequential(*first, *_depthwise(channels, kernel, 1, 2))
-        case "conv" if found and found[2] == found[3]:
+        case "conv" if square:
             return relu_conv_bn(channels, channels, kernel, stride)
         case "conv":
             return _row_and_column(channels, kernel, stride)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from hwnas.errors import InvalidArchitectureError, InvalidValueError, unknown_name
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.choices import Choose, Declared, Options
-from hwnas.spaces.facets import Drawing, Facets
+from hwnas.spaces.facets import Counted, Drawing, Facets
 from hwnas.spaces.nds.genotype import (
     INPUTS,
     NONE,
@@ -85,7 +85,10 @@ class Nds(Declared[Genotype]):
     channels: int = 36
     cells: int = 20
     name: str = field(default="nds", init=False, repr=False)
-    facets: ClassVar[Facets] = {Drawing: "hwnas.spaces.nds.drawing:CellsDrawing"}
+    facets: ClassVar[Facets] = {
+        Counted: "hwnas.spaces.nds.counts:CellsCounts",
+        Drawing: "hwnas.spaces.nds.drawing:CellsDrawing",
+    }
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:

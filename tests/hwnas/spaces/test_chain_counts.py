@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 
 from hwnas.costs.counters import CounterCost, count
 from hwnas.errors import InvalidValueError
-from hwnas.spaces.chain_counts import Walk
 from hwnas.spaces.facets import Counted, require_facet
 from hwnas.spaces.mobilenetv2 import MOBILENETV2, MobileNetV2
 from hwnas.spaces.space_text import read_space
+from hwnas.spaces.walk import Walk
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import image_task
 
@@ -25,11 +26,23 @@ SPACES = (
     "mobilenetv3",
     "mobilenetv3:width=1.0",
     "resnet",
+    "nasbench-macro",
+    "pit:patch=14,stride=7",
+    *(f"nds:family={f},channels=4,cells=4" for f in ("darts", "enas", "amoeba", "nasnet", "pnas")),
+    "nds:channels=4,cells=1",
 )
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 70, 97)], ids=str)
-@pytest.mark.parametrize("text", SPACES)
+WHOLE_PATCHES = ("natsbench-size", "autoformer", "autoformer:size=small")
+"""Spaces that take images of some sizes alone."""
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [*itertools.product(SPACES, [(3, 32, 32), (1, 70, 97)]),
+     *itertools.product(WHOLE_PATCHES, [(3, 32, 32), (1, 64, 48)])],
+    ids=str,
+)  # fmt: skip
 def test_counts_are_those_of_the_network(text: str, shape: tuple[int, int, int]) -> None:
     space: Any = read_space(text)
     task, rng = image_task(7, shape), np.random.default_rng(0)
@@ -52,6 +65,17 @@ def test_other_tasks_are_refused() -> None:
     space = MobileNetV2()
     with pytest.raises(InvalidValueError, match="to tell classes of images apart"):
         require_facet(space, Counted).counts(space.parse(MOBILENETV2), get_task("normal"))
+
+
+@pytest.mark.parametrize("text", [*WHOLE_PATCHES, "pit"])
+def test_images_that_no_network_takes_are_refused_as_by_the_network(text: str) -> None:
+    space: Any = read_space(text)
+    arch, task = space.sample(np.random.default_rng(0)), image_task(7, (3, 70, 9))
+    with pytest.raises(InvalidValueError) as built:
+        space.build(arch, task)
+    with pytest.raises(InvalidValueError) as counted:
+        require_facet(space, Counted).counts(arch, task)
+    assert str(counted.value) == str(built.value)
 
 
 @dataclass(frozen=True)

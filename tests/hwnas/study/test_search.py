@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,9 @@ from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.sources import CostValues
 from hwnas.measure.limits import Limits, within_memory
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import bounded, limits_of
-from hwnas.study.search import make_evaluator
+from hwnas.study.configuration import bounded, limits_of, without_scores
+from hwnas.study.hosts import Folder
+from hwnas.study.search import Search, make_evaluator
 from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.study.worker import Worker, check_requirements
 
@@ -97,3 +99,39 @@ def test_networks_of_ones_own_are_bounded_by_default() -> None:
     (cost,) = (o.source.cost for o in found.objectives if isinstance(o.source, CostValues))
     assert isinstance(cost, RuntimeCost)
     assert (found.limits, cost.limits) == (within_memory(Limits(7)), Limits(7))
+
+
+class Scored(Exception):  # noqa: N818
+    """A network was scored."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"constraints": ("params<=1",)}, "none keeps params"),
+        ({"constraints": ("latencyy<=5",)}, "latencyy"),
+        ({"space": "mobilenetv3", "reduced": "16,2"}, "size of their images themselves"),
+    ],
+    ids=["bound", "name", "reduced"],
+)
+@pytest.mark.filterwarnings("ignore:.*that were looked at keep")
+def test_what_cannot_be_met_is_told_before_a_score_has_its_sample_scored(
+    settings: dict[str, Any], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*_: object, **__: object) -> None:
+        raise Scored
+
+    monkeypatch.setattr("hwnas.study.configuration.score_objective", score)
+    usual: dict[str, Any] = {
+        "space": "nasbench-macro", "objectives": ("hwnas-agg",), "costs": ("count:flops",)
+    }  # fmt: skip
+    with pytest.raises(InvalidValueError, match=text):
+        Search(SearchSettings(**(usual | settings)), Folder(tmp_path)).run()
+    with pytest.raises(Scored):
+        Search(SearchSettings(**usual), Folder(tmp_path)).run()
+
+
+def test_a_bound_on_a_score_waits_for_it_and_one_on_a_count_does_not() -> None:
+    texts = ["hwnas-agg>=3", "naswot>=1", "params<=5", "latency<=2"]
+    assert without_scores(texts, ["hwnas-agg", "naswot", "params"]) == ["params<=5", "latency<=2"]
+    assert without_scores(texts, ["hwnas-agg"]) == texts[1:]
