@@ -8,6 +8,7 @@ It imports hwnas itself. What is about imports or about starting uses `sys.execu
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -192,9 +193,15 @@ class Programs:
 
 def _serve(requests: socket.socket) -> dict[str, Any]:
     """Fork a process for each program that is asked for; there, give what was asked."""
+    gc.disable()
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):  # an extra
             importlib.import_module(name)
+    # Else each program looks for garbage among a million objects, at its end three times, and by
+    # that copies the memory which it shares with this process.
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who watches a program is not waited for
     while True:
         asked_for, given, _, _ = socket.recv_fds(requests, 1, 1)
