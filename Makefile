@@ -21,7 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 search: $(INSTALLED)
 	$(BIN)/hwnas search --jobs 2
 
+# Compiled once, not by each process of the tests where PYTHONDONTWRITEBYTECODE is set.
 test: $(INSTALLED)
+	$(BIN)/python -m compileall -q hwnas plugins predictors
 	$(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)

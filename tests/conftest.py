@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
 import runpy
@@ -78,3 +79,21 @@ def conditional_space() -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the slowest files, NNI's experiments: test processes end at about one time."""
     items.sort(key=lambda item: "hwnas_nni" not in item.path.parts)
+
+
+def pytest_collectstart() -> None:
+    """Look for no garbage while tests are imported."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom, and never among what was imported, which is most there is."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the end of the process find everything, as without `pytest_collection_finish`."""
+    gc.unfreeze()

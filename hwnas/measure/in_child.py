@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
@@ -56,9 +57,12 @@ def prepare(parent: int) -> None:
     """Import what is slow, stay for the next call, and silence what a crash prints."""
     from joblib.externals.loky import process_executor
 
-    import hwnas.measure.measuring
-    import hwnas.proxies.engine.scoring  # noqa: F401
+    from hwnas.networks.garbage import without_garbage_collection
 
+    with without_garbage_collection():
+        import hwnas.measure.measuring
+        import hwnas.proxies.engine.scoring  # noqa: F401
+    gc.freeze()  # no collection need look at what is imported for good
     # Loky replaces a process that has grown by 300 MB. Memory that is kept for the next network
     # is no leak, and a process anew for each network doubles the time of a small one.
     process_executor._MAX_MEMORY_LEAK_SIZE = _GROWN_BYTES

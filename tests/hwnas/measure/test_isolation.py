@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,11 @@ def test_it_lives_on_from_call_to_call(child: Child) -> None:
     with pytest.raises(CallError, match=r"^ZeroDivisionError: "):
         child.call(divmod, 1, 0)
     assert child.call(os.getpid) == first
+
+
+def test_it_looks_for_garbage_but_not_among_what_it_imported(child: Child) -> None:
+    assert child.call(gc.isenabled)
+    assert child.call(gc.get_freeze_count) > 100_000
 
 
 def _refuse(name: str) -> None:
