@@ -23,14 +23,14 @@ from hwnas.errors import (
     InvalidArchitectureError,
     InvalidValueError,
 )
-from hwnas.spaces.nasbench201 import EDGES, OPERATIONS, Cell, NasBench201, parse_cell
+from hwnas.spaces.nasbench201 import Cell, NasBench201, parse_cell
+from hwnas.spaces.nasbench201.cell import SIZE
 from hwnas.tasks.catalogue import get_task
 
 Split = Literal["validation", "test", "full-test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 """The data sets that the cells were trained on."""
-SIZE = len(OPERATIONS) ** len(EDGES)
 _INDEX_FILE = "help/nasbench201/str_arch2idx.pt"
 _FULL_TEST_FILE = "nasbench201/nb2_cf10_test_accuracy.p"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -17,6 +18,8 @@ EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
 _EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 _OUTPUT_NODE = 3
+_KNOWN = frozenset(OPERATIONS)
+SIZE = len(OPERATIONS) ** len(EDGES)
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +38,8 @@ class Cell:
                 f"`operations` must have {len(EDGES)} entries, one an edge, but got "
                 f"{len(self.operations)}."
             )
+        if _KNOWN.issuperset(self.operations):
+            return
         for (source, target), operation in zip(EDGES, self.operations, strict=True):
             if operation not in OPERATIONS:
                 error = unknown_name(f"operation on edge {source}>{target}", operation, OPERATIONS)
@@ -65,8 +70,15 @@ class Cell:
         return len(self.live_edges()) == sum(o != "none" for o in self.operations)
 
 
+@cache
+def all_cells() -> tuple[Cell, ...]:
+    """Give the 15,625 cells in lexicographic order of `OPERATIONS`, made once a process."""
+    return tuple(map(Cell, itertools.product(OPERATIONS, repeat=len(EDGES))))
+
+
+@lru_cache(SIZE)
 def parse_cell(text: str) -> Cell:
-    """Read an official architecture string.
+    """Read an official architecture string, each once a process: tables hold the same ones.
 
     Args:
         text: e.g. ``|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|none~2|``.
@@ -85,7 +97,7 @@ def parse_cell(text: str) -> Cell:
         )
     operations: list[str] = []
     for target, group in enumerate(groups, start=1):
-        if not re.fullmatch(r"\|.*\|", group):
+        if len(group) < 2 or group[0] != "|" or group[-1] != "|":
             raise InvalidArchitectureError(
                 f"Node {target} must begin and end with '|', but got {group!r}{where}"
             )

@@ -15,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.files.npz import NpzFormat, opened_npz, write_npz
-from hwnas.spaces.nasbench201.cell import EDGES, OPERATIONS, Cell, cell_graph
+from hwnas.spaces.nasbench201.cell import OPERATIONS, Cell, all_cells, cell_graph
 
 PATH = Path(__file__).with_name("classes.npz")
 _FILE = NpzFormat("hwnas cell classes 1", "the table of equal cells", "install hwnas again")
 _DIGIT = {operation: digit for digit, operation in enumerate(OPERATIONS)}
-SIZE = len(OPERATIONS) ** len(EDGES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +44,14 @@ class CellClasses:
         """Tell whether no operation other than `none` is dead or unreachable."""
         return self.live[number(cell)]
 
+    def is_connected(self, cell: Cell) -> bool:
+        """Tell whether a path of operations joins the input and the output."""
+        # Without one all operations are dead, as in the first cell, which has none.
+        return self.classes[number(cell)] != self.classes[0]
+
     def representative(self, cell: Cell) -> Cell:
         """Give the first live cell of the same class."""
-        return cell_of(self._first[self.classes[number(cell)]])
+        return all_cells()[self._first[self.classes[number(cell)]]]
 
     @cached_property
     def _first(self) -> dict[int, int]:
@@ -76,7 +80,7 @@ class CellClasses:
     @classmethod
     def worked_out(cls) -> CellClasses:
         """Work the classes out from the cells' graphs, which takes a second or two."""
-        cells = [cell_of(i) for i in range(SIZE)]
+        cells = all_cells()
         keys = [worked_out_key(cell) for cell in cells]
         classes = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return cls(list(classes), [classes[key] for key in keys], [c.is_live() for c in cells])
@@ -94,12 +98,6 @@ def number(cell: Cell) -> int:
     for operation in cell.operations:
         place = place * len(OPERATIONS) + _DIGIT[operation]
     return place
-
-
-def cell_of(place: int) -> Cell:
-    """Give the cell at a place in the order of iteration."""
-    digits = np.unravel_index(place, (len(OPERATIONS),) * len(EDGES))
-    return Cell(tuple(OPERATIONS[digit] for digit in digits))
 
 
 @cache

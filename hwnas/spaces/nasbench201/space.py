@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +16,9 @@ from hwnas.spaces.facets import Drawing, ExactGraphs, Facets, Features, RankFigu
 from hwnas.spaces.nasbench201.cell import (
     EDGES,
     OPERATIONS,
+    SIZE,
     Cell,
+    all_cells,
     cell_graph,
     operation_graph,
     parse_cell,
@@ -66,11 +67,11 @@ class NasBench201(Declared[Cell]):
         return OPTIONS
 
     def __len__(self) -> int:
-        return int(len(OPERATIONS) ** len(EDGES))
+        return SIZE
 
     def __iter__(self) -> Iterator[Cell]:
         """Iterate in lexicographic order of `OPERATIONS`; this is not the official index."""
-        return (Cell(choice) for choice in itertools.product(OPERATIONS, repeat=len(EDGES)))
+        return iter(all_cells())
 
     def parse(self, text: str) -> Cell:
         """Read an official architecture string; `InvalidArchitectureError` names what is wrong."""
@@ -86,7 +87,7 @@ class NasBench201(Declared[Cell]):
 
     def is_valid(self, arch: Cell) -> bool:
         """Tell whether a path of operations joins the input and the output."""
-        return bool(arch.live_edges())
+        return cell_classes().is_connected(arch)
 
     def canonical_key(self, arch: Cell) -> str:
         """Give the hash of the canonical computation graph: 5,425 different ones.

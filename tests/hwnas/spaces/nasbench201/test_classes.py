@@ -8,7 +8,8 @@ import pytest
 
 from hwnas.errors import DataFormatError
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.spaces.nasbench201.classes import SIZE, CellClasses, cell_classes, cell_of, number
+from hwnas.spaces.nasbench201.cell import SIZE, all_cells, parse_cell
+from hwnas.spaces.nasbench201.classes import CellClasses, cell_classes, number
 
 
 def test_the_file_holds_what_the_graphs_say() -> None:
@@ -21,9 +22,17 @@ def test_the_file_holds_what_the_graphs_say() -> None:
 def test_a_cell_is_found_by_its_place_in_the_order_of_iteration() -> None:
     for place, cell in enumerate(NasBench201()):
         assert number(cell) == place
-        if place % 500 == 0:
-            assert cell_of(place) == cell
     assert place == SIZE - 1
+
+
+def test_paths_through_a_cell_are_those_of_its_graph() -> None:
+    for cell in all_cells():
+        assert cell_classes().is_connected(cell) == bool(cell.live_edges())
+
+
+def test_a_text_is_read_once() -> None:
+    text = str(all_cells()[-1])
+    assert parse_cell(text) is parse_cell(text)
 
 
 def test_a_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
