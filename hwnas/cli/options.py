@@ -140,7 +140,7 @@ def chosen_networks(
     if own is not None:
         return sized_text(space, own.task), name_of(own.task)
     if in_shape is not None or classes is not None:
-        dataset = _sizes(in_shape, classes, dataset)
+        dataset = sizes_text(in_shape, classes, dataset)
     text = sized_text(space, None if dataset is None else get_task(dataset))
     if dataset is None:
         with contextlib.suppress(InvalidValueError):
@@ -184,8 +184,12 @@ def users_space(text: str) -> SearchSpace[Any]:
     return space
 
 
-def _sizes(in_shape: str | None, classes: str | None, dataset: str | None) -> str:
-    """Write sizes as the name of a data set."""
+def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -> str:
+    """Write sizes as the name of a data set.
+
+    Raises:
+        InvalidValueError: one of the two is not given, a data set is, or `classes` is no answer.
+    """
     from hwnas.networks.importing import parse_sizes
 
     if in_shape is None or classes is None or dataset is not None:

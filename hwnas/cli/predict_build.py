@@ -141,6 +141,7 @@ def _show(made: Any, as_json: bool) -> None:
         "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
         "networks": len(made.measured_ms),
         "networks_left_out": made.left_out,
+        "networks_untimed": made.untimed,
         "unseen": made.unseen,
         "within_10_percent": _within(made),
         "relative_std": predictor.relative_std,

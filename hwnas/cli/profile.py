@@ -31,8 +31,8 @@ def profile(
         str | None,
         typer.Option(
             "--input",
-            help="Image shape C,H,W; that of --dataset by default. Of --onnx: the free dimensions "
-            "of the first input beside the batch.",
+            help="Shape C,H,W of an image, C,T of a signal, T of tokens; that of --dataset by "
+            "default. Of --onnx: the free dimensions of the first input beside the batch.",
         ),
     ] = None,
     input_shape: Annotated[
@@ -162,7 +162,7 @@ def profile(
         RunSettings(device, threads, batch, options=tuple(sorted(_pairs(option).items())))
     )
     choose_meter(clock, metric, place)  # refuses it before the network runs
-    progress.stage(f"{metric} of {runtime} on {device}, batch {batch}, {precision}")
+    progress.stage(f"{metric} of {runtime} on {device}{_told(batch, precision)}")
     row, remarks = measured(wanted, how, place.resource, limit_seconds)
     for line in remarks:
         note(line)
@@ -220,6 +220,12 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
             )
         found[name] = value
     return found
+
+
+def _told(batch: int | None, precision: str | None) -> str:
+    """Say what is given; what is not is the network's."""
+    given = (None if batch is None else f"batch {batch}", precision)
+    return "".join(f", {text}" for text in given if text is not None)
 
 
 def _show(row: dict[str, Any], as_json: bool) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.cli.options import chosen_networks
+from hwnas.cli.options import chosen_networks, sizes_text
 from hwnas.cli.output import note
+from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
@@ -49,14 +50,13 @@ class Wanted:
 
     def subject(self) -> _Subject:
         """Make it."""
-        from hwnas.networks.importing import parse_in_shape, parse_sizes
+        from hwnas.networks.importing import parse_sizes
 
         text, dataset = self.in_shape, self.dataset
         if self.onnx is not None:
             return _onnx(self.onnx, parse_sizes(text) if text else None, self.shapes)
         if self.model is not None:
-            shape = parse_in_shape(text) if text else _shape_of(dataset or "cifar10")
-            return _own_model(self.model, shape, self.seed)
+            return _own_model(self.model, _own_input(text, self.classes, dataset), self.seed)
         assert self.arch is not None
         space = self.space or _DEFAULT_SPACE
         return _architecture(space, self.arch, text, self.classes, dataset, self.seed)
@@ -124,6 +124,22 @@ def _profiled(wanted: Wanted, how: dict[str, Any], held: str) -> tuple[dict[str,
         return subject.label, measure(subject.network, subject.in_shape, **how)
 
 
+def _own_input(text: str | None, classes: str | None, dataset: str | None) -> TensorSpec | InShape:
+    """Read what a network gets: an image or a signal, or tokens, whose `classes` are told."""
+    from hwnas.networks.importing import parse_sizes
+    from hwnas.tasks.catalogue import get_task
+
+    if classes is not None:
+        return get_task(sizes_text(text, classes, dataset)).input
+    if text is None:
+        return _shape_of(dataset or "cifar10")
+    if len(parse_sizes(text)) == 1:
+        raise InvalidValueError(
+            f"`--classes` must be given of tokens, CLASSES,VOCABULARY, but got only --input {text}."
+        )
+    return get_task(sizes_text(text, "1", None)).input
+
+
 def _shape_of(dataset: str) -> InShape:
     from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import image_classes
@@ -158,7 +174,7 @@ def _architecture(
     return _Subject({"space": space.name, ARCHITECTURE: str(arch)}, network, task.input)
 
 
-def _own_model(spec: str, shape: InShape, seed: int) -> _Subject:
+def _own_model(spec: str, shape: InShape | TensorSpec, seed: int) -> _Subject:
     import torch
 
     from hwnas.networks.importing import load_model

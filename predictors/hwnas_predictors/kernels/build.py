@@ -113,6 +113,7 @@ class Build:
         unseen: whether the kernels of these networks were not measured for them: where no search
             space is given there are no further networks.
         left_out: networks with a type of kernel that no other network has.
+        untimed: networks that time was up for.
     """
 
     predictor: KernelPredictor[Any]
@@ -122,6 +123,7 @@ class Build:
     measured_ms: FloatArray
     unseen: bool
     left_out: int
+    untimed: int
 
 
 def build_predictor(
@@ -157,8 +159,10 @@ def build_predictor(
     drawn = [model for _, model in _networks(families, unseen)] if families else list(models)
     kernels = [settings.target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
-    measured = work.whole_ms([drawn[i] for i in known], least=_least(families))
-    held_out = [kernels[i] for i in known[: len(measured)]]
+    timed = work.whole_ms([drawn[i] for i in known], least=_least(families))
+    told = np.isfinite(timed)
+    measured = timed[told]
+    held_out = [kernels[i] for i, is_told in zip(known, told, strict=True) if is_told]
     return Build(
         predictor.calibrate(held_out, measured),
         samples,
@@ -167,6 +171,7 @@ def build_predictor(
         measured,
         unseen=bool(families),
         left_out=len(drawn) - len(known),
+        untimed=int(np.sum(~told)),
     )
 
 
@@ -210,14 +215,17 @@ class _Work:
         )
 
     def whole_ms(self, networks: Sequence[onnx.ModelProto], least: int) -> FloatArray:
-        """Measure networks until time is up, but at least so many."""
-        found = list[float]()
-        for network in networks:
-            if len(found) >= least and self._expired() and not self._whole.knows(network):
-                break
-            found.append(self._whole(network))
-            self._report("whole networks", len(found))
-        return np.array(found)
+        """Measure networks until time is up, but the first ones and those that are known.
+
+        Returns:
+            `(n,)` latencies; NaN of those that time was up for.
+        """
+        found = np.full(len(networks), np.nan)
+        for i, network in enumerate(networks):
+            if i < least or not self._expired() or self._whole.knows(network):
+                found[i] = self._whole(network)
+                self._report("whole networks", int(np.isfinite(found).sum()))
+        return found
 
     def _alone(self, networks: Iterable[onnx.ModelProto]) -> dict[str, TypeSample]:
         """Measure each kernel by itself."""

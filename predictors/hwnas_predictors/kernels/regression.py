@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.regressors import METHODS, Regressor, Ridge
 
 _FOLDS = 5
 _FEW = 12
 """Below so many kernels there is nothing to choose between regressors by."""
+_POWER, _FIRM = 0.5, 0.25
+"""The power of size before any kernel is seen, and the squared log distances that outweigh it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Choice:
 
 
 def choose(features: FloatArray, targets: FloatArray, seed: int = 0) -> Choice:
-    """Fit the method with the least held-out error (5 folds).
+    """Fit the method with the least held-out error (5 folds); to few kernels a power of size.
 
     Args:
         features: `(n, f)` features, at least one row.
@@ -57,10 +60,17 @@ def choose(features: FloatArray, targets: FloatArray, seed: int = 0) -> Choice:
 
 
 def _few(features: FloatArray, targets: FloatArray) -> Ridge:
-    if len(targets) > 2:
-        return Ridge.fit(features, targets)
-    zeros = np.zeros(features.shape[1])
-    return Ridge(features.mean(axis=0), zeros + 1, zeros, np.array([targets.mean()]))
+    """Fit a power of size alone: more features than kernels would fit them, whatever they are.
+
+    Size is the geometric mean of FLOPs and bytes. Its power is 0 where the call is all that costs
+    and 1 where the call costs nothing; what the kernels say of it counts by how far they lie apart.
+    """
+    weights = np.zeros(features.shape[1])
+    weights[[NAMES.index("flops"), NAMES.index("bytes")]] = 0.5
+    apart = (features - features.mean(axis=0)) @ weights
+    power = (apart @ targets + _POWER * _FIRM) / (apart @ apart + _FIRM)
+    mean, one = features.mean(axis=0), np.ones(features.shape[1])
+    return Ridge(mean, one, weights * np.clip(power, 0, 1), np.array([targets.mean()]))
 
 
 def _held_out(

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from hwnas.cli import _run
-from hwnas.cli.profile import profile
+from hwnas.cli.profile import _told, profile
 from hwnas.measure import strict
 from hwnas.measure.rounds import Length
 from hwnas.onnx_export.export import export_onnx
@@ -58,6 +58,24 @@ def without_values():
     with torch.device("meta"):
         return Net()
 
+class Signal(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(2, 3, 5)
+
+    def forward(self, x):
+        return self.conv(x).mean(2)
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(9, 4)
+
+    def forward(self, x):
+        return self.embedding(x).mean(1)
+
+
 class Orthogonal(Net):
     def forward(self, x):
         return torch.linalg.det(x) + self.conv(x).sum()
@@ -96,6 +114,24 @@ def test_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["peak_memory_bytes"] > 4 * 3 * 32 * 32
     assert (row["provider"], row["threads"], row["batch"]) == ("cpu", 1, 1)
     assert {"iqr_ms", "runs", "converged", "device", "versions", "clock"} <= set(row)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("name", "given", "params"),
+    [("Signal", ["--input", "2,30"], 33), ("Tokens", ["--input", "7", "--classes", "4,9"], 36)],
+)
+def test_own_models_of_signals_and_of_tokens(
+    name: str,
+    given: list[str],
+    params: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limit = ("--limit-seconds", "300")
+    assert run("--model", f"profile_models_for_test:{name}", *given, *limit, "--json") == 0
+    row = json_line(capsys)
+    assert row["params"] == params
+    assert row["latency_ms"] > 0
 
 
 @pytest.mark.usefixtures("folder")
@@ -181,6 +217,9 @@ def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -
         (["--onnx", "absent.onnx", "--runtime", "torch"], "use the runtime onnxruntime"),
         (["--onnx", "absent.onnx"], "there is no file 'absent.onnx'"),
         (["--model", "absent_module_for_test:f"], "no module 'absent_module_for_test'"),
+        (["--model", "a:b", "--input", "7"], "`--classes` must be given of tokens"),
+        (["--model", "a:b", "--classes", "7"], "`--input` and `--classes` must be given together"),
+        (["--model", "a:b", "--input", "seven"], "`input` must be positive whole numbers"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
@@ -191,6 +230,11 @@ def test_bad_input_is_one_line_and_code_2(
     assert text in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_a_stage_says_what_is_given_alone() -> None:
+    assert _told(None, None) == ""
+    assert _told(2, "int8") == ", batch 2, int8"
 
 
 def test_the_wanted_output_is_measured(

@@ -29,6 +29,7 @@ from hwnas_predictors.kernels.profiled_networks import NetworkTimer
 from hwnas_predictors.kernels.regressors import Ridge
 from hwnas_predictors.kernels.sampling import SamplingPlan
 from hwnas_predictors.kernels.target import Target
+from hwnas_predictors.kernels.whole_networks import WholeTimer
 from hwnas_predictors.transfer import TransferPredictor
 from tests.hwnas_predictors.kernels.conftest import network
 
@@ -392,6 +393,35 @@ def test_networks_of_one_s_own_take_no_time_of_a_space(monkeypatch: pytest.Monke
     assert measured[:2] == [own.SerializeToString()] * 2
     assert own.SerializeToString() not in measured[2:]
     assert len(measured) == 2 + 2  # `own` has all types of kernel
+
+
+def test_networks_that_are_known_calibrate_behind_one_that_time_was_up_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Time is up at once: the fourth has a type of kernel of its own, so that it was timed."""
+
+    def knows(_: WholeTimer, model: onnx.ModelProto) -> bool:
+        return model.graph.node[0].op_type == "Erf"
+
+    def whole_ms(_: WholeTimer, model: onnx.ModelProto) -> float:
+        return float(len(model.graph.node))
+
+    def kernels_ms(_: NetworkTimer, model: onnx.ModelProto) -> FloatArray:
+        return np.ones(len(find_kernels(model)))
+
+    monkeypatch.setattr(WholeTimer, "knows", knows)
+    monkeypatch.setattr(WholeTimer, "__call__", whole_ms)
+    monkeypatch.setattr(NetworkTimer, "__call__", kernels_ms)
+    chains = [["Relu"] * n for n in (1, 2, 3)] + [["Erf"] * 4]
+    found = KernelPredictor.build([], [chain(names) for names in chains], max_seconds=1e-6)
+    np.testing.assert_array_equal(found.measured_ms, [1.0, 2.0, 4.0])
+    assert found.untimed == 1
+
+
+def chain(operators: Sequence[str]) -> onnx.ModelProto:
+    tensors = ["x", *(f"t{i}" for i in range(len(operators) - 1)), "y"]
+    pairs = zip(operators, tensors, tensors[1:], strict=False)
+    return network([helper.make_node(name, [a], [b]) for name, a, b in pairs], {})
 
 
 @pytest.mark.parametrize(("runtime", "profiled"), [("onnxruntime", True), ("litert", False)])

@@ -69,6 +69,25 @@ def test_few_kernels_are_enough_for_a_guess(n: int) -> None:
     assert np.isfinite(fitted.regressor.predict(x)).all()
 
 
+def sizes(logarithms: list[float]) -> FloatArray:
+    """Features of kernels with these logarithms of FLOPs and of bytes, and noise elsewhere."""
+    x = np.random.default_rng(0).normal(size=(len(logarithms), len(NAMES)))
+    x[:, NAMES.index("flops")] = x[:, NAMES.index("bytes")] = logarithms
+    return x
+
+
+def test_few_kernels_tell_a_power_of_size() -> None:
+    (one,) = np.diff(choose(sizes([3.0]), np.array([1.0])).regressor.predict(sizes([3.0, 7.0])))
+    assert one == pytest.approx(0.5 * 4)  # nothing is told yet: the root
+    x = np.array([0.0, 1.0, 2.0, 4.0, 8.0])
+    apart = np.sum((x - x.mean()) ** 2)
+    for told, least, most in ((0.8, 0, 1), (1.5, 1, 1), (-1.0, 0, 0)):
+        power = np.clip((told * apart + 0.5 * 0.25) / (apart + 0.25), least, most)
+        fitted = choose(sizes(list(x)), told * x).regressor
+        found = fitted.predict(sizes([1.0, 6.0]))
+        np.testing.assert_allclose(found, told * 3 + power * np.array([-2.0, 3.0]))
+
+
 def test_foreign_arrays_are_refused() -> None:
     with pytest.raises(DataFormatError, match="`method` must be one of ridge"):
         from_arrays("forest", {}, 4)
