@@ -19,7 +19,7 @@ EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 _OUTPUT_NODE = 3
 _KNOWN = frozenset(OPERATIONS)
-SIZE = len(OPERATIONS) ** len(EDGES)
+SIZE: int = len(OPERATIONS) ** len(EDGES)
 
 
 @dataclass(frozen=True, order=True)

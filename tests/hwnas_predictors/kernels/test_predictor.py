@@ -401,7 +401,7 @@ def test_networks_that_are_known_calibrate_behind_one_that_time_was_up_for(
     """Time is up at once: the fourth has a type of kernel of its own, so that it was timed."""
 
     def knows(_: WholeTimer, model: onnx.ModelProto) -> bool:
-        return model.graph.node[0].op_type == "Erf"
+        return bool(model.graph.node[0].op_type == "Erf")
 
     def whole_ms(_: WholeTimer, model: onnx.ModelProto) -> float:
         return float(len(model.graph.node))
