@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from hwnas.proxies.engine.subject import Subject
 else:
     torch = deferred("torch")
+    nn = deferred("torch.nn")
 
+_LEAST_SCALE = 1e-10
 # Numbers of a map up to which maps of one shape are reduced together: 256 KiB.
 _SMALL = 2**16
 
@@ -35,8 +37,7 @@ class LeastEigenvalues(PassSignal[tuple[float, ...]]):
 
     def collector(self, subject: Subject) -> Collector[tuple[float, ...]]:
         """Compute each eigenvalue while the pass runs."""
-        del subject
-        return _EigenvalueCollector()
+        return _EigenvalueCollector(scaling_norms(subject.plain))
 
 
 class FeatureMaps:
@@ -45,15 +46,23 @@ class FeatureMaps:
     Args:
         network: the modules.
         images: what they get; no output.
-        report: gets an output when it is there.
+        report: gets an output when it is there, and the number of the one that it has been made of
+            by a module of `scaling`, or None.
+        scaling: names of modules that shift and scale each channel, see `scaling_norms`.
     """
 
     def __init__(
-        self, network: nn.Module, images: Tensor, report: Callable[[Tensor], None]
+        self,
+        network: nn.Module,
+        images: Tensor,
+        report: Callable[[Tensor, int | None], None],
+        scaling: Iterable[str] = (),
     ) -> None:
         self._network, self._report = network, report
+        self._scaling = {network.get_submodule(name) for name in scaling}
         # Keeps the tensors alive, so that their ids stay their own.
         self._seen = {(id(images), images._version): images}
+        self._numbers: dict[tuple[int, int], int] = {}
 
     def __enter__(self) -> None:
         modules = self._network.modules()
@@ -65,37 +74,67 @@ class FeatureMaps:
         self._seen.clear()
 
     def _add(self, module: nn.Module, args: Any, output: Any) -> None:
-        del module, args
         # Each look at a tensor would be a call of the pass's function modes.
         with torch._C.DisableTorchFunction():
             if not isinstance(output, torch.Tensor) or output.ndim != 4:
                 return
             place = id(output), output._version
+            source = (id(args[0]), args[0]._version) if module in self._scaling and args else None
         if place not in self._seen:
             self._seen[place] = output
-            self._report(output)
+            number = None if source is None else self._numbers.get(source)
+            self._numbers[place] = len(self._numbers)
+            self._report(output, number)
+
+
+def scaling_norms(model: nn.Module) -> list[str]:
+    """Name the batch norms that shift and scale each channel by finite numbers, none of them 0."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if type(module) is nn.BatchNorm2d and not module._forward_hooks and _scales(module)
+    ]
+
+
+def _scales(norm: nn.BatchNorm2d) -> bool:
+    if "forward" in vars(norm):
+        return False
+    weight = norm._parameters["weight"]
+    if weight is None:
+        return True
+    least, largest = weight.detach().abs().aminmax()
+    # Products of smaller or larger numbers would leave float32.
+    return bool(least > _LEAST_SCALE and largest < 1 / _LEAST_SCALE)
 
 
 class _EigenvalueCollector(Collector[tuple[float, ...]]):
     uses_graph = False
 
-    def __init__(self) -> None:
+    def __init__(self, scaling: Sequence[str]) -> None:
+        self.scaling = scaling
         self.number = 0
         self.small: dict[int, Tensor] = {}
         self.products: dict[int, Tensor] = {}
+        self.equal: dict[int, int] = {}
 
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
-        return FeatureMaps(network, images, self.add)
+        return FeatureMaps(network, images, self.add, self.scaling)
 
-    def add(self, output: Tensor) -> None:
-        """Reduce the (B, C, H, W) output of a module; keep a small one for others like it."""
+    def add(self, output: Tensor, source: int | None) -> None:
+        """Reduce the (B, C, H, W) output of a module; keep a small one for others like it.
+
+        What a channel is shifted and scaled by changes no correlation but for its sign, and so no
+        eigenvalue.
+        """
         with self.timed(), torch.no_grad():
-            channels = output[0].flatten(1)
-            C, positions = channels.shape
-            if C < positions <= _SMALL // C:
-                self.small[self.number] = channels.clone()
+            rows = output[0].flatten(1).T
+            positions, C = rows.shape
+            if source is not None:
+                self.equal[self.number] = source
+            elif C < positions <= _SMALL // C:
+                self.small[self.number] = rows.clone()
             elif positions > C:  # else the rank is H*W - 1 at most
-                self.products[self.number] = _products(channels)
+                self.products[self.number] = _products(rows)
             self.number += 1
 
     def finish(self, logits: Tensor) -> tuple[float, ...]:
@@ -103,15 +142,17 @@ class _EigenvalueCollector(Collector[tuple[float, ...]]):
         small = by_shape(_products, list(self.small.values()))
         products = self.products | dict(zip(self.small, small, strict=True))
         spectra = by_shape(_least_eigenvalues, list(products.values()))
-        least = dict(zip(products, spectra, strict=True))
-        return tuple(float(least.get(number, 0.0)) for number in range(self.number))
+        least = {n: float(value) for n, value in zip(products, spectra, strict=True)}
+        for number, source in self.equal.items():
+            least[number] = least.get(source, 0.0)
+        return tuple(least.get(number, 0.0) for number in range(self.number))
 
 
-def _products(channels: Tensor) -> Tensor:
-    """Give the (..., C, C) float64 products of the centred channels of (..., C, H*W)."""
-    centred = channels.double()
-    centred = centred - centred.mean(dim=-1, keepdim=True)
-    return centred @ centred.mT
+def _products(rows: Tensor) -> Tensor:
+    """Give the (..., C, C) float64 products of the centred channels of (..., H*W, C)."""
+    centred = rows.to(torch.float64, copy=True)
+    centred -= centred.mean(dim=-2, keepdim=True)
+    return centred.mT @ centred
 
 
 def _least_eigenvalues(products: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
-from hwnas.proxies.meco import MeCo
+from hwnas.proxies.meco import LeastEigenvalues, MeCo, _EigenvalueCollector
 from hwnas.tasks.batch import Batch
 
 SHAPE = (3, 8, 8)
@@ -80,6 +81,58 @@ def test_containers_and_identities_add_nothing() -> None:
         nn.Flatten(),
     )
     assert meco(wrapped) == plain > 0
+
+
+class _Absolute(nn.BatchNorm2d):
+    """Does more than a batch norm."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).abs()
+
+
+def _hooked() -> nn.Module:
+    norm = nn.BatchNorm2d(4)
+    norm.register_forward_hook(lambda _module, _args, output: output.abs())
+    return norm
+
+
+def _scaled(*scales: float) -> nn.Module:
+    norm = nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor(scales))
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("norm", "reduced"),
+    [
+        (nn.BatchNorm2d(4), 1),
+        (nn.BatchNorm2d(4, affine=False), 1),
+        (_scaled(1.0, -2.0, 0.5, 3.0), 1),
+        (_scaled(1.0, 0.0, 1.0, 1.0), 2),
+        (_scaled(1.0, math.inf, 1.0, 1.0), 2),
+        (_Absolute(4), 2),
+        (_hooked(), 2),
+    ],
+)
+def test_a_batch_norm_has_the_eigenvalue_of_its_input(norm: nn.Module, reduced: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    subject = Subject(model, SHAPE, batch_size=1)
+    setting = Setting("as_built", batch_size=1)
+    network, images = subject.network(setting), subject.input(setting)[0]
+    collector = LeastEigenvalues(setting).collector(subject)
+    assert isinstance(collector, _EigenvalueCollector)
+    with torch.no_grad(), collector.watch(network, images):
+        network(images)
+    (_, first), *other = [*network.named_children()]
+    maps = first(images)
+    after = other[0][1](maps)[0].detach()
+    assert len(collector.small) == reduced
+    found = collector.finish(images)
+    assert found[0] == pytest.approx(least(maps[0].detach()), rel=1e-5)
+    if after.flatten(1).std(dim=1).all() and after.isfinite().all():
+        assert found[1] == pytest.approx(least(after), rel=1e-5)
 
 
 def test_only_the_first_image_counts() -> None:
