@@ -6,6 +6,7 @@ network by network, so an interrupted run goes on, and a longer one begins with 
 
     python benchmarks/ranking/score_sample.py transnasbench101-micro --pixels 64 --out micro.npz
     python benchmarks/ranking/score_sample.py autoformer --known cifar100-224 --out autoformer.npz
+    python benchmarks/ranking/score_sample.py transnasbench101-micro --task autoencoder --out ae.npz
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hwnas.spaces.facets import Truth, require_facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.study.stability import scores_of
+from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task, TensorSpec
 
 PROXIES = (
@@ -34,9 +36,8 @@ PROXIES = (
 STEP = 4
 
 
-def setup_of(space: Any, pixels: int, batch: int, seed: int) -> EvaluationSetup[Any]:
-    """Shrink the input of the space's usual task."""
-    task = space.default_task
+def setup_of(space: Any, task: Task, pixels: int, batch: int, seed: int) -> EvaluationSetup[Any]:
+    """Shrink the input of a task."""
     spec = TensorSpec((task.input.shape[0], pixels, pixels), task.input.kind)
     return EvaluationSetup(space, Task(task.name, spec, task.output), batch, seed)
 
@@ -65,7 +66,8 @@ def main() -> None:
     arguments = _arguments()
     space = named_space(arguments.space)
     archs = chosen(space, arguments)
-    setup = setup_of(space, arguments.pixels, arguments.batch, arguments.seed)
+    task = space.default_task if arguments.task is None else get_task(arguments.task)
+    setup = setup_of(space, task, arguments.pixels, arguments.batch, arguments.seed)
     other = replace(setup, seed=arguments.seed + 1)
     with ResultCache.default() as cache:
         first = scored(setup, archs, arguments.proxy, cache)
@@ -81,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("space")
     parser.add_argument("--proxy", nargs="+", default=PROXIES)
+    parser.add_argument("--task", help="what they are built for; the space's usual task")
     parser.add_argument("--networks", type=int, default=400)
     parser.add_argument("--known", help="data set: all networks whose accuracy on it is known")
     parser.add_argument("--second", type=int, default=40, help="networks with a second seed")

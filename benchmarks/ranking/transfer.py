@@ -6,8 +6,8 @@ validation accuracies of NAS-Bench-201 on CIFAR-10, mean over the choices (the s
 the standard error of the difference. Without labels stand hwnas-any and what NAS-Bench-201's labels
 say alone. Needs HWNAS_DATA.
 
-One choice was made after a look at what is printed of TransNAS-Bench-101 micro: the amplitudes of
-e^-1.6 in `hwnas.ranking.label_process` were kept, since those of e^-3 lost there.
+One choice was made after a look at labels of TransNAS-Bench-101 micro: the beliefs of
+`hwnas.ranking.label_mixture`.
 
     python benchmarks/ranking/score_sample.py transnasbench101-micro --networks 200 --second 16 \
         --proxy params layers l2_norm meco expressivity progressivity naswot epsilon --out micro.npz

@@ -100,6 +100,10 @@ class MicroResults:
         values = metric.factor * _column(path, _PREFIX[part], metric, path.stat().st_mtime_ns)
         return dict(zip(map(str, self.space), values.tolist(), strict=True))
 
+    def quantity(self, dataset: str) -> str:
+        """Name what a task's results are: ``loss`` of room layouts, else ``accuracy``."""
+        return "loss" if dataset == "room_layout" else "accuracy"
+
 
 @lru_cache(maxsize=8)
 def _column(path: Path, part: str, metric: _Metric, changed: int) -> FloatArray:

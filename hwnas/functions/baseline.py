@@ -47,8 +47,8 @@ def with_baseline(
         data_folder: folder of published data; None for ``HWNAS_DATA``.
 
     Raises:
-        InvalidValueError: the front does not say how it was made, or the network has no value of
-            any objective.
+        InvalidValueError: the front does not say how it was made, a ready-made score was another
+            one then, or the network has no value of any objective.
 
     Example:
         >>> import hwnas
@@ -66,6 +66,7 @@ def with_baseline(
             "but this one does not: evaluate the network beside your own study."
         )
     known = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
+    known.insist_on_scores_of_front(front.provenance)
     with ResultCache.default() as cache:
         evaluator = make_evaluator(
             known,

@@ -18,11 +18,11 @@ from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.rank_study.population import Scored, scored_sample, shipped_population
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
 from hwnas.ranking.recipes import RECIPES
-from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet
+from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet, quantity_of
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, bounded, named_task
 from hwnas.study.labels import Elsewhere
-from hwnas.tables.accuracy_file import COLUMN, LOSS, AccuracyFile
+from hwnas.tables.accuracy_file import LOSS, AccuracyFile
 from hwnas.tables.score_table import read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
@@ -169,8 +169,9 @@ class RankStudy:
         if split not in truth.splits:
             raise unknown_name("split", split, truth.splits)
         known = {d: truth.accuracies(d, split, settings.data) for d in datasets}
-        column = truth.column if isinstance(truth, AccuracyFile) else COLUMN
-        truths = {d: KnownAccuracies(space, d, split, v, column) for d, v in known.items()}
+        truths = {
+            d: KnownAccuracies(space, d, split, v, quantity_of(truth, d)) for d, v in known.items()
+        }
         elsewhere = tuple(Elsewhere.read(text, settings.data) for text in settings.transfer)
         return cls(settings, space, truths, proxies, elsewhere)
 

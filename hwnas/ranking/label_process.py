@@ -1,15 +1,16 @@
 """A Gaussian process over a few labels that begins with scores known without them.
 
-The function has the mean ``c + sum_j m_j / (2 q)``, where m_j is the j-th of q scores of each
-architecture, and the covariance
+The function has the mean ``c + w mean_j m_j``, where m_j is the j-th of q scores of each
+architecture and w how far they are trusted, and the covariance
 
 ``k(i, j) = sum_j a_j m_ji m_jj + sum_g a_g κ(|x_gi - x_gj| / l_g) + a_* κ(r_ij / l_*)``,
 
 with one term a group of inputs, one of the mean squared distance r² over the groups, and the Matérn
-kernel κ(r) = (1 + √5 r + 5 r²/3) exp(-√5 r) (Rasmussen and Williams, Gaussian Processes for Machine
-Learning, 2006, Eq. 4.17). Labels that contradict a score change its weight, through a_j, before
-they change anything else. Amplitudes, lengths, noise and c maximise the marginal likelihood times
-log-normal priors (ib., Sec. 5.4.1), which a handful of labels do not outweigh.
+kernel κ of `hwnas.ranking.matern`. Labels that contradict a score change its weight, through a_j,
+before they change anything else. Amplitudes, lengths, noise and c maximise the marginal likelihood
+times log-normal priors (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, Sec.
+5.4.1), which a handful of labels do not outweigh. What the scores leave of the variance, 1 - w², is
+divided between the terms and the noise; see `hwnas.ranking.label_mixture` for how far to trust.
 
 A score that was learned from labels of another data set makes it the autoregressive model of
 Kennedy and O'Hagan (Biometrika 87, 2000, Eq. 1), f = ρ f' + δ, with f' at its posterior mean.
@@ -25,26 +26,19 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from hwnas.ranking.matern import matern_term, squares
 from hwnas.typing import FloatArray
 
-BELIEF = 0.5
-"""Weight of the scores before a label: normal scores of accuracies and of a score agree like this,
-or better, where the score is worth anything."""
 FITTED_TO = 256
 """Labels that the settings are fitted to at most: further ones change the function alone."""
 _STEPS = 40
 _JITTER = 1e-6
 _BOUNDS = (-8.0, 4.0)
-# Mean and spread of the logarithms: weight of a score, then amplitude and length of each term.
-_SCORE, _AMPLITUDE, _LENGTH, _NOISE = (-1.4, 1.0), (-1.6, 1.5), (0.0, 0.7), (-2.3, 1.0)
-_CENTRE = (0.0, 0.5)
-
-
-class Term(NamedTuple):
-    """A part of the covariance and what its logarithmic length changes in it."""
-
-    value: FloatArray
-    slope: FloatArray
+# Mean and spread of the logarithm of a length, and of the constant; spreads of other logarithms.
+_LENGTH, _CENTRE = (0.0, 0.7), (0.0, 0.5)
+_SCORE, _AMPLITUDE, _NOISE = 1.0, 0.7, 1.0
+_DOUBT = math.exp(-4.5)
+"""Variance of a score's weight around what it is trusted."""
 
 
 class Points(NamedTuple):
@@ -68,8 +62,38 @@ class Points(NamedTuple):
         return Points([g / math.sqrt(g.shape[1]) for g in self.groups if g.shape[1]], self.scores)
 
 
+class Trust(NamedTuple):
+    """What is believed of the scores before a label.
+
+    Attributes:
+        weight: correlation of the function with the mean of the scores, at least 0 and below 1.
+        smooth: share of the remaining variance that inputs tell, above 0 and below 1; the rest is
+            noise.
+    """
+
+    weight: float = 0.5
+    smooth: float = 0.8
+
+    def priors(self, scores: int, terms: int) -> FloatArray:
+        """Give the `(p, 2)` means and spreads of a process's settings.
+
+        With several scores each may have the others' weight too.
+        """
+        left, others = 1.0 - self.weight**2, (1.0 - 1.0 / max(scores, 1)) * self.weight
+        of_score = (math.log(_DOUBT + others**2), _SCORE)
+        of_term = (math.log(left * self.smooth / max(terms, 1)), _AMPLITUDE)
+        of_noise = (math.log(left * (1.0 - self.smooth)), _NOISE)
+        return np.array([of_score] * scores + [of_term, _LENGTH] * terms + [of_noise, _CENTRE])
+
+
 class LabelProcess:
     """The posterior of a function, given labels of a few architectures.
+
+    Args:
+        trust: what is believed of the scores before a label.
+
+    Attributes:
+        misfit: negative logarithm of the marginal likelihood times the priors, once fitted.
 
     Example:
         A label far away from the others leaves what is expected before it.
@@ -80,16 +104,20 @@ class LabelProcess:
         [0.0, 0.0, 1.0]
     """
 
+    misfit: float
     _parameters: FloatArray
     _known: Points
     _factor: FloatArray
     _weights: FloatArray
 
+    def __init__(self, trust: Trust | None = None) -> None:
+        self._trust = Trust() if trust is None else trust
+
     def fit(self, labelled: Points, targets: FloatArray) -> LabelProcess:
         """Learn from `(k,)` labels, k >= 1, around 0."""
         known = self._known = labelled.scaled()
         some = known.take(slice(FITTED_TO))
-        self._parameters = self._settings(some, targets[:FITTED_TO])
+        self._parameters, self.misfit = self._settings(some, targets[:FITTED_TO])
         covariance = self._covariance(known, known) + self._noise * np.eye(len(targets))
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._factor, True), targets - self._before(known))
@@ -112,7 +140,7 @@ class LabelProcess:
         return math.exp(self._parameters[-2]) + _JITTER
 
     def _before(self, points: Points) -> FloatArray:
-        return np.asarray(self._parameters[-1] + _expected(points.scores))
+        return np.asarray(self._parameters[-1] + self._expected(points.scores))
 
     def _variance(self, points: Points) -> FloatArray:
         """Give the `(n,)` variances before any label, without noise."""
@@ -123,16 +151,15 @@ class LabelProcess:
     def _covariance(self, a: Points, b: Points) -> FloatArray:
         q = a.scores.shape[1]
         total = (a.scores * np.exp(self._parameters[:q])) @ b.scores.T
-        for i, squares in enumerate(_distances(a, b)):
-            total += _term(squares, *self._parameters[q + 2 * i : q + 2 + 2 * i]).value
+        for i, apart in enumerate(_distances(a, b)):
+            total += matern_term(apart, *self._parameters[q + 2 * i : q + 2 + 2 * i]).value
         return np.asarray(total)
 
-    def _settings(self, points: Points, targets: FloatArray) -> FloatArray:
+    def _settings(self, points: Points, targets: FloatArray) -> tuple[FloatArray, float]:
         """Maximise the marginal likelihood times the priors."""
         distances, outer = _distances(points, points), _outer(points.scores)
-        priors = [_SCORE] * len(outer) + [_AMPLITUDE, _LENGTH] * len(distances) + [_NOISE, _CENTRE]
-        centre, spread = np.array(priors).T
-        expected = _expected(points.scores)
+        centre, spread = self._trust.priors(len(outer), len(distances)).T
+        expected = self._expected(points.scores)
 
         def loss(p: FloatArray) -> tuple[float, FloatArray]:
             value, slope = _misfit(p, distances, outer, targets - expected)
@@ -143,12 +170,13 @@ class LabelProcess:
         found = minimize(
             loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
         )
-        return np.asarray(found.x)
+        return np.asarray(found.x), float(found.fun)
 
-
-def _expected(scores: FloatArray) -> FloatArray:
-    """Give what `(n, q)` scores say of the function before a label."""
-    return BELIEF * scores.mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
+    def _expected(self, scores: FloatArray) -> FloatArray:
+        """Give what `(n, q)` scores say of the function before a label."""
+        if not scores.shape[1]:
+            return np.zeros(len(scores))
+        return np.asarray(self._trust.weight * scores.mean(axis=1))
 
 
 def _outer(scores: FloatArray) -> list[FloatArray]:
@@ -157,7 +185,7 @@ def _outer(scores: FloatArray) -> list[FloatArray]:
 
 def _distances(a: Points, b: Points) -> list[FloatArray]:
     """Give the squared distances of each group, and their mean where there are several."""
-    found = [_squares(x, y) for x, y in zip(a.groups, b.groups, strict=True)]
+    found = [squares(x, y) for x, y in zip(a.groups, b.groups, strict=True)]
     return [*found, np.mean(found, axis=0)] if len(found) > 1 else found
 
 
@@ -170,7 +198,7 @@ def _misfit(
     """Give the negative log marginal likelihood (Eq. 5.8) and its slope (Eq. 5.9)."""
     q = len(outer)
     pairs = [p[q + 2 * i : q + 2 + 2 * i] for i in range(len(distances))]
-    terms = [_term(squares, *pair) for squares, pair in zip(distances, pairs, strict=True)]
+    terms = [matern_term(apart, *pair) for apart, pair in zip(distances, pairs, strict=True)]
     linear = [math.exp(a) * product for a, product in zip(p[:q], outer, strict=True)]
     noise, unit = math.exp(p[-2]), np.eye(len(targets))
     covariance = (noise + _JITTER) * unit + sum(linear) + sum(term.value for term in terms)
@@ -182,15 +210,3 @@ def _misfit(
     parts = [*linear, *(part for term in terms for part in term), noise * unit]
     slopes = [-float(np.sum(inner * part)) / 2 for part in parts]
     return value, np.array([*slopes, -float(weights.sum())])
-
-
-def _term(squares: FloatArray, amplitude: float, length: float) -> Term:
-    """Give a κ(r/l) and its slope along log l, from r² and the logarithms of a and l."""
-    r = np.sqrt(5.0 * squares) / math.exp(length)
-    decay = math.exp(amplitude) * np.exp(-r)
-    return Term((1.0 + r + r * r / 3.0) * decay, (1.0 + r) * r * r / 3.0 * decay)
-
-
-def _squares(a: FloatArray, b: FloatArray) -> FloatArray:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
-    return np.asarray(np.maximum(squares, 0.0))

@@ -176,6 +176,14 @@ class SlowTruth(Truth, Protocol):
 
 
 @runtime_checkable
+class QuantityTruth(Truth, Protocol):
+    """Results that are no accuracies for each data set."""
+
+    def quantity(self, dataset: str) -> str:
+        """Name what `accuracies` gives: ``accuracy`` in percent, or ``loss``, negative there."""
+
+
+@runtime_checkable
 class RankFigures(Protocol):
     """What papers report for rankings of the space, to print beside one's own figures."""
 
@@ -221,6 +229,11 @@ def require_facet(space: Any, kind: type[F]) -> F:
             f'class `facets = {{{kind.__name__}: "module:Class"}}`, see {kind.__module__}.'
         )
     return found
+
+
+def quantity_of(truth: Truth, dataset: str) -> str:
+    """Name what a truth gives for a data set, as a `QuantityTruth` does; else ``accuracy``."""
+    return truth.quantity(dataset) if isinstance(truth, QuantityTruth) else "accuracy"
 
 
 def _imported(target: str) -> Callable[[Any], Any]:

@@ -20,12 +20,12 @@ from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.trained_classes import TrainedClasses
 from hwnas.seeding import derive_seed
-from hwnas.spaces.facets import SlowTruth, Truth, facet, require_facet
+from hwnas.spaces.facets import SlowTruth, Truth, facet, quantity_of, require_facet
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, bounded
 from hwnas.study.sample import Labelled, Sample
 from hwnas.study.stability import scores_of, seed_agreement
-from hwnas.tables.accuracy_file import AccuracyFile
+from hwnas.tables.accuracy_file import COLUMN, AccuracyFile
 from hwnas.tables.shipped import ShippedScores, shipped_scores
 from hwnas.typing import Arch, SearchSpace
 
@@ -83,11 +83,13 @@ def published_classes(
         members: texts of the architectures that are asked about.
 
     Returns:
-        Trainings by canonical key, and which split they are of; None where there are none. A file
-        that is not the published one is warned of.
+        Trainings by canonical key, and which split they are of; None where there are none, or
+        where they are losses. A file that is not the published one is warned of.
     """
     truth = facet(space, Truth)
     if truth is None or isinstance(truth, SlowTruth):
+        return None
+    if quantity_of(truth, dataset) != COLUMN:
         return None
     split, trainings = truth.splits[0], dict[str, list[float]]()
     try:

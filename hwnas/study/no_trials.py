@@ -24,7 +24,7 @@ from hwnas.ranking.recipes import RECIPES, Recipe
 from hwnas.spaces.facets import Listing, facet
 from hwnas.study.configuration import EvaluationSetup, make_constraints
 from hwnas.study.labels import published_classes
-from hwnas.study.settings import SearchSettings
+from hwnas.study.settings import FRONT_SCORES, SearchSettings, score_versions
 from hwnas.tables.shipped import ShippedScores, shipped_scores
 from hwnas.typing import FloatArray
 
@@ -111,6 +111,7 @@ class KnownSpace:
             "seed": s.seed,
             "dataset": self.setup.task.as_dict(),
             "scores": dict(self.scores.provenance),
+            **({FRONT_SCORES: versions} if (versions := score_versions(names)) else {}),
             **self._rated(keys, table, statuses, infos),
         }
         return ParetoSet.from_values(

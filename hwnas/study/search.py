@@ -40,7 +40,7 @@ from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on
 from hwnas.study.reduction import full_agreement, insist_on_smaller
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
 from hwnas.study.sample import BEGINNING
-from hwnas.study.settings import LEARNED, SearchSettings
+from hwnas.study.settings import FRONT_SCORES, LEARNED, SearchSettings, score_versions
 from hwnas.study.stability import default_score
 from hwnas.typing import Arch, SearchSpace
 
@@ -132,6 +132,7 @@ class Search:
             "settings": asdict(s),
             "dataset": setup.task.as_dict(),
             "costs": origin(evaluator)["costs"],
+            **({FRONT_SCORES: versions} if (versions := score_versions(s.objectives)) else {}),
             **({"seed_agreement": job.agreement} if job.agreement else {}),
             **self._reduction(job),
         }

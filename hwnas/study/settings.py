@@ -18,9 +18,13 @@ DEFAULT_SCORE = "jacob_cov+params"
 DEFAULT_COST = "onnxruntime:cpu:latency"
 LEARNED = "hwnas-model"
 """Objective that is the accuracy expected by labels."""
+_LEARNED_VERSION = 2
+"""Counts up whenever equal labels promise other accuracies, as `Recipe.version` does."""
 _FREE = ("trials", "measure", "measure_budget")
 _SCORES = "scores"
 """What the identity calls the versions of ready-made scores."""
+FRONT_SCORES = "score_versions"
+"""What a front's provenance calls them."""
 _LATER = ("reduced", "labels", "transfer")
 """Settings that stand in the identity only where they are used, so that older studies go on."""
 
@@ -124,7 +128,7 @@ class SearchSettings:
         changed: a study of one that has not goes on.
         """
         found = {k: v for k, v in plain(asdict(self)).items() if k not in _FREE}
-        if scores := _versions(self.objectives):
+        if scores := score_versions(self.objectives):
             found[_SCORES] = scores
         return {k: v for k, v in found.items() if k not in _LATER or v}
 
@@ -137,22 +141,37 @@ class SearchSettings:
         Raises:
             InvalidValueError: one of them has changed.
         """
-        there, now = identity.get(_SCORES, {}), _versions(self.objectives)
-        if there != now:
-            raise InvalidValueError(
-                f"`study` must have the scores of this version of hwnas, but their versions are "
-                f"{there} there and {now} here: start another study, or use the version of hwnas "
-                f"that started it."
-            )
+        _insist(identity.get(_SCORES, {}), score_versions(self.objectives), "study")
+
+    def insist_on_scores_of_front(self, provenance: Mapping[str, Any]) -> None:
+        """Insist that ready-made scores are today what they were for a front.
+
+        Args:
+            provenance: the front's.
+
+        Raises:
+            InvalidValueError: one of them has changed.
+        """
+        _insist(provenance.get(FRONT_SCORES, {}), score_versions(self.objectives), "front")
 
 
-def _versions(objectives: Sequence[str]) -> dict[str, int]:
+def _insist(there: Mapping[str, int], now: Mapping[str, int], what: str) -> None:
+    if there != now:
+        raise InvalidValueError(
+            f"`{what}` must have the scores of this version of hwnas, but their versions are "
+            f"{there} there and {now} here: start another study, or use the version of hwnas "
+            f"that started it."
+        )
+
+
+def score_versions(objectives: Sequence[str]) -> dict[str, int]:
     """Give the versions above 1 of the ready-made scores that objectives are, or begin with."""
     from hwnas.ranking.recipes import RECIPES
     from hwnas.study.sample import BEGINNING
 
     used = [BEGINNING if o == LEARNED else RECIPES.get(o) for o in objectives]
-    return {r.name: r.version for r in used if r is not None and r.version > 1}
+    known = {r.name: r.version for r in used if r is not None and r.version > 1}
+    return known | ({LEARNED: _LEARNED_VERSION} if LEARNED in objectives else {})
 
 
 def read_stored(text: object, what: str) -> dict[str, Any]:

@@ -70,6 +70,11 @@ class AccuracyFile:
         del dataset, split, folder
         return self.known
 
+    def quantity(self, dataset: str) -> str:
+        """Name what the file holds, for a `hwnas.spaces.facets.QuantityTruth`."""
+        del dataset
+        return self.column
+
 
 def _column(path: Path) -> str:
     """Find which of the two columns a file has; where it has none, that of accuracies is missed."""

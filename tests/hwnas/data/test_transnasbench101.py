@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import hwnas
 from hwnas.data.transnasbench101 import MicroResults
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.spaces.facets import quantity_of
 from hwnas.spaces.transnasbench101.micro import TransNasMicro
+from hwnas.study.labels import published_classes
 
 SPACE = TransNasMicro()
 RESULTS = MicroResults(SPACE)
@@ -46,6 +49,35 @@ def test_room_layout_is_the_loss_of_the_best_epoch(tmp_path: Path) -> None:
     write(tmp_path, "room_layout", "test_neg_loss,file_id", rows("0.{0}"))
     with pytest.raises(DataFormatError, match="numbers from -inf to 0"):
         RESULTS.accuracies("room_layout", "test", tmp_path)
+
+
+def test_a_ranking_of_room_layouts_is_one_of_losses(tmp_path: Path) -> None:
+    assert quantity_of(RESULTS, "class_object") == "accuracy"
+    lines = [f"-0.{i % 89 + 10},{i}" for i in range(7_352)]
+    write(tmp_path, "room_layout", "valid_neg_loss,file_id", lines)
+    known = RESULTS.accuracies("room_layout", "validation", tmp_path)
+    cells = list(known)[:40]
+    table = "\n".join(f"{cell},{known[cell]}" for cell in cells)
+    (tmp_path / "scores.csv").write_text(f"architecture,synflow\n{table}\n")
+    found = hwnas.rank(
+        SPACE,
+        "room_layout",
+        "synflow",
+        scores=str(tmp_path / "scores.csv"),
+        data_folder=tmp_path,
+        note=lambda _: None,
+    )
+    (row,) = [row for row in found[0].rows if row["score"] == "synflow"]
+    assert (row["column"], row["kendall"]) == ("loss", 1)
+    assert row["best_loss"] == -max(known[cell] for cell in cells)
+
+
+def test_losses_are_not_stated_as_accuracies(tmp_path: Path) -> None:
+    lines = [f"-0.{i % 89 + 10},{i}" for i in range(7_352)]
+    write(tmp_path, "room_layout", "valid_neg_loss,file_id", lines)
+    assert published_classes(SPACE, "room_layout", tmp_path) is None
+    write(tmp_path, "class_scene", "valid_top1,file_id", rows())
+    assert published_classes(SPACE, "class_scene", tmp_path) is not None
 
 
 @pytest.mark.parametrize(

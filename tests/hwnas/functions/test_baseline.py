@@ -163,3 +163,18 @@ def test_a_front_that_does_not_say_its_objectives_is_not_compared_with() -> None
     front = hwnas.ParetoSet.from_values(["a"], ["a"], [[1.0]], [info], space="nasbench201")
     with pytest.raises(hwnas.InvalidValueError, match="front of `hwnas search`"):
         hwnas.with_baseline(front, cifar_network())
+
+
+def test_scores_that_have_changed_since_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"layers": 3}
+    for module in ("search", "settings"):
+        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: dict(versions))
+    hwnas.search(out=tmp_path, note=lambda _: None, **CHEAP)
+    front = hwnas.ParetoSet.load(tmp_path / "front.json")
+    assert front.provenance["score_versions"] == {"layers": 3}
+    assert hwnas.with_baseline(front, cifar_network()).baseline is not None
+    versions["layers"] = 4
+    with pytest.raises(hwnas.InvalidValueError, match=r"`front` .* \{'layers': 3\} there and"):
+        hwnas.with_baseline(front, cifar_network())

@@ -5,9 +5,9 @@ import pytest
 
 from hwnas.ranking.label_process import (
     _JITTER,
-    BELIEF,
     LabelProcess,
     Points,
+    Trust,
     _distances,
     _misfit,
     _outer,
@@ -34,7 +34,7 @@ def slow_posterior(
                 k[i, j] += math.exp(p[q + 2 * t]) * matern(r)
     noise = math.exp(p[-2]) + _JITTER
     inverse = np.linalg.inv(k[np.ix_(rows, rows)] + noise * np.eye(len(rows)))
-    before = p[-1] + BELIEF * scores.sum(axis=1) / q
+    before = p[-1] + 0.3 * scores.sum(axis=1) / q
     mean = before + k[:, rows] @ inverse @ (y - before[rows])
     variance = np.diag(k) - np.einsum("ij,jk,ik->i", k[:, rows], inverse, k[:, rows]) + noise
     return mean, np.sqrt(variance)
@@ -51,7 +51,7 @@ def problem(q: int) -> tuple[Points, np.ndarray, FloatArray]:
 @pytest.mark.parametrize("q", [1, 2])
 def test_the_posterior_is_that_of_the_joint_normal_distribution(q: int) -> None:
     pool, rows, y = problem(q)
-    process = LabelProcess().fit(pool.take(rows), y)
+    process = LabelProcess(Trust(weight=0.3)).fit(pool.take(rows), y)
     expected = slow_posterior(list(pool.groups), pool.scores, rows, y, process._parameters)
     np.testing.assert_allclose(process.predict(pool), expected, atol=1e-8)
 
@@ -73,14 +73,31 @@ def test_the_slope_of_the_likelihood() -> None:
         assert slope[i] == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-6)
 
 
-def test_labels_that_contradict_the_score_outweigh_it() -> None:
-    rng = np.random.default_rng(1)
-    score = rng.normal(size=200)
-    pool = Points([np.zeros((200, 0))], score[:, None])
-    few, many = np.arange(1), np.arange(60)
-    for rows, sign in ((few, 1), (many, -1)):
-        mean, _ = LabelProcess().fit(pool.take(rows), -score[rows]).predict(pool)
-        assert np.sign(np.corrcoef(mean[60:], score[60:])[0, 1]) == sign
+def test_what_a_trusted_score_leaves_is_divided_between_terms_and_noise() -> None:
+    centre = Trust(weight=0.8, smooth=0.75).priors(1, 3).T[0]
+    amplitudes, noise = np.exp(centre[1:-2:2]), math.exp(centre[-2])
+    np.testing.assert_allclose(amplitudes, 0.36 * 0.75 / 3)
+    assert noise == pytest.approx(0.36 * 0.25)
+    # One score's weight is what is trusted; two may divide it in any way.
+    assert math.sqrt(math.exp(centre[0])) < 0.2 * 0.8
+    assert math.sqrt(math.exp(Trust(weight=0.8).priors(2, 0)[0, 0])) == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_misfit_is_the_likelihood_with_the_priors() -> None:
+    pool, rows, y = problem(1)
+    trust = Trust(0.6, 0.7)
+    process = LabelProcess(trust).fit(pool.take(rows), y)
+    n, p = len(rows), process._parameters
+    joint = np.empty((n, n))
+    for i in range(n):  # the covariance of the labels, column by column
+        joint[:, i] = process._covariance(process._known, process._known.take(slice(i, i + 1)))[
+            :, 0
+        ]
+    joint += process._noise * np.eye(n)
+    rest = y - p[-1] - 0.6 * pool.scores[rows, 0]
+    likelihood = (rest @ np.linalg.solve(joint, rest) + np.linalg.slogdet(joint)[1]) / 2
+    centre, spread = trust.priors(1, 3).T
+    assert process.misfit == pytest.approx(likelihood + (((p - centre) / spread) ** 2).sum() / 2)
 
 
 @pytest.mark.parametrize("n", [10, 5000])

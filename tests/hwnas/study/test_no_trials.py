@@ -102,6 +102,7 @@ def test_the_front_says_what_it_is_of_and_takes_accuracies_back() -> None:
     assert (settings["objectives"], settings["trials"]) == (["hwnas-any"], 0)
     assert not {"batch", "sampler"} & settings.keys()
     assert "16 for meco" in front.provenance["scores"]["images"]
+    assert front.provenance["score_versions"] == {"hwnas-any": 2}
     words = command(front.provenance)
     assert "--trials 0" in words
     assert "--batch" not in words

@@ -16,7 +16,7 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import bounded, limits_of, without_scores
 from hwnas.study.hosts import Folder
 from hwnas.study.search import Search, make_evaluator
-from hwnas.study.settings import SearchSettings, read_stored
+from hwnas.study.settings import LEARNED, SearchSettings, read_stored
 from hwnas.study.worker import Worker, check_requirements
 
 
@@ -40,6 +40,10 @@ def test_scores_that_have_changed_are_not_mixed(monkeypatch: pytest.MonkeyPatch)
         Worker("sqlite:///absent.db").run()
     same = SearchSettings(objectives=("hwnas-agg", "params"))
     assert "scores" not in same.identity()
+    assert SearchSettings(objectives=(LEARNED,)).identity()["scores"] == {
+        "hwnas-any": 2,
+        "hwnas-model": 2,
+    }
     same.insist_on_scores_of(same.identity())
 
 
