@@ -52,9 +52,9 @@ class _ConditionCollector(Collector[tuple[float, ...]]):
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         return FeatureMaps(network, images, self.add)
 
-    def add(self, output: Tensor, source: int | None) -> None:
+    def add(self, output: Tensor, module: nn.Module, source: int | None) -> None:
         """Reduce the output (B, C, H, W) of a module to its (C, C) products."""
-        del source
+        del module, source
         with self.timed(), torch.no_grad():
             channels = output[0].flatten(1).double()
             self.singular += len(channels) > channels.shape[1]

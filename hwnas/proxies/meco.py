@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,7 +38,13 @@ class LeastEigenvalues(PassSignal[tuple[float, ...]]):
 
     def collector(self, subject: Subject) -> Collector[tuple[float, ...]]:
         """Compute each eigenvalue while the pass runs."""
-        return _EigenvalueCollector(scaling_norms(subject.plain))
+        modules = list(subject.plain.named_modules())
+        scaling, mixing = ([n for n, m in modules if test(m)] for test in (_scales, _mixes_few))
+        return _EigenvalueCollector(scaling, mixing)
+
+
+Report = Callable[["Tensor", "nn.Module", int | None], None]
+"""Gets an output when it is there, its module, and the number of the output that this one got."""
 
 
 class FeatureMaps:
@@ -46,20 +53,11 @@ class FeatureMaps:
     Args:
         network: the modules.
         images: what they get; no output.
-        report: gets an output when it is there, and the number of the one that it has been made of
-            by a module of `scaling`, or None.
-        scaling: names of modules that shift and scale each channel, see `scaling_norms`.
+        report: gets the outputs.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        report: Callable[[Tensor, int | None], None],
-        scaling: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, network: nn.Module, images: Tensor, report: Report) -> None:
         self._network, self._report = network, report
-        self._scaling = {network.get_submodule(name) for name in scaling}
         # Keeps the tensors alive, so that their ids stay their own.
         self._seen = {(id(images), images._version): images}
         self._numbers: dict[tuple[int, int], int] = {}
@@ -79,27 +77,23 @@ class FeatureMaps:
             if not isinstance(output, torch.Tensor) or output.ndim != 4:
                 return
             place = id(output), output._version
-            source = (id(args[0]), args[0]._version) if module in self._scaling and args else None
+            got = args[0] if args and isinstance(args[0], torch.Tensor) else None
+            source = None if got is None else (id(got), got._version)
         if place not in self._seen:
             self._seen[place] = output
             number = None if source is None else self._numbers.get(source)
             self._numbers[place] = len(self._numbers)
-            self._report(output, number)
+            self._report(output, module, number)
 
 
-def scaling_norms(model: nn.Module) -> list[str]:
-    """Name the batch norms that shift and scale each channel by finite numbers, none of them 0."""
-    return [
-        name
-        for name, module in model.named_modules()
-        if type(module) is nn.BatchNorm2d and not module._forward_hooks and _scales(module)
-    ]
+def _scales(module: nn.Module) -> bool:
+    """Tell whether a batch norm shifts and scales each channel by finite numbers, none of them 0.
 
-
-def _scales(norm: nn.BatchNorm2d) -> bool:
-    if "forward" in vars(norm):
+    That changes no correlation but for its sign, and so no eigenvalue.
+    """
+    if not _is_as_known(module, nn.BatchNorm2d):
         return False
-    weight = norm._parameters["weight"]
+    weight = module._parameters["weight"]
     if weight is None:
         return True
     least, largest = weight.detach().abs().aminmax()
@@ -107,30 +101,46 @@ def _scales(norm: nn.BatchNorm2d) -> bool:
     return bool(least > _LEAST_SCALE and largest < 1 / _LEAST_SCALE)
 
 
+def _mixes_few(module: nn.Module) -> bool:
+    """Tell whether a convolution gives more channels than it reads numbers for each of them.
+
+    Its channels depend on each other: the least eigenvalue is 0.
+    """
+    if not _is_as_known(module, nn.Conv2d):
+        return False
+    assert isinstance(module, nn.Conv2d)
+    return module.in_channels * math.prod(module.kernel_size) < module.out_channels
+
+
+def _is_as_known(module: nn.Module, kind: type[nn.Module]) -> bool:
+    return type(module) is kind and not module._forward_hooks and "forward" not in vars(module)
+
+
 class _EigenvalueCollector(Collector[tuple[float, ...]]):
     uses_graph = False
 
-    def __init__(self, scaling: Sequence[str]) -> None:
-        self.scaling = scaling
+    def __init__(self, scaling: Sequence[str], mixing: Sequence[str]) -> None:
+        self.names = scaling, mixing
+        self.scaling: set[nn.Module] = set()
+        self.mixing: set[nn.Module] = set()
         self.number = 0
         self.small: dict[int, Tensor] = {}
         self.products: dict[int, Tensor] = {}
         self.equal: dict[int, int] = {}
 
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
-        return FeatureMaps(network, images, self.add, self.scaling)
+        self.scaling, self.mixing = (set(map(network.get_submodule, n)) for n in self.names)
+        return FeatureMaps(network, images, self.add)
 
-    def add(self, output: Tensor, source: int | None) -> None:
-        """Reduce the (B, C, H, W) output of a module; keep a small one for others like it.
-
-        What a channel is shifted and scaled by changes no correlation but for its sign, and so no
-        eigenvalue.
-        """
+    def add(self, output: Tensor, module: nn.Module, source: int | None) -> None:
+        """Reduce the (B, C, H, W) output of a module; keep a small one for others like it."""
         with self.timed(), torch.no_grad():
             rows = output[0].flatten(1).T
             positions, C = rows.shape
-            if source is not None:
+            if source is not None and module in self.scaling:
                 self.equal[self.number] = source
+            elif module in self.mixing:
+                pass  # 0
             elif C < positions <= _SMALL // C:
                 self.small[self.number] = rows.clone()
             elif positions > C:  # else the rank is H*W - 1 at most

@@ -79,6 +79,22 @@ def test_names_that_no_file_can_have_are_one_short_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("argv", "changes"), [("None", True), ("['--version']", False)])
+def test_garbage_is_looked_for_seldom_where_the_process_is_the_commands(
+    argv: str, changes: bool
+) -> None:
+    program = f"""
+import gc, sys
+from hwnas.cli import main
+before = gc.get_threshold()
+try:
+    main({argv})
+except SystemExit:
+    assert (gc.get_threshold()[0] > 10 * before[0]) == {changes}
+"""
+    subprocess.run([sys.executable, "-c", program, "--version"], check=True)
+
+
 def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
     heavy = "torch,onnx,onnxruntime,optuna,pandas,sklearn,plotly"
     code = (

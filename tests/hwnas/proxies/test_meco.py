@@ -135,6 +135,26 @@ def test_a_batch_norm_has_the_eigenvalue_of_its_input(norm: nn.Module, reduced: 
         assert found[1] == pytest.approx(least(after), rel=1e-5)
 
 
+@pytest.mark.parametrize(("channels", "kernel", "looks"), [(4, 1, 0), (3, 1, 1), (4, 2, 1)])
+def test_more_channels_than_numbers_read_add_nothing(
+    channels: int, kernel: int, looks: int
+) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, channels, kernel), nn.BatchNorm2d(channels)
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    subject = Subject(model, SHAPE, batch_size=1)
+    setting = Setting("as_built", batch_size=1)
+    network, images = subject.network(setting), subject.input(setting)[0]
+    collector = LeastEigenvalues(setting).collector(subject)
+    assert isinstance(collector, _EigenvalueCollector)
+    with torch.no_grad(), collector.watch(network, images):
+        network(images)
+    assert len(collector.small) == looks
+    with torch.no_grad():
+        expected = [least(layers[0](images)[0])] * 2
+    assert collector.finish(images)[:2] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_only_the_first_image_counts() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
