@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.bundles import runner
+from hwnas.bundles.manifest import read_manifest
+from hwnas.bundles.results import read_results
 from hwnas.cli import main
 from hwnas.pareto import ParetoSet
 from tests.programs import Program, Programs
@@ -339,3 +342,17 @@ def test_what_a_predictor_leaves_open_is_measured_within_a_budget(
     front = ParetoSet.load(tmp_path / "out/front.json")
     measured = [m for m in front.members if m.attributes[f"{name}_measured"]]
     assert [m.values[1] for m in measured] == [0.001]
+    # A bundle through its own runner, where the device is.
+    carried = tmp_path / "carried"
+    later = ["--measure", f"bundle:{carried}:seconds=0.02", "--measure-budget", "1", *out]
+    assert run(*arguments, *later) == 0
+    assert "1 to measure. Copy it to the device" in " ".join(capsys.readouterr().err.split())
+    runner.run(str(carried / "1"))
+    assert run(*arguments, *later) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 10 candidates were measured" in said
+    assert "to measure" not in said
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    [found] = read_results(read_manifest(carried / "1"), carried / "1" / runner.RESULTS, None).rows
+    [measured_ms] = [e.values[1] for e in front.evaluated if e.arch == found.network.arch]
+    assert measured_ms == found.latency_ms
