@@ -8,13 +8,15 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
 
     python -m benchmarks.predictors.choose_transfer --power 0 0.5 0.75 1
     python -m benchmarks.predictors.choose_transfer --widened 1 2 3
+    python -m benchmarks.predictors.choose_transfer --pool brp-nas --pruned-power 0.75 1
     python -m benchmarks.predictors.choose_transfer --space fbnet --extra macs
     python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8
     python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.5 0.5,0.25 --pool brp-nas
 
 ``--pool brp-nas`` takes every second of BRP-NAS's fourteen devices, each learned from the others of
-them without the same hardware; the other half is never looked at. ``random`` supports are not told
-what the device did with dead operations. ``--archs N`` learns from and judges on N random
+them without the same hardware; the other half is never looked at. ``--pruned-power`` is the power
+of these, which prune. ``random`` supports are not told what the device did with dead operations.
+``--archs N`` learns from and judges on N random
 architectures. ``--trust`` is the probability of the pool before a measurement, ``0.5`` of all
 devices or ``0.5,0.25`` of those that execute dead operations and of those that prune them; the one
 that ships if not given. The rule for it: the largest mean Spearman over both pools and both kinds
@@ -78,8 +80,11 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
     """Print a line for each setting, kind of support and number of samples."""
     archs = list(pool.archs)
     common: Rows = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
-    for power, k, widened in itertools.product(
-        arguments.power or [power_of(pool.space.name)], arguments.components, arguments.widened
+    for power, pruned, k, widened in itertools.product(
+        arguments.power or [power_of(pool.space.name)],
+        arguments.pruned_power,
+        arguments.components,
+        arguments.widened,
     ):
         device_prior.WIDENED = widened
         lines: Lines = defaultdict(list)
@@ -88,6 +93,7 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
             predictor = TransferPredictor[Any](
                 pool.space,
                 power=power,
+                pruned_power=pruned,
                 components=k,
                 extra=arguments.extra,
                 dataset=help_dataset(pool.space.name),
@@ -96,7 +102,7 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
                 judge_device(predictor, pool, device, common, arguments, lines)
         for (kind, n, trust), scores in lines.items():
             numbers = " | ".join(f"{value:.3f}" for value in np.nanmean(scores, axis=0))
-            setting = f"{power:g} | {k} | {widened:g} | {trust}"
+            setting = f"{power:g} | {pruned:g} | {k} | {widened:g} | {trust}"
             print(f"| {setting} | {kind} | {n} | {numbers} |", flush=True)
 
 
@@ -143,6 +149,7 @@ def main() -> None:
     parser.add_argument("--space", default="nasbench201")
     parser.add_argument("--extra", nargs="*", default=[], help="counts and proxies")
     parser.add_argument("--power", type=float, nargs="+", help="[that of the shipped pool]")
+    parser.add_argument("--pruned-power", type=float, nargs="+", default=[1.0])
     parser.add_argument("--components", type=int, nargs="+", default=[6])
     parser.add_argument("--widened", type=float, nargs="+", default=[device_prior.WIDENED])
     parser.add_argument(
@@ -158,8 +165,11 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])
     parser.add_argument("--repeats", type=int, default=6)
     arguments = parser.parse_args()
-    print(f"| power | components | widened | trust | support | samples | {' | '.join(COLUMNS)} |")
-    print("| --- " * (6 + len(COLUMNS)) + "|")
+    print(
+        "| power | pruned | components | widened | trust | support | samples | "
+        f"{' | '.join(COLUMNS)} |"
+    )
+    print("| --- " * (7 + len(COLUMNS)) + "|")
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
     compare(pool if arguments.archs is None else some_of(pool, arguments.archs), arguments)
 

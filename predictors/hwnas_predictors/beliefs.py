@@ -28,6 +28,7 @@ from hwnas_predictors.bayesian_linear import (
     evidence_without,
 )
 from hwnas_predictors.device_prior import ANY_NOISE, DevicePrior, broad_variances
+from hwnas_predictors.power_transform import Powers, Targets, inverse, reexpressed
 
 TRUST: Mapping[DeadOperations, float] = {"executed": 0.5, "pruned": 0.25}
 """Probability, before a measurement, that the variances that trust the pool are right, by view.
@@ -83,7 +84,7 @@ def view_probability(view: DeadOperations, seen: Sequence[DeadOperations]) -> fl
 
 
 def weigh(
-    prior: DevicePrior, views: Views, targets: FloatArray, seen: Sequence[DeadOperations] = ()
+    prior: DevicePrior, views: Views, targets: Targets, seen: Sequence[DeadOperations] = ()
 ) -> tuple[Belief, ...]:
     """Learn from `(s,)` targets under every hypothesis; the most probable comes first.
 
@@ -120,18 +121,18 @@ def _most_wrong(measurements: int) -> int:
 def _hypotheses(
     prior: DevicePrior,
     views: Views,
-    targets: FloatArray,
+    targets: Targets,
     seen: Sequence[DeadOperations],
     wrong: tuple[int, ...],
     log_odds: float,
 ) -> list[Belief]:
     """Give a belief with its log probability, up to a constant, for every view and variances."""
     found = []
-    rest = np.delete(targets, wrong)
     for view, number, scaled in _scaled(prior, views):
-        right = np.delete(scaled, wrong, axis=0)
+        right, rest = np.delete(scaled, wrong, axis=0), targets.without(view, wrong)
         posterior, evidence = Posterior.weighed(right, rest, prior.scales[number].noise)
-        log = evidence + _log_before(prior, view, number, seen) + log_odds
+        log = evidence + targets.log_slope(view) + log_odds
+        log += _log_before(prior, view, number, seen)
         found.append(Belief(view, number, posterior, log, wrong))
     return found
 
@@ -139,7 +140,7 @@ def _hypotheses(
 def _suspect(
     prior: DevicePrior,
     views: Views,
-    targets: FloatArray,
+    targets: Targets,
     seen: Sequence[DeadOperations],
     wrong: tuple[int, ...],
 ) -> tuple[int, float]:
@@ -148,8 +149,9 @@ def _suspect(
     every, without = [], []
     for view, number, scaled in _scaled(prior, views):
         noise, before = prior.scales[number].noise, _log_before(prior, view, number, seen)
-        every.append(Posterior.weighed(scaled[right], targets[right], noise)[1] + before)
-        without.append(evidence_without(scaled[right], targets[right], noise) + before)
+        before, own = before + targets.log_slope(view), targets.by_view[view][right]
+        every.append(Posterior.weighed(scaled[right], own, noise)[1] + before)
+        without.append(evidence_without(scaled[right], own, noise) + before)
     ratios = logsumexp(without, axis=0) - logsumexp(every)
     best = int(np.argmax(ratios))
     return int(right[best]), float(ratios[best])
@@ -177,7 +179,7 @@ def _log_before(
 
 
 def observe(
-    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: FloatArray
+    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: Targets
 ) -> tuple[Belief, ...]:
     """Learn from `(s,)` further targets of the same device under each hypothesis that is left.
 
@@ -190,7 +192,9 @@ def observe(
     found = []
     for belief in beliefs:
         scaled = prior.scale(views[belief.view], prior.scales[belief.scales])
-        posterior, evidence = belief.posterior.observed(scaled, targets)
+        own = targets.by_view[belief.view]
+        posterior, evidence = belief.posterior.observed(scaled, own)
+        evidence += targets.log_slope(belief.view)
         found.append((belief, posterior, np.log(belief.weight) + evidence))
     most = max(log for *_, log in found)
     return _normalised(
@@ -280,30 +284,44 @@ def decided_view(beliefs: Sequence[Belief]) -> DeadOperations | None:
     return next(iter(views)) if len(views) == 1 else None
 
 
-def mixture(prior: DevicePrior, beliefs: Sequence[Belief], views: Views) -> NormalMixture:
-    """Give the distribution of the targets of architectures, by their blocks in each view."""
-    parts = [
-        belief.posterior.predict(prior.scale(views[belief.view], prior.scales[belief.scales]))
-        for belief in beliefs
-    ]
+def mixture(
+    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, powers: Powers, power: float
+) -> NormalMixture:
+    """Give the distribution of the targets of architectures, by their blocks in each view.
+
+    It is of targets of one power; what is believed of a view of another one is normal in the
+    targets of that, and is taken as normal in these.
+    """
+    parts = []
+    for belief in beliefs:
+        part = belief.posterior.predict(
+            prior.scale(views[belief.view], prior.scales[belief.scales])
+        )
+        if (own := powers[belief.view]) != power:
+            part = NormalMixture(part.weights, *reexpressed(part.means, part.stds, own, power))
+        parts.append(part)
     return NormalMixture.of(parts, np.array([belief.weight for belief in beliefs]))
 
 
 def left_out(
-    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: FloatArray
+    prior: DevicePrior, beliefs: Sequence[Belief], views: Views, targets: Targets, powers: Powers
 ) -> FloatArray:
-    """Give the `(s,)` targets that were learned from as the others say, in closed form.
+    """Give the `(s,)` ratios whose targets were learned from as the others say, in closed form.
 
-    The probabilities of the hypotheses are those of all targets.
+    The probabilities of the hypotheses are those of all targets. It is a mean over the views that
+    are believed of what the mean target of each stands for.
     """
-    found = np.zeros(len(targets))
+    found: dict[DeadOperations, tuple[float, FloatArray]] = {}
     for belief in beliefs:
+        own = targets.by_view[belief.view]
         scaled = prior.scale(views[belief.view], prior.scales[belief.scales])
         right = np.delete(np.arange(len(targets)), belief.wrong)
         values = belief.posterior.predict(scaled).mean  # of what was not learned from
-        values[right] = belief.posterior.left_out(scaled[right], targets[right])
-        found += belief.weight * values
-    return found
+        values[right] = belief.posterior.left_out(scaled[right], own[right])
+        weight, total = found.get(belief.view, (0.0, np.zeros(len(targets))))
+        found[belief.view] = weight + belief.weight, total + belief.weight * values
+    ratios = [w * inverse(total / w, powers[view]) for view, (w, total) in found.items()]
+    return np.asarray(np.sum(ratios, axis=0), dtype=np.float64)
 
 
 def wrong_probability(beliefs: Sequence[Belief], measurements: int) -> FloatArray:

@@ -34,22 +34,18 @@ class Beside(Protocol[Arch]):
 
 @dataclass(frozen=True, eq=False)
 class Companion(Generic[Arch]):
-    """What another predictor says, over its mean and with the transform of the costs.
+    """What another predictor says, over its mean; its transform is that of the costs.
 
     Attributes:
         predictor: predictor of positive costs in the same space.
         centre: its mean prediction of the architectures that were measured.
-        power: exponent of the transform.
     """
 
     predictor: Beside[Arch]
     centre: float
-    power: float
 
     @classmethod
-    def of(
-        cls, predictor: Beside[Arch], space: SearchSpace[Arch], archs: Sequence[Arch], power: float
-    ) -> Self:
+    def of(cls, predictor: Beside[Arch], space: SearchSpace[Arch], archs: Sequence[Arch]) -> Self:
         """Scale predictions to `(s,)` measured architectures.
 
         Raises:
@@ -66,12 +62,12 @@ class Companion(Generic[Arch]):
             raise InvalidValueError(
                 f"`companion` must predict positive costs, but got {found.min():g}: leave it out."
             )
-        return cls(predictor, float(found.mean()), power)
+        return cls(predictor, float(found.mean()))
 
-    def __call__(self, archs: Sequence[Arch]) -> FloatArray:
-        """Give the `(n, 1)` column."""
+    def __call__(self, archs: Sequence[Arch], power: float) -> FloatArray:
+        """Give the `(n, 1)` column, with the transform of this power."""
         ratios = np.asarray(self.predictor.predict(archs)) / self.centre
-        return transform(np.maximum(ratios, np.finfo(np.float64).tiny), self.power)[:, None]
+        return transform(np.maximum(ratios, np.finfo(np.float64).tiny), power)[:, None]
 
     @property
     def effort(self) -> Effort:
@@ -91,7 +87,7 @@ class Companion(Generic[Arch]):
 
     @classmethod
     def from_parts(
-        cls, file: PredictorFile, header: dict[str, Any], name: str, power: float
+        cls, file: PredictorFile, header: dict[str, Any], name: str
     ) -> tuple[Self, Arrays]:
         """Make what `to_parts` gave, and give the other arrays of the file.
 
@@ -104,4 +100,4 @@ class Companion(Generic[Arch]):
         if not centre > 0:
             raise ValueError(f"the mean of its companion is {centre}")
         made: Any = make_predictor(inner)
-        return cls(made, centre, power), arrays
+        return cls(made, centre), arrays

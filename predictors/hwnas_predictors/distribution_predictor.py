@@ -21,6 +21,11 @@ class DistributionPredictor(DevicePredictor[Arch]):
     _centre: float = float("nan")
     """Mean cost, which the transform is of ratios to."""
 
+    @property
+    @abstractmethod
+    def _used_power(self) -> float:
+        """Power of the transform of what `_mixture` gives."""
+
     @abstractmethod
     def _mixture(self, archs: Sequence[Arch]) -> NormalMixture:
         """Give the distribution of the transformed ratios of `(n,)` architectures."""
@@ -46,7 +51,7 @@ class DistributionPredictor(DevicePredictor[Arch]):
         if not return_std:
             return costs
         # To first order, from the slope of the transform.
-        slope = self._centre * (costs / self._centre) ** (1 - self.power)
+        slope = self._centre * (costs / self._centre) ** (1 - self._used_power)
         return costs, found.std * slope
 
     def predict_std(self, archs: Sequence[Arch]) -> FloatArray:
@@ -63,4 +68,4 @@ class DistributionPredictor(DevicePredictor[Arch]):
         return np.stack(bounds, axis=1)
 
     def _inverse(self, targets: FloatArray) -> FloatArray:
-        return self._centre * inverse(targets, self.power)
+        return self._centre * inverse(targets, self._used_power)

@@ -24,14 +24,7 @@ from hwnas.files.predictor_file import PredictorFile
 from hwnas.seeding import derive_seed
 from hwnas.study.configuration import bounded
 from hwnas.tasks.catalogue import get_task, name_of
-from hwnas.typing import (
-    Arch,
-    DeadOperations,
-    DeviceKey,
-    Direction,
-    FloatArray,
-    SearchSpace,
-)
+from hwnas.typing import Arch, DeadOperations, DeviceKey, Direction, FloatArray, SearchSpace
 from hwnas_predictors.bayesian_linear import NormalMixture
 from hwnas_predictors.belief_file import (
     FIRST_FORMAT,
@@ -51,18 +44,14 @@ from hwnas_predictors.beliefs import (
     wrong_probability,
 )
 from hwnas_predictors.companion import Beside, Companion
-from hwnas_predictors.device_predictor import (
-    ANY_DEVICE,
-    device_rows,
-    known_costs,
-)
+from hwnas_predictors.device_predictor import ANY_DEVICE, device_rows, known_costs
 from hwnas_predictors.device_prior import DevicePrior, broad_prior, learn_prior
 from hwnas_predictors.distribution_predictor import DistributionPredictor
 from hwnas_predictors.encodings import join_columns
 from hwnas_predictors.extra_columns import Scores
 from hwnas_predictors.features import ArchFeatures
 from hwnas_predictors.network_columns import NetworkColumns
-from hwnas_predictors.power_transform import transform
+from hwnas_predictors.power_transform import Powers, Targets, pool_targets
 from hwnas_predictors.support import SupportChoice
 
 CANDIDATES = 1500
@@ -89,6 +78,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         unit: unit of the costs.
         direction: which costs are better.
         power: exponent of the transform; 1 leaves costs as they are, 0 takes logarithms.
+        pruned_power: that of devices that prune dead operations, in spaces that tell these.
         components: principal components of the pool.
         sample: architectures of a pool's device that the prior's scales are learned on.
         seed: seed of these samples and of `choose_support`.
@@ -101,7 +91,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
     """
 
     kind = "transfer"
-    settings = ("power", "components", "sample", "seed", "network")
+    settings = ("power", "pruned_power", "components", "sample", "seed", "network")
 
     def __init__(
         self,
@@ -111,6 +101,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         direction: Direction = "minimize",
         *,
         power: float = 0.75,
+        pruned_power: float = 1.0,
         components: int = 6,
         sample: int = 150,
         seed: int = 0,
@@ -123,7 +114,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         super().__init__(
             space, metric, unit, direction, extra=extra, dataset=dataset, scores=scores, data=data
         )
-        self.power, self.components = power, components
+        self.power, self.pruned_power, self.components = power, pruned_power, components
         self.sample, self.seed, self.network = sample, seed, network
         self._features: ArchFeatures | None = None
         self._prior: DevicePrior | None = None
@@ -156,7 +147,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
             InvalidValueError: shapes do not match, or a device has fewer than two costs.
         """
         archs, rows, single = device_rows(archs, costs)
-        targets = np.stack([transform(row / np.nanmean(row), self.power) for row in rows])
+        targets = pool_targets(rows, [self.power] * len(rows))
         self._features = self._make_features(archs)
         self._fit_extra(archs)
         views = self._views(archs, self._features.views)
@@ -164,6 +155,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         dead = np.array([self._features.has_dead([arch]) for arch in archs])
         seen = pool_views(views, targets, dead, given, self.seed)
         self._seen = seen
+        targets = pool_targets(rows, [self._powers[view] for view in seen])
         if self.network and single and len(archs) < _FEW:
             self._prior = broad_prior(views["executed"])
         else:
@@ -206,7 +198,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         adapted.set_device(device or DeviceKey("new device"))
         if companion is not None:
             measured = [arch for arch, flag in zip(support, known, strict=True) if flag]
-            adapted._companion = Companion.of(companion, self.space, measured, self.power)
+            adapted._companion = Companion.of(companion, self.space, measured)
             adapted._prior = prior.with_companion()
         adapted._learn(support, values)
         return adapted
@@ -225,7 +217,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
             raise InvalidValueError("`adapt` must be called before `observe`.")
         values, known = known_costs(costs, len(archs), fewest=1)
         learned = [arch for arch, flag in zip(archs, known, strict=True) if flag]
-        targets = transform(values[known] / self._centre, self.power)
+        targets = Targets.of(values[known] / self._centre, self._powers)
         views = self._views(learned, list(dict.fromkeys(b.view for b in self._beliefs)))
         made = copy.copy(self)
         made._left_out = made._wrong = made._predicted = None
@@ -385,6 +377,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         arrays, settings = file.arrays, dict(file.settings)
         operations, layout = settings.pop("operations"), settings.pop("layout", 1)
         settings.setdefault("network", False)
+        settings.setdefault("pruned_power", settings["power"])
         believed, seen = settings.pop("beliefs", None), tuple(settings.pop("seen", ()))
         if not set(seen) <= set(get_args(DeadOperations)):
             raise ValueError(f"its devices did {seen} with dead operations")
@@ -392,7 +385,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         made = cls._unfitted(file, **settings)
         made._seen = seen
         if companion is not None:
-            made._companion, arrays = Companion.from_parts(file, companion, _COMPANION, made.power)
+            made._companion, arrays = Companion.from_parts(file, companion, _COMPANION)
         columns = None
         if made.network:
             task = get_task(made.dataset)
@@ -424,7 +417,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         assert self._features is not None
         *parts, every = self._features.blocks(archs, view)
         if self._companion is not None:
-            parts = [self._companion(archs), *parts]
+            parts = [self._companion(archs, self._powers[view]), *parts]
         if self._extra is None:
             return [*parts, every]
         extra = self._extra_columns(archs)
@@ -442,13 +435,14 @@ class TransferPredictor(DistributionPredictor[Arch]):
         archs = [arch for arch, flag in zip(support, known, strict=True) if flag]
         self._note_rows(archs)
         self._centre = float(costs[known].mean())
-        targets = transform(costs[known] / self._centre, self.power)
+        targets = Targets.of(costs[known] / self._centre, self._powers)
         views = self._views(archs, self._possible_views(features, archs))
         self._beliefs, self._predicted = weigh(prior, views, targets, self._seen), None
         if len(features.views) > 1:
             self.device = replace(self.device, dead_operations=decided_view(self._beliefs))
         self._left_out = np.full(len(costs), np.nan)
-        self._left_out[known] = self._inverse(left_out(prior, self._beliefs, views, targets))
+        others = left_out(prior, self._beliefs, views, targets, self._powers)
+        self._left_out[known] = self._centre * others
         self._wrong = np.full(len(costs), np.nan)
         self._wrong[known] = wrong_probability(self._beliefs, len(archs))
 
@@ -475,9 +469,19 @@ class TransferPredictor(DistributionPredictor[Arch]):
         if self._predicted is not None and self._predicted[0] == tuple(archs):
             return self._predicted[1]
         used = list(dict.fromkeys(belief.view for belief in self._beliefs))
-        found = mixture(prior, self._beliefs, self._views(archs, used))
+        views = self._views(archs, used)
+        found = mixture(prior, self._beliefs, views, self._powers, self._used_power)
         self._predicted = (tuple(archs), found)
         return found
+
+    @property
+    def _powers(self) -> Powers:
+        return {"executed": self.power, "pruned": self.pruned_power}
+
+    @property
+    def _used_power(self) -> float:
+        view = decided_view(self._beliefs or ())
+        return self.power if view is None else self._powers[view]
 
     def _draw(self, n: int, rng: np.random.Generator) -> list[Arch]:
         return list(dict.fromkeys(self.space.sample(rng) for _ in range(n)))

@@ -27,6 +27,7 @@ from hwnas_predictors.beliefs import (
     wrong_probability,
 )
 from hwnas_predictors.device_prior import OFFSET_VARIANCE, DevicePrior, Scales
+from hwnas_predictors.power_transform import Powers, Targets, inverse
 
 NOISE = LogNormal(-2.0, 0.8)
 OTHER = LogNormal(-3.0, 0.5)
@@ -71,11 +72,19 @@ def evidence(
     )
 
 
+POWERS: Powers = {"executed": 1.0, "pruned": 1.0}
+
+
+def alike(targets: FloatArray) -> Targets:
+    """Give targets that are the same in both views."""
+    return Targets({"executed": targets, "pruned": targets})
+
+
 def test_a_belief_is_as_strong_as_its_marginal_likelihood(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    beliefs = weigh(prior, views, targets)
+    beliefs = weigh(prior, views, alike(targets))
     wanted: dict[tuple[str, int, tuple[int, ...]], float] = {}
     for wrong in {(), *(belief.wrong for belief in beliefs)}:
         right = np.delete(np.arange(8), np.array(wrong, dtype=int))
@@ -101,19 +110,19 @@ def test_a_wrong_measurement_is_found_and_left_alone(prior: DevicePrior) -> None
     rng = np.random.default_rng(5)
     blocks = [rng.normal(size=(12, 2)), rng.normal(size=(12, 5))]
     targets = blocks[0] @ np.array([0.8, -0.6]) + 0.01 * rng.normal(size=12)
-    clean = weigh(prior, {"pruned": blocks}, targets)
+    clean = weigh(prior, {"pruned": blocks}, alike(targets))
     assert wrong_probability(clean, 12).max() < 0.3
     spoilt = targets.copy()
     spoilt[7] += 0.9
-    found = weigh(prior, {"pruned": blocks}, spoilt)
+    found = weigh(prior, {"pruned": blocks}, alike(spoilt))
     assert wrong_probability(found, 12)[7] > 0.9
     others = np.delete(np.arange(12), 7)
-    only = weigh(prior, {"pruned": [block[others] for block in blocks]}, targets[others])
-    wanted = mixture(prior, only, {"pruned": blocks}).mean
-    np.testing.assert_allclose(mixture(prior, found, {"pruned": blocks}).mean, wanted, atol=0.02)
-    assert left_out(prior, found, {"pruned": blocks}, spoilt)[7] == pytest.approx(
-        targets[7], abs=0.05
-    )
+    only = weigh(prior, {"pruned": [block[others] for block in blocks]}, alike(targets[others]))
+    every: Views = {"pruned": blocks}
+    wanted = mixture(prior, only, every, POWERS, 1.0).mean
+    np.testing.assert_allclose(mixture(prior, found, every, POWERS, 1.0).mean, wanted, atol=0.02)
+    values = left_out(prior, found, every, alike(spoilt), POWERS)
+    assert values[7] == pytest.approx(1 + targets[7], abs=0.05)  # the ratio is 1 more at power 1
 
 
 @pytest.mark.parametrize("measurements", [2, 5, 201])
@@ -124,7 +133,7 @@ def test_few_measurements_cannot_tell_which_is_wrong_and_many_need_not(
     blocks = [rng.normal(size=(measurements, 2)), rng.normal(size=(measurements, 5))]
     targets = np.zeros(measurements)
     targets[0] = 5.0
-    assert not any(b.wrong for b in weigh(prior, {"pruned": blocks}, targets))
+    assert not any(b.wrong for b in weigh(prior, {"pruned": blocks}, alike(targets)))
 
 
 def executed(beliefs: Sequence[Belief]) -> float:
@@ -156,7 +165,7 @@ def test_what_the_pool_ran_counts_before_the_measurements(
     one = replace(prior, scales=prior.scales[:1])
     same: dict[DeadOperations, list[FloatArray]] = dict.fromkeys(views, views["executed"])
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    beliefs = weigh(one, same, targets, pool[:2])
+    beliefs = weigh(one, same, alike(targets), pool[:2])
     assert executed(beliefs) == pytest.approx(2.5 / 3, abs=0.02)  # what is negligible is dropped
 
 
@@ -176,7 +185,7 @@ def test_what_the_pool_explains_tells_of_the_view_even_where_networks_are_equal(
         view: view_probability(view, pool) * (trust * heavy + (1 - trust) * free)
         for view, trust in TRUST.items()
     }
-    found = executed(weigh(prior, dict.fromkeys(views, blocks), targets, pool))
+    found = executed(weigh(prior, dict.fromkeys(views, blocks), alike(targets), pool))
     wanted = both["executed"] / sum(both.values())
     assert found == pytest.approx(wanted, abs=0.02)  # what is negligible is dropped
     # .75, the pool's probability, if the views trusted it alike
@@ -187,7 +196,7 @@ def test_targets_of_one_view_decide_for_it(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     targets = views["pruned"][0] @ np.array([0.8, -0.6])
-    beliefs = weigh(prior, views, targets)
+    beliefs = weigh(prior, views, alike(targets))
     assert decided_view(beliefs) == "pruned"
     assert sum(belief.weight for belief in beliefs) == pytest.approx(1.0)
     assert decided_view([*beliefs, Belief("executed", 0, beliefs[0].posterior, 0.1)]) is None
@@ -197,12 +206,46 @@ def test_a_mixture_is_made_of_the_beliefs(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    beliefs = weigh(prior, views, targets)
+    beliefs = weigh(prior, views, alike(targets))
     mean = sum(
         b.weight * b.posterior.predict(prior.scale(views[b.view], prior.scales[b.scales])).mean
         for b in beliefs
     )
-    np.testing.assert_allclose(mixture(prior, beliefs, views).mean, mean)
+    np.testing.assert_allclose(mixture(prior, beliefs, views, POWERS, 1.0).mean, mean)
+
+
+def test_a_view_of_another_power_is_told_in_the_one_that_is_asked_for(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    targets = 0.05 * np.random.default_rng(2).normal(size=8)
+    beliefs = weigh(prior, {"pruned": views["pruned"]}, alike(targets))
+    powers: Powers = {"executed": 0.75, "pruned": 1.0}
+    own = mixture(prior, beliefs, views, powers, 1.0)
+    other = mixture(prior, beliefs, views, powers, 0.75)
+    # Between those of a power the transform is all but a line here.
+    np.testing.assert_allclose(inverse(other.mean, 0.75), inverse(own.mean, 1.0), rtol=2e-3)
+    for level in (0.2, 0.8):
+        wanted = inverse(own.quantile(level), 1.0)
+        np.testing.assert_allclose(inverse(other.quantile(level), 0.75), wanted, rtol=0.02)
+
+
+def test_views_of_different_powers_are_compared_by_the_costs(
+    prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
+) -> None:
+    """A density of targets times the slope of the transform is one of costs."""
+    ratios = np.random.default_rng(3).lognormal(-0.5, 0.5, size=5)  # of five none may be wrong
+    blocks = [block[:5] for block in views["executed"]]
+    one = replace(prior, scales=prior.scales[:1])
+    powers: Powers = {"executed": 0.5, "pruned": 1.0}
+    wanted = {
+        view: evidence(one, blocks, one.scales[0], (ratios**power - 1) / power)
+        * float(np.prod(ratios ** (power - 1)))
+        for view, power in powers.items()
+    }
+    found = weigh(one, dict.fromkeys(views, blocks), Targets.of(ratios, powers))
+    share = wanted["executed"] / sum(wanted.values())
+    assert 0.05 < share < 0.9
+    assert executed(found) == pytest.approx(share, rel=1e-6)
 
 
 def test_leaving_one_out_is_learning_from_the_others() -> None:
@@ -220,12 +263,11 @@ def test_leaving_one_out_of_one_belief(
     prior: DevicePrior, views: Mapping[DeadOperations, list[FloatArray]]
 ) -> None:
     targets = 0.3 * np.random.default_rng(2).normal(size=8)
-    best = weigh(prior, views, targets)[0]
+    best = weigh(prior, views, alike(targets))[0]
     only = (Belief(best.view, best.scales, best.posterior, 1.0),)
     scaled = prior.scale(views[best.view], prior.scales[best.scales])
-    np.testing.assert_allclose(
-        left_out(prior, only, views, targets), best.posterior.left_out(scaled, targets)
-    )
+    found = left_out(prior, only, views, alike(targets), POWERS)
+    np.testing.assert_allclose(found, 1 + best.posterior.left_out(scaled, targets))
 
 
 @pytest.mark.parametrize("true", ["executed", "pruned"])
@@ -268,6 +310,6 @@ def test_what_is_left_to_run_alone_is_a_hypothesis_about_pruning(
 ) -> None:
     left = replace(prior.scales[1], of_pruned=True)
     narrowed = replace(prior, scales=(prior.scales[0], left))
-    found = {(b.view, b.scales) for b in weigh(narrowed, views, 0.01 * np.arange(8.0))}
+    found = {(b.view, b.scales) for b in weigh(narrowed, views, alike(0.01 * np.arange(8.0)))}
     assert ("executed", 1) not in found
     assert ("pruned", 1) in found

@@ -361,3 +361,19 @@ def test_files_of_before_have_no_variances_of_devices_that_prune(
     bad = {**arrays, "of_pruned": np.ones_like(file.arrays["of_pruned"])}
     with pytest.raises(ValueError, match="trust the pool are of pruned networks alone"):
         TransferPredictor[Any].from_file(replace(file, arrays=bad))
+
+
+def test_what_is_left_to_run_adds_up_and_files_of_before_keep_their_power(
+    pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    file = pool.to_file()
+    settings = {name: value for name, value in file.settings.items() if name != "pruned_power"}
+    before = TransferPredictor[Any].from_file(replace(file, settings=settings))
+    assert before.pruned_power == before.power == pool.power < pool.pruned_power == 1
+    costs = pruned_costs(pool.space, devices.archs)
+    key = DeviceKey("mine", dead_operations="pruned")
+    bent, straight = (
+        np.abs(p.adapt(devices.archs[:12], costs[:12], key).predict(devices.archs) / costs - 1)
+        for p in (before, pool)
+    )
+    assert straight.mean() < 0.8 * bent.mean()
