@@ -152,7 +152,7 @@ def read_results(manifest: Manifest, path: Path, device: str | None = None) -> I
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise DataFormatError(
                 f"Line {i} of `{path}` must be a result of {RESULT_SCHEMA} {VERSION} for this "
-                f"bundle, but it is not: {reason(error)}."
+                f"bundle, but it is not: {reason(error)}. Copy the file from the device again."
             ) from None
     if not found:
         raise DataFormatError(f"`{path}` must hold a result, but is empty: run the bundle first.")
