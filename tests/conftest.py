@@ -21,9 +21,27 @@ import pytest  # noqa: E402
 
 from tests.programs import Programs  # noqa: E402
 
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 4 * 2**30
 pytest.register_assert_rewrite("hwnas.testing")
 
 _DATA = os.environ.get("HWNAS_DATA")
+
+
+def _is_suitable(folder: Path) -> bool:
+    """Tell whether a folder has room, may be written, and programs in it may be run."""
+    try:
+        system = os.statvfs(folder)
+    except (OSError, AttributeError):
+        return False
+    free = system.f_bavail * system.f_frsize
+    return free >= _NEEDED_BYTES and not system.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK)
+
+
+# Studies, caches and journals wait for the disk at each of their thousands of commits. What is
+# tested of them is the death of processes, not that of machines.
+if _is_suitable(_MEMORY) and "TMPDIR" not in os.environ:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +59,23 @@ def _own_folders(_users: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("HWNAS_DATA", str(folder / "data"))
     # Tables are as wide as a terminal says, and some runners of tests say one.
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _optunas_revisions() -> Iterator[None]:
+    """Let Optuna read the history of its tables once a process, not three times a data base."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    read, kept = _VersionManager._create_alembic_script, list[Any]()
+
+    def once(manager: _VersionManager) -> Any:
+        if not kept:
+            kept.append(read(manager))
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "_create_alembic_script", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
