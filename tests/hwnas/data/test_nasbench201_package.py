@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import sys
 from collections.abc import Mapping
@@ -56,6 +57,19 @@ def test_means_by_exact_string_without_importing(site: Path, tmp_path: Path) -> 
     for cell in list(NasBench201())[::613]:
         number = int("".join(str(ORDER.index(o)) for o in cell.operations), 5)
         assert found[str(cell)] == pytest.approx(number / 1000 + 0.5)
+
+
+def test_a_file_is_read_once_unless_it_changes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(site, table())
+    packaged_accuracies(path).clear()  # the caller's own
+    with monkeypatch.context() as patch:
+        patch.setattr("hwnas.data.nasbench201_package.load_pickle", None)
+        found = packaged_accuracies(path)
+    assert len(found) == 15_625
+    write(site, {**table(), "000000": {"val_acc": [90.0]}})
+    os.utime(path, ns=(0, 0))
+    none = str(next(iter(NasBench201())))
+    assert (found[none], packaged_accuracies(path)[none]) == (0.5, 90.0)
 
 
 def test_it_has_no_test_accuracies(site: Path, tmp_path: Path) -> None:
