@@ -152,7 +152,19 @@ class SearchSettings:
         Raises:
             InvalidValueError: one of them has changed.
         """
-        _insist(provenance.get(FRONT_SCORES, {}), score_versions(self.objectives), "front")
+        _insist(_front_scores(provenance), score_versions(self.objectives), "front")
+
+
+def _front_scores(provenance: Mapping[str, Any]) -> Mapping[str, int]:
+    """Give the versions that a front tells; one read from a storage tells them as its study does.
+
+    A study's identity holds them, and the front of a storage or of NNI's models has it as its
+    settings; the front of a search has the settings without them.
+    """
+    settings = provenance.get("settings")
+    in_study = settings.get(_SCORES, {}) if isinstance(settings, Mapping) else {}
+    found: Mapping[str, int] = provenance.get(FRONT_SCORES, in_study)
+    return found
 
 
 def _insist(there: Mapping[str, int], now: Mapping[str, int], what: str) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
+import hwnas
 from hwnas.cli import main
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.pareto import ParetoSet
@@ -180,6 +182,22 @@ def test_models_of_a_function_are_exported_and_verified_without_a_task(
     assert len([*(tmp_path / "all/onnx").glob("*.onnx")]) == len(front) == 2
     cost = ["--cost", "torch:cpu:latency:max_seconds=0.02", "--objective", latency]
     assert run("pareto", "verify", "front.json", "--out", "verified", *own, *cost) == 0
+
+
+def test_a_network_is_compared_with_a_front_whose_scores_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("search", "settings"):
+        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: {"layers": 2})
+    ways: Any = {"layers": "maximize", "macs": "minimize"}
+    models = [function_model(width, objectives=["layers"]) for width in (4, 5)]
+    trials = [(each, "SUCCEEDED", {"default": 1, "layers": 2, "macs": 9}) for each in models]
+    front = ParetoSet.from_nni(experiment(tmp_path / "e", trials), ways)
+    (tmp_path / "nets_for_nni_file.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    mine = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    assert hwnas.with_baseline(front, mine).baseline == hwnas.Baseline("Sequential", (1.0, 192.0))
 
 
 def test_a_file_that_says_no_task_says_in_one_line_what_to_give(

@@ -20,6 +20,7 @@ from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.one_network import OneNetwork
 from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import EvaluationSetup, make_objectives, score_objective
+from hwnas.study.hosts import get_host
 from hwnas.tasks.task import image_task
 from hwnas.typing import DeviceKey, FloatArray
 
@@ -175,6 +176,25 @@ def test_scores_that_have_changed_since_are_not_compared(
     front = hwnas.ParetoSet.load(tmp_path / "front.json")
     assert front.provenance["score_versions"] == {"layers": 3}
     assert hwnas.with_baseline(front, cifar_network()).baseline is not None
+    versions["layers"] = 4
+    with pytest.raises(hwnas.InvalidValueError, match=r"`front` .* \{'layers': 3\} there and"):
+        hwnas.with_baseline(front, cifar_network())
+
+
+def test_a_study_in_a_storage_tells_the_scores_that_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"layers": 3}
+    for module in ("search", "settings"):
+        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: dict(versions))
+    storage = f"sqlite:///{tmp_path}/study.db"
+    made = hwnas.search(storage=storage, study="mine", note=lambda _: None, **CHEAP)
+    front = get_host("optuna").load(storage, "mine")
+    assert [m.key for m in front.members] == [m.key for m in made.members]
+    assert hwnas.with_baseline(front, cifar_network()).baseline is not None
+    front.save(tmp_path / "front.json")
+    saved = hwnas.ParetoSet.load(tmp_path / "front.json")
+    assert hwnas.with_baseline(saved, cifar_network()).baseline is not None
     versions["layers"] = 4
     with pytest.raises(hwnas.InvalidValueError, match=r"`front` .* \{'layers': 3\} there and"):
         hwnas.with_baseline(front, cifar_network())
