@@ -17,6 +17,7 @@ from hwnas.study.baseline import PresentNetwork, evaluate_baseline
 from hwnas.study.configuration import recorded_task
 from hwnas.study.search import make_evaluator
 from hwnas.study.settings import SearchSettings
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, SearchSpace
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def with_baseline(
         data_folder: folder of published data; None for ``HWNAS_DATA``.
 
     Raises:
-        InvalidValueError: the front does not say how it was made, a ready-made score was another
-            one then, or the network has no value of any objective.
+        InvalidValueError: the front does not say how it was made, its scores are shipped ones, a
+            ready-made score was another one then, or the network has no value of any objective.
 
     Example:
         >>> import hwnas
@@ -58,15 +59,8 @@ def with_baseline(
         >>> hwnas.with_baseline(front, mine).baseline
         Baseline(name='Sequential', values=(30730.0, 30720.0), reasons={})
     """
+    known, task = _search_of(front)
     present = present_network(network)
-    settings, task = front.provenance.get("settings"), recorded_task(front.provenance)
-    if task is None or not isinstance(settings, Mapping) or "objectives" not in settings:
-        raise InvalidValueError(
-            "`baseline` must be given with a front of `hwnas search`, which says its objectives, "
-            "but this one does not: evaluate the network beside your own study."
-        )
-    known = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
-    known.insist_on_scores_of_front(front.provenance)
     with ResultCache.default() as cache:
         evaluator = make_evaluator(
             known,
@@ -75,6 +69,28 @@ def with_baseline(
             cache=cache,
         )
         return replace(front, baseline=evaluate_baseline(evaluator, present, task))
+
+
+def _search_of(front: ParetoSet) -> tuple[SearchSettings, Task]:
+    """Tell what was searched for, and insist that another network is scored alike.
+
+    Scores of a front without trials are shipped ones: ready-made ones rank within the whole space,
+    the others were taken from as many images as their table was made with.
+    """
+    settings, task = front.provenance.get("settings"), recorded_task(front.provenance)
+    if task is None or not isinstance(settings, Mapping) or "objectives" not in settings:
+        raise InvalidValueError(
+            "`baseline` must be given with a front of `hwnas search`, which says its objectives, "
+            "but this one does not: evaluate the network beside your own study."
+        )
+    if settings.get("trials") == 0:
+        raise InvalidValueError(
+            "`trials` must be at least 1 for a front to compare `baseline` with, but this one has "
+            "0, and its shipped scores know nothing of other networks: search again with trials."
+        )
+    known = SearchSettings.from_identity({k: v for k, v in settings.items() if k != "trials"})
+    known.insist_on_scores_of_front(front.provenance)
+    return known, task
 
 
 def present_network(given: Present) -> PresentNetwork:

@@ -166,6 +166,18 @@ def test_a_front_that_does_not_say_its_objectives_is_not_compared_with() -> None
         hwnas.with_baseline(front, cifar_network())
 
 
+@pytest.mark.parametrize(
+    ("space", "score"), [("nasbench201", "jacob_cov+params"), ("transnasbench101-micro", "naswot")]
+)
+def test_shipped_scores_are_not_compared_with_those_of_another_setting(
+    space: str, score: str
+) -> None:
+    front = hwnas.search(space, objectives=score, costs="count:macs", trials=0, note=print)
+    with pytest.raises(hwnas.InvalidValueError, match=r"`trials` must be at least 1 .* has 0") as e:
+        hwnas.with_baseline(front, cifar_network)
+    assert "\n" not in str(e.value)
+
+
 def test_scores_that_have_changed_since_are_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
