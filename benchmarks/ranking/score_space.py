@@ -120,7 +120,7 @@ ONE_PASS: Groups = {
 SPACES: Mapping[str, Setting] = {
     "nasbench201": Setting(DATASET, "", GROUPS),
     "transnasbench101-micro": Setting("class_object", "64,8", {"gaussian": ONE_PASS}),
-    "nasbench-macro": Setting(DATASET, "32,8", {"gaussian": ONE_PASS}),
+    "nasbench-macro": Setting(DATASET, "", {"gaussian": {"all": (8, ONE_PASS["all"][1])}}),
 }
 
 
