@@ -90,7 +90,7 @@ def rank(
         space: a search space, or its text as ``hwnas rank --space`` takes it.
         dataset: data sets by name; none for the one that the space is usually for.
         proxies: proxies and ready-made scores by name; ``all`` for every one.
-        split: which accuracies; the space's first if None.
+        split: which accuracies; the first that the data set has if None.
         truth: table with the columns `architecture` and `accuracy` in percent, or `loss`, of which
             less is better, instead of the space's own.
         scores: table of ``hwnas score --out``, instead of the shipped scores.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from hwnas.data.own_images import check_images
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
 from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.rank_study.comparison import candidates
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
@@ -40,7 +41,7 @@ class RankSettings:
     Attributes:
         space: search space, as `named_space` reads it.
         datasets: data sets by name, none for the space's usual one; a file's are for one.
-        split: which accuracies; the first that the space has if None.
+        split: which accuracies; the first that the data set has if None.
         truth: table of accuracies, instead of those that the space knows.
         scores: table of scores, instead of the shipped ones.
         population: of the shipped scores: ``live``, ``all`` or ``networks``; None for live ones
@@ -165,12 +166,12 @@ class RankStudy:
         datasets = [get_task(name).name for name in dict.fromkeys(named)]
         proxies = needed_proxies(settings.proxies)
         truth = _truth(settings, space)
-        split = truth.splits[0] if settings.split is None else settings.split
-        if split not in truth.splits:
-            raise unknown_name("split", split, truth.splits)
-        known = {d: truth.accuracies(d, split, settings.data) for d in datasets}
+        if settings.split not in (None, *truth.splits):
+            raise unknown_name("split", str(settings.split), truth.splits)
+        known = {d: _known(truth, d, settings) for d in datasets}
         truths = {
-            d: KnownAccuracies(space, d, split, v, quantity_of(truth, d)) for d, v in known.items()
+            d: KnownAccuracies(space, d, split, found, quantity_of(truth, d))
+            for d, (split, found) in known.items()
         }
         elsewhere = tuple(Elsewhere.read(text, settings.data) for text in settings.transfer)
         return cls(settings, space, truths, proxies, elsewhere)
@@ -354,6 +355,15 @@ def _columns(names: Sequence[str] | None) -> list[str] | None:
     from hwnas.proxies import make_proxies
 
     return None if names is None else [proxy.name for proxy in make_proxies(names)]
+
+
+def _known(truth: Truth, dataset: str, settings: RankSettings) -> tuple[str, Mapping[str, float]]:
+    """Give the accuracies of a data set and their split: the first that it has if none is named."""
+    *others, last = truth.splits if settings.split is None else (settings.split,)
+    for split in others:
+        with suppress(UnknownNameError):
+            return split, truth.accuracies(dataset, split, settings.data)
+    return last, truth.accuracies(dataset, last, settings.data)
 
 
 def _truth(settings: RankSettings, space: SearchSpace[Arch]) -> Truth:

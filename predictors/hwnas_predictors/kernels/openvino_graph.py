@@ -146,12 +146,19 @@ def _strides(
 
     Where OpenVINO scales the weights, e.g. by a batch norm, it no longer names the convolution:
     then it is one with weights and output of these shapes, and with the image if any has it, which
-    may have been padded; and if none has that output, any with these weights.
+    may have been padded; and if none has that output, any with these weights whose image and output
+    may have become so small.
     """
     read = [op for op in joined if op.get_type_name() in _CONVOLUTIONS][:1]
     if not read:
         all_read = [op for op in sources if op.get_type_name() in _CONVOLUTIONS]
-        alike = [op for op in all_read if _shape(op.input(1)) == shapes[1]]
+        alike = [
+            op
+            for op in all_read
+            if _shape(op.input(1)) == shapes[1]
+            and _covers(_shape(op.input(0)), shapes[0] or ())
+            and _covers(_shape(op.output(0)), output)
+        ]
         ends = [op for op in alike if _shape(op.output(0)) == output]
         read = [op for op in ends if _shape(op.input(0)) == shapes[0]] or ends or alike
     found = {_strides_now(op, shapes[0] or (), output) for op in read}
@@ -168,14 +175,21 @@ def _strides_now(read: Any, image: Shape, output: Shape) -> tuple[int, ...]:
     """Give the strides that a convolution has where OpenVINO moved strides to it, or from it.
 
     A 1×1 convolution that leaves pixels out hands its strides to those before it, which then
-    compute these pixels alone: outputs are smaller by what came, images by what went on.
+    compute these pixels alone: outputs are smaller by what came, and, of 1×1 convolutions, images
+    by what went on. Images of others are smaller where padding was taken into the convolution.
     """
+    hands_on = set(_shape(read.input(1))[-len(image[2:]) :]) == {1}
     ends = zip(read.get_attributes()["strides"], _shape(read.input(0))[2:], image[2:],
                _shape(read.output(0))[2:], output[2:], strict=True)  # fmt: skip
     return tuple(
-        max(stride * round(was_out / now_out) // round(was_in / now_in), 1)
+        max(stride * round(was_out / now_out) // (round(was_in / now_in) if hands_on else 1), 1)
         for stride, was_in, now_in, was_out, now_out in ends
     )
+
+
+def _covers(was: Shape, now: Shape) -> bool:
+    """Tell whether an image of one shape may have become one of the other by leaving pixels out."""
+    return was[:2] == now[:2] and all(w >= n for w, n in zip(was[2:], now[2:], strict=True))
 
 
 def _scales(op: Any) -> bool:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from hwnas_predictors.kernels.build import Build
 
 KIND = "kernels"
-_READING = 2
-"""How kernels are read of a network: files say it, since regressors know those of one way alone."""
+_READINGS = {"openvino": 3, "onnxruntime": 2}
+"""How kernels are read of a network, by runtime: files say it, since regressors know those of one
+way alone."""
 _FEWEST = 5
 """Networks from which overheads are told apart from the scale."""
 _FEWEST_SIGNED = 8
@@ -340,7 +341,7 @@ class KernelPredictor(Generic[Arch]):
         family = self.family
         space = ANY_SPACE if family is None else repr(family.space)
         settings = {
-            "reading": _READING,
+            "reading": _READINGS.get(_runtime_of(self.device), 1),
             "kinds": [[kind, self.methods[kind]] for kind in kinds],
             "block": self.block,
             "overhead_ms": self.overhead_ms,
@@ -447,14 +448,19 @@ def _least_absolute(
 def _require_same_reading(file: PredictorFile) -> None:
     """Refuse kernels of other types than are read now; those of other devices never changed."""
     device, reading = file.facts.device, file.settings.get("reading", 1)
-    runtime = device.runtime.partition("-")[0]
+    runtime = _runtime_of(device)
     changed = runtime == "openvino" or (runtime, device.precision) == ("onnxruntime", "int8")
-    if changed and reading != _READING:
+    if changed and reading != _READINGS[runtime]:
         raise DataFormatError(
             f"`file` must hold kernels as this version of hwnas reads them, but those of {runtime} "
             f"in {device.precision} were read otherwise when it was built: build it again with "
             f"`hwnas predict build --runtime {runtime} --precision {device.precision}`."
         )
+
+
+def _runtime_of(device: DeviceKey) -> str:
+    """Give the name of a runtime without its version."""
+    return device.runtime.partition("-")[0]
 
 
 def _arrays_of(file: PredictorFile, i: int) -> dict[str, npt.NDArray[Any]]:
