@@ -50,6 +50,8 @@ def test_no_data_and_no_tests_are_installed(installed: list[str]) -> None:
     spaces = ("fbnet", "mobilenetv3", "nasbench201")
     assert sorted(scores) == [
         "hwnas/spaces/nasbench201/classes.npz",
+        "hwnas/tables/shipped/nasbench-macro-cifar10-sizes.npz",
+        "hwnas/tables/shipped/nasbench-macro-cifar10.npz",
         "hwnas/tables/shipped/nasbench201-cifar10-cifar10-sample.npz",
         "hwnas/tables/shipped/nasbench201-cifar10-counts.npz",
         "hwnas/tables/shipped/nasbench201-cifar10.npz",

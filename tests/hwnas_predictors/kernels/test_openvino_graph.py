@@ -162,6 +162,49 @@ def test_strides_that_openvino_moves_to_the_convolutions_before_stand_there() ->
     assert [(c.height, c.out_height) for c in found] == [(12, 6), (6, 6), (6, 6)]
 
 
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride"), [(2, 3, 2), (4, 5, 2), (4, 7, 4), (12, 3, 1)]
+)
+def test_padding_that_a_convolution_takes_in_leaves_its_strides(
+    side: int, kernel: int, stride: int
+) -> None:
+    around = kernel // 2
+    model = network(
+        [
+            node("Pad", ["x", "around"], ["a"]),
+            node("Conv", ["a", "w"], ["c"], strides=[stride] * 2),
+            node("Relu", ["c"], ["y"]),
+        ],
+        {"w": (16, 16, kernel, kernel)},
+        image=(1, 16, side, side),
+    )
+    pads = np.array([0, 0, around, around] * 2, dtype=np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(pads, "around"))
+    (found,) = [k.configuration for k in Target("openvino").kernels(model) if "conv" in k.kind]
+    assert (found.height, found.stride) == (side, (stride, stride))
+
+
+def test_of_two_with_the_same_weights_the_one_whose_image_is_large_enough_is_meant() -> None:
+    model = network(
+        [
+            node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            norm("a", "b1"),
+            node("Relu", ["b1"], ["r"]),
+            node("Conv", ["r", "q"], ["c"], strides=[2, 2]),
+            norm("c", "d1"),
+            node("Relu", ["d1"], ["s"]),
+            node("MaxPool", ["s"], ["m"], kernel_shape=[3, 3], strides=[3, 3]),
+            node("Conv", ["m", "v"], ["e"], pads=[1] * 4),
+            norm("e", "f1"),
+            node("Relu", ["f1"], ["y"]),
+        ],
+        {"w": (16, 16, 3, 3), "v": (16, 16, 3, 3), "q": (16, 16, 1, 1), "b": (16,)},
+        image=(1, 16, 24, 24),
+    )
+    found = seen(Target("openvino").kernels(model), "conv ")
+    assert {(c.height, c.stride) for c in found} == {(24, (2, 2)), (4, (1, 1))}
+
+
 def test_a_convolution_that_may_be_either_of_two_is_refused() -> None:
     """Both from 9 to 3 rows, and neither is named."""
     sides: list[dict[str, Any]] = [{}, {"strides": [3, 3], "pads": [2] * 4}]
