@@ -15,6 +15,7 @@ from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
 from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.rank_study.comparison import candidates
+from hwnas.rank_study.costs import costs_of
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.rank_study.population import Scored, scored_sample, shipped_population
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
@@ -185,10 +186,11 @@ class RankStudy:
 
         Args:
             note: is told what was left out.
-            options: how a sample is scored.
+            options: how a sample is scored, and costs are predicted; where no limits are given
+                they are those of the space.
         """
         settings, found = self.settings, []
-        options["limits"] = bounded(self.space)
+        options.setdefault("limits", bounded(self.space))
         given = None if settings.sample is not None else self._given(note)
         for truth in self.truths.values():
             members, stability = given or self._sample(truth, **options)
@@ -201,7 +203,7 @@ class RankStudy:
                 seed=settings.seed,
                 stability=stability,
                 against=settings.against,
-                costs=self._costs(truth.dataset, members.archs),
+                costs=self._costs(truth.dataset, members.archs, note, **options),
                 report=options.get("report"),
             )
             setup, columns = self._setup(truth.dataset), list(members.columns)
@@ -226,17 +228,17 @@ class RankStudy:
         small = Reduced.parse(s.reduced)
         return EvaluationSetup(self.space, task, s.batch, s.seed, s.data, s.images, reduced=small)
 
-    def _costs(self, dataset: str, archs: Sequence[Any]) -> FloatArray | None:
-        """Predict the costs, if one is named; `InvalidValueError` if no architecture has one."""
+    def _costs(
+        self,
+        dataset: str,
+        archs: Sequence[Any],
+        note: Callable[[str], None],
+        **options: Unpack[EvaluatorOptions],
+    ) -> FloatArray | None:
+        """Predict the costs, if one is named; see `costs_of`."""
         if (spec := self.settings.cost) is None:
             return None
-        costs = np.asarray(self._setup(dataset).cost(spec).predict(archs), dtype=np.float64)
-        if not np.isfinite(costs).any():
-            raise InvalidValueError(
-                f"`cost` must be known of the architectures that are ranked, but {spec} has none "
-                f"of the {len(costs)}."
-            )
-        return costs
+        return costs_of(self.space, self._setup(dataset).cost(spec), archs, note, **options)
 
     def _given(self, note: Callable[[str], None]) -> Scored[Any]:
         """Take the scores of a file, or the shipped ones."""
