@@ -52,7 +52,7 @@ class _ConditionCollector(Collector[tuple[float, ...]]):
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         return FeatureMaps(network, images, self.add)
 
-    def add(self, output: Tensor, module: nn.Module, source: int | None) -> None:
+    def add(self, output: Tensor, module: nn.Module, source: object) -> None:
         """Reduce the output (B, C, H, W) of a module to its (C, C) products."""
         del module, source
         with self.timed(), torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +23,10 @@ else:
     torch = deferred("torch")
     nn = deferred("torch.nn")
 
-_LEAST_SCALE = 1e-10
+# A float32 map whose channels vary less than this beside their size is rounding to a good part.
+_LEAST_SPREAD = 2.0**-6
+# Sizes of channels outside of which products leave float32.
+_LEAST_SIZE, _LARGEST_SIZE = 1e-10, 1e10
 # Numbers of a map up to which maps of one shape are reduced together: 256 KiB.
 _SMALL = 2**16
 
@@ -43,8 +46,8 @@ class LeastEigenvalues(PassSignal[tuple[float, ...]]):
         return _EigenvalueCollector(scaling, mixing)
 
 
-Report = Callable[["Tensor", "nn.Module", int | None], None]
-"""Gets an output when it is there, its module, and the number of the output that this one got."""
+Report = Callable[["Tensor", "nn.Module", "tuple[int, Tensor] | None"], None]
+"""Gets an output when it is there, its module, and the output that this one got with its number."""
 
 
 class FeatureMaps:
@@ -78,27 +81,20 @@ class FeatureMaps:
                 return
             place = id(output), output._version
             got = args[0] if args and isinstance(args[0], torch.Tensor) else None
-            source = None if got is None else (id(got), got._version)
+            number = None if got is None else self._numbers.get((id(got), got._version))
         if place not in self._seen:
             self._seen[place] = output
-            number = None if source is None else self._numbers.get(source)
             self._numbers[place] = len(self._numbers)
-            self._report(output, module, number)
+            source = None if got is None or number is None else (number, got)
+            self._report(output, module, source)
 
 
 def _scales(module: nn.Module) -> bool:
-    """Tell whether a batch norm shifts and scales each channel by finite numbers, none of them 0.
+    """Tell whether a module is a batch norm, which shifts and scales each channel.
 
     That changes no correlation but for its sign, and so no eigenvalue.
     """
-    if not _is_as_known(module, nn.BatchNorm2d):
-        return False
-    weight = module._parameters["weight"]
-    if weight is None:
-        return True
-    least, largest = weight.detach().abs().aminmax()
-    # Products of smaller or larger numbers would leave float32.
-    return bool(least > _LEAST_SCALE and largest < 1 / _LEAST_SCALE)
+    return _is_as_known(module, nn.BatchNorm2d)
 
 
 def _mixes_few(module: nn.Module) -> bool:
@@ -125,37 +121,95 @@ class _EigenvalueCollector(Collector[tuple[float, ...]]):
         self.mixing: set[nn.Module] = set()
         self.number = 0
         self.small: dict[int, Tensor] = {}
+        self.moments: dict[int, Tensor] = {}
         self.products: dict[int, Tensor] = {}
-        self.equal: dict[int, int] = {}
+        # Outputs whose eigenvalue is that of another output, or 0.
+        self.known: dict[int, int | None] = {}
 
     def watch(self, network: nn.Module, images: Tensor) -> AbstractContextManager[object]:
         self.scaling, self.mixing = (set(map(network.get_submodule, n)) for n in self.names)
         return FeatureMaps(network, images, self.add)
 
-    def add(self, output: Tensor, module: nn.Module, source: int | None) -> None:
+    def add(self, output: Tensor, module: nn.Module, source: tuple[int, Tensor] | None) -> None:
         """Reduce the (B, C, H, W) output of a module; keep a small one for others like it."""
         with self.timed(), torch.no_grad():
-            rows = output[0].flatten(1).T
+            rows = _rows(output)
             positions, C = rows.shape
-            if source is not None and module in self.scaling:
-                self.equal[self.number] = source
-            elif module in self.mixing:
-                pass  # 0
-            elif C < positions <= _SMALL // C:
-                self.small[self.number] = rows.clone()
-            elif positions > C:  # else the rank is H*W - 1 at most
-                self.products[self.number] = _products(rows)
+            if positions > C:  # else the rank is H*W - 1 at most
+                self._reduce(rows, module, source)
             self.number += 1
+
+    def _reduce(self, rows: Tensor, module: nn.Module, source: tuple[int, Tensor] | None) -> None:
+        number = self.number
+        if module in self.mixing:
+            self.known[number] = None
+        elif source is not None and module in self.scaling and self._is_as_seen(*source):
+            self.known[number] = source[0]
+        if rows.numel() <= _SMALL:
+            self.small[number] = rows.clone()
+            return
+        self.moments[number] = _moments(rows)
+        self._doubt([number])
+        if number not in self.known:
+            self.products[number] = _products(rows)
+
+    def _is_as_seen(self, number: int, source: Tensor) -> bool:
+        """Tell whether an output is what it was, written through ``.data`` neither."""
+        rows = _rows(source)
+        if rows.numel() <= _SMALL:
+            before, now = self.small.get(number), rows
+        else:
+            before, now = self.moments.get(number), _moments(rows)
+        return before is not None and before.dtype == now.dtype and torch.equal(before, now)
+
+    def _doubt(self, numbers: Iterable[int]) -> None:
+        """Forget what is known of outputs that are rounding to a good part, or whose source is."""
+        pairs = {n: self.known[n] for n in numbers if n in self.known}
+        involved = {n for n in (*pairs, *pairs.values()) if n is not None}
+        small = sorted(involved & self.small.keys())
+        found = by_shape(_moments, [self.small[n] for n in small])
+        moments = dict(zip(small, found, strict=True))
+        moments |= {n: self.moments[n] for n in involved - moments.keys()}
+        tell = by_shape(_vary, list(moments.values()))
+        varied = {None} | {n for n, varies in zip(moments, tell, strict=True) if varies}
+        for number, source in pairs.items():
+            if not {number, source} <= varied:
+                del self.known[number]
 
     def finish(self, logits: Tensor) -> tuple[float, ...]:
         del logits
-        small = by_shape(_products, list(self.small.values()))
-        products = self.products | dict(zip(self.small, small, strict=True))
+        self._doubt(self.small)
+        maps = {n: rows for n, rows in self.small.items() if n not in self.known}
+        small = by_shape(_products, list(maps.values()))
+        products = self.products | dict(zip(maps, small, strict=True))
         spectra = by_shape(_least_eigenvalues, list(products.values()))
         least = {n: float(value) for n, value in zip(products, spectra, strict=True)}
-        for number, source in self.equal.items():
-            least[number] = least.get(source, 0.0)
+        for number, source in self.known.items():
+            least[number] = 0.0 if source is None else least.get(source, 0.0)
         return tuple(least.get(number, 0.0) for number in range(self.number))
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Give the (H*W, C) channels of the first of (B, C, H, W) maps."""
+    return maps[0].flatten(1).T
+
+
+def _moments(rows: Tensor) -> Tensor:
+    """Give (..., 2, C) means and root mean squares of the channels of (..., H*W, C).
+
+    They are nan unless these are float32: others round in other ways.
+    """
+    if rows.dtype != torch.float32:
+        return torch.full((*rows.shape[:-2], 2, rows.shape[-1]), torch.nan, device=rows.device)
+    sizes = torch.linalg.vector_norm(rows, dim=-2) / math.sqrt(rows.shape[-2])
+    return torch.stack([rows.mean(dim=-2), sizes], dim=-2)
+
+
+def _vary(moments: Tensor) -> Tensor:
+    """Tell of each of (n, 2, C) moments whether all channels are more than a mean and rounding."""
+    means, sizes = moments.unbind(-2)
+    varied = means.abs() < math.sqrt(1 - _LEAST_SPREAD**2) * sizes
+    return (varied & (sizes > _LEAST_SIZE) & (sizes < _LARGEST_SIZE)).all(dim=-1)
 
 
 def _products(rows: Tensor) -> Tensor:
