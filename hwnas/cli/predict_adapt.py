@@ -11,7 +11,12 @@ import typer
 from hwnas.cli.output import note
 from hwnas.cli.predict_checks import amount, note_left_out, note_wrong
 from hwnas.cli.predict_files import open_companion, open_pool
-from hwnas.cli.predict_given import insist_on_columns, key_of, metric_and_unit_for
+from hwnas.cli.predict_given import (
+    insist_on_columns,
+    insist_on_costs,
+    key_of,
+    metric_and_unit_for,
+)
 from hwnas.cli.predict_options import (
     MINE,
     UNKNOWN,
@@ -65,13 +70,16 @@ def adapt(
     """
     from hwnas.cli.predict_columns import adapt_columns
     from hwnas.errors import InvalidValueError
-    from hwnas.tables.measurements import read_measurements
+    from hwnas.tables.measurements import read_texts
     from hwnas.typing import DeviceKey
 
-    pool = open_pool(space, model)
-    table = read_measurements(measurements, pool.space)
+    texts = read_texts(measurements)
     named = DeviceKey(device, runtime, precision, batch, threads)
-    key = replace(key_of(table, named), dead_operations=dead_operations)
+    key = replace(key_of(texts, named), dead_operations=dead_operations)
+    # Before the pool, which builds the networks of a space of one's own.
+    insist_on_costs(texts, column or [], metric, unit, model)
+    pool = open_pool(space, model)
+    table = texts.parsed(pool.space)
     told = {} if beside is None else {"companion": open_companion(beside, pool)}
     if column:
         insist_on_columns(pool, metric, unit)

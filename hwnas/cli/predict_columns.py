@@ -37,6 +37,20 @@ def metric_and_unit(column: str) -> tuple[str, str]:
     return metric, _UNITS.get(unit.lower(), unit)
 
 
+def metrics_and_units(columns: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Read the names of columns.
+
+    Raises:
+        InvalidValueError: a column is named twice, or names no unit.
+    """
+    from hwnas.errors import InvalidValueError
+
+    named = {column: metric_and_unit(column) for column in columns}
+    if len(named) < len(columns):
+        raise InvalidValueError(f"`--column` must name each once, but got {', '.join(columns)}.")
+    return named
+
+
 def adapt_columns(
     pool_of: Callable[[str], Any],
     table: Any,
@@ -67,12 +81,9 @@ def adapt_columns(
     """
     import numpy as np
 
-    from hwnas.errors import InvalidValueError
     from hwnas.files.predictor_columns import join
 
-    named = {column: metric_and_unit(column) for column in columns}
-    if len(named) < len(columns):
-        raise InvalidValueError(f"`--column` must name each once, but got {', '.join(columns)}.")
+    named = metrics_and_units(columns)
     costs = {column: table.of(*parts) for column, parts in named.items()}
     known = {column: np.isfinite(costs[column]) for column in columns}
     first = max(columns, key=lambda column: int(known[column].sum()))

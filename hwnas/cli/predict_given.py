@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,41 @@ _UNITS = {"latency": "ms", "accuracy": "percent"}
 
 def insist_on_columns(pool: Any, metric: str | None, unit: str | None) -> None:
     """Refuse what --column says already, and pools that learn one cost."""
+    _insist_on_columns_alone(metric, unit)
+    insist_on_transfer(pool, {"column": True})
+
+
+def _insist_on_columns_alone(metric: str | None, unit: str | None) -> None:
     from hwnas.errors import InvalidValueError
 
     if metric is not None or unit is not None:
         raise InvalidValueError(
             "`--column` names metric and unit, but got --metric or --unit as well: leave them out."
         )
-    insist_on_transfer(pool, {"column": True})
+
+
+def insist_on_costs(
+    table: Any, columns: Sequence[str], metric: str | None, unit: str | None, pool: Path | None
+) -> None:
+    """Refuse a file without the costs that are to be learned.
+
+    Where a pool of the user's says which these are, that is not known here.
+
+    Raises:
+        InvalidValueError: options do not go together, or a column is not there.
+        DataFormatError: a cell is no positive number.
+    """
+    from hwnas.cli.predict_columns import metrics_and_units
+
+    if columns:
+        _insist_on_columns_alone(metric, unit)
+        asked = list(metrics_and_units(columns).values())
+    elif pool is not None and metric is None:
+        return
+    else:
+        asked = [(metric or "latency", unit_of(metric or "latency", unit))]
+    for parts in asked:
+        table.of(*parts)
 
 
 def metric_and_unit_for(pool: Any, metric: str | None, unit: str | None) -> tuple[str, str]:

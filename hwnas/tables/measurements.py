@@ -12,7 +12,7 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class Measurements:
     """What a file holds.
 
     Attributes:
-        archs: `(n,)` architectures.
+        archs: `(n,)` architectures, or their texts as of `read_texts`.
         cells: `(n,)` texts by column name.
         lines: `(n,)` number of each row's line.
         path: the file.
@@ -147,6 +147,20 @@ class Measurements:
             )
         return self.costs(name)
 
+    def parsed(self, space: SearchSpace[Arch]) -> Measurements:
+        """Give the same with architectures of a space for their texts.
+
+        Raises:
+            DataFormatError: a text is none of the space; names the line.
+        """
+        archs = []
+        for line, text in zip(self.lines, self.archs, strict=True):
+            try:
+                archs.append(space.parse(text))
+            except (HwnasError, ValueError, TypeError) as error:
+                raise DataFormatError(f"Line {line} of `{self.path}`: {error}") from error
+        return replace(self, archs=archs)
+
     def insist_on(self, unit: str) -> None:
         """Refuse columns that state another unit, e.g. ``pixel3_latency_s``.
 
@@ -188,6 +202,16 @@ def read_measurements(path: Path, space: SearchSpace[Arch]) -> Measurements:
 
     Raises:
         DataNotFoundError: there is no such file.
+        DataFormatError: as of `read_texts`, or an architecture is none of the space.
+    """
+    return read_texts(path).parsed(space)
+
+
+def read_texts(path: Path) -> Measurements:
+    """Read a CSV file whose architectures stay texts, which needs no space.
+
+    Raises:
+        DataNotFoundError: there is no such file.
         DataFormatError: it has no column `architecture`, a column twice, a line with other cells
             than the header, or fewer rows than it had; names the line.
     """
@@ -200,19 +224,17 @@ def read_measurements(path: Path, space: SearchSpace[Arch]) -> Measurements:
         )
     if len(set(header)) < len(header):
         raise DataFormatError(f"`{path}` must name each column once, but has {header}.")
-    archs = []
     for line, row in rows:
-        try:
-            # Decimal commas make more cells, and a writer that was killed leaves fewer.
-            if None in row or None in row.values():
-                raise ValueError(f"it must have {len(header)} cells, with decimal points.")
-            archs.append(space.parse(from_cell(row[ARCHITECTURE])))
-        except (HwnasError, ValueError, TypeError) as error:
-            raise DataFormatError(f"Line {line} of `{path}`: {error}") from error
+        # Decimal commas make more cells, and a writer that was killed leaves fewer.
+        if None in row or None in row.values():
+            raise DataFormatError(
+                f"Line {line} of `{path}`: it must have {len(header)} cells, with decimal points."
+            )
     if ROWS_LEFT in header:
         require_all_rows((row[ROWS_LEFT] for _, row in rows), path)
+    texts = [from_cell(row[ARCHITECTURE]) for _, row in rows]
     cells = {name: [row[name] for _, row in rows] for name in names}
-    return Measurements(archs, cells, [line for line, _ in rows], path)
+    return Measurements(texts, cells, [line for line, _ in rows], path)
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

@@ -175,6 +175,32 @@ def test_columns_are_named_by_metric_and_unit(
     assert said in capsys.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--measurements", "none.csv"], "must be a file"),
+        (["--column", "latency_ms", "--metric", "latency"], "leave them out"),
+        (["--column", "latency_ms", "--column", "power_w"], "must have a column 'power_w'"),
+        (["--metric", "energy"], "`--unit` must be given for energy"),
+        (["--metric", "energy", "--unit", "mJ"], "column 'energy_mj': a cost must be positive"),
+        (["--unit", "s"], "must have a column 'latency_s'"),
+        (["--batch", "2"], "`--batch` must be that of the measurements, 4"),
+    ],
+)
+def test_the_file_is_checked_before_the_space_is_opened(
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hwnas.cli.predict_adapt.open_pool", None)
+    Path("m.csv").write_text("arch,latency_ms,energy_mj,device,batch\nanything,1,-2,board,4\n")
+    assert run("adapt", "--measurements", "m.csv", "--out", "o.npz", *options) == 2
+    assert said in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Any cost with a unit; equal networks have equal costs, and rows of before are told."""
     assert run("support", "-n", "8") == 0
