@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from hwnas.typing import SearchSpace
+
+_ANSWER = re.compile(r"([a-z]+\d{0,9}|\d{1,9})(,\d{1,9})?", re.ASCII)
 
 Images = Annotated[
     str,
@@ -200,8 +203,12 @@ def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -
             + "."
         )
     shape, parts = parse_sizes(in_shape), [part.strip() for part in classes.split(",")]
-    fits = classes.isascii() and parts[0].isalnum() and all(map(str.isdecimal, parts[1:]))
-    if not fits or len(parts) > 2:
+    if len(shape) > 3:
+        raise InvalidValueError(
+            f"`--input` must be C,H,W of an image, C,T of a signal or T of tokens, but got "
+            f"{in_shape!r}: leave the batch out."
+        )
+    if _ANSWER.fullmatch(",".join(parts)) is None:
         raise InvalidValueError(
             "`--classes` must be a number of classes, map5, numbers3 or numbermap1, or of tokens "
             f"CLASSES,VOCABULARY or next,VOCABULARY, but got {classes!r}."

@@ -169,10 +169,11 @@ def _front_scores(provenance: Mapping[str, Any]) -> Mapping[str, int]:
 
 def _insist(there: Mapping[str, int], now: Mapping[str, int], what: str) -> None:
     if there != now:
+        anew = "search again" if what == "front" else "start another study"
         raise InvalidValueError(
             f"`{what}` must have the scores of this version of hwnas, but their versions are "
-            f"{there} there and {now} here: start another study, or use the version of hwnas "
-            f"that started it."
+            f"{there} there and {now} here: {anew}, or use the version of hwnas that made the "
+            f"{what}."
         )
 
 

@@ -219,6 +219,9 @@ def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -
         (["--model", "absent_module_for_test:f"], "no module 'absent_module_for_test'"),
         (["--model", "a:b", "--input", "7"], "`--classes` must be given of tokens"),
         (["--model", "a:b", "--classes", "7"], "`--input` and `--classes` must be given together"),
+        (["--model", "a:b", "--input", "1,3,8,8"], "`--input` must be C,H,W of an image, C,T"),
+        (["--model", "a:b", "--input", "7", "--classes", "Map5,9"], "`--classes` must be a number"),
+        (["--model", "a:b", "--input", "7", "--classes", "5,9999999999"], "`--classes` must be a"),
         (["--model", "a:b", "--input", "seven"], "`input` must be positive whole numbers"),
     ],
 )
