@@ -176,7 +176,7 @@ def search(
     )
     where = out if storage is None else f"{storage} and {out}"
     with parallel_backend(backend, jobs, cluster):
-        present = None if baseline is None else PresentNetwork.named(baseline)
+        present = None if baseline is None else PresentNetwork.named(baseline, limit_seconds)
         job = Search(
             settings,
             Folder(out, storage, study),

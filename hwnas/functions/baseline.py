@@ -93,14 +93,18 @@ def _search_of(front: ParetoSet) -> tuple[SearchSettings, Task]:
     return known, task
 
 
-def present_network(given: Present) -> PresentNetwork:
+def present_network(given: Present, limit_seconds: float | None = None) -> PresentNetwork:
     """Name a network of the user's, and say how it is made.
+
+    Args:
+        given: the network, what makes one, or ``module:callable``.
+        limit_seconds: as of `PresentNetwork.named`; the others are made and run in this process.
 
     Raises:
         InvalidValueError: it is no network and makes none.
     """
     if isinstance(given, str):
-        return PresentNetwork.named(given)
+        return PresentNetwork.named(given, limit_seconds)
     if isinstance(given, nn.Module):
         return PresentNetwork(type(given).__name__, lambda: given)
     if not callable(given):

@@ -151,7 +151,7 @@ def search(
         transfer=_texts("transfer", transfer),
     )
     folder = Folder(None if out is None else Path(out), storage, study)
-    present = None if baseline is None else present_network(baseline)
+    present = None if baseline is None else present_network(baseline, limit_seconds)
     job = Search(
         settings, folder, data_folder, jobs, report, made, limit_seconds, present, device=device
     )

@@ -13,7 +13,7 @@ from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits
+from hwnas.measure.limits import Limits, within_memory
 from hwnas.networks.importing import load_model
 from hwnas.pareto.baseline import Baseline
 from hwnas.spaces.one_network import OneNetwork
@@ -38,15 +38,20 @@ class PresentNetwork:
     limits: Limits | None = None
 
     @classmethod
-    def named(cls, spec: str) -> PresentNetwork:
+    def named(cls, spec: str, limit_seconds: float | None = None) -> PresentNetwork:
         """Take what ``module:callable`` names, as `hwnas.networks.importing.load_model` does.
 
-        It is imported, made and run in child processes alone.
+        It is imported, made and run in child processes alone, within the memory that there is.
+
+        Args:
+            spec: names it.
+            limit_seconds: longest time to import and make it, and for a value of it; None for the
+                default.
 
         Raises:
-            InvalidValueError: it cannot be imported, or does not give a network.
+            InvalidValueError: it cannot be imported, does not give a network, or takes longer.
         """
-        limits = Limits()
+        limits = within_memory(Limits() if limit_seconds is None else Limits(limit_seconds))
         child_with(limits).call(_check, spec)
         return cls(spec, partial(load_model, spec), limits)
 

@@ -338,19 +338,27 @@ def make_objectives(
     return [*scores, *(cost_objective(setup.space, cost) for cost in cost_models)]
 
 
-def without_scores(texts: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Choose the constraints that are on none of these proxies and scores.
+def names_of_scores(names: Sequence[str]) -> list[str]:
+    """Give the names of the objectives that these proxies and ready-made scores are.
 
-    One on a proxy that is a count stays: it is known before a network is scored.
+    Raises:
+        UnknownNameError: a name is in no table.
     """
     from hwnas.proxies import make_proxies
     from hwnas.ranking.recipes import RECIPES
 
     _insist_on_objectives(names)
     joined = {*RECIPES, LEARNED}
-    scores = {name if name in joined else make_proxies([name])[0].name for name in names}
-    scores -= set(_counters())
-    return [text for text in texts if split_constraint(text)[0] not in scores]
+    return [name if name in joined else make_proxies([name])[0].name for name in names]
+
+
+def without_scores(texts: Sequence[str], scores: Sequence[str]) -> list[str]:
+    """Choose the constraints that are on none of these objectives, see `names_of_scores`.
+
+    One on a proxy that is a count stays: it is known before a network is scored.
+    """
+    waiting = {*scores} - {*_counters()}
+    return [text for text in texts if split_constraint(text)[0] not in waiting]
 
 
 def _insist_on_objectives(names: Sequence[str]) -> None:
@@ -367,6 +375,7 @@ def make_constraints(
     setup: EvaluationSetup[Arch],
     texts: Sequence[str],
     objectives: Sequence[ValueObjective[Arch]],
+    scores: Sequence[str] = (),
 ) -> list[Constraint[Arch]]:
     """Read constraints such as ``latency<=5``, ``params<=1e6`` or ``hw-nas-bench:raspi4<=20``.
 
@@ -375,21 +384,29 @@ def make_constraints(
         texts: ``NAME<=NUMBER`` or ``NAME>=NUMBER``; the name is an objective's, an objective's
             metric, a counter's, or a cost specification. The number is in the cost's unit.
         objectives: the study's objectives.
+        scores: names of objectives that are made later, for who misspells one.
+
+    Raises:
+        InvalidValueError: a name is none of these.
     """
     constraints: list[Constraint[Arch]] = []
     for text in texts:
         name, relation, bound = split_constraint(text)
-        objective = _bounded_objective(setup, name, objectives)
+        objective = _bounded_objective(setup, name, objectives, scores)
         constraints.append(Constraint(objective, relation, bound))
     return constraints
 
 
 def _bounded_objective(
-    setup: EvaluationSetup[Arch], name: str, objectives: Sequence[ValueObjective[Arch]]
+    setup: EvaluationSetup[Arch],
+    name: str,
+    objectives: Sequence[ValueObjective[Arch]],
+    scores: Sequence[str],
 ) -> ValueObjective[Arch]:
     objective = match_objective(name, objectives)
     if objective is None:
-        return cost_objective(setup.space, _named_cost(setup, name, objectives))
+        known = [*(o.name for o in objectives), *scores]
+        return cost_objective(setup.space, _named_cost(setup, name, known))
     if isinstance(objective.source, ProxyValues) and name in _counters():
         # The same number, but known before a network is scored, and of no reduced image.
         return cost_objective(setup.space, setup.cost(f"count:{name}"))
@@ -400,16 +417,11 @@ def _counters() -> list[str]:
     return [metric for _, metric, _, _ in registry.load("costs", "count")().options()]
 
 
-def _named_cost(
-    setup: EvaluationSetup[Any],
-    name: str,
-    objectives: Sequence[ValueObjective[Any]],
-) -> Any:
+def _named_cost(setup: EvaluationSetup[Any], name: str, objectives: Sequence[str]) -> Any:
     counters = _counters()
     if name in counters:
         return setup.cost(f"count:{name}")
     if ":" not in name:
-        known = {*(o.name for o in objectives), *counters}
-        error = unknown_name("constraint", name, known)
+        error = unknown_name("constraint", name, [*objectives, *counters])
         raise InvalidValueError(f"{error} A cost is written SOURCE:DEVICE:METRIC.")
     return setup.cost(name)

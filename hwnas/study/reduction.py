@@ -11,15 +11,21 @@ import numpy as np
 from hwnas.costs.counters import CounterCost
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import EvaluatorOptions
+from hwnas.measure.in_child import first_line
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.recipes import RECIPES
 from hwnas.study.configuration import EvaluationSetup, reference_sample
 from hwnas.study.stability import scores_of
-from hwnas.typing import FloatArray
+from hwnas.tasks.task import Task
+from hwnas.typing import Arch, FloatArray, SearchSpace
 
 SAMPLE = 16
 """Networks that are scored in both settings."""
+_TRIED = 8
+"""Networks that are tried until one can be counted in both settings."""
 
 
 def full_agreement(
@@ -47,7 +53,7 @@ def full_agreement(
     Raises:
         InvalidValueError: the space's networks are not smaller in the reduced setting.
     """
-    insist_on_smaller(setup)
+    insist_on_smaller(setup, options.get("limits"))
     networks = reference_sample(setup.space, size, setup.seed)
     recipes = [RECIPES[name] for name in names if name in RECIPES]
     wanted = [n for name in names for n in (RECIPES[name].proxies if name in RECIPES else (name,))]
@@ -63,23 +69,50 @@ def full_agreement(
     return {name: seed_stability(full[name], small[name]) for name in ordered}
 
 
-def insist_on_smaller(setup: EvaluationSetup[Any]) -> None:
+def insist_on_smaller(setup: EvaluationSetup[Any], limits: Limits | None = None) -> None:
     """Insist that a reduction, where there is one, makes networks cheaper.
 
+    The first network that can be counted tells.
+
+    Args:
+        setup: space, task and reduction.
+        limits: what counting one network may take, in a child process; None counts in this one.
+
     Raises:
-        InvalidValueError: it does not, e.g. since each network resizes its images.
+        InvalidValueError: it does not, e.g. since each network resizes its images, or none of
+            several networks can be counted; the first reason is named.
     """
     if setup.reduced is None:
         return
-    network = reference_sample(setup.space, 1, setup.seed)
-    tasks = (setup.reduced.task(setup.task), setup.task)
-    small, full = (CounterCost(setup.space, "macs", t).predict(network)[0] for t in tasks)
+    small, full = _counted(setup, (setup.reduced.task(setup.task), setup.task), limits)
     if not small < full:
         raise InvalidValueError(
             f"`reduced` must make networks cheaper, but one of {setup.space.name} takes "
             f"{small:,.0f} multiply-accumulates with it and {full:,.0f} without: its networks "
             f"choose the size of their images themselves."
         )
+
+
+def _counted(
+    setup: EvaluationSetup[Any], tasks: Sequence[Task], limits: Limits | None
+) -> list[float]:
+    """Count one network in each setting."""
+    reasons: list[str] = []
+    for arch in reference_sample(setup.space, _TRIED, setup.seed):
+        given = (setup.space, tasks, arch)
+        try:
+            return _macs(*given) if limits is None else child_with(limits).call(_macs, *given)
+        except Exception as error:  # whatever the user's network raises
+            reasons.append(f"{arch}: {first_line(error)}")
+    reason = reasons[0] if reasons else "no architecture that was drawn is valid"
+    raise InvalidValueError(
+        f"`reduced` must make networks cheaper, but none of {setup.space.name} could be counted in "
+        f"both settings: {reason}"
+    )
+
+
+def _macs(space: SearchSpace[Arch], tasks: Sequence[Task], arch: Arch) -> list[float]:
+    return [float(CounterCost(space, "macs", task).predict([arch])[0]) for task in tasks]
 
 
 def _columns(scores: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:

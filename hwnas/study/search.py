@@ -29,6 +29,7 @@ from hwnas.study.configuration import (
     bounded,
     make_constraints,
     make_objectives,
+    names_of_scores,
     without_scores,
 )
 from hwnas.study.hosts import Folder, Watch, get_host
@@ -41,7 +42,7 @@ from hwnas.study.reduction import full_agreement, insist_on_smaller
 from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
 from hwnas.study.sample import BEGINNING
 from hwnas.study.settings import FRONT_SCORES, LEARNED, SearchSettings, score_versions
-from hwnas.study.stability import default_score
+from hwnas.study.stability import DEFAULT_SCORES, default_score
 from hwnas.typing import Arch, SearchSpace
 
 
@@ -119,10 +120,13 @@ class Search:
         host = get_host("optuna")
         host.insist_on(self.settings, self.folder)
         job = self._prepared(cache)
-        s, setup, space = job.settings, job.setup, job.setup.space
-        if s.trials == 0:
-            return self._finished(self._published(KnownSpace.of(setup, s).front(), setup), space)
-        evaluator = self._evaluator(job, cache)
+        setup, space = job.setup, job.setup.space
+        if job.settings.trials == 0:
+            known = KnownSpace.of(setup, job.settings).front()
+            return self._finished(self._published(known, setup), space)
+        looked = self._looked_beforehand(job, cache)
+        job = self._with_score(job)
+        evaluator, s = self._evaluator(job, cache, looked), job.settings
         measuring = make_measuring(s, setup, evaluator)
         # Before the study, which is not begun where the network is of no use.
         mine = self.baseline
@@ -149,7 +153,7 @@ class Search:
         return self._finished(replace(with_standing(front, references), baseline=present), space)
 
     def _prepared(self, cache: ResultCache) -> _Prepared:
-        """Find what the settings name, and choose a score where they name none."""
+        """Find what the settings name."""
         self._stage("preparing the search space")
         # A module of the user's is imported for a search, not for a file.
         space = named_space(self.settings.space) if self.space is None else self.space
@@ -167,7 +171,7 @@ class Search:
         )
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, setup.task, s.seed)
-        insist_on_smaller(setup)  # before hundreds of networks are scored for nothing
+        insist_on_smaller(setup, limits)  # before hundreds of networks are scored for nothing
         if s.transfer and not s.labels:
             raise InvalidValueError(
                 "`transfer` must be given with labels of this space, but got it alone: name the "
@@ -177,24 +181,39 @@ class Search:
             from hwnas.study.expected_accuracy import insist_on_labels
 
             insist_on_labels(setup)
-        if s.objectives or s.trials == 0:
-            return _Prepared(s, setup, options)
-        self._stage("choosing the score")
-        name, agreement = default_score(setup, **options)
-        return _Prepared(replace(s, objectives=(name,)), setup, options, agreement)
+        return _Prepared(s, setup, options)
 
-    def _evaluator(self, job: _Prepared, cache: ResultCache) -> Evaluator[Any]:
+    def _with_score(self, job: _Prepared) -> _Prepared:
+        """Choose a score where the settings name none."""
+        if job.settings.objectives:
+            return job
+        self._stage("choosing the score")
+        name, agreement = default_score(job.setup, **job.options)
+        return replace(job, settings=replace(job.settings, objectives=(name,)), agreement=agreement)
+
+    def _looked_beforehand(self, job: _Prepared, cache: ResultCache) -> bool:
+        """Insist that costs have values and bounds can be met; tell whether there are any."""
+        self._stage("trying the objectives")
+        beforehand = _beforehand(job.settings, job.setup, **job.options)
+        if beforehand is None:
+            return False
+        insist_on_evaluable(beforehand, cache, job.settings.seed)
+        self._insist_on_feasible(beforehand)
+        return True
+
+    def _insist_on_feasible(self, evaluator: Evaluator[Any]) -> None:
+        if evaluator.constraints:
+            self._stage("looking for architectures that keep the constraints")
+        insist_on_feasible(evaluator, self.settings.seed)
+
+    def _evaluator(self, job: _Prepared, cache: ResultCache, looked: bool) -> Evaluator[Any]:
         """Make the evaluator, and insist that it has values and leaves something to propose."""
         s = job.settings
         self._stage("trying the objectives")
-        beforehand = _beforehand(s, job.setup, **job.options)
-        insist_on_evaluable(beforehand, cache, s.seed)
-        if s.constraints:
-            self._stage("looking for architectures that keep the constraints")
-        insist_on_feasible(beforehand, s.seed)
-        self._stage("trying the objectives")
         evaluator = evaluator_of(s, job.setup, **job.options)
         insist_on_evaluable(evaluator, cache, s.seed)
+        if not looked:
+            self._insist_on_feasible(evaluator)
         return evaluator
 
     def _expected(self, front: ParetoSet, job: _Prepared) -> ParetoSet:
@@ -284,16 +303,20 @@ def make_evaluator(
 
 def _beforehand(
     settings: SearchSettings, setup: EvaluationSetup[Arch], **options: Unpack[EvaluatorOptions]
-) -> Evaluator[Arch]:
+) -> Evaluator[Arch] | None:
     """Make the evaluator of the costs, and of the constraints that are on no score.
 
-    Whether they can be met is told before a ready-made score has hundreds of networks scored.
+    Whether they can be met is told before a score is chosen, or a ready-made one has hundreds of
+    networks scored. None where there are neither.
     """
+    scores = names_of_scores(settings.objectives or DEFAULT_SCORES)
     costs = make_objectives(setup, (), settings.costs, **options)
-    texts = without_scores(settings.constraints, settings.objectives)
-    constraints = make_constraints(setup, texts, costs)
+    texts = without_scores(settings.constraints, scores)
+    constraints = make_constraints(setup, texts, costs, scores)
     others = [c.objective for c in constraints if isinstance(c.objective, ValueObjective)]
     objectives = {o.name: o for o in (*costs, *others)}
+    if not objectives:
+        return None
     return Evaluator(setup.space, list(objectives.values()), constraints, **options)
 
 

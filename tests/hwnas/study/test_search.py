@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+import hwnas
 from hwnas import registry
 from hwnas.costs.measured import RuntimeCost
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.sources import CostValues
 from hwnas.measure.limits import Limits, within_memory
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.configuration import bounded, limits_of, without_scores
+from hwnas.study.configuration import bounded, limits_of, names_of_scores, without_scores
 from hwnas.study.hosts import Folder
 from hwnas.study.search import Search, make_evaluator
 from hwnas.study.settings import LEARNED, SearchSettings, read_stored
@@ -113,10 +114,11 @@ class Scored(Exception):  # noqa: N818
     ("settings", "text"),
     [
         ({"constraints": ("params<=1",)}, "none keeps params"),
+        ({"constraints": ("hwnas-aggg>=1",)}, "Did you mean 'hwnas-agg'"),
         ({"constraints": ("latencyy<=5",)}, "latencyy"),
         ({"space": "mobilenetv3", "reduced": "16,2"}, "size of their images themselves"),
     ],
-    ids=["bound", "name", "reduced"],
+    ids=["bound", "score", "name", "reduced"],
 )
 @pytest.mark.filterwarnings("ignore:.*that were looked at keep")
 def test_what_cannot_be_met_is_told_before_a_score_has_its_sample_scored(
@@ -135,7 +137,38 @@ def test_what_cannot_be_met_is_told_before_a_score_has_its_sample_scored(
         Search(SearchSettings(**usual), Folder(tmp_path)).run()
 
 
+@pytest.mark.parametrize("text", ["params<=1", "latencyy<=5"])
+@pytest.mark.filterwarnings("ignore:.*that were looked at keep")
+def test_what_cannot_be_met_is_told_before_a_score_is_chosen(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(*_: object, **__: object) -> None:
+        raise Scored
+
+    monkeypatch.setattr("hwnas.study.search.default_score", choose)
+    usual: dict[str, Any] = {
+        "space": "nasbench-macro", "objectives": (), "costs": ("count:flops",), "trials": 1
+    }  # fmt: skip
+    with pytest.raises(InvalidValueError, match=text.partition("<")[0]):
+        Search(SearchSettings(**usual, constraints=(text,)), Folder(tmp_path)).run()
+    for fine in ((), ("jacob_cov+params>=0",)):
+        with pytest.raises(Scored):
+            Search(SearchSettings(**usual, constraints=fine), Folder(tmp_path)).run()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"objectives": ["params", "flops"]}, {"objectives": "naswot", "constraints": "naswot>=1"}],
+    ids=["counts", "bound"],
+)
+def test_scores_alone_are_searched(given: dict[str, Any]) -> None:
+    front = hwnas.search(costs=(), trials=3, batch_size=8, **given)
+    assert len(front.evaluated) == 3
+    assert front.members
+
+
 def test_a_bound_on_a_score_waits_for_it_and_one_on_a_count_does_not() -> None:
     texts = ["hwnas-agg>=3", "naswot>=1", "params<=5", "latency<=2"]
-    assert without_scores(texts, ["hwnas-agg", "naswot", "params"]) == ["params<=5", "latency<=2"]
-    assert without_scores(texts, ["hwnas-agg"]) == texts[1:]
+    scores = names_of_scores(["hwnas-agg", "naswot", "params"])
+    assert without_scores(texts, scores) == ["params<=5", "latency<=2"]
+    assert without_scores(texts, names_of_scores(["hwnas-agg"])) == texts[1:]

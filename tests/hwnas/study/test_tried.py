@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+import hwnas
 from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.measure.limits import Limits, within_memory
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.networks import Networks
 from hwnas.study import tried
@@ -18,6 +20,7 @@ from hwnas.tasks.catalogue import get_task
 
 MODULE = """
 import os
+import time
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -46,8 +49,34 @@ class Traps(AssignmentSpace):
         return nn.Sequential(Trap() if kind == "deadly" else nn.Flatten(), nn.Linear(width, 10))
 
 
+@dataclass(frozen=True)
+class Broken(AssignmentSpace):
+    kind: str
+    name: str = field(default="broken", init=False, repr=False)
+    default_task: object = field(default=get_task("cifar10"), init=False, repr=False)
+
+    def ask(self, choose):
+        return choose("width", Options((4,)))
+
+    def is_valid(self, arch):
+        return self.kind != "never"
+
+    def build(self, arch, task=None):
+        if self.kind == "raises":
+            raise RuntimeError("no such part")
+        return nn.Sequential(nn.Conv2d(3, 4, 3), Trap())
+
+
 def present():
     os._exit(9)
+
+
+def slow():
+    time.sleep(60)
+
+
+def quick():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
 """
 
 
@@ -70,6 +99,30 @@ def test_a_network_that_ends_its_process_or_does_not_fit_is_named(module: Any) -
         insist_that_they_run(networks, [misfit])
     with pytest.raises(HwnasError, match=r"EXIT\(9\)"):
         PresentNetwork.named("traps_for_test:present")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("deadly", r"EXIT\(7\)"),
+        ("raises", "RuntimeError: no such part"),
+        ("never", "no architecture that was drawn is valid"),
+    ],
+)
+def test_a_reduction_is_tried_in_another_process(module: Any, kind: str, reason: str) -> None:
+    with pytest.raises(InvalidValueError, match=f"`reduced` .* none of broken .*{reason}"):
+        hwnas.search(
+            module.Broken(kind), objectives="naswot", costs="count:macs", trials=2, reduced="16,8"
+        )
+
+
+def test_a_present_network_keeps_the_limits_of_ones_own_networks(module: Any) -> None:
+    name = module.__name__
+    with pytest.raises(InvalidValueError, match=r"0\.5 s"):
+        hwnas.search(baseline=f"{name}:slow", limit_seconds=0.5, trials=2)
+    found = PresentNetwork.named(f"{name}:quick", 70)
+    assert found.limits == within_memory(Limits(70))
+    assert PresentNetwork.named(f"{name}:quick").limits == within_memory(Limits())
 
 
 def test_networks_of_hwnas_itself_need_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
