@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.host import host_fingerprint
 from hwnas.seeding import derive_seed
@@ -147,12 +147,14 @@ def build_predictor(
         The predictor with its overhead and spread.
 
     Raises:
-        InvalidValueError: there are no networks, or a type of kernel cannot be run by itself.
+        InvalidValueError: there are no networks, the runtime cannot run one of them, or a type of
+            kernel cannot be run by itself.
     """
     settings = settings or BuildSettings()
     _check_given(families, models)
     work = _Work(settings, ResultCache(None) if cache is None else cache, report or no_report)
     used, unseen = _draw_networks(families, settings)
+    work.insist_that_they_run(families, unseen, models)
     samples = work.samples(families, used, models)
     choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
     predictor = _uncalibrated(families, choices, settings.target)
@@ -192,6 +194,31 @@ class _Work:
         self._settings, self._cache, self._report = settings, cache, report
         self._target, self._start = settings.target, time.monotonic()
         self._whole = WholeTimer(self._target, settings.network_seconds, cache)
+
+    def insist_that_they_run(
+        self,
+        families: Sequence[Family[Any]],
+        unseen: Sequence[Sequence[Any]],
+        models: Sequence[onnx.ModelProto],
+    ) -> None:
+        """Try all models, and a network of each family, before minutes go into their kernels.
+
+        Raises:
+            InvalidValueError: the runtime cannot run one of them; says which.
+        """
+        own = ((f"number {i} of `models`", model) for i, model in enumerate(models, start=1))
+        drawn = (
+            (f"a network of {families[i].space.name}", model)
+            for i, model in _networks(families, [archs[:1] for archs in unseen])
+        )
+        for what, model in chain(own, drawn):
+            try:
+                self._whole.insist_that_it_runs(model)
+            except HwnasError as error:
+                raise InvalidValueError(
+                    f"`runtime` must run the networks, but {self._settings.runtime} cannot run "
+                    f"{what}: {error}"
+                ) from error
 
     def samples(
         self,

@@ -13,7 +13,7 @@ from hwnas.measure.isolation import child_with
 from hwnas.measure.limits import Limits
 from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU, OnnxModel, written
+from hwnas.runtimes.base import THIS_CPU, OnnxModel, RunSettings, Runtime, written
 from hwnas.tables.result import Result
 from hwnas_predictors.kernels.target import Target
 
@@ -63,5 +63,20 @@ class WholeTimer:
             self._cache.put({key: known})
         return known.value
 
+    def insist_that_it_runs(self, model: onnx.ModelProto) -> None:
+        """Make a network ready to run in a child process, unless it was measured before.
+
+        Raises:
+            HwnasError: the runtime cannot run the network.
+        """
+        if not self.knows(model):
+            network = OnnxModel(self._target.lowered(model))
+            child_with(Limits()).call(_prepare, network, self._target.made(), self._target.settings)
+
     def _key(self, content: bytes) -> str:
         return self._about + hashlib.sha256(content).hexdigest()
+
+
+def _prepare(network: OnnxModel, runtime: Runtime, settings: RunSettings) -> None:
+    with runtime.prepare(network, settings):
+        pass

@@ -21,6 +21,7 @@ from hwnas.study.evaluated_problem import problem_of
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 from hwnas.typing import DeviceKey, FloatArray
+from hwnas_predictors.kernels.build import BuildSettings, build_predictor
 from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size, find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
@@ -451,6 +452,14 @@ def test_kernels_in_int8_are_measured_where_they_stand_if_the_runtime_says(
     # The cell has every operation, and the regressors know every type that was measured.
     assert {k.kind for k in measured} & {k.kind for k in Target(runtime, "int8").kernels(model)}
     assert known.predict_kernels(measured) == found.predictor.predict_kernels(measured)
+
+
+def test_networks_are_tried_before_kernels_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+    monkeypatch.setattr("hwnas_predictors.kernels.build.KernelTimer", None)
+    models = [chain(["Relu", "Tanh"]), chain(["Relu", "Sinh"])]
+    with pytest.raises(InvalidValueError, match=r"litert cannot run number 2 of `models`: .*Sinh"):
+        build_predictor([], models, BuildSettings(runtime="litert"))
 
 
 def test_kernels_are_a_feature_of_a_device_that_few_networks_ran_on(
