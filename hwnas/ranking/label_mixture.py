@@ -42,11 +42,12 @@ class LabelMixture:
         """Learn from `(k,)` labels around 0 whose variance is about 1, k >= 1."""
         scored = labelled.scores.shape[1] > 0
         trusts = [trust for trust in TRUSTS if scored or not trust.weight]
-        fitted = [LabelProcess(trust).fit(labelled, targets) for trust in trusts]
+        settled = [LabelProcess(trust).settle(labelled, targets) for trust in trusts]
         prior = np.log([ODDS[trust.weight] for trust in trusts])
-        weights = softmax(prior - [process.misfit for process in fitted])
+        weights = softmax(prior - [process.misfit for process in settled])
+        # Only they are given all labels: each keeps (k, k) numbers.
         kept = np.flatnonzero(weights >= _LEAST)
-        self._processes = [fitted[i] for i in kept]
+        self._processes = [settled[i].condition(labelled, targets) for i in kept]
         self._weights = weights[kept] / weights[kept].sum()
         return self
 

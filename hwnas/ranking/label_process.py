@@ -93,7 +93,7 @@ class LabelProcess:
         trust: what is believed of the scores before a label.
 
     Attributes:
-        misfit: negative logarithm of the marginal likelihood times the priors, once fitted.
+        misfit: negative logarithm of the marginal likelihood times the priors, once settled.
 
     Example:
         A label far away from the others leaves what is expected before it.
@@ -115,9 +115,17 @@ class LabelProcess:
 
     def fit(self, labelled: Points, targets: FloatArray) -> LabelProcess:
         """Learn from `(k,)` labels, k >= 1, around 0."""
-        known = self._known = labelled.scaled()
-        some = known.take(slice(FITTED_TO))
+        return self.settle(labelled, targets).condition(labelled, targets)
+
+    def settle(self, labelled: Points, targets: FloatArray) -> LabelProcess:
+        """Find settings and misfit by the first of the `(k,)` labels."""
+        some = labelled.take(slice(FITTED_TO)).scaled()
         self._parameters, self.misfit = self._settings(some, targets[:FITTED_TO])
+        return self
+
+    def condition(self, labelled: Points, targets: FloatArray) -> LabelProcess:
+        """Take all `(k,)` labels in, with the settings: (k, k) numbers are kept."""
+        known = self._known = labelled.scaled()
         covariance = self._covariance(known, known) + self._noise * np.eye(len(targets))
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._factor, True), targets - self._before(known))

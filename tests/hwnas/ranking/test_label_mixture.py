@@ -29,6 +29,21 @@ def test_it_is_the_mixture_of_the_processes_by_their_likelihood() -> None:
     np.testing.assert_allclose(found, [mean, np.sqrt(square - mean**2)], atol=1e-9)
 
 
+def test_only_processes_that_count_are_given_all_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    conditioned = []
+    condition = LabelProcess.condition
+
+    def noted(self: LabelProcess, labelled: Points, targets: FloatArray) -> LabelProcess:
+        conditioned.append(self)
+        return condition(self, labelled, targets)
+
+    monkeypatch.setattr(LabelProcess, "condition", noted)
+    points, truth = pool(0.1)
+    mixture = LabelMixture().fit(points.take(slice(60)), truth[:60])
+    assert conditioned == mixture._processes
+    assert 1 <= len(conditioned) < len(TRUSTS)
+
+
 @pytest.mark.parametrize("labels", [3, 5, 10])
 def test_few_labels_leave_a_good_score_as_good_as_it_was(labels: int) -> None:
     lost = []
