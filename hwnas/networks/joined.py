@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,7 +26,8 @@ class JoinedInputs(nn.Module):
         *shapes: shape of each input, without the batch.
 
     Raises:
-        InvalidValueError: there are less than two shapes, or one has no size.
+        InvalidValueError: there are less than two shapes, or one is no tuple of whole numbers
+            >= 1.
 
     Example:
         >>> import hwnas
@@ -42,12 +44,12 @@ class JoinedInputs(nn.Module):
 
     def __init__(self, network: nn.Module, *shapes: tuple[int, ...]) -> None:
         super().__init__()
-        self.shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
-        if len(self.shapes) < 2 or any(n < 1 for shape in self.shapes for n in shape):
+        if len(shapes) < 2 or not all(map(_is_shape, shapes)):
             raise InvalidValueError(
-                f"`shapes` must be those of two inputs or more, e.g. (3, 32, 32) and (10,), but "
-                f"got {', '.join(map(str, self.shapes)) or 'none'}."
+                "`shapes` must be those of two inputs or more, tuples of whole numbers >= 1, e.g. "
+                f"(3, 32, 32) and (10,), but got {', '.join(map(repr, shapes)) or 'none'}."
             )
+        self.shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
         self.network = network
         self.sizes = [math.prod(shape) for shape in self.shapes]
 
@@ -64,9 +66,25 @@ class JoinedInputs(nn.Module):
 
     @staticmethod
     def join(*inputs: Tensor) -> Tensor:
-        """Lay inputs (B, ...) behind one another: (B, 1, N) of real numbers, (B, N) of tokens."""
+        """Lay inputs (B, ...) behind one another: (B, 1, N) of real numbers, (B, N) of tokens.
+
+        Raises:
+            InvalidValueError: some are real numbers and some are tokens, which would become such.
+        """
+        if len({tensor.is_floating_point() for tensor in inputs}) > 1:
+            raise InvalidValueError(
+                "`inputs` must be all real numbers or all tokens, but got "
+                f"{', '.join(str(tensor.dtype) for tensor in inputs)}: tokens beside real numbers "
+                "are not possible; give whole numbers that are no tokens, e.g. pixels, as floats."
+            )
         joined = torch.cat([tensor.flatten(1) for tensor in inputs], 1)
         return joined[:, None] if joined.is_floating_point() else joined
+
+
+def _is_shape(shape: object) -> bool:
+    if not isinstance(shape, tuple):
+        return False
+    return all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in shape)
 
 
 def told_of_inputs(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.dispatch_mode import EagerDispatchMode
+from hwnas.networks.joined import told_of_inputs
 from hwnas.proxies.engine.blocks import record_maps
 from hwnas.proxies.engine.other_functions import OtherFunctions, has_norms
 from hwnas.tasks.outputs import read_output
@@ -93,7 +94,7 @@ def probe_network(
             return Probe(*found, layout, used, gradients, watch.writes, maps)
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
-        f"but raised {type(error).__name__}: {error}"
+        f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0])}"
     ) from error
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import hwnas
 from hwnas.costs.counters import count
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.networks.joined import JoinedInputs
 from hwnas.networks.usable import answering_network
 from hwnas.onnx_export.export import EXPORTER_KEY, export_onnx
@@ -92,10 +93,33 @@ def test_a_search_among_them() -> None:
     assert len(front.members) > 1
 
 
-def test_what_is_no_shape_of_several_inputs() -> None:
-    for shapes in ((), ((3, 8, 8),), ((3, 8, 8), (0,))):
-        with pytest.raises(InvalidValueError, match="two inputs or more"):
-            JoinedInputs(Two(), *shapes)
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        (), ((3, 8, 8),), ((3, 8, 8), (0,)), (10, 5), ((3, 8, 8), 10), ((3, 8, 8), (3.7,)),
+        ((3, 8, 8), ("3",)), ((3, 8, 8), (True,)), ((3, 8, 8), "10"), ((3, 8, 8), None),
+    ],
+)  # fmt: skip
+def test_what_is_no_shape_of_several_inputs(shapes: Any) -> None:
+    with pytest.raises(InvalidValueError, match="two inputs or more"):
+        JoinedInputs(Two(), *shapes)
+
+
+def test_numbers_of_other_libraries_are_shapes() -> None:
+    shapes: Any = torch.Size((3, 8, 8)), (np.int64(10),)
+    network = JoinedInputs(Two(), *shapes)
+    assert network.shapes == SHAPES
+    assert all(type(n) is int for shape in network.shapes for n in shape)
+
+
+def test_tokens_beside_real_numbers_are_refused() -> None:
+    with pytest.raises(InvalidValueError, match=r"torch\.float32, torch\.int64: tokens beside"):
+        JoinedInputs.join(torch.ones(2, 3, 8, 8), torch.ones(2, 5, dtype=torch.int64))
+
+
+def test_scores_of_a_network_of_several_inputs_say_what_to_do() -> None:
+    with pytest.raises(ProxyError, match=r"must accept.*2 inputs \(image, vector\).*JoinedInputs"):
+        hwnas.score(Two(), (3, 8, 8), "naswot")
 
 
 def test_a_network_of_several_inputs_says_what_to_do() -> None:
