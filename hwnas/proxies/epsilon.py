@@ -35,6 +35,8 @@ CANDIDATES = tuple(10.0**exponent for exponent in range(-10, 5))
 class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
     """(B * K,) outputs of the network with all weights equal, for each of some weights.
 
+    Those of three images alone where the first weight gives the same output for all of them.
+
     Weights are the parameters called weight, of every layer, batch norms included; those called
     bias are 0. Batch norms are in training mode.
 
@@ -70,6 +72,10 @@ class ConstantWeightOutputs(OwnSignal["tuple[Tensor, ...]"]):
         if self.double and (together := _in_lanes(subject, weights, images)) is not None:
             return together
         states = random_states(subject.device)
+        if self.double:
+            some = _logits(subject, weights[0], images[[0, len(images) // 2, -1]])
+            if not _separates(some):  # e.g. behind a layer norm: no other image tells more
+                return [some] * len(weights)
         outputs = []
         for weight in weights:
             set_random_states(subject.device, states)  # equal dropout in all passes

@@ -41,6 +41,9 @@ class Asking:
         function: asks for what it needs; `Refused` says that there is nothing to build. It depends
             on the answers alone.
         name: of the function, for errors.
+
+    Attributes:
+        refused: why answers make nothing, a text for each of them.
     """
 
     def __init__(self, function: Callable[[Choose], object], name: str) -> None:
@@ -48,6 +51,7 @@ class Asking:
         self._name = name
         self._first: _Question | _End | None = None
         self._questions = 0
+        self.refused: list[str] = []
 
     def ask(self, choose: Choose) -> dict[str, Choice]:
         """Give what is chosen, by name, in the order of asking.
@@ -82,6 +86,7 @@ class Asking:
             end = _End(None)
         except Refused as error:
             end = _End(str(error))
+            self.refused.append(str(error))
         self._remember(asked, chosen, end)
         return end
 

@@ -105,6 +105,11 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         return self._task
 
     @property
+    def refused(self) -> Sequence[str]:
+        """Why choices that were asked of it make no network, a text for each of them."""
+        return self._asking.refused
+
+    @property
     def name(self) -> str:
         """``module:name`` of the function."""
         return self.target

@@ -22,6 +22,10 @@ def reductions(front: ParetoSet) -> list[str]:
 
 if TYPE_CHECKING:
     from hwnas.evaluation.evaluator import Evaluator
+    from hwnas.typing import SearchSpace
+
+_REASONS = 5
+"""Reasons of which each is said."""
 
 
 def refusals(front: ParetoSet) -> list[str]:
@@ -32,6 +36,22 @@ def refusals(front: ParetoSet) -> list[str]:
         f"{count} trials were infeasible since their choices make no network that runs, the first: "
     )
     return [f"{more}{front.provenance['refusal']}"]
+
+
+def left_out(space: SearchSpace[Any]) -> list[str]:
+    """Say how many choices of a user's function make no network, and each reason once."""
+    from hwnas.spaces.functions import FunctionSpace
+
+    if not isinstance(space, FunctionSpace) or not space.refused:
+        return []
+    why: dict[str, list[str]] = {}
+    for text in space.refused:
+        why.setdefault(text.rpartition(", but ")[2], []).append(text)
+    return [
+        f"{len(texts)} of the choices that {space.target} was asked for are no architecture, e.g.: "
+        f"{texts[0]}"
+        for texts in list(why.values())[:_REASONS]
+    ]
 
 
 def shortage(front: ParetoSet) -> list[str]:

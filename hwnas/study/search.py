@@ -39,7 +39,7 @@ from hwnas.study.no_trials import KnownSpace, quality_of
 from hwnas.study.no_trials_input import insist_on_no_trials
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.study.reduction import full_agreement, insist_on_smaller
-from hwnas.study.remarks import agreements, reductions, redundancies, refusals, shortage
+from hwnas.study.remarks import agreements, left_out, reductions, redundancies, refusals, shortage
 from hwnas.study.sample import BEGINNING
 from hwnas.study.settings import FRONT_SCORES, LEARNED, SearchSettings, score_versions
 from hwnas.study.stability import DEFAULT_SCORES, default_score
@@ -252,6 +252,8 @@ class Search:
 
         remarks = (quality_of, reductions, refusals, shortage, redundancies, notices, findings)
         self.notices += [line for of in remarks for line in of(front)]
+        if not front.provenance.get("refused"):  # else trials say it
+            self.notices += left_out(space)
         if self.folder.path is not None:
             write_results(front, self.folder.path, space)
         return front

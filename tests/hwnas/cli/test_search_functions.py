@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,10 @@ def test_a_search_of_a_function_goes_on_and_its_front_is_taken_home(
     assert search("build", *SIZES, "--trials", "10", "--json") == 0
     printed = capsys.readouterr()
     assert "10 trials" in printed.err
+    assert re.search(
+        r"of the choices that \S+:build was asked for are no architecture", printed.err
+    )
+    assert "raised ValueError: in_channels must be divisible by groups" in printed.err
     front = ParetoSet.load("hwnas-results/front.json")
     assert front.space.startswith(f"{MODULE}:build:input=1x8x8,classes=7,source=v")
     archs = [json.loads(line)["architecture"] for line in printed.out.splitlines()]

@@ -127,6 +127,30 @@ def test_a_fixed_kernel_stays_as_it_is() -> None:
     assert math.isclose(found.value, reference(Edges(), images, (0.5, 1.0)), rel_tol=1e-9)
 
 
+class Halves(nn.Module):
+    """Reads single channels, so that one channel cannot stand for all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        BATCHES.append(len(x))
+        return x[:, :4] + x[:, 4:]
+
+
+BATCHES: list[int] = []
+
+
+def test_outputs_that_no_image_changes_are_seen_by_three_images() -> None:
+    """A layer norm of equal numbers is 0, whatever the image."""
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(48, 8), Halves(), nn.LayerNorm(4), nn.Linear(4, 3)
+    )
+    BATCHES.clear()
+    found = score_network(model, (3, 4, 4), [Epsilon()])["epsilon"]
+    assert math.isnan(found.value)
+    assert "with constant weights are equal" in str(found.error)
+    assert 3 in BATCHES
+    assert BATCHES.count(32) == 1  # one channel for all was tried, and given up here
+
+
 def test_published_underflows_where_the_default_does_not() -> None:
     def block(c_in: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(c_in, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from hwnas.costs.measured import RuntimeCost
 from hwnas.evaluation.cache import ResultCache
@@ -14,8 +15,9 @@ from hwnas.evaluation.objectives import cost_objective
 from hwnas.measure.measurement import Measurement
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.runtimes.base import RunSettings
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.remarks import agreements
+from hwnas.study.remarks import agreements, left_out
 
 SPACE = NasBench201(channels=4, cells=1)
 
@@ -60,3 +62,22 @@ def test_members_in_a_lower_precision_are_told_with_their_agreement(
     (poor,) = said(monkeypatch, "int8", [0.9991, 0.95, 0.5])
     assert poor.endswith("2 of them agree poorly, below 0.99: their accuracy is in doubt.")
     assert said(monkeypatch, "float32", [0.5]) == []
+
+
+def picky(trial: Any) -> nn.Module:
+    width = trial.suggest_int("width", 1, 6)
+    if width > 3:
+        raise ValueError("too wide" if width > 4 else "too even")
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, width), nn.Linear(width, 2))
+
+
+def test_each_reason_that_choices_make_no_network_is_said_once() -> None:
+    space = FunctionSpace(picky, input="1x4", classes=2)
+    assert left_out(space) == []
+    assert left_out(NasBench201()) == []
+    assert len(space.members(10) or []) == 3
+    lines = left_out(space)
+    found = {line.rpartition(": ")[2]: line for line in lines}
+    assert found["too even"].startswith("1 of the choices that ")
+    assert found["too even"].endswith('for {"width": 4}, but raised ValueError: too even')
+    assert found["too wide"].startswith("2 of the choices that ")
