@@ -25,7 +25,8 @@ from hwnas.errors import HwnasError
 _INTERRUPTED = "interrupted; everything that was finished is kept, the same command goes on."
 _LONGEST_NAME = 60
 # New objects until the youngest are looked through for garbage, and how many times until the older
-# ones are: Python's own 700, 10 and 10 take a twentieth of a search.
+# ones are, where Python has 700, 10 and 10: that would look through all that was imported again
+# and again.
 _SELDOM = 20_000, 20, 50
 
 app = typer.Typer(

@@ -41,9 +41,6 @@ class Asking:
         function: asks for what it needs; `Refused` says that there is nothing to build. It depends
             on the answers alone.
         name: of the function, for errors.
-
-    Attributes:
-        refused: why answers make nothing, a text for each of them.
     """
 
     def __init__(self, function: Callable[[Choose], object], name: str) -> None:
@@ -51,7 +48,6 @@ class Asking:
         self._name = name
         self._first: _Question | _End | None = None
         self._questions = 0
-        self.refused: list[str] = []
 
     def ask(self, choose: Choose) -> dict[str, Choice]:
         """Give what is chosen, by name, in the order of asking.
@@ -71,6 +67,17 @@ class Asking:
             raise Refused(at.refusal)
         return chosen
 
+    def refused(self) -> list[str]:
+        """Say why answers make nothing, a text for each of those that are remembered."""
+        found, left = [], [self._first]
+        while left:
+            at = left.pop()
+            if isinstance(at, _Question):
+                left += at.then.values()
+            elif at is not None and at.refusal is not None:
+                found.append(at.refusal)
+        return found
+
     def _run(self, choose: Choose, chosen: dict[str, Choice]) -> _End:
         """Run the function, which asks for what is chosen again, and then for more."""
         asked: dict[str, Options[Choice]] = {}
@@ -86,7 +93,6 @@ class Asking:
             end = _End(None)
         except Refused as error:
             end = _End(str(error))
-            self.refused.append(str(error))
         self._remember(asked, chosen, end)
         return end
 

@@ -104,10 +104,9 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         """The task that the networks are built for, and no other."""
         return self._task
 
-    @property
-    def refused(self) -> Sequence[str]:
-        """Why choices that were asked of it make no network, a text for each of them."""
-        return self._asking.refused
+    def refused(self) -> list[str]:
+        """Say why choices that were asked of it make no network, a text for each of them."""
+        return self._asking.refused()
 
     @property
     def name(self) -> str:

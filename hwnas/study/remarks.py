@@ -42,10 +42,10 @@ def left_out(space: SearchSpace[Any]) -> list[str]:
     """Say how many choices of a user's function make no network, and each reason once."""
     from hwnas.spaces.functions import FunctionSpace
 
-    if not isinstance(space, FunctionSpace) or not space.refused:
+    if not isinstance(space, FunctionSpace):
         return []
     why: dict[str, list[str]] = {}
-    for text in space.refused:
+    for text in space.refused():
         why.setdefault(text.rpartition(", but ")[2], []).append(text)
     return [
         f"{len(texts)} of the choices that {space.target} was asked for are no architecture, e.g.: "
