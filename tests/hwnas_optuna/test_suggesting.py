@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from hwnas.errors import InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
-from hwnas.evaluation.sources import Effort
 from hwnas.spaces.assignments import AssignmentSpace
 from hwnas.spaces.choices import Choose, Options
 from hwnas.spaces.fbnet import FBNet
@@ -31,27 +30,15 @@ from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.search import open_study
 from hwnas_optuna.suggesting import distribution_of
 from hwnas_optuna.trials import CLAIM
+from tests.hwnas_optuna.toy import LookedUp
 
 SAMPLERS = ["hardware-aware", "pareto-evolution", "predictor-guided", "random-search"]
 STOCK = ["tpe", "random", "nsga2"]
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(LookedUp):
     """Two conflicting numbers of an architecture's text: the sum of its digits and its length."""
-
-    label = "digits"
-    effort = Effort.LOOKUP
-    resource = None
-    columns = ("gain", "cost")
-
-    def cache_prefix(self, column: str) -> str | None:
-        del column
-        return None
-
-    def precomputed(self, column: str, key: str) -> Result | None:
-        del column, key
-        return None
 
     def compute(self, arch: Any, columns: Sequence[str]) -> dict[str, Result]:
         values = {"gain": sum(map(int, re.findall(r"\d", str(arch)))), "cost": len(str(arch))}

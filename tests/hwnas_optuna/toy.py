@@ -25,13 +25,8 @@ class Killed(BaseException):
     """Stands for the end of the process: nothing of ours catches it."""
 
 
-@dataclass(frozen=True)
-class Toy:
-    """Two conflicting numbers of a cell; raises after `patience` architectures."""
-
-    patience: float = float("inf")
-    fails_on: str = ""
-    seen: list[str] = field(default_factory=list, compare=False)
+class LookedUp:
+    """What a source of two numbers has that are neither cached nor shipped."""
 
     label = "toy"
     effort = Effort.LOOKUP
@@ -45,6 +40,15 @@ class Toy:
     def precomputed(self, column: str, key: str) -> Result | None:
         del column, key
         return None
+
+
+@dataclass(frozen=True)
+class Toy(LookedUp):
+    """Two conflicting numbers of a cell; raises after `patience` architectures."""
+
+    patience: float = float("inf")
+    fails_on: str = ""
+    seen: list[str] = field(default_factory=list, compare=False)
 
     def compute(self, arch: Cell, columns: Sequence[str]) -> dict[str, Result]:
         if len(self.seen) >= self.patience:

@@ -178,12 +178,18 @@ def test_shipped_scores_are_not_compared_with_those_of_another_setting(
     assert "\n" not in str(e.value)
 
 
-def test_scores_that_have_changed_since_are_not_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    versions = {"layers": 3}
+@pytest.fixture
+def versions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Give the versions of scores, which a test may change."""
+    found = {"layers": 3}
     for module in ("search", "settings"):
-        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: dict(versions))
+        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: dict(found))
+    return found
+
+
+def test_scores_that_have_changed_since_are_not_compared(
+    tmp_path: Path, versions: dict[str, int]
+) -> None:
     hwnas.search(out=tmp_path, note=lambda _: None, **CHEAP)
     front = hwnas.ParetoSet.load(tmp_path / "front.json")
     assert front.provenance["score_versions"] == {"layers": 3}
@@ -196,11 +202,8 @@ def test_scores_that_have_changed_since_are_not_compared(
 
 
 def test_a_study_in_a_storage_tells_the_scores_that_it_was_made_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, versions: dict[str, int]
 ) -> None:
-    versions = {"layers": 3}
-    for module in ("search", "settings"):
-        monkeypatch.setattr(f"hwnas.study.{module}.score_versions", lambda _: dict(versions))
     storage = f"sqlite:///{tmp_path}/study.db"
     made = hwnas.search(storage=storage, study="mine", note=lambda _: None, **CHEAP)
     front = get_host("optuna").load(storage, "mine")

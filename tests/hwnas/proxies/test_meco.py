@@ -109,6 +109,19 @@ def _shifted(scale: float, shift: float) -> nn.Module:
     return norm
 
 
+def _watched(*layers: nn.Module) -> tuple[nn.Module, Tensor, _EigenvalueCollector]:
+    """Run a network of these layers under the collector's eyes."""
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    subject = Subject(model, SHAPE, batch_size=1)
+    setting = Setting("as_built", batch_size=1)
+    network, images = subject.network(setting), subject.input(setting)[0]
+    collector = LeastEigenvalues(setting).collector(subject)
+    assert isinstance(collector, _EigenvalueCollector)
+    with torch.no_grad(), collector.watch(network, images):
+        network(images)
+    return network, images, collector
+
+
 def _buffered() -> nn.Module:
     norm = nn.BatchNorm2d(4)
     weight = norm.weight.detach()
@@ -135,14 +148,7 @@ def _buffered() -> nn.Module:
 )
 def test_a_batch_norm_has_the_eigenvalue_of_its_input(norm: nn.Module, reduced: int) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    subject = Subject(model, SHAPE, batch_size=1)
-    setting = Setting("as_built", batch_size=1)
-    network, images = subject.network(setting), subject.input(setting)[0]
-    collector = LeastEigenvalues(setting).collector(subject)
-    assert isinstance(collector, _EigenvalueCollector)
-    with torch.no_grad(), collector.watch(network, images):
-        network(images)
+    network, images, collector = _watched(nn.Conv2d(3, 4, 3), norm)
     (_, first), *other = [*network.named_children()]
     maps = first(images)
     after = other[0][1](maps)[0].detach()
@@ -225,14 +231,7 @@ def test_more_channels_than_numbers_read_add_nothing(
 ) -> None:
     torch.manual_seed(0)
     layers = nn.Conv2d(3, channels, kernel), nn.BatchNorm2d(channels)
-    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    subject = Subject(model, SHAPE, batch_size=1)
-    setting = Setting("as_built", batch_size=1)
-    network, images = subject.network(setting), subject.input(setting)[0]
-    collector = LeastEigenvalues(setting).collector(subject)
-    assert isinstance(collector, _EigenvalueCollector)
-    with torch.no_grad(), collector.watch(network, images):
-        network(images)
+    _, images, collector = _watched(*layers)
     with torch.no_grad():
         expected = [least(layers[0](images)[0])] * 2
     assert collector.finish(images)[:2] == pytest.approx(expected, rel=1e-5, abs=1e-6)
