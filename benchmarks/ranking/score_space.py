@@ -11,11 +11,13 @@ see docs/measurements.md; other spaces are scored in the setting that SPACES nam
     python benchmarks/ranking/score_space.py --memory
     python benchmarks/ranking/score_space.py --space transnasbench101-micro --counts
     python benchmarks/ranking/score_space.py --space nasbench-macro --counts
+    python benchmarks/ranking/score_space.py --space nasbench-macro --agree 60
 
 ``--counts`` writes what needs no pass: parameters, FLOPs and layers of the networks of the space's
 usual task. ``--memory`` counts the memory of activations, for reports. Each has a file of its own
-beside that of the scores. With images of CIFAR-10 (needs HWNAS_DATA) only the proxies of
-NAS-Bench-201 are scored whose ranks these change.
+beside that of the scores. ``--agree N`` writes nothing, and prints how well N networks are ranked
+as by 64 images of the task's own size. With images of CIFAR-10 (needs HWNAS_DATA) only the proxies
+of NAS-Bench-201 are scored whose ranks these change.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from hwnas.evaluation.sources import ProxyValues
 from hwnas.pareto.provenance import describe_environment
 from hwnas.proxies import make_proxies
 from hwnas.proxies.identity import score_identity
+from hwnas.ranking.metrics import spearman
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, reference_sample
@@ -204,6 +207,23 @@ def count_networks(name: str, out: Path | None) -> None:
     print(f"{path}: {len(keys)} networks")
 
 
+def print_agreement(space: Any, setting: Setting, arguments: argparse.Namespace) -> None:
+    """Compare the ranks of each proxy's setting with those by 64 images of the usual size."""
+    sample = reference_sample(space, arguments.agree, arguments.seed)
+    with ResultCache.default() as cache:
+        for group, (_, names) in setting.groups[arguments.images].items():
+            small = source(space, arguments.images, group, arguments.seed)
+            usual = EvaluationSetup(
+                space, get_task(setting.dataset), 64, arguments.seed, images=arguments.images
+            )
+            full = replace(usual.proxies(make_proxies(names)), fresh=True)
+            found = score(small, sample, cache, arguments.jobs)
+            again = score(full, sample, cache, arguments.jobs)
+            for name in small.columns:
+                pair = [[e.results[name].value for e in rows] for rows in (found, again)]
+                print(f"{name} {spearman(*map(np.array, pair)):.3f}")
+
+
 def main() -> None:
     arguments = _arguments()
     if arguments.counts:
@@ -215,6 +235,9 @@ def main() -> None:
     images, setting = arguments.images, SPACES[arguments.space]
     wanted = arguments.group or list(setting.groups[images])
     space: Any = named_space(arguments.space)
+    if arguments.agree:
+        print_agreement(space, setting, arguments)
+        return
     archs = list(dict.fromkeys(space.representative(cell) for cell in space))
     keys = [space.canonical_key(arch) for arch in archs]
     sample = reference_sample(space, arguments.second, arguments.seed)
@@ -256,6 +279,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--counts", action="store_true", help="count without scoring")
+    parser.add_argument("--agree", type=int, default=0, help="networks to compare settings by")
     parser.add_argument("--memory", action="store_true", help="count the memory of activations")
     parser.add_argument("--out", type=Path, help="[default: the file in the package]")
     arguments = parser.parse_args()
