@@ -205,6 +205,25 @@ def test_of_two_with_the_same_weights_the_one_whose_image_is_large_enough_is_mea
     assert {(c.height, c.stride) for c in found} == {(24, (2, 2)), (4, (1, 1))}
 
 
+def test_an_output_alone_does_not_make_a_smaller_convolution_the_one_that_is_meant() -> None:
+    """The last has the weights and the output that the first has once strides came to it."""
+    nodes, before = [], "x"
+    for number, (weights, strides) in enumerate([("w", 1), ("v", 3), ("w2", 1)]):
+        conv = node("Conv", [before, weights], [f"a{number}"], strides=[strides] * 2)
+        before = f"r{number}"
+        relu = node("Relu", [f"n{number}"], [before])
+        bias = "b16" if weights == "v" else "b32"
+        scaled = node("BatchNormalization", [f"a{number}", *[bias] * 4], [f"n{number}"])
+        nodes += [conv, scaled, relu]
+    model = network(
+        [*nodes, node("Identity", [before], ["y"])],
+        {"w": (32, 16, 1, 1), "v": (16, 32, 1, 1), "w2": (32, 16, 1, 1), "b16": (16,),
+         "b32": (32,)}, image=(1, 16, 24, 24),
+    )  # fmt: skip
+    found = seen(Target("openvino").kernels(model), "pointwise-conv")
+    assert [(c.height, c.stride) for c in found] == [(24, (3, 3)), (8, (1, 1)), (8, (1, 1))]
+
+
 def test_a_convolution_that_may_be_either_of_two_is_refused() -> None:
     """Both from 9 to 3 rows, and neither is named."""
     sides: list[dict[str, Any]] = [{}, {"strides": [3, 3], "pads": [2] * 4}]
