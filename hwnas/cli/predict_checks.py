@@ -18,7 +18,8 @@ _PROBABLE = 0.5
 def note_left_out(predictor: Any, costs: FloatArray) -> None:
     """Say how well each cost is predicted from the others, where the predictor knows."""
     import numpy as np
-    from scipy.stats import spearmanr
+
+    from hwnas.ranking.metrics import spearman
 
     found = getattr(predictor, "left_out", None)
     if found is None:
@@ -27,7 +28,7 @@ def note_left_out(predictor: Any, costs: FloatArray) -> None:
     errors = np.abs(found[known] / costs[known] - 1)
     rank = ""
     if known.sum() > 2:
-        rank = f"Spearman {spearmanr(found[known], costs[known]).statistic:.2f}, "
+        rank = f"Spearman {spearman(found[known], costs[known]):.2f}, "
     note(
         f"leaving one out: {rank}median error {100 * np.median(errors):.0f} %, "
         f"{np.mean(errors <= 0.1):.0%} within 10 %"
@@ -95,10 +96,10 @@ def amount(costs: FloatArray) -> str:
 def compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, Any]:
     """Give how well a predictor predicts the measurements of a table."""
     import numpy as np
-    from scipy.stats import spearmanr
 
     from hwnas.errors import InvalidValueError
     from hwnas.pareto.same_device import check_same_device
+    from hwnas.ranking.metrics import spearman
 
     costs = table.of(predictor.metric, predictor.unit)
     if table.key is not None:
@@ -120,7 +121,7 @@ def compared(predictor: Any, column: str, file: Path, table: Any) -> dict[str, A
         **({"column": column} if column else {}),
         "n": len(costs),
         "learned_from": seen,
-        "spearman": float(spearmanr(predicted, costs).statistic) if len(costs) > 2 else None,
+        "spearman": spearman(predicted, costs) if len(costs) > 2 else None,
         "within_10_percent": float(np.mean(np.abs(predicted / costs - 1) <= 0.1)),
         "coverage_90": coverage(predictor, archs, costs),
         "mean_absolute_error": float(np.mean(np.abs(predicted - costs))),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
-from hwnas.ranking.accuracy_model import Accuracies
-from hwnas.ranking.trained_classes import TrainedClasses
+
+if TYPE_CHECKING:  # learning imports much that showing does not need
+    from hwnas.ranking.accuracy_model import Accuracies
+    from hwnas.ranking.trained_classes import TrainedClasses
 
 EXPECTED, LOW, HIGH = "accuracy_expected", "accuracy_low", "accuracy_high"
 AMONG_BEST = "chance_among_best_1_percent"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.ranking.model_driven import ModelRanking
 from hwnas.spaces.facets import Features, facet
-from hwnas.strategies.features import describe_exactly
-from hwnas.study.accuracy_learning import learn_from
-from hwnas.study.sample import Labelled, Sample
 from hwnas.typing import Arch, FloatArray, SearchSpace
+
+if TYPE_CHECKING:  # learning imports much that naming does not need
+    from hwnas.study.sample import Labelled
 
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Sec. V-A"
 _FIM = tuple(f"fim_decile:decile={decile}" for decile in range(1, 10))
@@ -79,6 +78,9 @@ class ModelRecipe:
         Returns:
             (n,) predicted accuracies, the labelled ones' among them.
         """
+        from hwnas.ranking.model_driven import ModelRanking
+        from hwnas.strategies.features import describe_exactly
+
         del agreement, elsewhere
         inputs = [np.asarray(values)[:, None] for values in columns.values()]
         if self.graph:
@@ -123,6 +125,9 @@ class AccuracyRecipe:
         elsewhere: Sequence[Labelled[Any]] = (),
     ) -> FloatArray:
         """Give the (n,) means of `learn_from`, whose order is that of the accuracies."""
+        from hwnas.study.accuracy_learning import learn_from
+        from hwnas.study.sample import Sample
+
         sample = Sample(space, archs, columns, agreement)
         return learn_from(sample, labelled, accuracies, elsewhere=elsewhere, seed=seed).means
 

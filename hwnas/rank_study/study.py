@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
@@ -19,6 +18,7 @@ from hwnas.rank_study.costs import costs_of
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.rank_study.population import Scored, scored_sample, shipped_population
 from hwnas.rank_study.rows import KnownAccuracies, Row, learned_rows, score_rows
+from hwnas.ranking.ranks import average_ranks
 from hwnas.ranking.recipes import RECIPES
 from hwnas.spaces.facets import Equivalence, Listing, RankFigures, Truth, facet, quantity_of
 from hwnas.spaces.space_text import named_space
@@ -120,7 +120,7 @@ class Ranked:
         found = {}
         for candidate in candidates(self.population.columns):
             known = np.isfinite(candidate.scores)
-            ranks = rankdata(np.where(known, candidate.scores, -np.inf)) / len(known)
+            ranks = average_ranks(np.where(known, candidate.scores, -np.inf)) / len(known)
             pairs = zip(ranks[:most], truth, known[:most], strict=True)
             found[dataset, candidate.name] = [
                 (round(float(x), 4), round(float(y), 3)) for x, y, there in pairs if there

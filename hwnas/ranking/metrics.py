@@ -222,6 +222,8 @@ def rank_metrics(
         1.0
     """
     ranks, truth = _checked(scores, accuracies)
+    order = np.argsort(ranks, kind="stable")  # each metric sorts again, which then takes no time
+    ranks, truth = ranks[order], truth[order]
     metrics = {
         "spearman": spearman(ranks, truth),
         "kendall": kendall(ranks, truth),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from hwnas.typing import FloatArray
 
@@ -29,6 +28,8 @@ def serial_correlation(errors: FloatArray) -> float:
     known = errors[np.isfinite(errors)]
     if len(known) < LEAST or np.ptp(known[:-1]) == 0 or np.ptp(known[1:]) == 0:
         return math.nan
+    from scipy.stats import spearmanr  # takes a second to import
+
     return float(spearmanr(known[:-1], known[1:]).statistic)
 
 

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize
 
 from hwnas.typing import DeadOperations, FloatArray
 from hwnas_predictors.bayesian_linear import NOISE_GRID, LogNormal
@@ -289,7 +288,9 @@ def _maximise_evidence(tasks: Sequence[_Task], devices: int) -> tuple[FloatArray
 
     start = np.concatenate([[0.0], np.full(blocks - 1, -4.0), np.full(devices, -2.5)])
     bounds = [_VARIANCE_BOUNDS] * blocks + [_NOISE_BOUNDS] * devices
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    from scipy.optimize import minimize  # fitting alone needs it, and it takes long to import
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
     return np.exp(found.x[:blocks]), found.x[blocks:]
 
 

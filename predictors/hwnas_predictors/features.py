@@ -14,15 +14,7 @@ from hwnas.spaces.facets import Equivalence, Graphs, facet
 from hwnas.spaces.options import text_of
 from hwnas.typing import DeadOperations, FloatArray, SearchSpace
 from hwnas_predictors.encodings import one_hot
-from hwnas_predictors.graph_counts import (
-    additions,
-    distinct_inputs,
-    longest_path,
-    merged_operations,
-    most_in_a_row,
-    weighted_paths,
-    width,
-)
+from hwnas_predictors.graph_counts import GraphCounts
 from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
@@ -186,18 +178,18 @@ class ArchFeatures:
         for row, arch in zip(rows, archs, strict=True):
             key = self.space.canonical_key(arch)
             if key not in self._path_rows:
-                found = weighted_paths(self._graphs.to_graph(arch), self.operations)
+                found = GraphCounts(self._graphs.to_graph(arch)).weighted_paths(self.operations)
                 self._path_rows[key] = np.array(found)
             row[:] = self._path_rows[key]
         return rows
 
     def _count(self, graph: ArchGraph) -> FloatArray:
-        counts = Counter(graph.operations)
-        found = [*(counts[name] for name in self.operations), longest_path(graph)]
+        operations, counts = Counter(graph.operations), GraphCounts(graph)
+        found = [*(operations[name] for name in self.operations), counts.longest_path()]
         if self.layout > 1:
-            merged = merged_operations(graph)
-            found += [additions(graph), *(merged[name] for name in self.operations)]
+            merged = counts.merged_operations()
+            found += [counts.additions(), *(merged[name] for name in self.operations)]
         if self.layout > 2:
-            found += [most_in_a_row(graph, name) for name in self.operations]
-            found += [width(graph), distinct_inputs(graph)]
+            found += [counts.most_in_a_row(name) for name in self.operations]
+            found += [counts.width(), counts.distinct_inputs()]
         return np.array(found, float)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.measure.conversation import InChild
-from hwnas.networks.work import Share, Work, work_of
 from hwnas.spaces.elsewhere import HERE, Elsewhere
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_predictors.power_transform import transform
+
+if TYPE_CHECKING:  # it imports torch, which predictors of cells do without
+    from hwnas.networks.work import Share, Work
 
 _PREFIX = "network_"
 _PARTS = ("macs", "bytes", "operators")
@@ -102,6 +104,8 @@ class NetworkColumns(Generic[Arch]):
         return cls(space, task, tuple(map(str, kinds.tolist())), means, power)
 
     def _by_kind(self, work: Work) -> FloatArray:
+        from hwnas.networks.work import Share
+
         others = (share for kind, share in work.by_kind.items() if kind not in self.kinds)
         shares = [work.by_kind.get(kind, Share()) for kind in self.kinds]
         rows = [_parts(share) for share in (*shares, sum(others, Share()))]
@@ -126,6 +130,8 @@ class NetworkColumns(Generic[Arch]):
 
 
 def _work_of(space: SearchSpace[Arch], task: Task, arch: Arch) -> Work:
+    from hwnas.networks.work import work_of
+
     return work_of(Networks(space, task).network(arch, seed=0), task.input)
 
 

@@ -8,14 +8,7 @@ from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas_predictors.encodings import one_hot
 from hwnas_predictors.features import ArchFeatures
-from hwnas_predictors.graph_counts import (
-    additions,
-    distinct_inputs,
-    longest_path,
-    merged_operations,
-    most_in_a_row,
-    width,
-)
+from hwnas_predictors.graph_counts import GraphCounts
 
 FULL = parse_cell(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
@@ -31,7 +24,7 @@ def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     # Nothing leaves node 2, so only the first edge and the two into the output are left.
     assert left["nor_conv_3x3"] == 2
     assert left["nor_conv_1x1"] == left["avg_pool_3x3"] == 0
-    assert left["path"] == longest_path(space.to_graph(FULL)) == 3
+    assert left["path"] == GraphCounts(space.to_graph(FULL)).longest_path() == 3
     assert left["additions"] == 1
     assert left["merged nor_conv_3x3"] == 2
     assert left["nor_conv_3x3 in a row"] == 2
@@ -64,10 +57,11 @@ def test_what_runs_in_parallel_is_not_in_a_row(space: NasBench201) -> None:
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|nor_conv_1x1~0|nor_conv_3x3~1|nor_conv_1x1~2|"
     )
     graph = space.to_graph(cell)
-    assert most_in_a_row(graph, "nor_conv_3x3") == 2  # of three
-    assert most_in_a_row(graph, "nor_conv_1x1") == 1  # of two
-    assert width(graph) == 3  # as many branches
-    assert distinct_inputs(graph) == 3  # the two first convolutions of 3 x 3 are equal
+    counts = GraphCounts(graph)
+    assert counts.most_in_a_row("nor_conv_3x3") == 2  # of three
+    assert counts.most_in_a_row("nor_conv_1x1") == 1  # of two
+    assert counts.width() == 3  # as many branches
+    assert counts.distinct_inputs() == 3  # the two first convolutions of 3 x 3 are equal
 
 
 def test_features_of_earlier_files(space: NasBench201) -> None:
@@ -81,8 +75,8 @@ def test_features_of_earlier_files(space: NasBench201) -> None:
 
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:
     cell = parse_cell("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    assert longest_path(space.to_graph(cell)) == 0
-    assert most_in_a_row(space.to_graph(cell), "nor_conv_3x3") == 0
+    assert GraphCounts(space.to_graph(cell)).longest_path() == 0
+    assert GraphCounts(space.to_graph(cell)).most_in_a_row("nor_conv_3x3") == 0
 
 
 def test_parameters_of_several_types_that_may_not_exist(conditional_space: Any) -> None:
@@ -117,12 +111,12 @@ def test_equal_branches_are_run_once() -> None:
     for edge in edges:
         adjacency[edge] += 1
     graph = ArchGraph(labels, adjacency)
-    assert merged_operations(graph)["pool"] == 1
-    assert additions(graph) == 2
+    assert GraphCounts(graph).merged_operations()["pool"] == 1
+    assert GraphCounts(graph).additions() == 2
     # Two operations that add the same two feature maps need one addition.
     adjacency = np.zeros((5, 5), dtype=np.int64)
     for edge in [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 4), (3, 4)]:
         adjacency[edge] += 1
     graph = ArchGraph(("input", "pool", "conv", "pool", "output"), adjacency)
-    assert additions(graph) == 2
-    assert merged_operations(graph)["pool"] == 2
+    assert GraphCounts(graph).additions() == 2
+    assert GraphCounts(graph).merged_operations()["pool"] == 2

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,19 @@ for command in json.loads(sys.argv[1]):
     found = [name for name in {_HEAVY!r} if name in sys.modules]
     sys.stderr.write("\\n" + json.dumps([command[0], found]) + "\\n")
 """
+
+
+def _imported_by(commands: list[list[str]], folder: Path) -> dict[str, set[str]]:
+    """Give what a process has imported after each command."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    return {name: set(found) for name, found in map(json.loads, lines)}
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +64,18 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             *("--trials", "6", "--out", str(folder / "out")),
         ],
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, json.dumps(commands)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
-    return {name: set(found) for name, found in map(json.loads, lines)}
+    measured = folder / "measured.csv"
+    rows = [f"{cell},{1 + 0.1 * i}" for i, cell in enumerate(cells)]
+    measured.write_text("\n".join(["arch,latency_ms", *rows]) + "\n")
+    adapt = ["predict", "adapt", "--space", "nasbench201", "--measurements", str(measured)]
+    predictor = str(folder / "p.npz")
+    alone = [
+        ["pareto", "show", front],
+        [*adapt, "--out", predictor],
+        ["predict", "export", predictor],
+    ]
+    first = _imported_by(commands, folder)
+    return first | {f"{name} alone": at for name, at in _imported_by(alone, folder).items()}
 
 
 @pytest.mark.parametrize("command", ["spaces", "proxies"])
@@ -82,7 +99,12 @@ def test_a_ranking_by_shipped_scores_needs_pandas_for_the_table_alone(
 
 
 def test_a_front_is_shown_with_nothing_more(imported: dict[str, set[str]]) -> None:
+    assert imported["pareto alone"] == {"numpy"}
     assert imported["pareto"] == imported["hwnas.search"]
+
+
+def test_cells_are_predicted_without_building_networks(imported: dict[str, set[str]]) -> None:
+    assert imported["predict alone"] & {"torch", "pandas", "sklearn", "onnx", "optuna"} == set()
 
 
 def test_a_command_imports_no_other_and_help_names_all() -> None:
