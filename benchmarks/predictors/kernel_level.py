@@ -82,14 +82,10 @@ def print_build(made: Build, seconds: float, cached: int) -> None:
     print("  kernel, measured, regressor, held out within 10 %, mean |log error|")
     for kind, choice in sorted(made.choices.items()):
         error = choice.errors.get(choice.method, float("nan"))
-        number = len(made.samples[kind].latencies)
+        number = 0 if kind in made.by_bytes else len(made.samples[kind].latencies)
         share = choice.within_10_percent
         print(f"  {kind:>28} {number:4d} {choice.method:>17} {share:5.2f} {error:.3f}")
-    found = made.predictor
-    print(
-        f"  {found.overhead_ms:.3f} ms overhead, {found.kernel_overhead_ms:.5f} ms a kernel, "
-        f"scale {found.scale:.3f}, {found.relative_std:.3f} spread"
-    )
+    print(f"  {made.predictor.calibration}, {made.predictor.relative_std:.3f} spread")
 
 
 def print_agreement(
@@ -123,7 +119,7 @@ def main() -> None:
     parser.add_argument("--max-seconds", type=float, default=1200.0, help="time of the build")
     parser.add_argument("--networks", type=int, default=50, help="unseen networks in all")
     parser.add_argument("--used", type=int, default=40, help="networks a space to build from")
-    parser.add_argument("--held-out", type=int, default=8, help="networks a space to calibrate by")
+    parser.add_argument("--held-out", type=int, default=12, help="networks a space to calibrate by")
     parser.add_argument("--kernel-seconds", type=float, default=0.5)
     parser.add_argument("--network-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)

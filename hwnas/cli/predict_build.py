@@ -48,7 +48,7 @@ def build(
     ] = 40,
     held_out: Annotated[
         int, typer.Option(min=2, help="Further networks a space to test the predictor on.")
-    ] = 8,
+    ] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -89,6 +89,12 @@ def build(
     made.predictor.save(out)
     _show(made, as_json)
     note(f"{out}: latency in ms on {made.predictor.device}")
+    if made.by_bytes:
+        one = next(iter(made.by_bytes))
+        note(
+            f"{runtime} runs no {', '.join(made.by_bytes)} by itself: their latencies follow from "
+            f"bytes and whole networks. Of {one} it says: {made.by_bytes[one]}"
+        )
     if advice := _advice(_within(made), len(made.measured_ms)):
         note(advice)
 
@@ -145,9 +151,9 @@ def _show(made: Any, as_json: bool) -> None:
         "unseen": made.unseen,
         "within_10_percent": _within(made),
         "relative_std": predictor.relative_std,
-        "overhead_ms": predictor.overhead_ms,
-        "kernel_overhead_ms": predictor.kernel_overhead_ms,
-        "scale": predictor.scale,
+        "overhead_ms": predictor.calibration.overhead_ms,
+        "kernel_overhead_ms": predictor.calibration.kernel_overhead_ms,
+        "scale": predictor.calibration.scale,
         "device": str(predictor.device),
     }
     if as_json:
@@ -156,6 +162,7 @@ def _show(made: Any, as_json: bool) -> None:
     rows = [
         (kind, len(made.samples[kind].latencies), choice.method, choice.within_10_percent)
         for kind, choice in sorted(made.choices.items())
+        if kind in made.samples
     ]
     print_table(["kernel", "measured", "regressor", "held out within 10 %"], rows)
     title = "unseen" if made.unseen else "made of measured kernels"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import Any
@@ -40,7 +40,9 @@ Report = Callable[[str, int], None]
 
 _FEWEST_NETWORKS = 2
 _KERNEL_SHARE = 0.8
-"""Share of the time for kernels; the rest is for whole networks."""
+"""Share of the time that is up after kernels; the rest is for whole networks."""
+_WHOLE_SHARE = 0.5
+"""Share of the time for whole networks where they are measured first."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class BuildSettings:
 
     max_seconds: float = 1200.0
     networks: int = 40
-    held_out: int = 8
+    held_out: int = 12
     kernel_seconds: float = 1.0
     network_seconds: float = 1.0
     threads: int = 1
@@ -114,6 +116,8 @@ class Build:
             space is given there are no further networks.
         left_out: networks with a type of kernel that no other network has.
         untimed: networks that time was up for.
+        by_bytes: types of kernels that the runtime cannot run by themselves, and why. Their
+            latency is that of so many bytes in others, scaled to whole networks.
     """
 
     predictor: KernelPredictor[Any]
@@ -124,6 +128,7 @@ class Build:
     unseen: bool
     left_out: int
     untimed: int
+    by_bytes: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_predictor(
@@ -147,20 +152,25 @@ def build_predictor(
         The predictor with its overhead and spread.
 
     Raises:
-        InvalidValueError: there are no networks, the runtime cannot run one of them, or a type of
-            kernel cannot be run by itself.
+        InvalidValueError: there are no networks, the runtime cannot run one of them, or no kernel
+            can be run by itself.
     """
     settings = settings or BuildSettings()
     _check_given(families, models)
     work = _Work(settings, ResultCache(None) if cache is None else cache, report or no_report)
     used, unseen = _draw_networks(families, settings)
     work.insist_that_they_run(families, unseen, models)
-    samples = work.samples(families, used, models)
-    choices = fit_types({kind: sample.latencies for kind, sample in samples.items()}, settings.seed)
-    predictor = _uncalibrated(families, choices, settings.target)
     drawn = [model for _, model in _networks(families, unseen)] if families else list(models)
+    if not settings.target.profiled:
+        # Kernels alone say less of a network than networks do: these come first.
+        work.whole_ms(drawn, _least(families), share=_WHOLE_SHARE)
+    samples = work.samples(families, used, models)
+    choices = fit_types(
+        {kind: sample.latencies for kind, sample in samples.items()}, settings.seed, work.untimed
+    )
+    predictor = _uncalibrated(families, choices, settings.target)
     kernels = [settings.target.kernels(model) for model in drawn]
-    known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(samples)]
+    known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(choices)]
     timed = work.whole_ms([drawn[i] for i in known], least=_least(families))
     told = np.isfinite(timed)
     measured = timed[told]
@@ -174,6 +184,7 @@ def build_predictor(
         unseen=bool(families),
         left_out=len(drawn) - len(known),
         untimed=int(np.sum(~told)),
+        by_bytes=work.untimed,
     )
 
 
@@ -193,6 +204,8 @@ class _Work:
     def __init__(self, settings: BuildSettings, cache: ResultCache, report: Report) -> None:
         self._settings, self._cache, self._report = settings, cache, report
         self._target, self._start = settings.target, time.monotonic()
+        self.untimed: dict[str, str] = {}
+        """Types of kernels that cannot be run by themselves, and why."""
         self._whole = WholeTimer(self._target, settings.network_seconds, cache)
 
     def insist_that_they_run(
@@ -241,15 +254,17 @@ class _Work:
             report=self._report,
         )
 
-    def whole_ms(self, networks: Sequence[onnx.ModelProto], least: int) -> FloatArray:
-        """Measure networks until time is up, but the first ones and those that are known.
+    def whole_ms(
+        self, networks: Sequence[onnx.ModelProto], least: int, share: float = 1.0
+    ) -> FloatArray:
+        """Measure networks until a share of the time is up, but the first and those that are known.
 
         Returns:
             `(n,)` latencies; NaN of those that time was up for.
         """
         found = np.full(len(networks), np.nan)
         for i, network in enumerate(networks):
-            if i < least or not self._expired() or self._whole.knows(network):
+            if i < least or not self._expired(share) or self._whole.knows(network):
                 found[i] = self._whole(network)
                 self._report("whole networks", int(np.isfinite(found).sum()))
         return found
@@ -275,11 +290,11 @@ class _Work:
             report=self._report,
         )
         missing = sorted({kernel.kind for kernel in prior} - set(samples))
-        if missing:
+        self.untimed = {kind: timer.reasons.get(kind, "nothing is said") for kind in missing}
+        if not samples:
             raise InvalidValueError(
-                f"`networks` must consist of kernels that run by themselves on float32 images, "
-                f"but got {', '.join(missing)}: leave such networks out. Of {missing[0]} it says: "
-                f"{timer.reasons.get(missing[0], 'nothing')}"
+                f"`networks` must have kernels that run by themselves on float32 images, but got "
+                f"none that do. Of {missing[0]} it says: {self.untimed[missing[0]]}"
             )
         return samples
 

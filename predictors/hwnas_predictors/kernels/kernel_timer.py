@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ from hwnas_predictors.kernels.target import Target
 
 _VERSION = 6
 _TOGETHER = 8
+_HOPELESS = 3
+"""Kernels of a type that cannot be run, with none that can, after which no more are tried."""
 Timing = Callable[[Sequence[Kernel]], FloatArray]
 """Gives `(n,)` latencies in ms of kernels that are measured together; an error for all of them."""
 
@@ -47,6 +50,7 @@ class KernelTimer:
         self.max_seconds = max_seconds
         self.reasons: dict[str, str] = {}
         """Why the last kernel of a type that could not be run could not be."""
+        self._failed, self._ran = Counter[str](), set[str]()
         self._cache = cache if cache is not None else ResultCache(None)
         self._seed = seed
         self._packages = self.target.made().packages
@@ -56,15 +60,28 @@ class KernelTimer:
         """Give `(n,)` latencies in ms, measured or looked up; NaN where one cannot be run."""
         keys = [self._key(kernel) for kernel in kernels]
         found = {**self._cache.get(keys)}
+        for key, kernel in zip(keys, kernels, strict=True):
+            if key in found:
+                self._note(kernel, found[key])
         new = {k: kernel for k, kernel in zip(keys, kernels, strict=True) if k not in found}
         for pack in _few(list(new.values())):
+            pack = [kernel for kernel in pack if self._may_run(kernel)]
             results = {self._key(k): r for k, r in zip(pack, self._measure(pack), strict=True)}
             self._cache.put(results)
             found |= results
-        for key, kernel in zip(keys, kernels, strict=True):
-            if reason := found[key].error:
-                self.reasons[kernel.kind] = reason
-        return np.array([found[key].value for key in keys])
+            for kernel in pack:
+                self._note(kernel, results[self._key(kernel)])
+        return np.array([found[key].value if key in found else np.nan for key in keys])
+
+    def _may_run(self, kernel: Kernel) -> bool:
+        return kernel.kind in self._ran or self._failed[kernel.kind] < _HOPELESS
+
+    def _note(self, kernel: Kernel, result: Result) -> None:
+        if result.error:
+            self.reasons[kernel.kind] = result.error
+            self._failed[kernel.kind] += 1
+        else:
+            self._ran.add(kernel.kind)
 
     def _key(self, kernel: Kernel) -> str:
         return (
@@ -73,6 +90,8 @@ class KernelTimer:
         )
 
     def _measure(self, pack: Sequence[Kernel]) -> list[Result]:
+        if not pack:
+            return []
         try:
             with hold(THIS_CPU):
                 return [Result(float(latency)) for latency in self._timing(pack)]

@@ -21,6 +21,12 @@ from hwnas.runtimes.base import RunSettings
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
+from hwnas_predictors.kernels.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    checked_latencies,
+    held_out,
+)
 from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
@@ -35,12 +41,6 @@ KIND = "kernels"
 _READINGS = {"openvino": 3, "onnxruntime": 2}
 """How kernels are read of a network, by runtime: files say it, since regressors know those of one
 way alone."""
-_FEWEST = 5
-"""Networks from which overheads are told apart from the scale."""
-_FEWEST_SIGNED = 8
-"""Networks from which costs may be below 0, and that of elements is told apart from the others."""
-_LEAST_SHARE = 0.1
-"""Of the sum over kernels: whatever is taken off, a network takes that much."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Family(Generic[Arch]):
 
 @dataclass(frozen=True, eq=False)
 class KernelPredictor(Generic[Arch]):
-    """Latency as `scale` times the sum over kernels, plus `overhead_ms` and one for each kernel.
+    """Latency as the sum over kernels, with the overheads and scales of a `Calibration`.
 
     Of ONNX Runtime and OpenVINO networks are read as these would execute them on this host, but not
     run; a predictor made elsewhere is refused where that graph differs: another version of the
@@ -75,13 +75,7 @@ class KernelPredictor(Generic[Arch]):
         methods: name of each regressor's method.
         device: device and runtime that the kernels were measured on.
         block: channels of a block there.
-        overhead_ms: what a run costs beside its kernels.
-        kernel_overhead_ms: what the call of a kernel costs beyond what was timed; below 0 where
-            the timing of one costs more.
-        scale: how much longer kernels take in networks than regressors say.
-        element_ms: what a million numbers that kernels read and write cost in a network beyond
-            what they cost alone; mostly below 0, since a kernel alone gets its image from outside
-            and gives it away. 0 where kernels were timed within one model.
+        calibration: how a network's latency follows from those of its kernels.
         relative_std: standard deviation of a prediction as a share of it, from whole networks,
             each predicted after a calibration by all others; NaN before `calibrate`.
         fingerprint: the host that the kernels were measured on.
@@ -92,10 +86,7 @@ class KernelPredictor(Generic[Arch]):
     methods: Mapping[str, str]
     device: DeviceKey
     block: int
-    overhead_ms: float = 0.0
-    kernel_overhead_ms: float = 0.0
-    scale: float = 1.0
-    element_ms: float = 0.0
+    calibration: Calibration = UNCALIBRATED
     relative_std: float = float("nan")
     fingerprint: str = ""
     family: Family[Arch] | None = None
@@ -112,9 +103,7 @@ class KernelPredictor(Generic[Arch]):
 
     def __repr__(self) -> str:
         return (
-            f"KernelPredictor(device={self.device}, overhead_ms={self.overhead_ms!r}, "
-            f"kernel_overhead_ms={self.kernel_overhead_ms!r}, scale={self.scale!r}, "
-            f"{f'element_ms={self.element_ms!r}, ' if self.element_ms else ''}"
+            f"KernelPredictor(device={self.device}, calibration={self.calibration}, "
             f"relative_std={self.relative_std!r}, methods={dict(sorted(self.methods.items()))}, "
             f"family={self.family})"
         )
@@ -191,14 +180,20 @@ class KernelPredictor(Generic[Arch]):
 
     def predict_kernels(self, kernels: Sequence[Kernel]) -> float:
         """Predict the latency in ms of a run of kernels; errors as in `kernel_ms`."""
-        factors = (self.overhead_ms, self.kernel_overhead_ms, self.scale, self.element_ms)
-        return _sum(self._terms(kernels), np.array(factors))
+        terms = self._terms(kernels)[None]
+        return float(self.calibration.predict(terms, self._kinds)[0])
+
+    @property
+    def _kinds(self) -> list[str]:
+        return sorted(self.regressors)
 
     def _terms(self, kernels: Sequence[Kernel]) -> FloatArray:
-        """Give the `(4,)` terms that the calibrated numbers are factors of."""
+        """Give the `(4 + k,)` terms that the numbers of a `Calibration` are factors of."""
         seen = [kernel.configuration for kernel in kernels]
         moved = sum(c.in_elements * c.operands + c.out_elements for c in seen)
-        return np.array([1.0, len(kernels), np.sum(self.kernel_ms(kernels)), moved / 1e6])
+        latencies, kinds = self.kernel_ms(kernels), np.array([kernel.kind for kernel in kernels])
+        own = (latencies[kinds == kind].sum() for kind in self._kinds)
+        return np.array([1.0, len(kernels), latencies.sum(), moved / 1e6, *own])
 
     def predict(self, archs: Sequence[Arch], return_std: bool = False) -> Any:
         """Predict `(n,)` latencies in ms; with `return_std`, their standard deviations as well."""
@@ -226,13 +221,10 @@ class KernelPredictor(Generic[Arch]):
     def calibrate(
         self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
     ) -> KernelPredictor[Arch]:
-        """Fit scale, overheads and spread to networks whose kernels taught nothing.
+        """Fit overheads, scales and spread to networks whose kernels taught nothing.
 
-        Scale and overheads minimise the mean absolute relative error; scale and overhead of a run
-        are never below 0, and the others not with fewer than eight networks. Fewer
-        than five networks tell the scale alone: three numbers would fit them whatever they are.
-        The spread is that of `held_out_ms`; of two networks it is one ratio, and too small more
-        often than not.
+        See `Calibration.fit` for what so many networks tell. The spread is that of `held_out_ms`;
+        of two networks it is one ratio, and too small more often than not.
 
         Args:
             networks: `(n,)` the kernels of each network.
@@ -241,15 +233,12 @@ class KernelPredictor(Generic[Arch]):
         Raises:
             InvalidValueError: there are fewer than two networks, or a latency is not above 0.
         """
-        measured, terms = self._calibration(networks, measured_ms)
-        relative = measured / self._held_out(terms, measured) - 1
-        overhead, kernel_overhead, scale, element = map(float, self._fit(terms, measured))
+        measured = checked_latencies(measured_ms)
+        terms, alone = self._all_terms(networks), not self.profiled
+        relative = measured / held_out(terms, self._kinds, measured, alone=alone) - 1
         return replace(
             self,
-            overhead_ms=overhead,
-            kernel_overhead_ms=kernel_overhead,
-            scale=scale,
-            element_ms=element,
+            calibration=Calibration.fit(terms, self._kinds, measured, alone=alone),
             relative_std=float(np.sqrt(np.mean(relative**2))),
         )
 
@@ -260,40 +249,11 @@ class KernelPredictor(Generic[Arch]):
 
         Takes what `calibrate` takes.
         """
-        measured, terms = self._calibration(networks, measured_ms)
-        return self._held_out(terms, measured)
+        measured, terms = checked_latencies(measured_ms), self._all_terms(networks)
+        return held_out(terms, self._kinds, measured, alone=not self.profiled)
 
-    def _fit(
-        self, terms: FloatArray, measured: FloatArray, networks: int | None = None
-    ) -> FloatArray:
-        """Give the `(4,)` factors of the terms, of networks whose number says which are not 0."""
-        number = networks or len(measured)
-        told = [True] * 3 if number >= _FEWEST else [False, False, True]
-        told.append(not self.profiled and number >= _FEWEST_SIGNED)
-        fitted = np.zeros(len(told))
-        rows = terms[:, told] / measured[:, None]
-        # Only what was timed with each kernel may have been too much: its call, and its images.
-        signed = {1, 3} if number >= _FEWEST_SIGNED else set[int]()
-        lowest = [None if i in signed else 0.0 for i in np.flatnonzero(told).tolist()]
-        fitted[told] = _least_absolute(rows, np.ones(len(measured)), lowest)
-        return fitted
-
-    def _held_out(self, terms: FloatArray, measured: FloatArray) -> FloatArray:
-        """Give `(n,)` predictions, each from a fit to all other networks."""
-        n = len(measured)
-        fits = [self._fit(terms[r], measured[r], n) for r in ~np.eye(n, dtype=np.bool_)]
-        return np.array([_sum(term, fit) for term, fit in zip(terms, fits, strict=True)])
-
-    def _calibration(
-        self, networks: Sequence[Sequence[Kernel]], measured_ms: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Give `(n,)` latencies and the `(n, 4)` terms that the fitted numbers are factors of."""
-        measured = np.asarray(measured_ms, dtype=np.float64)
-        if len(measured) < 2 or not np.all(np.isfinite(measured) & (measured > 0)):
-            raise InvalidValueError(
-                f"`measured_ms` must be at least two latencies above 0, but got {measured}."
-            )
-        return measured, np.array([self._terms(kernels) for kernels in networks])
+    def _all_terms(self, networks: Sequence[Sequence[Kernel]]) -> FloatArray:
+        return np.array([self._terms(kernels) for kernels in networks])
 
     def require(self, *, runtime: str | None = None, threads: int | None = None) -> None:
         """Refuse a use that the predictor was not made for; None leaves a fact open.
@@ -344,10 +304,7 @@ class KernelPredictor(Generic[Arch]):
             "reading": _READINGS.get(_runtime_of(self.device), 1),
             "kinds": [[kind, self.methods[kind]] for kind in kinds],
             "block": self.block,
-            "overhead_ms": self.overhead_ms,
-            "kernel_overhead_ms": self.kernel_overhead_ms,
-            "scale": self.scale,
-            **({"element_ms": self.element_ms} if self.element_ms else {}),
+            **self.calibration.as_settings(),
             "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
             "dataset": None if family is None else family.task.as_dict(),
         }
@@ -376,12 +333,8 @@ class KernelPredictor(Generic[Arch]):
                 for i, (kind, method) in enumerate(kinds)
             }
             spread = settings["relative_std"]
-            numbers = [settings["overhead_ms"], settings["scale"], spread or 0]
-            element = settings.get("element_ms", 0.0)
-            signed = [settings["kernel_overhead_ms"], element]
-            known = all(type(n) in (int, float) for n in (*numbers, *signed))
-            if not (known and all(n >= 0 for n in numbers)):
-                raise ValueError(f"its overheads and scales are {numbers} and {signed}")
+            if spread is not None and not (type(spread) in (int, float) and spread >= 0):
+                raise ValueError(f"its spread is {spread!r}")
             if type(settings["block"]) is not int:
                 raise ValueError(f"its block is {settings['block']!r}")
             return cls(
@@ -389,10 +342,7 @@ class KernelPredictor(Generic[Arch]):
                 methods={kind: method for kind, method in kinds},
                 device=file.facts.device,
                 block=settings["block"],
-                overhead_ms=settings["overhead_ms"],
-                kernel_overhead_ms=settings["kernel_overhead_ms"],
-                scale=settings["scale"],
-                element_ms=element,
+                calibration=Calibration.from_settings(settings),
                 relative_std=float("nan") if spread is None else spread,
                 fingerprint=file.facts.data,
                 family=_family_of(file),
@@ -421,28 +371,6 @@ class KernelPredictor(Generic[Arch]):
                 "network: use `for_networks`, or `predict_model` for ONNX models."
             )
         return self.family
-
-
-def _sum(terms: FloatArray, factors: FloatArray) -> float:
-    return max(float(terms @ factors), _LEAST_SHARE * float(terms[2]))
-
-
-def _least_absolute(
-    features: FloatArray, targets: FloatArray, lowest: Sequence[float | None]
-) -> FloatArray:
-    """Give the `(f,)` weights, each not below its `lowest`, with the least sum of errors."""
-    from scipy.optimize import linprog
-
-    rows, columns = features.shape
-    # The error of each row is bounded from both sides by a variable of its own.
-    errors = np.eye(rows)
-    found = linprog(
-        np.concatenate([np.zeros(columns), np.ones(rows)]),
-        np.block([[features, -errors], [-features, -errors]]),
-        np.concatenate([targets, -targets]),
-        bounds=[*((low, None) for low in lowest), *[(0, None)] * rows],
-    )
-    return np.asarray(found.x, dtype=np.float64)[:columns]
 
 
 def _require_same_reading(file: PredictorFile) -> None:

@@ -18,7 +18,7 @@ import onnx
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.features import features
 from hwnas_predictors.kernels.kernel import Kernel
-from hwnas_predictors.kernels.regression import Choice, choose
+from hwnas_predictors.kernels.regression import Choice, by_bytes, choose
 from hwnas_predictors.kernels.regressors import Regressor, RidgeAndTrees
 
 Measure = Callable[[Sequence[Kernel]], FloatArray]
@@ -159,9 +159,21 @@ def sample_in_networks(
     return samples
 
 
-def fit_types(latencies: Mapping[str, Mapping[Kernel, float]], seed: int = 0) -> dict[str, Choice]:
-    """Fit a regressor for each type to kernels' latencies in ms."""
-    return {kind: choose(*_rows(found), seed) for kind, found in latencies.items() if found}
+def fit_types(
+    latencies: Mapping[str, Mapping[Kernel, float]], seed: int = 0, untimed: Iterable[str] = ()
+) -> dict[str, Choice]:
+    """Fit a regressor for each type to kernels' latencies in ms.
+
+    Args:
+        latencies: at least one measured kernel, by type.
+        seed: seed of the fits.
+        untimed: further types, of which no kernel could be measured. They are as slow a byte as the
+            median of those that compute as little, which have no weights; of all, without any.
+    """
+    fits = {kind: choose(*_rows(found), seed) for kind, found in latencies.items() if found}
+    every = {kernel: ms for found in latencies.values() for kernel, ms in found.items()}
+    light = {k: ms for k, ms in every.items() if not k.configuration.has_weights}
+    return fits | {kind: by_bytes(*_rows(light or every)) for kind in untimed}
 
 
 def no_report(what: str, number: int) -> None:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.measuring import measure
 from hwnas.runtimes.base import OnnxModel
+from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.plain_model import plain_model
+from hwnas_predictors.kernels.single_kernels import OneByOne
 from hwnas_predictors.kernels.target import Target
 
 INT8 = Target(precision="int8")
@@ -43,6 +48,25 @@ def test_kernels_that_cannot_run_leave_the_others_alone(tmp_path: Path) -> None:
         again = KernelTimer(INT8, max_seconds=0.01, cache=cache)(kernels)
         np.testing.assert_array_equal(again, first)
         assert len(cache) == 3
+
+
+def test_no_more_of_a_type_are_tried_where_none_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def alone(_: OneByOne, kernels: Sequence[Kernel]) -> FloatArray:
+        tried.extend(kernel.kind for kernel in kernels if len(kernels) == 1)
+        if any(kernel.kind == "relu" for kernel in kernels):
+            raise InvalidValueError("it has no relu")
+        return np.ones(len(kernels))
+
+    monkeypatch.setattr(OneByOne, "__call__", alone)
+    timer = KernelTimer(INT8, max_seconds=0.01)
+    relus, others = [relu(c) for c in range(1, 31)], [convolution(c) for c in (8, 16)]
+    found = timer([*relus, *others])
+    assert np.isnan(found[:30]).all()
+    np.testing.assert_array_equal(found[30:], 1)
+    assert tried.count("relu") == 8  # those that were measured together with the third
+    assert timer.reasons == {"relu": "it has no relu"}
 
 
 def test_an_average_pool_is_timed_in_int8_as_within_a_network() -> None:
