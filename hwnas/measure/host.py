@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -75,6 +75,7 @@ def package_versions(names: Iterable[str]) -> dict[str, str | None]:
     return {name: _version(name) for name in names}
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)

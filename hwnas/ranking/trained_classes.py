@@ -45,11 +45,15 @@ class TrainedClasses:
     @classmethod
     def of(cls, trainings: Mapping[str, Sequence[float]]) -> TrainedClasses:
         """Take the accuracies of at least one class by its key."""
-        keys = sorted(trainings, key=lambda key: float(np.mean(trainings[key])))
-        means = np.array([np.mean(trainings[key]) for key in keys])
-        counts = np.array([len(trainings[key]) for key in keys], dtype=np.float64)
-        squares = np.array([np.var(trainings[key]) for key in keys]) * counts
-        rows = {key: row for row, key in enumerate(keys)}
+        several = [len(found) for found in trainings.values()]
+        values = np.array([value for found in trainings.values() for value in found])
+        first, counts = np.cumsum([0, *several[:-1]]), np.array(several, dtype=np.float64)
+        means = np.add.reduceat(values, first) / counts
+        squares = np.add.reduceat((values - np.repeat(means, several)) ** 2, first)
+        order = np.argsort(means, kind="stable")
+        means, counts, squares = means[order], counts[order], squares[order]
+        keys = list(trainings)
+        rows = {keys[found]: row for row, found in enumerate(order.tolist())}
         return cls(means, counts, _noise(squares, counts - 1), rows)
 
     def interval(self, key: str, level: float = 0.95) -> tuple[float, float]:

@@ -56,7 +56,7 @@ def test_proxies_of_a_search_may_see_real_images(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
     (tmp_path / FILE).parent.mkdir()
     np.savez(tmp_path / FILE, images=pixels, labels=np.arange(20) % 10)
-    arguments = ["search", *CHEAP, "--trials", "4", "--data", str(tmp_path)]
+    arguments = ["search", *SMALL, "--trials", "4", "--data", str(tmp_path)]
     found = {}
     for images in ("gaussian", "cifar10-sample"):
         out = tmp_path / images
@@ -74,7 +74,7 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         os.environ["HWNAS_CACHE"] = str(tmp_path / f"cache{jobs}")
         out = tmp_path / jobs
-        assert run("search", *SMALL, "--trials", "25", "--jobs", jobs, "--out", str(out)) == 0
+        assert run("search", *SMALL, "--trials", "15", "--jobs", jobs, "--out", str(out)) == 0
         found.append(members(out))
     assert found[0] == found[1]
 
@@ -82,7 +82,7 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
 def test_a_killed_search_goes_on_and_evaluates_nothing_twice(
     tmp_path: Path, programs: Programs
 ) -> None:
-    command = ["-m", "hwnas", "search", *SMALL, "--trials", "60"]
+    command = ["-m", "hwnas", "search", *SMALL, "--trials", "30"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
     def environment(name: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_a_killed_search_goes_on_and_evaluates_nothing_twice(
     assert run_whole.wait() == 0, run_whole.stderr
     process = programs.start(*command, "--out", str(broken), env=environment("broken"))
     cache = tmp_path / "cache-broken" / "results.sqlite"
-    _wait_for_results(cache, 15, process)
+    _wait_for_results(cache, 12, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (broken / "front.json").exists()
@@ -126,11 +126,11 @@ def _wait_for_results(path: Path, count: int, process: Program) -> None:
 
 
 def test_constraints_bound_the_front(tmp_path: Path) -> None:
-    bound = ["--constraint", "params<=300000"]
-    assert run("search", *CHEAP, *bound, "--trials", "25", "--out", str(tmp_path)) == 0
+    bound = ["--constraint", "params<=8000"]  # a third of the space
+    assert run("search", *SMALL, *bound, "--trials", "25", "--out", str(tmp_path)) == 0
     front = ParetoSet.load(tmp_path / "front.json")
     assert front.provenance["infeasible"] == 0
-    assert run("search", *CHEAP, "--trials", "25", "--out", str(tmp_path)) == 2
+    assert run("search", *SMALL, "--trials", "25", "--out", str(tmp_path)) == 2
 
 
 @pytest.mark.parametrize(

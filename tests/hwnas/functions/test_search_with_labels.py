@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW
 from hwnas.ranking.metrics import spearman
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import reference_sample
+from hwnas.study.expected_accuracy import with_expected_accuracy
 from hwnas.study.hosts import STUDY_FILE
 from hwnas.study.settings import LEARNED
 
@@ -31,6 +33,21 @@ def write(folder: Path, n: int) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_drawn() -> Iterator[None]:
+    """Draw 64 networks of the space, not 256: each is scored by eight proxies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.study.expected_accuracy.REFERENCE_SIZE", 64)
+        patch.setitem(with_expected_accuracy.__kwdefaults__ or {}, "drawn", 64)
+        yield
+
+
+@pytest.fixture
+def scores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is scored for the other tests of this file."""
+    monkeypatch.setenv("HWNAS_CACHE", str(folder / "cache"))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("labels")
@@ -39,9 +56,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def front(folder: Path) -> ParetoSet:
     labels = write(folder, 40)
-    found: ParetoSet = hwnas.search(
-        SPACE, labels=labels, costs="count:params", trials=16, batch_size=2, out=folder / "out"
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWNAS_CACHE", str(folder / "cache"))
+        found: ParetoSet = hwnas.search(
+            SPACE, labels=labels, costs="count:params", trials=16, batch_size=2, out=folder / "out"
+        )
     return found
 
 
@@ -66,6 +85,7 @@ def test_the_report_has_it(folder: Path) -> None:
     assert "expected accuracy" in (folder / "out" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("scores")
 def test_a_study_goes_on_with_its_labels_alone(front: ParetoSet, folder: Path) -> None:
     def again(trials: int) -> ParetoSet:
         found: ParetoSet = hwnas.search(
@@ -113,6 +133,7 @@ def test_labels_that_are_stated_alone_are_looked_at_before_the_trials(tmp_path: 
     assert not (tmp_path / "out" / STUDY_FILE).exists()
 
 
+@pytest.mark.usefixtures("scores")
 def test_the_present_network_has_no_expected_accuracy(tmp_path: Path) -> None:
     from torch import nn
 

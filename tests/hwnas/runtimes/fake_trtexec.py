@@ -6,9 +6,15 @@ before 10 the times of the warm-up are exported too; from 11 on precisions are n
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 PROGRAM = """#!{python}
 import json, os, sys, shutil
@@ -74,9 +80,12 @@ if "--exportTimes" in given:
     warm_up = [50.0] * 4 if MAJOR < 10 else []
     at = 0.0 if MAJOR < 10 else warm
     folder = os.path.dirname({log!r})
-    factors, factor, size = os.path.join(folder, "factors"), 1.0, open(engine + ".size").read()
+    factors, factor = os.path.join(folder, "factors"), 1.0
+    with open(engine + ".size") as file:
+        size = file.read()
     if os.path.exists(factors):
-        left = json.load(open(factors))
+        with open(factors) as file:
+            left = json.load(file)
         factor = left[size][0]
         left[size] = left[size][1:] or left[size]
         with open(factors, "w") as file:
@@ -113,6 +122,20 @@ def write_fake(folder: Path, number: int, latencies: list[float]) -> Path:
     program.write_text(PROGRAM.format(**filled, log=str(folder / "calls")))
     program.chmod(0o755)
     return program
+
+
+def run_here(command: list[str], **settings: Any) -> subprocess.CompletedProcess[Any]:
+    """Stand in for `subprocess.run`: this process need not import ONNX and its runtime anew."""
+    if not Path(command[0]).read_text().startswith(f"#!{sys.executable}"):
+        return subprocess.run(command, **settings)
+    code, said = 0, io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(sys, "argv", command)
+        try:
+            exec(compile(Path(command[0]).read_text(), command[0], "exec"), {})
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(command, code, said.getvalue().encode())
 
 
 def set_factors(folder: Path, factors: dict[int, list[float]]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from hwnas.runtimes.trtexec import find_program, version_text
 from hwnas.seeding import seeded
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.testing import RuntimeContract
-from tests.hwnas.runtimes.fake_trtexec import calls, set_factors, write_fake
+from tests.hwnas.runtimes.fake_trtexec import calls, run_here, set_factors, write_fake
 
 LATENCIES = [1.5, 2.0, 1.75, 9.0, 1.625] * 8
 VERSIONS = pytest.mark.parametrize("number", [8601, 100200, 110400])
@@ -38,6 +40,10 @@ def _no_reference_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def installed(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> Runtime:
     monkeypatch.setenv("TRTEXEC", str(write_fake(folder, number, LATENCIES)))
+    # The contract and the tests of bundles start it as a program.
+    monkeypatch.setattr(
+        trtexec, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run_here})
+    )
     return make_runtime("tensorrt")
 
 
@@ -50,7 +56,8 @@ def network() -> TorchNetwork:
 class TestTensorRt(RuntimeContract):
     @pytest.fixture
     def runtime(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runtime:
-        return installed(monkeypatch, tmp_path, 100200)
+        monkeypatch.setenv("TRTEXEC", str(write_fake(tmp_path, 100200, LATENCIES)))
+        return make_runtime("tensorrt")
 
 
 @VERSIONS
