@@ -18,12 +18,6 @@ from types import ModuleType
 from typing import Any
 
 
-class _Deferred(ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        # Asked of the module each time: what others put into it is seen.
-        return getattr(importlib.import_module(self.__name__), name)
-
-
 def deferred(name: str) -> Any:
     """Stand for a module, and import it when an attribute is read.
 
@@ -36,4 +30,14 @@ def deferred(name: str) -> Any:
         >>> calendar.MONDAY == sys.modules["calendar"].MONDAY
         True
     """
-    return _Deferred(name)
+    module: ModuleType | None = None
+
+    class Deferred:
+        def __getattribute__(self, attribute: str) -> Any:
+            nonlocal module
+            if module is None:
+                module = importlib.import_module(name)
+            # Asked of the module each time: what others put into it is seen.
+            return getattr(module, attribute)
+
+    return Deferred()
