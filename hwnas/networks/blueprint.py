@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import BuiltinFunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ Convert = Callable[[Tensor], Tensor]
 _SHARED = frozenset(
     {type(None), bool, int, float, str, type, BuiltinFunctionType, torch.dtype, torch.device}
 )
-_DICTS = frozenset({dict, OrderedDict})
+_EMPTY = frozenset({dict, OrderedDict, list, set})
 
 
 class Blueprint:
@@ -35,11 +34,13 @@ class Blueprint:
         self._model = model
         modules = list(model.modules())
         places = {id(module): place for place, module in enumerate(modules)}
-        parts = [_part(module, places) for module in modules]
+        tensors = _Places()
+        parts = [_part(module, places, tensors) for module in modules]
         usual = [part for part in parts if part is not None]
-        held = [id(value) for part in usual for _, value in part.containers if value]
+        held = [id(value) for part in usual for _, value in part.containers]
         complete = len(usual) == len(parts) and len(held) == len(set(held))
         self._parts = usual if complete else []
+        self._tensors = tensors.found
 
     def copy(self, convert: Convert, training: bool) -> nn.Module:
         """Make a copy in training or evaluation mode, whose parameters need no gradient.
@@ -50,93 +51,103 @@ class Blueprint:
         """
         if not self._parts:
             return copy_model(self._model, convert).train(training).requires_grad_(False)
-        twins = [part.kind.__new__(part.kind) for part in self._parts]
-        once = _Once(convert)
+        # Behind the last stands what is None.
+        twins = [*(part.kind.__new__(part.kind) for part in self._parts), None]
         with torch.no_grad():
-            for part, twin in zip(self._parts, twins, strict=True):
-                members = vars(twin)
-                members |= part.shared
-                for name, kind in part.empty:
-                    members[name] = kind()
-                for name, value in part.containers:
-                    members[name] = value.copy()
-                for name, held in part.tensors:
-                    members[name] = {key: once(tensor) for key, tensor in held.items()}
-                members["_modules"] = {
-                    name: None if place is None else twins[place]
-                    for name, place in part.children.items()
-                }
-                members["training"] = training
+            converted = [*(_converted(tensor, convert) for tensor in self._tensors), None]
+        for part, twin in zip(self._parts, twins, strict=False):
+            members = vars(twin)
+            members.update(part.shared)
+            for name, kind in part.empty:
+                members[name] = kind()
+            for name, value in part.containers:
+                members[name] = value.copy()
+            for name, held in part.tensors:
+                members[name] = {key: converted[place] for key, place in held}
+            members["_modules"] = {name: twins[place] for name, place in part.children}
+            members["training"] = training
+        assert twins[0] is not None
         return twins[0]
 
 
-class _Once:
-    """Converts a tensor that several modules share once; parameters stay parameters."""
-
-    def __init__(self, convert: Convert) -> None:
-        self._convert = convert
-        self._known: dict[int, Tensor] = {}
-
-    def __call__(self, tensor: Tensor | None) -> Tensor | None:
-        if tensor is None:
-            return None
-        if (twin := self._known.get(id(tensor))) is None:
-            twin = self._convert(tensor)
-            if isinstance(tensor, nn.Parameter):
-                twin = nn.Parameter(twin, requires_grad=False)
-            self._known[id(tensor)] = twin
-        return twin
+def _converted(tensor: Tensor, convert: Convert) -> Tensor:
+    """Convert a tensor; parameters stay parameters."""
+    twin = convert(tensor)
+    return nn.Parameter(twin, requires_grad=False) if type(tensor) is nn.Parameter else twin
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Places:
+    """Numbers the tensors that modules hold, of which several may hold the same.
+
+    Attributes:
+        found: the tensors.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Tensor] = []
+        self._known: dict[int, int] = {id(None): -1}
+
+    def __call__(self, tensor: Tensor | None) -> int:
+        place = self._known.setdefault(id(tensor), len(self.found))
+        if tensor is not None and place == len(self.found):
+            self.found.append(tensor)
+        return place
+
+
+class _Part(NamedTuple):
     """What a module is made of, by what a copy does with it.
 
     Attributes:
         kind: its class.
         shared: all members in their order, of which a copy keeps those that cannot change.
-        empty: names and kinds of empty dictionaries and sets.
+        empty: names and kinds of empty dictionaries, lists and sets.
         containers: names and values of lists and sets of what cannot change.
-        tensors: names and dictionaries of parameters and of buffers.
-        children: places of its modules among all.
+        tensors: names of the dictionaries of parameters and of buffers, and the places of these.
+        children: names of its modules, and their places among all.
     """
 
     kind: type[nn.Module]
     shared: dict[str, Any]
     empty: list[tuple[str, type]]
     containers: list[tuple[str, Any]]
-    tensors: list[tuple[str, dict[str, Tensor | None]]]
-    children: dict[str, int | None]
+    tensors: list[tuple[str, list[tuple[str, int]]]]
+    children: list[tuple[str, int]]
 
 
-def _part(module: nn.Module, places: dict[int, int]) -> _Part | None:
+def _part(module: nn.Module, places: dict[int, int], tensor_place: _Places) -> _Part | None:
     """Look at a module; None if it is not of the usual make."""
     kind = type(module)
     if is_wrapper(module) or copies_itself(module) or kind.train is not nn.Module.train:
         return None
     empty: list[tuple[str, type]] = []
-    containers, tensors = [], []
-    for name, value in vars(module).items():
+    containers: list[tuple[str, Any]] = []
+    tensors: list[tuple[str, list[tuple[str, int]]]] = []
+    shared = dict(vars(module))
+    for name, value in shared.items():
         held = type(value)
-        if held in _SHARED or name == "_modules":
+        if held in _SHARED:
             continue
-        if name in ("_parameters", "_buffers"):
+        if held in _EMPTY and not value:
+            empty.append((name, held))
+        elif name in ("_parameters", "_buffers"):
             if not all(map(_is_plain, value.values())):
                 return None
-            tensors.append((name, value))
-        elif held in _DICTS and not value:
-            empty.append((name, held))
+            tensors.append((name, [(key, tensor_place(tensor)) for key, tensor in value.items()]))
+        elif name == "_modules":
+            continue
         elif held in (list, set) and all(map(_unchanging, value)):
             containers.append((name, value))
         elif not _unchanging(value):
             return None
-    children = {n: None if m is None else places[id(m)] for n, m in module._modules.items()}
-    return _Part(kind, dict(vars(module)), empty, containers, tensors, children)
+    children = [(n, -1 if m is None else places[id(m)]) for n, m in module._modules.items()]
+    return _Part(kind, shared, empty, containers, tensors, children)
 
 
 def _unchanging(value: Any) -> bool:
     kind = type(value)
-    return kind in _SHARED or (kind is tuple and all(map(_unchanging, value)))
+    if kind is tuple:
+        return _SHARED.issuperset(map(type, value)) or all(map(_unchanging, value))
+    return kind in _SHARED
 
 
 def _is_plain(tensor: Tensor | None) -> bool:
