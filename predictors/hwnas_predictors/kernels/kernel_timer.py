@@ -18,7 +18,7 @@ from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.single_kernels import OneByOne
 from hwnas_predictors.kernels.target import Target
 
-_VERSION = 6
+_VERSION = 7
 _TOGETHER = 8
 _HOPELESS = 3
 """Kernels of a type that cannot be run, with none that can, after which no more are tried."""

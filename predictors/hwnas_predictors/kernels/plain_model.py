@@ -17,7 +17,7 @@ _VARIANCE = 4
 """Position of a batch norm's variance, which is not below 0."""
 
 
-def plain_model(kernel: Kernel, seed: int = 0) -> onnx.ModelProto:
+def plain_model(kernel: Kernel, seed: int = 0, *, behind_pool: bool = False) -> onnx.ModelProto:
     """Write a model from ``input`` to ``output``.
 
     The first image is the input; further ones are constants, so that runtimes that take one input
@@ -26,16 +26,18 @@ def plain_model(kernel: Kernel, seed: int = 0) -> onnx.ModelProto:
     Args:
         kernel: what `find_plain_kernels` gives, or with other channels.
         seed: seed of weights and constants.
+        behind_pool: put an average pool of 1x1 before it, which changes nothing: see `needs_pool`.
     """
-    fixed = {*kernel.weights, *(position for position, _ in kernel.constants)}
-    image = next(i for i, s in enumerate(kernel.inputs) if s is not None and i not in fixed)
+    image = _image(kernel)
     tensors = _tensors(kernel, image, np.random.default_rng(seed))
     names = [
-        "input" if i == image else "" if shape is None else f"t{i}"
+        ("pooled" if behind_pool else "input") if i == image else "" if shape is None else f"t{i}"
         for i, shape in enumerate(kernel.inputs)
     ]
     nodes = _nodes(kernel, names, tensors)
     nodes[-1].output[0] = "output"
+    if behind_pool:
+        nodes.insert(0, helper.make_node("AveragePool", ["input"], ["pooled"], kernel_shape=[1, 1]))
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,
@@ -45,6 +47,29 @@ def plain_model(kernel: Kernel, seed: int = 0) -> onnx.ModelProto:
         tensors,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+
+
+def needs_pool(kernel: Kernel) -> bool:
+    """Tell whether a runtime without batches may take a kernel's own for a dimension of images.
+
+    pnnx finds it by convolutions and pools, so that an element-wise operator must not be alone.
+    """
+    inner = {"FusedConv", "Conv", "ConvTranspose", "Gemm", "MatMul"}
+    shape = kernel.inputs[_image(kernel)]
+    return kernel.operator not in inner and "Pool" not in kernel.operator and len(shape or ()) == 4
+
+
+def pool_before(kernel: Kernel) -> Kernel:
+    """Give the pool that `plain_model` puts before a kernel."""
+    shape = kernel.inputs[_image(kernel)]
+    assert shape is not None
+    return Kernel("AveragePool", "", (shape,), shape, (("kernel_shape", (1, 1)),))
+
+
+def _image(kernel: Kernel) -> int:
+    """Give the position of the first input that is an image."""
+    fixed = {*kernel.weights, *(position for position, _ in kernel.constants)}
+    return next(i for i, s in enumerate(kernel.inputs) if s is not None and i not in fixed)
 
 
 def _tensors(kernel: Kernel, image: int, rng: np.random.Generator) -> list[onnx.TensorProto]:

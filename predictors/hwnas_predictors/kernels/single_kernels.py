@@ -18,7 +18,7 @@ from hwnas.meters import AUTO
 from hwnas.runtimes.base import OnnxModel, RunSettings, Runtime
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.kernel import Kernel
-from hwnas_predictors.kernels.plain_model import plain_model
+from hwnas_predictors.kernels.plain_model import needs_pool, plain_model, pool_before
 from hwnas_predictors.kernels.target import Target
 
 LEAST_MS = 1e-4
@@ -31,8 +31,9 @@ EMPTY = Kernel("Conv", "", (_ONE, (8, 8, 1, 1)), _ONE, (("kernel_shape", (1, 1))
 class OneByOne:
     """Times kernels in turn, each in a model of its own.
 
-    The latency of a call, measured among them, is taken off. A kernel that a runtime does not have
-    in a lower precision is timed in float32, as the runtime computes it in a network.
+    The latency of a call, measured among them, is taken off; of a kernel that stands behind a pool,
+    see `needs_pool`, that of the pool alone. A kernel that a runtime does not have in a lower
+    precision is timed in float32, as the runtime computes it in a network.
 
     Args:
         target: what runs them.
@@ -50,8 +51,15 @@ class OneByOne:
         Raises:
             HwnasError: the runtime cannot run one of them.
         """
-        models = [plain_model(kernel, self._seed) for kernel in (EMPTY, *kernels)]
         runtime, settings = self._target.made(), self._target.settings
+        pooled = [self._target.batchless and needs_pool(kernel) for kernel in kernels]
+        models = [plain_model(EMPTY, self._seed)]
+        models += [
+            plain_model(kernel, self._seed, behind_pool=behind)
+            for kernel, behind in zip(kernels, pooled, strict=True)
+        ]
+        pools = [k for k, behind in zip(kernels, pooled, strict=True) if behind]
+        models += [plain_model(pool_before(kernel)) for kernel in pools]
         try:
             found = _together(models, runtime, settings, self._length)
         except HwnasError:
@@ -59,7 +67,9 @@ class OneByOne:
                 raise
             found = _together(models, runtime, replace(settings, precision="float32"), self._length)
         values = np.array([measurement.value for measurement in found])
-        latencies: FloatArray = np.maximum(values[1:] - values[0], LEAST_MS)
+        own, beside = values[1 : 1 + len(kernels)], np.full(len(kernels), values[0])
+        beside[pooled] = values[1 + len(kernels) :]
+        latencies: FloatArray = np.maximum(own - beside, LEAST_MS)
         return latencies
 
 

@@ -75,6 +75,11 @@ class Target:
         return is_profiled(self.runtime)
 
     @property
+    def batchless(self) -> bool:
+        """Whether the runtime runs images one by one, and knows no batch."""
+        return bool(getattr(self.made(), "one_by_one", False))
+
+    @property
     def quantised(self) -> str:
         """Name how `lowered` quantises where the runtime itself did it before; else nothing."""
         return "by lowered" if self.runtime == "openvino" and self.precision == "int8" else ""

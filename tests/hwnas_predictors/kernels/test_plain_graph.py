@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from onnx import helper, numpy_helper
 from hwnas.errors import UnknownNameError
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
+from hwnas_predictors.kernels import single_kernels
 from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_timer import KernelTimer
 from hwnas_predictors.kernels.plain_graph import find_plain_kernels
-from hwnas_predictors.kernels.plain_model import plain_model
+from hwnas_predictors.kernels.plain_model import needs_pool, plain_model, pool_before
 from hwnas_predictors.kernels.predictor import Family
+from hwnas_predictors.kernels.single_kernels import EMPTY, LEAST_MS, OneByOne
 from hwnas_predictors.kernels.target import Target
 from tests.hwnas_predictors.kernels.conftest import network
 
@@ -154,3 +158,37 @@ def test_targets_of_other_runtimes_say_whether_they_are_profiled(
 ) -> None:
     pytest.importorskip(package, reason=f"needs the extra {runtime}")
     assert Target(runtime).profiled == profiled
+
+
+def test_a_pool_before_a_kernel_changes_nothing() -> None:
+    shape = (1, 6, 5, 4)
+    add = Kernel("Add", "", (shape, (1, 6, 1, 1)), shape)
+    image = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    alone, behind = (
+        onnxruntime.InferenceSession(plain_model(add, 3, behind_pool=pooled).SerializeToString())
+        for pooled in (False, True)
+    )
+    np.testing.assert_array_equal(*(s.run(None, {"input": image})[0] for s in (alone, behind)))
+    found = [needs_pool(k) for k in (add, pool_before(add), EMPTY)]
+    assert found == [True, False, False]
+    transpose = Kernel("Transpose", "", ((1, 2, 3, 4, 5),), (1, 3, 2, 4, 5))
+    assert not needs_pool(transpose)  # it has five dimensions, which no pool takes
+
+
+def test_the_latency_of_a_pool_before_a_kernel_is_taken_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a runtime without batches: a node takes 1 ms, a convolution 5, and each call 10."""
+    shape = (1, 8, 4, 4)
+    relu, conv = Kernel("Relu", "", (shape,), shape), replace(EMPTY, inputs=(shape, (8, 8, 1, 1)))
+
+    def together(models: Sequence[onnx.ModelProto], *_: Any) -> list[SimpleNamespace]:
+        nodes = [[node.op_type for node in model.graph.node] for model in models]
+        return [SimpleNamespace(value=10 + sum(5 if n == "Conv" else 1 for n in o)) for o in nodes]
+
+    monkeypatch.setattr(single_kernels, "_together", together)
+    monkeypatch.setattr(single_kernels, "EMPTY", pool_before(relu))  # 11 ms
+    kernels = [relu, replace(conv, output=shape), relu]
+    np.testing.assert_allclose(OneByOne(Target(), 1.0, 0)(kernels), [LEAST_MS, 4, LEAST_MS])
+    monkeypatch.setattr(Target, "batchless", True)
+    np.testing.assert_allclose(OneByOne(Target(), 1.0, 0)(kernels), [1, 4, 1])
