@@ -19,7 +19,7 @@ from hwnas.bundles.settings import BundleSettings
 from hwnas.bundles.ssh import LOST, Answer, Report, Transport
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import write_bytes
-from hwnas.measure.limits import CallError
+from hwnas.measure.limits import CallError, UnreachableError
 
 ATTEMPTS = 6
 _WAIT_SECONDS = 2.0
@@ -28,6 +28,10 @@ _PYTHON = re.compile(r"[A-Za-z0-9_./][\w./+-]{0,254}", re.ASCII)
 
 class FarError(CallError):
     """Another machine gave nothing: another attempt may succeed."""
+
+
+class LostError(FarError, UnreachableError):
+    """Another machine cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Far:
         """Ask what there is that would measure.
 
         Raises:
-            FarError: it cannot be reached, or lacks Python, numpy or onnxruntime.
+            LostError: it cannot be reached.
+            FarError: it lacks Python, numpy or the runtime.
         """
         source = as_one_program(settings.runtime)
         words = [
@@ -94,15 +99,14 @@ class Far:
             report: called with each line that the runner says.
 
         Raises:
-            FarError: it cannot be reached, or the runner fails. What was finished is written all
-                the same, and the same call goes on.
+            LostError: it cannot be reached, after several attempts.
+            FarError: the runner fails. What was finished is written in both cases, and the same
+                call goes on.
         """
         folder = f".cache/hwnas/{manifest.checksum[:32]}"
         limit = seconds or 600.0 + 60.0 * len(manifest.networks)
-        self._insist(
-            self.transport(f"mkdir -p {folder} && tar -xf - -C {folder}", packed(manifest)),
-            "take the bundle",
-        )
+        unpack = f"mkdir -p {folder} && tar -xf - -C {folder}"
+        self._insist(self._again(unpack, limit, report, packed(manifest)), "take the bundle")
         command = f"cd {folder} && {shlex.quote(self.python)} {runner.RUNNER}"
         answer = self._run(command, limit, report)
         fetched = self._again(f"cat {folder}/{runner.RESULTS}", 120.0, None)
@@ -117,15 +121,17 @@ class Far:
         start = time.monotonic()
         answer = self._again(command, seconds, report)
         if answer.code == LOST and time.monotonic() - start >= seconds:
-            return Answer(LOST, b"", f"it took more than {seconds:g} s")
+            return Answer(1, b"", f"it took more than {seconds:g} s")
         return answer
 
-    def _again(self, command: str, seconds: float, report: Report | None) -> Answer:
+    def _again(
+        self, command: str, seconds: float, report: Report | None, content: bytes = b""
+    ) -> Answer:
         """Run a command that can be repeated, until the connection holds."""
         end = time.monotonic() + seconds
         for attempt in range(ATTEMPTS):
-            answer = self.transport(command, b"", max(end - time.monotonic(), 1.0), report)
-            if answer.code != LOST or time.monotonic() >= end:
+            answer = self.transport(command, content, max(end - time.monotonic(), 1.0), report)
+            if answer.code != LOST or time.monotonic() >= end or attempt == ATTEMPTS - 1:
                 break
             if report is not None:
                 report(f"connection lost: {answer.words.strip()[-200:]}")
@@ -135,7 +141,8 @@ class Far:
     def _insist(self, answer: Answer, what: str) -> Answer:
         if answer.code:
             words = answer.words.strip().splitlines() or [f"exit code {answer.code}"]
-            raise FarError(
+            kind = LostError if answer.code == LOST else FarError
+            raise kind(
                 f"`ssh` must reach a machine that can {what}, but it says: {words[-1][:300]}"
             )
         return answer

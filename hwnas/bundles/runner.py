@@ -29,7 +29,10 @@ import tempfile
 from time import perf_counter
 from typing import Any, Iterator, NamedTuple
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError as missing:
+    sys.exit(f"run.py: {sys.executable} must have numpy, but {missing}: name a Python that has it")
 
 BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
 MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
@@ -159,8 +162,13 @@ def version_of(runtime: str) -> str:
             return str(session_class(runtime).version())
         except RuntimeError as error:
             raise FailedError(f"{runtime}: {error}") from None
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise FailedError(
+            f"{sys.executable} must have onnxruntime, but {error}: install it there, or name a "
+            f"Python that has it"
+        ) from None
     return str(onnxruntime.__version__)
 
 

@@ -95,6 +95,9 @@ def bundle(
 
     far = _far(ssh, ssh_config, python, device)
     settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images, runtime)
+    if far is not None:  # it is told before networks are built
+        there = far.device(settings)
+        note(f"{ssh}: {there['model']}, {there['runtime']} {there['runtime_version']}")
     name, sizes = chosen_networks(space, dataset, "gaussian")
     made = users_space(name)
     networks = Networks(made, get_task(sizes))

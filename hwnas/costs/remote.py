@@ -112,7 +112,8 @@ class RemoteCost(Generic[Arch]):
         """Measure one network there.
 
         Raises:
-            FarError: the machine cannot be reached, or its runner fails.
+            LostError: the machine cannot be reached.
+            FarError: its runner fails.
             InvalidValueError: the network cannot be exported or run, or another machine answers.
             DataFormatError: what comes back is no result of it.
         """

@@ -7,10 +7,11 @@ in progress. A measurement holds its resource, e.g. this host's CPU, so that no 
 at the same time, in this or in another process.
 
 Whatever a source raises is a failed result with type and text, and the next architecture is
-evaluated. Scores are computed in child processes where there are limits or several jobs
-(`hwnas.measure.isolation`): what ends a child, or takes too long, is a failed result. Else an
-architecture during whose evaluation a process died is evaluated in a child process; once such a
-child has died, so is everything of that space (see `hwnas.evaluation.survival`).
+evaluated; where what measures cannot be reached any more, the evaluation ends instead. Scores are
+computed in child processes where there are limits or several jobs (`hwnas.measure.isolation`): what
+ends a child, or takes too long, is a failed result. Else an architecture during whose evaluation a
+process died is evaluated in a child process; once such a child has died, so is everything of that
+space (see `hwnas.evaluation.survival`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,14 @@ from hwnas.evaluation.sources import Effort, ValueSource
 from hwnas.evaluation.survival import Marks
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with, side_by_side
-from hwnas.measure.limits import UNLIMITED, CallError, ChildEndedError, Limits, NotSendableError
+from hwnas.measure.limits import (
+    UNLIMITED,
+    CallError,
+    ChildEndedError,
+    Limits,
+    NotSendableError,
+    UnreachableError,
+)
 from hwnas.measure.resource_lock import hold
 from hwnas.tables.result import Result
 from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
@@ -441,6 +449,8 @@ def _compute_one(marks: Marks, source: ValueSource[Any], item: _Item[Any]) -> _O
     try:
         with alone, marks.begun(item.name):
             return _Outcome(item, source.compute(item.arch, item.columns))
+    except UnreachableError:  # what is left waits for another run
+        raise
     except CallError as error:  # e.g. in a child of the source's own, under its limits
         return _failure(item, str(error))
     except HwnasError as error:

@@ -77,6 +77,10 @@ class ChildEndedError(CallError):
     """A call ended its child, or was ended for its time."""
 
 
+class UnreachableError(CallError):
+    """What measures is away: no network's fault, and no other one would be measured either."""
+
+
 class ForgottenError(InvalidValueError):
     """A child does not have a function that it was sent before: it was replaced meanwhile."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.bundles.far import ATTEMPTS, Far, FarError, packed
+from hwnas.bundles.far import ATTEMPTS, Far, FarError, LostError, packed
 from hwnas.bundles.manifest import Manifest
 from hwnas.bundles.results import read_results
 from hwnas.bundles.runner import RESULTS
@@ -72,10 +72,27 @@ def test_a_machine_that_stays_away_is_told(bundle: Manifest, home: Loopback) -> 
             self.commands.append(command)
             return Answer(0 if "tar" in command else LOST, b"", "no route\nto host\n")
 
-    away = Away(home.home)
-    with pytest.raises(FarError, match="can run the bundle, but it says: to host"):
-        far(away).measure(bundle)
+    away, waits = Away(home.home), list[float]()
+    with pytest.raises(LostError, match="can run the bundle, but it says: to host"):
+        Far(away, sys.executable, waits.append).measure(bundle)
     assert sum(command.endswith("run.py") for command in away.commands) == ATTEMPTS
+    # After the last attempts to run and to fetch nothing is waited for.
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0] * 2
+
+
+def test_copying_is_tried_again_too(bundle: Manifest, home: Loopback) -> None:
+    class Late(Loopback):
+        def __call__(
+            self, command: str, content: bytes = b"", seconds: float = 120.0,
+            report: Report | None = None,
+        ) -> Answer:  # fmt: skip
+            if not self.commands:
+                self.commands.append(command)
+                return Answer(LOST, b"", "connection refused")
+            return super().__call__(command, content, seconds, report)
+
+    far(Late(home.home)).measure(bundle)
+    assert all(row.latency_ms > 0 for row in read_results(bundle, bundle.folder / RESULTS).rows)
 
 
 def test_what_was_finished_is_fetched_though_the_runner_fails(

@@ -117,6 +117,21 @@ def test_it_runs_alone_and_its_results_are_read(bundle: Manifest) -> None:
         assert row.raw["warm_up_runs"] >= 10
 
 
+@pytest.mark.parametrize(
+    ("arguments", "module"), [(["-S"], "numpy"), ([], "onnxruntime")], ids=["numpy", "onnxruntime"]
+)
+def test_what_python_lacks_is_one_line(
+    arguments: list[str], module: str, bundle: Manifest, tmp_path: Path
+) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('it is built for another one')")
+    command = [sys.executable, *arguments, str(bundle.folder / "run.py")]
+    environment = {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    [line] = done.stderr.splitlines()
+    assert done.returncode in (1, 2)
+    assert line.startswith(f"run.py: {sys.executable} must have {module}, but ")
+
+
 def test_drawn_inputs_are_the_sums_of_mersenne_twisters_numbers() -> None:
     twister = random.Random()
     state = np.random.RandomState(7).get_state()

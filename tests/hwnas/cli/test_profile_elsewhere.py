@@ -60,8 +60,10 @@ def test_all_in_one_over_ssh(
     assert table.key is not None
     assert table.key.device == "board"
     assert table.of("latency", "ms")[0] > 0
+    given[-1] = "another"
     assert run("profile", "bundle", *given, *far[:2], "--python", "/no/python") == 2
-    assert "`ssh` must reach a machine that can run the bundle" in capsys.readouterr().err
+    assert "`ssh` must reach a machine that can answer" in capsys.readouterr().err
+    assert not (tmp_path / "another").exists()  # it is asked before anything is built
 
 
 def test_equal_networks_stand_in_a_bundle_once(

@@ -58,6 +58,29 @@ class TestRemoteCost(CostModelContract):
         return cost_of("remote:board:latency")
 
 
+def test_a_search_ends_where_the_machine_goes_away(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hwnas.bundles.far.ATTEMPTS", 1)
+    monkeypatch.chdir(tmp_path)
+    program = board / "ssh"
+    works = program.read_text()
+    # It answers what it is, and is gone then.
+    gone = "case $last in *--device*) ;; *) echo 'no route' >&2; exit 255;; esac\n"
+    first, rest = works.split("echo", 1)
+    program.write_text(f"{first}{gone}echo{rest}")
+    command = [
+        *("search", "--space", "nasbench201:channels=4,cells=1", "--objective", "params"),
+        *("--cost", "remote:board:latency", "--trials", "2", "--out", "out"),
+    ]
+    _register(command[0])
+    assert _run(app, command) == 2
+    assert "`ssh` must reach a machine that can take the bundle" in capsys.readouterr().err
+    program.write_text(works)
+    assert _run(app, command) == 0
+    assert "2 trials (0 repeated, 0 infeasible, 0 failed)" in capsys.readouterr().err
+
+
 def test_a_cost_is_a_measurement_on_its_own_resource(board: Path) -> None:
     cost = cost_of("remote:board:latency:threads=2")
     assert not (board / "calls").exists()
