@@ -160,13 +160,19 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
         InvalidValueError: the child ended, or did not end in time.
     """
     from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import Limits
+    from hwnas.measure.limits import EndlessError, Limits
     from hwnas.spaces.space_text import is_function, is_own
 
     if not is_own(text):
         return False
     limits = Limits() if limit_seconds is None else Limits(limit_seconds)
-    return child_with(limits).call(is_function, text)
+    try:
+        return child_with(limits).call(is_function, text)
+    except EndlessError as error:
+        raise InvalidValueError(
+            f"`{text}` must be of a module that can be imported, but importing it did not end "
+            f"within {limits.seconds:g} s."
+        ) from error
 
 
 def users_space(text: str) -> SearchSpace[Any]:

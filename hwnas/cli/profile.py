@@ -108,7 +108,8 @@ def profile(
         float | None,
         typer.Option(
             help="Longest time for everything, the building of the network included, before it "
-            "counts as endless. [default: ten times --max-seconds, 30 at least]"
+            "counts as endless; importing your module is apart. [default: ten times --max-seconds, "
+            "30 at least]"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and inputs.")] = 0,
@@ -125,7 +126,10 @@ def profile(
     if context.invoked_subcommand is not None:
         _refuse_own_options(context)
         return
-    if model is not None and arch is not None and names_function(model, limit_seconds):
+    own = model or space
+    # The import of the user's module is no part of the network's time.
+    is_function = own is not None and names_function(own, limit_seconds)
+    if is_function and model is not None and arch is not None:
         space, model = model, None
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:

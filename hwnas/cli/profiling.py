@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.functions.profile import Profile
+    from hwnas.measure.isolation import Child
     from hwnas.measure.limits import Limits
     from hwnas.runtimes.base import OnnxModel
     from hwnas.tasks.task import TensorSpec
@@ -48,6 +49,16 @@ class Wanted:
     dataset: str | None
     seed: int
 
+    def import_into(self, child: Child) -> None:
+        """Import the user's module there, so that it is no part of the network's time."""
+        from hwnas.measure.isolation import Child
+        from hwnas.measure.limits import Limits
+        from hwnas.spaces.space_text import is_function, is_own
+
+        own = self.model or self.space
+        if own is not None and is_own(own):
+            Child(Limits(), process=child.process).call(is_function, own)
+
     def subject(self) -> _Subject:
         """Make it."""
         from hwnas.networks.importing import parse_sizes
@@ -74,14 +85,14 @@ def measured(
         limit_seconds: longest time of a process; None for ten times that of a measurement.
     """
     from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import LONGEST_SECONDS, Limits
+    from hwnas.measure.limits import LONGEST_SECONDS, Limits, within_memory
     from hwnas.measure.resource_lock import hold
 
     strict = how["length"]
     if limit_seconds is None:
         longest = strict.max_seconds if strict else how["max_seconds"]
         limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * longest), LONGEST_SECONDS)
-    limits = Limits(limit_seconds)
+    limits = within_memory(Limits(limit_seconds))
     if strict:
         with hold(resource):
             return _in_fresh_processes(limits, wanted, how, resource)
@@ -106,6 +117,7 @@ def _in_fresh_processes(
         cool_down(idle)
         child = Child(limits)
         try:
+            wanted.import_into(child)
             label, found = child.call(_profiled, wanted, how, held)
         finally:
             child.close()

@@ -9,9 +9,9 @@ at the same time, in this or in another process.
 Whatever a source raises is a failed result with type and text, and the next architecture is
 evaluated; where what measures cannot be reached any more, the evaluation ends instead. Scores are
 computed in child processes where there are limits or several jobs (`hwnas.measure.isolation`): what
-ends a child, or takes too long, is a failed result. Else an architecture during whose evaluation a
-process died is evaluated in a child process; once such a child has died, so is everything of that
-space (see `hwnas.evaluation.survival`).
+ends a child, or takes too long, is a failed result, and what took too long is not tried again. Else
+an architecture during whose evaluation a process died is evaluated in a child process; once such a
+child has died, so is everything of that space (see `hwnas.evaluation.survival`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ValueSource
 from hwnas.evaluation.survival import Marks
+from hwnas.measure.endless import endless, network_name, once, remember
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with, side_by_side
 from hwnas.measure.limits import (
     UNLIMITED,
     CallError,
     ChildEndedError,
+    EndlessError,
     Limits,
     NotSendableError,
     UnreachableError,
@@ -210,7 +212,9 @@ class Evaluator(Generic[Arch]):
         for evaluation in evaluations:
             try:
                 evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
-                if self.require_valid and (fault := self.fault(evaluation.arch)) is not None:
+                if (reason := endless(self._name(evaluation.key), self.limits)) is not None:
+                    evaluation.errors["architecture"] = reason
+                elif self.require_valid and (fault := self.fault(evaluation.arch)) is not None:
                     evaluation.valid, evaluation.errors["architecture"] = False, fault
             except Exception as error:
                 evaluation.errors["is_valid"] = text_of(error)
@@ -318,8 +322,9 @@ class Evaluator(Generic[Arch]):
             return None
         if arch not in self._faults:
             try:
-                child = child_with(self.limits or UNLIMITED)
-                self._faults[arch] = child.call(_fault, self.space, arch)
+                limits = self.limits or UNLIMITED
+                with once(self._name(self.space.canonical_key(arch)), limits):
+                    self._faults[arch] = child_with(limits).call(_fault, self.space, arch)
             except HwnasError:
                 self._faults[arch] = None
         return self._faults[arch]
@@ -329,7 +334,7 @@ class Evaluator(Generic[Arch]):
         self._doubted.add(self._name(self.space.canonical_key(arch)))
 
     def _name(self, key: str) -> str:
-        return f"{self.space!r}|{key}"
+        return network_name(self.space, key)
 
     def _compute(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
         several = self.jobs != 1 and len(work) > 1
@@ -355,13 +360,19 @@ class Evaluator(Generic[Arch]):
         self, source: ValueSource[Arch], work: list[_Item[Arch]]
     ) -> Iterator[_Outcome]:
         """Compute in as many children as there are jobs; each death is one item's."""
-        jobs = min(joblib.effective_n_jobs(self.jobs), len(work))
+        for item in work:
+            if (reason := endless(item.name, self.limits)) is not None:
+                yield _failure(item, reason)
+        work = [item for item in work if endless(item.name, self.limits) is None]
+        jobs = max(1, min(joblib.effective_n_jobs(self.jobs), len(work)))
         function = partial(_compute_one, Marks(None), source)
         calls = side_by_side(self.limits or UNLIMITED, jobs, function, [(i,) for i in work])
         for place, found in calls:
             if not isinstance(found, HwnasError):
                 yield found
             elif not isinstance(found, NotSendableError):
+                if isinstance(found, EndlessError):
+                    remember(work[place].name, self.limits or UNLIMITED, found)
                 yield _failure(work[place], str(found))
             elif jobs > 1:
                 raise _not_sendable(self.jobs, found) from found

@@ -9,16 +9,25 @@ import re
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as TimeIsUp
 from functools import cached_property
 from typing import Any
 
 from hwnas.errors import HwnasError
-from hwnas.measure.in_child import first_line, place, prepare, within
-from hwnas.measure.limits import ChildEndedError, ForgottenError, Limits, NotSendableError
+from hwnas.measure.in_child import first_line, load, place, prepare, within
+from hwnas.measure.limits import (
+    ChildEndedError,
+    EndlessError,
+    ForgottenError,
+    Limits,
+    NotSendableError,
+)
 
 _START_SECONDS = 300.0
 _KEPT_FUNCTIONS = 8
+_NETWORK = "`limit_seconds` must be enough for one network, but it"
+_IMPORT = "`model` must be of a module that can be imported, but importing it"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -50,6 +59,8 @@ class ChildProcess:
     ) -> tuple[Any, HwnasError | None, list[Any]]:
         """Call a function within limits, one call at a time.
 
+        Its time begins when what it needs is imported, for which there are 300 s at least.
+
         Args:
             limits: what the call may take.
             sent: the function, pickled.
@@ -59,7 +70,8 @@ class ChildProcess:
             Its result, or its error, and what it logged.
 
         Raises:
-            ChildEndedError: the call ended the process, or did not end in time.
+            EndlessError: the call did not end in time.
+            ChildEndedError: it ended the process.
         """
         with self._one_call:
             result, error, said = self._answer(limits, sent, given)
@@ -73,17 +85,34 @@ class ChildProcess:
     def _answer(
         self, limits: Limits, sent: bytes, given: bytes
     ) -> tuple[Any, HwnasError | None, list[Any]]:
+        digest = hashlib.sha256(sent).digest()
+        if digest not in self._known:  # it is sent only once: it may hold images of the user
+            forget = len(self._known) >= _KEPT_FUNCTIONS
+            longest = None if limits.seconds is None else max(limits.seconds, _START_SECONDS)
+            asked = (longest, place(), digest, sent, given, forget)
+            trouble = self._wait(longest, _IMPORT, load, *asked)
+            if trouble is not None:
+                return None, pickle.loads(trouble), []
+            self._known = {digest} if forget else {*self._known, digest}
+        answer = self._wait(limits.seconds, _NETWORK, within, limits, place(), digest, given)
+        found: tuple[Any, HwnasError | None, list[Any]] = pickle.loads(answer)
+        return found
+
+    def _wait(
+        self, seconds: float | None, what: str, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Let the process call a function, and wait for what it gives."""
         executor = self._ready()
         try:
-            answer = self._submit(executor, limits, sent, given).result(limits.seconds)
+            return executor.submit(function, *arguments).result(seconds)
         except BaseException as trouble:
             # Nobody knows what the child is up to: the next call gets another one.
             self.close()
             if not isinstance(trouble, Exception):
                 raise
-            raise ChildEndedError(_reason(trouble, limits)) from trouble
-        found: tuple[Any, HwnasError | None, list[Any]] = pickle.loads(answer)
-        return found
+            if isinstance(trouble, TimeIsUp):
+                raise EndlessError(f"{what} did not end within {seconds:g} s.") from trouble
+            raise ChildEndedError(_reason(trouble)) from trouble
 
     def start(self) -> None:
         """Start the process, so that the next call need not."""
@@ -122,23 +151,8 @@ class ChildProcess:
                 ) from trouble
         return self._executor
 
-    def _submit(self, executor: Any, limits: Limits, sent: bytes, given: bytes) -> Any:
-        """Send a function only once: it may hold images of the user."""
-        digest = hashlib.sha256(sent).digest()
-        new = sent if digest not in self._known else None
-        forget = new is not None and len(self._known) >= _KEPT_FUNCTIONS
-        if forget:
-            self._known.clear()
-        self._known.add(digest)
-        return executor.submit(within, limits, place(), digest, new, given, forget)
 
-
-def _reason(trouble: Exception, limits: Limits) -> str:
-    if isinstance(trouble, TimeIsUp):
-        return (
-            f"`limit_seconds` must be enough for one network, but it did not end within "
-            f"{limits.seconds:g} s."
-        )
+def _reason(trouble: Exception) -> str:
     # Loky names what ended a process in braces.
     ended = re.search(r"\{(.+)\}", str(trouble))
     how = ended[1] if ended else first_line(trouble)

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+from hwnas.measure.endless import once
 from hwnas.measure.isolation import Child, child_with
 from hwnas.measure.limits import Limits, NotSendableError
 from hwnas.spaces.elsewhere import HERE, Elsewhere
@@ -39,6 +40,11 @@ class InChild:
             return child_with(self._limits).call(function, *arguments)
         except NotSendableError:
             return function(*arguments)
+
+    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of a network, unless it is known not to end."""
+        with once(network, self._limits):
+            return self.call(function, *arguments)
 
     def converse(self, function: Callable[[Choose], T], choose: Choose) -> T:
         """Call a function of a chooser; in this process if it cannot be sent."""

@@ -113,54 +113,85 @@ class _Said(logging.Handler):
         self.records.append(record)
 
 
+def load(
+    seconds: float | None,
+    place: tuple[str, list[str]],
+    digest: bytes,
+    sent: bytes,
+    given: bytes,
+    forget: bool,
+) -> bytes | None:
+    """Import what a function and its arguments need, and keep the function.
+
+    Args:
+        seconds: longest time; None for no limit.
+        place: current folder and search path of modules.
+        digest: of the pickled function.
+        sent: the function, pickled.
+        given: its arguments, pickled.
+        forget: forget the functions that were sent before.
+
+    Returns:
+        What was raised, pickled; None if nothing was.
+    """
+    if forget:
+        _kept.clear()
+    with _at(place, seconds):
+        try:
+            _kept[digest] = pickle.loads(sent)
+            pickle.loads(given)
+        except Exception as error:  # whatever importing a module of the user raises
+            return pickled(
+                NotSendableError(f"`model` must be importable, but raised {text_of(error)}")
+            )
+    return None
+
+
+@contextmanager
+def _at(place: tuple[str, list[str]], seconds: float | None) -> Iterator[None]:
+    """Be where the parent is; the system ends the process where nobody is left who would."""
+    alarm = getattr(signal, "alarm", lambda seconds: seconds)
+    if seconds is not None:
+        alarm(int(seconds) + _GRACE_SECONDS)
+    os.chdir(place[0])
+    sys.path[:] = place[1]
+    try:
+        yield
+    finally:
+        alarm(0)
+
+
 def within(
     limits: Limits,
     place: tuple[str, list[str]],
     digest: bytes,
-    sent: bytes | None,
     given: bytes,
-    forget: bool = False,
 ) -> bytes:
-    """Call a function, and give result, error and log records, pickled.
-
-    The system ends the call where nobody is left who would.
+    """Call a function that was sent before, and give result, error and log records, pickled.
 
     Args:
         limits: what it may take.
         place: current folder and search path of modules.
         digest: of the pickled function.
-        sent: the function, or None if it was sent before.
         given: its arguments, pickled.
-        forget: forget the functions that were sent before.
     """
-    alarm = getattr(signal, "alarm", lambda seconds: seconds)
-    if limits.seconds is not None:
-        alarm(int(limits.seconds) + _GRACE_SECONDS)
-    os.chdir(place[0])
-    sys.path[:] = place[1]
-    if forget:
-        _kept.clear()
     said = _Said()
     _LOG.addHandler(said)
     try:
-        answer: Any = (*_called(limits, digest, sent, given), said.records)
-        try:
-            return pickled(answer)
-        except NotSendableError as error:
-            return pickled((None, error, said.records))
+        with _at(place, limits.seconds):
+            answer: Any = (*_called(limits, digest, given), said.records)
+            try:
+                return pickled(answer)
+            except NotSendableError as error:
+                return pickled((None, error, said.records))
     finally:
         _LOG.removeHandler(said)
-        alarm(0)
 
 
-def _called(
-    limits: Limits, digest: bytes, sent: bytes | None, given: bytes
-) -> tuple[Any, HwnasError | None]:
+def _called(limits: Limits, digest: bytes, given: bytes) -> tuple[Any, HwnasError | None]:
+    if digest not in _kept:
+        return None, ForgottenError("`function` must be sent again.")
     try:
-        if sent is not None:
-            _kept[digest] = pickle.loads(sent)
-        elif digest not in _kept:
-            return None, ForgottenError("`function` must be sent again.")
         function, arguments = _kept[digest], pickle.loads(given)
     except Exception as error:  # whatever importing a module of the user raises
         return None, NotSendableError(f"`model` must be importable, but raised {text_of(error)}")

@@ -48,7 +48,8 @@ class Child:
 
         Raises:
             HwnasError: the function's own.
-            ChildEndedError: it ended its process, or did not end in time.
+            EndlessError: it did not end in time.
+            ChildEndedError: it ended its process.
             CallError: it needs more memory, or raised anything else; the text is type and message.
             NotSendableError: it cannot be sent.
         """

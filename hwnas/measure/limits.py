@@ -21,7 +21,8 @@ class Limits:
     """What one call may take, the building of its network included.
 
     Attributes:
-        seconds: time; the child's start is not counted. None for no limit.
+        seconds: time; the child's start, and importing what the function and its arguments need,
+            are not counted. None for no limit.
         memory_bytes: memory beyond what the child has when the call begins; None for no limit.
             Needs Linux.
 
@@ -75,6 +76,10 @@ class CallError(InvalidValueError):
 
 class ChildEndedError(CallError):
     """A call ended its child, or was ended for its time."""
+
+
+class EndlessError(ChildEndedError):
+    """A call was ended for its time."""
 
 
 class UnreachableError(CallError):

@@ -20,6 +20,18 @@ class Elsewhere(Protocol):
             InvalidValueError: it gave nothing; says why.
         """
 
+    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of a network; one that never ended is not waited for again.
+
+        Args:
+            network: names the network.
+            function: what is called.
+            arguments: of the function.
+
+        Raises:
+            InvalidValueError: it gave nothing, now or before; says why.
+        """
+
     def converse(self, function: Callable[[Choose], T], choose: Choose) -> T:
         """Call a function of a chooser, which is asked in this process.
 
@@ -33,6 +45,11 @@ class _Here:
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function."""
+        return function(*arguments)
+
+    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of a network."""
+        del network
         return function(*arguments)
 
     def converse(self, function: Callable[[Choose], T], choose: Choose) -> T:

@@ -35,7 +35,7 @@ _LISTED = 256
 """Spaces with more architectures are not listed, since each would be built."""
 _ENDED_AT_FIRST, _ENDED = 8, 32
 """Times in a row that a function may end its process before it is given up: before it has built
-anything, and later. A time that took minutes counts as as many more."""
+anything, and later. A time that took minutes counts as as many more, up to half of them."""
 
 
 class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
@@ -166,8 +166,9 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             if error is noted.error or isinstance(error, DeclarationError):
                 raise
             refusal = self._refusal(noted, f"but {str(error).rpartition(', but ')[2]}")
-            self._ended += 1 + int(time.monotonic() - began) // 60
-            if self._ended >= (_ENDED if self._built else _ENDED_AT_FIRST):
+            most = _ENDED if self._built else _ENDED_AT_FIRST
+            self._ended += min(1 + int(time.monotonic() - began) // 60, most // 2)
+            if self._ended >= most:
                 raise DeclarationError(refusal) from error
         else:
             self._ended, self._built = 0, True

@@ -12,6 +12,7 @@ import numpy as np
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort
+from hwnas.measure.endless import network_name, once
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with
 from hwnas.strategies.problem import BoolArray
@@ -104,7 +105,11 @@ class Bounds(Generic[Arch]):
         function = partial(_values_of, self._objectives)
         limits = self._evaluator.limits
         try:
-            return function(arch) if limits is None else child_with(limits).call(function, arch)
+            if limits is None:
+                return function(arch)
+            space = self._evaluator.space
+            with once(network_name(space, space.canonical_key(arch)), limits):
+                return child_with(limits).call(function, arch)
         except Exception as error:
             return text_of(error)
 

@@ -12,6 +12,8 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
+from hwnas.measure.endless import ENDLESS, endless, network_name
+from hwnas.measure.limits import EndlessError
 from hwnas.seeding import derive_seed
 from hwnas.spaces.assignments import Assignment
 from hwnas.spaces.choices import made_by, members_of
@@ -30,7 +32,7 @@ from hwnas.typing import Arch
 
 _PROBES = 8
 _ENDED = 3
-"""Networks that end or hang their process, after which no other is tried."""
+"""Networks that end their process, after which no other is tried."""
 _DRAWS = 1000
 _ALIKE = 64
 """Draws in a row that are refused for one reason, after which no other is expected."""
@@ -50,16 +52,18 @@ def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
         InvalidValueError: none of several networks does; the first reason is named.
     """
     reasons: list[str] = []
-    ended = 0
+    ended = hung = 0
     for arch in _draw(space, seed):
         try:
-            reason = space.elsewhere.call(_fault, space, arch, task, seed)
+            name = network_name(space, arch)
+            reason = space.elsewhere.call_for(name, _fault, space, arch, task, seed)
         except InvalidValueError as error:  # it ended or hung its process
             reason, ended = f"{arch}: {error}", ended + 1
+            hung += isinstance(error, EndlessError)
         if reason is None:
             return
         reasons.append(reason)
-        if ended == _ENDED:
+        if ended == _ENDED or hung == ENDLESS:
             break
     raise InvalidValueError(
         f"`{space.name}` must build networks of {task}, but none of {len(reasons)} did: "
@@ -133,15 +137,22 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
         space, list(objectives.values()), cache=cache, require_valid=False, limits=evaluator.limits
     )
     reasons: list[str] = []
+    tried = hung = 0
     for arch in reference_sample(space, _PROBES, seed):
         errors = narrow(arch).errors
         if not errors:
             return
         reasons += [f"{name}: {reason}" for name, reason in errors.items()]
+        tried += 1
+        hung += (
+            endless(network_name(space, space.canonical_key(arch)), evaluator.limits) is not None
+        )
+        if hung == ENDLESS:
+            break
     if reasons:
         raise InvalidValueError(
             f"`space` must give networks that can be evaluated for this task, but none of "
-            f"{_PROBES} of {space.name} could be: {reasons[0]}"
+            f"{tried} of {space.name} could be: {reasons[0]}"
         )
 
 

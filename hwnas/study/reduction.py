@@ -11,9 +11,10 @@ import numpy as np
 from hwnas.costs.counters import CounterCost
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import EvaluatorOptions
+from hwnas.measure.endless import ENDLESS, network_name, once
 from hwnas.measure.in_child import first_line
 from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits
+from hwnas.measure.limits import EndlessError, Limits
 from hwnas.proxies import make_proxies
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.recipes import RECIPES
@@ -98,12 +99,19 @@ def _counted(
 ) -> list[float]:
     """Count one network in each setting."""
     reasons: list[str] = []
+    endless = 0
     for arch in reference_sample(setup.space, _TRIED, setup.seed):
         given = (setup.space, tasks, arch)
         try:
-            return _macs(*given) if limits is None else child_with(limits).call(_macs, *given)
+            if limits is None:
+                return _macs(*given)
+            with once(network_name(setup.space, setup.space.canonical_key(arch)), limits):
+                return child_with(limits).call(_macs, *given)
         except Exception as error:  # whatever the user's network raises
             reasons.append(f"{arch}: {first_line(error)}")
+            endless += isinstance(error, EndlessError)
+        if endless == ENDLESS:
+            break
     reason = reasons[0] if reasons else "no architecture that was drawn is valid"
     raise InvalidValueError(
         f"`reduced` must make networks cheaper, but none of {setup.space.name} could be counted in "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.measure.endless import network_name, once
 from hwnas.measure.isolation import child_with
 from hwnas.measure.limits import NotSendableError
 from hwnas.spaces.networks import Networks
@@ -30,7 +31,8 @@ def insist_that_they_run(networks: Networks[Arch], archs: Sequence[Arch]) -> Non
         return
     for arch in archs:
         try:
-            child_with(limits).call(_run, networks, arch)
+            with once(network_name(space, space.canonical_key(arch)), limits):
+                child_with(limits).call(_run, networks, arch)
         except NotSendableError:
             return
         except HwnasError as error:

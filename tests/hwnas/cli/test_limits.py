@@ -143,6 +143,67 @@ def test_a_builder_that_ends_or_hangs_its_process_is_no_architecture(
     assert run("score", *own, "--arch", '{"width": 4}', "--proxy", "params") == 0
 
 
+HANGING = """
+import time
+from pathlib import Path
+
+from torch import nn
+
+
+class Hang(nn.Module):
+    def forward(self, x):
+        with Path("tries").open("a") as file:
+            file.write("x")
+        while True:
+            time.sleep(0.1)
+
+
+def some(trial, hangs=(2,)):
+    width = trial.suggest_int("width", 1, 4)
+    inner = [Hang()] if width in hangs else []
+    first, last = nn.Linear(64, 32 * width), nn.Linear(32 * width, 2)
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), *inner, last)
+
+
+def all_of_them(trial):
+    return some(trial, range(9))
+"""
+
+
+@pytest.mark.parametrize("bound", [(), ("--constraint", "params<=1e6")], ids=["free", "bounded"])
+def test_a_network_that_hangs_is_tried_once(
+    bound: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = f"hanging_{len(bound)}_for_test"
+    (folder / f"{module}.py").write_text(HANGING)
+    own = ("--model", f"{module}:some", *SIZES)
+    asked = ("--objective", "naswot", "--cost", "count:params", "--sampler", "random-search")
+    assert run("search", *own, *asked, *bound, "--trials", "4", "--out", "out") == 0
+    failed = 0 if bound else 1
+    assert f"0 infeasible, {failed} failed)" in capsys.readouterr().err
+    assert (folder / "tries").read_text() == "x"
+
+
+def test_networks_that_all_hang_are_told_after_two(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "all_hang_for_test.py").write_text(HANGING)
+    assert run("search", "--model", "all_hang_for_test:all_of_them", *SIZES, "--out", "out") == 2
+    assert "none of 2 did" in capsys.readouterr().err
+    assert (folder / "tries").read_text() == "xx"
+
+
+def test_the_limit_of_a_profile_is_for_the_network_not_for_the_import(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.cli.profiling._LEAST_SECONDS", 10.0)
+    text = "import time\ntime.sleep(12)\nfrom torch import nn\ndef net(): return nn.Linear(8, 2)\n"
+    (folder / "slow_import_for_test.py").write_text(text)
+    own = ("--model", "slow_import_for_test:net", "--input", "1,8,8", "--classes", "2")
+    assert run("profile", *own, "--max-seconds", "0.05", "--runtime", "torch", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["latency_ms"] > 0
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("import os; os._exit(7)", "ended its process: EXIT(7)"), ("while True: pass", "within 2 s")],

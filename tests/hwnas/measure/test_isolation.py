@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 from hwnas.costs.source import make_cost
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.measure.isolation import Child, child_with, side_by_side
-from hwnas.measure.limits import CallError, Limits, NotSendableError
+from hwnas.measure.limits import CallError, EndlessError, Limits, NotSendableError
 from hwnas.spaces.nasbench201 import NasBench201
 
 
@@ -121,6 +122,26 @@ def test_calls_with_other_limits_share_a_process() -> None:
 
 def _take(number: int) -> int:
     return len(bytearray(number))
+
+
+def test_time_begins_when_what_is_called_is_imported(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_for_test.py").write_text(
+        "import time\ntime.sleep(4)\ndef double(x): return 2 * x\ndef hang(): time.sleep(99)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("time.sleep", lambda _: None)  # of this process, which imports it, too
+    double, hang = (
+        getattr(importlib.import_module("slow_for_test"), n) for n in ("double", "hang")
+    )
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    brief = Child(Limits(3), process=child.process)
+    assert brief.call(double, 3) == 6
+    with pytest.raises(EndlessError, match="for one network, but it did not end within 3 s"):
+        brief.call(hang)
+    assert brief.call(map, double, [3]).__next__() == 6  # its arguments import it anew
 
 
 @pytest.mark.parametrize("limits", [(0, None), (-1.0, None), (1, 0), ("x", None)])
