@@ -29,10 +29,11 @@ import tempfile
 from time import perf_counter
 from typing import Any, Iterator, NamedTuple
 
+LACKS = "{} must have {}, but {}: install it there, or name a Python that has it"
 try:
     import numpy as np
 except ImportError as missing:
-    sys.exit(f"run.py: {sys.executable} must have numpy, but {missing}: name a Python that has it")
+    sys.exit("run.py: " + LACKS.format(sys.executable, "numpy", missing))
 
 BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
 MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
@@ -93,9 +94,8 @@ def read(folder: str, *parts: str) -> bytes:
         with open(os.path.join(folder, *parts), "rb") as file:
             return file.read()
     except OSError as error:
-        raise FailedError(
-            "{} cannot be read: {}".format("/".join(parts), error.strerror)
-        ) from error
+        told = "{} cannot be read: {}".format("/".join(parts), error.strerror)
+        raise FailedError(told) from error
 
 
 def checked(folder: str, kind: str, name: str, end: str, wanted: str) -> bytes:
@@ -157,19 +157,16 @@ def input_name(session: Any) -> str:
 
 def version_of(runtime: str) -> str:
     """Give the version of the runtime."""
-    if runtime != FIRST_RUNTIME:
-        try:
-            return str(session_class(runtime).version())
-        except RuntimeError as error:
-            raise FailedError(f"{runtime}: {error}") from None
     try:
+        if runtime != FIRST_RUNTIME:
+            return str(session_class(runtime).version())
         import onnxruntime
+
+        return str(onnxruntime.__version__)
     except ImportError as error:
-        raise FailedError(
-            f"{sys.executable} must have onnxruntime, but {error}: install it there, or name a "
-            f"Python that has it"
-        ) from None
-    return str(onnxruntime.__version__)
+        raise FailedError(LACKS.format(sys.executable, runtime, error)) from None
+    except RuntimeError as error:
+        raise FailedError(f"{runtime}: {error}") from None
 
 
 def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dict[str, int]:
@@ -213,8 +210,7 @@ def compare(outputs: list[Any], expected: Any, shapes: list[list[int]]) -> tuple
         raise FailedError(f"the outputs have other shapes than {shapes}")
     got = np.concatenate([output.ravel() for output in outputs]).astype(np.float64)
     want = expected.astype(np.float64)
-    largest = float(np.max(np.abs(want)))
-    error = float(np.max(np.abs(got - want))) / (largest or 1.0)
+    error = float(np.max(np.abs(got - want))) / (float(np.max(np.abs(want))) or 1.0)
     a, b = got - got.mean(), want - want.mean()
     size = math.sqrt(float(a @ a) * float(b @ b))
     return error, float(a @ b) / size if size else 1.0
@@ -235,8 +231,8 @@ def prepare(folder: str, manifest: dict[str, Any], network: dict[str, Any]) -> R
         if not error <= manifest["accepted_error"]:  # so that NaN fails
             raise FailedError(f"the outputs differ by {error:.3g} of the largest")
         found: dict[str, Any] = {"relative_error": error, "correlation": correlation}
-        alone = runtime != FIRST_RUNTIME
-        found["providers"] = {manifest["provider"]: 1} if alone else places(model, feeds, manifest)
+        one = {manifest["provider"]: 1}
+        found["providers"] = one if runtime != FIRST_RUNTIME else places(model, feeds, manifest)
     except FailedError:
         raise
     except Exception as problem:  # the runtimes' errors have no common class
@@ -290,11 +286,8 @@ def warm_up(ready: Ready) -> tuple[int, bool]:
 
 def quantile(values: list[float], share: float) -> Any:
     """Give a quantile, or None where too few runs lie beyond it."""
-    return (
-        float(np.percentile(values, 100 * share))
-        if round(len(values) * (1 - share), 6) >= TAIL
-        else None
-    )
+    known = round(len(values) * (1 - share), 6) >= TAIL
+    return float(np.percentile(values, 100 * share)) if known else None
 
 
 def summary(values: list[float], rounds: list[list[float]]) -> dict[str, Any]:

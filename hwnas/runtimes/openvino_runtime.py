@@ -264,7 +264,10 @@ def _refused(error: Exception) -> InvalidValueError:
     """Say in a line what OpenVINO says in many; its errors have no class of their own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    # What its reader says of operators stands below the rest.
+    summary = lines[lines.index("Summary:") + 1 :] if "Summary:" in lines else []
+    operators = [line.removeprefix("-- ") for line in summary if line.startswith("-- ")]
     return InvalidValueError(
         f"`model` must be a network that OpenVINO {openvino.__version__.partition('-')[0]} can run "
-        f"on inputs of these shapes, but it says: {(said or lines or ['nothing'])[0]}"
+        f"on inputs of these shapes, but it says: {(operators or said or lines or ['nothing'])[0]}"
     )

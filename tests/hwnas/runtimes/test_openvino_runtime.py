@@ -50,6 +50,20 @@ def test_float32_is_asked_for_and_what_computed_is_read() -> None:
         assert agreement(executable, CELL).relative_error < 1e-5
 
 
+def test_an_operator_that_its_reader_lacks_is_named() -> None:
+    shape = [1, 4, 4]
+    given, answer = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+                     for n, s in (("x", shape), ("y", [1])))  # fmt: skip
+    graph = helper.make_graph([helper.make_node("Det", ["x"], ["y"])], "det", [given], [answer])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    network = OnnxModel(model.SerializeToString())
+    with (
+        pytest.raises(InvalidValueError, match=r"says: No conversion rule found .*: Det-18$"),
+        RUNTIME.prepare(network, RunSettings(precision=None)),
+    ):
+        pass
+
+
 def test_int8_is_computed_in_int8() -> None:
     kept = (("float_operators", "Conv"),)
     with RUNTIME.prepare(NETWORK, RunSettings(precision="int8", batch=2)) as executable:
