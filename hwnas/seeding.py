@@ -26,7 +26,10 @@ def seeded(seed: int) -> Iterator[None]:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        if torch.accelerator.is_available():  # a network may be built on it
+            torch.manual_seed(seed)
+        else:  # `manual_seed` writes out the whole stack for each kind of device that is not there
+            torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -17,6 +17,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from tests.programs import Programs  # noqa: E402
@@ -75,6 +76,19 @@ def _optunas_revisions() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_VersionManager, "_create_alembic_script", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _optunas_seeds() -> Iterator[None]:
+    """Let Optuna make a generator of a seed, not one of entropy to which it gives the seed."""
+    from optuna.samplers._lazy_random_state import LazyRandomState
+
+    def start(state: LazyRandomState, seed: int | None = None) -> None:
+        state._rng = None if seed is None else np.random.RandomState(seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LazyRandomState, "__init__", start)
         yield
 
 

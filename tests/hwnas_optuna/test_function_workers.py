@@ -77,7 +77,7 @@ def fork_worker(storage: str) -> int:
     def tell_with_the_other(study: optuna.Study, *rest: Any) -> None:
         theirs = optuna.load_study(storage=open_storage(storage), study_name=study.study_name)
         while len(owners(theirs)) < TWO and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.1)
         tell(study, *rest)
 
     signal.alarm(int(SECONDS))

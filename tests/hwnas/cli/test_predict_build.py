@@ -30,7 +30,7 @@ def test_build_writes_a_predictor_bound_to_its_space(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "cpu.npz"
-    argv = ["--space", SPACE, "--networks", "4", "--held-out", "2", "--max-seconds", "4"]
+    argv = ["--space", SPACE, "--networks", "4", "--held-out", "2", "--max-seconds", "2"]
     assert run(*argv, "--out", str(out), "--json") == 0
     row = json.loads(capsys.readouterr().out)
     assert row["networks"] == 2

@@ -50,7 +50,7 @@ def test_train_takes_counts_and_scores_of_a_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = list(
-        {SPACE.canonical_key(a): a for a in map(parse_cell, map(str, draw(SPACE, 90)))}.values()
+        {SPACE.canonical_key(a): a for a in map(parse_cell, map(str, draw(SPACE, 60)))}.values()
     )
     rng = np.random.default_rng(0)
     score = dict(zip(cells, rng.normal(size=len(cells)), strict=True))

@@ -31,33 +31,40 @@ addEventListener("load", () => setTimeout(async () => {
   parent.postMessage(JSON.stringify({ found, wrong, wide }), "*");
 }, 300));
 </script>"""
-_FRAME = """<!doctype html><body><script>
-addEventListener("message", (e) => { document.body.dataset.found = e.data; });
-</script><iframe src="page.html" style="border:0;width:WIDTHpx;height:1000px"></iframe>"""
+_PAGE = """<!doctype html><body><script>
+const found = [];
+addEventListener("message", (e) => {
+  const frames = [...document.querySelectorAll("iframe")];
+  found[frames.findIndex((frame) => frame.contentWindow === e.source)] = JSON.parse(e.data);
+  if (found.filter(Boolean).length === frames.length)
+    document.body.dataset.found = JSON.stringify(found);
+});
+</script>FRAMES"""
+_FRAME = '<iframe src="page.html" style="border:0;width:{}px;height:1000px"></iframe>'
 
 
-def look(page: str, script: str, folder: Path, width: int = 1400) -> dict[str, Any]:
-    """Open a page, run a script in it, and give what that returns.
+def look(page: str, script: str, folder: Path, *widths: int) -> list[dict[str, Any]]:
+    """Open a page at some widths, run a script in each, and give what that returns.
 
     Args:
         page: HTML.
         script: body of an asynchronous function; its result must be JSON.
         folder: scratch.
-        width: of the window, in CSS pixels.
+        widths: of the windows, in CSS pixels.
 
     Returns:
-        `found`, the result; `wrong`, errors that the page met; and `wide`, the pixels by which its
-        content is wider than the window.
+        Of each width `found`, the result; `wrong`, errors that the page met; and `wide`, the pixels
+        by which its content is wider than the window.
     """
     probed = page.replace("<main>", _PROBE.replace("SCRIPT", script) + "<main>", 1)
     (folder / "page.html").write_text(probed, encoding="utf-8")
     frame = folder / "frame.html"
-    frame.write_text(_FRAME.replace("WIDTH", str(width)), encoding="utf-8")
+    frame.write_text(_PAGE.replace("FRAMES", "".join(map(_FRAME.format, widths))), encoding="utf-8")
     command = [str(CHROMIUM), *_FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]
     done = subprocess.run(
         [*command, frame.as_uri()], capture_output=True, text=True, timeout=180, check=False
     )
     match = re.search(r'<body data-found="([^"]*)"', done.stdout)
     assert match, done.stderr[-2000:]
-    answer: dict[str, Any] = json.loads(html.unescape(match[1]))
-    return answer
+    answers: list[dict[str, Any]] = json.loads(html.unescape(match[1]))
+    return answers

@@ -53,8 +53,11 @@ def test_members_are_expected_to_be_as_accurate_as_networks_like_them(front: Par
 
 
 def test_networks_are_scored_in_the_setting_of_their_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = NasBench201(channels=4, cells=1)
     with pytest.warns(UserWarning, match="Ranks of the reduced setting"):
-        front = hwnas.search(objectives="naswot", costs="count:macs", trials=4, reduced="16,4")
+        front = hwnas.search(
+            space, objectives="naswot", costs="count:macs", trials=4, reduced="16,4"
+        )
     seen: list[tuple[int, tuple[int, ...]]] = []
 
     def scores(source: Any, networks: Any, **_: Any) -> dict[str, FloatArray]:
@@ -64,7 +67,7 @@ def test_networks_are_scored_in_the_setting_of_their_front(monkeypatch: pytest.M
     for module in (expected_accuracy, learned_space):
         monkeypatch.setattr(module, "scores_of", scores)
     monkeypatch.setattr(learned_space, "seed_agreement", lambda *_, **__: {})
-    with_expected_accuracy(front, SPACE, labels(6), drawn=4)
+    with_expected_accuracy(front, space, labels(6), drawn=4)
     assert set(seen) == {(4, (3, 16, 16))}
 
 
