@@ -52,9 +52,9 @@ class BlockTransfer:
     Attributes:
         matrix: (r*r*C_in, C_out) float64: G_in^T G_out / (B*H*W) over images and output positions,
             where G_out holds random signs, G_in its product with the block's Jacobian, and a block
-            of stride r has its input positions unshuffled into r*r*C_in channels. Where there are
-            n < C images and positions, a side is n instead: the singular values are the same but
-            for zeros.
+            of stride r has its input positions unshuffled into r*r*C_in channels. Where both sides
+            are longer than the n images and positions, they are n instead: the singular values are
+            the same but for zeros.
         identity: whether G_in equals G_out.
     """
 
@@ -231,15 +231,13 @@ def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
     # (B*H*W, r*r*C_in) and (B*H*W, C_out)
     rows_in, rows_out = _rows(returned, stride), _rows(signs)
     count = len(rows_out)
-    if count < max(rows_in.shape[1], rows_out.shape[1]):
+    if count < min(rows_in.shape[1], rows_out.shape[1]):  # else a product takes less time
         rows_in, rows_out = (_shortened(rows.double()) for rows in (rows_in, rows_out))
     return (rows_in.T @ rows_out).double() / count
 
 
 def _shortened(rows: Tensor) -> Tensor:
-    """Give R^T of ``X^T = Q R`` for X (n, C) where n < C: its products' singular values are X's."""
-    if len(rows) >= rows.shape[1]:
-        return rows
+    """Give R^T of ``X^T = Q R`` for X (n, C), n < C: its products' singular values are X's."""
     upper: Tensor = torch.linalg.qr(rows.T, mode="r")[1]
     return upper.T
 

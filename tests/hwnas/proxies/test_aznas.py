@@ -225,4 +225,4 @@ def test_matrices_of_wide_maps_are_small_and_have_the_same_spectrum() -> None:
     expected = np.linalg.svd((rows_in.T @ rows_out / 8).numpy(), compute_uv=False)
     found = np.linalg.svd(matrix.numpy(), compute_uv=False)
     np.testing.assert_allclose(found, expected[:8], rtol=1e-12)
-    assert _transfer_matrix(maps_in[:, :5], maps_out).shape == (5, 8)
+    assert _transfer_matrix(maps_in[:, :5], maps_out).shape == (5, 30)
