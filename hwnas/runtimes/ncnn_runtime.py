@@ -17,6 +17,8 @@ from hwnas.runtimes.base import Array
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
 
 _CONVERSION_SECONDS = 300
+_CONVERSIONS = 10
+"""Of some networks pnnx ends by a segmentation fault in every other conversion."""
 _FLOAT32 = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
 
 
@@ -32,9 +34,7 @@ class NcnnRuntime(CpuRuntime):
         """Convert by pnnx, in a process of its own."""
         sizes = ",".join(map(str, shape))
         command = [pnnx.EXEC_PATH, onnx_file.name, f"inputshape=[{sizes}]", "fp16=0"]
-        done = subprocess.run(
-            command, cwd=onnx_file.parent, capture_output=True, timeout=_CONVERSION_SECONDS
-        )
+        code = _ended(command, onnx_file.parent)
         files = [onnx_file.with_suffix(f".ncnn.{end}") for end in ("param", "bin")]
         net = ncnn.Net()
         net.opt.num_threads = threads
@@ -42,7 +42,7 @@ class NcnnRuntime(CpuRuntime):
             setattr(net.opt, setting, False)
         # It says by a number what went wrong, and raises nothing.
         if (
-            done.returncode
+            code
             or not all(file.is_file() for file in files)
             or net.load_param(str(files[0]))
             or net.load_model(str(files[1]))
@@ -55,6 +55,17 @@ class NcnnRuntime(CpuRuntime):
             yield _NcnnModel(net)
         finally:
             net.clear()
+
+
+def _ended(command: list[str], folder: Path) -> int:
+    """Give the exit code of a conversion, which begins anew where a signal ends it."""
+    for _ in range(_CONVERSIONS):
+        code = subprocess.run(
+            command, cwd=folder, capture_output=True, timeout=_CONVERSION_SECONDS
+        ).returncode
+        if code >= 0:
+            break
+    return code
 
 
 class _NcnnModel(Model):

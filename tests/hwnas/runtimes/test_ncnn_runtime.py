@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from typing import Any
+
 import numpy as np
 import pytest
 from torch import nn
@@ -31,6 +35,26 @@ def test_images_run_one_by_one() -> None:
         np.testing.assert_allclose(others, outputs[::-1], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(executable.outputs()[0], outputs, rtol=1e-5)
         assert executable.facts == {"batch_is": "one image after another"}
+
+
+def test_a_conversion_that_crashes_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas.runtimes import ncnn_runtime
+
+    class Crashing:
+        """Ends by a segmentation fault, as pnnx does now and then, before it converts."""
+
+        crashes = 2
+
+        def run(self, command: list[str], **settings: Any) -> subprocess.CompletedProcess[bytes]:
+            if self.crashes:
+                self.crashes -= 1
+                return subprocess.CompletedProcess(command, -signal.SIGSEGV)
+            return subprocess.run(command, **settings)
+
+    monkeypatch.setattr(ncnn_runtime, "subprocess", Crashing())
+    network = TorchNetwork(nn.Conv2d(3, 4, 3), (3, 8, 8))
+    with make_runtime("ncnn").prepare(network, RunSettings()) as executable:
+        assert executable.outputs()[0].shape == (1, 4, 6, 6)
 
 
 def test_what_cannot_be_converted_is_refused() -> None:
