@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pool = brp_nas_pool()
     archs, features = list(pool.archs), ArchFeatures(pool.space)
-    counts, serial, _, graph, _ = features.blocks(archs, "pruned")
+    counts, serial, _, graph, *_ = features.blocks(archs, "pruned")
     represented = [pool.space.representative(arch) for arch in archs]
     every = np.concatenate([counts, graph, one_hot(pool.space, represented)], axis=1)
     sums = np.column_stack([np.ones(len(archs)), serial])

@@ -12,6 +12,7 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
     python -m benchmarks.predictors.choose_transfer --space fbnet --extra macs
     python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.2 0.5 0.8
     python -m benchmarks.predictors.choose_transfer --archs 1500 --trust 0.5 0.5,0.25 --pool brp-nas
+    python -m benchmarks.predictors.choose_transfer --archs 1500 --wrong 0.02 0.05 --off 2
 
 ``--pool brp-nas`` takes every second of BRP-NAS's fourteen devices, each learned from the others of
 them without the same hardware; the other half is never looked at. ``--pruned-power`` is the power
@@ -21,6 +22,8 @@ architectures. ``--trust`` is the probability of the pool before a measurement, 
 devices or ``0.5,0.25`` of those that execute dead operations and of those that prune them; the one
 that ships if not given. The rule for it: the largest mean Spearman over both pools and both kinds
 of support, since searches compare predictions; the interval score where that says the same.
+``--wrong`` is the probability that a measurement is wrong, before it is looked at, and ``--off F``
+multiplies or divides one measurement of each support by F.
 """
 
 from __future__ import annotations
@@ -43,8 +46,8 @@ from hwnas_predictors import beliefs, device_prior
 from hwnas_predictors.transfer import TransferPredictor
 
 Trust = Mapping[DeadOperations, float]
-Lines = dict[tuple[str, int, str], list[list[float]]]
-"""Scores by kind of support, number of samples and trust in the pool."""
+Lines = dict[tuple[str, int, str, float], list[list[float]]]
+"""Scores by kind of support, number of samples, trust in the pool and probability of an error."""
 LEVEL = 0.9
 COLUMNS = ("Spearman", "within 10 %", "coverage", "interval score")
 
@@ -100,9 +103,9 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
             ).fit(archs, learned.costs, [key.dead_operations for key in learned.devices])
             for device in tests:
                 judge_device(predictor, pool, device, common, arguments, lines)
-        for (kind, n, trust), scores in lines.items():
+        for (kind, n, trust, wrong), scores in lines.items():
             numbers = " | ".join(f"{value:.3f}" for value in np.nanmean(scores, axis=0))
-            setting = f"{power:g} | {pruned:g} | {k} | {widened:g} | {trust}"
+            setting = f"{power:g} | {pruned:g} | {k} | {widened:g} | {trust} | {wrong:g}"
             print(f"| {setting} | {kind} | {n} | {numbers} |", flush=True)
 
 
@@ -114,16 +117,19 @@ def judge_device(
     arguments: argparse.Namespace,
     lines: Lines,
 ) -> None:
-    """Add the scores of a device by kind of support, number of samples and trust in the pool."""
+    """Add the scores of a device by what `Lines` names."""
     archs, cost = list(pool.archs), pool.cost_of(device)
     key = pool.devices[pool.names.index(device)]
     for kind, n in itertools.product(("chosen", "random"), arguments.samples):
         told = key if kind == "chosen" else replace(key, dead_operations=None)
         sets = supports(kind, predictor, pool, common, n, arguments.repeats, key.dead_operations)
-        for rows, trust in itertools.product(sets, arguments.trust):
-            beliefs.TRUST = trust
-            model = predictor.adapt([archs[i] for i in rows], cost[rows], told)
-            lines[kind, n, text_of(trust)].append(score(model, archs, cost))
+        choices = itertools.product(enumerate(sets), arguments.trust, arguments.wrong)
+        for (number, rows), trust, wrong in choices:
+            beliefs.TRUST, beliefs.WRONG = trust, wrong
+            costs = cost[rows].copy()
+            costs[number % n] *= arguments.off if number % 2 else 1 / arguments.off
+            model = predictor.adapt([archs[i] for i in rows], costs, told)
+            lines[kind, n, text_of(trust), wrong].append(score(model, archs, cost))
 
 
 def trust_of(text: str) -> Trust:
@@ -160,16 +166,18 @@ def main() -> None:
         metavar="EXECUTED,PRUNED",
         help="probabilities of the pool, or one for both [those that ship]",
     )
+    parser.add_argument("--wrong", type=float, nargs="+", default=[beliefs.WRONG])
+    parser.add_argument("--off", type=float, default=1.0, help="factor of a wrong measurement")
     parser.add_argument("--pool", choices=("help", "brp-nas"), default="help")
     parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
     parser.add_argument("--samples", type=int, nargs="+", default=[10, 20])
     parser.add_argument("--repeats", type=int, default=6)
     arguments = parser.parse_args()
     print(
-        "| power | pruned | components | widened | trust | support | samples | "
+        "| power | pruned | components | widened | trust | wrong | support | samples | "
         f"{' | '.join(COLUMNS)} |"
     )
-    print("| --- " * (7 + len(COLUMNS)) + "|")
+    print("| --- " * (8 + len(COLUMNS)) + "|")
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
     compare(pool if arguments.archs is None else some_of(pool, arguments.archs), arguments)
 

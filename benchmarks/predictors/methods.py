@@ -36,6 +36,8 @@ _PENALTY = 0.1
 # Costs of this space are products with the resolution, so their logarithms add up.
 _POWERS = {"mobilenetv3": 0.0}
 _POWER = 0.75
+STEADY = ("fbnet",)
+"""Spaces whose pools are learned without the drift of devices: costs add up over the choices."""
 # Better on the meta-training and validation devices: see `choose_transfer`.
 _EXTRA = {"fbnet": ("macs", "params", "layers")}
 
@@ -76,7 +78,8 @@ def make_methods(
         return model.predict(archs), model.predict_interval(some, 0.9)
 
     features = ArchFeatures(pool.space)
-    by_operation, *graph = features.blocks(archs)[:-1]
+    by_operation = features.blocks(archs)[0]
+    _, *left = features.blocks(archs, features.views[-1])[:-1]
     transfer = _transfer(predictor, archs)
     return {
         "chosen": _transfer(predictor, archs, told=True),
@@ -85,7 +88,7 @@ def make_methods(
         "references": transfer,
         "counts": _count_ridge(by_operation),
         "live-counts": _count_ridge(
-            graph[0][:, : len(features.operations)] if graph else by_operation
+            left[0][:, : len(features.operations)] if left else by_operation
         ),
         "alone": alone,
         "pca-ridge": _ridge(components(train.costs)),

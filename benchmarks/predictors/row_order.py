@@ -4,7 +4,8 @@ For each device of a space: Spearman's correlation of the error of a row with th
 (a linear model of the logarithms on the choices, fitted to all rows), the share of the variance
 that the choices explain, and what they explain of values without the median error of the twelve
 rows before and after, and by how much those medians range (1st to 99th percentile). If the order of
-the rows did not matter the correlation would be 0. Needs HWNAS_DATA::
+the rows did not matter the correlation would be 0. `steady` is what pools of FBNet are learned
+from. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.row_order
 """
@@ -12,10 +13,12 @@ the rows did not matter the correlation would be 0. Needs HWNAS_DATA::
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from hwnas.data.device_pool import device_pool
+from hwnas.data.device_pool import DevicePool, device_pool
 from hwnas.tables.row_order import serial_correlation
 from hwnas.typing import FloatArray
 from hwnas_predictors.encodings import one_hot
@@ -36,6 +39,13 @@ def drift_of(errors: FloatArray) -> FloatArray:
     rows = np.clip(np.arange(len(errors))[:, None] + steps, 0, len(errors) - 1)
     medians = np.median(errors[rows], axis=1)
     return np.asarray(medians - np.median(medians), dtype=np.float64)
+
+
+def steady(pool: DevicePool[Any]) -> DevicePool[Any]:
+    """Give the pool as if its devices had kept their speed: costs over the drift of their rows."""
+    flags = one_hot(pool.space, pool.archs)
+    drifts = [drift_of(errors_of(flags, np.log(costs))) for costs in pool.costs]
+    return replace(pool, costs=pool.costs / np.exp(drifts))
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ would cost. Needs HWNAS_DATA::
     python -m benchmarks.predictors.transfer --nasflat --samples 20 --repeats 3
     python -m benchmarks.predictors.transfer --nasflat --space fbnet --samples 20 --repeats 3
 
+Pools of FBNet are learned from costs without the devices' drift (`row_order`) unless
+``--as-published`` is said; what is judged on is as it was published.
 ``--nasflat`` runs the six splits of devices that NASFLAT (Akhauri and Abdelfattah, 2024) publishes
 for a space, and prints the mean of each; ``--archs N`` learns from and judges on N random ones of
 the architectures alone, which takes minutes instead of hours.
@@ -43,6 +45,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from benchmarks.predictors.methods import (
+    STEADY,
     Method,
     Rows,
     extra_of,
@@ -51,6 +54,7 @@ from benchmarks.predictors.methods import (
     power_of,
 )
 from benchmarks.predictors.nasflat import nasflat_splits
+from benchmarks.predictors.row_order import steady
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, cell_pool, device_pool
 from hwnas.data.help import help_dataset
 from hwnas.data.nasbench201 import accuracies
@@ -187,14 +191,17 @@ def splits(pool: DevicePool[Any], leave_one_out: bool, devices: list[str]) -> It
 
 
 def study(
-    pool: DevicePool[Any], arguments: argparse.Namespace
+    pool: DevicePool[Any], source: DevicePool[Any], arguments: argparse.Namespace
 ) -> Mapping[tuple[str, int], list[list[float]]]:
-    """Print a line for each device, and give the lines by method and number of samples."""
+    """Print a line for each device, and give the lines by method and number of samples.
+
+    Costs that are learned from are those of `source`.
+    """
     archs = list(pool.archs)
     known = Accuracies.read(pool) if pool.space.name == "nasbench201" else None
     lines: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
     for train, tests in all_splits(pool, arguments):
-        learned, judged = pool.select(train), pool.select(tests)
+        learned, judged = source.select(train), pool.select(tests)
         common = np.flatnonzero(np.isfinite(judged.costs).all(axis=0)).tolist()
         predictor = TransferPredictor[Any](
             pool.space,
@@ -267,12 +274,14 @@ def main() -> None:
         help="counts and proxies that the transfer model sees too [those of the shipped pool]",
     )
     parser.add_argument("--archs", type=int, help="random architectures to learn from and judge on")
+    parser.add_argument("--as-published", action="store_true", help="leave drift in FBNet's pools")
     arguments = parser.parse_args()
     pool = read_pool(arguments)
+    source = steady(pool) if pool.space.name in STEADY and not arguments.as_published else pool
     if arguments.archs is not None:
-        pool = some_of(pool, arguments.archs)
+        pool, source = some_of(pool, arguments.archs), some_of(source, arguments.archs)
     print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")
-    lines = study(pool, arguments)
+    lines = study(pool, source, arguments)
     for (method, n), rows in lines.items():
         report(method, n, f"mean of {len(rows)}", np.mean(rows, axis=0).tolist())
 

@@ -38,14 +38,15 @@ better than the other variances do speak for "executed", by up to 2 to 1. Chosen
 benchmarks/predictors/choose_transfer.py.
 """
 WRONG = 0.02
-"""Probability, before it is looked at, that a measurement is wrong."""
+"""Probability, before it is looked at, that a measurement is wrong.
+
+Chosen by benchmarks/predictors/choose_transfer.py.
+"""
 _WRONG_DENSITY = 0.3
 """Density of a wrong target: anywhere in a range of about three mean costs."""
 _MEASUREMENTS_A_WRONG_ONE, _MOST_WRONG = 4, 5
 """Measurements for each that may be wrong, and how many may be at all."""
 _LEAST_RIGHT, _MANY = 2, 200
-# `Posterior.weighed` leaves out log sqrt(2 pi) of each target that it explains.
-_LOG_ODDS_WRONG = float(np.log(WRONG / (1 - WRONG) * _WRONG_DENSITY * np.sqrt(2 * np.pi)))
 _NEGLIGIBLE = 0.01
 _DECIDED = 0.95
 _DRAWN = 150
@@ -99,16 +100,22 @@ def weigh(
     found: list[Belief] = []
     wrong: tuple[int, ...] = ()
     while True:
-        log_odds = len(wrong) * _LOG_ODDS_WRONG
+        log_odds = len(wrong) * _log_odds_wrong()
         found += _hypotheses(prior, views, targets, seen, wrong, log_odds)
         if len(wrong) == _most_wrong(len(targets)):
             break
         suspect, gain = _suspect(prior, views, targets, seen, wrong)
-        if gain + _LOG_ODDS_WRONG < np.log(_NEGLIGIBLE):
+        if gain + _log_odds_wrong() < np.log(_NEGLIGIBLE):
             break
         wrong = (*wrong, suspect)
     most = max(belief.weight for belief in found)  # logarithms still
     return _normalised(_decided([replace(b, weight=float(np.exp(b.weight - most))) for b in found]))
+
+
+def _log_odds_wrong() -> float:
+    """Give what a wrong measurement adds to the log probability of a hypothesis."""
+    # `Posterior.weighed` leaves out log sqrt(2 pi) of each target that it explains.
+    return float(np.log(WRONG / (1 - WRONG) * _WRONG_DENSITY * np.sqrt(2 * np.pi)))
 
 
 def _most_wrong(measurements: int) -> int:

@@ -136,6 +136,7 @@ def learn_prior(
     components: int,
     sample: int,
     seed: int,
+    merged: int | None = None,
 ) -> DevicePrior:
     """Learn from the targets of a pool.
 
@@ -147,6 +148,8 @@ def learn_prior(
         components: principal components k; fewer if there are fewer devices.
         sample: architectures of a device that the evidence is computed on, twice.
         seed: seed of these samples.
+        merged: number of the block that stands in for the first two where equal branches are
+            merged; None without one. No variance is learned of it.
     """
     used = {view: views[view] for view in dict.fromkeys(seen)}
     count = len(next(iter(used.values())))
@@ -176,7 +179,7 @@ def learn_prior(
             tasks.append(_Task(device, kernels, row[drawn] - row[drawn].mean()))
     # A single device's own fit is no knowledge from other devices.
     kept = components if len(targets) > 1 else 0
-    scales = _scales(tasks, len(targets), broad_variances(centred), len(views) > 1)
+    scales = _scales(tasks, len(targets), broad_variances(centred), len(views) > 1, merged)
     return DevicePrior(means, smoothed @ _axes(gram, kept), scales)
 
 
@@ -215,33 +218,44 @@ def broad_variances(centred: Mapping[DeadOperations, Sequence[FloatArray]]) -> F
 
 
 def _scales(
-    tasks: Sequence[_Task], devices: int, broad: FloatArray, told_apart: bool
+    tasks: Sequence[_Task], devices: int, broad: FloatArray, told_apart: bool, merged: int | None
 ) -> tuple[Scales, ...]:
     """Give the variances that trust the pool, those without it, and the broad ones.
 
     The broad ones are of all blocks, of all but the last, and of the first, counts of choices.
     Where dead operations can be told apart there are, for devices that prune them, sets between
-    these, and the same without the counts: what is left to run is a smaller set.
+    these, and the same without the counts: what is left to run is a smaller set. The block
+    `merged` is in sets of its own instead of the first two.
     """
-    variances, log_noises = _maximise_evidence(tasks, devices)
-    heavy = Scales(variances, _noise(log_noises))
-    without = [_Task(task.device, task.kernels[1:], task.targets) for task in tasks]
-    variances, log_noises = _maximise_evidence(without, devices)
-    free = Scales(np.array([0.0, *variances]), _noise(log_noises))
+    usual = [block for block in range(len(broad)) if block != merged]
+    columns = [1 + block for block in usual]  # of variances and kernels
+    heavy = _learned(tasks, devices, [0, *columns], len(broad))
+    free = _learned(tasks, devices, columns, len(broad))
     noise = LogNormal(free.noise.mean, max(_BROAD_NOISE, free.noise.spread))
-    last = len(broad) - 1
-    sets = [(0, len(broad)), (0, last), (0, 1)]
-    between = [(0, end) for end in range(2, last)] + [(1, end) for end in range(2, last + 1)]
+    last = len(usual) - 1
+    sets = [usual, usual[:last], usual[:1]]
+    of_pruned = [usual[:end] for end in range(2, last)]
+    of_pruned += [usual[1:end] for end in range(2, last + 1)]
+    if merged is not None:
+        of_pruned += [[*usual[first:last], merged] for first in range(2, last + 1)]
     return (
-        heavy, free, *(Scales(_part(broad, *ends), noise) for ends in sets),
-        *(Scales(_part(broad, *ends), noise, True) for ends in (between if told_apart else [])),
+        heavy, free, *(Scales(_part(broad, blocks), noise) for blocks in sets),
+        *(Scales(_part(broad, own), noise, True) for own in (of_pruned if told_apart else [])),
     )  # fmt: skip
 
 
-def _part(broad: FloatArray, first: int, end: int) -> FloatArray:
+def _learned(tasks: Sequence[_Task], devices: int, columns: list[int], blocks: int) -> Scales:
+    """Give the variances of some kernels that have the largest evidence, 0 of the others."""
+    some = [replace(task, kernels=task.kernels[columns]) for task in tasks]
+    found, log_noises = _maximise_evidence(some, devices)
+    variances = np.zeros(1 + blocks)
+    variances[columns] = found
+    return Scales(variances, _noise(log_noises))
+
+
+def _part(broad: FloatArray, blocks: Sequence[int]) -> FloatArray:
     """Give the variances of some blocks, without components."""
-    kept = [v if first <= block < end else 0.0 for block, v in enumerate(broad.tolist())]
-    return np.array([0.0, *kept])
+    return np.array([0.0, *np.where(np.isin(np.arange(len(broad)), blocks), broad, 0.0)])
 
 
 def _noise(log_noises: FloatArray) -> LogNormal:

@@ -19,12 +19,14 @@ from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
-LAYOUT = 4
+LAYOUT = 5
 """Which numbers of a graph are features.
 
 1 has no additions and no merged operations, 2 nothing of what runs beside or after each other, 3 no
-blocks of their own of what runs one after another and of what lies on a path.
+blocks of their own of what runs one after another and of what lies on a path, 4 none of what is
+left once equal branches are merged.
 """
+_MERGED = 4
 
 
 class ArchFeatures:
@@ -38,6 +40,7 @@ class ArchFeatures:
       the feature maps that are kept at once and those that are read say what runs in parallel.
     - `serial`, `paths`: of a device that prunes, each operation and the additions alone, and the
       longest paths by what each operation may take; 0 of one that executes dead operations.
+    - `merged`: `serial` once equal branches are merged, for runtimes that do so.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
     `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
@@ -88,6 +91,12 @@ class ArchFeatures:
         """What a device may do with dead operations; one view where the space tells of none."""
         return ("executed",) if self._equivalence is None else ("executed", "pruned")
 
+    @property
+    def merged(self) -> int | None:
+        """Number of the block `merged`; None where there is none."""
+        there = self.with_pairs and self.layout > 4 and self._graphs is not None
+        return _MERGED if there else None
+
     def has_dead(self, archs: Sequence[Any]) -> bool:
         """Tell whether one of the architectures has a part without an effect."""
         known = self._equivalence
@@ -120,7 +129,8 @@ class ArchFeatures:
             ran = float(view == "pruned")
             serial, paths = ran * self._serial(graph), ran * self._paths(archs)
             every = [np.concatenate([*every, paths], axis=1)]
-            return [counts, serial, paths, graph, *every]
+            merged = [ran * self._merged(graph)] if self.layout > 4 else []
+            return [counts, serial, paths, graph, *merged, *every]
         return [counts, graph, np.concatenate(every, axis=1)]
 
     @cached_property
@@ -169,7 +179,13 @@ class ArchFeatures:
 
     def _serial(self, graph: FloatArray) -> FloatArray:
         """Give `(n, o + 1)` columns of `(n, g)` ones: each operation, and the additions."""
-        names = (*self.operations, "additions")
+        return self._columns(graph, (*self.operations, "additions"))
+
+    def _merged(self, graph: FloatArray) -> FloatArray:
+        """Give the same columns once equal branches are merged, whose outputs are still added."""
+        return self._columns(graph, (*(f"merged {name}" for name in self.operations), "additions"))
+
+    def _columns(self, graph: FloatArray, names: Sequence[str]) -> FloatArray:
         return graph[:, [self.graph_names.index(name) for name in names]]
 
     def _paths(self, archs: Sequence[Any]) -> FloatArray:

@@ -159,7 +159,10 @@ class TransferPredictor(DistributionPredictor[Arch]):
         if self.network and single and len(archs) < _FEW:
             self._prior = broad_prior(views["executed"])
         else:
-            self._prior = learn_prior(views, seen, targets, self.components, self.sample, self.seed)
+            merged = self._features.merged
+            self._prior = learn_prior(
+                views, seen, targets, self.components, self.sample, self.seed, merged
+            )
         self._note_rows(())
         self._beliefs, self.device = None, ANY_DEVICE
         if single:

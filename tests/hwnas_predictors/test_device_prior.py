@@ -94,3 +94,22 @@ def test_devices_of_two_views_are_learned_together() -> None:
     cosine = prior.components[:, 0] @ weights[0]
     cosine /= np.linalg.norm(prior.components) * np.linalg.norm(weights[0])
     assert abs(cosine) > 0.99
+
+
+def test_merged_branches_are_an_alternative_that_no_variance_is_learned_of() -> None:
+    rng = np.random.default_rng(4)
+    blocks = [rng.normal(size=(200, 2)) for _ in range(6)]
+    views: Views = {"executed": blocks, "pruned": blocks}
+    targets = rng.normal(size=(3, 2)) @ blocks[1].T
+    prior = learn_prior(views, ["pruned"] * 3, targets, 1, sample=40, seed=0, merged=4)
+    variances = np.array([scales.variances[1:] for scales in prior.scales])
+    beside = variances[:, 4] > 0
+    assert not beside[:2].any()
+    assert beside.sum() == 3
+    # Blocks 2 and 3, then 3, then none beside it; never counts and what runs one after another.
+    assert (variances[beside] > 0).tolist() == [
+        [False, False, True, True, True, False],
+        [False, False, False, True, True, False],
+        [False, False, False, False, True, False],
+    ]
+    assert all(scales.of_pruned for scales, own in zip(prior.scales, beside, strict=True) if own)

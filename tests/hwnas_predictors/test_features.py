@@ -17,7 +17,7 @@ FULL = parse_cell(
 
 def test_counts_of_choices_and_of_the_graph(space: NasBench201) -> None:
     features = ArchFeatures(space)
-    counts, _, _, graph, every = features.blocks([FULL])
+    counts, _, _, graph, _, every = features.blocks([FULL])
     # avg_pool_3x3, none, nor_conv_1x1, nor_conv_3x3, skip_connect, the dead ones included.
     assert counts[0].tolist() == [1, 1, 1, 2, 1]
     left = dict(zip(features.graph_names, graph[0].tolist(), strict=True))
@@ -68,9 +68,26 @@ def test_features_of_earlier_files(space: NasBench201) -> None:
     names = [ArchFeatures(space, layout=layout).graph_names for layout in (1, 2, 3)]
     assert [len(n) for n in names] == [6, 8, 13]
     assert names[2][:8] == names[1]
-    before, now = (ArchFeatures(space, layout=layout).blocks([FULL]) for layout in (3, 4))
-    assert [len(before), len(now)] == [3, 5]
-    np.testing.assert_array_equal(before[-1], now[-1][:, :-7])
+    before, then, now = (ArchFeatures(space, layout=layout).blocks([FULL]) for layout in (3, 4, 5))
+    assert [len(before), len(then), len(now)] == [3, 5, 6]
+    np.testing.assert_array_equal(before[-1], then[-1][:, :-7])
+    for one, other in zip(then, [*now[:4], now[5]], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_merged_branches_have_a_block(space: NasBench201) -> None:
+    pools = (
+        "|avg_pool_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+    )
+    features = ArchFeatures(space)
+    assert features.operations == ("avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
+    assert features.merged is not None
+    _, serial, *_ = blocks = features.blocks([parse_cell(pools)], "pruned")
+    assert serial.tolist() == [[3, 0, 1, 2]]  # of three pools two are of the input
+    assert blocks[features.merged].tolist() == [[2, 0, 1, 2]]
+    executed = features.blocks([parse_cell(pools)], "executed")
+    assert not executed[features.merged].any()
+    assert ArchFeatures(space, layout=4).merged is None
 
 
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:

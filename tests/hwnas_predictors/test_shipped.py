@@ -12,9 +12,10 @@ from hwnas.data.device_pool import cell_pool
 from hwnas.errors import DataNotFoundError
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.fbnet import FBNet
-from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import draw
+from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.beliefs import pool_views
 from hwnas_predictors.encodings import counter_columns
 from hwnas_predictors.features import ArchFeatures
@@ -76,6 +77,26 @@ def test_counts_of_the_fbnet_pool_are_those_of_its_networks() -> None:
     counts = np.exp(counter_columns(space, archs, dataset, columns.counts) - columns.centres)
     wanted = (counts**pool.power - 1) / pool.power / columns.spreads
     np.testing.assert_allclose(columns(archs), wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_a_runtime_that_merges_equal_branches() -> None:
+    """Pools take nearly all of the time there, as of int8 in some runtimes; equal ones run once."""
+    space = NasBench201()
+    pool = TransferPredictor.shipped(space)
+    cells = [cell for cell in draw(space, 200) if cell.is_live()]
+    features = ArchFeatures(space)
+
+    def latency(archs: list[Cell]) -> FloatArray:
+        assert features.merged is not None
+        ran = features.blocks(archs, "pruned")[features.merged]
+        cost: FloatArray = 0.15 + ran @ [1.0, 0.05, 0.25, 0.05]
+        return cost
+
+    support = pool.choose_support(10)
+    key = DeviceKey("mine", dead_operations="pruned")
+    mine = pool.adapt(support, latency(support), key)
+    off = np.abs(mine.predict(cells) / latency(cells) - 1)
+    assert np.mean(off <= 0.1) > 0.9
 
 
 def test_a_space_without_a_pool_is_refused() -> None:
