@@ -17,6 +17,11 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# Interpreters that tests start find `sitecustomize` there.
+_SELDOM = str(Path(__file__).parent / "seldom")
+if _SELDOM not in (_found := os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_SELDOM, *_found]))
+
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 

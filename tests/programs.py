@@ -7,6 +7,7 @@ It imports hwnas itself. What is about imports or about starting uses `sys.execu
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -201,6 +202,7 @@ def _serve(requests: socket.socket) -> dict[str, Any]:
     # that copies the memory which it shares with this process.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who watches a program is not waited for
     while True:
@@ -231,6 +233,7 @@ def _watch(pid: int, connection: socket.socket) -> None:
 
 def _settle(asked: Mapping[str, Any]) -> list[str]:
     """Make this process what was asked for; give the command line."""
+    atexit.register(gc.freeze)  # nor once more among its own, see `tests/seldom`
     os.setsid()
     os.chdir(asked["folder"])
     os.environ.clear()
