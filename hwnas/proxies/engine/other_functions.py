@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -32,8 +32,19 @@ _MANY = 16
 _LARGE = 2**17
 
 
-def run_other_functions(network: nn.Module, products: bool = False) -> None:
-    """Run a network's functions in the ways of `OtherFunctions`."""
+def run_other_functions(network: nn.Module, products: bool = False, elsewhere: bool = True) -> None:
+    """Run a network's functions in the ways of `OtherFunctions`.
+
+    Args:
+        network: changed in place.
+        products: whether 1x1 convolutions are products: not for what watches convolutions.
+        elsewhere: whether they are functions outside of PyTorch's modules as well: they need a
+            function mode, which looks at each function, a tenth of the time of a small network.
+    """
+    if not elsewhere:
+        for module in _known_modules(network):
+            vars(module)["forward"] = partial(_FORWARDS[type(module)], module, products)
+        return
     mode = OtherFunctions(products)
 
     def before(module: nn.Module, args: Any) -> None:
@@ -46,6 +57,32 @@ def run_other_functions(network: nn.Module, products: bool = False) -> None:
 
     network.register_forward_pre_hook(before)
     network.register_forward_hook(after, always_call=True)
+
+
+def _known_modules(network: nn.Module) -> Iterator[nn.Module]:
+    for module in network.modules():
+        if type(module) in _FORWARDS and "forward" not in vars(module):
+            yield module
+
+
+def _pool(module: Any, products: bool, input: Tensor) -> Tensor:
+    del products
+    size = module.kernel_size, module.stride, module.padding
+    return average_pool(
+        input, *size, module.ceil_mode, module.count_include_pad, module.divisor_override
+    )
+
+
+def _convolve(module: Any, products: bool, input: Tensor) -> Tensor:
+    if not products or module.kernel_size != (1, 1) or module.padding_mode != "zeros":
+        convolved: Tensor = nn.Conv2d.forward(module, input)
+        return convolved
+    settings = module.stride, module.padding, module.dilation, module.groups
+    return pointwise_convolution(input, module.weight, module.bias, *settings)
+
+
+_FORWARDS: Mapping[type, Callable[..., Tensor]] = {nn.AvgPool2d: _pool, nn.Conv2d: _convolve}
+"""Modules of one such function: what they run instead, from (module, products, input)."""
 
 
 def has_norms(modules: Iterable[nn.Module]) -> bool:
@@ -63,27 +100,47 @@ class OtherFunctions(TorchFunctionMode):
 
     Attributes:
         used: whether one of these ran.
+        elsewhere: whether one ran outside of the modules that `tell_modules` knows.
     """
 
     def __init__(self, products: bool = False) -> None:
         super().__init__()
         self._products = products
+        self._inside = False
         self.used = False
+        self.elsewhere = False
+
+    def tell_modules(self, network: nn.Module) -> None:
+        """Tell functions of modules that `run_other_functions` knows from all others."""
+        for module in _known_modules(network):
+            vars(module)["forward"] = partial(self._within, module)
+
+    def _within(self, module: nn.Module, input: Tensor) -> Tensor:
+        self._inside = True
+        try:
+            output: Tensor = type(module).forward(module, input)
+            return output
+        finally:
+            self._inside = False
+
+    def _note(self) -> None:
+        self.used = True
+        self.elsewhere = self.elsewhere or not self._inside
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         kwargs = kwargs or {}
         if func in _NORM_FUNCTIONS:
-            self.used = True
+            self._note()
             if args:
                 args = (args[0].contiguous(), *args[1:])
             else:
                 kwargs = {**kwargs, "input": kwargs["input"].contiguous()}
         elif func is F.avg_pool2d:
-            self.used = True
+            self._note()
             func = average_pool
         elif func is F.conv2d and _is_pointwise(*args[:2], **kwargs):
-            self.used = True
+            self._note()
             func = pointwise_convolution if self._products else func
         return func(*args, **kwargs)
 

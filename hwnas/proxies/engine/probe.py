@@ -35,6 +35,7 @@ class Probe:
         label_shape: shape of an input's labels.
         layout: layout of tensors in which the network is run.
         others: whether it runs functions that are run in another way, see `OtherFunctions`.
+        elsewhere: whether some of them run outside of PyTorch's modules.
         gradients: whether gradients reach all parameters that it uses.
         writes: whether an operator writes into a tensor that is there.
         maps: names of the modules that gave a feature map, see `record_maps`.
@@ -44,6 +45,7 @@ class Probe:
     label_shape: tuple[int, ...]
     layout: Layout
     others: bool
+    elsewhere: bool
     gradients: bool
     writes: bool
     maps: Sequence[str]
@@ -76,6 +78,7 @@ def probe_network(
     for size, layout in product(sizes, _layouts(modules, spec)):
         network, inputs = copy(layout), draw(size).contiguous(memory_format=layout)
         watch, others = _Watch(network, modules), OtherFunctions()
+        others.tell_modules(network)
         try:
             # Nothing requires gradients, so no graph is built.
             with torch.enable_grad(), record_maps(network) as maps, watch, others:
@@ -88,10 +91,11 @@ def probe_network(
             error = error or failure
             continue
         if layout is torch.contiguous_format or not watch.contiguous:
-            used = others.used or has_norms(modules)
+            norms = has_norms(modules)
+            ways = others.used or norms, others.elsewhere or norms
             found = read_output(answer, size, spec, wanted)
             gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
-            return Probe(*found, layout, used, gradients, watch.writes, maps)
+            return Probe(*found, layout, *ways, gradients, watch.writes, maps)
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
         f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0])}"

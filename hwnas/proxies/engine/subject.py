@@ -128,7 +128,7 @@ class Subject:
         """
         network = self._initialised(setting.init, setting.mode == "train")
         if self._probe.others:
-            run_other_functions(network, products)
+            run_other_functions(network, products, self._probe.elsewhere)
         return network
 
     def differentiable(self, setting: Setting) -> nn.Module:

@@ -18,6 +18,7 @@ from hwnas.proxies.engine.other_functions import (
     pointwise_convolution,
     run_other_functions,
 )
+from hwnas.proxies.engine.signals import Setting
 from hwnas.proxies.engine.subject import Subject
 
 POOLS: list[dict[str, Any]] = [
@@ -202,3 +203,46 @@ def test_pools_of_a_network_are_found_and_run_so() -> None:
     network[1].register_forward_hook(lambda _module, _args, y: graph.append(str(y.grad_fn)))
     torch.testing.assert_close(network(images), expected)
     assert "Div" in graph[0]
+
+
+class _Functional(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 3, 1, 1)
+
+
+@pytest.mark.parametrize(("pool", "alone"), [(nn.AvgPool2d(3, 1, 1), True), (_Functional(), False)])
+def test_functions_of_modules_alone_need_no_function_mode(
+    pool: nn.Module, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_functions, "_LARGE", 0)
+    seen: list[tuple[int, str]] = []
+
+    class Watching(nn.ReLU):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((torch._C._len_torch_function_stack(), str(x.grad_fn)))
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 1), Watching(), nn.Conv2d(6, 4, 3, bias=False), pool, Watching()
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    subject, setting = Subject(model, (3, 8, 8), None, 4), Setting("as_built", "eval")
+    images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    expected = model(images)
+    images.requires_grad_()
+    for products in (True, False):
+        network = subject.network(setting, products)
+        seen.clear()  # of the trial run
+        torch.testing.assert_close(network(images), expected)
+        (modes, convolved), (_, pooled) = seen
+        assert modes == (0 if alone else 1)
+        assert ("Permute" in convolved) is products
+        assert "Div" in pooled
+
+
+def test_a_padding_that_is_no_zeros_stays() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 1, padding=1, padding_mode="reflect")
+    images = torch.randn(2, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    expected = conv(images)
+    run_other_functions(conv, products=True, elsewhere=False)
+    assert torch.equal(conv(images), expected)
