@@ -41,7 +41,7 @@ Report = Callable[[str, int], None]
 _FEWEST_NETWORKS = 2
 _KERNEL_SHARE = 0.8
 """Share of the time that is up after kernels; the rest is for whole networks."""
-_WHOLE_SHARE = 0.5
+_WHOLE_SHARE = 0.35
 """Share of the time for whole networks where they are measured first."""
 
 
