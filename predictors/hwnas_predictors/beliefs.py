@@ -40,7 +40,7 @@ benchmarks/predictors/choose_transfer.py.
 WRONG = 0.02
 """Probability, before it is looked at, that a measurement is wrong.
 
-Chosen by benchmarks/predictors/choose_transfer.py.
+benchmarks/predictors/choose_transfer.py compares others.
 """
 _WRONG_DENSITY = 0.3
 """Density of a wrong target: anywhere in a range of about three mean costs."""
