@@ -3,9 +3,9 @@
 The function has the mean ``c + w mean_j m_j``, where m_j is the j-th of q scores of each
 architecture and w how far they are trusted, and the covariance
 
-``k(i, j) = sum_j a_j m_ji m_jj + sum_g a_g κ(|x_gi - x_gj| / l_g) + a_* κ(r_ij / l_*)``,
+``k(i, j) = sum_j a_j m_ji m_jj + sum_g a_g κ(|x_gi - x_gj| / l_g) + a_* κ(r_ij)``,
 
-with one term a group of inputs, one of the mean squared distance r² over the groups, and the Matérn
+with one term a group of inputs, one of all, r² = mean_g |x_gi - x_gj|² / l_*g², and the Matérn
 kernel κ of `hwnas.ranking.matern`. Labels that contradict a score change its weight, through a_j,
 before they change anything else. Amplitudes, lengths, noise and c maximise the marginal likelihood
 times log-normal priors (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, Sec.
@@ -18,6 +18,7 @@ Kennedy and O'Hagan (Biometrika 87, 2000, Eq. 1), f = ρ f' + δ, with f' at its
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from scipy.optimize import minimize
 from hwnas.ranking.matern import matern_term, squares
 from hwnas.typing import FloatArray
 
-FITTED_TO = 256
+FITTED_TO = 512
 """Labels that the settings are fitted to at most: further ones change the function alone."""
 _STEPS = 40
 _JITTER = 1e-6
@@ -74,16 +75,20 @@ class Trust(NamedTuple):
     weight: float = 0.5
     smooth: float = 0.8
 
-    def priors(self, scores: int, terms: int) -> FloatArray:
+    def priors(self, scores: int, groups: int) -> FloatArray:
         """Give the `(p, 2)` means and spreads of a process's settings.
 
-        With several scores each may have the others' weight too.
+        They are the variance of each score's weight, variance and lengths of each term, the noise
+        and the constant, logarithms but for the last. With several scores each may have the others'
+        weight too.
         """
+        terms = _terms(groups)
         left, others = 1.0 - self.weight**2, (1.0 - 1.0 / max(scores, 1)) * self.weight
         of_score = (math.log(_DOUBT + others**2), _SCORE)
-        of_term = (math.log(left * self.smooth / max(terms, 1)), _AMPLITUDE)
+        of_term = (math.log(left * self.smooth / max(len(terms), 1)), _AMPLITUDE)
         of_noise = (math.log(left * (1.0 - self.smooth)), _NOISE)
-        return np.array([of_score] * scores + [of_term, _LENGTH] * terms + [of_noise, _CENTRE])
+        of_terms = [prior for term in terms for prior in (of_term, *[_LENGTH] * len(term))]
+        return np.array([*[of_score] * scores, *of_terms, of_noise, _CENTRE])
 
 
 class LabelProcess:
@@ -152,25 +157,25 @@ class LabelProcess:
 
     def _variance(self, points: Points) -> FloatArray:
         """Give the `(n,)` variances before any label, without noise."""
-        q = points.scores.shape[1]
-        terms = np.exp(self._parameters[q:-2:2]).sum()
-        return np.asarray(points.scores**2 @ np.exp(self._parameters[:q]) + terms)
+        of_scores, of_terms = _split(self._parameters, points)
+        terms = sum(math.exp(settings[0]) for settings in of_terms)
+        return np.asarray(points.scores**2 @ np.exp(of_scores) + terms)
 
     def _covariance(self, a: Points, b: Points) -> FloatArray:
-        q = a.scores.shape[1]
-        total = (a.scores * np.exp(self._parameters[:q])) @ b.scores.T
-        for i, apart in enumerate(_distances(a, b)):
-            total += matern_term(apart, *self._parameters[q + 2 * i : q + 2 + 2 * i]).value
+        of_scores, of_terms = _split(self._parameters, a)
+        total = (a.scores * np.exp(of_scores)) @ b.scores.T
+        for apart, settings in zip(_distances(a, b), of_terms, strict=True):
+            total += matern_term(apart, settings).value
         return np.asarray(total)
 
     def _settings(self, points: Points, targets: FloatArray) -> tuple[FloatArray, float]:
         """Maximise the marginal likelihood times the priors."""
         distances, outer = _distances(points, points), _outer(points.scores)
-        centre, spread = self._trust.priors(len(outer), len(distances)).T
-        expected = self._expected(points.scores)
+        centre, spread = self._trust.priors(len(outer), len(points.groups)).T
+        rest = targets - self._expected(points.scores)
 
         def loss(p: FloatArray) -> tuple[float, FloatArray]:
-            value, slope = _misfit(p, distances, outer, targets - expected)
+            value, slope = _misfit(p, points, distances, outer, rest)
             off = (p - centre) / spread
             return value + float(off @ off) / 2, slope + off / spread
 
@@ -191,23 +196,36 @@ def _outer(scores: FloatArray) -> list[FloatArray]:
     return [np.outer(column, column) for column in scores.T]
 
 
-def _distances(a: Points, b: Points) -> list[FloatArray]:
-    """Give the squared distances of each group, and their mean where there are several."""
+def _terms(groups: int) -> list[list[int]]:
+    """Give the groups of each term: one alone, and all where there are several."""
+    alone = [[group] for group in range(groups)]
+    return [*alone, list(range(groups))] if groups > 1 else alone
+
+
+def _split(p: FloatArray, points: Points) -> tuple[FloatArray, list[FloatArray]]:
+    """Give the settings of the scores and of each term."""
+    q, terms = points.scores.shape[1], _terms(len(points.groups))
+    ends = q + np.cumsum([0, *(1 + len(term) for term in terms)])
+    return p[:q], [p[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def _distances(a: Points, b: Points) -> list[list[FloatArray]]:
+    """Give the squared distances in the groups of each term."""
     found = [squares(x, y) for x, y in zip(a.groups, b.groups, strict=True)]
-    return [*found, np.mean(found, axis=0)] if len(found) > 1 else found
+    return [[found[group] for group in term] for term in _terms(len(found))]
 
 
 def _misfit(
     p: FloatArray,
-    distances: Sequence[FloatArray],
+    points: Points,
+    distances: Sequence[Sequence[FloatArray]],
     outer: Sequence[FloatArray],
     targets: FloatArray,
 ) -> tuple[float, FloatArray]:
     """Give the negative log marginal likelihood (Eq. 5.8) and its slope (Eq. 5.9)."""
-    q = len(outer)
-    pairs = [p[q + 2 * i : q + 2 + 2 * i] for i in range(len(distances))]
-    terms = [matern_term(apart, *pair) for apart, pair in zip(distances, pairs, strict=True)]
-    linear = [math.exp(a) * product for a, product in zip(p[:q], outer, strict=True)]
+    of_scores, of_terms = _split(p, points)
+    terms = [matern_term(apart, each) for apart, each in zip(distances, of_terms, strict=True)]
+    linear = [math.exp(a) * product for a, product in zip(of_scores, outer, strict=True)]
     noise, unit = math.exp(p[-2]), np.eye(len(targets))
     covariance = (noise + _JITTER) * unit + sum(linear) + sum(term.value for term in terms)
     factor = cholesky(covariance, lower=True, check_finite=False)
@@ -215,6 +233,6 @@ def _misfit(
     value = float((targets - p[-1]) @ weights) / 2 + float(np.log(np.diag(factor)).sum())
     # d/dθ = -tr((α α' - K⁻¹) dK/dθ) / 2
     inner = np.outer(weights, weights) - cho_solve((factor, True), unit, check_finite=False)
-    parts = [*linear, *(part for term in terms for part in term), noise * unit]
+    parts = [*linear, *(x for term in terms for x in (term.value, *term.slopes)), noise * unit]
     slopes = [-float(np.sum(inner * part)) / 2 for part in parts]
     return value, np.array([*slopes, -float(weights.sum())])

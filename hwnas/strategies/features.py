@@ -35,10 +35,11 @@ def describe_exactly(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatAr
 
 
 def describe_each(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
-    """Give the `(n, f)` features of `describe_exactly`, a row whatever the other rows are.
+    """Give the `(n, f)` features of `describe`, a row whatever the other rows are.
 
     The position of an ordered parameter that an architecture does not have is NaN, for `Scale`.
     """
+    archs = [space.representative(arch) for arch in archs]
     if (known := facet(space, Features)) is not None:
         return known.features(archs)
     return _of_parameters(space, archs)
@@ -80,6 +81,7 @@ class PoolInputs(Generic[Arch]):
     worst; choices are scaled by the pool, whose paths are the columns of the last group. What does
     not vary there, or what the space does not know, is left out. An ordered choice that a network
     does not have counts as the mean of the pool, so that its inputs are the same in any batch.
+    Choices are those of the class representatives: equal networks have equal inputs.
 
     Attributes:
         space: search space.

@@ -29,9 +29,12 @@ def slow_posterior(
         for j in range(n):
             squares = [((g[i] - g[j]) ** 2).mean() for g in groups]
             k[i, j] = sum(math.exp(p[s]) * scores[i, s] * scores[j, s] for s in range(q))
-            for t, square in enumerate([*squares, sum(squares) / len(squares)]):
-                r = math.sqrt(square) / math.exp(p[q + 1 + 2 * t])
-                k[i, j] += math.exp(p[q + 2 * t]) * matern(r)
+            ends = q + 2 * len(groups)
+            for t, square in enumerate(squares):
+                a, length = p[q + 2 * t : q + 2 * t + 2]
+                k[i, j] += math.exp(a) * matern(math.sqrt(square) / math.exp(length))
+            lengths = np.exp(p[ends + 1 : ends + 1 + len(groups)])
+            k[i, j] += math.exp(p[ends]) * matern(math.sqrt((squares / lengths**2).mean()))
     noise = math.exp(p[-2]) + _JITTER
     inverse = np.linalg.inv(k[np.ix_(rows, rows)] + noise * np.eye(len(rows)))
     before = p[-1] + 0.3 * scores.sum(axis=1) / q
@@ -66,17 +69,18 @@ def test_the_slope_of_the_likelihood() -> None:
     pool, rows, y = problem(2)
     points = pool.take(rows)
     distances, outer = _distances(points, points), _outer(points.scores)
-    at = np.array([-1.0, -1.3, -0.5, 0.2, -1.5, -0.3, -2.0, 0.1, -1.2, 0.3])
-    slope = _misfit(at, distances, outer, y)[1]
+    at = np.array([-1.0, -1.3, -0.5, 0.2, -1.5, -0.3, -2.0, 0.1, 0.4, -1.2, 0.3])
+    slope = _misfit(at, points, distances, outer, y)[1]
     for i, step in enumerate(1e-6 * np.eye(len(at))):
-        up, down = (_misfit(at + sign * step, distances, outer, y)[0] for sign in (1, -1))
+        up, down = (_misfit(at + sign * step, points, distances, outer, y)[0] for sign in (1, -1))
         assert slope[i] == pytest.approx((up - down) / 2e-6, rel=1e-5, abs=1e-6)
 
 
 def test_what_a_trusted_score_leaves_is_divided_between_terms_and_noise() -> None:
     centre = Trust(weight=0.8, smooth=0.75).priors(1, 3).T[0]
-    amplitudes, noise = np.exp(centre[1:-2:2]), math.exp(centre[-2])
-    np.testing.assert_allclose(amplitudes, 0.36 * 0.75 / 3)
+    amplitudes, noise = np.exp(centre[[1, 3, 5, 7]]), math.exp(centre[-2])
+    np.testing.assert_allclose(amplitudes, 0.36 * 0.75 / 4)
+    np.testing.assert_allclose(centre[[2, 4, 6, 8, 9, 10]], 0)  # a length a group, three of all
     assert noise == pytest.approx(0.36 * 0.25)
     # One score's weight is what is trusted; two may divide it in any way.
     assert math.sqrt(math.exp(centre[0])) < 0.2 * 0.8
@@ -96,7 +100,7 @@ def test_the_misfit_is_the_likelihood_with_the_priors() -> None:
     joint += process._noise * np.eye(n)
     rest = y - p[-1] - 0.6 * pool.scores[rows, 0]
     likelihood = (rest @ np.linalg.solve(joint, rest) + np.linalg.slogdet(joint)[1]) / 2
-    centre, spread = trust.priors(1, 3).T
+    centre, spread = trust.priors(1, 2).T
     assert process.misfit == pytest.approx(likelihood + (((p - centre) / spread) ** 2).sum() / 2)
 
 

@@ -6,18 +6,22 @@ import pytest
 from hwnas.ranking.matern import matern_term, squares
 
 
-def test_the_kernel_and_its_slope_are_those_of_the_formula() -> None:
-    amplitude, length = 0.4, -0.3
-
-    def kernel(r: float, log_l: float) -> float:
-        x = math.sqrt(5) * r / math.exp(log_l)
+def test_the_kernel_and_its_slopes_are_those_of_the_formula() -> None:
+    def kernel(amplitude: float, *lengths: float) -> float:
+        apart = zip(distances, lengths, strict=True)
+        x = math.sqrt(5 * sum((r / math.exp(length)) ** 2 for r, length in apart) / len(distances))
         return math.exp(amplitude) * (1 + x + x * x / 3) * math.exp(-x)
 
-    for r in (0.0, 0.2, 1.0, 3.0):
-        term = matern_term(np.array([[r * r]]), amplitude, length)
-        slope = (kernel(r, length + 1e-6) - kernel(r, length - 1e-6)) / 2e-6
-        assert term.value[0, 0] == pytest.approx(kernel(r, length))
-        assert term.slope[0, 0] == pytest.approx(slope, abs=1e-8)
+    for distances in ([0.0], [0.2], [3.0], [0.2, 1.0], [0.0, 3.0, 0.5]):
+        at = [0.4, -0.3, 0.2, 0.5][: 1 + len(distances)]
+        term = matern_term([np.array([[r * r]]) for r in distances], at)
+        assert term.value[0, 0] == pytest.approx(kernel(*at))
+        for group, slope in enumerate(term.slopes, 1):
+            up, down = (
+                kernel(*[p + step * (i == group) for i, p in enumerate(at)])
+                for step in (1e-6, -1e-6)
+            )
+            assert slope[0, 0] == pytest.approx((up - down) / 2e-6, abs=1e-8)
 
 
 def test_squares_are_those_of_each_pair() -> None:

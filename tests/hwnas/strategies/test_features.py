@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies.features import PoolInputs, Scale, describe_exactly
 from hwnas.study.configuration import reference_sample
 from tests.hwnas.strategies.depth_and_widths import made_space
@@ -20,6 +21,22 @@ def test_inputs_do_not_depend_on_the_batch() -> None:
         alone = inputs([arch], {"score": score[row : row + 1]})
         for group, one in zip(together, alone, strict=True):
             np.testing.assert_allclose(one[0], group[row], atol=1e-12)
+
+
+def test_equal_networks_have_equal_inputs() -> None:
+    space = NasBench201()
+    # What enters a node that nothing leaves is not in the network.
+    dead = (
+        f"|nor_conv_3x3~0|+|{entering}~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"
+        for entering in ("none", "avg_pool_3x3")
+    )
+    one, other = (space.parse(text) for text in dead)
+    assert one != other
+    assert space.canonical_key(one) == space.canonical_key(other)
+    pool = reference_sample(space, 24, 0)
+    inputs = PoolInputs.of(space, pool, {})
+    for group in inputs([one, other], {}):
+        np.testing.assert_array_equal(group[0], group[1])
 
 
 def test_a_position_that_is_not_there_is_the_mean_of_the_others() -> None:
