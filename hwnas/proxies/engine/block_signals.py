@@ -52,9 +52,10 @@ class BlockTransfer:
     Attributes:
         matrix: (r*r*C_in, C_out) float64: G_in^T G_out / (B*H*W) over images and output positions,
             where G_out holds random signs, G_in its product with the block's Jacobian, and a block
-            of stride r has its input positions unshuffled into r*r*C_in channels. Where both sides
-            are longer than the n images and positions, they are n instead: the singular values are
-            the same but for zeros.
+            of stride r has its input positions unshuffled into r*r*C_in channels; one that enlarges
+            has its output positions unshuffled, as a decoder does. Where both sides are longer than
+            the n images and positions, they are n instead: the singular values are the same but for
+            zeros.
         identity: whether G_in equals G_out.
     """
 
@@ -223,17 +224,22 @@ def random_signs(maps: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _transfer_matrix(returned: Tensor, signs: Tensor) -> Tensor:
-    """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H, W)."""
-    (h_in, w_in), (h, w) = returned.shape[2:], signs.shape[2:]
-    stride = max(math.ceil(h_in / h), math.ceil(w_in / w))  # r
-    if stride > 1 and (h_in, w_in) != (h * stride, w * stride):
-        returned = F.pad(returned, (0, w * stride - w_in, 0, h * stride - h_in))
-    # (B*H*W, r*r*C_in) and (B*H*W, C_out)
-    rows_in, rows_out = _rows(returned, stride), _rows(signs)
+    """Give G_in^T G_out / (B*H*W) of (B, C_in, H_in, W_in) and (B, C_out, H_out, W_out)."""
+    h, w = (min(sides) for sides in zip(returned.shape[2:], signs.shape[2:], strict=True))
+    rows_in, rows_out = (_rows_at(maps, h, w) for maps in (returned, signs))
     count = len(rows_out)
     if count < min(rows_in.shape[1], rows_out.shape[1]):  # else a product takes less time
         rows_in, rows_out = (_shortened(rows.double()) for rows in (rows_in, rows_out))
     return (rows_in.T @ rows_out).double() / count
+
+
+def _rows_at(maps: Tensor, h: int, w: int) -> Tensor:
+    """Turn maps into (B*h*w, r*r*C), those that are no multiple of h and w filled up by zeros."""
+    height, width = maps.shape[2:]
+    stride = max(math.ceil(height / h), math.ceil(width / w))  # r
+    if stride > 1 and (height, width) != (h * stride, w * stride):
+        maps = F.pad(maps, (0, w * stride - width, 0, h * stride - height))
+    return _rows(maps, stride)
 
 
 def _shortened(rows: Tensor) -> Tensor:

@@ -77,8 +77,10 @@ def _conv_bn(c_in: int, c_out: int, kernel: int, stride: int) -> tuple[nn.Conv2d
     return conv, nn.BatchNorm2d(c_out)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Sequential):
     """Maps `(B, C, H, W)` images to `(B, channels, H/stride, W/stride)` features.
+
+    It is sequential so that proxies find the blocks in it beside a decoder.
 
     Attributes:
         channels: channels of the features.
@@ -104,10 +106,6 @@ class Backbone(nn.Module):
     def stride(self) -> int:
         """Pixels a feature."""
         return int(2**self.halvings)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Give the features."""
-        return cast(Tensor, self.blocks(self.stem(images)))
 
 
 class TileNetwork(nn.Module):

@@ -94,6 +94,23 @@ def test_trainability_against_explicit_jacobians(resnet: nn.Module) -> None:
     assert math.isclose(score.value, float(np.mean(terms)), rel_tol=1e-4)
 
 
+def test_the_transfer_of_a_block_that_enlarges() -> None:
+    generator = torch.Generator().manual_seed(0)
+    signs = random_signs(torch.zeros(8, 3, 8, 8), generator)
+    returned = 4 * nn.functional.avg_pool2d(signs, 2)  # through the nearest neighbours
+    rows_in, rows_out = unshuffled(returned.numpy(), 1), unshuffled(signs.numpy(), 2)
+    expected = np.linalg.svd(rows_in.T @ rows_out / len(rows_out), compute_uv=False)
+    found = np.linalg.svd(_transfer_matrix(returned, signs).numpy(), compute_uv=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_network_with_a_decoder_is_trainable() -> None:
+    decoder = nn.Sequential(nn.Upsample(scale_factor=4), nn.Conv2d(6, 2, 3, padding=1))
+    encoder = nn.Sequential(nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.BatchNorm2d(6))
+    found = score_network(nn.Sequential(encoder, decoder), SHAPE, [Trainability()], batch_size=3)
+    assert found["trainability"].error is None
+
+
 class Given(dict[Any, Any]):
     """Answers of a test."""
 

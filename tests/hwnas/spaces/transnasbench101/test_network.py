@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.proxies.engine.blocks import feature_blocks, record_maps
 from hwnas.spaces.nasbench201 import Cell
 from hwnas.spaces.transnasbench101.macro import TransNasMacro
 from hwnas.spaces.transnasbench101.micro import TransNasMicro
@@ -53,6 +54,22 @@ def test_parameters_of_a_residual_network() -> None:
     expected += conv(64, 64, 1) + conv(64, 128, 1) + conv(128, 128, 1) + 128 * 75 + 75
     with torch.device("meta"):
         assert params(MACRO.build(MACRO.parse("64-3213-basic"))) == expected
+
+
+@pytest.mark.parametrize("name", ["segmentsemantic", "autoencoder"])
+def test_the_cells_are_blocks_beside_a_decoder(name: str) -> None:
+    arch = MICRO.parse("64-41414-3_33_333")
+
+    def blocks(task: Task) -> list[str]:
+        small = replace(task, input=TensorSpec((3, 64, 64), "image"))
+        model = MICRO.build(arch, small).eval()
+        with record_maps(model) as maps, torch.no_grad():
+            model(torch.zeros(1, 3, 64, 64))
+        return feature_blocks(model, maps)
+
+    usual = blocks(MICRO.default_task)
+    assert len(usual) == 11  # the end of the stem and ten cells
+    assert blocks(get_task(name)) == [*usual, "1"]
 
 
 @pytest.mark.parametrize("name", TASKS)
