@@ -21,7 +21,7 @@ class Term(NamedTuple):
     slopes: list[FloatArray]
 
 
-def matern_term(squared: Sequence[FloatArray], settings: Sequence[float]) -> Term:
+def matern_term(squared: Sequence[FloatArray], settings: FloatArray | Sequence[float]) -> Term:
     """Give a κ(r) of the mean squared distance r² = mean_g r_g²/l_g², and its slopes along log l_g.
 
     Args:
