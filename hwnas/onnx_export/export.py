@@ -127,9 +127,12 @@ def _export_by_torch(
             )
     except Exception as error:
         cause = error.__cause__ or error
+        branches = "data-dependent" in str(cause)
+        hint = " It branches on values, which the runtime torch alone can run." if branches else ""
         raise InvalidValueError(
             f"`model` must be exportable to ONNX for inputs of shape {tuple(inputs.shape)}, but "
             f"torch.onnx.export failed on {type(model).__name__}: {str(cause).splitlines()[0]}"
+            f"{hint}"
         ) from error
     assert program is not None
     onnx.checker.check_model(program.model_proto, full_check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from hwnas.runtimes.constant_nodes import without_constant_nodes
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
 from hwnas.runtimes.native_output import quiet
 
+_LACKING = re.compile(r"ONNX::(\w+)")
 # Its import prints, so that it is imported where that can be kept away.
 if find_spec("MNN") is None:
     raise ModuleNotFoundError("No module named 'MNN'", name="MNN")
@@ -26,7 +28,8 @@ class MnnRuntime(CpuRuntime):
     """MNN with the precision ``high``, which is float32; the input is in NCHW.
 
     What does not depend on the input, such as branches of zeros, is computed before: MNN gets batch
-    norms of constants wrong, and takes zeros of no stated value from what lies in memory.
+    norms of constants wrong, and takes zeros of no stated value from what lies in memory. Of an
+    LSTM all outputs are named, used or not: without, its converter dies.
     """
 
     name: ClassVar[str] = "mnn"
@@ -35,18 +38,21 @@ class MnnRuntime(CpuRuntime):
     @contextmanager
     def load(self, onnx_file: Path, shape: tuple[int, ...], threads: int) -> Iterator[Model]:
         """Convert by MNN's own converter, in this process."""
-        converted = onnx_file.with_suffix(".mnn")
-        with quiet(1):
+        converted, told = onnx_file.with_suffix(".mnn"), onnx_file.with_suffix(".txt")
+        with quiet(1, told):
             import _tools
             import MNN
 
-            onnx.save(without_constant_nodes(onnx.load(onnx_file)), onnx_file)
+            model = with_all_outputs(without_constant_nodes(onnx.load(onnx_file)))
+            onnx.save(model, onnx_file)
             files = ["--modelFile", str(onnx_file), "--MNNModel", str(converted)]
             _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "hwnas"])
             if not converted.is_file():
+                lacking = _LACKING.findall(told.read_text(errors="replace"))
+                why = f"lacks {', '.join(dict.fromkeys(lacking))}" if lacking else "gave no file"
                 raise InvalidValueError(
                     f"`model` must be a network that MNN {self.version()} can convert, but its "
-                    f"converter gave no file."
+                    f"converter {why}: use the runtime onnxruntime or openvino."
                 )
             settings = {"backend": "CPU", "precision": "high", "numThread": threads}
             manager = MNN.nn.create_runtime_manager((settings,))
@@ -54,6 +60,15 @@ class MnnRuntime(CpuRuntime):
                 str(converted), ["input"], ["output"], runtime_manager=manager
             )
         yield _MnnModel(MNN, module, shape)
+
+
+def with_all_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name every output of an LSTM; the model is changed in place and given."""
+    for i, node in enumerate(model.graph.node):
+        if node.op_type == "LSTM":
+            named = [*node.output, "", "", ""][:3]
+            node.output[:] = [name or f"lstm_{i}_unused_{at}" for at, name in enumerate(named)]
+    return model
 
 
 class _MnnModel(Model):

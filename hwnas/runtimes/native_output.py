@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
-def quiet(stream: int) -> Iterator[None]:
-    """Send what the process writes to a stream, 1 or 2 (errors), to nowhere meanwhile."""
+def quiet(stream: int, into: Path | None = None) -> Iterator[None]:
+    """Send what the process writes to a stream, 1 or 2 (errors), to a file or nowhere meanwhile."""
     flush = {1: sys.stdout, 2: sys.stderr}[stream].flush
     flush()
-    kept, nowhere = os.dup(stream), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(stream)
+    nowhere = os.open(into or os.devnull, os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(nowhere, stream)
     try:
         yield

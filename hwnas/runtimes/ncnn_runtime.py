@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from hwnas.runtimes.cpu_only import CpuRuntime, Model
 _CONVERSION_SECONDS = 300
 _CONVERSIONS = 10
 """Of some networks pnnx ends by a segmentation fault in every other conversion."""
+_LACKING = re.compile(r"^ignore (\S+) \S+ param ", re.MULTILINE)
 _FLOAT32 = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
 
 
@@ -34,7 +36,7 @@ class NcnnRuntime(CpuRuntime):
         """Convert by pnnx, in a process of its own."""
         sizes = ",".join(map(str, shape))
         command = [pnnx.EXEC_PATH, onnx_file.name, f"inputshape=[{sizes}]", "fp16=0"]
-        code = _ended(command, onnx_file.parent)
+        done = _ended(command, onnx_file.parent)
         files = [onnx_file.with_suffix(f".ncnn.{end}") for end in ("param", "bin")]
         net = ncnn.Net()
         net.opt.num_threads = threads
@@ -42,14 +44,17 @@ class NcnnRuntime(CpuRuntime):
             setattr(net.opt, setting, False)
         # It says by a number what went wrong, and raises nothing.
         if (
-            code
+            done.returncode
             or not all(file.is_file() for file in files)
             or net.load_param(str(files[0]))
             or net.load_model(str(files[1]))
         ):
+            # pnnx names the operators, settings of which it has no place for.
+            lacking = _LACKING.findall((done.stderr or b"").decode(errors="replace"))
+            why = f", which lack {', '.join(dict.fromkeys(lacking))}" if lacking else ""
             raise InvalidValueError(
                 f"`model` must be a network that ncnn {self.version()} can run, but pnnx and it "
-                f"cannot convert and load it."
+                f"cannot convert and load it{why}: use the runtime onnxruntime or openvino."
             )
         try:
             yield _NcnnModel(net)
@@ -57,15 +62,13 @@ class NcnnRuntime(CpuRuntime):
             net.clear()
 
 
-def _ended(command: list[str], folder: Path) -> int:
-    """Give the exit code of a conversion, which begins anew where a signal ends it."""
+def _ended(command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """Convert, and begin anew where a signal ends the conversion."""
     for _ in range(_CONVERSIONS):
-        code = subprocess.run(
-            command, cwd=folder, capture_output=True, timeout=_CONVERSION_SECONDS
-        ).returncode
-        if code >= 0:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=_CONVERSION_SECONDS)
+        if done.returncode >= 0:
             break
-    return code
+    return done
 
 
 class _NcnnModel(Model):

@@ -470,3 +470,12 @@ def test_recurrent_cells_are_written_directly(
         proto = export_onnx(model, task.input, dynamic_batch=dynamic_batch)
         assert exporter(proto) == "direct"
         assert verify_onnx(proto, model, task.input, atol=1e-5) >= 0
+
+
+def test_what_branches_on_values_is_told_so() -> None:
+    class Branching(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2 if x.mean() > 0 else x
+
+    with pytest.raises(InvalidValueError, match="branches on values, which the runtime torch"):
+        export_onnx(Branching(), IMAGE, batch=1)

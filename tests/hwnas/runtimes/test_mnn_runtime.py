@@ -12,6 +12,7 @@ from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
 from hwnas.seeding import seeded
+from hwnas.tasks.task import TensorSpec
 from hwnas.testing import RuntimeContract
 
 pytest.importorskip("_tools", reason="needs the extra mnn")
@@ -71,3 +72,36 @@ def test_what_is_made_of_zeros_is_right() -> None:
     for batch in (1, 2):
         with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
             assert agreement(ready, network.module).relative_error < 1e-5
+
+
+class Recurrent(nn.Module):
+    """An LSTM of two layers and directions over a signal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(6, 8, 2, batch_first=True, bidirectional=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.cells(x.transpose(1, 2))[0][:, -1]
+        return out
+
+
+def test_an_lstm_is_measured() -> None:
+    with seeded(0):
+        network = TorchNetwork(Recurrent().eval(), TensorSpec((6, 9), kind="signal"))
+    found = measure(network, make_runtime("mnn"), max_seconds=0.05)
+    assert found.relative_error < 1e-5
+
+
+def test_the_operators_that_it_lacks_are_named() -> None:
+    class Spectrum(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = torch.fft.rfft(x).abs()
+            return found
+
+    network = TorchNetwork(Spectrum(), (3, 8, 8))
+    with (
+        pytest.raises(InvalidValueError, match="its converter lacks DFT: use the runtime"),
+        make_runtime("mnn").prepare(network, RunSettings()),
+    ):
+        pass

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
@@ -57,13 +58,21 @@ def test_a_conversion_that_crashes_begins_anew(monkeypatch: pytest.MonkeyPatch) 
         assert executable.outputs()[0].shape == (1, 4, 6, 6)
 
 
-def test_what_cannot_be_converted_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("linalg.det", "cannot"),
+        ("amax", "load it, which lack ReduceMax: use the runtime onnxruntime"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused(name: str, told: str) -> None:
     class Odd(nn.Module):
         def forward(self, x):  # type: ignore[no-untyped-def]
-            import torch
-
-            return torch.linalg.det(x)
+            return torch.amax(x, (2, 3)) if name == "amax" else torch.linalg.det(x)
 
     network = TorchNetwork(Odd(), (3, 8, 8))
-    with pytest.raises(InvalidValueError), make_runtime("ncnn").prepare(network, RunSettings()):
+    with (
+        pytest.raises(InvalidValueError, match=told),
+        make_runtime("ncnn").prepare(network, RunSettings()),
+    ):
         pass
