@@ -45,10 +45,12 @@ _MOVES = frozenset(
     )
 )  # fmt: skip
 """Operators that compute nothing: they move, cut or convert."""
+_DATA = {"QLinearConcat": 2, "QLinearWhere": 1, "Where": 1}
+"""Where data stand that are not the first input, which is a scale or a condition."""
 
 
 def computed_in(model: bytes | str) -> dict[str, Counter[str]]:
-    """Count the nodes that compute, by the number format of their first input and by operator.
+    """Count the nodes that compute, by the number format of what they get and by operator.
 
     Of an optimised graph this is what runs: a format that a runtime has no kernel for is gone.
     """
@@ -56,7 +58,8 @@ def computed_in(model: bytes | str) -> dict[str, Counter[str]]:
     formats = {t.name: _NAMES.get(t.data_type, "") for t in graph.initializer}
     formats |= {v.name: _NAMES.get(v.type.tensor_type.elem_type, "") for v in graph.input}
     for node in graph.node:
-        first = formats.get(node.input[0], "") if node.input else ""
+        data = node.input[_DATA.get(node.op_type, 0) :]
+        first = formats.get(data[0], "") if data else ""
         if first and node.op_type not in _MOVES:
             found.setdefault(first, Counter())[node.op_type] += 1
         given = {"QuantizeLinear": "int8", "DequantizeLinear": "float32"}.get(node.op_type, first)

@@ -315,6 +315,26 @@ def test_activations_are_unsigned_on_the_cpu_alone(monkeypatch: pytest.MonkeyPat
     assert RUNTIME.written(RunSettings()) == ""
 
 
+class Branches(nn.Module):
+    """Joins two branches along the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 3, padding=1)
+        self.last = nn.Conv2d(16, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joined: torch.Tensor = self.last(torch.cat([self.left(x), self.right(x)], 1))
+        return joined
+
+
+def test_what_follows_a_join_in_int8_is_not_told_to_be_in_float() -> None:
+    network = TorchNetwork(Branches().eval(), (3, 8, 8))
+    with RUNTIME.prepare(network, RunSettings(precision="int8")) as executable:
+        assert isinstance(executable, Prepared)
+        assert "float32_operators" not in executable.facts
+
+
 def test_operators_that_stay_in_float_are_in_the_key_and_do() -> None:
     kept = (("float_operators", "Gemm+AveragePool"),)
     key, facts, _, _ = ran(precision="int8", options=kept)
