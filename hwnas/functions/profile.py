@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from hwnas.measure.resource_lock import hold
 from hwnas.measure.rounds import Length
 from hwnas.measure.windows import WIDEST_SPREAD
 from hwnas.meters import AUTO, choose_meter
+from hwnas.networks.answer import Answering
 from hwnas.networks.usable import answering_network
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import LEAST_CORRELATION
@@ -30,6 +32,7 @@ from hwnas.tasks.batch import draw_inputs
 if TYPE_CHECKING:
     import onnx
 
+_LOG = logging.getLogger(__name__)
 _COUNTED = {
     "params": "params",
     "macs": "macs",
@@ -202,6 +205,11 @@ def _network(
     generator = torch.Generator().manual_seed(0)
     draw = partial(draw_inputs, spec, batch, generator)
     module = answering_network(check_network(model), draw, output)
+    if isinstance(module, Answering):
+        _LOG.warning(
+            "What is exported and timed is what this output needs; an ONNX file of the network "
+            "with all of them is measured as a whole."
+        )
     return TorchNetwork(module, spec), count(module, spec, batch)
 
 

@@ -128,6 +128,8 @@ def _prepared(stack: ExitStack, runtime: Runtime, settings: RunSettings) -> Exec
         made = stack.enter_context(runtime.prepare(reference_network(), settings))
         made.outputs()
     except HwnasError as error:
+        if str(error).startswith("`precision`"):  # no network has it here
+            raise
         raise InvalidValueError(
             f"`reference` must run on {runtime.name} with these settings, but it does not "
             f"({error}): leave it out, reference=off."

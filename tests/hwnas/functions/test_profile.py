@@ -30,6 +30,22 @@ def test_a_torch_network_is_measured_and_counted() -> None:
     assert repr(found).startswith(f"{found.latency_ms:.4g} ms (95 %: ")
 
 
+def test_that_one_of_several_outputs_is_timed_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.layer(x), x
+
+    profile(Heads(), (1, 5, 6), output=0)
+    assert "is what this output needs" in caplog.text
+    caplog.clear()
+    profile(NETWORK, (1, 5, 6))
+    assert not caplog.text
+
+
 def test_eager_torch_is_a_runtime() -> None:
     found = profile(NETWORK, (1, 5, 6), "torch", meter="wall")
     assert found.measurement.key.runtime == f"torch-{torch.__version__}"

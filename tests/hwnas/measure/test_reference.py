@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from hwnas.errors import InvalidValueError
 from hwnas.files.cache_folder import cache_folder
 from hwnas.measure import beside_reference, reference
 from hwnas.measure.measuring import measure
@@ -141,3 +143,15 @@ def test_measurement_says_raw_value_ratio_and_corrected_value(
     assert raw.value == raw.cpu_ms < 100
     assert "reference_ms" not in raw.facts
     assert raw.as_dict()["warmup_runs"] >= 1
+
+
+def test_a_precision_that_nothing_has_here_is_not_blamed_on_the_reference() -> None:
+    class Without(SimpleNamespace):
+        def prepare(self, *_: Any) -> Any:
+            raise InvalidValueError(self.told)
+
+    for told, start in (("`precision` must be another", "`precision`"), ("no", "`reference`")):
+        runtime: Any = Without(told=told, name="r", version=lambda: "1")
+        runtime.precisions, runtime.options = ("float32", "float16"), {}
+        with pytest.raises(InvalidValueError, match=f"^{start} must"):
+            open_reference(runtime, RunSettings(precision="float16"), keep=False).__enter__()
