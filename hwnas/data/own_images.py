@@ -157,14 +157,20 @@ def _checksum(batch: Batch) -> str:
     return digest.hexdigest()[:16]
 
 
+def _too_few(path: Path, size: int, count: int) -> InvalidValueError:
+    return InvalidValueError(
+        f"`images` must be at least the {size} that are used at once, but {path} holds {count}."
+    )
+
+
 def _some(path: Path, size: int) -> _Examples:
     if not path.is_file():
         raise DataNotFoundError(f"`images` must name a file or folder, but there is no {path}.")
     images, labels, classes = _arrays(path, path.stat().st_mtime_ns)
     try:
         chosen = in_turn(labels, size, len(images))
-    except InvalidValueError as error:
-        raise InvalidValueError(f"{path}: {error}") from None
+    except InvalidValueError:
+        raise _too_few(path, size, len(images)) from None
     return images[chosen], None if labels is None else labels[chosen], classes
 
 
@@ -219,8 +225,8 @@ def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> 
         )
     try:
         chosen = in_turn(np.array(labels), size, len(files))
-    except InvalidValueError as error:
-        raise InvalidValueError(f"{folder}: {error}") from None
+    except InvalidValueError:
+        raise _too_few(folder, size, len(files)) from None
     images = _stacked([files[i] for i in chosen], resized)
     return images, np.array(labels)[chosen], len(names)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hwnas.data.own_images import OwnImages
 from hwnas.data.real_images import real_images
+from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array, RunSettings, TorchNetwork
 
 EXAMPLES = 32
@@ -45,6 +46,12 @@ def example_batches(network: TorchNetwork, settings: RunSettings) -> list[Array]
     real = real_images(settings.images, number, network.spec)
     if real is None:
         return [network.draw(size, settings.seed + 1 + i) for i in range(number // size)]
+    shape = tuple(real.inputs.shape[1:])
+    if shape != network.in_shape:
+        raise InvalidValueError(
+            f"`images` must have the shape {network.in_shape} of the network's input, channels "
+            f"first, but those of {settings.images} have {shape}."
+        )
     real.check(network.spec)
     images = real.inputs.numpy()
     return [images[i : i + size] for i in range(0, number, size)]

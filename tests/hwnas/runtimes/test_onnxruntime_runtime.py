@@ -360,8 +360,9 @@ def test_what_int8_is_calibrated_with_decides_its_steps(tmp_path: Path) -> None:
         np.testing.assert_array_equal(executable.inputs[0], images[:1])
         small, large = (executable.outputs(x)[0] for x in (images[:1], 1e6 * images[:1]))
     assert np.abs(large - small).max() < 0.1
-    np.savez(own, images=images[:, :, :4])
-    with pytest.raises(InvalidValueError, match=r"must have shape \(B, 3, 8, 8\)"):
+    np.savez(own, images=images.transpose(0, 2, 3, 1))
+    told = r"`images` must have the shape \(3, 8, 8\) of .*own.npz have \(8, 8, 3\)"
+    with pytest.raises(InvalidValueError, match=told):
         ran(precision="int8", images=str(own))
 
 
