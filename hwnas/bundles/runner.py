@@ -185,9 +185,9 @@ def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dic
     found: dict[str, int] = {}
     for provider in nodes.values():
         found[provider] = found.get(provider, 0) + 1
-    others = {k: v for k, v in found.items() if k != manifest["provider"]}
-    if others or not found:
-        raise FailedError("nodes ran elsewhere: {}".format(found or "nobody tells where"))
+    if set(found) != {manifest["provider"]}:
+        none = "no node ran: the output does not depend on the input"
+        raise FailedError(f"nodes ran elsewhere: {found}" if found else none)
     return found
 
 

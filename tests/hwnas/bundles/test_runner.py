@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from hwnas.bundles import runner, sessions
 from hwnas.bundles.manifest import Manifest, read_manifest
@@ -130,6 +131,18 @@ def test_what_python_lacks_is_one_line(
     [line] = done.stderr.splitlines()
     assert done.returncode in (1, 2)
     assert line.startswith(f"run.py: {sys.executable} must have {module}, but ")
+
+
+def test_a_constant_is_told_as_one() -> None:
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in ("x", "y")]
+    one = numpy_helper.from_array(np.ones(2, np.float32), "one")
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["one"], ["y"])], "constant", values[:1], values[1:], [one]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    manifest = {"provider": "CPUExecutionProvider", "precision": "float32", "threads": 1}
+    with pytest.raises(runner.FailedError, match="the output does not depend on the input"):
+        runner.places(model.SerializeToString(), {"x": np.ones(2, np.float32)}, manifest)
 
 
 def test_drawn_inputs_are_the_sums_of_mersenne_twisters_numbers() -> None:
