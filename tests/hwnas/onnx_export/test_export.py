@@ -275,7 +275,8 @@ def test_axes_agree(function: Callable[[Tensor], Tensor]) -> None:
     x = torch.randn(2, *IMAGE)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     (found,) = session.run(None, {"input": x.numpy()})
-    np.testing.assert_array_equal(found, function(x).numpy())
+    # Of a product of matrices the last bits are the processor's.
+    np.testing.assert_allclose(found, function(x).numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_slices_of_whole_axes_leave_no_node() -> None:
