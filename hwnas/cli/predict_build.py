@@ -47,8 +47,11 @@ def build(
         int, typer.Option(min=1, help="Networks a space whose kernels are measured.")
     ] = 40,
     held_out: Annotated[
-        int, typer.Option(min=2, help="Further networks a space to test the predictor on.")
-    ] = 12,
+        int,
+        typer.Option(
+            min=2, help="Further networks a space to calibrate and test the predictor on."
+        ),
+    ] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -143,6 +146,9 @@ def _advice(within: float, networks: int) -> str:
 
 def _show(made: Any, as_json: bool) -> None:
     predictor = made.predictor
+    calibration = predictor.calibration.as_settings()
+    more = calibration.pop("kind_scales", {})
+    by_kind = {kind: round(predictor.calibration.scale + own, 3) for kind, own in more.items()}
     summary = {
         "kernels": sum(len(sample.latencies) for sample in made.samples.values()),
         "networks": len(made.measured_ms),
@@ -151,9 +157,9 @@ def _show(made: Any, as_json: bool) -> None:
         "unseen": made.unseen,
         "within_10_percent": _within(made),
         "relative_std": predictor.relative_std,
-        "overhead_ms": predictor.calibration.overhead_ms,
-        "kernel_overhead_ms": predictor.calibration.kernel_overhead_ms,
-        "scale": predictor.calibration.scale,
+        **calibration,
+        **({"scale_by_kind": by_kind} if by_kind else {}),
+        **({"by_bytes": list(made.by_bytes)} if made.by_bytes else {}),
         "device": str(predictor.device),
     }
     if as_json:

@@ -55,8 +55,8 @@ class BuildSettings:
             their networks those of two networks of each space and of `models` are measured. What is
             in the cache takes no time.
         networks: networks of each family whose kernels are measured.
-        held_out: other networks of each family that are measured as a whole, for overhead and
-            spread.
+        held_out: other networks of each family that are measured as a whole, for overheads, scales
+            and spread; `Calibration.fit` says which of these so many tell, in all families.
         kernel_seconds: time for the kernels of a network where they stand, or for four of them
             where each is a model by itself.
         network_seconds: time for one network.
@@ -69,7 +69,7 @@ class BuildSettings:
 
     max_seconds: float = 1200.0
     networks: int = 40
-    held_out: int = 12
+    held_out: int = 16
     kernel_seconds: float = 1.0
     network_seconds: float = 1.0
     threads: int = 1
@@ -289,6 +289,8 @@ class _Work:
             seed=settings.seed,
             report=self._report,
         )
+        if not prior:
+            raise InvalidValueError("`networks` must have kernels, but they compute nothing.")
         missing = sorted({kernel.kind for kernel in prior} - set(samples))
         self.untimed = {kind: timer.reasons.get(kind, "nothing is said") for kind in missing}
         if not samples:

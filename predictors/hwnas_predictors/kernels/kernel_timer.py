@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -50,7 +50,7 @@ class KernelTimer:
         self.max_seconds = max_seconds
         self.reasons: dict[str, str] = {}
         """Why the last kernel of a type that could not be run could not be."""
-        self._failed, self._ran = Counter[str](), set[str]()
+        self._failed, self._ran = defaultdict[str, set[str]](set), set[str]()
         self._cache = cache if cache is not None else ResultCache(None)
         self._seed = seed
         self._packages = self.target.made().packages
@@ -74,12 +74,12 @@ class KernelTimer:
         return np.array([found[key].value if key in found else np.nan for key in keys])
 
     def _may_run(self, kernel: Kernel) -> bool:
-        return kernel.kind in self._ran or self._failed[kernel.kind] < _HOPELESS
+        return kernel.kind in self._ran or len(self._failed[kernel.kind]) < _HOPELESS
 
     def _note(self, kernel: Kernel, result: Result) -> None:
         if result.error:
             self.reasons[kernel.kind] = result.error
-            self._failed[kernel.kind] += 1
+            self._failed[kernel.kind].add(repr(kernel))
         else:
             self._ran.add(kernel.kind)
 

@@ -50,9 +50,9 @@ def plain_model(kernel: Kernel, seed: int = 0, *, behind_pool: bool = False) -> 
 
 
 def needs_pool(kernel: Kernel) -> bool:
-    """Tell whether a runtime without batches may take a kernel's own for a dimension of images.
+    """Tell whether ncnn would take the batch of a kernel's images for a dimension of the image.
 
-    pnnx finds it by convolutions and pools, so that an element-wise operator must not be alone.
+    pnnx finds the batch by convolutions and pools: an element-wise operator must not be alone.
     """
     inner = {"FusedConv", "Conv", "ConvTranspose", "Gemm", "MatMul"}
     shape = kernel.inputs[_image(kernel)]

@@ -119,10 +119,10 @@ def test_what_a_runtime_cannot_run_alone_follows_from_bytes_and_networks(
     monkeypatch.setattr("hwnas_predictors.kernels.predictor.is_profiled", lambda _: False)
     monkeypatch.setattr(OneByOne, "__call__", alone)
     monkeypatch.setattr(WholeTimer, "__call__", whole)
-    found = KernelPredictor.build([(SMALL, CIFAR10)], networks=6, held_out=20)
+    found = KernelPredictor.build([(SMALL, CIFAR10)], networks=6)  # 16 held out
     assert found.by_bytes == {"averagepool": "no pool runs alone"}
     assert "averagepool" in found.choices
-    assert asked[:20] == ["network"] * 20
+    assert asked[:16] == ["network"] * 16
     np.testing.assert_allclose(found.predicted_ms, found.measured_ms, rtol=0.02)
     model = Family(SMALL, CIFAR10).network(SMALL.parse(EVERY))
     expected = whole(WholeTimer(Target(), 1.0, ResultCache(None)), model)
@@ -134,6 +134,9 @@ def test_what_a_runtime_cannot_run_alone_follows_from_bytes_and_networks(
     monkeypatch.setattr(OneByOne, "__call__", nothing)
     with pytest.raises(InvalidValueError, match=r"but got none that do\..* it runs nothing"):
         KernelPredictor.build([(SMALL, CIFAR10)], networks=2, held_out=2)
+    nothing_to_do = [network([helper.make_node("Identity", ["x"], ["y"])], {})] * 2
+    with pytest.raises(InvalidValueError, match="have kernels, but they compute nothing"):
+        KernelPredictor.build([], nothing_to_do)
 
 
 def test_networks_that_are_known_calibrate_behind_one_that_time_was_up_for(

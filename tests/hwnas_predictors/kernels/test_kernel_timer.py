@@ -67,6 +67,13 @@ def test_no_more_of_a_type_are_tried_where_none_can_run(monkeypatch: pytest.Monk
     np.testing.assert_array_equal(found[30:], 1)
     assert tried.count("relu") == 8  # those that were measured together with the third
     assert timer.reasons == {"relu": "it has no relu"}
+    # One kernel that is asked for again and again is one kernel.
+    tried.clear()
+    other = KernelTimer(INT8, max_seconds=0.01)
+    for _ in range(4):
+        other([relu(1)])
+    other([relu(2)])
+    assert tried.count("relu") == 2
 
 
 def test_an_average_pool_is_timed_in_int8_as_within_a_network() -> None:
