@@ -19,7 +19,7 @@ from typing import Any
 
 
 def deferred(name: str) -> Any:
-    """Stand for a module, and import it when an attribute is read.
+    """Stand for a module, and import it when an attribute is read, set or deleted.
 
     Args:
         name: its full name, e.g. ``torch.nn.functional``.
@@ -32,12 +32,24 @@ def deferred(name: str) -> Any:
     """
     module: ModuleType | None = None
 
+    def imported() -> ModuleType:
+        nonlocal module
+        if module is None:
+            module = importlib.import_module(name)
+        return module
+
     class Deferred:
         def __getattribute__(self, attribute: str) -> Any:
-            nonlocal module
-            if module is None:
-                module = importlib.import_module(name)
             # Asked of the module each time: what others put into it is seen.
-            return getattr(module, attribute)
+            return getattr(imported(), attribute)
+
+        def __setattr__(self, attribute: str, value: Any) -> None:
+            setattr(imported(), attribute, value)
+
+        def __delattr__(self, attribute: str) -> None:
+            delattr(imported(), attribute)
+
+        def __repr__(self) -> str:
+            return f"<deferred module {name!r}>"
 
     return Deferred()

@@ -25,6 +25,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed what draws from torch's global state, and leave that state as it was."""
     import torch
 
+    seed = int(seed)  # an integer of NumPy is none of torch's
     with torch.random.fork_rng(devices=[]):
         if torch.accelerator.is_available():  # a network may be built on it
             torch.manual_seed(seed)

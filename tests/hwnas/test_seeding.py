@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +23,7 @@ def test_each_part_and_its_place_matter() -> None:
 
 
 def test_torch_draws_by_the_seed_and_goes_on_as_before() -> None:
-    def draw(seed: int) -> float:
+    def draw(seed: Any) -> float:
         with seeded(seed):
             return float(torch.rand(()))
 
@@ -30,3 +33,4 @@ def test_torch_draws_by_the_seed_and_goes_on_as_before() -> None:
     assert float(torch.rand(())) == first
     assert draw(5) == draw(5) != draw(6)
     assert float(torch.rand(())) == second
+    assert draw(np.int64(5)) == draw(5)
