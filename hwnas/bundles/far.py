@@ -16,13 +16,14 @@ from hwnas.bundles.manifest import Manifest, parse_json, reason
 from hwnas.bundles.programs import as_one_program, programs
 from hwnas.bundles.results import check_device
 from hwnas.bundles.settings import BundleSettings
-from hwnas.bundles.ssh import LOST, Answer, Report, Transport
+from hwnas.bundles.ssh import Answer, Report, Transport
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import write_bytes
 from hwnas.measure.limits import CallError, UnreachableError
 
 ATTEMPTS = 6
 _WAIT_SECONDS = 2.0
+_COPY_SECONDS = 120.0
 _PYTHON = re.compile(r"[A-Za-z0-9_./][\w./+-]{0,254}", re.ASCII)
 
 
@@ -94,22 +95,27 @@ class Far:
 
         Args:
             manifest: of the bundle.
-            seconds: longest time of one run; by default a minute a network and ten more.
+            seconds: longest time of one run; by default a minute a network and ten more. Copying
+                has as much, two minutes at least.
             keep: whether the bundle stays there, so that the same call goes on with it.
             report: called with each line that the runner says.
 
         Raises:
             LostError: it cannot be reached, after several attempts.
-            FarError: the runner fails. What was finished is written in both cases, and the same
-                call goes on.
+            FarError: the runner fails, or takes too long. What was finished is written in both
+                cases, and the same call goes on.
         """
         folder = f".cache/hwnas/{manifest.checksum[:32]}"
         limit = seconds or 600.0 + 60.0 * len(manifest.networks)
         unpack = f"mkdir -p {folder} && tar -xf - -C {folder}"
-        self._insist(self._again(unpack, limit, report, packed(manifest)), "take the bundle")
+        copied = self._again(unpack, max(limit, _COPY_SECONDS), report, packed(manifest))
+        self._insist(copied, "take the bundle")
         command = f"cd {folder} && {shlex.quote(self.python)} {runner.RUNNER}"
-        answer = self._run(command, limit, report)
-        fetched = self._again(f"cat {folder}/{runner.RESULTS}", 120.0, None)
+        answer = self._again(command, limit, report)
+        # A machine that has just stayed away for all attempts is asked once more alone.
+        attempts = 1 if answer.lost else ATTEMPTS
+        results = f"cat {folder}/{runner.RESULTS}"
+        fetched = self._again(results, _COPY_SECONDS, None, attempts=attempts)
         if fetched.code == 0:
             write_bytes(manifest.folder / runner.RESULTS, fetched.output)
         self._insist(answer, "run the bundle")
@@ -117,21 +123,18 @@ class Far:
         if not keep:
             self.transport(f"rm -rf {folder}")
 
-    def _run(self, command: str, seconds: float, report: Report | None) -> Answer:
-        start = time.monotonic()
-        answer = self._again(command, seconds, report)
-        if answer.code == LOST and time.monotonic() - start >= seconds:
-            return Answer(1, b"", f"it took more than {seconds:g} s")
-        return answer
-
     def _again(
-        self, command: str, seconds: float, report: Report | None, content: bytes = b""
+        self,
+        command: str,
+        seconds: float,
+        report: Report | None,
+        content: bytes = b"",
+        attempts: int = ATTEMPTS,
     ) -> Answer:
-        """Run a command that can be repeated, until the connection holds."""
-        end = time.monotonic() + seconds
-        for attempt in range(ATTEMPTS):
-            answer = self.transport(command, content, max(end - time.monotonic(), 1.0), report)
-            if answer.code != LOST or time.monotonic() >= end or attempt == ATTEMPTS - 1:
+        """Run a command that can be repeated, until the connection holds; each time may be full."""
+        for attempt in range(attempts):
+            answer = self.transport(command, content, seconds, report)
+            if not answer.lost or attempt == attempts - 1:
                 break
             if report is not None:
                 report(f"connection lost: {answer.words.strip()[-200:]}")
@@ -141,7 +144,7 @@ class Far:
     def _insist(self, answer: Answer, what: str) -> Answer:
         if answer.code:
             words = answer.words.strip().splitlines() or [f"exit code {answer.code}"]
-            kind = LostError if answer.code == LOST else FarError
+            kind = LostError if answer.lost else FarError
             raise kind(
                 f"`ssh` must reach a machine that can {what}, but it says: {words[-1][:300]}"
             )

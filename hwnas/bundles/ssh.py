@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import IO, NamedTuple, Protocol
 
 from hwnas.errors import InvalidValueError, MissingDependencyError
@@ -37,11 +37,18 @@ class Answer(NamedTuple):
         code: its exit code; `LOST` where the connection failed.
         output: its standard output.
         words: its standard error.
+        late: whether it was ended for its time; its code tells nothing then.
     """
 
     code: int
     output: bytes
     words: str
+    late: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection failed."""
+        return self.code == LOST and not self.late
 
 
 class Transport(Protocol):
@@ -110,7 +117,7 @@ def run_limited(
     Args:
         arguments: the program and its arguments.
         content: what it reads.
-        seconds: time after which it is ended; its answer is `LOST` then.
+        seconds: time after which it is ended; its answer is late then, and says so.
         report: called with each line of its output meanwhile.
         folder: where it runs.
 
@@ -131,7 +138,13 @@ def run_limited(
             ) from None
     assert process.stdout is not None
     assert process.stderr is not None
-    timer = Timer(seconds, process.kill)
+    late = Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = Timer(seconds, end)
     timer.start()
     try:
         with process, ThreadPoolExecutor(1) as other:
@@ -147,7 +160,10 @@ def run_limited(
         raise
     finally:
         timer.cancel()
-    return Answer(LOST if code < 0 else code, output, said.result().decode(errors="replace"))
+    words = said.result().decode(errors="replace")
+    if code < 0 and late.is_set():
+        return Answer(LOST, output, f"{words}\nit took more than {seconds:g} s", late=True)
+    return Answer(LOST if code < 0 else code, output, words)
 
 
 def _read(

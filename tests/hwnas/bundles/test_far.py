@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tarfile
+import time
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hwnas.bundles.manifest import Manifest
 from hwnas.bundles.results import read_results
 from hwnas.bundles.runner import RESULTS
 from hwnas.bundles.settings import BundleSettings
-from hwnas.bundles.ssh import LOST, Answer, Report
+from hwnas.bundles.ssh import LOST, Answer, Report, run_limited
 from hwnas.errors import InvalidValueError
 from tests.hwnas.bundles.loopback import Loopback, real_sshd
 from tests.hwnas.bundles.small_bundle import make_bundle
@@ -76,8 +78,56 @@ def test_a_machine_that_stays_away_is_told(bundle: Manifest, home: Loopback) -> 
     with pytest.raises(LostError, match="can run the bundle, but it says: to host"):
         Far(away, sys.executable, waits.append).measure(bundle)
     assert sum(command.endswith("run.py") for command in away.commands) == ATTEMPTS
-    # After the last attempts to run and to fetch nothing is waited for.
-    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0] * 2
+    # After the last attempt to run nothing is waited for, and the results are asked for once.
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0]
+    assert sum(command.startswith("cat") for command in away.commands) == 1
+
+
+def test_a_machine_that_stays_away_for_longer_than_a_run_may_take_is_away(
+    bundle: Manifest, home: Loopback
+) -> None:
+    class Away(Loopback):
+        def __call__(self, command: str, *_: object, **__: object) -> Answer:
+            return Answer(0 if "tar" in command else LOST, b"", "no route to host")
+
+    with pytest.raises(LostError, match="no route to host"):
+        Far(Away(home.home), sys.executable, lambda _: time.sleep(0.05)).measure(bundle, 0.04)
+
+
+@dataclass
+class Slow(Loopback):
+    """Has no time for one command, and notes what each may take."""
+
+    part: str = ""
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(
+        self, command: str, content: bytes = b"", seconds: float = 120.0,
+        report: Report | None = None,
+    ) -> Answer:  # fmt: skip
+        self.seconds.append(seconds)
+        if self.part in command:
+            return run_limited(["sleep", "60"], content, 0.1, report)
+        return super().__call__(command, content, seconds, report)
+
+
+@pytest.mark.parametrize(
+    ("part", "what"), [("tar", "take the bundle"), (" run.py", "run the bundle")]
+)
+def test_what_takes_too_long_is_not_a_machine_that_is_away(
+    part: str, what: str, bundle: Manifest, home: Loopback
+) -> None:
+    slow = Slow(home.home, part=part)
+    with pytest.raises(FarError, match=f"can {what}, but it says: it took more than") as raised:
+        far(slow).measure(bundle, 3.0)
+    assert not isinstance(raised.value, LostError)
+
+
+def test_copying_has_a_time_of_its_own(bundle: Manifest, home: Loopback) -> None:
+    slow = Slow(home.home, part=" run.py")
+    with pytest.raises(FarError):
+        far(slow).measure(bundle, 3.0)
+    assert slow.seconds == [120.0, 3.0, 120.0]
 
 
 def test_copying_is_tried_again_too(bundle: Manifest, home: Loopback) -> None:

@@ -36,7 +36,16 @@ def test_a_command_reads_and_answers() -> None:
 
 
 def test_time_is_limited() -> None:
-    assert run_limited(["sleep", "60"], seconds=0.2).code == LOST
+    found = run_limited(["sleep", "60"], seconds=0.2)
+    assert found.late
+    assert not found.lost
+    assert found.words.endswith("it took more than 0.2 s")
+
+
+def test_a_connection_that_fails_or_is_killed_is_lost() -> None:
+    for end in ("exit 255", "kill -9 $$"):
+        found = run_limited(["sh", "-c", end], seconds=20)
+        assert (found.code, found.lost, found.late) == (LOST, True, False)
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
