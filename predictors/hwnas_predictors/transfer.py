@@ -131,7 +131,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         costs: npt.ArrayLike,
         dead_operations: Sequence[DeadOperations | None] | None = None,
     ) -> TransferPredictor[Arch]:
-        """Learn a pool of devices, or a single device.
+        """Learn a pool of devices, or a single device, without the companion of an earlier one.
 
         Args:
             archs: `(n,)` measured architectures.
@@ -148,7 +148,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
         """
         archs, rows, single = device_rows(archs, costs)
         targets = pool_targets(rows, [self.power] * len(rows))
-        self._features = self._make_features(archs)
+        self._features, self._companion = self._make_features(archs), None
         self._fit_extra(archs)
         views = self._views(archs, self._features.views)
         given = dead_operations or [None] * len(rows)

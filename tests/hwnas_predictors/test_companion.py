@@ -129,3 +129,18 @@ def test_a_predictor_of_another_kind_is_scaled_to_the_device(
     model = pool.adapt(archs, true[rows], KEY, ByKernel(space, devices))
     assert model.follows > 0.3
     assert np.abs(model.predict(devices.archs) / true - 1).max() < 0.1
+
+
+def test_fitting_anew_forgets_the_companion(
+    space: NasBench201, pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    """With it the blocks had other numbers: `graph` was taken for `merged`."""
+    archs, costs = devices.archs[:60], devices.costs[11, :60]
+    joint = pool.adapt(archs, costs, KEY, ByKernel(space, devices))
+    joint.fit(devices.archs, devices.costs[:10])
+    assert joint.follows == 0
+    for found, wanted in zip(joint._prior.scales, pool._prior.scales, strict=True):  # type: ignore[union-attr]
+        np.testing.assert_allclose(found.variances, wanted.variances)
+    others = devices.archs[60:120]
+    models = [model.adapt(archs, costs, KEY) for model in (joint, pool)]
+    np.testing.assert_allclose(models[0].predict(others), models[1].predict(others))
