@@ -11,7 +11,7 @@ those of `TransferPredictor.choose_support` among the measured networks. In a fo
     python -m benchmarks.predictors.own_space measure $SPACE ort.csv --cost onnxruntime:cpu:latency
     python -m benchmarks.predictors.own_space judge $SPACE ort.csv --samples 10 20
 
-A measurement that was interrupted goes on from its file.
+A measurement that was interrupted goes on from its file, and measures again what failed.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from hwnas_predictors.features import ArchFeatures
 from hwnas_predictors.transfer import TransferPredictor
 
 NAMES = ("chosen", "random", "counts", "choices", "MACs")
+_TOGETHER = 8
 
 
 def drawn(space: SearchSpace[Any], n: int) -> list[Any]:
@@ -48,25 +49,36 @@ def drawn(space: SearchSpace[Any], n: int) -> list[Any]:
 
 
 def read(space: SearchSpace[Any], path: Path) -> tuple[list[Any], FloatArray]:
-    """Read architectures and costs."""
+    """Read architectures in the order of their first rows, and the costs of their last ones.
+
+    Costs are NaN where the measurement failed.
+    """
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    costs = np.array([float(row["latency_ms"]) for row in rows])
-    return [space.parse(architecture_of(row)) for row in rows], costs
+    costs = {space.parse(architecture_of(row)): float(row["latency_ms"]) for row in rows}
+    return list(costs), np.array(list(costs.values()))
 
 
-def measure(space: SearchSpace[Any], path: Path, n: int, spec: str) -> None:
-    """Measure what the file lacks."""
-    known = set(read(space, path)[0]) if path.exists() else set()
+def read_measured(space: SearchSpace[Any], path: Path) -> tuple[list[Any], FloatArray]:
+    """Read those that have a cost."""
+    archs, costs = read(space, path)
+    known = np.isfinite(costs)
+    return [arch for arch, flag in zip(archs, known, strict=True) if flag], costs[known]
+
+
+def measure(space: SearchSpace[Any], path: Path, wanted: Sequence[Any], spec: str) -> None:
+    """Measure those that the file has no cost of."""
+    known = set(read_measured(space, path)[0]) if path.exists() else set()
     cost: Any = make_cost(spec, space, space.default_task)
-    left = [arch for arch in drawn(space, n) if arch not in known]
+    left = [arch for arch in wanted if arch not in known]
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        if not known:
+        if not path.stat().st_size:
             writer.writerow(["architecture", "latency_ms"])
-        for i in range(0, len(left), 8):
-            found = cost.measure_all(left[i : i + 8])
-            writer.writerows([str(a), m.value] for a, m in zip(left[i : i + 8], found, strict=True))
+        for i in range(0, len(left), _TOGETHER):
+            part = left[i : i + _TOGETHER]
+            values = (found.value for found in cost.measure_all(part))
+            writer.writerows([str(a), v] for a, v in zip(part, values, strict=True))
             stream.flush()
 
 
@@ -91,7 +103,7 @@ def figures(model: Any, archs: list[Any], rows: Sequence[int], costs: FloatArray
 
 
 def judge_all(space: SearchSpace[Any], path: Path, samples: list[int], repeats: int) -> None:
-    archs, costs = read(space, path)
+    archs, costs = read_measured(space, path)
     start = TransferPredictor.without_pool(space)
     features = start._require_prior()[0]
     assert features.network is not None
@@ -132,7 +144,7 @@ def main() -> None:
     arguments = parser.parse_args()
     space = named_space(arguments.space)
     if arguments.what == "measure":
-        measure(space, arguments.file, arguments.n, arguments.cost)
+        measure(space, arguments.file, drawn(space, arguments.n), arguments.cost)
     else:
         print("| file | samples | method | Spearman | within 10 % | coverage |")
         judge_all(space, arguments.file, arguments.samples, arguments.repeats)

@@ -4,35 +4,31 @@ The ten cells that the shipped pool of NAS-Bench-201 asks for are measured on th
 cells of the whole space, those with dead operations included; the predictor that learns from the
 ten is judged on the random ones: Spearman's correlation, the share of predictions within 10 % and
 the coverage of 90 % intervals, over all of them and over those without dead operations. ``again``
-is what a second measurement of the same cells would have, as far as it was made. Then cells of the
+is what a second measurement of the random cells has, as far as it was made. Then cells of the
 random ones are learned from in place of the ten, means of twenty draws::
 
     python -m benchmarks.predictors.unseen_host measure ort.csv --cost onnxruntime:cpu:latency
     python -m benchmarks.predictors.unseen_host judge ort.csv
 
-A measurement that was interrupted goes on from its file; ``--again`` measures the random cells once
-more, into another file that ``judge --again FILE`` compares.
+A measurement that was interrupted goes on from its file, and measures again what failed;
+``--again FILE`` measures the random cells once more, into another file that ``judge`` compares.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.predictors.methods import interval_rows
-from benchmarks.predictors.own_space import read
+from benchmarks.predictors.own_space import measure, read
 from benchmarks.predictors.transfer import judge
-from hwnas.costs.source import make_cost
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.typing import DeadOperations, DeviceKey, FloatArray
 from hwnas_predictors.transfer import TransferPredictor
 
 SAMPLES, RANDOM, DRAWS = 10, 150, 20
-_TOGETHER = 8
 
 
 def cells(support: int, n: int, seed: int) -> list[Cell]:
@@ -47,23 +43,6 @@ def cells(support: int, n: int, seed: int) -> list[Cell]:
     return [*chosen, *found]
 
 
-def measure(path: Path, wanted: list[Cell], spec: str) -> None:
-    """Measure what the file lacks; what failed stays empty."""
-    space = NasBench201()
-    known = set(read(space, path)[0]) if path.exists() else set()
-    cost: Any = make_cost(spec, space, space.default_task)
-    left = [cell for cell in wanted if cell not in known]
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if not known:
-            writer.writerow(["architecture", "latency_ms"])
-        for i in range(0, len(left), _TOGETHER):
-            part = left[i : i + _TOGETHER]
-            values = (found.value for found in cost.measure_all(part))
-            writer.writerows([str(c), v] for c, v in zip(part, values, strict=True))
-            stream.flush()
-
-
 def figures(
     pool: TransferPredictor[Cell],
     archs: list[Cell],
@@ -74,7 +53,7 @@ def figures(
     """Give the figures of all cells and of live ones that are not learned from, and predictions."""
     key = DeviceKey("this host", dead_operations=dead)
     mine = pool.adapt([archs[i] for i in support], costs[support], key)
-    rest = [i for i in range(SAMPLES, len(archs)) if i not in support]
+    rest = [i for i in range(SAMPLES, len(archs)) if i not in support and np.isfinite(costs[i])]
     live = [i for i in rest if archs[i].is_live()]
     results = []
     for rows in (rest, live):
@@ -98,22 +77,18 @@ def report(path: Path, again: Path | None, dead: DeadOperations | None, worst: i
     every, live, predicted = figures(pool, archs, costs, list(range(SAMPLES)), dead)
     show(f"{path.stem}, chosen", every, live)
     draws = (np.random.default_rng(i) for i in range(DRAWS))
-    others = np.arange(SAMPLES, len(archs))
+    others = SAMPLES + np.flatnonzero(np.isfinite(costs[SAMPLES:]))
     supports = [rng.choice(others, SAMPLES, replace=False).tolist() for rng in draws]
     found = [figures(pool, archs, costs, support, dead) for support in supports]
     show(f"{path.stem}, random", *(np.mean([f[k] for f in found], axis=0) for k in (0, 1)))
     if again is not None:
-        number = {cell: i for i, cell in enumerate(archs)}
-        others_again, second = read(space, again)
-        rows = [number[cell] for cell in others_again]
-        lives = [i for i, cell in enumerate(others_again) if cell.is_live()]
-        parts = (list(range(len(rows))), lives)
-        show(
-            f"{path.stem}, again",
-            *(np.array(judge(second[p], None, costs[[rows[i] for i in p]])) for p in parts),
-        )
+        second = dict(zip(*read(space, again), strict=True))
+        both = [i for i in others if np.isfinite(second.get(archs[i], np.nan))]
+        values = np.array([second.get(cell, np.nan) for cell in archs])
+        parts = (both, [i for i in both if archs[i].is_live()])
+        show(f"{path.stem}, again", *(np.array(judge(values[p], None, costs[p])) for p in parts))
     off = np.log(predicted / costs)
-    for i in np.argsort(-np.abs(off))[:worst].tolist():
+    for i in np.argsort(-np.nan_to_num(np.abs(off)))[:worst].tolist():
         print(
             f"{archs[i]} {costs[i]:.4g} ms, predicted {predicted[i]:.4g}, {np.expm1(off[i]):+.0%}"
         )
@@ -130,11 +105,14 @@ def main() -> None:
     parser.add_argument("--dead-operations", choices=("executed", "pruned"))
     parser.add_argument("--worst", type=int, default=0, help="predictions to be shown")
     arguments = parser.parse_args()
+    if len(arguments.file) > 1 and (arguments.again or arguments.action == "measure"):
+        parser.error("`measure` and `--again` take one FILE.")
     if arguments.action == "measure":
+        space = NasBench201()
         wanted = cells(SAMPLES, arguments.random, arguments.seed)
-        measure(arguments.file[0], wanted, arguments.cost)
+        measure(space, arguments.file[0], wanted, arguments.cost)
         if arguments.again is not None:
-            measure(arguments.again, wanted, arguments.cost)
+            measure(space, arguments.again, wanted[SAMPLES:], arguments.cost)
         return
     head = "Spearman | within 10 % | coverage"
     print(f"| file, ten cells | all: {head} | live: {head} |\n{'| --- ' * 7}|")
