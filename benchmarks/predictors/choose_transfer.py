@@ -17,11 +17,12 @@ interval score (Gneiting and Raftery, 2007, eq. 43; smaller is better) over the 
 ``--pool brp-nas`` takes every second of BRP-NAS's fourteen devices, each learned from the others of
 them without the same hardware; the other half is never looked at. ``--pruned-power`` is the power
 of these, which prune. ``random`` supports are not told what the device did with dead operations.
-``--archs N`` learns from and judges on N random
-architectures. ``--trust`` is the probability of the pool before a measurement, ``0.5`` of all
-devices or ``0.5,0.25`` of those that execute dead operations and of those that prune them; the one
-that ships if not given. The rule for it: the largest mean Spearman over both pools and both kinds
-of support, since searches compare predictions; the interval score where that says the same.
+``--archs N`` learns from and judges on N random architectures. Pools of FBNet are learned from
+costs without the devices' drift (`row_order`); what is judged on is as it was published.
+``--trust`` is the probability of the pool before a measurement, ``0.5`` of all devices or
+``0.5,0.25`` of those that execute dead operations and of those that prune them; the one that ships
+if not given. The rule for it: the largest mean Spearman over both pools and both kinds of support,
+since searches compare predictions; the interval score where that says the same.
 ``--wrong`` is the probability that a measurement is wrong, before it is looked at, and ``--off F``
 multiplies or divides one measurement of each support by F.
 """
@@ -38,6 +39,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.predictors.methods import Rows, interval_rows, power_of
+from benchmarks.predictors.row_order import to_learn_from
 from benchmarks.predictors.transfer import Split, judge, some_of, splits, supports
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, device_pool
 from hwnas.data.help import help_dataset
@@ -79,8 +81,11 @@ def score(model: TransferPredictor[Any], archs: list[Any], cost: FloatArray) -> 
     return [rank, within, float(inside[known].mean()), float(scores[known].mean())]
 
 
-def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
-    """Print a line for each setting, kind of support and number of samples."""
+def compare(pool: DevicePool[Any], source: DevicePool[Any], arguments: argparse.Namespace) -> None:
+    """Print a line for each setting, kind of support and number of samples.
+
+    Costs that are learned from are those of `source`.
+    """
     archs = list(pool.archs)
     common: Rows = np.flatnonzero(np.isfinite(pool.costs).all(axis=0)).tolist()
     for power, pruned, k, widened in itertools.product(
@@ -92,7 +97,7 @@ def compare(pool: DevicePool[Any], arguments: argparse.Namespace) -> None:
         device_prior.WIDENED = widened
         lines: Lines = defaultdict(list)
         for train, tests in seen_splits(pool):
-            learned = pool.select(train)
+            learned = source.select(train)
             predictor = TransferPredictor[Any](
                 pool.space,
                 power=power,
@@ -179,7 +184,10 @@ def main() -> None:
     )
     print("| --- " * (8 + len(COLUMNS)) + "|")
     pool = brp_nas_pool() if arguments.pool == "brp-nas" else device_pool(arguments.space)
-    compare(pool if arguments.archs is None else some_of(pool, arguments.archs), arguments)
+    source = to_learn_from(pool)  # of all rows, since drift is that of rows side by side
+    if arguments.archs is not None:
+        pool, source = some_of(pool, arguments.archs), some_of(source, arguments.archs)
+    compare(pool, source, arguments)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,6 @@ _PENALTY = 0.1
 # Costs of this space are products with the resolution, so their logarithms add up.
 _POWERS = {"mobilenetv3": 0.0}
 _POWER = 0.75
-STEADY = ("fbnet",)
-"""Spaces whose pools are learned without the drift of devices: costs add up over the choices."""
 # Better on the meta-training and validation devices: see `choose_transfer`.
 _EXTRA = {"fbnet": ("macs", "params", "layers")}
 

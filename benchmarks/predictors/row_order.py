@@ -5,7 +5,7 @@ For each device of a space: Spearman's correlation of the error of a row with th
 that the choices explain, and what they explain of values without the median error of the twelve
 rows before and after, and by how much those medians range (1st to 99th percentile). If the order of
 the rows did not matter the correlation would be 0. `steady` is what pools of FBNet are learned
-from. Needs HWNAS_DATA::
+from, by `to_learn_from`. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.row_order
 """
@@ -24,6 +24,8 @@ from hwnas.typing import FloatArray
 from hwnas_predictors.encodings import one_hot
 
 BESIDE = 12
+STEADY = ("fbnet",)
+"""Spaces whose pools are learned without the drift of devices: costs add up over the choices."""
 
 
 def errors_of(flags: FloatArray, values: FloatArray) -> FloatArray:
@@ -46,6 +48,11 @@ def steady(pool: DevicePool[Any]) -> DevicePool[Any]:
     flags = one_hot(pool.space, pool.archs)
     drifts = [drift_of(errors_of(flags, np.log(costs))) for costs in pool.costs]
     return replace(pool, costs=pool.costs / np.exp(drifts))
+
+
+def to_learn_from(pool: DevicePool[Any]) -> DevicePool[Any]:
+    """Give the pool that is learned from: without drift in the spaces of `STEADY`."""
+    return steady(pool) if pool.space.name in STEADY else pool
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.predictors.methods import STEADY, extra_of, power_of
-from benchmarks.predictors.row_order import steady
+from benchmarks.predictors.methods import extra_of, power_of
+from benchmarks.predictors.row_order import to_learn_from
 from hwnas.data.device_pool import cell_pool, device_pool
 from hwnas.data.help import HELP_SPACES, help_dataset
 from hwnas_predictors.transfer import TransferPredictor
@@ -24,8 +24,7 @@ SEED = 0
 
 def main() -> None:
     for name in sys.argv[1:] or HELP_SPACES:
-        pool = cell_pool() if name == "nasbench201" else device_pool(name)
-        pool = steady(pool) if name in STEADY else pool
+        pool = to_learn_from(cell_pool() if name == "nasbench201" else device_pool(name))
         source = "HELP+BRP-NAS" if name == "nasbench201" else "HELP"
         predictor = TransferPredictor(
             pool.space,

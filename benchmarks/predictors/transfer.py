@@ -45,7 +45,6 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from benchmarks.predictors.methods import (
-    STEADY,
     Method,
     Rows,
     extra_of,
@@ -54,7 +53,7 @@ from benchmarks.predictors.methods import (
     power_of,
 )
 from benchmarks.predictors.nasflat import nasflat_splits
-from benchmarks.predictors.row_order import steady
+from benchmarks.predictors.row_order import to_learn_from
 from hwnas.data.device_pool import DevicePool, brp_nas_pool, cell_pool, device_pool
 from hwnas.data.help import help_dataset
 from hwnas.data.nasbench201 import accuracies
@@ -277,7 +276,7 @@ def main() -> None:
     parser.add_argument("--as-published", action="store_true", help="leave drift in FBNet's pools")
     arguments = parser.parse_args()
     pool = read_pool(arguments)
-    source = steady(pool) if pool.space.name in STEADY and not arguments.as_published else pool
+    source = pool if arguments.as_published else to_learn_from(pool)
     if arguments.archs is not None:
         pool, source = some_of(pool, arguments.archs), some_of(source, arguments.archs)
     print(f"{'method':10} {'n':>4} {'device':48} {' '.join(f'{c:>8}' for c in COLUMNS)}")
