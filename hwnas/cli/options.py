@@ -122,7 +122,8 @@ def chosen_networks(
         in_shape: shape of an input, if one is given.
         classes: number of classes, or another answer such as ``map5``, and the number of
             different tokens behind a comma, if it is given.
-        limit_seconds: what importing a module of the user's may take; None for the default.
+        limit_seconds: what one network may take; importing a module of the user's has 300 s at
+            least.
 
     Raises:
         InvalidValueError: options contradict each other, or say too little.
@@ -156,6 +157,10 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
 
     A child process imports its module first, which may end its process or never end.
 
+    Args:
+        text: what the user names.
+        limit_seconds: what one network may take; importing has 300 s at least.
+
     Raises:
         InvalidValueError: the child ended, or did not end in time.
     """
@@ -165,7 +170,8 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
 
     if not is_own(text):
         return False
-    limits = Limits() if limit_seconds is None else Limits(limit_seconds)
+    given = Limits() if limit_seconds is None else Limits(limit_seconds)
+    limits = Limits(given.import_seconds)
     try:
         return child_with(limits).call(is_function, text)
     except EndlessError as error:

@@ -17,6 +17,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.measure.in_child import first_line, load, place, prepare, within
 from hwnas.measure.limits import (
+    IMPORT_SECONDS,
     ChildEndedError,
     EndlessError,
     ForgottenError,
@@ -24,7 +25,6 @@ from hwnas.measure.limits import (
     NotSendableError,
 )
 
-_START_SECONDS = 300.0
 _KEPT_FUNCTIONS = 8
 _NETWORK = "`limit_seconds` must be enough for one network, but it"
 _IMPORT = "`model` must be of a module that can be imported, but importing it"
@@ -88,7 +88,7 @@ class ChildProcess:
         digest = hashlib.sha256(sent).digest()
         if digest not in self._known:  # it is sent only once: it may hold images of the user
             forget = len(self._known) >= _KEPT_FUNCTIONS
-            longest = None if limits.seconds is None else max(limits.seconds, _START_SECONDS)
+            longest = limits.import_seconds
             asked = (longest, place(), digest, sent, given, forget)
             trouble = self._wait(longest, _IMPORT, load, *asked)
             if trouble is not None:
@@ -141,7 +141,7 @@ class ChildProcess:
             )
             started = self._executor.submit(os.getpid)
             try:
-                started.result(_START_SECONDS)
+                started.result(IMPORT_SECONDS)
             except BaseException as trouble:
                 self.close()
                 if not isinstance(trouble, Exception):

@@ -14,6 +14,8 @@ STATUS = Path("/proc/self/status")
 """Where Linux tells what a process has."""
 LONGEST_SECONDS = 1e9
 """What timers can wait."""
+IMPORT_SECONDS = 300.0
+"""What importing a module has at least, and a process to start."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Limits:
                 f"`limit_memory_bytes` must be left out on {sys.platform}: only Linux tells what a "
                 f"process has."
             )
+
+    @property
+    def import_seconds(self) -> float | None:
+        """Time for importing what a call needs, which is apart from the call's; None for no end."""
+        return None if self.seconds is None else max(self.seconds, IMPORT_SECONDS)
 
 
 UNLIMITED = Limits(None)

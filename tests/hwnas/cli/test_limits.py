@@ -204,13 +204,33 @@ def test_the_limit_of_a_profile_is_for_the_network_not_for_the_import(
     assert json.loads(capsys.readouterr().out)["latency_ms"] > 0
 
 
+@pytest.mark.parametrize("command", ["profile", "search", "score"])
+def test_a_module_may_take_longer_to_import_than_a_network(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"slow_module_{command}_for_test"
+    (folder / f"{name}.py").write_text("import time\ntime.sleep(2)\n" + BUILDERS)
+    more = {
+        "profile": ("--arch", '{"width": 4}', "--runtime", "torch", "--max-seconds", "0.05"),
+        "search": ("--objective", "naswot", "--cost", "count:params", "--trials", "2"),
+        "score": ("--arch", '{"width": 4}', "--proxy", "params"),
+    }
+    run(command, "--model", f"{name}:build", *SIZES[:4], "--limit-seconds", "1", *more[command])
+    assert "importing it" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("import os; os._exit(7)", "ended its process: EXIT(7)"), ("while True: pass", "within 2 s")],
 )
 def test_a_module_that_ends_or_hangs_its_process_is_one_line(
-    text: str, reason: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    text: str,
+    reason: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("hwnas.measure.limits.IMPORT_SECONDS", 1.0)
     (folder / "module_for_test.py").write_text(text)
     own = ("--model", "module_for_test:build", *SIZES[:4], "--limit-seconds", "2")
     assert run("search", *own) == 2
