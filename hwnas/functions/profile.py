@@ -205,7 +205,7 @@ def _network(
     generator = torch.Generator().manual_seed(0)
     draw = partial(draw_inputs, spec, batch, generator)
     module = answering_network(check_network(model), draw, output)
-    if isinstance(module, Answering):
+    if isinstance(module, Answering) and module.among > 1:
         _LOG.warning(
             "What is exported and timed is what this output needs; an ONNX file of the network "
             "with all of them is measured as a whole."

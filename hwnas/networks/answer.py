@@ -132,13 +132,16 @@ def names_in(output: Any, path: Path) -> tuple[bool, ...]:
 class Answering(nn.Module):
     """A network that returns nothing but its answer."""
 
-    def __init__(self, network: nn.Module, path: Path, names: tuple[bool, ...]) -> None:
-        """Wrap a network whose answer stands at a path, see `names_in`."""
+    def __init__(
+        self, network: nn.Module, path: Path, names: tuple[bool, ...], *, among: int = 1
+    ) -> None:
+        """Wrap a network whose answer stands at a path, see `names_in`, among so many tensors."""
         super().__init__()
         self.network = network
         self.path = path
         # Known beforehand, since what is traced does not say what it stands for.
         self.names = names
+        self.among = among
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network, and give its answer."""

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from hwnas.errors import InvalidValueError
-from hwnas.networks.answer import Answer, Answering, answer_path, names_in
+from hwnas.networks.answer import Answer, Answering, answer_path, names_in, tensors_in
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.joined import told_of_inputs
 from hwnas.networks.plain import to_float32
@@ -118,7 +118,8 @@ def answering_network(
         return model
     path = answer_path(answer, output)
     Answer(output)(twin, (), answer)  # says what is chosen
-    return Answering(model, path, names_in(answer, path)).train(model.training)
+    among = len(list(tensors_in(answer)))
+    return Answering(model, path, names_in(answer, path), among=among).train(model.training)
 
 
 def _told(error: Exception, model: nn.Module) -> str:

@@ -45,6 +45,13 @@ def test_that_one_of_several_outputs_is_timed_is_said(caplog: pytest.LogCaptureF
     profile(NETWORK, (1, 5, 6))
     assert not caplog.text
 
+    class Named(Heads):
+        def forward(self, x: torch.Tensor) -> Any:
+            return {"logits": self.layer(x)}
+
+    profile(Named(), (1, 5, 6))
+    assert "is what this output needs" not in caplog.text
+
 
 def test_eager_torch_is_a_runtime() -> None:
     found = profile(NETWORK, (1, 5, 6), "torch", meter="wall")
