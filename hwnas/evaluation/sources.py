@@ -17,7 +17,7 @@ from hwnas.errors import HwnasError
 from hwnas.files.identity import identity_text
 from hwnas.measure.limits import CallError
 from hwnas.networks.garbage import without_garbage_collection
-from hwnas.proxies.identity import former_score_identity, score_identity
+from hwnas.proxies.identity import former_score_identity, networks_version, score_identity
 from hwnas.runtimes.base import THIS_CPU
 from hwnas.spaces.facets import Surrogates, facet
 from hwnas.spaces.networks import Networks
@@ -135,7 +135,9 @@ class ProxyValues(Generic[Arch]):
 
     def former_prefixes(self, column: str) -> Sequence[str]:
         """Give the text of the time before schema 1."""
-        return (self._identity(former_score_identity, column),) if self.device == "cpu" else ()
+        if self.device != "cpu" or networks_version(self.space, self.task):
+            return ()
+        return (self._identity(former_score_identity, column),)
 
     def _identity(self, state: Callable[..., str], column: str, **where: str) -> str:
         proxy = next(p for p in self.proxies if p.name == column)

@@ -34,7 +34,9 @@ def score_identity(
         device: where the passes run; which of several does not matter.
     """
     kind = device.partition(":")[0]
-    elsewhere = {} if kind == "cpu" else {"device": kind}
+    further: dict[str, Any] = {} if kind == "cpu" else {"device": kind}
+    if version := networks_version(space, task):
+        further["networks"] = version
     return identity_text(
         proxy=proxy,
         version=_version(proxy),
@@ -42,7 +44,7 @@ def score_identity(
         task=task.settings,
         data=_data(proxy, batch_size, batch),
         seed=seed,
-        **elsewhere,
+        **further,
     )
 
 
@@ -58,6 +60,15 @@ def former_score_identity(
     """Give the text that caches of hwnas before schema 1 know the same score by."""
     data = _data(proxy, batch_size, batch)
     return f"proxy|{proxy!r}|v{_version(proxy)}|{space!r}|{_text(task)}|{data}|seed={seed}"
+
+
+def networks_version(space: SearchSpace[Any], task: Task) -> int:
+    """Give a number that a space counts up where its networks for a task get other scores.
+
+    It is what the space's method `networks_version(task)` gives, if it has one; 0 at first.
+    """
+    version = getattr(space, "networks_version", None)
+    return 0 if version is None else int(version(task))
 
 
 def _version(proxy: Proxy) -> Any:

@@ -14,7 +14,7 @@ from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.graphs.arch_graph import ArchGraph, chain_graph
 from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Task
+from hwnas.tasks.task import Map, RegressionMap, Task
 from hwnas.typing import Choice
 
 if TYPE_CHECKING:
@@ -140,6 +140,10 @@ class TransNasMacro(Declared[MacroArch]):
         return network(
             task or self.default_task, self.name, self.channels, arch.modules, ResidualBlock
         )
+
+    def networks_version(self, task: Task) -> int:
+        """Give 1 for networks with a decoder, whose cells proxies see beside it; else 0."""
+        return int(isinstance(task.output, (Map, RegressionMap)))
 
     @property
     def graph_labels(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from hwnas.spaces.choices import Choose, Declared, Options
 from hwnas.spaces.facets import Drawing, Facets, RankFigures, Truth
 from hwnas.spaces.nasbench201 import EDGES, Cell, cell_graph
 from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Task
+from hwnas.tasks.task import Map, RegressionMap, Task
 from hwnas.typing import Surrogate
 
 if TYPE_CHECKING:
@@ -174,6 +174,10 @@ class TransNasMicro(Declared[MicroArch]):
             return CellBlock(arch.cell, c_in, c_out, stride, zeros=zeros)
 
         return network(task, self.name, channels, MODULES, block)
+
+    def networks_version(self, task: Task) -> int:
+        """Give 1 for networks with a decoder, whose cells proxies see beside it; else 0."""
+        return int(isinstance(task.output, (Map, RegressionMap)))
 
     @property
     def graph_labels(self) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.sources import ProxyValues
+from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.blocks import feature_blocks, record_maps
 from hwnas.spaces.nasbench201 import Cell
 from hwnas.spaces.transnasbench101.macro import TransNasMacro
@@ -70,6 +72,15 @@ def test_the_cells_are_blocks_beside_a_decoder(name: str) -> None:
     usual = blocks(MICRO.default_task)
     assert len(usual) == 11  # the end of the stem and ten cells
     assert blocks(get_task(name)) == [*usual, "1"]
+
+
+@pytest.mark.parametrize("space", [MICRO, MACRO])
+def test_scores_from_before_the_cells_were_seen_are_not_found(space: Any) -> None:
+    for name in TASKS:
+        source = ProxyValues(space, tuple(make_proxies(["expressivity"])), get_task(name))
+        decodes = name in ("segmentsemantic", "autoencoder", "normal")
+        assert ('"networks":1' in source.cache_prefix("expressivity")) == decodes
+        assert bool(source.former_prefixes("expressivity")) != decodes
 
 
 @pytest.mark.parametrize("name", TASKS)
