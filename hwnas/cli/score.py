@@ -192,9 +192,11 @@ def _score_space(
 ) -> list[Row]:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.evaluation.objectives import proxy_objective
+    from hwnas.measure.endless import forget
     from hwnas.spaces.space_text import named_space
     from hwnas.study.configuration import EvaluationSetup, bounded
 
+    forget()
     space = named_space(settings.space)
     limits = bounded(space, limit_seconds)
     setup = EvaluationSetup.of(settings, space, data_folder=data, device=device)
@@ -210,6 +212,7 @@ def _score_space(
             require_valid=False,
             limits=limits,
             report=progress.count,
+            task=setup.task,
         )
         found = evaluator.evaluate(archs)
     return [_row({ARCHITECTURE: str(e.arch), "key": e.key}, e.results) for e in found]

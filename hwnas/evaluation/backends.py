@@ -14,10 +14,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import joblib
+from joblib._parallel_backends import LokyBackend
 
 from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
 
 _TIMEOUT_SECONDS = 30
+_ROUND = 8
+"""Architectures a worker process between two looks at results that come in rounds."""
 
 
 @contextmanager
@@ -128,3 +131,22 @@ def _unreachable(name: str, cluster: str | None, error: Exception) -> InvalidVal
         f"`cluster` must be the address of a running {name} cluster, but got {cluster!r} "
         f"({reason})."
     )
+
+
+def is_local() -> bool:
+    """Tell whether worker processes are this process's own children."""
+    backend, _ = joblib.parallel.get_active_backend()
+    return isinstance(backend, LokyBackend)
+
+
+def in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
+    """Give results as they are finished, or in small rounds where the backend waits for all."""
+    backend, _ = joblib.parallel.get_active_backend()
+    if backend.supports_return_generator:
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+        return
+    # Ray's pool. What is finished when a run is interrupted must not be lost.
+    step = _ROUND * joblib.effective_n_jobs(jobs)
+    with joblib.Parallel(n_jobs=jobs) as parallel:
+        for start in range(0, len(calls), step):
+            yield from parallel(calls[start : start + step])

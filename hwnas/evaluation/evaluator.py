@@ -25,14 +25,14 @@ from typing import Any, Generic, Literal, TypedDict
 
 import joblib
 import numpy as np
-from joblib._parallel_backends import LokyBackend
 
 from hwnas.errors import HwnasError, InvalidValueError
+from hwnas.evaluation.backends import in_parallel, is_local
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort, ValueSource
 from hwnas.evaluation.survival import Marks
-from hwnas.measure.endless import endless, network_name, once, remember
+from hwnas.measure.endless import endless, network_name, once, remember, space_name
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with, side_by_side
 from hwnas.measure.limits import (
@@ -46,13 +46,12 @@ from hwnas.measure.limits import (
 )
 from hwnas.measure.resource_lock import hold
 from hwnas.tables.result import Result
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, Constraint, FloatArray, SearchSpace
 
 Status = Literal["complete", "infeasible", "failed"]
 Report = Callable[[str, int, int], None]
 """Called with (label, finished, total) while a source runs."""
-_ROUND = 8
-"""Architectures a worker process between two looks at results that come in rounds."""
 
 
 class EvaluatorOptions(TypedDict, total=False):
@@ -63,12 +62,14 @@ class EvaluatorOptions(TypedDict, total=False):
         jobs: worker processes.
         limits: what the values of one architecture may take.
         report: called while a source runs.
+        task: what the networks are built for; the space's own if None.
     """
 
     cache: ResultCache | None
     jobs: int
     limits: Limits | None
     report: Report | None
+    task: Task | None
 
 
 @dataclass
@@ -118,7 +119,7 @@ class _Item(Generic[Arch]):
         key: of the group of evaluations that share the results.
         arch: an architecture of the group.
         columns: what is missing.
-        name: of the class of equal networks, in marks.
+        name: of the class of equal networks, for the task.
     """
 
     key: Any
@@ -157,6 +158,7 @@ class Evaluator(Generic[Arch]):
         limits: what the values of one architecture may take, each time in a child process; None
             computes them in this process, without a limit. Measurements have limits of their own.
         report: called while a source runs, e.g. by a progress bar.
+        task: what the networks are built for, and may be too slow for; the space's own if None.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Evaluator(Generic[Arch]):
         require_valid: bool = True,
         limits: Limits | None = None,
         report: Report | None = None,
+        task: Task | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
         if not names or len(set(names)) < len(names):
@@ -184,6 +187,7 @@ class Evaluator(Generic[Arch]):
         self.jobs = jobs
         self.require_valid = require_valid
         self.limits = limits
+        self.task = task
         self._cache = cache if cache is not None else ResultCache(None)
         path = self._cache.path
         self._marks = Marks(None if path is None else path.with_name("begun"))
@@ -212,7 +216,7 @@ class Evaluator(Generic[Arch]):
         for evaluation in evaluations:
             try:
                 evaluation.valid = not self.require_valid or self.space.is_valid(evaluation.arch)
-                if (reason := endless(self._name(evaluation.key), self.limits)) is not None:
+                if (reason := endless(self.name(evaluation.key), self.limits)) is not None:
                     evaluation.errors["architecture"] = reason
                 elif self.require_valid and (fault := self.fault(evaluation.arch)) is not None:
                     evaluation.valid, evaluation.errors["architecture"] = False, fault
@@ -257,7 +261,7 @@ class Evaluator(Generic[Arch]):
             missing = [c for c in columns if found[c] is None]
             if missing:
                 member = members[0]
-                work.append(_Item(key, member.arch, tuple(missing), self._name(member.key)))
+                work.append(_Item(key, member.arch, tuple(missing), self.name(member.key)))
         if not work:
             return
         total = len(work)
@@ -323,7 +327,7 @@ class Evaluator(Generic[Arch]):
         if arch not in self._faults:
             try:
                 limits = self.limits or UNLIMITED
-                with once(self._name(self.space.canonical_key(arch)), limits):
+                with once(self.name(self.space.canonical_key(arch)), limits):
                     self._faults[arch] = child_with(limits).call(_fault, self.space, arch)
             except HwnasError:
                 self._faults[arch] = None
@@ -331,16 +335,17 @@ class Evaluator(Generic[Arch]):
 
     def doubt(self, arch: Arch) -> None:
         """Evaluate an architecture in a child process, since a process may have died of it."""
-        self._doubted.add(self._name(self.space.canonical_key(arch)))
+        self._doubted.add(self.name(self.space.canonical_key(arch)))
 
-    def _name(self, key: str) -> str:
-        return network_name(self.space, key)
+    def name(self, key: str) -> str:
+        """Name a network by its canonical key, for marks and for those that do not end."""
+        return network_name(self.space, key, self.task)
 
     def _compute(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
         several = self.jobs != 1 and len(work) > 1
         scores = source.effort is Effort.SCORE
         limited = self.limits is not None and source.effort is not Effort.MEASURE
-        if (limited or (scores and several)) and _is_local():
+        if (limited or (scores and several)) and is_local():
             yield from self._in_children(source, work)
             return
         left = self._marks.left() | self._doubted
@@ -350,7 +355,7 @@ class Evaluator(Generic[Arch]):
         rest = [item for item in work if item.name not in done]
         if scores and several:
             yield from self._on_cluster(source, rest)
-        elif self._marks.has_died(self._name("")):
+        elif self._marks.has_died(space_name(self.space)):
             # Others have died; this process must not.
             yield from self._alone(source, rest)
         else:
@@ -382,7 +387,7 @@ class Evaluator(Generic[Arch]):
     def _on_cluster(self, source: ValueSource[Arch], work: list[_Item[Arch]]) -> Iterator[_Outcome]:
         calls = [joblib.delayed(_compute_one)(self._marks, source, item) for item in work]
         try:
-            yield from _in_parallel(calls, self.jobs)
+            yield from in_parallel(calls, self.jobs)
         except PicklingError as error:
             raise _not_sendable(self.jobs, error) from error
 
@@ -474,27 +479,8 @@ def _failure(item: _Item[Any], reason: str, lasting: bool = False) -> _Outcome:
     return _Outcome(item, {c: Result(float("nan"), reason) for c in item.columns}, lasting)
 
 
-def _is_local() -> bool:
-    """Tell whether worker processes are this process's own children."""
-    backend, _ = joblib.parallel.get_active_backend()
-    return isinstance(backend, LokyBackend)
-
-
 def _not_sendable(jobs: int, error: Exception) -> InvalidValueError:
     return InvalidValueError(
         f"`jobs` must be 1 for what cannot be sent to worker processes, but got {jobs}: "
         f"{str(error).partition(chr(10))[0]}"
     )
-
-
-def _in_parallel(calls: list[Any], jobs: int) -> Iterator[Any]:
-    """Give results as they are finished, or in small rounds where the backend waits for all."""
-    backend, _ = joblib.parallel.get_active_backend()
-    if backend.supports_return_generator:
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
-        return
-    # Ray's pool. What is finished when a run is interrupted must not be lost.
-    step = _ROUND * joblib.effective_n_jobs(jobs)
-    with joblib.Parallel(n_jobs=jobs) as parallel:
-        for start in range(0, len(calls), step):
-            yield from parallel(calls[start : start + step])

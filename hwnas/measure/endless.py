@@ -1,7 +1,8 @@
 """Networks that did not end in time: nobody waits for one of them twice.
 
 A network is built, traced, counted, scored and measured by calls that know nothing of each other.
-One that hangs would cost each of them all of its time.
+One that hangs would cost each of them all of its time. What is known of networks is of one run,
+e.g. a search: a cause may be gone in the next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hwnas.measure.limits import EndlessError, Limits
+from hwnas.tasks.task import Task
 from hwnas.typing import Arch, SearchSpace
 
 ENDLESS = 2
@@ -19,9 +21,21 @@ _known: dict[str, tuple[float, str]] = {}
 """The longest time in which a network did not end, and what was said of it, by its name."""
 
 
-def network_name(space: SearchSpace[Arch], key: object) -> str:
-    """Name a network by its canonical key; where it has none, the architecture is one."""
-    return f"{getattr(space, 'wrapped', space)!r}|{key}"
+def network_name(space: SearchSpace[Arch], key: object, task: Task | None = None) -> str:
+    """Name a network.
+
+    Args:
+        space: its space.
+        key: its canonical key; where it has none, the architecture is one.
+        task: what it is built for; the space's own if None.
+    """
+    task = space.default_task if task is None else task
+    return f"{space_name(space)}{task}|{key}"
+
+
+def space_name(space: SearchSpace[Arch]) -> str:
+    """Give what the names of all networks of a space begin with."""
+    return f"{getattr(space, 'wrapped', space)!r}|"
 
 
 def endless(network: str, limits: Limits | None) -> str | None:
@@ -48,6 +62,11 @@ def once(network: str, limits: Limits) -> Iterator[None]:
     except EndlessError as error:
         remember(network, limits, error)
         raise
+
+
+def forget() -> None:
+    """Know nothing of any network, where a run begins."""
+    _known.clear()
 
 
 def remember(network: str, limits: Limits, error: EndlessError) -> None:

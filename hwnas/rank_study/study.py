@@ -13,6 +13,7 @@ import numpy as np
 from hwnas.data.own_images import check_images
 from hwnas.errors import InvalidValueError, UnknownNameError, unknown_name
 from hwnas.evaluation.evaluator import EvaluatorOptions
+from hwnas.measure.endless import forget
 from hwnas.rank_study.comparison import candidates
 from hwnas.rank_study.costs import costs_of
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
@@ -158,6 +159,7 @@ class RankStudy:
             HwnasError: one of them is not there, or what is asked for does not go together.
         """
         _check(settings)
+        forget()
         space = named_space(settings.space) if space is None else space
         bounded(space)
         if settings.population not in (None, *POPULATIONS):

@@ -70,7 +70,9 @@ class TracedEquivalence(Declared[Arch]):
         """
         if arch not in self._network_keys:
             try:
-                found = self.elsewhere.call_for(f"{self!r}|{arch}", self._traced, arch)
+                found = self.elsewhere.call_for(
+                    f"{self!r}|{self.default_task}|{arch}", self._traced, arch
+                )
                 self._network_keys[arch] = found
             except InvalidValueError:  # its process died or hung
                 self._network_keys[arch] = None

@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import Effort
-from hwnas.measure.endless import network_name, once
+from hwnas.measure.endless import once
 from hwnas.measure.in_child import text_of
 from hwnas.measure.isolation import child_with
 from hwnas.strategies.problem import BoolArray
@@ -108,7 +108,7 @@ class Bounds(Generic[Arch]):
             if limits is None:
                 return function(arch)
             space = self._evaluator.space
-            with once(network_name(space, space.canonical_key(arch)), limits):
+            with once(self._evaluator.name(space.canonical_key(arch)), limits):
                 return child_with(limits).call(function, arch)
         except Exception as error:
             return text_of(error)

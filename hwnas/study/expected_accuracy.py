@@ -57,6 +57,7 @@ def with_expected_accuracy(
     settings, score = _found_by(front)
     setup = EvaluationSetup.of(settings, space) if setup is None else setup
     options["limits"] = bounded(space, setup.limit_seconds)
+    options["task"] = setup.task
     source = setup.proxies(make_proxies(_inputs(setup, score)))
     begin = score if set(BEGINNING.proxies) - set(source.columns) else BEGINNING
     learned = learn_space(source, labels, drawn, score=begin, elsewhere=elsewhere, **options)

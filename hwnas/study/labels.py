@@ -192,6 +192,7 @@ class Elsewhere:
             own = replace(setup, space=self.space, task=task, images=images)
             source = own.proxies(make_proxies([n for n in names if n in proxy_names()]))
             options["limits"] = bounded(self.space, setup.limit_seconds)
+            options["task"] = task
             sample = _scored(source, archs, **options)
         values = np.array([self.accuracies[str(arch)] for arch in archs])
         about = f"{len(archs)} of {self.space.name}, {self.dataset}, {self.split}"

@@ -55,7 +55,7 @@ def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
     ended = hung = 0
     for arch in _draw(space, seed):
         try:
-            name = network_name(space, arch)
+            name = network_name(space, arch, task)
             reason = space.elsewhere.call_for(name, _fault, space, arch, task, seed)
         except InvalidValueError as error:  # it ended or hung its process
             reason, ended = f"{arch}: {error}", ended + 1
@@ -134,7 +134,12 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
     if not objectives:
         return
     narrow = Evaluator(
-        space, list(objectives.values()), cache=cache, require_valid=False, limits=evaluator.limits
+        space,
+        list(objectives.values()),
+        cache=cache,
+        require_valid=False,
+        limits=evaluator.limits,
+        task=evaluator.task,
     )
     reasons: list[str] = []
     tried = hung = 0
@@ -144,9 +149,7 @@ def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int
             return
         reasons += [f"{name}: {reason}" for name, reason in errors.items()]
         tried += 1
-        hung += (
-            endless(network_name(space, space.canonical_key(arch)), evaluator.limits) is not None
-        )
+        hung += endless(narrow.name(space.canonical_key(arch)), evaluator.limits) is not None
         if hung == ENDLESS:
             break
     if reasons:

@@ -105,7 +105,8 @@ def _counted(
         try:
             if limits is None:
                 return _macs(*given)
-            with once(network_name(setup.space, setup.space.canonical_key(arch)), limits):
+            key = setup.space.canonical_key(arch)
+            with once(network_name(setup.space, key, setup.task), limits):
                 return child_with(limits).call(_macs, *given)
         except Exception as error:  # whatever the user's network raises
             reasons.append(f"{arch}: {first_line(error)}")

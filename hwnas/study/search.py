@@ -15,6 +15,7 @@ from hwnas.evaluation.evaluator import Evaluator, EvaluatorOptions, Report
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.origin import origin, uncertain_costs
 from hwnas.files.grammar import split_constraint
+from hwnas.measure.endless import forget
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.baseline import findings
 from hwnas.pareto.expected import with_known_accuracies
@@ -105,6 +106,7 @@ class Search:
         Raises:
             HwnasError: a name, a value, the data or the folder is not usable.
         """
+        forget()
         try:
             with self.folder.lock(), ResultCache.default() as cache:
                 return self._run(cache)
@@ -169,6 +171,7 @@ class Search:
             limit_seconds=self.limit_seconds,
             device=self.device,
         )
+        options["task"] = setup.task
         if isinstance(space, FunctionSpace):
             insist_on_networks(space, setup.task, s.seed)
         insist_on_smaller(setup, limits)  # before hundreds of networks are scored for nothing
@@ -300,6 +303,7 @@ def make_evaluator(
     setup = EvaluationSetup.of(
         settings, space, data_folder=data_folder, limit_seconds=limit_seconds, device=device
     )
+    options["task"] = setup.task
     return evaluator_of(settings, setup, **options)
 
 

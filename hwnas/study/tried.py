@@ -31,7 +31,7 @@ def insist_that_they_run(networks: Networks[Arch], archs: Sequence[Arch]) -> Non
         return
     for arch in archs:
         try:
-            with once(network_name(space, space.canonical_key(arch)), limits):
+            with once(network_name(space, space.canonical_key(arch), networks.task), limits):
                 child_with(limits).call(_run, networks, arch)
         except NotSendableError:
             return

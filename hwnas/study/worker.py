@@ -13,6 +13,7 @@ import joblib
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Report
+from hwnas.measure.endless import forget
 from hwnas.study.hosts import Watch, get_host
 from hwnas.study.requirements import requirements
 from hwnas.study.search import make_evaluator
@@ -58,6 +59,7 @@ class Worker:
                 are not those of the search.
             HwnasError: a name is not known here, or published data is absent.
         """
+        forget()
         joined = get_host("optuna").join(self.storage, self.study)
         settings = SearchSettings.from_identity(joined.settings)
         settings.insist_on_scores_of(joined.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 import sys
@@ -182,6 +183,26 @@ def test_a_network_that_hangs_is_tried_once(
     failed = 0 if bound else 1
     assert f"0 infeasible, {failed} failed)" in capsys.readouterr().err
     assert (folder / "tries").read_text() == "x"
+
+
+@pytest.mark.parametrize("command", ["search", "score"])
+def test_what_hung_in_one_run_is_tried_again_by_the_next(command: str, folder: Path) -> None:
+    name = f"hanging_once_{command}_for_test"
+    (folder / f"{name}.py").write_text(
+        HANGING + "def once(trial):\n return some(trial, range(9) if Path('slow').exists() else ())"
+    )
+    own = ("--model", f"{name}:once", *SIZES[:4], "--limit-seconds", "4")
+    more = {
+        "search": ("--objective", "naswot", "--cost", "count:params", "--trials", "2"),
+        "score": ("--arch", '{"width": 2}', "--proxy", "naswot", "--out", "scores.csv"),
+    }
+    (folder / "slow").touch()
+    run(command, *own, *more[command])
+    (folder / "slow").unlink()
+    assert run(command, *own, *more[command]) == 0
+    if command == "score":
+        with (folder / "scores.csv").open() as file:
+            assert [float(row["naswot"]) > 0 for row in csv.DictReader(file)] == [True]
 
 
 def test_networks_that_all_hang_are_told_after_two(

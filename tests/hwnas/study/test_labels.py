@@ -129,7 +129,7 @@ def test_networks_elsewhere_are_scored_within_the_limit_of_the_search(
 ) -> None:
     seen: list[Limits | None] = []
 
-    def scores(source: Any, archs: Any, *, limits: Any) -> Any:
+    def scores(source: Any, archs: Any, *, limits: Any, **_: Any) -> Any:
         del source, archs
         seen.append(limits)
         return {}
