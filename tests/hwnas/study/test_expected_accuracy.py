@@ -83,9 +83,8 @@ def test_a_search_states_them_by_its_own_folder_and_limit(
     seen: list[tuple[bool, float | None]] = []
 
     def scores(
-        source: Any, networks: Any, cache: Any, jobs: int, limits: Limits | None, report: Any
+        source: Any, networks: Any, limits: Limits | None, **_: Any
     ) -> dict[str, FloatArray]:
-        del cache, jobs, report
         seen.append((source.batch is not None, None if limits is None else limits.seconds))
         return {p.name: np.arange(len(networks), dtype=np.float64) for p in source.proxies}
 
