@@ -128,8 +128,8 @@ def profile(
         return
     own = model or space
     # The import of the user's module is no part of the network's time.
-    is_function = own is not None and names_function(own, limit_seconds)
-    if is_function and model is not None and arch is not None:
+    of_trials = own is not None and names_function(own, limit_seconds)
+    if of_trials and model is not None and arch is not None:
         space, model = model, None
     _check_choice(arch, onnx_file, model, space)
     if input_shape and onnx_file is None:

@@ -27,9 +27,10 @@ def network_name(space: SearchSpace[Arch], key: object, task: Task | None = None
     Args:
         space: its space.
         key: its canonical key; where it has none, the architecture is one.
-        task: what it is built for; the space's own if None.
+        task: what it is built for; the space's own, if it has one, if None.
     """
-    task = space.default_task if task is None else task
+    if task is None:  # not every space has its own
+        task = getattr(space, "default_task", None)
     return f"{space_name(space)}{task}|{key}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
@@ -100,7 +101,7 @@ class OtherFunctions(TorchFunctionMode):
 
     Attributes:
         used: whether one of these ran.
-        elsewhere: whether one ran outside of the modules that `tell_modules` knows.
+        elsewhere: whether one ran outside of the modules that `told_of` knows.
     """
 
     def __init__(self, products: bool = False) -> None:
@@ -110,10 +111,17 @@ class OtherFunctions(TorchFunctionMode):
         self.used = False
         self.elsewhere = False
 
-    def tell_modules(self, network: nn.Module) -> None:
-        """Tell functions of modules that `run_other_functions` knows from all others."""
-        for module in _known_modules(network):
+    @contextmanager
+    def told_of(self, network: nn.Module) -> Iterator[None]:
+        """Tell functions of modules that `run_other_functions` knows from others in the block."""
+        known = list(_known_modules(network))
+        for module in known:
             vars(module)["forward"] = partial(self._within, module)
+        try:
+            yield
+        finally:
+            for module in known:  # which would hold itself else, until garbage is collected
+                del vars(module)["forward"]
 
     def _within(self, module: nn.Module, input: Tensor) -> Tensor:
         self._inside = True

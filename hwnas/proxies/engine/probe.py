@@ -78,10 +78,10 @@ def probe_network(
     for size, layout in product(sizes, _layouts(modules, spec)):
         network, inputs = copy(layout), draw(size).contiguous(memory_format=layout)
         watch, others = _Watch(network, modules), OtherFunctions()
-        others.tell_modules(network)
         try:
             # Nothing requires gradients, so no graph is built.
-            with torch.enable_grad(), record_maps(network) as maps, watch, others:
+            told = others.told_of(network)
+            with torch.enable_grad(), record_maps(network) as maps, told, watch, others:
                 answer = network(inputs)
         except InvalidValueError as failure:  # of the choice of its answer
             raise ProxyError(str(failure)) from failure

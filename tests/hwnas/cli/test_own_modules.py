@@ -20,7 +20,10 @@ AFTER_A_CHILD = {
 """What asks `names_function` first, which imports in a child."""
 WITH_A_CHOSEN_SPACE = {"listing._show_agreement", "score._score_space"}
 """What gets the text that `chosen_networks` gave."""
-IN_A_CHILD = {"profiling._architecture", "profiling._own_model", "score._score_model"}
+IN_A_CHILD = {
+    "profiling.import_into", "profiling._architecture", "profiling._own_model",
+    "score._score_model",
+}  # fmt: skip
 """What is called there alone."""
 
 

@@ -252,7 +252,7 @@ def test_networks_of_a_space_are_built_for_images_of_ones_own(
     [
         (["--images", "bare.npz"], "`bare.npz` must hold `labels`"),
         (["--images", "mine.npz", "--dataset", "cifar100"], "`--dataset` must not be given"),
-        (["--images", "mine.npz", "--batch", "22"], "must be in 1 to 21"),
+        (["--images", "mine.npz", "--batch", "22"], "at least the 22 that are used at once"),
         (["--images", "none.npz"], "there is no none.npz"),
         (["--images", "grey_model.py"], "Your own are a FILE.npz, a folder of pictures"),
         (["--images", "gausian"], "Did you mean 'gaussian'"),
