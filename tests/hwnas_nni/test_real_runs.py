@@ -117,10 +117,13 @@ def test_the_tuner_example_is_killed_and_resumed_under_nnictl(
 ) -> None:
     folder = Path(shutil.copytree(ROOT / "examples/06_nni_tuner", tmp_path / "tuner"))
     config = folder / "config.yml"
-    config.write_text(config.read_text().replace("maxTrialNumber: 24", "maxTrialNumber: 4"))
+    config.write_text(config.read_text().replace("maxTrialNumber: 24", "maxTrialNumber: 5"))
     port = start(home, "create", "--config", str(config))
     experiment = ask(port, "experiment")["id"]
     deadline = time.monotonic() + SECONDS
+    while succeeded(port) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
     manifest = json.loads((tmp_path / "nni-experiments" / ".experiment").read_text())
     _kill(manifest[experiment]["pid"])
     port = start(home, "resume", experiment)
@@ -131,7 +134,7 @@ def test_the_tuner_example_is_killed_and_resumed_under_nnictl(
     trials = ask(port, "trial-jobs")
     assert {trial["status"] for trial in trials} == {"SUCCEEDED"}
     parameters = [json.loads(trial["hyperParameters"][0])["parameters"] for trial in trials]
-    assert len({str(p) for p in parameters}) == len(trials) == 4
+    assert len({str(p) for p in parameters}) == len(trials) == 5
     reported = [json.loads(json.loads(t["finalMetricData"][-1]["data"])) for t in trials]
     connected = ParetoSet.from_nni(Experiment.connect(port), OBJECTIVES)
     nnictl(home, "stop", experiment)
@@ -139,7 +142,7 @@ def test_the_tuner_example_is_killed_and_resumed_under_nnictl(
         ask(port, "check-status")
     front = ParetoSet.from_nni(tmp_path / "nni-experiments" / experiment, OBJECTIVES)
     assert connected.members == front.members
-    assert front.provenance["evaluated"] == 4
+    assert front.provenance["evaluated"] == 5
     values = {(row["naswot"], row["params"]) for row in reported}
     assert {tuple(m.values) for m in front.members} == {
         (g, c)
@@ -177,7 +180,7 @@ def make():
         config.training_service.use_active_gpu = False
     config.experiment_working_directory = folder
     strategy = ParetoStrategy(
-        evaluator.objectives, strategy="random-search", max_trials=4, checkpoint=checkpoint
+        evaluator.objectives, strategy="random-search", max_trials=5, checkpoint=checkpoint
     )
     return NasExperiment(NasBench201(), evaluator, strategy, config)
 
@@ -210,7 +213,7 @@ def test_a_search_on_the_training_service_is_killed_and_ends_with_the_same_front
         start_new_session=True,
     )
     path, deadline = tmp_path / "killed.search", time.monotonic() + SECONDS
-    while not path.exists() or len(json.loads(path.read_text())["records"]) < 1:
+    while not path.exists() or len(json.loads(path.read_text())["records"]) < 2:
         assert killed.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -220,7 +223,7 @@ def test_a_search_on_the_training_service_is_killed_and_ends_with_the_same_front
     again = run(home, command("ts", "killed"))
     assert again.returncode == 0, again.stdout + again.stderr
     whole, after = (ParetoSet.load(tmp_path / f"{name}.json") for name in ("whole", "killed"))
-    assert after.provenance["evaluated"] == whole.provenance["evaluated"] == 4
+    assert after.provenance["evaluated"] == whole.provenance["evaluated"] == 5
     assert after.provenance["failed"] == 0
     assert {e.arch for e in after.evaluated} == {e.arch for e in whole.evaluated}
     assert {(m.arch, m.values) for m in after.members} == {
@@ -246,7 +249,7 @@ def test_a_function_is_searched_on_the_training_service_and_a_script_that_fails_
     (tmp_path / "nets_for_ts.py").write_text(FUNCTION)
     home["PYTHONPATH"] += os.pathsep + str(tmp_path)
     space = 'FunctionModelSpace("nets_for_ts:build", input=(1, 8, 8), classes=3)'
-    script = STRATEGY.replace("NasBench201()", space).replace("max_trials=4", "max_trials=2")
+    script = STRATEGY.replace("NasBench201()", space).replace("max_trials=5", "max_trials=2")
     script = script.replace("import Objectives", "import FunctionModelSpace, Objectives")
     script = script.replace("save(front)", "save(front)\n    1 / 0")
     paths = [str(tmp_path / name) for name in ("experiments", "search", "front.json")]

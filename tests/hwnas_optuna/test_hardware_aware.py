@@ -311,8 +311,8 @@ def test_workers_propose_every_class_once_between_them(tmp_path: Path, programs:
     storage = JournalStorage(JournalFileBackend(journal))
     study = study_of(HardwareAwareSampler(SPACE, candidates=few(40)), storage)
     code = WORKER.format(folder=str(Path(__file__).parent))
-    workers = [programs.start("-c", code, journal) for _ in range(3)]
-    assert [worker.wait(timeout=120) for worker in workers] == [0] * 3
+    workers = [programs.start("-c", code, journal) for _ in range(4)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0] * 4
     assert sorted(keys(study)) == sorted(map(SPACE.canonical_key, few(40)))
 
 

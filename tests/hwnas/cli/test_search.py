@@ -74,7 +74,7 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         os.environ["HWNAS_CACHE"] = str(tmp_path / f"cache{jobs}")
         out = tmp_path / jobs
-        assert run("search", *SMALL, "--trials", "15", "--jobs", jobs, "--out", str(out)) == 0
+        assert run("search", *SMALL, "--trials", "25", "--jobs", jobs, "--out", str(out)) == 0
         found.append(members(out))
     assert found[0] == found[1]
 
@@ -82,7 +82,7 @@ def test_one_and_two_jobs_give_the_same_set(tmp_path: Path) -> None:
 def test_a_killed_search_goes_on_and_evaluates_nothing_twice(
     tmp_path: Path, programs: Programs
 ) -> None:
-    command = ["-m", "hwnas", "search", *SMALL, "--trials", "30"]
+    command = ["-m", "hwnas", "search", *SMALL, "--trials", "60"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
     def environment(name: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_a_killed_search_goes_on_and_evaluates_nothing_twice(
     assert run_whole.wait() == 0, run_whole.stderr
     process = programs.start(*command, "--out", str(broken), env=environment("broken"))
     cache = tmp_path / "cache-broken" / "results.sqlite"
-    _wait_for_results(cache, 12, process)
+    _wait_for_results(cache, 15, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (broken / "front.json").exists()

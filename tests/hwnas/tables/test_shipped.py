@@ -176,9 +176,10 @@ def test_shipped_scores_are_those_of_the_code(batch: int, row: int) -> None:
         # Those of network 781 are all a million times as large as such noise.
         highest = abs(found.table.columns["fim_decile.9"][row]) if "fim_decile" in name else 0
         noise = float(np.finfo(np.float32).eps) ** 2 * highest
-        # Of zico a layer's sum is mostly one weight, whose gradients in float32 differ between the
-        # batches by a few units in the last place: on another processor 549.7 is 548.7.
-        noise = 1.0 if name == "zico" else noise
+        # In a layer of network 781 zico's sum is mostly one weight, whose gradients in float32
+        # differ between the batches by a few units in the last place: without AVX-512 549.7 is
+        # 548.7.
+        noise = 1.0 if (name, row) == ("zico", 781) else noise
         np.testing.assert_allclose(
             computed[name].value, expected, rtol=1e-3, atol=noise, err_msg=name
         )
