@@ -164,6 +164,7 @@ class TransferPredictor(DistributionPredictor[Arch]):
                 views, seen, targets, self.components, self.sample, self.seed, merged
             )
         self._note_rows(())
+        self._left_out = self._wrong = self._predicted = None
         self._beliefs, self.device = None, ANY_DEVICE
         if single:
             self.device = DeviceKey("measured", dead_operations=given[0])
@@ -202,7 +203,8 @@ class TransferPredictor(DistributionPredictor[Arch]):
         if companion is not None:
             measured = [arch for arch, flag in zip(support, known, strict=True) if flag]
             adapted._companion = Companion.of(companion, self.space, measured)
-            adapted._prior = prior.with_companion()
+            if self._companion is None:  # else the prior has a place for it
+                adapted._prior = prior.with_companion()
         adapted._learn(support, values)
         return adapted
 

@@ -131,6 +131,16 @@ def test_a_predictor_of_another_kind_is_scaled_to_the_device(
     assert np.abs(model.predict(devices.archs) / true - 1).max() < 0.1
 
 
+def test_a_companion_can_take_the_place_of_another(
+    space: NasBench201, pool: TransferPredictor[Any], devices: SyntheticDevices
+) -> None:
+    archs, costs = devices.archs[:10], devices.costs[11, :10]
+    beside = ByKernel(space, devices)
+    once = pool.adapt(archs, costs, KEY, beside)
+    again = once.adapt(archs, costs, KEY, beside)
+    np.testing.assert_allclose(again.predict(devices.archs), once.predict(devices.archs))
+
+
 def test_fitting_anew_forgets_the_companion(
     space: NasBench201, pool: TransferPredictor[Any], devices: SyntheticDevices
 ) -> None:
@@ -139,6 +149,7 @@ def test_fitting_anew_forgets_the_companion(
     joint = pool.adapt(archs, costs, KEY, ByKernel(space, devices))
     joint.fit(devices.archs, devices.costs[:10])
     assert joint.follows == 0
+    assert joint.left_out is None
     for found, wanted in zip(joint._prior.scales, pool._prior.scales, strict=True):  # type: ignore[union-attr]
         np.testing.assert_allclose(found.variances, wanted.variances)
     others = devices.archs[60:120]
