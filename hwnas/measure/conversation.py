@@ -10,11 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from hwnas.measure.endless import once
+from hwnas.measure.endless import network_name, once
 from hwnas.measure.isolation import Child, child_with
 from hwnas.measure.limits import Limits, NotSendableError
 from hwnas.spaces.elsewhere import HERE, Elsewhere
 from hwnas.spaces.options import Choose, Options, V
+from hwnas.tasks.task import Task
 
 T = TypeVar("T")
 _LOOK_SECONDS = 0.05
@@ -41,9 +42,11 @@ class InChild:
         except NotSendableError:
             return function(*arguments)
 
-    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+    def call_for(
+        self, network: tuple[Any, object, Task | None], function: Callable[..., T], *arguments: Any
+    ) -> T:
         """Call a function of a network, unless it is known not to end."""
-        with once(network, self._limits):
+        with once(network_name(*network), self._limits):
             return self.call(function, *arguments)
 
     def converse(self, function: Callable[[Choose], T], choose: Choose) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from hwnas.spaces.options import Choose
+from hwnas.tasks.task import Task
 
 T = TypeVar("T")
 
@@ -20,11 +21,14 @@ class Elsewhere(Protocol):
             InvalidValueError: it gave nothing; says why.
         """
 
-    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+    def call_for(
+        self, network: tuple[Any, object, Task | None], function: Callable[..., T], *arguments: Any
+    ) -> T:
         """Call a function of a network; one that never ended is not waited for again.
 
         Args:
-            network: names the network.
+            network: its space, its canonical key, or where it has none the architecture, and the
+                task that it is built for; the space's own if None.
             function: what is called.
             arguments: of the function.
 
@@ -47,7 +51,9 @@ class _Here:
         """Call a function."""
         return function(*arguments)
 
-    def call_for(self, network: str, function: Callable[..., T], *arguments: Any) -> T:
+    def call_for(
+        self, network: tuple[Any, object, Task | None], function: Callable[..., T], *arguments: Any
+    ) -> T:
         """Call a function of a network."""
         del network
         return function(*arguments)

@@ -70,10 +70,8 @@ class TracedEquivalence(Declared[Arch]):
         """
         if arch not in self._network_keys:
             try:
-                found = self.elsewhere.call_for(
-                    f"{self!r}|{self.default_task}|{arch}", self._traced, arch
-                )
-                self._network_keys[arch] = found
+                network = self, arch, self.default_task
+                self._network_keys[arch] = self.elsewhere.call_for(network, self._traced, arch)
             except InvalidValueError:  # its process died or hung
                 self._network_keys[arch] = None
         return self._network_keys[arch]

@@ -28,7 +28,7 @@ def with_expected_accuracy(
     labels: Mapping[str, float],
     *,
     origin: Mapping[str, Any] | None = None,
-    drawn: int = REFERENCE_SIZE,
+    drawn: int | None = None,
     elsewhere: Sequence[Labelled[Any]] = (),
     setup: EvaluationSetup[Arch] | None = None,
     **options: Unpack[EvaluatorOptions],
@@ -44,7 +44,7 @@ def with_expected_accuracy(
         space: its space.
         labels: accuracy in percent by the text of the architecture, members or not.
         origin: what the labels are, for the provenance.
-        drawn: networks drawn from the space.
+        drawn: networks drawn from the space; `REFERENCE_SIZE` if None.
         elsewhere: networks trained for other data sets, or of other spaces.
         setup: the search's, with its data folder, device and limit; None for what the front says,
             with the defaults of these.
@@ -60,6 +60,7 @@ def with_expected_accuracy(
     options["task"] = setup.task
     source = setup.proxies(make_proxies(_inputs(setup, score)))
     begin = score if set(BEGINNING.proxies) - set(source.columns) else BEGINNING
+    drawn = REFERENCE_SIZE if drawn is None else drawn
     learned = learn_space(source, labels, drawn, score=begin, elsewhere=elsewhere, **options)
     members = [space.representative(space.parse(member.arch)) for member in front.members]
     columns = scores_of(source, members, **options)

@@ -12,7 +12,7 @@ from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
-from hwnas.measure.endless import ENDLESS, endless, network_name
+from hwnas.measure.endless import ENDLESS, endless
 from hwnas.measure.limits import EndlessError
 from hwnas.seeding import derive_seed
 from hwnas.spaces.assignments import Assignment
@@ -55,8 +55,8 @@ def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
     ended = hung = 0
     for arch in _draw(space, seed):
         try:
-            name = network_name(space, arch, task)
-            reason = space.elsewhere.call_for(name, _fault, space, arch, task, seed)
+            network = space, arch, task
+            reason = space.elsewhere.call_for(network, _fault, space, arch, task, seed)
         except InvalidValueError as error:  # it ended or hung its process
             reason, ended = f"{arch}: {error}", ended + 1
             hung += isinstance(error, EndlessError)

@@ -13,7 +13,6 @@ from hwnas.pareto.expected import AMONG_BEST, EXPECTED, HIGH, LOW
 from hwnas.ranking.metrics import spearman
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.study.configuration import reference_sample
-from hwnas.study.expected_accuracy import with_expected_accuracy
 from hwnas.study.hosts import STUDY_FILE
 from hwnas.study.settings import LEARNED
 
@@ -38,7 +37,6 @@ def _few_drawn() -> Iterator[None]:
     """Draw 64 networks of the space, not 256: each is scored by eight proxies."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas.study.expected_accuracy.REFERENCE_SIZE", 64)
-        patch.setitem(with_expected_accuracy.__kwdefaults__ or {}, "drawn", 64)
         yield
 
 
