@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 import numpy as np
 
@@ -15,10 +15,18 @@ from hwnas.tables.result import Result
 from hwnas.typing import Arch, CostModel, Direction, SearchSpace
 
 Combine = Callable[[Mapping[str, float]], float]
-Learned = Callable[[Any, Mapping[str, float]], float]
-"""Makes a value of an architecture and its columns."""
 REDUNDANT = 0.98
 """|Spearman| above which two objectives say the same thing."""
+
+
+class Learned(Protocol):
+    """Makes a value of an architecture and its columns, by what was learned of its space."""
+
+    def __call__(self, arch: Any, raw: Mapping[str, float], /) -> float:
+        """Give the value of an architecture with its raw columns."""
+
+    def for_network(self, space: SearchSpace[Any], arch: Any, /) -> Learned:
+        """Give the same value of a network of another space, by its columns alone."""
 
 
 @dataclass(frozen=True)

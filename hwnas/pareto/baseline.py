@@ -21,11 +21,13 @@ class Baseline:
         name: how the user named it.
         values: `(m,)` objective values, evaluated as the members' were; None where there is none.
         reasons: why a value is missing, by the objective's name.
+        remarks: what a value is, where that is not what the members' is, by the objective's name.
     """
 
     name: str
     values: tuple[float | None, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def against(objective: ObjectiveInfo, value: float, baseline: float | None) -> str:
@@ -80,6 +82,8 @@ def findings(front: ParetoSet) -> Iterator[str]:
     )
     for name, reason in baseline.reasons.items():
         yield f"{baseline.name} has no {name}: {reason}"
+    for name, remark in baseline.remarks.items():
+        yield f"{name} of {baseline.name} {remark}."
 
 
 def _known(front: ParetoSet) -> dict[int, float]:

@@ -228,8 +228,11 @@ def _baseline(given: Mapping[str, Any] | None) -> Baseline | None:
     if given is None:
         return None
     values = tuple(None if value is None else _number(value) for value in given["values"])
-    reasons = {str(name): _text(reason) for name, reason in given["reasons"].items()}
-    return Baseline(_text(given["name"]), values, reasons)
+    reasons, remarks = (
+        {str(name): _text(said) for name, said in told.items()}
+        for told in (given["reasons"], given.get("remarks", {}))
+    )
+    return Baseline(_text(given["name"]), values, reasons, remarks)
 
 
 def _text(value: Any) -> str:

@@ -170,8 +170,11 @@ def _normal(given: Mapping[str, FloatArray], known: Mapping[str, FloatArray], n:
 def _of_parameters(space: SearchSpace[Arch], archs: Sequence[Arch]) -> FloatArray:
     encoded = [space.encode(arch) for arch in archs]
     columns = [
-        _columns(options, [parameters.get(name) for parameters in encoded])
-        for name, options in options_of(space).items()
+        np.zeros((len(archs), 0)),  # a space of one network has no parameter
+        *(
+            _columns(options, [parameters.get(name) for parameters in encoded])
+            for name, options in options_of(space).items()
+        ),
     ]
     return np.concatenate(columns, axis=1)
 

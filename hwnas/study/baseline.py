@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_BY_SCORES = "is what its scores alone say: choices of the space, which members have, it has not"
+
+
 @dataclass(frozen=True)
 class PresentNetwork:
     """A network that members are compared with.
@@ -66,6 +69,8 @@ def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: 
     Proxies and ready-made scores are those of the search, against the same reference sample; what
     is counted, measured or predicted kernel by kernel is counted, measured or predicted of this
     network. A cost that knows architectures alone, e.g. a published table, has no value for it.
+    An accuracy that is learned from labels is what the network's scores alone say of it: choices
+    and paths are those of the space's networks.
 
     Args:
         evaluator: of the search.
@@ -96,16 +101,21 @@ def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: 
             f"`baseline` must have a value of some objective, but {network.name} has none: "
             f"{first[0]}: {first[1]}"
         )
-    return Baseline(network.name, tuple(values.get(o.name) for o in evaluator.objectives), reasons)
+    learned = [o.name for o in evaluator.objectives if o.learned and o.name in values]
+    return Baseline(
+        network.name,
+        tuple(values.get(o.name) for o in evaluator.objectives),
+        reasons,
+        dict.fromkeys(learned, _BY_SCORES),
+    )
 
 
 def _of_network(objective: ValueObjective[Any], space: OneNetwork) -> ValueObjective[Any] | None:
     """Give the same objective of the networks of another space; None where there is none."""
     source: Any = objective.source
-    if objective.learned is not None:
-        return None
     if isinstance(source, ProxyValues):
-        return replace(objective, source=replace(source, space=space))
+        learned = objective.learned and objective.learned.for_network(space, space.arch)
+        return replace(objective, source=replace(source, space=space), learned=learned)
     cost = _cost_of_network(source.cost, space) if isinstance(source, CostValues) else None
     return None if cost is None else replace(objective, source=CostValues(space, cost))
 

@@ -27,27 +27,80 @@ LEAST_LABELS = 5
 
 
 @dataclass(frozen=True, eq=False)
+class Lesson(Generic[Arch]):
+    """What accuracies of a space's networks are learned from.
+
+    Attributes:
+        sample: the labelled networks, and those drawn from the space.
+        labelled: `(k,)` which of them are labelled.
+        accuracies: `(k,)` their accuracies in percent.
+        score: what is believed before.
+        elsewhere: networks trained for other data sets, or of other spaces.
+        seed: seed of the trees.
+    """
+
+    sample: Sample[Arch]
+    labelled: Sequence[int]
+    accuracies: Sequence[float]
+    score: Recipe
+    elsewhere: Sequence[Labelled[Any]]
+    seed: int
+
+    def learned(self) -> SpaceModel[Arch]:
+        """Fit a model."""
+        model = SpaceModel(self.sample, score=self.score, elsewhere=self.elsewhere, seed=self.seed)
+        return model.fit(*self.some(self.labelled), self.accuracies)
+
+    def some(self, rows: Sequence[int]) -> tuple[list[Arch], dict[str, FloatArray]]:
+        """Give networks of the sample and their raw scores."""
+        columns = {name: values[rows] for name, values in self.sample.columns.items()}
+        return [self.sample.archs[i] for i in rows], columns
+
+
+@dataclass(frozen=True, eq=False)
 class LearnedSpace(Generic[Arch]):
     """A model of a space's accuracies with the networks that it is measured by.
 
     Attributes:
         source: proxies.
-        columns: names of those that it learns from.
-        model: the model.
+        lesson: what is learned from.
+        model: learned from it.
         reference: `(n,)` networks drawn from the space.
         told: what is expected of these.
     """
 
     source: ProxyValues[Arch]
-    columns: tuple[str, ...]
+    lesson: Lesson[Arch]
     model: SpaceModel[Arch]
     reference: Sequence[Arch]
     told: Accuracies
 
-    def value(self, arch: Arch, raw: Mapping[str, float]) -> float:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the proxies that it learns from."""
+        return tuple(self.lesson.sample.columns)
+
+    def __call__(self, arch: Arch, raw: Mapping[str, float]) -> float:
         """Give the expected accuracy of one network in percent."""
         columns = {name: np.array([raw[name]]) for name in self.columns}
         return float(self.model.predict([arch], columns).expected()[0])
+
+    def for_network(self, space: SearchSpace[Any], arch: Any) -> LearnedSpace[Any]:
+        """Learn from the scores alone, for a network of another space.
+
+        The sample is one of a space where nothing but scores is known: its choices and paths, which
+        the network has not, are not learned from, rather than guessed.
+
+        Args:
+            space: of the network.
+            arch: the network.
+        """
+        sample = self.lesson.sample
+        unknown = replace(sample, space=space, archs=[arch] * len(sample.archs))
+        lesson = replace(self.lesson, sample=unknown)
+        return replace(
+            self, source=replace(self.source, space=space), lesson=lesson, model=lesson.learned()
+        )
 
     def objective(self, name: str) -> ValueObjective[Arch]:
         """Give the expected accuracy as an objective."""
@@ -58,7 +111,7 @@ class LearnedSpace(Generic[Arch]):
             self.source,
             self.columns,
             reference=tuple(self.told.expected().tolist()),
-            learned=self.value,
+            learned=self,
         )
 
     def state(
@@ -121,16 +174,17 @@ def learn_space(
     wanted = source.columns if names is None else tuple(names)
     used = replace(source, proxies=tuple(p for p in source.proxies if p.name in wanted))
     columns, alike = scores_of(used, networks, **options), seed_agreement(used, **options)
-    model = SpaceModel(
-        Sample(space, networks, columns, alike), score=score, elsewhere=elsewhere, seed=source.seed
+    lesson = Lesson(
+        Sample(space, networks, columns, alike),
+        [places[key] for key in known],
+        [float(np.mean(values)) for values in known.values()],
+        score,
+        elsewhere,
+        source.seed,
     )
-
-    def some(rows: Sequence[int]) -> tuple[list[Arch], dict[str, FloatArray]]:
-        return [networks[i] for i in rows], {n: c[rows] for n, c in columns.items()}
-
-    model.fit(*some([places[key] for key in known]), [float(np.mean(v)) for v in known.values()])
-    told = model.predict(*some([places[space.canonical_key(arch)] for arch in reference]))
-    return LearnedSpace(source, used.columns, model, reference, told)
+    model = lesson.learned()
+    told = model.predict(*lesson.some([places[space.canonical_key(arch)] for arch in reference]))
+    return LearnedSpace(source, lesson, model, reference, told)
 
 
 def different_networks(

@@ -88,6 +88,7 @@ def test_it_stands_in_the_file_and_a_file_without_one_is_read(tmp_path: Path) ->
         "name": "mine:net",
         "values": [3.0, None, 50.0],
         "reasons": {},
+        "remarks": {},
     }
     (tmp_path / "front.json").write_text(json.dumps(document))
     assert ParetoSet.load(tmp_path / "front.json") == replace(made, baseline=None)
@@ -97,7 +98,8 @@ def test_it_stands_in_the_file_and_a_file_without_one_is_read(tmp_path: Path) ->
     "damage",
     [[1], {"name": "x"}, {"name": 3, "values": [1, 2, 3], "reasons": {}},
      {"name": "x", "values": [1], "reasons": {}}, {"name": "x", "values": "abc", "reasons": {}},
-     {"name": "x", "values": [1, 2, 3], "reasons": [2]}],
+     {"name": "x", "values": [1, 2, 3], "reasons": [2]},
+     {"name": "x", "values": [1, 2, 3], "reasons": {}, "remarks": {"score": 1}}],
 )  # fmt: skip
 def test_a_damaged_one_is_refused(damage: object, tmp_path: Path) -> None:
     front(3.0, 1.0, 50.0).save(tmp_path / "front.json")
@@ -105,6 +107,19 @@ def test_a_damaged_one_is_refused(damage: object, tmp_path: Path) -> None:
     (tmp_path / "front.json").write_text(json.dumps({**document, "baseline": damage}))
     with pytest.raises(HwnasError, match="damaged"):
         ParetoSet.load(tmp_path / "front.json")
+
+
+def test_what_a_value_is_stands_in_the_file_and_is_said(tmp_path: Path) -> None:
+    made = replace(
+        front(3.0, None, 50.0), baseline=Baseline("x", (3.0, None, 50.0), {}, {"score": "is rough"})
+    )
+    made.save(tmp_path / "front.json")
+    assert ParetoSet.load(tmp_path / "front.json") == made
+    assert [*findings(made)][-1] == "score of x is rough."
+    document = json.loads((tmp_path / "front.json").read_text())
+    del document["baseline"]["remarks"]  # of a file of earlier
+    (tmp_path / "front.json").write_text(json.dumps(document))
+    assert ParetoSet.load(tmp_path / "front.json") == front(3.0, None, 50.0, name="x")
 
 
 def test_it_must_have_a_value_each_objective() -> None:
