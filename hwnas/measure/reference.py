@@ -27,6 +27,7 @@ from hwnas.measure.rounds import REFERENCE_SECONDS, fastest, runs_in
 from hwnas.measure.warm_up import Sample, warm_up
 from hwnas.runtimes.base import (
     Executable,
+    PrecisionError,
     RunSettings,
     Runtime,
     TorchNetwork,
@@ -127,9 +128,9 @@ def _prepared(stack: ExitStack, runtime: Runtime, settings: RunSettings) -> Exec
     try:
         made = stack.enter_context(runtime.prepare(reference_network(), settings))
         made.outputs()
+    except PrecisionError:  # no network has it here
+        raise
     except HwnasError as error:
-        if str(error).startswith("`precision`"):  # no network has it here
-            raise
         raise InvalidValueError(
             f"`reference` must run on {runtime.name} with these settings, but it does not "
             f"({error}): leave it out, reference=off."

@@ -7,7 +7,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidValueError
@@ -61,6 +62,33 @@ def load_model(spec: str) -> nn.Module:
             f"`model` {spec!r} must give a torch.nn.Module, but gave a {type(model).__name__}."
         )
     return model
+
+
+class NamedModel:
+    """Makes what ``module:callable`` names; where a copy is received, its module is imported.
+
+    That is where what a call needs is imported, which is no part of the call's time.
+
+    Args:
+        spec: see `load_model`.
+    """
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+
+    def __call__(self) -> nn.Module:
+        """Import and call it; errors as of `load_model`."""
+        return load_model(self.spec)
+
+    def __reduce__(self) -> tuple[Callable[[str], NamedModel], tuple[str]]:
+        return _received, (self.spec,)
+
+
+def _received(spec: str) -> NamedModel:
+    module_name, _, attribute = spec.partition(":")
+    with suppress(InvalidValueError):  # the call says it
+        import_attribute(module_name, attribute, "model")
+    return NamedModel(spec)
 
 
 def import_attribute(module_name: str, attribute: str, kind: str) -> object:

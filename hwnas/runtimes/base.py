@@ -148,6 +148,10 @@ class Place(NamedTuple):
     clock: Callable[[], float] | None = None
 
 
+class PrecisionError(InvalidValueError):
+    """A runtime does not compute in a precision here, whatever the network."""
+
+
 class Executable(Protocol):
     """A network that is ready to run, with its inputs."""
 

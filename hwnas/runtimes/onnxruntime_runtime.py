@@ -18,6 +18,7 @@ from hwnas.runtimes.base import (
     Network,
     OnnxModel,
     Place,
+    PrecisionError,
     Prepared,
     RunSettings,
     TorchNetwork,
@@ -215,7 +216,7 @@ def _formats(path: str, precision: str, exported: bool) -> dict[str, str]:
     found = computed_in(path)
     if exported and precision not in found:
         kinds = ", ".join(found) or "nothing"
-        raise InvalidValueError(
+        raise PrecisionError(
             f"`precision` must be one that ONNX Runtime computes in here, but of {precision} it "
             f"makes {kinds} on this CPU: take another one."
         )

@@ -21,6 +21,7 @@ from hwnas.runtimes.base import (
     Network,
     OnnxModel,
     Place,
+    PrecisionError,
     Prepared,
     RunSettings,
     TorchNetwork,
@@ -239,7 +240,7 @@ def _formats(compiled: Any, precision: str) -> dict[str, str]:
     """Tell which layers compute in another format than the precision.
 
     Raises:
-        InvalidValueError: none computes in it, or one in a lower one than float32.
+        PrecisionError: none computes in it, or one in a lower one than float32.
     """
     found: dict[str, Counter[str]] = {}
     for layer in compiled.get_runtime_model().get_ops():
@@ -253,7 +254,7 @@ def _formats(compiled: Any, precision: str) -> dict[str, str]:
         for name, kinds in others.items()
     }
     if (found and precision not in found) or (precision == "float32" and others):
-        raise InvalidValueError(
+        raise PrecisionError(
             f"`precision` must be one that OpenVINO computes in here, but of {precision} it makes "
             f"{'; '.join(f'{name[:-10]}: {kinds}' for name, kinds in told.items())}."
         )

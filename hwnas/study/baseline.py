@@ -14,7 +14,7 @@ from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.measure.isolation import child_with
 from hwnas.measure.limits import Limits, within_memory
-from hwnas.networks.importing import load_model
+from hwnas.networks.importing import NamedModel
 from hwnas.pareto.baseline import Baseline
 from hwnas.spaces.one_network import OneNetwork
 from hwnas.tasks.task import Task
@@ -42,25 +42,26 @@ class PresentNetwork:
 
     @classmethod
     def named(cls, spec: str, limit_seconds: float | None = None) -> PresentNetwork:
-        """Take what ``module:callable`` names, as `hwnas.networks.importing.load_model` does.
+        """Take what ``module:callable`` names, as `hwnas.networks.importing.NamedModel` does.
 
         It is imported, made and run in child processes alone, within the memory that there is.
 
         Args:
             spec: names it.
-            limit_seconds: longest time to import and make it, and for a value of it; None for the
-                default.
+            limit_seconds: longest time to make it, and for a value of it; None for the default.
+                Importing its module is apart, as in `hwnas.measure.limits.Limits`.
 
         Raises:
             InvalidValueError: it cannot be imported, does not give a network, or takes longer.
         """
         limits = within_memory(Limits() if limit_seconds is None else Limits(limit_seconds))
-        child_with(limits).call(_check, spec)
-        return cls(spec, partial(load_model, spec), limits)
+        make = NamedModel(spec)
+        child_with(limits).call(partial(_check, make))  # functions are received before the time
+        return cls(spec, make, limits)
 
 
-def _check(spec: str) -> None:
-    load_model(spec)
+def _check(make: NamedModel) -> None:
+    make()
 
 
 def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: Task) -> Baseline:

@@ -217,3 +217,14 @@ def test_a_study_in_a_storage_tells_the_scores_that_it_was_made_with(
         hwnas.InvalidValueError, match=r"`front` .* \{'layers': 3\} there .* search again"
     ):
         hwnas.with_baseline(front, cifar_network())
+
+
+def test_the_limit_of_a_named_network_is_not_for_the_import_of_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import time\ntime.sleep(6)\nfrom torch import nn\ndef net(): return nn.Linear(8, 2)\n"
+    (tmp_path / "slow_baseline_for_test.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert PresentNetwork.named("slow_baseline_for_test:net", 5.0).name.endswith(":net")
+    with pytest.raises(hwnas.InvalidValueError, match=r"`model` must name a module .* 'no_such"):
+        PresentNetwork.named("no_such_module_for_test:net", 30.0)

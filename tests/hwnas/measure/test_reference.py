@@ -26,7 +26,7 @@ from hwnas.measure.reference import (
     reference_settings,
 )
 from hwnas.runtimes import make_runtime
-from hwnas.runtimes.base import RunSettings, TorchNetwork
+from hwnas.runtimes.base import PrecisionError, RunSettings, TorchNetwork
 
 ORT = make_runtime("onnxruntime")
 
@@ -148,10 +148,12 @@ def test_measurement_says_raw_value_ratio_and_corrected_value(
 def test_a_precision_that_nothing_has_here_is_not_blamed_on_the_reference() -> None:
     class Without(SimpleNamespace):
         def prepare(self, *_: Any) -> Any:
-            raise InvalidValueError(self.told)
+            raise self.error
 
-    for told, start in (("`precision` must be another", "`precision`"), ("no", "`reference`")):
-        runtime: Any = Without(told=told, name="r", version=lambda: "1")
+    about_float_operators = InvalidValueError("`precision` int8 must be possible")
+    errors = (PrecisionError("no"), "no"), (about_float_operators, "`reference` must run")
+    for error, start in errors:
+        runtime: Any = Without(error=error, name="r", version=lambda: "1")
         runtime.precisions, runtime.options = ("float32", "float16"), {}
-        with pytest.raises(InvalidValueError, match=f"^{start} must"):
+        with pytest.raises(InvalidValueError, match=f"^{start}"):
             open_reference(runtime, RunSettings(precision="float16"), keep=False).__enter__()
