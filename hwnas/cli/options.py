@@ -20,8 +20,8 @@ Images = Annotated[
     str,
     typer.Option(
         help="gaussian; cifar10-sample, see `hwnas data`; or your own: FILE.npz with arrays "
-        "images (N,C,H,W) and labels, or a folder of class folders of pictures, FOLDER@HxW "
-        "where they are to be brought to one size."
+        "images (N,C,H,W), signals (N,C,T) or tokens (N,T), and labels, or a folder of class "
+        "folders of pictures, FOLDER@HxW where they are to be brought to one size."
     ),
 ]
 Archs = Annotated[

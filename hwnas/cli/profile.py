@@ -70,7 +70,7 @@ def profile(
         str,
         typer.Option(
             help="What runs, and what int8 is calibrated with: gaussian, cifar10-sample, a "
-            "FILE.npz of images, or a folder of class folders of pictures."
+            "FILE.npz of images, signals or tokens, or a folder of class folders of pictures."
         ),
     ] = "gaussian",
     option: Annotated[

@@ -1,4 +1,4 @@
-"""A user's own images: a ``.npz`` of arrays, or a folder of class folders of pictures."""
+"""A user's own data: a ``.npz`` of arrays, or a folder of class folders of pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,22 @@ from hwnas.tasks.task import Task, TensorSpec
 
 IMAGES = ("gaussian", "cifar10-sample")
 """Names of images that are not the user's own."""
+_ARRAYS = ("images", "inputs")
+"""Names of the array of inputs: one of them is in a file."""
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 _SIZED = re.compile(r"(.+)@([1-9]\d{0,3})x([1-9]\d{0,3})", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class OwnImages:
-    """Images that a user names; what they hold is read when it is asked for.
+    """Images, signals or tokens that a user names; what they hold is read when it is asked for.
 
     Attributes:
-        path: ``.npz`` with the arrays ``images`` and, where there are any, ``labels`` (or
-            ``classes``, their number), or a folder with a folder of pictures for each class; where
-            it has the folders ``train`` and ``test``, that of ``train``.
+        path: ``.npz`` with the arrays ``images`` (or ``inputs``) and, where there are any,
+            ``labels``, as `hwnas.tasks.arrays.task_of_arrays` takes them; or ``classes``, their
+            number, and ``vocabulary``, that of different tokens. Or a folder with a folder of
+            pictures for each class; where it has the folders ``train`` and ``test``, that of
+            ``train``.
         checksum: of the batch that must be found there; None for any.
         resized: height and width that pictures are brought to; None leaves them as they are.
     """
@@ -82,16 +86,22 @@ class OwnImages:
 
     @property
     def known(self) -> Task | TensorSpec:
-        """The task that the images are examples of; what an image is where labels are missing.
+        """The task that they are examples of; what an input is where labels are missing.
 
         Raises:
             DataNotFoundError: there is nothing of this name.
             DataFormatError: it is something else.
         """
-        images, labels, classes = self._examples(1)
-        if labels is None and classes is None:
-            return spec_of_array(images)
-        return task_of_arrays(images, labels, classes=classes, name=self.name)
+        found = self._examples(1)
+        if found.labels is None and found.classes is None:
+            return spec_of_array(found.inputs, found.vocabulary)
+        return task_of_arrays(
+            found.inputs,
+            found.labels,
+            classes=found.classes,
+            vocabulary=found.vocabulary,
+            name=self.name,
+        )
 
     @property
     def task(self) -> Task:
@@ -105,20 +115,20 @@ class OwnImages:
         if not isinstance(known := self.known, Task):
             raise InvalidValueError(
                 f"`{self.path}` must hold `labels`, or `classes`, the number that networks are "
-                f"built for, but holds `images` alone."
+                f"built for, but holds {self.known} alone."
             )
         return known
 
     def batch(self, size: int) -> Batch:
-        """Give the first images of each class in turn, bytes as numbers of mean 0, deviation 1.
+        """Give the first inputs of each class in turn, bytes as numbers of mean 0, deviation 1.
 
         Raises:
             DataNotFoundError: there is nothing of this name.
             DataFormatError: it is something else.
             InvalidValueError: there are fewer images, or not those of the checksum.
         """
-        images, labels, _ = self._examples(size)
-        batch = batch_of_arrays(images, labels, description="own images")
+        examples = self._examples(size)
+        batch = batch_of_arrays(examples.inputs, examples.labels, description="own images")
         if self.checksum not in (None, found := _checksum(batch)):
             raise InvalidValueError(
                 f"`images` must be those that were named, of checksum {self.checksum}, but the "
@@ -146,8 +156,20 @@ def check_images(text: str) -> None:
 
 
 _Array = npt.NDArray[Any]
-_Examples = tuple[_Array, _Array | None, int | None]
-"""Images, labels and the number of classes, where they are known."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """Inputs, and what is known of them: labels, the numbers of classes and of different tokens."""
+
+    inputs: _Array
+    labels: _Array | None = None
+    classes: int | None = None
+    vocabulary: int | None = None
+
+    def at(self, places: npt.NDArray[np.int64]) -> _Examples:
+        labels = None if self.labels is None else self.labels[places]
+        return replace(self, inputs=self.inputs[places], labels=labels)
 
 
 def _checksum(batch: Batch) -> str:
@@ -166,12 +188,11 @@ def _too_few(path: Path, size: int, count: int) -> InvalidValueError:
 def _some(path: Path, size: int) -> _Examples:
     if not path.is_file():
         raise DataNotFoundError(f"`images` must name a file or folder, but there is no {path}.")
-    images, labels, classes = _arrays(path, path.stat().st_mtime_ns)
+    found = _arrays(path, path.stat().st_mtime_ns)
     try:
-        chosen = in_turn(labels, size, len(images))
+        return found.at(in_turn(found.labels, size, len(found.inputs)))
     except InvalidValueError:
-        raise _too_few(path, size, len(images)) from None
-    return images[chosen], None if labels is None else labels[chosen], classes
+        raise _too_few(path, size, len(found.inputs)) from None
 
 
 @lru_cache(maxsize=1)
@@ -180,14 +201,15 @@ def _arrays(path: Path, changed: int) -> _Examples:
     del changed
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            images = arrays["images"]
-            labels, classes = arrays.get("labels"), arrays.get("classes")
-            classes = None if classes is None else int(classes)
-        if images.ndim != 4:
-            raise ValueError(f"its images have shape {images.shape}")
-        spec_of_array(images)
+            inputs = arrays[next((name for name in _ARRAYS if name in arrays), _ARRAYS[0])]
+            labels = arrays.get("labels")
+            classes, vocabulary = (
+                None if (number := arrays.get(name)) is None else int(number)
+                for name in ("classes", "vocabulary")
+            )
+        vocabulary = spec_of_array(inputs, vocabulary).vocabulary
         if labels is not None:
-            task = task_of_arrays(images, labels, classes=classes)
+            task = task_of_arrays(inputs, labels, classes=classes, vocabulary=vocabulary)
             classes = getattr(task.output, "classes", None)
     except (
         OSError,
@@ -201,10 +223,11 @@ def _arrays(path: Path, changed: int) -> _Examples:
         zlib.error,
     ) as error:
         raise DataFormatError(
-            f"`{path}` must hold `images` (N, C, H, W) of float or uint8 and, if any, `labels` "
-            f"(N,) from 0 on, saved by `numpy.savez`, but reading it failed: {error}"
+            f"`{path}` must hold `images` (N, C, H, W) or signals (N, C, T) of float or uint8, or "
+            f"tokens (N, T), and, if any, `labels` (N, ...), saved by `numpy.savez`, but reading "
+            f"it failed: {error}"
         ) from None
-    return images, labels, classes
+    return _Examples(inputs, labels, classes, vocabulary)
 
 
 def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> _Examples:
@@ -228,7 +251,7 @@ def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> 
     except InvalidValueError:
         raise _too_few(folder, size, len(files)) from None
     images = _stacked([files[i] for i in chosen], resized)
-    return images, np.array(labels)[chosen], len(names)
+    return _Examples(images, np.array(labels)[chosen], len(names))
 
 
 def _stacked(files: Sequence[Path], resized: tuple[int, int] | None) -> npt.NDArray[np.uint8]:

@@ -83,8 +83,8 @@ def search(
             are published.
         sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,
             ``random``.
-        images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` or folder
-            of pictures.
+        images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` (images,
+            signals or tokens) or folder of pictures.
         batch_size: images that proxies see.
         reduced: score proxies on smaller images, and on fewer: pixels of the shorter side, e.g.
             ``64`` or ``64,8``. Costs and constraints stay those of the task. How well 16 networks

@@ -10,7 +10,16 @@ import numpy.typing as npt
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.batch import Batch
-from hwnas.tasks.task import Logits, Map, Output, Regression, Task, TensorSpec
+from hwnas.tasks.task import (
+    Logits,
+    Map,
+    NextToken,
+    Output,
+    Regression,
+    RegressionMap,
+    Task,
+    TensorSpec,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +39,7 @@ def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
         vocabulary: number of different tokens; one more than the largest if None.
 
     Raises:
-        InvalidValueError: they are none of these, empty, or not finite.
+        InvalidValueError: they are none of these, empty, not finite, or not of the vocabulary.
     """
     shape, real = inputs.shape[1:], inputs.dtype.kind == "f" or inputs.dtype == np.uint8
     if inputs.ndim in (3, 4) and real and inputs.size:
@@ -38,7 +47,12 @@ def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
             raise InvalidValueError("`inputs` must be finite, but some are infinite or NaN.")
         return TensorSpec(shape, "image" if inputs.ndim == 4 else "signal")
     if inputs.ndim == 2 and inputs.dtype.kind in "iu" and inputs.size and inputs.min() >= 0:
-        return TensorSpec(shape, "tokens", vocabulary or int(inputs.max()) + 1)
+        least = int(inputs.max()) + 1
+        if vocabulary is not None and vocabulary < least:
+            raise InvalidValueError(
+                f"`vocabulary` must be above every token, but got {vocabulary} and {least - 1}."
+            )
+        return TensorSpec(shape, "tokens", vocabulary or least)
     raise InvalidValueError(
         f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float or uint8, or (N, T) "
         f"tokens from 0 on, but got {inputs.shape} of {inputs.dtype}."
@@ -57,8 +71,9 @@ def task_of_arrays(
 
     Args:
         inputs: as in `spec_of_array`.
-        labels: (N,) integers, which are classes; integers of each position, which are a map; or
-            (N,) or (N, n) real numbers, which are targets.
+        labels: (N,) integers, which are classes; integers of each position, which are a map, or
+            the next tokens of tokens; (N,) or (N, n) real numbers, which are targets; or (N, n, H,
+            W) of images and (N, n, T) of signals, which are targets of each position.
         classes: number of classes; one more than the largest label if None.
         vocabulary: as in `spec_of_array`.
         name: of the task.
@@ -77,18 +92,44 @@ def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | N
                 "`labels` must be given, or `classes`, the number that networks are built for."
             )
         return Logits(classes)
-    if len(labels) == count and labels.dtype.kind == "f" and labels.ndim <= 2:
-        return Regression(labels.size // count)
-    known = labels.dtype.kind in "iu" and labels.size and labels.min() >= 0
-    if len(labels) == count and known and labels.shape[1:] in ((), spec.shape[1:]):
+    if len(labels) == count and labels.dtype.kind == "f":
+        return _targets(spec, labels)
+    known = len(labels) == count and labels.dtype.kind in "iu" and labels.size
+    if spec.vocabulary and known and labels.shape[1:] == spec.shape:
+        if labels.min() < 0 or labels.max() >= spec.vocabulary:
+            raise InvalidValueError(
+                f"`labels` of each token must be the next ones, in 0 to {spec.vocabulary - 1}, but "
+                f"got {labels.min()} to {labels.max()}."
+            )
+        return NextToken(spec.vocabulary)
+    positions = () if spec.vocabulary else spec.shape[1:]
+    if known and labels.min() >= 0 and labels.shape[1:] in ((), positions):
         found = max(int(labels.max()) + 1, classes or 0)
         if classes not in (None, found):
             raise InvalidValueError(f"`labels` must be below {classes}, but got {found - 1}.")
         return Logits(found) if labels.ndim == 1 else Map(found)
     raise InvalidValueError(
-        f"`labels` must be {count} classes from 0 on, maps of them of the inputs' size, or real "
-        f"targets, but got {labels.shape} of {labels.dtype}."
+        f"`labels` must be {count} classes from 0 on, maps of them of the inputs' size, next "
+        f"tokens, or real targets, but got {labels.shape} of {labels.dtype}."
     )
+
+
+def _targets(spec: TensorSpec, labels: Array) -> Output:
+    """Tell what real numbers are: (N,), (N, n), or (N, n, ...) of each position."""
+    if not np.isfinite(labels).all():
+        raise InvalidValueError("`labels` must be finite, but some are infinite or NaN.")
+    if labels.size and labels.ndim <= 2:
+        return Regression(labels.size // len(labels))
+    if labels.size and spec.kind != "tokens" and labels.shape[2:] == spec.shape[1:]:
+        return RegressionMap(labels.shape[1])
+    raise InvalidValueError(
+        f"`labels` of real numbers must be (N,), (N, n), or (N, n{_sizes(spec)}) of each position, "
+        f"but got {labels.shape}."
+    )
+
+
+def _sizes(spec: TensorSpec) -> str:
+    return "".join(f", {n}" for n in spec.shape[1:])
 
 
 def batch_of_arrays(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train networks of a front on your own images, with PyTorch alone.
+"""Train networks of a front on your own data, with PyTorch alone.
 
     python train.py --data images.npz                  # network 1
     python train.py --data pictures/ --member 2 5 --epochs 100 --batch 256
@@ -7,13 +7,15 @@
 
 This file stands beside one folder a network, with `network.py`, `weights.pt` and `choices.json`.
 
-Data are a FILE.npz with `images` (N, C, H, W), bytes or real numbers, and `labels` (N,), classes
-from 0 on; or a folder with a folder of pictures of one size for each class (needs Pillow). A
-`split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
-them, say what is tested; else a share of each class is, the same in every run. Bytes are scaled to
-mean 0 and deviation 1 of the training images in each channel.
+Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals (N, C, T), bytes or
+real numbers, or tokens (N, T); and `labels`: classes (N,) from 0 on, classes of each position, the
+next tokens, or real targets (N, n). Or a folder with a folder of pictures of one size for each
+class (needs Pillow). A `split` (N,) of the texts train and test, or the folders `train` and `test`
+with the classes below them, say what is tested; else a share of each class is, the same in every
+run. Bytes are scaled to mean 0 and deviation 1 of the training inputs in each channel.
 
-The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run. A run
+The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run: the share
+of labels told right, or of real targets the coefficient of determination R^2, 0 at least. A run
 that was stopped goes on with `--resume`, on a CPU exactly as if it had not been stopped.
 """
 
@@ -57,9 +59,9 @@ except ImportError as error:
 
 HERE = Path(__file__).resolve().parent
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-COLUMNS = (
+COLUMNS = [
     "architecture", "accuracy", "member", "seed", "epochs", "test_images", "seconds", "settings",
-)  # fmt: skip
+]  # fmt: skip
 
 
 class UserError(Exception):
@@ -68,42 +70,26 @@ class UserError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the outcome of a run.
+    """What decides the outcome of a run."""
 
-    Attributes:
-        epochs: passes over the training images.
-        batch: images a step.
-        optimizer: sgd (Nesterov momentum 0.9) or adamw.
-        lr: learning rate at its highest.
-        warmup: epochs in which it rises from 0; afterwards it falls to 0 along a cosine.
-        weight_decay: of weights; norms and biases have none.
-        label_smoothing: share of each label that is spread over all classes.
-        flip: mirror half of the images from left to right.
-        crop: pixels by which images are moved at random, with zeros at the border.
-        fresh: draw new weights by PyTorch's own initialisation instead of `weights.pt`.
-        precision: float32, bfloat16 or float16 (mixed with float32).
-        test_share: share of each class that is tested where the data do not say.
-        seed: of order, moves, dropout and new weights.
-    """
-
-    epochs: int
-    batch: int
-    optimizer: str
-    lr: float
-    warmup: float
-    weight_decay: float
-    label_smoothing: float
-    flip: bool
-    crop: int
-    fresh: bool
-    precision: str
-    test_share: float
-    seed: int
+    epochs: int  # passes over the training inputs
+    batch: int  # inputs a step
+    optimizer: str  # sgd (Nesterov momentum 0.9) or adamw
+    lr: float  # learning rate at its highest
+    warmup: float  # epochs in which it rises from 0; afterwards it falls to 0 along a cosine
+    weight_decay: float  # of weights; norms and biases have none
+    label_smoothing: float  # share of each label that is spread over all classes
+    flip: bool  # mirror half of the images from left to right
+    crop: int  # pixels by which images are moved at random, with zeros at the border
+    fresh: bool  # draw weights by PyTorch's own initialisation instead of `weights.pt`
+    precision: str  # float32, bfloat16 or float16 (mixed with float32)
+    test_share: float  # share of each class that is tested where the data do not say
+    seed: int  # of order, moves, dropout and new weights
 
 
 @dataclass(frozen=True)
 class Data:
-    """Examples in memory: inputs (N, ...) and labels (N,) of both parts, scaled when used."""
+    """Examples in memory: inputs and labels (N, ...) of both parts, scaled when used."""
 
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
@@ -119,43 +105,44 @@ class Data:
 
 
 def read_data(path: Path, test_share: float) -> Data:
-    """Read images and labels, and part them into training and test."""
+    """Read inputs and labels, and part them into training and test."""
     try:
         folder, size = sized(path)
         inputs, labels, test = read_folder(folder, size) if folder.is_dir() else read_npz(path)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"--data {path}: {error}") from None
-    if test is None:
-        test = drawn_test(labels, test_share)
+    test = drawn_test(labels, test_share) if test is None else test
     if not 0 < test.sum() < len(labels):
         raise UserError(f"--data {path}: {test.sum()} of {len(labels)} are for the test.")
     kind = np.uint8 if inputs.dtype == np.uint8 else np.int64 if inputs.ndim == 2 else np.float32
     values = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind))
-    classes = torch.from_numpy(labels.astype(np.int64))
-    known = torch.from_numpy(test)
+    real, known = labels.dtype.kind == "f", torch.from_numpy(test)
+    labels = labels[:, None] if real and labels.ndim == 1 else labels
+    answers = torch.from_numpy(labels.astype(np.float32 if real else np.int64))
     mean, deviation = torch.zeros(()), torch.ones(())
     if values.dtype == torch.uint8:
         axes = (0, *range(2, values.ndim))
         deviation, mean = torch.std_mean(values[~known].float(), axes, correction=0, keepdim=True)
         deviation = torch.where(deviation > 0, deviation, 1.0)
-    train, tested = ((values[flags], classes[flags]) for flags in (~known, known))
+    train, tested = ((values[flags], answers[flags]) for flags in (~known, known))
     return Data(train, tested, mean, deviation)
 
 
-Arrays = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any] | None]
-"""Inputs, labels, and which are for the test where that is known."""
+Array = np.ndarray[Any, Any]
+Arrays = tuple[Array, Array, Array | None]  # inputs, labels, which are tested where that is known
 
 
 def read_npz(path: Path) -> Arrays:
-    """Read `images`, `labels` and, if it is there, `split`."""
+    """Read `images` or `inputs`, `labels` and, if it is there, `split`."""
     with np.load(path, allow_pickle=False) as arrays:
-        images, labels = arrays["images"], arrays["labels"]
-        split = arrays.get("split")
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(f"`labels` must be {len(images)} classes from 0 on.")
-    if split is not None and not (len(split) == len(images) and set(split) <= {"train", "test"}):
-        raise ValueError("`split` must be `train` or `test` for each image.")
-    return images, labels, None if split is None else np.asarray(split == "test")
+        inputs = arrays["inputs" if "inputs" in arrays and "images" not in arrays else "images"]
+        labels, split = arrays["labels"], arrays.get("split")
+    known = len(labels) == len(inputs) and labels.dtype.kind in "iuf" and labels.size
+    if not known or (labels.dtype.kind == "i" and labels.min() < 0):
+        raise ValueError(f"`labels` must be {len(inputs)} classes from 0 on, or real targets.")
+    if split is not None and not (len(split) == len(inputs) and set(split) <= {"train", "test"}):
+        raise ValueError("`split` must be `train` or `test` for each input.")
+    return inputs, labels, None if split is None else np.asarray(split == "test")
 
 
 def sized(path: Path) -> tuple[Path, tuple[int, int] | None]:
@@ -192,7 +179,7 @@ def read_folder(folder: Path, size: tuple[int, int] | None = None) -> Arrays:
     return images, np.array(labels), np.array(test) if known else None
 
 
-def read_picture(file: Path, size: tuple[int, int] | None) -> np.ndarray[Any, Any]:
+def read_picture(file: Path, size: tuple[int, int] | None) -> Array:
     """Give (H, W, 1) or (H, W, 3) bytes."""
     try:
         from PIL import Image
@@ -207,11 +194,12 @@ def read_picture(file: Path, size: tuple[int, int] | None) -> np.ndarray[Any, An
     return pixels[..., None] if grey else pixels
 
 
-def drawn_test(labels: np.ndarray[Any, Any], share: float) -> np.ndarray[Any, Any]:
+def drawn_test(labels: Array, share: float) -> Array:
     """Draw a share of each class, at least one example, the same ones in every run."""
     rng, test = np.random.default_rng(0), np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        places = rng.permutation(np.flatnonzero(labels == label))
+    classes = labels if labels.ndim == 1 and labels.dtype.kind in "iu" else np.zeros(len(labels))
+    for label in np.unique(classes):
+        places = rng.permutation(np.flatnonzero(classes == label))
         test[places[: max(1, round(share * len(places)))]] = True
     return test
 
@@ -227,29 +215,29 @@ def load_network(folder: Path, fresh: bool) -> tuple[nn.Module, dict[str, Any]]:
     choices = json.loads((folder / "choices.json").read_text(encoding="utf-8"))
     network: nn.Module = runpy.run_path(str(folder / "network.py"))["build"]()
     network.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    if fresh:
-        for part in network.modules():
-            if callable(reset := getattr(part, "reset_parameters", None)):
-                reset()
+    for part in network.modules() if fresh else ():
+        getattr(part, "reset_parameters", lambda: None)()
     return network, choices
 
 
-def check(data: Data, choices: dict[str, Any]) -> None:
-    """Refuse data that the network was not built for."""
+def check(data: Data, choices: dict[str, Any], settings: Settings) -> None:
+    """Refuse data that the network was not built for, and moves that labels do not follow."""
     task = choices["task"]
-    classes = task.get("num_classes", task.get("output", {}).get("Logits"))
-    shape = tuple(task.get("in_shape", task.get("input", {}).get("shape", ())))
-    if classes is None:
-        raise UserError(f"this script trains networks that tell classes apart, not {task}.")
-    got, highest = (
-        tuple(data.train[0].shape[1:]),
-        int(max(part[1].max() for part in (data.train, data.test))),
-    )
-    if got != shape or highest >= classes:
-        raise UserError(
-            f"the network takes inputs of shape {shape} and {classes} classes, but the data have "
-            f"{got} and {highest + 1}."
+    ((kind, number),) = task.get("output", {"Logits": task.get("num_classes")}).items()
+    shape = tuple(task.get("in_shape") or task["input"]["shape"])
+    positions = {"Logits": (), "NextToken": shape, "Regression": ()}.get(kind, shape[1:])
+    real, (inputs, labels) = kind.startswith("Regression"), data.train
+    wanted = shape, (number, *positions) if real else positions, real, number
+    got = tuple(inputs.shape[1:]), tuple(labels.shape[1:]), labels.is_floating_point()
+    highest = int(max(labels.max(), data.test[1].max()))
+    if got != wanted[:3] or not (real or highest < number):
+        takes, have = (
+            f"{size} and {'numbers' if real else f'{n} classes'}{f' of shape {at}' if at else ''}"
+            for size, at, real, n in (wanted, (*got, highest + 1))
         )
+        raise UserError(f"the network takes inputs of shape {takes}, but the data have {have}.")
+    if (settings.flip or settings.crop) and (inputs.ndim != 4 or labels.ndim > 2):
+        raise UserError("--flip and --crop move images with labels of the whole image, no others.")
 
 
 def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -273,7 +261,7 @@ def rate(progress: float, settings: Settings) -> float:
 
 
 def moved(inputs: Tensor, settings: Settings) -> Tensor:
-    """Mirror and move each of (B, C, H, W) images at random."""
+    """Mirror and move each of (B, C, H, W) images at random; nothing else is moved."""
     if settings.flip:
         mirrored = torch.rand(len(inputs), 1, 1, 1, device=inputs.device) < 0.5
         inputs = torch.where(mirrored, inputs.flip(-1), inputs)
@@ -309,8 +297,7 @@ class Run:
     def autocast(self) -> torch.autocast:
         """Compute in the precision of the settings where that is safe."""
         dtype = getattr(torch, self.settings.precision)
-        enabled = dtype != torch.float32
-        return torch.autocast(self.device.type, dtype if enabled else None, enabled=enabled)
+        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
 
     def train_epoch(self, data: Data) -> float:
         """Train one epoch and give the mean loss."""
@@ -323,20 +310,27 @@ class Run:
             NOW[0] = f"epoch {self.epoch + 1}  step {number + 1}/{len(steps)}"
             for group in self.optimizer.param_groups:
                 group["lr"] = rate(self.epoch + (number + 1) / len(steps), self.settings)
-            images = moved(data.scaled(inputs[places], self.device), self.settings)
-            total += self._step(images, labels[places].to(self.device))
+            batch = moved(data.scaled(inputs[places], self.device), self.settings)
+            total += self._step(batch, labels[places].to(self.device))
         self.epoch += 1
         self.seconds += time.perf_counter() - began
         if not torch.isfinite(total):
             raise UserError("the loss is no number any more: lower --lr, or train in float32.")
         return float(total) / len(steps)
 
-    def _step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Give classes in dimension 1: (B, V, T) of next tokens (B, T, V), else what there is."""
+        found: Tensor = self.network(inputs)
+        return found.transpose(1, 2) if found.ndim > inputs.ndim else found
+
+    def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            logits = self.network(images)
-            smoothed = self.settings.label_smoothing
-            loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothed)
+            found, smoothed = self.answer(inputs), self.settings.label_smoothing
+            if labels.is_floating_point():
+                loss = nn.functional.mse_loss(found, labels)
+            else:
+                loss = nn.functional.cross_entropy(found, labels, label_smoothing=smoothed)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -344,15 +338,22 @@ class Run:
 
     @torch.no_grad()
     def accuracy(self, data: Data) -> float:
-        """Give the share of test images that are told right, in percent."""
+        """Give the share of test labels that are told right, or R^2 of real targets, in percent."""
         self.network.eval()
-        right, NOW[0], (inputs, labels) = 0, "testing", data.test
+        NOW[0], (inputs, labels), found = "testing", data.test, []
         for start in range(0, len(labels), 256):
-            images = data.scaled(inputs[start : start + 256], self.device)
+            batch = data.scaled(inputs[start : start + 256], self.device)
             with self.autocast():
-                found = self.network(images).argmax(dim=1).cpu()
-            right += int((found == labels[start : start + 256]).sum())
-        return 100 * right / len(labels)
+                answer = self.answer(batch)
+            found.append((answer if labels.is_floating_point() else answer.argmax(dim=1)).cpu())
+        answers, over = torch.cat(found).double(), (0, *range(2, labels.ndim))
+        if not labels.is_floating_point():
+            return 100 * float((answers == labels).double().mean())
+        # R^2 = 1 - sum (y - a)^2 / sum (y - mean y)^2 of each of n targets (N, n, ...)
+        error = (labels - answers).square().sum(over)
+        spread = (labels.double() - labels.double().mean(over, keepdim=True)).square().sum(over)
+        explained = torch.where(spread > 0, 1 - error / spread, (error == 0).double())
+        return 100 * max(float(explained.mean()), 0.0)
 
     def save(self, file: Path) -> None:
         """Write a checkpoint that is whole or not there."""
@@ -375,9 +376,9 @@ class Run:
         """Go on exactly where a checkpoint was written."""
         state = torch.load(file, map_location="cpu", weights_only=True)
         now, then = asdict(self.settings), state["settings"]
-        if changed := [name for name in now if now[name] != then.get(name)]:
-            name = changed[0]
-            raise UserError(f"{file} was made with {name} {then.get(name)}, not {now[name]}.")
+        for name in now:
+            if now[name] != then.get(name):
+                raise UserError(f"{file} was made with {name} {then.get(name)}, not {now[name]}.")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -391,7 +392,7 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
     """Train one network to its end, and note its accuracy."""
     torch.manual_seed(settings.seed)
     network, choices = load_network(folder, settings.fresh)
-    check(data, choices)
+    check(data, choices, settings)
     run = Run(network, settings, torch.device(options.device))
     checkpoint = options.out / f"{folder.name}-seed{settings.seed}" / "checkpoint.pt"
     if checkpoint.exists():
@@ -419,7 +420,7 @@ def note(file: Path, row: Sequence[str]) -> None:
     with file.open("a+", newline="", encoding="utf-8") as stream:
         stream.seek(0)
         lines = list(csv.reader(stream))
-        if lines and lines[0] not in (list(COLUMNS), ["arch", *COLUMNS[1:]]):
+        if lines and lines[0] not in (COLUMNS, ["arch", *COLUMNS[1:]]):
             raise UserError(f"--csv {file} has other columns: name another file.")
         writer = csv.writer(stream, lineterminator="\n")
         if not lines:
@@ -433,8 +434,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    where = "FILE.npz, or a folder of pictures: FOLDER or FOLDER@HxW"
-    add("--data", type=Path, required=True, help=where)
+    add("--data", type=Path, required=True, help="FILE.npz, or a FOLDER or FOLDER@HxW of pictures")
     add("--member", nargs="+", default=["1"], help="numbers of networks, or all [default: 1]")
     add("--epochs", type=int, default=30)
     add("--batch", type=int, default=128, help="images a step")
@@ -460,8 +460,8 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
     """Fill in what depends on optimizer and device, and refuse numbers out of range."""
     sgd = options.optimizer == "sgd"
     options.lr = (0.1 if sgd else 1e-3) if options.lr is None else options.lr
-    if options.weight_decay is None:
-        options.weight_decay = 5e-4 if sgd else 0.05
+    decay = options.weight_decay
+    options.weight_decay = (5e-4 if sgd else 0.05) if decay is None else decay
     if options.device is None:
         mps = torch.backends.mps.is_available()
         options.device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"

@@ -20,9 +20,20 @@ from hwnas.errors import (
     InvalidValueError,
     MissingDependencyError,
 )
-from hwnas.tasks.task import Logits, TensorSpec, image_task
+from hwnas.tasks.task import (
+    Logits,
+    Map,
+    NextToken,
+    Output,
+    Regression,
+    RegressionMap,
+    Task,
+    TensorSpec,
+    image_task,
+)
 
 LABELS = np.repeat(np.arange(4), 3)
+TOKENS = np.arange(108).reshape(12, 9)
 
 
 def arrays(path: Path, **content: Any) -> OwnImages:
@@ -55,6 +66,51 @@ def test_labels_may_be_missing(tmp_path: Path) -> None:
         _ = bare.task
     counted = arrays(tmp_path / "counted.npz", images=pixels(), classes=9)
     assert counted.task.output == Logits(9)
+
+
+@pytest.mark.parametrize(
+    ("content", "spec", "output"),
+    [
+        (
+            {"images": np.zeros((12, 2, 9)), "labels": LABELS},
+            TensorSpec((2, 9), "signal"),
+            Logits(4),
+        ),
+        ({"inputs": np.zeros((12, 1, 3)), "classes": 5}, TensorSpec((1, 3), "signal"), Logits(5)),
+        ({"inputs": TOKENS, "labels": LABELS}, TensorSpec((9,), "tokens", 108), Logits(4)),
+        (
+            {"inputs": TOKENS, "labels": LABELS, "vocabulary": 500},
+            TensorSpec((9,), "tokens", 500),
+            Logits(4),
+        ),
+        (
+            {"inputs": TOKENS, "labels": TOKENS[::-1]},
+            TensorSpec((9,), "tokens", 108),
+            NextToken(108),
+        ),
+        ({"images": pixels(), "labels": pixels()[:, 0] % 7}, TensorSpec((1, 6, 8)), Map(7)),
+        ({"images": pixels(), "labels": np.ones((12, 2))}, TensorSpec((1, 6, 8)), Regression(2)),
+        (
+            {"images": pixels(), "labels": np.ones((12, 3, 6, 8))},
+            TensorSpec((1, 6, 8)),
+            RegressionMap(3),
+        ),
+    ],
+)
+def test_signals_tokens_and_other_labels_say_their_task(
+    tmp_path: Path, content: dict[str, Any], spec: TensorSpec, output: Output
+) -> None:
+    own = arrays(tmp_path / "mine.npz", **content)
+    # What the whole file says: one example alone has fewer classes and tokens.
+    assert own.task == Task("mine.npz", spec, output)
+    batch = own.batch(8)
+    batch.check(spec)
+    if batch.labels is not None:
+        assert batch.labels.shape[1:] == own.task.label_shape
+
+
+def test_tokens_without_labels_say_their_vocabulary(tmp_path: Path) -> None:
+    assert arrays(tmp_path / "bare.npz", inputs=TOKENS).known == TensorSpec((9,), "tokens", 108)
 
 
 def test_images_are_found_again_by_place_and_checksum(
@@ -102,7 +158,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     [
         {},
         {"pictures": pixels()},
-        {"images": pixels()[0]},
+        {"images": pixels()[0, 0, 0]},
+        {"images": pixels()[:, 0, 0].astype(np.float32)},
         {"images": pixels().astype(np.int32)},
         {"images": np.full((12, 1, 6, 8), np.inf)},
         {"images": np.array([{"a": 1}] * 12, dtype=object)},
@@ -111,6 +168,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         {"images": pixels(), "labels": LABELS, "classes": 3},
         {"images": pixels(), "classes": "ten"},
         {"images": pixels(), "classes": [1, 2]},
+        {"images": np.full((4, 9), 7), "labels": LABELS[:4], "vocabulary": 7},
+        {"images": pixels(), "labels": np.full((12, 2), np.nan)},
     ],
 )
 def test_other_content_is_refused_in_one_line(tmp_path: Path, content: dict[str, Any]) -> None:

@@ -10,10 +10,19 @@ import torch
 
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.arrays import batch_of_arrays, in_turn, task_of_arrays
-from hwnas.tasks.task import Logits, Map, Output, Regression, TensorSpec
+from hwnas.tasks.task import (
+    Logits,
+    Map,
+    NextToken,
+    Output,
+    Regression,
+    RegressionMap,
+    TensorSpec,
+)
 
 IMAGES = np.zeros((6, 1, 4, 5), dtype=np.uint8)
 CLASSES = np.array([0, 2, 1, 0, 2, 0])
+TOKENS = np.arange(30).reshape(6, 5)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +33,9 @@ CLASSES = np.array([0, 2, 1, 0, 2, 0])
         (IMAGES, np.full((6, 4, 5), 6), TensorSpec((1, 4, 5)), Map(7)),
         (np.zeros((6, 2, 9)), np.zeros(6), TensorSpec((2, 9), "signal"), Regression(1)),
         (np.zeros((6, 2, 9)), np.zeros((6, 3)), TensorSpec((2, 9), "signal"), Regression(3)),
+        (IMAGES, np.zeros((6, 2, 4, 5)), TensorSpec((1, 4, 5)), RegressionMap(2)),
         (np.arange(30).reshape(6, 5), CLASSES, TensorSpec((5,), "tokens", 30), Logits(3)),
+        (TOKENS, TOKENS[:, ::-1], TensorSpec((5,), "tokens", 30), NextToken(30)),
     ],
 )
 def test_arrays_say_what_the_task_is(
@@ -36,7 +47,7 @@ def test_arrays_say_what_the_task_is(
     batch.check(spec)
     assert batch.labels is not None
     assert batch.labels.shape[1:] == task.label_shape
-    assert batch.labels.is_floating_point() == isinstance(output, Regression)
+    assert batch.labels.is_floating_point() == isinstance(output, (Regression, RegressionMap))
 
 
 def test_what_arrays_do_not_say_is_given() -> None:
@@ -59,6 +70,14 @@ def test_what_arrays_do_not_say_is_given() -> None:
         (IMAGES, np.zeros((6, 5, 4), dtype=np.int64), "maps of them of the inputs' size"),
         (IMAGES, np.array(["a"] * 6), "`labels` must be"),
         (IMAGES, None, "`labels` must be given, or `classes`"),
+        (
+            IMAGES,
+            np.zeros((6, 2, 5, 4)),
+            r"\(N, n, 4, 5\) of each position, but got \(6, 2, 5, 4\)",
+        ),
+        (IMAGES, np.full((6, 2), np.nan), "`labels` must be finite"),
+        (TOKENS, TOKENS + 1, "in 0 to 29, but got 1 to 30"),
+        (TOKENS, np.zeros((6, 1, 5)), "of real numbers must be"),
     ],
 )
 def test_other_arrays_are_refused(inputs: Any, labels: Any, named: str) -> None:
@@ -69,6 +88,8 @@ def test_other_arrays_are_refused(inputs: Any, labels: Any, named: str) -> None:
 def test_labels_beyond_the_classes_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="`labels` must be below 2, but got 2"):
         task_of_arrays(IMAGES, CLASSES, classes=2)
+    with pytest.raises(InvalidValueError, match="above every token, but got 29 and 29"):
+        task_of_arrays(TOKENS, CLASSES, vocabulary=29)
 
 
 def test_bytes_have_mean_0_and_deviation_1_in_each_channel() -> None:

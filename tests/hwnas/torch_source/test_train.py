@@ -195,7 +195,10 @@ def test_what_is_wrong_is_one_line(
     [
         ({**TASK, "num_classes": 2}, "2 classes, but the data have (1, 8, 8) and 3"),
         ({**TASK, "in_shape": [3, 8, 8]}, "shape (3, 8, 8)"),
-        ({"name": "x", "output": {"Regression": 2}, "input": {"shape": [1, 8, 8]}}, "tell classes"),
+        (
+            {"name": "x", "output": {"Regression": 2}, "input": {"shape": [1, 8, 8]}},
+            "(1, 8, 8) and numbers of shape (2,), but the data have (1, 8, 8) and 3 classes.",
+        ),
     ],
 )
 def test_data_of_another_task_are_refused(

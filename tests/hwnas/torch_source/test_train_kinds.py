@@ -1,0 +1,145 @@
+"""The training script on signals, tokens, maps and real targets."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from hwnas.torch_source import train
+from hwnas.torch_source.network_code import network_code
+from hwnas.torch_source.network_file import plain_file
+from tests.hwnas.torch_source.test_train import SETTINGS, exported, run
+
+Array = npt.NDArray[Any]
+RNG = np.random.default_rng(0)
+SIGNALS = RNG.normal(size=(300, 2, 12)).astype(np.float32)
+IMAGES = RNG.normal(size=(60, 1, 6, 6)).astype(np.float32)
+TOKENS = RNG.integers(0, 5, (300, 4))
+
+
+class Next(nn.Module):
+    """Gives (B, T, V) logits of the tokens that follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 5)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.table(tokens)
+        return found
+
+
+KINDS: dict[str, tuple[nn.Module, Array, Array, dict[str, int]]] = {
+    "signals": (
+        nn.Sequential(nn.Flatten(), nn.Linear(24, 2)),
+        SIGNALS,
+        (SIGNALS[:, 0].sum(1) > 0).astype(np.int64),
+        {"Logits": 2},
+    ),
+    "tokens": (
+        nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(16, 5)),
+        TOKENS,
+        TOKENS[:, 0],
+        {"Logits": 5},
+    ),
+    "next tokens": (Next(), TOKENS, (TOKENS + 1) % 5, {"NextToken": 5}),
+    "maps": (nn.Conv2d(1, 2, 1), IMAGES, (IMAGES[:, 0] > 0).astype(np.uint8), {"Map": 2}),
+    "targets": (
+        nn.Sequential(nn.Flatten(), nn.Linear(24, 1)),
+        SIGNALS,
+        SIGNALS[:, 0].mean(1),
+        {"Regression": 1},
+    ),
+    "maps of targets": (
+        nn.Conv2d(1, 2, 1),
+        IMAGES,
+        np.concatenate([2 * IMAGES, -IMAGES], 1),
+        {"RegressionMap": 2},
+    ),
+}
+
+
+def made(folder: Path, kind: str) -> tuple[Path, Path]:
+    """Export the network of a kind, and write its data."""
+    network, inputs, labels, output = KINDS[kind]
+    vocabulary = {"vocabulary": 5} if inputs.ndim == 2 else {}
+    task = {"name": "x", "output": output, "input": {"shape": list(inputs.shape[1:]), **vocabulary}}
+    exported(folder / "code", task)
+    member = folder / "code/001-k1"
+    (member / "network.py").write_text(plain_file(network_code(network), "", ""))
+    torch.save(dict(network.state_dict()), member / "weights.pt")
+    np.savez(folder / "data.npz", inputs=inputs, labels=labels)
+    return folder / "code", folder / "data.npz"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_data_is_learned(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, data = made(tmp_path, kind)
+    more = ["--epochs", 60, "--batch", 12, "--optimizer", "adamw", "--lr", 0.05]
+    assert run(monkeypatch, folder, "--data", data, *more, "--weight-decay", 0, "--fresh") == 0
+    with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["accuracy"]) > 80
+    assert int(row["test_images"]) == pytest.approx(len(KINDS[kind][1]) / 5, abs=3)
+
+
+@pytest.mark.parametrize("kind", ["maps", "targets"])
+def test_moves_that_labels_do_not_follow_are_refused(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, data = made(tmp_path, kind)
+    assert run(monkeypatch, folder, "--data", data, "--flip") == 2
+    assert "--flip and --crop move images with labels of the whole image" in capsys.readouterr().err
+
+
+def data_of(inputs: Array, labels: Array) -> train.Data:
+    part = torch.from_numpy(inputs), torch.from_numpy(labels)
+    return train.Data(part, part, torch.zeros(()), torch.ones(()))
+
+
+def accuracy(network: nn.Module, inputs: Array, labels: Array) -> float:
+    return train.Run(network, SETTINGS, torch.device("cpu")).accuracy(data_of(inputs, labels))
+
+
+class Scaled(nn.Module):
+    """Answers the inputs, times a number that is not trained."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.factor * inputs
+
+
+def test_real_targets_are_judged_by_their_explained_variance() -> None:
+    targets = RNG.normal(size=(300, 2, 3, 4)).astype(np.float32) + np.float32(7)
+    noisy = targets + RNG.normal(size=targets.shape).astype(np.float32) / 2
+    numbers, answers = (np.moveaxis(a.astype(float), 1, 0).reshape(2, -1) for a in (targets, noisy))
+    residual = ((numbers - answers) ** 2).sum(1)
+    spread = ((numbers - numbers.mean(1, keepdims=True)) ** 2).sum(1)
+    found = accuracy(Scaled(1.0), noisy, targets)
+    assert found == pytest.approx(100 * (1 - residual / spread).mean(), rel=1e-6)
+    assert 70 < found < 80
+    # No better than the mean: 0, and never less.
+    assert accuracy(Scaled(-1.0), noisy, targets) == 0
+
+
+def test_positions_are_told_right_one_by_one() -> None:
+    logits = np.zeros((4, 2, 3), dtype=np.float32)
+    logits[:, 1, 0] = 1
+    labels = np.zeros((4, 3), dtype=np.int64)
+    assert accuracy(Scaled(1.0), logits, labels) == pytest.approx(100 * 2 / 3)
