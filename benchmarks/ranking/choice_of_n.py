@@ -1,4 +1,4 @@
-"""The accuracy of the best-scored of N random cells of NAS-Bench-201, beside epsilon's Table 2.
+"""The accuracy of the best-scored of N random cells of NAS-Bench-201, beside what papers state.
 
 Gracheva, Neural Architecture Search via Two Constant Shared Weights Initialisations (arXiv
 2302.04406): 500 times N cells are drawn from all 15,625, the one with the highest score is taken,
@@ -6,6 +6,7 @@ and mean and deviation of its accuracy are stated; *optimal* takes the most accu
 the first. Scores are those that ship with hwnas; a cell without a score is not taken. Needs
 HWNAS_DATA::
 
+    python -m benchmarks.ranking.published_tables --table epsilon-2
     python -m benchmarks.ranking.choice_of_n --split full-test
 """
 
@@ -17,11 +18,15 @@ from collections.abc import Mapping
 import numpy as np
 
 import hwnas
+from benchmarks.ranking.columns import show
+from hwnas.proxies import proxy_direction
 from hwnas.typing import FloatArray
 
 Triple = tuple[float, float, float]
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-PUBLISHED: Mapping[tuple[str, int], tuple[Triple, Triple]] = {
+_NO_SCORES = ("optimal", "random")
+Published = Mapping[tuple[str, int], tuple[Triple, Triple] | None]
+EPSILON_2: Published = {
     ("optimal", 1000): ((91.34, 72.53, 45.93), (94.20, 72.84, 46.59)),
     ("random", 1000): ((84.11, 61.57, 33.97), (87.40, 61.67, 33.67)),
     ("naswot", 1000): ((89.69, 69.86, 43.95), (92.96, 69.98, 44.44)),
@@ -39,6 +44,13 @@ PUBLISHED: Mapping[tuple[str, int], tuple[Triple, Triple]] = {
 Fisher's two figures of ImageNet16-120 lie 2.9 apart, with one and the same deviation (10.83), where
 those of other methods lie .7 apart at most: one of them may be a slip of the paper.
 """
+NASGRAPH_6: Published = {
+    (name, n): None
+    for n in (100, 200)
+    for name in ("optimal", "naswot", "grad_norm", "snip", "grasp", "fisher", "synflow",
+                 "jacob_cov", "nasgraph_avg_degree")
+}  # fmt: skip
+"""Methods and N of NASGraph's Table 6 (2024); its numbers are not in the text at hand."""
 
 
 def chosen(scores: FloatArray, truth: FloatArray, n: int, runs: int, seed: int) -> FloatArray:
@@ -51,34 +63,67 @@ def chosen(scores: FloatArray, truth: FloatArray, n: int, runs: int, seed: int) 
     return np.array(found)
 
 
+def choices_of_n(
+    published: Published,
+    splits: tuple[str, ...] = ("validation", "full-test"),
+    *,
+    runs: int = 500,
+    seed: int = 0,
+    epsilon: str = "epsilon",
+    images: str = "gaussian",
+) -> None:
+    """Print a row for each method and N, a table a split.
+
+    Args:
+        published: what the paper states, validation first.
+        splits: accuracies.
+        runs: choices.
+        seed: seed of the choices.
+        epsilon: the variant that stands for epsilon.
+        images: which the scores are of.
+    """
+    names = [n for n in dict.fromkeys(name for name, _ in published) if n not in _NO_SCORES]
+    wanted = [epsilon if name == "epsilon" else name for name in names]
+    for split in splits:
+        found = hwnas.rank(
+            "nasbench201", DATASETS, wanted, split=split, population="all", images=images,
+            note=lambda _: None,
+        )  # fmt: skip
+        body = []
+        for (name, n), paper in published.items():
+            stated = paper and paper[split != "validation"]
+            cells = []
+            for place, ranked in enumerate(found):
+                truth = ranked.accuracies
+                assert truth is not None
+                scores = _scores(name, ranked.population.columns, truth)
+                values = chosen(scores, truth, n, runs, seed)
+                cells.append(f"{values.mean():.2f}±{values.std():.2f}")
+                if stated:
+                    cells[-1] += f" ({stated[place]:.2f})"
+            body.append([name, f"{n:,}", *cells])
+        title = f"{split} accuracy, {images} images, {runs} choices"
+        show(title, ["method", "N", *DATASETS], body)
+
+
+def _scores(name: str, columns: Mapping[str, FloatArray], truth: FloatArray) -> FloatArray:
+    if name in _NO_SCORES:
+        return truth if name == "optimal" else np.zeros(len(truth))
+    column = next(column for column in columns if column.partition(".")[0] == name)
+    sign = 1 if proxy_direction(column) == "maximize" else -1
+    return np.asarray(sign * columns[column])
+
+
 def main() -> None:
-    """Print a row for each method and N."""
+    """Print Table 2 of the epsilon paper by other accuracies, images or choices."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", default="test", help="validation, test or full-test")
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epsilon", default="epsilon", help="or epsilon:published=true")
     parser.add_argument("--images", default="gaussian", help="or cifar10-sample")
-    given = parser.parse_args()
-    names = [name for name, n in PUBLISHED if n == 1000 and name not in ("optimal", "random")]
-    wanted = [given.epsilon if name == "epsilon" else name for name in (*names, "gradsign")]
-    found = hwnas.rank(
-        "nasbench201", DATASETS, wanted, split=given.split, population="all", images=given.images
-    )
-    print(f"{given.split}, {given.images} images, {given.runs} runs; published beside each")
-    print(f"| method | N | {' | '.join(DATASETS)} |\n| --- | --- | --- | --- | --- |")
-    for (name, n), published in PUBLISHED.items():
-        cells = []
-        for place, ranked in enumerate(found):
-            truth, columns = ranked.accuracies, ranked.population.columns
-            assert truth is not None
-            column = next((c for c in columns if c.partition(".")[0] == name), None)
-            scores = {"optimal": truth, "random": np.zeros(len(truth))}.get(name)
-            scores = columns[str(column)] if scores is None else scores
-            values = chosen(scores, truth, n, given.runs, given.seed)
-            paper = published[given.split != "validation"][place]
-            cells.append(f"{values.mean():.2f} ± {values.std():.2f} ({paper})")
-        print(f"| {name} | {n:,} | {' | '.join(cells)} |")
+    given = vars(parser.parse_args())
+    choices_of_n(EPSILON_2, (given.pop("split"),), **given)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _HEADERS = {
     "score": "score",
     "kind": "kind",
-    "failed": "failed",
     "spearman": "Spearman ρ",
     "published_spearman": "published ρ",
     "kendall": "Kendall τ",
@@ -39,6 +38,7 @@ _HEADERS = {
     "kendall_gain": "τ gain",
     "ndcg": "nDCG@{p}",
     "published_ndcg": "published nDCG",
+    "failed": "failed",
     "spearman_top10": "ρ top 10 %",
     "published_spearman_top10": "published",
     "kendall_top10": "τ top 10 %",
@@ -53,6 +53,7 @@ _HEADERS = {
     "published_best_accuracy": "published",
     "best_loss": "best by it",
     "operation_bias": "bias ↓",
+    "published_operation_bias": "published",
     "front_members": "front",
     "front_tight_hypervolume": "front's tight HV",
     "front_recall": "front's recall",

@@ -19,6 +19,7 @@ _POPULATIONS: Mapping[tuple[int, int], Cells] = {(9_445, 9_445): "live", (15_625
 _VKDNW = "Týbl and Neumann, VKDNW, CVPR 2025, Table I"
 _VKDNW_ALL = "Týbl and Neumann, VKDNW, CVPR 2025, Table VI"
 _NASGRAPH = "Huang et al., NASGraph, 2024, Tables 1 and 4"
+_NASGRAPH_BIAS = "Huang et al., NASGraph, 2024, Table 5"
 _EPSILON = "Gracheva, arXiv 2302.04406, Table 1 (cells with a value)"
 
 
@@ -82,17 +83,63 @@ _OTHERS: Mapping[str, tuple[_Triple, str]] = {
     "nasgraph_avg_degree": ((0.78, 0.80, 0.77), _NASGRAPH),
     "nasgraph+jacob_cov": ((0.85, 0.85, 0.82), _NASGRAPH),
     "zero-cost-vote": ((0.82, 0.83, 0.82), _NASGRAPH),
-    "epsilon.published": ((0.87, 0.90, 0.85), _EPSILON),
 }
 """Spearman's coefficient of all cells for each data set."""
-_Top = tuple[float, float, float, float]
-_EPSILON_TOP: Mapping[str, tuple[_Top, _Top, _Top]] = {
-    "synflow": ((0.18, 0.12, 0.4575, 29), (0.42, 0.29, 0.4971, 45), (0.55, 0.39, 0.4357, 26)),
-    "grad_norm": ((-0.36, -0.21, 0.3026, 1), (-0.09, -0.05, 0.35, 0), (0.12, 0.09, 0.3129, 0)),
-    "grasp": ((-0.35, -0.21, 0.3077, 3), (-0.10, -0.06, 0.3532, 3), (0.10, 0.07, 0.3161, 2)),
-    "snip": ((-0.36, -0.21, 0.3065, 1), (-0.08, -0.05, 0.3525, 0), (0.13, 0.09, 0.3116, 0)),
+_Six = tuple[float, float, float, float, float, float]
+EPSILON_TABLE_1: Mapping[str, tuple[_Six, _Six, _Six]] = {
+    "synflow": (
+        (0.74, 0.18, 0.54, 0.12, 0.4575, 29),
+        (0.76, 0.42, 0.57, 0.29, 0.4971, 45),
+        (0.75, 0.55, 0.56, 0.39, 0.4357, 26),
+    ),
+    "grad_norm": (
+        (0.59, -0.36, 0.43, -0.21, 0.3026, 1),
+        (0.64, -0.09, 0.47, -0.05, 0.35, 0),
+        (0.58, 0.12, 0.43, 0.09, 0.3129, 0),
+    ),
+    "grasp": (
+        (0.51, -0.35, 0.36, -0.21, 0.3077, 3),
+        (0.55, -0.10, 0.39, -0.06, 0.3532, 3),
+        (0.55, 0.10, 0.39, 0.07, 0.3161, 2),
+    ),
+    "snip": (
+        (0.60, -0.36, 0.44, -0.21, 0.3065, 1),
+        (0.64, -0.08, 0.47, -0.05, 0.3525, 0),
+        (0.58, 0.13, 0.43, 0.09, 0.3116, 0),
+    ),
+    "fisher": (
+        (0.36, -0.38, 0.26, -0.24, 0.0499, 0),
+        (0.39, -0.15, 0.28, -0.10, 0.0422, 0),
+        (0.33, 0.02, 0.25, 0.01, 0.0461, 0),
+    ),
+    "epsilon.published": (
+        (0.87, 0.55, 0.70, 0.40, 0.6739, 59),
+        (0.90, 0.59, 0.72, 0.43, 0.8124, 62),
+        (0.85, 0.53, 0.67, 0.37, 0.7151, 59),
+    ),
 }
-"""Among the best of all cells, for each data set: `TOP`, as the epsilon paper computed them."""
+"""All cells, and the best of them, by data set: `EPSILON_METRICS`; epsilon's for the cells with a
+value."""
+EPSILON_METRICS = (
+    "spearman",
+    "spearman_top10",
+    "kendall",
+    "kendall_top10",
+    "top10_top10",
+    "top64_top5",
+)
+OPERATION_BIAS: Mapping[str, _Triple] = {
+    "naswot": (0.3, 0.27, 0.19),
+    "grad_norm": (0.32, 0.3, 0.24),
+    "snip": (0.31, 0.29, 0.24),
+    "grasp": (0.31, 0.28, 0.24),
+    "fisher": (0.52, 0.52, 0.53),
+    "synflow": (0.22, 0.18, 0.27),
+    "jacob_cov": (0.39, 0.42, 0.22),
+    "nasgraph_avg_degree": (0.22, 0.14, 0.27),
+    "nasgraph+jacob_cov": (0.17, 0.17, 0.12),
+}
+"""Difference of the operations among the best tenth of all cells by data set."""
 _SURVEY_BEST: Mapping[str, tuple[float, float]] = {
     "grad_norm": (60.02, 29.27),
     "snip": (60.02, 29.27),
@@ -108,8 +155,8 @@ _SURVEY_BEST: Mapping[str, tuple[float, float]] = {
 """Test accuracy of the cell with the largest score, CIFAR-100 and ImageNet16-120; the survey prints
 the same figures for GraSP and GradSign."""
 _SURVEY = "Li et al., Zero-Shot Neural Architecture Search, 2024, Table IV"
-TOP = ("spearman_top10", "kendall_top10", "top10_top10", "top64_top5")
-BEST = "best_accuracy"
+TOP = tuple(name for name in EPSILON_METRICS if "top" in name)
+BEST, BIAS = "best_accuracy", "operation_bias"
 METRICS = ("kendall", "spearman", "ndcg")
 NDCG_P = 1000
 """Architectures that the published nDCG looks at."""
@@ -125,7 +172,7 @@ def published(metric: str, score: str, dataset: str, cells: str) -> PublishedFig
     """Find what was published for a score, or None.
 
     Args:
-        metric: one of `METRICS`, `TOP`, or `BEST`.
+        metric: one of `METRICS`, `TOP`, `BEST` or `BIAS`.
         score: name of the proxy or ready-made score.
         dataset: name of the data set.
         cells: population that our figure is about; a figure of another one is no comparison.
@@ -133,21 +180,25 @@ def published(metric: str, score: str, dataset: str, cells: str) -> PublishedFig
     place = DATASETS.index(dataset) if dataset in DATASETS else None
     if place is None:
         return None
-    if cells == "all" and metric in TOP and score in _EPSILON_TOP:
-        value = _EPSILON_TOP[score][place][TOP.index(metric)]
-        return PublishedFigure(value, "all", _EPSILON)
+    if cells == "all" and metric == BIAS and score in OPERATION_BIAS:
+        return PublishedFigure(OPERATION_BIAS[score][place], "all", _NASGRAPH_BIAS)
     if cells == "all" and metric == BEST and score in _SURVEY_BEST and place > 0:
         return PublishedFigure(_SURVEY_BEST[score][place - 1], "all", _SURVEY)
-    if metric not in METRICS:
-        return None
     table, source = (_TABLE_I, _VKDNW) if cells == "live" else (_TABLE_VI, _VKDNW_ALL)
-    if cells in ("live", "all") and score in table:
+    if metric in METRICS and cells in ("live", "all") and score in table:
         value = table[score][place][METRICS.index(metric)]
         return PublishedFigure(value, "live" if cells == "live" else "all", source)
     if cells == "all" and metric == "spearman" and score in _OTHERS:
         values, source = _OTHERS[score]
         return PublishedFigure(values[place], "all", source)
-    return None
+    return _of_epsilon(metric, score, place) if cells == "all" else None
+
+
+def _of_epsilon(metric: str, score: str, place: int) -> PublishedFigure | None:
+    if metric not in EPSILON_METRICS or score not in EPSILON_TABLE_1:
+        return None
+    value = EPSILON_TABLE_1[score][place][EPSILON_METRICS.index(metric)]
+    return PublishedFigure(value, "all", _EPSILON)
 
 
 @dataclass(frozen=True)
@@ -164,11 +215,11 @@ class CellFigures:
         alike = METRICS if row.get("ndcg_p") == NDCG_P else METRICS[:2]
         found = {
             f"published_{metric}": figure.value if figure else None
-            for metric in (*alike, *TOP, BEST)
+            for metric in (*alike, *TOP, BEST, BIAS)
             for figure in [published(metric, row["score"], row["dataset"], cells)]
         }
         # What hardly any table has is named where it is there alone.
-        few = {f"published_{metric}" for metric in (*TOP, BEST)}
+        few = {f"published_{metric}" for metric in (*TOP, BEST, BIAS)}
         return {
             name: value for name, value in found.items() if value is not None or name not in few
         }

@@ -27,6 +27,9 @@ def test_the_aggregate_of_vkdnw_in_tables_1_and_6() -> None:
 def test_other_papers_and_unknown_scores() -> None:
     assert values("spearman", "nasgraph_avg_degree", "all") == [0.78, 0.80, 0.77]
     assert values("kendall", "nasgraph_avg_degree", "all") == [None] * 3
+    assert values("spearman", "epsilon.published", "all") == [0.87, 0.90, 0.85]
+    assert values("kendall", "epsilon.published", "all") == [0.70, 0.72, 0.67]
+    assert values("spearman", "synflow", "all") == [0.769, 0.761, 0.747]  # VKDNW's comes first
     assert values("kendall", "meco", "live") == [None] * 3
     assert values("kendall", "vkdnw-agg", "networks") == [None] * 3
     assert published("kendall", "flops", "svhn", "live") is None
@@ -56,6 +59,9 @@ def test_figures_among_the_best_are_of_all_cells_alone() -> None:
     assert found["published_top10_top10"] == 0.4971
     assert found["published_top64_top5"] == 45
     assert found["published_best_accuracy"] == 62.22
+    assert found["published_operation_bias"] == 0.18
+    of_fisher = CellFigures(NasBench201()).published({**row, "score": "fisher"}, None)
+    assert of_fisher["published_top10_top10"] == 0.0422
     of_live = CellFigures(NasBench201()).published({**row, "n": 9_445}, None)
     assert not {"published_top10_top10", "published_best_accuracy"} & of_live.keys()
     of_cifar10 = CellFigures(NasBench201()).published({**row, "dataset": "cifar10"}, None)
