@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,13 @@ from typing import Any
 import platformdirs
 
 from hwnas.bundles.far import Far
+from hwnas.bundles.manifest import read_manifest
+from hwnas.bundles.results import Row, read_results
+from hwnas.bundles.runner import RESULTS
 from hwnas.bundles.settings import BundleSettings
 from hwnas.bundles.ssh import Ssh
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, unknown_name
+from hwnas.typing import DeviceKey
 
 VARIABLE = "HWNAS_REMOTES"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -49,6 +54,54 @@ class Machine:
     name: str
     far: Far
     settings: BundleSettings
+
+    @property
+    def resource(self) -> str:
+        """What two measurements cannot share."""
+        return f"ssh:{self.name}"
+
+    def key(self, hardware: Mapping[str, Any]) -> DeviceKey:
+        """Name what latencies belong to, where the machine is what it says."""
+        run, runtime = self.settings, f"{hardware['runtime']}-{hardware['runtime_version']}"
+        return DeviceKey(self.name, runtime, run.precision, run.batch, run.threads)
+
+    def run(
+        self,
+        write: Callable[[Path], object],
+        hardware: Mapping[str, Any],
+        seconds: float | None = None,
+    ) -> Sequence[Row]:
+        """Write a bundle, run it there, read what it gives and delete it.
+
+        Args:
+            write: writes the bundle into a folder.
+            hardware: what the machine said that it is.
+            seconds: longest time; None for what `Far.measure` gives it.
+
+        Raises:
+            LostError: the machine cannot be reached.
+            FarError: its runner fails.
+            InvalidValueError: another machine answers, or as `write`.
+            DataFormatError: what comes back is no result of it.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "bundle"
+            write(folder)
+            manifest = read_manifest(folder)
+            self.far.measure(manifest, seconds, keep=False)
+            found = read_results(manifest, folder / RESULTS, self.name)
+        if found.hardware != hardware:
+            raise InvalidValueError(
+                f"`machine` must stay {fingerprint(hardware)}, but {found.hardware['model']} with "
+                f"{found.key.runtime} answered: begin a study of its own with it."
+            )
+        return found.rows
+
+
+def fingerprint(hardware: Mapping[str, Any]) -> str:
+    """Name hardware and software that latencies belong to."""
+    names = ("model", "machine", "system", "runtime", "runtime_version", "provider")
+    return " | ".join(str(hardware[name]) for name in names)
 
 
 def machines_file() -> Path:

@@ -16,16 +16,21 @@ from hwnas.bundles import runner
 from hwnas.bundles.manifest import files_of
 from hwnas.bundles.programs import programs
 from hwnas.bundles.settings import BundleSettings
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.files.atomic import whole_folder
 from hwnas.files.csv_table import ARCHITECTURE
 from hwnas.runtimes.agreement import RELATIVE, torch_outputs
-from hwnas.runtimes.base import RunSettings, TorchNetwork, explicit
+from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork, explicit
 from hwnas.runtimes.lowering import exported
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
+from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session
+from hwnas.runtimes.own_onnx import in_int8, with_shape
 from hwnas.seeding import seeded
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import TensorSpec
+
+_OF_MODELS = {"onnxruntime": ("float32", "int8"), "litert": ("float32", "int8")}
+"""Precisions of ONNX models in a bundle, by runtime; float32 alone of the others."""
 
 
 def write_bundle(
@@ -58,23 +63,75 @@ def write_bundle(
             {ARCHITECTURE: str(arch), **_write(inside, f"n{i:04d}", module, task.input, settings)}
             for i, (arch, module) in enumerate(_modules(networks, unique, settings.seed))
         ]
-        spec = TensorSpec((3, 32, 32))
-        reference = _write(inside, runner.REFERENCE, reference_network(), spec, settings)
-        manifest = {
-            "schema": runner.BUNDLE_SCHEMA, "version": runner.VERSION, "metric": "latency",
-            "unit": "ms", "space": repr(space), "task": str(task.settings),
-            "provider": settings.provider, "precision": settings.precision,
-            "batch": settings.batch, "threads": settings.threads, "seconds": settings.seconds,
-            "seed": settings.seed, "images": settings.images,
-            "accepted_error": RELATIVE[settings.precision], "reference": reference,
-            "networks": entries, "runtime": settings.runtime,
-        }  # fmt: skip
-        text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
-        (inside / runner.MANIFEST).write_text(text, encoding="utf-8")
-        for name, source in programs(settings.runtime).items():
-            (inside / name).write_bytes(Path(source).read_bytes())
+        _finish(inside, entries, (repr(space), str(task.settings)), settings)
     equal = len(archs) - len(unique)
     return [f"{equal} of {len(archs)} are equal to others as networks."] if equal else []
+
+
+def write_models(
+    folder: Path, models: Sequence[onnx.ModelProto], settings: BundleSettings, *, part: bool
+) -> None:
+    """Write ONNX models, with the outputs that ONNX Runtime gives here in float32.
+
+    Args:
+        folder: where to write; it appears as a whole.
+        models: `(n,)` models in float32 of one input and one output of constant shapes.
+        settings: how they are run.
+        part: whether they are parts of networks, see `OnnxModel`.
+
+    Raises:
+        InvalidValueError: a model is another one, or cannot run or be quantised.
+    """
+    known = _OF_MODELS.get(settings.runtime, ("float32",))
+    if settings.precision not in known:
+        raise unknown_name("precision of ONNX models", settings.precision, known)
+    with whole_folder(folder) as inside:
+        entries = [
+            {ARCHITECTURE: str(i), **_write_model(inside, f"n{i:04d}", model, settings, part)}
+            for i, model in enumerate(models)
+        ]
+        _finish(inside, entries, ("onnx", "onnx"), settings)
+
+
+def _write_model(
+    folder: Path, name: str, model: onnx.ModelProto, settings: BundleSettings, part: bool
+) -> dict[str, Any]:
+    found = open_session(model.SerializeToString()).get_inputs()
+    if len(found) != 1 or not all(isinstance(size, int) for size in found[0].shape):
+        raise InvalidValueError(
+            f"`models` must have one input of a constant shape, but one has "
+            f"{[source.shape for source in found]}."
+        )
+    plain = with_shape(model, found[0].shape)
+    network = OnnxModel(plain.SerializeToString(), part=part)
+    drawn = runner.draw(found[0].shape, None, settings.seed)
+    outputs = open_session(plain.SerializeToString()).run(None, {"input": drawn})
+    if settings.precision == "int8":
+        run = RunSettings(batch=None, precision="int8", seed=settings.seed)
+        content = load_model_bytes(in_int8(network, run, settings.activations).content)
+        plain = onnx.load_from_string(content)
+    return _put(folder, name, _as_file(plain, settings), drawn, outputs, None, settings)
+
+
+def _finish(
+    inside: Path, entries: Sequence[Any], about: tuple[str, str], settings: BundleSettings
+) -> None:
+    """Write reference network, manifest and programs; `about` are the texts of space and task."""
+    spec = TensorSpec((3, 32, 32))
+    reference = _write(inside, runner.REFERENCE, reference_network(), spec, settings)
+    manifest = {
+        "schema": runner.BUNDLE_SCHEMA, "version": runner.VERSION, "metric": "latency",
+        "unit": "ms", "space": about[0], "task": about[1],
+        "provider": settings.provider, "precision": settings.precision,
+        "batch": settings.batch, "threads": settings.threads, "seconds": settings.seconds,
+        "seed": settings.seed, "images": settings.images,
+        "accepted_error": RELATIVE[settings.precision], "reference": reference,
+        "networks": entries, "runtime": settings.runtime,
+    }  # fmt: skip
+    text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+    (inside / runner.MANIFEST).write_text(text, encoding="utf-8")
+    for name, source in programs(settings.runtime).items():
+        (inside / name).write_bytes(Path(source).read_bytes())
 
 
 def reference_network() -> nn.Module:
@@ -107,9 +164,21 @@ def _write(
         ),
     )  # fmt: skip
     content = _content(TorchNetwork(module, spec), run, settings)
-    shape = [settings.batch, *spec.shape]
-    drawn = runner.draw(shape, spec.vocabulary, settings.seed)
+    drawn = runner.draw([settings.batch, *spec.shape], spec.vocabulary, settings.seed)
     outputs = torch_outputs(module, [drawn])
+    return _put(folder, name, content, drawn, outputs, spec.vocabulary, settings)
+
+
+def _put(
+    folder: Path,
+    name: str,
+    content: bytes,
+    drawn: Any,
+    outputs: Sequence[Any],
+    vocabulary: int | None,
+    settings: BundleSettings,
+) -> dict[str, Any]:
+    """Write the files of a model; what the manifest says of them."""
     stream = io.BytesIO()
     np.save(stream, np.concatenate([array.ravel() for array in outputs]), allow_pickle=False)
     files = files_of(folder, name, settings.runtime)
@@ -117,7 +186,7 @@ def _write(
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(written)
     return {
-        "name": name, "input": shape, "vocabulary": spec.vocabulary,
+        "name": name, "input": list(drawn.shape), "vocabulary": vocabulary,
         "outputs": [list(array.shape) for array in outputs],
         "model_sha256": runner.digest(content),
         "expected_sha256": runner.digest(stream.getvalue()),
@@ -133,8 +202,13 @@ def _content(network: TorchNetwork, run: RunSettings, settings: BundleSettings) 
         activations=settings.activations,
         full_pairs=settings.runtime == "tensorrt",
     )
-    if settings.runtime == "litert":
-        from hwnas.runtimes.litert.from_onnx import to_litert
+    return _as_file(content, settings)
 
-        content, _ = to_litert(onnx.load_from_string(content))
+
+def _as_file(model: onnx.ModelProto | bytes, settings: BundleSettings) -> bytes:
+    if settings.runtime != "litert":
+        return model if isinstance(model, bytes) else bytes(model.SerializeToString())
+    from hwnas.runtimes.litert.from_onnx import to_litert
+
+    content, _ = to_litert(onnx.load_from_string(model) if isinstance(model, bytes) else model)
     return content

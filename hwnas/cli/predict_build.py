@@ -15,6 +15,7 @@ from hwnas.errors import InvalidValueError
 if TYPE_CHECKING:
     import onnx
 
+    from hwnas.bundles.machines import Machine
     from hwnas.tasks.task import Task
     from hwnas.typing import SearchSpace
 
@@ -37,11 +38,26 @@ def build(
         list[Path] | None, typer.Option("--onnx", help="A network of yours, for one image.")
     ] = None,
     device: Annotated[str, typer.Option(help="Device of this host: cpu.")] = "cpu",
+    remote: Annotated[
+        str | None,
+        typer.Option(
+            help="Another machine, by its name in remotes.toml, whose settings are the defaults "
+            "of the next three options."
+        ),
+    ] = None,
     runtime: Annotated[
-        str, typer.Option(help="onnxruntime, openvino, litert, mnn or ncnn.")
-    ] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="fp32, or int8 and others that it has.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=1, help="Threads inside an operator.")] = 1,
+        str | None,
+        typer.Option(
+            help="onnxruntime, openvino, litert, mnn or ncnn; with --remote onnxruntime, litert or "
+            "tensorrt. [default: onnxruntime]"
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, or int8 and others that it has. [default: fp32]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads inside an operator. [default: 1]")
+    ] = None,
     max_seconds: Annotated[float, typer.Option(help="Time for all measurements.")] = 1200.0,
     networks: Annotated[
         int, typer.Option(min=1, help="Networks a space whose kernels are measured.")
@@ -55,7 +71,7 @@ def build(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure kernels on this host and learn the latency of any network made of them.
+    """Measure kernels here, or on another machine, and learn the latency of networks made of them.
 
     An interrupted build goes on where it was. Search with --cost predictor:FILE.
 
@@ -63,17 +79,21 @@ def build(
     """
     if device != "cpu":
         raise InvalidValueError(
-            f"`device` must be 'cpu', whose kernels are measured here, but got {device!r}."
+            f"`device` must be 'cpu', whose kernels are measured here, but got {device!r}: another "
+            f"machine is named by --remote."
         )
     from hwnas import registry
     from hwnas.evaluation.cache import ResultCache
 
     files = onnx_file or []
+    given = {"runtime": runtime, "precision": precision, "threads": threads}
+    own = {name: value for name, value in given.items() if value is not None}
+    how = own if remote is None else {"machine": _machine(remote, own)}
     names = space or ([] if files else ["nasbench201"])
     plan = Planned(
         ("Networks", ", ".join([*names, *map(str, files)])),
         ("Measured", f"kernels of {networks} a space and {held_out} to test; {max_seconds:g} s"),
-        ("Device", processor_of(":cpu:")),
+        ("Device", processor_of(":cpu:") if remote is None else remote),
     )
     with ResultCache.default() as cache:
         made = registry.load("predictors", "kernels").build(
@@ -84,10 +104,8 @@ def build(
             max_seconds=max_seconds,
             networks=networks,
             held_out=held_out,
-            threads=threads,
-            runtime=runtime,
-            precision=precision,
             seed=seed,
+            **how,
         )
     made.predictor.save(out)
     _show(made, as_json)
@@ -95,11 +113,18 @@ def build(
     if made.by_bytes:
         one = next(iter(made.by_bytes))
         note(
-            f"{runtime} runs no {', '.join(made.by_bytes)} by itself: their latencies follow from "
-            f"bytes and whole networks. Of {one} it says: {made.by_bytes[one]}"
+            f"{made.predictor.device.runtime} runs no {', '.join(made.by_bytes)} by itself: their "
+            f"latencies follow from bytes and whole networks. Of {one} it says: "
+            f"{made.by_bytes[one]}"
         )
     if advice := _advice(_within(made), len(made.measured_ms)):
         note(advice)
+
+
+def _machine(name: str, changes: dict[str, Any]) -> Machine:
+    from hwnas.bundles.machines import get_machine
+
+    return get_machine(name, **changes)
 
 
 def _family(text: str) -> tuple[SearchSpace[Any], Task]:

@@ -7,20 +7,16 @@ own: copied, run by the bundle's runner, fetched, checked and deleted there.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from time import perf_counter
 from typing import Any, ClassVar, Generic
 
 import numpy as np
 
-from hwnas.bundles.machines import RUN, Machine, get_machine, machine_names
-from hwnas.bundles.manifest import read_manifest
-from hwnas.bundles.results import Row, read_results
-from hwnas.bundles.runner import RESULTS
+from hwnas.bundles.machines import RUN, Machine, fingerprint, get_machine, machine_names
+from hwnas.bundles.results import Row
 from hwnas.bundles.writing import write_bundle
 from hwnas.costs.source import RAW, CostOption, CostRequest
 from hwnas.errors import InvalidValueError
@@ -70,14 +66,12 @@ class RemoteCost(Generic[Arch]):
     @property
     def resource(self) -> str:
         """What two measurements cannot share."""
-        return f"ssh:{self.machine.name}"
+        return self.machine.resource
 
     @property
     def device(self) -> DeviceKey:
         """Device and runtime that the values belong to; the machine is asked once."""
-        run, found = self.machine.settings, self._hardware
-        runtime = f"{found['runtime']}-{found['runtime_version']}"
-        return DeviceKey(self.machine.name, runtime, run.precision, run.batch, run.threads)
+        return self.machine.key(self._hardware)
 
     @property
     def device_name(self) -> str:
@@ -105,8 +99,7 @@ class RemoteCost(Generic[Arch]):
     @property
     def fingerprint(self) -> str:
         """Hardware and software that the values belong to."""
-        names = ("model", "machine", "system", "runtime", "runtime_version", "provider")
-        return " | ".join(str(self._hardware[name]) for name in names)
+        return fingerprint(self._hardware)
 
     def measure(self, arch: Arch) -> Measurement:
         """Measure one network there.
@@ -118,20 +111,11 @@ class RemoteCost(Generic[Arch]):
             DataFormatError: what comes back is no result of it.
         """
         start = perf_counter()
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "bundle"
-            write_bundle(folder, Networks(self.space, self.task), [arch], self.machine.settings)
-            manifest = read_manifest(folder)
-            self.machine.far.measure(manifest, self.seconds, keep=False)
-            found = read_results(manifest, folder / RESULTS, self.machine.name)
-        (row,) = found.rows
+        networks, run = Networks(self.space, self.task), self.machine.settings
+        write = partial(write_bundle, networks=networks, archs=[arch], settings=run)
+        (row,) = self.machine.run(write, self._hardware, self.seconds)
         if row.reason:
             raise InvalidValueError(f"`arch` must run on {self.machine.name}: {row.reason}.")
-        if found.hardware != self._hardware:
-            raise InvalidValueError(
-                f"`machine` must stay {self.fingerprint}, but {found.hardware['model']} with "
-                f"{found.key.runtime} answered: begin a study of its own with it."
-            )
         return self._measurement(row, perf_counter() - start)
 
     def predict(self, archs: Sequence[Arch]) -> FloatArray:

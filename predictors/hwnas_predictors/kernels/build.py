@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import onnx
 
+from hwnas.bundles.far import FarError
+from hwnas.bundles.machines import Machine
 from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
-from hwnas.measure.host import host_fingerprint
 from hwnas.seeding import derive_seed
 from hwnas.spaces.networks import Networks
 from hwnas.study.tried import insist_that_they_run
 from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.far_target import AnyTarget, FarTarget
 from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.kernel_timer import KernelTimer
@@ -65,6 +67,8 @@ class BuildSettings:
         precision: number format that they are run in.
         plan: how kernels are sampled that are models by themselves.
         seed: seed of everything random.
+        machine: another machine that measures, whose settings say runtime, precision and threads
+            instead of those above; None for this host.
     """
 
     max_seconds: float = 1200.0
@@ -77,6 +81,7 @@ class BuildSettings:
     precision: str = "float32"
     plan: SamplingPlan = field(default_factory=SamplingPlan)
     seed: int = 0
+    machine: Machine | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -96,8 +101,10 @@ class BuildSettings:
                 raise InvalidValueError(f"`{name}` must be above 0, but got {seconds}.")
 
     @property
-    def target(self) -> Target:
-        """What is measured; errors as of `Target`."""
+    def target(self) -> AnyTarget:
+        """What is measured; errors as of `Target` and `FarTarget`."""
+        if self.machine is not None:
+            return FarTarget(self.machine)
         return Target(self.runtime, self.precision, self.threads)
 
 
@@ -161,15 +168,15 @@ def build_predictor(
     used, unseen = _draw_networks(families, settings)
     work.insist_that_they_run(families, unseen, models)
     drawn = [model for _, model in _networks(families, unseen)] if families else list(models)
-    if not settings.target.profiled:
+    if not work.target.profiled:
         # Kernels alone say less of a network than networks do: these come first.
         work.whole_ms(drawn, _least(families), share=_WHOLE_SHARE)
     samples = work.samples(families, used, models)
     choices = fit_types(
         {kind: sample.latencies for kind, sample in samples.items()}, settings.seed, work.untimed
     )
-    predictor = _uncalibrated(families, choices, settings.target)
-    kernels = [settings.target.kernels(model) for model in drawn]
+    predictor = _uncalibrated(families, choices, work.target)
+    kernels = [work.target.kernels(model) for model in drawn]
     known = [i for i, found in enumerate(kernels) if {k.kind for k in found} <= set(choices)]
     timed = work.whole_ms([drawn[i] for i in known], least=_least(families))
     told = np.isfinite(timed)
@@ -203,10 +210,10 @@ class _Work:
 
     def __init__(self, settings: BuildSettings, cache: ResultCache, report: Report) -> None:
         self._settings, self._cache, self._report = settings, cache, report
-        self._target, self._start = settings.target, time.monotonic()
+        self.target, self._start = settings.target, time.monotonic()
         self.untimed: dict[str, str] = {}
         """Types of kernels that cannot be run by themselves, and why."""
-        self._whole = WholeTimer(self._target, settings.network_seconds, cache)
+        self._whole = WholeTimer(self.target, settings.network_seconds, cache)
 
     def insist_that_they_run(
         self,
@@ -227,10 +234,12 @@ class _Work:
         for what, model in chain(own, drawn):
             try:
                 self._whole.insist_that_it_runs(model)
+            except FarError:  # no network's fault
+                raise
             except HwnasError as error:
+                runtime = self.target.key().runtime.partition("-")[0]
                 raise InvalidValueError(
-                    f"`runtime` must run the networks, but {self._settings.runtime} cannot run "
-                    f"{what}: {error}"
+                    f"`runtime` must run the networks, but {runtime} cannot run {what}: {error}"
                 ) from error
 
     def samples(
@@ -242,12 +251,12 @@ class _Work:
         """Measure kernels, where they stand if the runtime says what each takes there."""
         own = ((len(families), model) for model in models)
         networks = chain(own, _networks(families, used))
-        if not self._target.profiled:
+        if isinstance(self.target, FarTarget) or not self.target.profiled:
             return self._alone(model for _, model in networks)
-        timer = NetworkTimer(self._target, self._whole, self._settings.kernel_seconds, self._cache)
+        timer = NetworkTimer(self.target, self._whole, self._settings.kernel_seconds, self._cache)
         return sample_in_networks(
             networks,
-            self._target.kernels,
+            self.target.kernels,
             timer,
             expired=lambda: self._expired(_KERNEL_SHARE),
             least=_FEWEST_NETWORKS,
@@ -273,10 +282,10 @@ class _Work:
         """Measure each kernel by itself."""
         settings, prior = self._settings, list[Kernel]()
         for number, network in enumerate(networks, start=1):
-            prior += self._target.kernels(network)
+            prior += self.target.kernels(network)
             self._report("networks whose kernels are known", number)
         timer = KernelTimer(
-            self._target,
+            self.target,
             max_seconds=settings.kernel_seconds,
             cache=self._cache,
             seed=settings.seed,
@@ -330,14 +339,15 @@ def _draw_networks(
 
 
 def _uncalibrated(
-    families: Sequence[Family[Any]], choices: dict[str, Choice], target: Target
+    families: Sequence[Family[Any]], choices: dict[str, Choice], target: AnyTarget
 ) -> KernelPredictor[Any]:
     return KernelPredictor(
         regressors={kind: choice.regressor for kind, choice in choices.items()},
         methods={kind: choice.method for kind, choice in choices.items()},
         device=target.key(),
         block=block_size(),
-        fingerprint=host_fingerprint(target.made().packages),
+        fingerprint=target.fingerprint,
+        plain=isinstance(target, FarTarget),
         family=families[0] if len(families) == 1 else None,
     )
 

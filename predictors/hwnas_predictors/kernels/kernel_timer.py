@@ -9,14 +9,13 @@ import numpy as np
 
 from hwnas.errors import HwnasError
 from hwnas.evaluation.cache import ResultCache
-from hwnas.measure.host import host_fingerprint
+from hwnas.measure.limits import UnreachableError
 from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
+from hwnas_predictors.kernels.far_target import AnyTarget
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.single_kernels import OneByOne
-from hwnas_predictors.kernels.target import Target
 
 _VERSION = 7
 _TOGETHER = 8
@@ -40,7 +39,7 @@ class KernelTimer:
 
     def __init__(
         self,
-        target: Target,
+        target: AnyTarget,
         *,
         max_seconds: float = 1.0,
         cache: ResultCache | None = None,
@@ -53,7 +52,6 @@ class KernelTimer:
         self._failed, self._ran = defaultdict[str, set[str]](set), set[str]()
         self._cache = cache if cache is not None else ResultCache(None)
         self._seed = seed
-        self._packages = self.target.made().packages
         self._timing: Timing = OneByOne(self.target, max_seconds, seed)
 
     def __call__(self, kernels: Sequence[Kernel]) -> FloatArray:
@@ -85,7 +83,7 @@ class KernelTimer:
 
     def _key(self, kernel: Kernel) -> str:
         return (
-            f"kernel-latency {_VERSION}|{host_fingerprint(self._packages)}|{self.target!r}|"
+            f"kernel-latency {_VERSION}|{self.target.fingerprint}|{self.target!r}|"
             f"seed={self._seed}|max_seconds={self.max_seconds}|{kernel!r}"
         )
 
@@ -93,8 +91,10 @@ class KernelTimer:
         if not pack:
             return []
         try:
-            with hold(THIS_CPU):
+            with hold(self.target.resource):
                 return [Result(float(latency)) for latency in self._timing(pack)]
+        except UnreachableError:
+            raise
         except HwnasError as error:
             if len(pack) == 1:
                 return [Result(float("nan"), str(error))]

@@ -30,6 +30,7 @@ from hwnas_predictors.kernels.calibration import (
 from hwnas_predictors.kernels.features import NAMES
 from hwnas_predictors.kernels.fused_graph import block_size
 from hwnas_predictors.kernels.kernel import Kernel
+from hwnas_predictors.kernels.plain_graph import find_plain_kernels
 from hwnas_predictors.kernels.regressors import Regressor, from_arrays, to_arrays
 from hwnas_predictors.kernels.sampling import predicted_ms
 from hwnas_predictors.kernels.target import is_profiled, kernels_for
@@ -80,6 +81,8 @@ class KernelPredictor(Generic[Arch]):
             each predicted after a calibration by all others; NaN before `calibrate`.
         fingerprint: the host that the kernels were measured on.
         family: networks that `predict` is about; None where it is only about ONNX models.
+        plain: whether kernels are read in the form for all runtimes, although this one says what it
+            executes: it was on another machine.
     """
 
     regressors: Mapping[str, Regressor]
@@ -90,6 +93,7 @@ class KernelPredictor(Generic[Arch]):
     relative_std: float = float("nan")
     fingerprint: str = ""
     family: Family[Arch] | None = None
+    plain: bool = False
 
     metric: ClassVar[str] = "latency"
     unit: ClassVar[str] = "ms"
@@ -111,7 +115,7 @@ class KernelPredictor(Generic[Arch]):
     @property
     def profiled(self) -> bool:
         """Whether its kernels are those that the runtime says it executes."""
-        return is_profiled(self._runtime)
+        return is_profiled(self._runtime) and not self.plain
 
     @staticmethod
     def build(
@@ -169,7 +173,9 @@ class KernelPredictor(Generic[Arch]):
         """
         if self.profiled:
             self.require_this_host()
-        kernels = kernels_for(self._runtime, self._settings, model)
+            kernels = kernels_for(self._runtime, self._settings, model)
+        else:
+            kernels = find_plain_kernels(model)
         batch = kernels[0].configuration.batch if kernels else self.device.batch
         if batch != self.device.batch:
             raise InvalidValueError(
@@ -306,6 +312,7 @@ class KernelPredictor(Generic[Arch]):
             "block": self.block,
             **self.calibration.as_settings(),
             "relative_std": None if np.isnan(self.relative_std) else self.relative_std,
+            **({"plain": True} if self.plain else {}),
             "dataset": None if family is None else family.task.as_dict(),
         }
         facts = Facts(space, self.metric, self.unit, self.direction, self.device, self.fingerprint)
@@ -346,6 +353,7 @@ class KernelPredictor(Generic[Arch]):
                 relative_std=float("nan") if spread is None else spread,
                 fingerprint=file.facts.data,
                 family=_family_of(file),
+                plain=settings.get("plain") is True,
             )
         except HwnasError:
             raise
@@ -376,6 +384,8 @@ class KernelPredictor(Generic[Arch]):
 def _require_same_reading(file: PredictorFile) -> None:
     """Refuse kernels of other types than are read now; those of other devices never changed."""
     device, reading = file.facts.device, file.settings.get("reading", 1)
+    if file.settings.get("plain") is True:
+        return
     runtime = _runtime_of(device)
     changed = runtime == "openvino" or (runtime, device.precision) == ("onnxruntime", "int8")
     if changed and reading != _READINGS[runtime]:

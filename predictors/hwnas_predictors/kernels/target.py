@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import onnx
 
 from hwnas.errors import unknown_name
+from hwnas.measure.beside_reference import measure_together
+from hwnas.measure.host import host_fingerprint
+from hwnas.measure.isolation import child_with
+from hwnas.measure.limits import Limits
+from hwnas.measure.measuring import measure
+from hwnas.measure.rounds import Length
+from hwnas.meters import AUTO
 from hwnas.runtimes import make_runtime
-from hwnas.runtimes.base import Activations, RunSettings, Runtime, device_key, explicit
-from hwnas.typing import DeviceKey
+from hwnas.runtimes.base import (
+    THIS_CPU,
+    Activations,
+    OnnxModel,
+    RunSettings,
+    Runtime,
+    device_key,
+    explicit,
+    written,
+)
+from hwnas.typing import DeviceKey, FloatArray
 from hwnas_predictors.kernels.fused_graph import find_kernels, fused_graph
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.lowered import lowered
@@ -64,6 +82,21 @@ class Target:
         """How everything is run: one image at a time."""
         return RunSettings(threads=self.threads, batch=1, precision=self.precision)
 
+    @property
+    def resource(self) -> str:
+        """What two measurements cannot share."""
+        return THIS_CPU
+
+    @property
+    def fingerprint(self) -> str:
+        """Hardware and software that the latencies belong to."""
+        return host_fingerprint(self.made().packages)
+
+    @property
+    def identity(self) -> str:
+        """Say how networks are measured and written, beside `repr`."""
+        return f"{written(self.made(), self.settings)}{self.quantised}"
+
     def key(self) -> DeviceKey:
         """Name what the latencies belong to."""
         runtime = self.made()
@@ -99,6 +132,50 @@ class Target:
     def kernels(self, model: onnx.ModelProto | bytes) -> list[Kernel]:
         """List the kernels of a network, see `kernels_for`."""
         return kernels_for(self.runtime, self.settings, model)
+
+    def together_ms(
+        self, models: Sequence[onnx.ModelProto], precision: str, seconds: float
+    ) -> FloatArray:
+        """Measure parts of networks in turn, in a child that keeps the reference network.
+
+        Args:
+            models: `(n,)` the parts.
+            precision: number format.
+            seconds: time for each.
+
+        Returns:
+            `(n,)` latencies in ms at the reference's nominal speed.
+
+        Raises:
+            HwnasError: the runtime cannot run one of them.
+        """
+        networks = [OnnxModel(model.SerializeToString(), part=True) for model in models]
+        how = self.made(), replace(self.settings, precision=precision), AUTO, Length(seconds)
+        found = child_with(Limits()).call(measure_together, networks, *how)
+        return np.array([measurement.value for measurement in found])
+
+    def network_ms(self, model: onnx.ModelProto, seconds: float) -> float:
+        """Measure a network, in a child that keeps the reference network from one to the next.
+
+        Returns:
+            A latency in ms at the reference's nominal speed.
+
+        Raises:
+            HwnasError: the runtime cannot run it.
+        """
+        how = partial(measure, max_seconds=seconds, reference=True, isolate=False)
+        network = OnnxModel(self.lowered(model))
+        return child_with(Limits()).call(how, network, self.made(), self.settings).value
+
+    def insist_that_it_runs(self, model: onnx.ModelProto) -> None:
+        """Make a network ready to run in a child process; errors as of `network_ms`."""
+        network = OnnxModel(self.lowered(model))
+        child_with(Limits()).call(_prepare, network, self.made(), self.settings)
+
+
+def _prepare(network: OnnxModel, runtime: Runtime, settings: RunSettings) -> None:
+    with runtime.prepare(network, settings):
+        pass
 
 
 def is_profiled(runtime: str) -> bool:

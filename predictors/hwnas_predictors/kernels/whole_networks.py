@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 
 import onnx
 
 from hwnas.evaluation.cache import ResultCache
-from hwnas.measure.host import host_fingerprint
-from hwnas.measure.isolation import child_with
-from hwnas.measure.limits import Limits
-from hwnas.measure.measuring import measure
 from hwnas.measure.resource_lock import hold
-from hwnas.runtimes.base import THIS_CPU, OnnxModel, RunSettings, Runtime, written
 from hwnas.tables.result import Result
-from hwnas_predictors.kernels.target import Target
+from hwnas_predictors.kernels.far_target import AnyTarget
 
 _VERSION = 3
 
@@ -29,15 +23,13 @@ class WholeTimer:
         cache: where results are kept.
     """
 
-    def __init__(self, target: Target, max_seconds: float, cache: ResultCache) -> None:
+    def __init__(self, target: AnyTarget, max_seconds: float, cache: ResultCache) -> None:
         self._target, self._cache = target, cache
-        runtime = target.made()
+        self._seconds = max_seconds
         self._about = (
-            f"network-latency {_VERSION}|{host_fingerprint(runtime.packages)}|{target!r}|"
-            f"max_seconds={max_seconds}|{written(runtime, target.settings)}{target.quantised}"
+            f"network-latency {_VERSION}|{target.fingerprint}|{target!r}|"
+            f"max_seconds={max_seconds}|{target.identity}"
         )
-        # A child keeps the reference network from one to the next.
-        self._measure = partial(measure, max_seconds=max_seconds, reference=True, isolate=False)
 
     def knows(self, model: onnx.ModelProto) -> bool:
         """Tell whether a network was measured before."""
@@ -54,12 +46,8 @@ class WholeTimer:
         key = self._key(content)
         known = self._cache.get([key]).get(key)
         if known is None:
-            with hold(THIS_CPU):
-                network = OnnxModel(self._target.lowered(model))
-                measured = child_with(Limits()).call(
-                    self._measure, network, self._target.made(), self._target.settings
-                )
-            known = Result(measured.value)
+            with hold(self._target.resource):
+                known = Result(self._target.network_ms(model, self._seconds))
             self._cache.put({key: known})
         return known.value
 
@@ -70,13 +58,7 @@ class WholeTimer:
             HwnasError: the runtime cannot run the network.
         """
         if not self.knows(model):
-            network = OnnxModel(self._target.lowered(model))
-            child_with(Limits()).call(_prepare, network, self._target.made(), self._target.settings)
+            self._target.insist_that_it_runs(model)
 
     def _key(self, content: bytes) -> str:
         return self._about + hashlib.sha256(content).hexdigest()
-
-
-def _prepare(network: OnnxModel, runtime: Runtime, settings: RunSettings) -> None:
-    with runtime.prepare(network, settings):
-        pass

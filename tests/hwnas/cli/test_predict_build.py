@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import typer
 
 from hwnas.cli import _run
 from hwnas.cli.predict_build import _advice, _within, build
+from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.files.predictor_file import read_predictor_file
+from hwnas_predictors.kernels.predictor import KernelPredictor
 
 SPACE = "NasBench201(channels=8, cells=1)"
 
@@ -67,3 +70,24 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
+
+
+def test_another_machine_is_named_and_its_settings_give_way_to_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "remotes.toml").write_text('[board]\nssh = "me@board"\nthreads = 4\n')
+    monkeypatch.setenv("HWNAS_REMOTES", str(tmp_path / "remotes.toml"))
+    with pytest.raises(UnknownNameError, match=r"machine of .*remotes.toml.*'bord'"):
+        build(tmp_path / "p.npz", remote="bord")
+    asked = {}
+
+    def stop(*_: Any, **how: Any) -> None:
+        asked.update(how)
+        raise InvalidValueError("enough")
+
+    monkeypatch.setattr(KernelPredictor, "build", staticmethod(stop))
+    with pytest.raises(InvalidValueError, match="enough"):
+        build(tmp_path / "p.npz", remote="board", precision="int8")
+    assert "threads" not in asked
+    settings = asked["machine"].settings
+    assert (settings.threads, settings.precision, settings.runtime) == (4, "int8", "onnxruntime")
