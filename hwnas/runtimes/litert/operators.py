@@ -8,6 +8,8 @@ import numpy as np
 
 from hwnas.runtimes.base import Array
 from hwnas.runtimes.litert.flatbuffer import Scale
+from hwnas.runtimes.litert.more_operators import MORE_WRITERS, matmul
+from hwnas.runtimes.litert.signals import filters, in_two_dimensions, narrow, wide
 from hwnas.runtimes.litert.translation import (
     CHANNELS_LAST,
     Node,
@@ -24,10 +26,10 @@ _OF_TANH = Scale((1 / 128,), (0,))
 
 
 def _conv(t: Translation, node: Node) -> Tensor:
-    input = t.image(node.inputs[0])
-    weight = t.constant(node.inputs[1])
+    input, node = t.image(node.inputs[0]), in_two_dimensions(t, node)
+    weight = filters(t, node)
     if weight.values.ndim != 4:
-        raise UnwrittenError("a convolution of another kind than of images")
+        raise UnwrittenError("a convolution of another kind than of images and signals")
     groups, channels = int(node.attributes.get("group", 1)), input.shape[1]
     steps = [int(d) for d in node.attributes.get("dilations", (1, 1))]
     strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
@@ -38,21 +40,23 @@ def _conv(t: Translation, node: Node) -> Tensor:
     order, dimension = ((1, 2, 3, 0), 3) if alone else ((0, 2, 3, 1), 0)
     options = "DepthwiseConv2DOptions" if alone else "Conv2DOptions"
     more = {"depthMultiplier": weight.values.shape[0] // channels} if alone else {}
-    return t.emit(
+    found = t.emit(
         "DEPTHWISE_CONV_2D" if alone else "CONV_2D",
         [input.number, *_weights(t, node, input, order, dimension)],
-        t.shape(node.output), CHANNELS_LAST, t.wanted(node), options,
+        wide(t.shape(node.output)), CHANNELS_LAST, t.wanted(node), options,
         padding=padding, strideH=strides[0], strideW=strides[1], dilationHFactor=steps[0],
         dilationWFactor=steps[1], fusedActivationFunction=node.activation, **more,
     )  # fmt: skip
+    return narrow(t, found, t.shape(node.output))
 
 
 def _weights(
     t: Translation, node: Node, input: Tensor, order: Sequence[int], dimension: int
 ) -> tuple[int, int]:
     """Write weights in another order, and a bias, of zeros where there is none."""
-    weight = t.constant(node.inputs[1])
-    outputs = weight.values.shape[0]
+    weight = filters(t, node)
+    of_outputs = order[0] if node.kind in ("Gemm", "MatMul") else 0
+    outputs = weight.values.shape[of_outputs]
     bias = t.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
     if t.wanted(node) is None:
         zeros = np.zeros(outputs, np.float32)
@@ -62,6 +66,8 @@ def _weights(
         )
     if weight.scale is None or weight.values.dtype != np.int8 or input.scale is None:
         raise UnwrittenError("int8 activations with weights that are not int8")
+    if len(weight.scale.values) > 1 and weight.scale.dimension != of_outputs:
+        raise UnwrittenError(f"{node.kind} in int8 whose weights have no scale an output")
     of_weight = Scale(weight.scale.values, weight.scale.zeros, dimension)
     of_bias = Scale(
         tuple(input.scale.values[0] * v for v in of_weight.values), (0,) * len(of_weight.values)
@@ -122,7 +128,7 @@ def _same_pads(sizes: Sequence[int], sides: Sequence[int], strides: Sequence[int
 
 def _pool(code: str) -> Callable[[Translation, Node], Tensor]:
     def write(t: Translation, node: Node) -> Tensor:
-        image = t.image(node.inputs[0])
+        image, node = t.image(node.inputs[0]), in_two_dimensions(t, node)
         sides = [int(k) for k in node.attributes["kernel_shape"]]
         strides = [int(s) for s in node.attributes.get("strides", (1, 1))]
         pads = _pads(node, image, sides, strides)
@@ -137,11 +143,12 @@ def _pool(code: str) -> Callable[[Translation, Node], Tensor]:
             raise UnwrittenError("an average pool with padding on other sides than LiteRT has")
         else:
             image, padding = _padded(t, image, pads, sides, strides, lowest)
-        return t.emit(
-            code, [image.number], t.shape(node.output), CHANNELS_LAST, image.scale,
+        found = t.emit(
+            code, [image.number], wide(t.shape(node.output)), CHANNELS_LAST, image.scale,
             "Pool2DOptions", padding=padding, strideH=strides[0], strideW=strides[1],
             filterHeight=sides[0], filterWidth=sides[1],
         )  # fmt: skip
+        return narrow(t, found, t.shape(node.output))
 
     return write
 
@@ -171,10 +178,7 @@ def _linear(t: Translation, node: Node) -> Tensor:
     plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
     if attributes.get("transA") or not plain or t.constant(node.inputs[1]).values.ndim != 2:
         raise UnwrittenError(f"{node.kind} with factors, or of more than a matrix")
-    if attributes.get("transB"):
-        weights = _weights(t, node, input, (0, 1), 0)
-    else:
-        weights = _transposed_weights(t, node)
+    weights = _weights(t, node, input, (0, 1) if attributes.get("transB") else (1, 0), 0)
     return t.emit(
         "FULLY_CONNECTED", [input.number, *weights], t.shape(node.output),
         tuple(range(len(input.shape))), t.wanted(node), "FullyConnectedOptions",
@@ -182,22 +186,12 @@ def _linear(t: Translation, node: Node) -> Tensor:
     )  # fmt: skip
 
 
-def _transposed_weights(t: Translation, node: Node) -> tuple[int, int]:
-    if t.wanted(node) is not None:
-        raise UnwrittenError(f"{node.kind} in int8 whose weights are not one row an output")
-    weight = t.constant(node.inputs[1]).floats.T
-    bias = np.zeros(len(weight), np.float32)
-    if len(node.inputs) > 2:
-        bias = t.constant(node.inputs[2]).floats.reshape(-1)
-    return t.written(np.ascontiguousarray(weight)), t.written(bias)
-
-
 def _two(code: str, options: str) -> Callable[[Translation, Node], Tensor]:
     def write(t: Translation, node: Node) -> Tensor:
-        first = next((n for n in node.inputs if not t.is_constant(n)), None)
-        if first is None:
+        active = [t.tensor(name) for name in node.inputs if not t.is_constant(name)]
+        if not active:
             raise UnwrittenError(f"{node.kind} of constants")
-        model = t.tensor(first)
+        model = max(active, key=lambda tensor: len(tensor.shape))
         numbers = [_operand(t, node, name, model) for name in node.inputs]
         return t.emit(
             code, numbers, t.shape(node.output), model.axes, t.wanted(node), options,
@@ -208,11 +202,12 @@ def _two(code: str, options: str) -> Callable[[Translation, Node], Tensor]:
 
 
 def _operand(t: Translation, node: Node, name: str, like: Tensor) -> int:
-    """Give a tensor or constant, stored like another one of as many dimensions."""
+    """Give a tensor or constant, stored like another one of as many dimensions or more."""
     if not t.is_constant(name):
         tensor = t.tensor(name)
-        if len(tensor.shape) != len(like.shape):
-            raise UnwrittenError(f"{node.kind} of tensors of different numbers of dimensions")
+        if lacking := len(like.shape) - len(tensor.shape):
+            shape = (1,) * lacking + tensor.shape
+            tensor = t.reshaped(t.in_order(tensor), shape, tuple(range(len(shape))))
         return t.stored(tensor, like.axes).number
     constant = t.constant(name)
     in_int8 = t.wanted(node) is not None
@@ -307,12 +302,9 @@ def _reshape(t: Translation, node: Node) -> Tensor:
         images, groups = CHANNELS_LAST, (0, 3, 4, 1, 2)
         x = t.stored(x, images if ranks == (4, 5) else groups)
         axes = groups if ranks == (4, 5) else images
-    elif sum(n > 1 for n in x.shape[1:]) > 1:
+    elif (wide := [a for a in x.axes if x.shape[a] > 1]) != sorted(wide):
         x = t.in_order(x)
-    stored = np.array([shape[a] for a in axes], np.int32)
-    inputs = [x.number, t.written(stored)]
-    options = "ReshapeOptions"
-    return t.emit("RESHAPE", inputs, shape, axes, x.scale, options, newShape=stored.tolist())
+    return t.reshaped(x, shape, axes)
 
 
 def _transpose(t: Translation, node: Node) -> Tensor:
@@ -356,7 +348,7 @@ WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "HardSwish": _one("HARD_SWISH", "HardSwishOptions"),
     "Identity": _same,
     "LeakyRelu": _leaky,
-    "MatMul": _linear,
+    "MatMul": matmul(_linear),
     "MaxPool": _pool("MAX_POOL_2D"),
     "Mul": _two("MUL", "MulOptions"),
     "ReduceMean": _mean,
@@ -370,4 +362,5 @@ WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "Tanh": _one("TANH", scale=_OF_TANH),
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
+    **MORE_WRITERS,
 }

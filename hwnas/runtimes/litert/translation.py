@@ -24,7 +24,10 @@ from hwnas.runtimes.litert.flatbuffer import FlatGraph, Scale
 
 CHANNELS_LAST = (0, 2, 3, 1)
 _FUSING = ("BatchNormalization", "Conv", "Gemm", "Add", "Sub", "Mul")
-_FLOAT_ONLY = ("BatchNormalization", "Div", "HardSigmoid")
+_FLOAT_ONLY = (
+    "BatchNormalization", "ConvTranspose", "Div", "Elu", "Gelu", "HardSigmoid",
+    "InstanceNormalization", "LayerNormalization", "PRelu",
+)  # fmt: skip
 """What has no int8 kernel in LiteRT, or is written as operators that lose too much in int8."""
 
 
@@ -101,18 +104,22 @@ class Translation:
     Args:
         model: with constant shapes.
         writers: how each operator is written, by name in ONNX.
+        join: gives the nodes with those joined that are one operator in LiteRT.
 
     Raises:
         UnwrittenError: something is not written here.
     """
 
     def __init__(
-        self, model: onnx.ModelProto, writers: Mapping[str, Callable[[Translation, Node], Tensor]]
+        self,
+        model: onnx.ModelProto,
+        writers: Mapping[str, Callable[[Translation, Node], Tensor]],
+        join: Callable[[Translation, Sequence[Node]], Sequence[Node]],
     ) -> None:
         self.graph = FlatGraph()
         self.float_operators: Counter[str] = Counter()
         """Operators of a quantised model that compute in float32, by ONNX's name."""
-        self._writers = writers
+        self._writers, self._join = writers, join
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         self._shapes = {v.name: _shape(v) for v in [*graph.value_info, *graph.output]}
         self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -132,7 +139,7 @@ class Translation:
         axes = _stored(len(shape))
         number = self.graph.tensor(tuple(shape[a] for a in axes))
         self._keep(self._source.name, Tensor(number, shape, axes))
-        for node in self._fused():
+        for node in self._join(self, self._fused()):
             if node.kind not in ("QuantizeLinear", "DequantizeLinear"):
                 self._write(node)
         self._in_int8 = False
@@ -145,7 +152,7 @@ class Translation:
 
     def is_constant(self, name: str) -> bool:
         """Tell whether a name is that of a constant, quantised or not."""
-        return name in self._constants or self._origin(name) in self._constants
+        return self.origin(name) in self._constants
 
     def constant(self, name: str) -> Constant:
         """Give a constant."""
@@ -211,11 +218,22 @@ class Translation:
         return self.stored(tensor, tuple(range(len(tensor.shape))))
 
     def image(self, name: str) -> Tensor:
-        """Give a tensor of four dimensions, its channels last."""
+        """Give a tensor of four dimensions, its channels last; a signal is an image of one row."""
         tensor = self.tensor(name)
+        if len(tensor.shape) == 3:
+            b, c, n = tensor.shape
+            tensor = self.stored(tensor, (0, 2, 1))
+            return self.reshaped(tensor, (b, c, 1, n), CHANNELS_LAST)
         if len(tensor.shape) != 4:
             raise UnwrittenError(f"an image of {len(tensor.shape)} dimensions")
         return self.stored(tensor, CHANNELS_LAST)
+
+    def reshaped(self, tensor: Tensor, shape: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+        """Give the same numbers, in the order in which they are stored, another shape."""
+        stored = np.array([shape[a] for a in axes], np.int32)
+        inputs = [tensor.number, self.written(stored)]
+        given = {"newShape": stored.tolist()}
+        return self.emit("RESHAPE", inputs, shape, axes, tensor.scale, "ReshapeOptions", **given)
 
     def _write(self, node: Node) -> None:
         if node.kind not in self._writers:
@@ -266,8 +284,9 @@ class Translation:
             return 3 if [v.item() for v in found if v is not None] == [0.0, 6.0] else 0
         return 1 if node.kind == "Relu" else 0
 
-    def _origin(self, name: str) -> str:
-        return self._quantised[name][0] if name in self._quantised else ""
+    def origin(self, name: str) -> str:
+        """Give what a name stands for before it was quantised, or itself."""
+        return self._quantised[name][0] if name in self._quantised else name
 
     def _is_constant(self, node: Node) -> bool:
         """Take in what a node of the kind Constant holds."""

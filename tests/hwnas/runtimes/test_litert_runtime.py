@@ -64,6 +64,56 @@ class Branches(nn.Module):
         return torch.sigmoid(joined - x) / 2 + nn.functional.relu6(3 * joined)
 
 
+class Attention(nn.Module):
+    """Takes its queries, keys and values out of one tensor by an index."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.all, self.out = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = x.flatten(2).transpose(1, 2)  # (B, N, C)
+        parts = self.all(self.norm(tokens)).reshape(len(x), 64, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        queries, keys, values = parts[0], parts[1], parts[2]
+        found = nn.functional.scaled_dot_product_attention(queries, keys, values)
+        joined: torch.Tensor = self.out(found.transpose(1, 2).reshape(len(x), 64, 8))
+        return tokens + joined
+
+
+class ConvNext(nn.Module):
+    """Normalises and multiplies channels that are last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner: torch.Tensor = self.layers(x.permute(0, 2, 3, 1))
+        return x + inner.permute(0, 3, 1, 2)
+
+
+class TokensFirst(nn.Module):
+    """Reshapes what a transposition put the tokens of a single image in front of."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(2).permute(2, 0, 1).reshape(1, 512)  # (N, 1, C)
+
+
+class Slices(nn.Module):
+    """Cuts channels, rows and columns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = x.chunk(2, 1)
+        return torch.cat([a[:, :, 1:, ::2], b[:, :, :7, 1::2] + a[0, 0, 0, 4:]], 1)
+
+
+class Mirrored(nn.Module):
+    """Pads by mirroring."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.pad(x, (1, 2, 2, 1), mode="reflect")
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "even sides with stride": lambda: nn.Conv2d(8, 8, 3, 2, 1),
     "other pads": lambda: nn.Conv2d(8, 8, 3, 1, 2),
@@ -82,6 +132,19 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "squeeze and excite": SqueezeAndExcite,
     "squeeze and excite by index": ExciteByIndex,
     "branches": Branches,
+    "attention": Attention,
+    "channels last": ConvNext,
+    "slices": Slices,
+    "mirrored": Mirrored,
+    "pixel shuffle": lambda: nn.Sequential(nn.Conv2d(8, 12, 1), nn.PixelShuffle(2)),
+    "transposed": lambda: nn.ConvTranspose2d(8, 4, 4, 2, 1),
+    "transposed, one pixel more": lambda: nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1),
+    "norms of images": lambda: nn.Sequential(nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)),
+    "slopes": lambda: nn.Sequential(nn.ELU(), nn.PReLU(8), nn.PReLU()),
+    "a signal": lambda: nn.Sequential(
+        nn.Flatten(2), nn.Conv1d(8, 8, 5, 2, 2), nn.ReLU(), nn.Conv1d(8, 8, 3, 1, 2, 2, groups=8)
+    ),
+    "a signal's pools": lambda: nn.Sequential(nn.Flatten(2), nn.MaxPool1d(2), nn.AvgPool1d(3, 2)),
 }
 
 
@@ -102,6 +165,12 @@ def test_each_operator_is_pytorchs(name: str) -> None:
     with make_runtime("litert").prepare(made, RunSettings(batch=2)) as ready:
         found = agreement(ready, made.module)
     assert found.relative_error < 1e-5
+
+
+def test_tokens_in_front_are_reshaped_in_their_order() -> None:
+    made = TorchNetwork(nn.Sequential(nn.Conv2d(3, 8, 1), TokensFirst()).eval(), (3, 8, 8))
+    with make_runtime("litert").prepare(made, RunSettings()) as ready:
+        assert agreement(ready, made.module).relative_error < 1e-5
 
 
 @pytest.mark.parametrize("name", NETWORKS)

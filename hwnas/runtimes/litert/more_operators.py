@@ -1,0 +1,260 @@
+"""How ONNX's operators of attention, generators and signals are spelled in LiteRT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from hwnas.runtimes.litert.translation import (
+    CHANNELS_LAST,
+    Node,
+    Tensor,
+    Translation,
+    UnwrittenError,
+)
+
+_VALID = 1
+_REFLECT = 0
+_ROOTS = {"Mul": math.sqrt(0.5), "Div": math.sqrt(2.0)}
+"""What exporters scale by before Erf."""
+
+
+def _layer_norm(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    rank = len(x.shape)
+    return _normalised(t, node, x, range(int(node.attributes.get("axis", -1)) % rank, rank), rank)
+
+
+def _instance_norm(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    return _normalised(t, node, x, range(2, len(x.shape)), 2)
+
+
+def _normalised(t: Translation, node: Node, x: Tensor, over: Sequence[int], end: int) -> Tensor:
+    """Write (x - mean) / sqrt(variance + epsilon), times a scale, and a bias where there is one.
+
+    Args:
+        t: what is written.
+        node: its second and third input are scale and bias.
+        x: what is normalised.
+        over: dimensions that mean and variance are taken over.
+        end: the dimension that the last one of scale and bias stands before.
+    """
+    places = t.written(np.array(sorted(x.axes.index(a) for a in over), np.int32))
+    one = tuple(1 if i in over else n for i, n in enumerate(x.shape))
+    epsilon = np.array(node.attributes.get("epsilon", 1e-5), np.float32)
+
+    def mean(of: Tensor) -> Tensor:
+        inputs = [of.number, places]
+        return t.emit("MEAN", inputs, one, x.axes, None, "ReducerOptions", keepDims=True)
+
+    def two(code: str, a: int, b: int, shape: tuple[int, ...] = x.shape) -> Tensor:
+        return t.emit(code, [a, b], shape, x.axes, None, f"{code.title()}Options")
+
+    centred = two("SUB", x.number, mean(x).number)
+    variance = mean(two("MUL", centred.number, centred.number))
+    above = two("ADD", variance.number, t.written(epsilon), one)
+    inverse = t.emit("RSQRT", [above.number], one, x.axes, None)
+    found = two("MUL", centred.number, inverse.number)
+    for code, name in zip(("MUL", "ADD"), node.inputs[1:], strict=False):
+        if name:
+            found = two(code, found.number, _like(t, name, x, end))
+    return found
+
+
+def _like(t: Translation, name: str, x: Tensor, end: int) -> int:
+    """Write a constant whose dimensions end before `end` of a tensor's, stored as this is."""
+    values = t.constant(name).floats
+    before, after = end - values.ndim, len(x.shape) - end
+    whole = values.reshape((1,) * before + values.shape + (1,) * after)
+    return t.written(np.ascontiguousarray(whole.transpose(x.axes)))
+
+
+def _products(t: Translation, node: Node) -> Tensor:
+    """Write MatMul of two activations."""
+    a, b = (t.in_order(t.tensor(name)) for name in node.inputs)
+    if min(len(a.shape), len(b.shape)) < 2:
+        raise UnwrittenError("MatMul of a vector")
+    shape = t.shape(node.output)
+    axes = tuple(range(len(shape)))
+    inputs = [a.number, b.number]
+    return t.emit("BATCH_MATMUL", inputs, shape, axes, t.wanted(node), "BatchMatMulOptions")
+
+
+def matmul(linear: Callable[[Translation, Node], Tensor]) -> Callable[..., Tensor]:
+    """Write MatMul as `linear` where its weights are constant."""
+
+    def write(t: Translation, node: Node) -> Tensor:
+        return linear(t, node) if t.is_constant(node.inputs[1]) else _products(t, node)
+
+    return write
+
+
+def _slice(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    given = [t.constant(name).values.astype(np.int64).tolist() for name in node.inputs[1:] if name]
+    starts, ends = given[:2]
+    which = given[2] if len(given) > 2 else range(len(starts))
+    steps = given[3] if len(given) > 3 else [1] * len(starts)
+    ranges = [range(n) for n in x.shape]
+    for start, end, axis, step in zip(starts, ends, which, steps, strict=True):
+        if step < 1:
+            raise UnwrittenError("Slice that goes backwards")
+        ranges[axis] = ranges[axis][start:end:step]
+    return _cut(t, x, ranges)
+
+
+def _cut(t: Translation, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    parts = [[(r.start, r.stop, r.step)[i] for r in (ranges[a] for a in x.axes)] for i in range(3)]
+    inputs = [x.number, *(t.written(np.array(part, np.int32)) for part in parts)]
+    shape = tuple(map(len, ranges))
+    return t.emit("STRIDED_SLICE", inputs, shape, x.axes, x.scale, "StridedSliceOptions")
+
+
+def _gather(t: Translation, node: Node) -> Tensor:
+    """Write a choice along one dimension: one place, which leaves it out, or several."""
+    if t.is_constant(node.inputs[0]) or not t.is_constant(node.inputs[1]):
+        raise UnwrittenError("Gather by what is computed, as of an embedding")
+    x, places = t.tensor(node.inputs[0]), t.constant(node.inputs[1]).values
+    if places.ndim > 1:
+        raise UnwrittenError("Gather of more than one dimension")
+    axis = int(node.attributes.get("axis", 0)) % len(x.shape)
+    places = np.where(places < 0, places + x.shape[axis], places).astype(np.int32)
+    inputs = [x.number, t.written(places)]
+    left = [a for a in x.axes if places.ndim or a != axis]
+    axes = tuple(sorted(left).index(a) for a in left)
+    return t.emit("GATHER", inputs, t.shape(node.output), axes, x.scale,
+                  "GatherOptions", axis=x.axes.index(axis))  # fmt: skip
+
+
+def _gelu(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    return t.emit("GELU", [x.number], x.shape, x.axes, None, "GeluOptions", approximate=False)
+
+
+def _elu(t: Translation, node: Node) -> Tensor:
+    if node.attributes.get("alpha", 1.0) != 1.0:
+        raise UnwrittenError("Elu of another alpha than 1")
+    x = t.tensor(node.inputs[0])
+    return t.emit("ELU", [x.number], x.shape, x.axes, None)
+
+
+def _prelu(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    slope = t.constant(node.inputs[1]).floats
+    whole = slope.reshape((1,) * (len(x.shape) - slope.ndim) + slope.shape)
+    # Its slopes have no batch.
+    stored = np.ascontiguousarray(whole.transpose(x.axes)[0])
+    return t.emit("PRELU", [x.number, t.written(stored)], x.shape, x.axes, None)
+
+
+def _transposed_conv(t: Translation, node: Node) -> Tensor:
+    """Write it without padding, cut what the padding takes away, and add the bias."""
+    image, weight = t.image(node.inputs[0]), t.constant(node.inputs[1]).floats
+    a = node.attributes
+    strides, pads = [int(s) for s in a.get("strides", (1, 1))], [*a.get("pads", (0, 0, 0, 0))]
+    # What the output has more at its ends is not cut there.
+    pads[2:] = [p - more for p, more in zip(pads[2:], a.get("output_padding", (0, 0)), strict=True)]
+    strange = a.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in a or min(pads) < 0
+    plain = int(a.get("group", 1)) == 1 and {*a.get("dilations", (1, 1))} == {1}
+    if weight.ndim != 4 or not plain or strange:
+        raise UnwrittenError("ConvTranspose with groups, holes or an output that is padded wide")
+    sides = [(n - 1) * s + k for n, s, k in zip(image.shape[2:], strides, weight.shape[2:],
+                                                strict=True)]  # fmt: skip
+    whole = (image.shape[0], weight.shape[1], *sides)
+    stored = np.array([whole[i] for i in CHANNELS_LAST], np.int32)
+    filters = t.written(np.ascontiguousarray(weight.transpose(1, 2, 3, 0)))
+    found = t.emit("TRANSPOSE_CONV", [t.written(stored), filters, image.number], whole,
+                   CHANNELS_LAST, None, "TransposeConvOptions", padding=_VALID,
+                   strideH=strides[0], strideW=strides[1])  # fmt: skip
+    if any(pads):
+        inner = [range(pads[i], n - pads[i + 2]) for i, n in enumerate(sides)]
+        found = _cut(t, found, [range(whole[0]), range(whole[1]), *inner])
+    if len(node.inputs) > 2 and node.inputs[2]:
+        bias = t.written(t.constant(node.inputs[2]).floats.reshape(-1))
+        inputs = [found.number, bias]
+        found = t.emit("ADD", inputs, found.shape, CHANNELS_LAST, None, "AddOptions")
+    return found
+
+
+def _depth_to_space(t: Translation, node: Node) -> Tensor:
+    image, side = t.image(node.inputs[0]), int(node.attributes["blocksize"])
+    if node.attributes.get("mode", b"DCR") == b"CRD":
+        # ONNX's channels are (C, side, side) here, LiteRT's (side, side, C).
+        places = np.arange(image.shape[1]).reshape(-1, side * side).T.ravel().astype(np.int32)
+        inputs = [image.number, t.written(places)]
+        image = t.emit("GATHER", inputs, image.shape, CHANNELS_LAST, image.scale,
+                       "GatherOptions", axis=3)  # fmt: skip
+    return t.emit("DEPTH_TO_SPACE", [image.number], t.shape(node.output), CHANNELS_LAST,
+                  image.scale, "DepthToSpaceOptions", blockSize=side)  # fmt: skip
+
+
+def _pad(t: Translation, node: Node) -> Tensor:
+    x, mode = t.tensor(node.inputs[0]), node.attributes.get("mode", b"constant")
+    filled = [t.constant(name).values for name in node.inputs[2:3] if name]
+    if len(node.inputs) > 3 or mode not in (b"constant", b"reflect") or any(map(np.any, filled)):
+        raise UnwrittenError("Pad with other numbers than 0 or mirrored ones")
+    around = t.constant(node.inputs[1]).values.astype(np.int32).reshape(2, -1)
+    if (around < 0).any():
+        raise UnwrittenError("Pad that cuts")
+    inputs = [x.number, t.written(np.ascontiguousarray(around[:, list(x.axes)].T))]
+    shape = t.shape(node.output)
+    if mode == b"constant":
+        return t.emit("PAD", inputs, shape, x.axes, x.scale, "PadOptions")
+    return t.emit("MIRROR_PAD", inputs, shape, x.axes, x.scale, "MirrorPadOptions",
+                  mode=_REFLECT)  # fmt: skip
+
+
+def of_gelus(t: Translation, nodes: Sequence[Node]) -> list[Node]:
+    """Join x (erf(x / √2) + 1) / 2, as exporters write a GELU, into a node `Gelu`; there is no Erf.
+
+    Conversions may stand between its parts.
+    """
+    made = {node.output: node for node in nodes}
+    found, gone = {node.output: node for node in nodes}, set[str]()
+
+    def before(node: Node, kind: str, factor: float | None = None) -> tuple[Node, str] | None:
+        """Give the node that one input comes from, and the other input, of a known value."""
+        for place, name in enumerate(node.inputs):
+            source = made.get(t.origin(name))
+            other = "" if len(node.inputs) == 1 else node.inputs[1 - place]
+            if source is None or source.kind != kind:
+                continue
+            if factor is None or (t.is_constant(other) and _is(t, other, factor)):
+                return source, other
+        return None
+
+    for last in nodes:
+        half = before(last, "Mul") if last.kind == "Mul" else None
+        plus = half and before(half[0], "Add", 0.5)
+        erf = plus and before(plus[0], "Erf", 1.0)
+        scaled = erf and made.get(t.origin(erf[0].inputs[0]))
+        if not (half and plus and erf and scaled) or scaled.kind not in _ROOTS:
+            continue
+        x, root = t.origin(half[1]), _ROOTS[scaled.kind]
+        factors = [n for n in scaled.inputs if t.origin(n) != x]
+        if len(factors) == 1 and t.is_constant(factors[0]) and _is(t, factors[0], root):
+            found[last.output] = Node("Gelu", (half[1],), last.output, {})
+            gone |= {scaled.output, *(node.output for node, _ in (half, plus, erf))}
+    return [node for name, node in found.items() if name not in gone]
+
+
+def _is(t: Translation, name: str, number: float) -> bool:
+    values = t.constant(name).floats
+    return values.size == 1 and abs(values.item() - number) < 1e-2 * number
+
+
+MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
+    "ConvTranspose": _transposed_conv,
+    "DepthToSpace": _depth_to_space,
+    "Elu": _elu,
+    "Gather": _gather,
+    "Gelu": _gelu,
+    "InstanceNormalization": _instance_norm,
+    "LayerNormalization": _layer_norm,
+    "PRelu": _prelu,
+    "Pad": _pad,
+    "Slice": _slice,
+}
