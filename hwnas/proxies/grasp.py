@@ -27,6 +27,8 @@ class HessianGradient(OwnSignal[float]):
     g is their gradient of the mean cross-entropy and H their Hessian.
     """
 
+    first: ClassVar[bool] = True
+
     def measure(self, subject: Subject) -> float:
         """Differentiate twice where it must be.
 
@@ -36,38 +38,41 @@ class HessianGradient(OwnSignal[float]):
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        from hwnas.networks.layers import layer_weights
         from hwnas.proxies.derivatives.second_derivatives import (
             FastSecondDerivatives,
+            has_fused_attention,
             scale_free_weights,
         )
 
         request = LossGradients()
-        gradients = [g.double() for g in request.measure(subject).gradients.values()]
-        network = subject.differentiable(request.setting)
-        weights = [w.requires_grad_() for w in layer_weights(network).values()]
-        # PyTorch's fused attention has no second derivative.
-        with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):
-            loss = request.loss(subject, network, request.input(subject))
-        free = scale_free_weights(loss)
-        rest = _hessian_product(loss, weights, [w for w in weights if w not in free])
+        with FastSecondDerivatives():
+            graph = request.run(subject)
+        fused = has_fused_attention(graph.loss)
+        if fused:  # PyTorch's fused attention has no second derivative
+            with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):
+                graph = request.run(subject)
+        gradients = graph.gradients(create_graph=True)
+        found = (
+            request.measure(subject) if fused else request.known(subject, graph.answer(gradients))
+        )
+        free, weights = scale_free_weights(graph.loss), graph.weights
+        rest = [w for w in weights.values() if w not in free]
+        products = _product(rest, [gradients[w] for w in rest], list(weights.values()))
         total = 0.0
-        for weight, gradient, product in zip(weights, gradients, rest, strict=True):
+        for name, product in zip(weights, products, strict=True):
+            gradient = found.gradients[name].double()
             total += float((gradient * product.double()).sum())
-            total -= float(gradient.square().sum()) if weight in free else 0
+            total -= float(gradient.square().sum()) if weights[name] in free else 0
         return total
 
 
-def _hessian_product(
-    loss: Tensor, weights: Sequence[Tensor], direction: Sequence[Tensor]
+def _product(
+    direction: Sequence[Tensor], gradients: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Sequence[Tensor]:
-    """Give the Hessian by the weights times the values of some of them."""
-    gradients: Sequence[Tensor] = ()
-    if direction:
-        gradients = torch.autograd.grad(loss, direction, create_graph=True, materialize_grads=True)
+    """Give the Hessian by the weights times the values of those that the gradients are of."""
     terms = [(w.detach() * g).sum() for w, g in zip(direction, gradients, strict=True)]
-    along = torch.stack(terms).sum() if terms else loss.detach()
-    if not along.requires_grad:
+    along = torch.stack(terms).sum() if terms else None
+    if along is None or not along.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
     return torch.autograd.grad(along, weights, materialize_grads=True)
 
@@ -80,9 +85,9 @@ class Grasp:
     Hessian H of the mean cross-entropy of a batch (Wang et al., Picking Winning Tickets Before
     Training by Preserving Gradient Flow, ICLR 2020; as a score: Abdelfattah et al., Zero-Cost
     Proxies for Lightweight NAS, ICLR 2021, whose sign this is). It needs the training-mode forward
-    and backward pass of `hwnas.proxies.saliency`, and one more whose backward pass to the layers
-    that no batch norm follows is differentiated in turn, on the weights as they are, with labels:
-    random ones stand in where the user gives none.
+    and backward pass of `hwnas.proxies.saliency`, which is differentiated in turn where it leads to
+    the layers that no batch norm follows, on the weights as they are, with labels: random ones
+    stand in where the user gives none.
 
     A layer that is followed by a training-mode batch norm contributes ``||g_l||^2`` but for the
     batch norm's epsilon, by Euler's identity: its gradient is homogeneous of degree -1. That is

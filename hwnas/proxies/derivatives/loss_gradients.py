@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class ChannelProducts:
     sums: dict[str, Tensor] = field(default_factory=dict)
     misfit: tuple[int, ...] | None = None
     _kept: list[tuple[Tensor, int]] = field(default_factory=list, repr=False)
+    _hooks: list[Any] = field(default_factory=list, repr=False)
 
     def keep(self, output: Tensor) -> Tensor:
         """Keep an output for its product with its gradient."""
@@ -51,6 +52,16 @@ class ChannelProducts:
         changed = any(output._version != version for output, version in self._kept)
         self._kept.clear()
         return changed
+
+    def at_gradient(self, output: Tensor, add: Callable[[Tensor], None]) -> None:
+        """Call a function with the gradient of an output, until `stop`."""
+        self._hooks.append(output.register_hook(add))  # type: ignore[no-untyped-call]
+
+    def stop(self) -> None:
+        """Collect no more: where the gradients are differentiated, others pass by."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
 
 
 @dataclass(frozen=True)
@@ -88,43 +99,76 @@ class LossGradients(OwnSignal[LossPass]):
 
     def measure(self, subject: Subject) -> LossPass:
         """Run one forward and backward pass, once for all requests of the same images."""
-        parts = 1 if subject.batch is None else self.parts
-        images = replace(self, parts=parts)
-        return subject.once(images, lambda: self._run(subject, images))
+        return subject.once(self._images(subject), lambda: self.run(subject).answer())
 
     def input(self, subject: Subject) -> tuple[Tensor, Tensor]:
         """Give the images (B, C, H, W) and labels (B,)."""
         return subject.input(self.setting, self.part, self.parts)
 
-    def loss(self, subject: Subject, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def run(self, subject: Subject) -> LossGraph:
         """Run the forward pass; equal requests draw equal random numbers, e.g. of dropout."""
         from hwnas.networks.device import seed_passes
-
-        seed_passes(subject.device, derive_seed(subject.seed, "loss", self))
-        return loss(subject.output, network(batch[0]), batch[1])
-
-    def _run(self, subject: Subject, images: LossGradients) -> LossPass:
         from hwnas.networks.layers import layer_weights, weight_layers
 
+        images = self._images(subject)
         network = subject.differentiable(self.setting).requires_grad_()
         layers, weights = weight_layers(network), layer_weights(network)
         if not layers:
             raise ProxyError("`model` must have a convolution or a linear layer, but has none.")
-        batch = images.input(subject)
-        watched = layers if self.products else {}
-        parameters = list(network.parameters())
+        batch, labels = images.input(subject)
         for copies in (False, True):
-            with _channel_products(watched, len(batch[0]), copies) as products:
-                mean = images.loss(subject, network, batch)
+            with _channel_products(layers if self.products else {}, len(batch), copies) as products:
+                seed_passes(subject.device, derive_seed(subject.seed, "loss", images))
+                mean = loss(subject.output, network(batch), labels)
             if not products.overwritten():
                 break
-        gradients = torch.autograd.grad(mean, parameters, materialize_grads=True)
-        of_parameter = {id(p): g for p, g in zip(parameters, gradients, strict=True)}
+        return LossGraph(mean, weights, list(network.parameters()), products)
+
+    def known(self, subject: Subject, answer: LossPass) -> LossPass:
+        """Let requests of the same images have the answer of a pass that ran for another one."""
+        return subject.once(self._images(subject), lambda: answer)
+
+    def _images(self, subject: Subject) -> LossGradients:
+        return replace(self, parts=1 if subject.batch is None else self.parts)
+
+
+@dataclass(frozen=True)
+class LossGraph:
+    """The mean loss after the forward pass, with its graph.
+
+    Attributes:
+        loss: the mean loss.
+        weights: weight of each convolution and linear layer, by layer name.
+        parameters: of the network.
+        products: which the backward pass collects.
+    """
+
+    loss: Tensor
+    weights: Mapping[str, nn.Parameter]
+    parameters: Sequence[nn.Parameter]
+    products: ChannelProducts
+
+    def gradients(self, create_graph: bool = False) -> dict[Tensor, Tensor]:
+        """Run the backward pass; give the gradient by each parameter, 0 where there is none.
+
+        Args:
+            create_graph: whether the gradients can be differentiated in turn.
+        """
+        found = torch.autograd.grad(
+            self.loss, self.parameters, create_graph=create_graph, materialize_grads=True
+        )
+        self.products.stop()
+        return dict(zip(self.parameters, found, strict=True))
+
+    def answer(self, gradients: Mapping[Tensor, Tensor] | None = None) -> LossPass:
+        """Give what the pass tells; of these gradients, or those of a backward pass."""
+        found = self.gradients() if gradients is None else gradients
+        squares = [found[p].detach().abs().double().square().sum() for p in self.parameters]
         return LossPass(
-            {name: weight.detach() for name, weight in weights.items()},
-            {name: of_parameter[id(weight)] for name, weight in weights.items()},
-            float(torch.stack([g.abs().double().square().sum() for g in gradients]).sum().sqrt()),
-            products,
+            {name: weight.detach() for name, weight in self.weights.items()},
+            {name: found[weight].detach() for name, weight in self.weights.items()},
+            float(torch.stack(squares).sum().sqrt()),
+            self.products,
         )
 
 
@@ -146,6 +190,7 @@ def _channel_products(
                 return output
             kept = products.keep(output)
 
+            @torch.no_grad()
             def add(gradient: Tensor) -> None:
                 product = kept * gradient
                 if product.ndim > 2:
@@ -154,7 +199,7 @@ def _channel_products(
                     product = sum_positions(rows)[:, 0]
                 products.sums[name] = products.sums.get(name, 0) + product
 
-            output.register_hook(add)  # type: ignore[no-untyped-call]
+            products.at_gradient(output, add)
             return output.clone() if copies else output
 
         return hook

@@ -20,7 +20,7 @@ Gradients = tuple[Tensor, ...]
 
 
 class FastSecondDerivatives(TorchFunctionMode):
-    """Computes training-mode batch norms so; gradients reach their inputs only.
+    """Computes training-mode batch norms so; second derivatives reach their inputs only.
 
     PyTorch's own second derivative takes about thirty passes over memory.
     """
@@ -49,6 +49,11 @@ def scale_free_weights(loss: Tensor) -> set[Tensor]:
         if len(readers) == 1 and _hides_scale(*readers[0]):
             found.add(node.variable)
     return found
+
+
+def has_fused_attention(loss: Tensor) -> bool:
+    """Tell whether the graph of a loss has an attention in one operator."""
+    return any("ScaledDotProduct" in node.name() for node in _users(loss.grad_fn))
 
 
 def _users(root: Any) -> dict[Any, list[tuple[Any, int]]]:
@@ -103,26 +108,30 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
-        gradient: Tensor = _NormGradient.apply(  # type: ignore[no-untyped-call]
+        by_x, by_w, by_b = _NormGradient.apply(  # type: ignore[no-untyped-call]
             delta, *ctx.saved_tensors, ctx.eps
         )
-        return gradient, None, None, None
+        return by_x, by_w, by_b if ctx.needs_input_grad[2] else None, None
 
 
 class _NormGradient(torch.autograd.Function):
-    """``w * r * (q - m(q) - x^ * m(q * x^))`` of the gradient q, m being means over a channel."""
+    """``w * r * (q - m(q) - x^ * m(q * x^))`` of the gradient q, m being means over a channel.
+
+    And the gradients by w and b, which cannot be differentiated.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, q: Tensor, x: Tensor, w: Tensor, mean: Tensor, r: Tensor, eps: float
-    ) -> Tensor:
+    ) -> Gradients:
         gradient, along, total = _gradients(q, x, w, mean, r, eps)
         ctx.save_for_backward(q, x, w, mean, r, along, total)
         ctx.eps = eps
-        return gradient
+        ctx.mark_non_differentiable(along, total)
+        return gradient, along, total
 
     @staticmethod
-    def backward(ctx: Any, p: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, p: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """Differentiate ``w r N (m(p q) - m(p) m(q) - a b)``, ``a = m(p x^)``, ``b = m(q x^)``.
 
         By q it is the same operator again, by x it is

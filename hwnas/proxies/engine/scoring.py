@@ -173,6 +173,7 @@ def _answer(subject: Subject, asked: Sequence[Sequence[Signal[object]]]) -> _Ans
         with _timed(answers, None):
             subject.check()  # fails here, for all proxies, if the network is unusable
     signals = list(dict.fromkeys(signal for needs in asked for signal in needs))
+    signals.sort(key=lambda signal: not getattr(signal, "first", False))
     passes: dict[Setting, list[PassSignal[object]]] = {}
     for signal in signals:
         if isinstance(signal, PassSignal):

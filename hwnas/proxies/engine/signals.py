@@ -50,9 +50,11 @@ class OwnSignal(Signal[T_co], ABC):
 
     Attributes:
         runs: whether the network is run at all; False where its structure is the answer.
+        first: whether it is measured before others, since its passes answer them too.
     """
 
     runs: ClassVar[bool] = True
+    first: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, subject: Subject) -> T_co:

@@ -9,6 +9,7 @@ from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
+from hwnas.proxies.saliency import Fisher, GradNorm
 from hwnas.tables.result import Result
 
 SHAPE = (3, 8, 8)
@@ -87,3 +88,53 @@ def test_a_constant_gradient_has_no_curvature() -> None:
 def test_a_network_without_layers_has_no_score() -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert "must have a convolution" in str(grasp(model).error)
+
+
+class Watched(nn.Module):
+    """Two layers; counts the runs in training mode, of whatever copy."""
+
+    runs = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        Watched.runs += self.training
+        logits: torch.Tensor = self.fc(F.relu(self.norm(self.conv(x))).mean(dim=(2, 3)))
+        return logits
+
+
+def test_its_forward_pass_is_that_of_the_proxies_of_the_loss() -> None:
+    model = Watched()
+    for proxies in ([Grasp(), GradNorm()], [GradNorm(), Grasp()]):
+        Watched.runs = 0
+        score_network(model, SHAPE, proxies, batch_size=5)
+        assert Watched.runs == 1
+
+
+class Attention(nn.Module):
+    """Attention in one operator of PyTorch, which has no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all, self.fc = nn.Linear(3, 12), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (
+            self.all(x.flatten(2).transpose(1, 2)).unflatten(2, (3, 1, 4)).permute(2, 0, 3, 1, 4)
+        )
+        logits: torch.Tensor = self.fc(F.scaled_dot_product_attention(q, k, v).mean(dim=(1, 2)))
+        return logits
+
+
+@pytest.mark.parametrize("build", [Watched, Attention])
+def test_scores_of_the_loss_are_those_without_it(build: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = build()
+    proxies = [Fisher(), GradNorm(), GradNorm(whole=True)]
+    alone = score_network(model, SHAPE, proxies, batch_size=5)
+    beside = score_network(model, SHAPE, [*proxies, Grasp()], batch_size=5)
+    assert beside["grasp"].error is None
+    for proxy in proxies:
+        assert beside[proxy.name].value == alone[proxy.name].value
