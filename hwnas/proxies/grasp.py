@@ -38,6 +38,7 @@ class HessianGradient(OwnSignal[float]):
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
+        from hwnas.proxies.derivatives.gradient_graph import partly_differentiable
         from hwnas.proxies.derivatives.second_derivatives import (
             FastSecondDerivatives,
             has_fused_attention,
@@ -51,13 +52,13 @@ class HessianGradient(OwnSignal[float]):
         if fused:  # PyTorch's fused attention has no second derivative
             with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):
                 graph = request.run(subject)
-        gradients = graph.gradients(create_graph=True)
-        found = (
-            request.measure(subject) if fused else request.known(subject, graph.answer(gradients))
-        )
         free, weights = scale_free_weights(graph.loss), graph.weights
         rest = [w for w in weights.values() if w not in free]
-        products = _product(rest, [gradients[w] for w in rest], list(weights.values()))
+        gradients = partly_differentiable(graph.loss, graph.parameters, rest)
+        answer = graph.answer([gradient.detach() for gradient in gradients])
+        found = request.measure(subject) if fused else request.known(subject, answer)
+        by_parameter = dict(zip(graph.parameters, gradients, strict=True))
+        products = _product(rest, [by_parameter[w] for w in rest], list(weights.values()))
         total = 0.0
         for name, product in zip(weights, products, strict=True):
             gradient = found.gradients[name].double()

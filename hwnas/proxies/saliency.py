@@ -134,8 +134,11 @@ class Fisher:
                 f"{loss.products.misfit}."
             )
         total = 0.0
-        for name, products in loss.products.sums.items():
-            fan_in = loss.weights[name].numel() / products.shape[1]
+        for name, weight in loss.weights.items():
+            products = loss.products.sums.get(name)
+            if products is None:  # the loss does not depend on it
+                continue
+            fan_in = weight.numel() / products.shape[1]
             total += fan_in * float(products.double().square().mean(dim=0).sum()) / 2
         return total
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,6 @@ class ChannelProducts:
     sums: dict[str, Tensor] = field(default_factory=dict)
     misfit: tuple[int, ...] | None = None
     _kept: list[tuple[Tensor, int]] = field(default_factory=list, repr=False)
-    _hooks: list[Any] = field(default_factory=list, repr=False)
 
     def keep(self, output: Tensor) -> Tensor:
         """Keep an output for its product with its gradient."""
@@ -52,16 +51,6 @@ class ChannelProducts:
         changed = any(output._version != version for output, version in self._kept)
         self._kept.clear()
         return changed
-
-    def at_gradient(self, output: Tensor, add: Callable[[Tensor], None]) -> None:
-        """Call a function with the gradient of an output, until `stop`."""
-        self._hooks.append(output.register_hook(add))  # type: ignore[no-untyped-call]
-
-    def stop(self) -> None:
-        """Collect no more: where the gradients are differentiated, others pass by."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,13 @@ class LossGradients(OwnSignal[LossPass]):
 
     def measure(self, subject: Subject) -> LossPass:
         """Run one forward and backward pass, once for all requests of the same images."""
-        return subject.once(self._images(subject), lambda: self.run(subject).answer())
+
+        def run() -> LossPass:
+            graph = self.run(subject)
+            gradients = torch.autograd.grad(graph.loss, graph.parameters, materialize_grads=True)
+            return graph.answer(gradients)
+
+        return subject.once(self._images(subject), run)
 
     def input(self, subject: Subject) -> tuple[Tensor, Tensor]:
         """Give the images (B, C, H, W) and labels (B,)."""
@@ -148,25 +143,13 @@ class LossGraph:
     parameters: Sequence[nn.Parameter]
     products: ChannelProducts
 
-    def gradients(self, create_graph: bool = False) -> dict[Tensor, Tensor]:
-        """Run the backward pass; give the gradient by each parameter, 0 where there is none.
-
-        Args:
-            create_graph: whether the gradients can be differentiated in turn.
-        """
-        found = torch.autograd.grad(
-            self.loss, self.parameters, create_graph=create_graph, materialize_grads=True
-        )
-        self.products.stop()
-        return dict(zip(self.parameters, found, strict=True))
-
-    def answer(self, gradients: Mapping[Tensor, Tensor] | None = None) -> LossPass:
-        """Give what the pass tells; of these gradients, or those of a backward pass."""
-        found = self.gradients() if gradients is None else gradients
-        squares = [found[p].detach().abs().double().square().sum() for p in self.parameters]
+    def answer(self, gradients: Sequence[Tensor]) -> LossPass:
+        """Give what the gradients by the parameters tell."""
+        squares = [gradient.abs().double().square().sum() for gradient in gradients]
+        found = dict(zip(self.parameters, gradients, strict=True))
         return LossPass(
             {name: weight.detach() for name, weight in self.weights.items()},
-            {name: found[weight].detach() for name, weight in self.weights.items()},
+            {name: found[weight] for name, weight in self.weights.items()},
             float(torch.stack(squares).sum().sqrt()),
             self.products,
         )
@@ -198,8 +181,9 @@ def _channel_products(
                     rows = product.flatten(1, -2) if last else position_rows(product)
                     product = sum_positions(rows)[:, 0]
                 products.sums[name] = products.sums.get(name, 0) + product
+                handle.remove()  # the gradient may pass again where it is differentiated
 
-            products.at_gradient(output, add)
+            handle = output.register_hook(add)  # type: ignore[no-untyped-call]
             return output.clone() if copies else output
 
         return hook

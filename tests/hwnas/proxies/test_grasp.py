@@ -11,6 +11,7 @@ from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
 from hwnas.proxies.saliency import Fisher, GradNorm
 from hwnas.tables.result import Result
+from hwnas.typing import Proxy
 
 SHAPE = (3, 8, 8)
 
@@ -107,7 +108,8 @@ class Watched(nn.Module):
 
 def test_its_forward_pass_is_that_of_the_proxies_of_the_loss() -> None:
     model = Watched()
-    for proxies in ([Grasp(), GradNorm()], [GradNorm(), Grasp()]):
+    orders: list[list[Proxy]] = [[Grasp(), GradNorm()], [GradNorm(), Grasp()]]
+    for proxies in orders:
         Watched.runs = 0
         score_network(model, SHAPE, proxies, batch_size=5)
         assert Watched.runs == 1
@@ -132,7 +134,7 @@ class Attention(nn.Module):
 def test_scores_of_the_loss_are_those_without_it(build: type[nn.Module]) -> None:
     torch.manual_seed(0)
     model = build()
-    proxies = [Fisher(), GradNorm(), GradNorm(whole=True)]
+    proxies: list[Proxy] = [Fisher(), GradNorm(), GradNorm(whole=True)]
     alone = score_network(model, SHAPE, proxies, batch_size=5)
     beside = score_network(model, SHAPE, [*proxies, Grasp()], batch_size=5)
     assert beside["grasp"].error is None
