@@ -63,7 +63,14 @@ def open_pool(space: str, model: Path | None) -> Any:
         return registry.load("predictors", "transfer").without_pool(made)
     from hwnas.costs.predictor_source import make_predictor
     from hwnas.files.predictor_file import read_predictor_file
+    from hwnas.spaces.space_text import is_own
 
+    if is_own(str(model)) and not model.exists():
+        raise InvalidValueError(
+            f"`--model` must be a file with a pool of devices, but {str(model)!r} is none: if a "
+            f"function builds your networks, give --space {model}:input=3x32x32,classes=10, with "
+            f"the sizes of yours."
+        )
     content = read_predictor_file(model)
     if content.kind not in POOLS:
         raise InvalidValueError(

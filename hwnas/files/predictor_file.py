@@ -119,7 +119,8 @@ def _check(file: PredictorFile) -> None:
     if not isinstance(file.settings, dict):
         raise ValueError("its settings are no object")
     for name, array in file.arrays.items():
-        if array.dtype.kind == "U" and not name.startswith("extra_"):
+        own = name.rpartition("/")[2]  # of a file within a file, see `predictor_columns`
+        if array.dtype.kind == "U" and not own.startswith("extra_"):
             raise ValueError(f"its array {name!r} holds texts")
         # Scores of proxies alone have gaps.
         if array.dtype.kind == "f" and name != SCORES and not np.isfinite(array).all():

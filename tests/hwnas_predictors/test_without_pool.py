@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas.errors import HwnasError
 from hwnas.evaluation.sources import Effort
+from hwnas.files.predictor_columns import join, read_columns
 from hwnas.networks.work import work_of
 from hwnas.spaces import space_text
 from hwnas.spaces.functions import FunctionSpace
@@ -85,6 +86,23 @@ def test_a_file_predicts_the_same(
     loaded = TransferPredictor[Any].load(tmp_path / "mine.npz")
     np.testing.assert_allclose(loaded.predict(archs), model.predict(archs))
     assert loaded.network
+
+
+def test_files_within_a_file_predict_the_same(
+    pool: TransferPredictor[Any], archs: list[Any], costs: FloatArray, tmp_path: Path
+) -> None:
+    """Names of kinds of work are texts; within a file they were taken for damage."""
+    latency = pool.adapt(archs[:10], costs[:10])
+    energy = pool.adapt(archs[:5], 3 * costs[:5], companion=latency)
+    energy.save(tmp_path / "beside.npz")
+    loaded = TransferPredictor[Any].load(tmp_path / "beside.npz")
+    np.testing.assert_allclose(loaded.predict(archs), energy.predict(archs))
+    columns = {"latency_ms": latency.to_file(), "energy_mj": energy.to_file()}
+    join(columns).write(tmp_path / "both.npz")
+    for name, file in read_columns(tmp_path / "both.npz").items():
+        found = TransferPredictor[Any].from_file(file)
+        expected = {"latency_ms": latency, "energy_mj": energy}[name].predict(archs)
+        np.testing.assert_allclose(found.predict(archs), expected)
 
 
 def test_a_single_device_is_learned_from_what_networks_do(

@@ -54,6 +54,12 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_function_is_a_space_and_no_pool(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other commands take it as --model; here that is a file."""
+    assert run("support", "--model", "my_nets:build") == 2
+    assert "give --space my_nets:build:input=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_rows_between_which_the_device_slowed_down_are_told(
     shuffled: bool, capsys: pytest.CaptureFixture[str]
