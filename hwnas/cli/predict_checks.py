@@ -26,11 +26,10 @@ def note_left_out(predictor: Any, costs: FloatArray) -> None:
         return
     known = np.isfinite(found)
     errors = np.abs(found[known] / costs[known] - 1)
-    rank = ""
-    if known.sum() > 2:
-        rank = f"Spearman {spearman(found[known], costs[known]):.2f}, "
+    rank = spearman(found[known], costs[known]) if known.sum() > 2 else np.nan
+    told = f"Spearman {rank:.2f}, " if np.isfinite(rank) else ""
     note(
-        f"leaving one out: {rank}median error {100 * np.median(errors):.0f} %, "
+        f"leaving one out: {told}median error {100 * np.median(errors):.0f} %, "
         f"{np.mean(errors <= 0.1):.0%} within 10 %"
     )
     note_changed_speed(found, costs)

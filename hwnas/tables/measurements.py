@@ -218,9 +218,11 @@ def read_texts(path: Path) -> Measurements:
     header, rows = _rows(path)
     names = [name for name in header if name not in (ARCHITECTURE, ROWS_LEFT)]
     if ARCHITECTURE not in header or not names or not rows:
+        other = len(header) == 1 and any(mark in header[0] for mark in ";\t")
+        commas = ": separate cells by commas" if other else ""
         raise DataFormatError(
-            f"`{path}` must have a column {ARCHITECTURE!r}, a column of costs such as "
-            f"'latency_ms' and at least one row, but has the columns {header} and {len(rows)} rows."
+            f"`{path}` must have a column {ARCHITECTURE!r}, a column of costs such as 'latency_ms' "
+            f"and at least one row, but has the columns {header} and {len(rows)} rows{commas}."
         )
     if len(set(header)) < len(header):
         raise DataFormatError(f"`{path}` must name each column once, but has {header}.")
@@ -252,7 +254,12 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 def _number(text: str) -> float:
     """Read a cost; an empty cell is a missing value."""
-    value = float(text) if text.strip() else math.nan
+    try:
+        value = float(text) if text.strip() else math.nan
+    except ValueError:
+        raise ValueError(
+            f"a cost must be a number such as 1.5, but is {text!r}: leave failed ones empty."
+        ) from None
     if value <= 0 or math.isinf(value):
         raise ValueError(f"a cost must be positive, but is {text}: leave failed ones empty.")
     return value

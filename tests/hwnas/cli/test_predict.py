@@ -73,6 +73,13 @@ def test_rows_between_which_the_device_slowed_down_are_told(
     assert told is not shuffled
 
 
+def test_equal_costs_have_no_rank(capsys: pytest.CaptureFixture[str]) -> None:
+    note_left_out(SimpleNamespace(left_out=np.array([5.0, 5.1, 4.9, 5.0])), np.full(4, 5.0))
+    told = capsys.readouterr().err
+    assert "leaving one out: median error" in told
+    assert "nan" not in told
+
+
 def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("support", "-n", "6") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -359,6 +366,12 @@ def test_other_units_are_refused(
         (f"arch,latency_ms\n{CELL},-1\n", "Line 2 of .* must be positive, but is -1"),
         (f"arch,latency_ms\n{CELL},0\n", "must be positive, but is 0"),
         (f"arch,latency_ms\n{CELL},inf\n", "must be positive, but is inf"),
+        (
+            f"arch,latency_ms\n{CELL},OOM\n",
+            "Line 2 of .* a number such as 1.5, but is 'OOM': leave",
+        ),
+        (f"arch;latency_ms\n{CELL};1\n", "1 rows: separate cells by commas"),
+        (f"arch\tlatency_ms\n{CELL}\t1\n", "separate cells by commas"),
         (f"arch,latency_ms,latency_ms\n{CELL},1,2\n", "each column once"),
         ("cell,latency_ms\na,1\n", "must have a column 'architecture'"),
         ("", "must have a column 'architecture'"),
