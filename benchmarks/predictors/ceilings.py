@@ -6,22 +6,30 @@ from, of boosted trees and of a robust sum of operations and additions, from 5,0
 the device. Needs HWNAS_DATA::
 
     python -m benchmarks.predictors.ceilings
+    python -m benchmarks.predictors.ceilings --fbnet
+
+With ``--fbnet`` HELP's devices of FBNet, as published: Spearman's correlation on 1,000 networks
+that were not learned from, of ridge regression of the choices and of boosted trees, from 4,000
+networks of the device; then the means of the six splits of devices that NASFLAT publishes.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
 
-from hwnas.data.device_pool import brp_nas_pool
+from benchmarks.predictors.nasflat import nasflat_splits
+from hwnas.data.device_pool import brp_nas_pool, device_pool
 from hwnas.typing import FloatArray
 from hwnas_predictors.encodings import one_hot
 from hwnas_predictors.features import ArchFeatures
 
-LEARNED = 5000
+LEARNED, LEARNED_FBNET = 5000, 4000
 _ROUNDS = 8
 
 
@@ -57,10 +65,41 @@ def judge(predicted: FloatArray, costs: FloatArray) -> str:
     return f"{spearmanr(predicted, costs).statistic:.3f} / {within:.2f}"
 
 
+def fbnet(devices: Sequence[str]) -> None:
+    """Print a line for each device that a split judges on, or for those given, then each split."""
+    pool = device_pool("fbnet")
+    splits = [test for _, test in nasflat_splits(pool)]
+    archs = list(pool.archs)
+    choices, rows = one_hot(pool.space, archs), np.random.default_rng(0).permutation(len(archs))
+    counts = ArchFeatures(pool.space).blocks(archs)[0]
+    found: dict[str, list[float]] = {}
+    print("| device | ridge regression of choices | boosted trees |\n| --- | --- | --- |")
+    for name in devices or sorted({name for test in splits for name in test}):
+        logs = np.log(pool.cost_of(name))
+        known = rows[np.isfinite(logs[rows])]
+        learned, rest = known[:LEARNED_FBNET], known[LEARNED_FBNET:]
+        trees = HistGradientBoostingRegressor(max_iter=150, max_leaf_nodes=8, random_state=0)
+        models = ((Ridge(), choices), (trees, np.concatenate([choices, counts], axis=1)))
+        found[name] = []
+        for model, features in models:
+            model.fit(features[learned], logs[learned])
+            predicted = model.predict(features[rest])
+            found[name].append(float(spearmanr(predicted, logs[rest]).statistic))
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in found[name])} |", flush=True)
+    for number, test in enumerate(splits):
+        if all(name in found for name in test):
+            means = np.mean([found[name] for name in test], axis=0)
+            print(f"| split {number} | {' | '.join(f'{value:.3f}' for value in means)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", nargs="+", help="[all]")
+    parser.add_argument("--fbnet", action="store_true", help="HELP's devices of FBNet")
     arguments = parser.parse_args()
+    if arguments.fbnet:
+        fbnet(arguments.device or [])
+        return
     pool = brp_nas_pool()
     archs, features = list(pool.archs), ArchFeatures(pool.space)
     counts, serial, _, graph, *_ = features.blocks(archs, "pruned")

@@ -38,6 +38,12 @@ BROAD = 0.09
 Targets vary by about 0.3. Where sets say more than that, measurements speak for the pool although
 the device is like none of it.
 """
+BROAD_ALONE = 16.0
+"""How much wider a block of sums is where it is alone, of devices that prune dead operations.
+
+Its few numbers need no narrow prior, and one operation may take most of the time: a pooling fifteen
+times that of a convolution, as in int8 of some runtimes, would be drawn to the others.
+"""
 BROAD_PAIRS = 0.007
 """The same of all features together."""
 NETWORK_SHARES = ((0.25, 0.05, 0.25), (0.25, 0.05, 0.02), (0.25, 0.05, 0.0), (0.25, 0.0, 0.0))
@@ -225,7 +231,7 @@ def _scales(
     The broad ones are of all blocks, of all but the last, and of the first, counts of choices.
     Where dead operations can be told apart there are, for devices that prune them, sets between
     these, and the same without the counts: what is left to run is a smaller set. The block
-    `merged` is in sets of its own instead of the first two.
+    `merged` is in sets of its own instead of the first two. A block alone is wider.
     """
     usual = [block for block in range(len(broad)) if block != merged]
     columns = [1 + block for block in usual]  # of variances and kernels
@@ -238,10 +244,11 @@ def _scales(
     of_pruned += [usual[1:end] for end in range(2, last + 1)]
     if merged is not None:
         of_pruned += [[*usual[first:last], merged] for first in range(2, last + 1)]
-    return (
-        heavy, free, *(Scales(_part(broad, blocks), noise) for blocks in sets),
-        *(Scales(_part(broad, own), noise, True) for own in (of_pruned if told_apart else [])),
-    )  # fmt: skip
+    found = [heavy, free, *(Scales(_part(broad, blocks), noise) for blocks in sets)]
+    for blocks in of_pruned if told_apart else []:
+        wider = BROAD_ALONE if len(blocks) == 1 else 1.0
+        found.append(Scales(wider * _part(broad, blocks), noise, of_pruned=True))
+    return tuple(found)
 
 
 def _learned(tasks: Sequence[_Task], devices: int, columns: list[int], blocks: int) -> Scales:

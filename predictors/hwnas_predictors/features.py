@@ -19,14 +19,16 @@ from hwnas_predictors.network_columns import NetworkColumns
 
 LARGEST_WITH_PAIRS = 60
 """Choices of all parameters up to which pairs of them are features as well."""
-LAYOUT = 5
+LAYOUT = 6
 """Which numbers of a graph are features.
 
 1 has no additions and no merged operations, 2 nothing of what runs beside or after each other, 3 no
 blocks of their own of what runs one after another and of what lies on a path, 4 none of what is
-left once equal branches are merged.
+left once equal branches are merged, in 5 operations that have weights are merged there, too.
 """
 _MERGED = 4
+_WITHOUT_WEIGHTS = "pool"
+"""What the names of operations have that are equal where their inputs are."""
 
 
 class ArchFeatures:
@@ -40,7 +42,8 @@ class ArchFeatures:
       the feature maps that are kept at once and those that are read say what runs in parallel.
     - `serial`, `paths`: of a device that prunes, each operation and the additions alone, and the
       longest paths by what each operation may take; 0 of one that executes dead operations.
-    - `merged`: `serial` once equal branches are merged, for runtimes that do so.
+    - `merged`: `serial` once equal poolings are merged, for runtimes that do so. Convolutions of
+      one feature map are never equal: each has weights of its own.
     - `pairs`: products of two of the choices, and of two of the graph's numbers.
 
     `graph` and `pairs` are there in spaces with few choices, such as cells; `graph` is empty in
@@ -83,8 +86,7 @@ class ArchFeatures:
         if operations is None:
             operations = self._sample_operations() if self.with_pairs else ()
         self.operations = tuple(operations)
-        self._graph_rows: dict[str, FloatArray] = {}
-        self._path_rows: dict[str, FloatArray] = {}
+        self._rows: dict[str, FloatArray] = {}
 
     @property
     def views(self) -> tuple[DeadOperations, ...]:
@@ -121,16 +123,16 @@ class ArchFeatures:
             return [work, kinds, np.concatenate([kinds, counts, choices], axis=1)]
         if not self.with_pairs:
             return [counts, choices]
-        graph = self._graph(archs)
+        graph, paths, merged = self._numbers(archs)
         every = [choices, graph, choices[:, self._i] * choices[:, self._j]]
         rows, columns = np.triu_indices(graph.shape[1])
         every.append(graph[:, rows] * graph[:, columns])
         if self.layout > 3 and self._graphs is not None:
             ran = float(view == "pruned")
-            serial, paths = ran * self._serial(graph), ran * self._paths(archs)
+            serial, paths = ran * self._serial(graph), ran * paths
             every = [np.concatenate([*every, paths], axis=1)]
-            merged = [ran * self._merged(graph)] if self.layout > 4 else []
-            return [counts, serial, paths, graph, *merged, *every]
+            there = [ran * merged] if self.layout > 4 else []
+            return [counts, serial, paths, graph, *there, *every]
         return [counts, graph, np.concatenate(every, axis=1)]
 
     @cached_property
@@ -165,47 +167,41 @@ class ArchFeatures:
         rows = (f"{operation} in a row" for operation in self.operations)
         return (*names, *rows, "width", "inputs")
 
-    def _graph(self, archs: Sequence[Any]) -> FloatArray:
-        """Count once a class of equal graphs, `(n, g)`; `(n, 0)` without graphs."""
+    def _numbers(self, archs: Sequence[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Give `(n, g)` numbers of the graphs, `(n, t)` paths and `(n, o + 1)` merged operations.
+
+        Each class of equal graphs is counted once. Without graphs there are no columns.
+        """
         if self._graphs is None:
-            return np.zeros((len(archs), 0))
-        rows = np.zeros((len(archs), len(self.graph_names)))
+            return (np.zeros((len(archs), 0)),) * 3
+        parts = [len(self.graph_names), 1 + 2 * len(self.operations), 1 + len(self.operations)]
+        rows = np.zeros((len(archs), sum(parts)))
         for row, arch in zip(rows, archs, strict=True):
             key = self.space.canonical_key(arch)
-            if key not in self._graph_rows:
-                self._graph_rows[key] = self._count(self._graphs.to_graph(arch))
-            row[:] = self._graph_rows[key]
-        return rows
+            if key not in self._rows:
+                self._rows[key] = np.array(self._count(self._graphs.to_graph(arch)))
+            row[:] = self._rows[key]
+        graph, paths, merged = np.split(rows, np.cumsum(parts)[:-1], axis=1)
+        return graph, paths, merged
 
     def _serial(self, graph: FloatArray) -> FloatArray:
         """Give `(n, o + 1)` columns of `(n, g)` ones: each operation, and the additions."""
-        return self._columns(graph, (*self.operations, "additions"))
+        columns = [self.graph_names.index(name) for name in (*self.operations, "additions")]
+        return graph[:, columns]
 
-    def _merged(self, graph: FloatArray) -> FloatArray:
-        """Give the same columns once equal branches are merged, whose outputs are still added."""
-        return self._columns(graph, (*(f"merged {name}" for name in self.operations), "additions"))
-
-    def _columns(self, graph: FloatArray, names: Sequence[str]) -> FloatArray:
-        return graph[:, [self.graph_names.index(name) for name in names]]
-
-    def _paths(self, archs: Sequence[Any]) -> FloatArray:
-        assert self._graphs is not None
-        rows = np.zeros((len(archs), 1 + 2 * len(self.operations)))
-        for row, arch in zip(rows, archs, strict=True):
-            key = self.space.canonical_key(arch)
-            if key not in self._path_rows:
-                found = GraphCounts(self._graphs.to_graph(arch)).weighted_paths(self.operations)
-                self._path_rows[key] = np.array(found)
-            row[:] = self._path_rows[key]
-        return rows
-
-    def _count(self, graph: ArchGraph) -> FloatArray:
+    def _count(self, graph: ArchGraph) -> list[float]:
         operations, counts = Counter(graph.operations), GraphCounts(graph)
-        found = [*(operations[name] for name in self.operations), counts.longest_path()]
+        found: list[float] = [operations[name] for name in self.operations]
+        found.append(counts.longest_path())
+        merged = counts.merged_operations()
         if self.layout > 1:
-            merged = counts.merged_operations()
             found += [counts.additions(), *(merged[name] for name in self.operations)]
         if self.layout > 2:
             found += [counts.most_in_a_row(name) for name in self.operations]
             found += [counts.width(), counts.distinct_inputs()]
-        return np.array(found, float)
+        found += counts.weighted_paths(self.operations)
+        if self.layout > 5:
+            counts = GraphCounts(graph, [n for n in self.operations if _WITHOUT_WEIGHTS in n])
+            merged = counts.merged_operations()
+        # The outputs of merged branches are still added.
+        return [*found, *(merged[name] for name in self.operations), counts.additions()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from hwnas.graphs.arch_graph import ArchGraph
@@ -17,10 +17,12 @@ class GraphCounts:
 
     Args:
         graph: the graph.
+        mergeable: operations of which equal ones may be run once; all if None.
     """
 
-    def __init__(self, graph: ArchGraph) -> None:
+    def __init__(self, graph: ArchGraph, mergeable: Collection[str] | None = None) -> None:
         self._graph = graph
+        self._mergeable = mergeable
         columns = graph.adjacency.T.tolist()
         self._addends = [[(i, n) for i, n in enumerate(column) if n] for column in columns]
 
@@ -82,11 +84,14 @@ class GraphCounts:
     def _merged(self) -> tuple[list[_Sum], list[int]]:
         """The input of each node after the first, and the first node equal to each node."""
         first: dict[tuple[str, _Sum], int] = {}
+        mergeable = self._mergeable
         equal, inputs = [0], []
         for node in range(1, len(self._addends)):
             total: Counter[int] = Counter()
             for source, times in self._addends[node]:
                 total[equal[source]] += times
             inputs.append(tuple(sorted(total.items())))
-            equal.append(first.setdefault((self._graph.operations[node], inputs[-1]), node))
+            operation = self._graph.operations[node]
+            alone = mergeable is not None and operation not in mergeable
+            equal.append(node if alone else first.setdefault((operation, inputs[-1]), node))
         return inputs, equal

@@ -8,6 +8,7 @@ from hwnas.typing import DeadOperations
 from hwnas_predictors.beliefs import Views
 from hwnas_predictors.device_prior import (
     BROAD,
+    BROAD_ALONE,
     BROAD_PAIRS,
     OFFSET_VARIANCE,
     broad_variances,
@@ -113,3 +114,5 @@ def test_merged_branches_are_an_alternative_that_no_variance_is_learned_of() -> 
         [False, False, False, False, True, False],
     ]
     assert all(scales.of_pruned for scales, own in zip(prior.scales, beside, strict=True) if own)
+    alone, together = variances[beside][2], variances[beside][1]
+    np.testing.assert_allclose(alone[4], BROAD_ALONE * together[4])

@@ -68,11 +68,13 @@ def test_features_of_earlier_files(space: NasBench201) -> None:
     names = [ArchFeatures(space, layout=layout).graph_names for layout in (1, 2, 3)]
     assert [len(n) for n in names] == [6, 8, 13]
     assert names[2][:8] == names[1]
-    before, then, now = (ArchFeatures(space, layout=layout).blocks([FULL]) for layout in (3, 4, 5))
-    assert [len(before), len(then), len(now)] == [3, 5, 6]
+    blocks = [ArchFeatures(space, layout=n).blocks([FULL], "pruned") for n in (3, 4, 5, 6)]
+    before, then, later, now = blocks
+    assert [len(b) for b in blocks] == [3, 5, 6, 6]
     np.testing.assert_array_equal(before[-1], then[-1][:, :-7])
-    for one, other in zip(then, [*now[:4], now[5]], strict=True):
+    for one, other, another in zip(then, [*later[:4], later[5]], [*now[:4], now[5]], strict=True):
         np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, another)
 
 
 def test_merged_branches_have_a_block(space: NasBench201) -> None:
@@ -85,9 +87,26 @@ def test_merged_branches_have_a_block(space: NasBench201) -> None:
     _, serial, *_ = blocks = features.blocks([parse_cell(pools)], "pruned")
     assert serial.tolist() == [[3, 0, 1, 2]]  # of three pools two are of the input
     assert blocks[features.merged].tolist() == [[2, 0, 1, 2]]
+    assert features.blocks([], "pruned")[features.merged].shape == (0, 4)
     executed = features.blocks([parse_cell(pools)], "executed")
     assert not executed[features.merged].any()
     assert ArchFeatures(space, layout=4).merged is None
+
+
+def test_convolutions_of_one_feature_map_are_not_equal(space: NasBench201) -> None:
+    """Each has weights of its own, so no runtime runs two of them once; and so for what follows."""
+    cell = parse_cell(
+        "|nor_conv_1x1~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|none~0|none~1|avg_pool_3x3~2|"
+    )
+    serial, merged = (
+        ArchFeatures(space).blocks([cell], "pruned")[block].tolist() for block in (1, 4)
+    )
+    assert serial == merged == [[2, 2, 0, 1]]
+    earlier = ArchFeatures(space, layout=5).blocks([cell], "pruned")[4]
+    assert earlier.tolist() == [[2, 1, 0, 1]]
+    graph = space.to_graph(cell)
+    assert GraphCounts(graph).merged_operations()["nor_conv_1x1"] == 1
+    assert GraphCounts(graph, ["avg_pool_3x3"]).merged_operations()["nor_conv_1x1"] == 2
 
 
 def test_a_cell_without_a_path_has_length_0(space: NasBench201) -> None:

@@ -80,15 +80,18 @@ def test_counts_of_the_fbnet_pool_are_those_of_its_networks() -> None:
 
 
 def test_a_runtime_that_merges_equal_branches() -> None:
-    """Pools take nearly all of the time there, as of int8 in some runtimes; equal ones run once."""
+    """Pools take nearly all of the time there, as of int8 in some runtimes; equal ones run once.
+
+    Convolutions have weights of their own and are never equal.
+    """
     space = NasBench201()
     pool = TransferPredictor.shipped(space)
     cells = [cell for cell in draw(space, 200) if cell.is_live()]
     features = ArchFeatures(space)
 
     def latency(archs: list[Cell]) -> FloatArray:
-        assert features.merged is not None
-        ran = features.blocks(archs, "pruned")[features.merged]
+        _, ran, _, graph, *_ = features.blocks(archs, "pruned")
+        ran[:, 0] = graph[:, features.graph_names.index("merged avg_pool_3x3")]
         cost: FloatArray = 0.15 + ran @ [1.0, 0.05, 0.25, 0.05]
         return cost
 
@@ -96,7 +99,7 @@ def test_a_runtime_that_merges_equal_branches() -> None:
     key = DeviceKey("mine", dead_operations="pruned")
     mine = pool.adapt(support, latency(support), key)
     off = np.abs(mine.predict(cells) / latency(cells) - 1)
-    assert np.mean(off <= 0.1) > 0.9
+    assert np.mean(off <= 0.1) > 0.97
 
 
 def test_a_space_without_a_pool_is_refused() -> None:
