@@ -46,6 +46,8 @@ times that of a convolution, as in int8 of some runtimes, would be drawn to the 
 """
 BROAD_PAIRS = 0.007
 """The same of all features together."""
+BROAD_REST = 0.0003
+"""The same beside fewer sums, of devices that prune dead operations: no device is a sum exactly."""
 NETWORK_SHARES = ((0.25, 0.05, 0.25), (0.25, 0.05, 0.02), (0.25, 0.05, 0.0), (0.25, 0.0, 0.0))
 """Variances of a target by work in all, by its kinds, and by all features with the choices.
 
@@ -245,9 +247,10 @@ def _scales(
     if merged is not None:
         of_pruned += [[*usual[first:last], merged] for first in range(2, last + 1)]
     found = [heavy, free, *(Scales(_part(broad, blocks), noise) for blocks in sets)]
+    rest = BROAD_REST / BROAD_PAIRS * _part(broad, usual[-1:])
     for blocks in of_pruned if told_apart else []:
         wider = BROAD_ALONE if len(blocks) == 1 else 1.0
-        found.append(Scales(wider * _part(broad, blocks), noise, of_pruned=True))
+        found.append(Scales(wider * _part(broad, blocks) + rest, noise, of_pruned=True))
     return tuple(found)
 
 

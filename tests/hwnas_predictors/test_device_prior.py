@@ -10,6 +10,7 @@ from hwnas_predictors.device_prior import (
     BROAD,
     BROAD_ALONE,
     BROAD_PAIRS,
+    BROAD_REST,
     OFFSET_VARIANCE,
     broad_variances,
     learn_prior,
@@ -107,12 +108,15 @@ def test_merged_branches_are_an_alternative_that_no_variance_is_learned_of() -> 
     beside = variances[:, 4] > 0
     assert not beside[:2].any()
     assert beside.sum() == 3
-    # Blocks 2 and 3, then 3, then none beside it; never counts and what runs one after another.
+    # Blocks 2 and 3, then 3, then none beside it; never counts and what runs one after another. A
+    # rest of all is always there.
     assert (variances[beside] > 0).tolist() == [
-        [False, False, True, True, True, False],
-        [False, False, False, True, True, False],
-        [False, False, False, False, True, False],
+        [False, False, True, True, True, True],
+        [False, False, False, True, True, True],
+        [False, False, False, False, True, True],
     ]
+    rests, pairs = variances[[scales.of_pruned for scales in prior.scales], 5], variances[2, 5]
+    np.testing.assert_allclose(rests, pairs * BROAD_REST / BROAD_PAIRS)
     assert all(scales.of_pruned for scales, own in zip(prior.scales, beside, strict=True) if own)
     alone, together = variances[beside][2], variances[beside][1]
     np.testing.assert_allclose(alone[4], BROAD_ALONE * together[4])
