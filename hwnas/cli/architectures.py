@@ -1,12 +1,14 @@
-"""Architectures that are named on the command line, or line by line in a file."""
+"""Architectures that are named on the command line, or in a file: line by line or in a table."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.files.csv_table import ARCHITECTURE, from_cell, with_names_of_now
 
 if TYPE_CHECKING:
     from hwnas.typing import Arch, SearchSpace
@@ -16,6 +18,9 @@ def parse_architectures(
     space: SearchSpace[Arch], texts: Sequence[str], file: Path | None
 ) -> list[Arch]:
     """Parse the texts, then the lines of the file; empty ones and those with # are left out.
+
+    Of a CSV file whose first line names a column `architecture`, as those that hwnas writes, it is
+    that column.
 
     Raises:
         InvalidArchitectureError: a text is no architecture; names the line.
@@ -32,12 +37,17 @@ def parse_architectures(
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValueError(
             f"`--archs` must be a text file with one architecture a line, but got {str(file)!r} "
             f"({error})."
         ) from None
+    header = with_names_of_now(next(csv.reader(lines[:1]), []))
+    if ARCHITECTURE in header:
+        rows = csv.DictReader(lines[1:], fieldnames=header)
+        yield from ((1 + rows.line_num, from_cell(row[ARCHITECTURE] or "")) for row in rows)
+        return
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
             yield number, line

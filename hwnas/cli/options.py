@@ -30,7 +30,11 @@ Archs = Annotated[
 ]
 ArchsFile = Annotated[
     Path | None,
-    typer.Option("--archs", "--architectures", help="File with one architecture string a line."),
+    typer.Option(
+        "--archs",
+        "--architectures",
+        help="File with one architecture string a line, or a table with a column architecture.",
+    ),
 ]
 Dataset = Annotated[
     str | None,

@@ -80,6 +80,22 @@ def test_equal_costs_have_no_rank(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nan" not in told
 
 
+def test_a_table_of_architectures_is_predicted(
+    adapted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What hwnas writes is what it reads: measurements, and those of earlier versions."""
+    found = []
+    for content in (f"{CELL}\n", f"n,arch,latency_ms\n1,{CELL},2.5\n", f"architecture\n{CELL}\n"):
+        (tmp_path / "a.csv").write_text(content, encoding="utf-8-sig")
+        assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv"), "--json") == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1] == found[2]
+    assert found[0]["architecture"] == CELL
+    (tmp_path / "a.csv").write_text(f"architecture\n{CELL}\nnonsense\n")
+    assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv")) == 2
+    assert "a.csv, line 3: " in capsys.readouterr().err
+
+
 def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("support", "-n", "6") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
