@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _HEADERS = {
     "score": "score",
     "kind": "kind",
+    "kendall_gain": "τ gain",
     "spearman": "Spearman ρ",
     "published_spearman": "published ρ",
     "kendall": "Kendall τ",
     "published_kendall": "published τ",
-    "kendall_gain": "τ gain",
     "ndcg": "nDCG@{p}",
     "published_ndcg": "published nDCG",
     "failed": "failed",

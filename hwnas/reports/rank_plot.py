@@ -10,6 +10,7 @@ from hwnas.files.atomic import write_text
 from hwnas.reports.page import page
 
 _METRICS = {"spearman": "Spearman ρ", "kendall": "Kendall τ-b", "ndcg": "nDCG@{p}"}
+_GAIN = "kendall_gain"
 Points = Mapping[tuple[str, str], Sequence[tuple[float, float]]]
 """Ranks of a score, from 0 to 1, and accuracies or losses, by data set and score."""
 
@@ -23,7 +24,8 @@ def write_rank_plot(
 
     Args:
         rows: what `hwnas.rank_study.rows.score_rows` gives; intervals (``<metric>_95``) become
-            error bars, published figures diamonds.
+            error bars, published figures diamonds; what a score gains over the one that all were
+            compared with has a panel.
         path: file to write.
         points: architectures to show when a score is chosen; none by default.
 
@@ -46,8 +48,8 @@ def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = 
             "datasets": datasets,
             "column": column,
             "metrics": [
-                {"title": title.format(p=rows[0]["ndcg_p"]), "bars": _bars(rows, metric)}
-                for metric, title in _METRICS.items()
+                {"title": title, "bars": _bars(rows, metric)}
+                for metric, title in _titles(rows).items()
             ],
             "points": [
                 {"dataset": dataset, "score": score, "xy": list(map(list, found))}
@@ -60,6 +62,16 @@ def render_rank_plot(rows: Sequence[Mapping[str, Any]], points: Points | None = 
         intervals=any(f"{metric}_95" in row for row in rows for metric in _METRICS),
         points=bool(points),
     )
+
+
+def _titles(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Give the panels' titles; scores that were compared with one of them have one more."""
+    titles = {metric: title.format(p=rows[0]["ndcg_p"]) for metric, title in _METRICS.items()}
+    if any(_GAIN in row for row in rows):
+        others = (row for row in rows if _GAIN not in row and not _is_learned(row))
+        other = next(others)["score"]
+        titles[_GAIN] = f"Kendall τ-b above that of {other}"
+    return titles
 
 
 def sorted_labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -75,8 +87,11 @@ def sorted_labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    kind = str(row["kind"])
-    return f"{row['score']} ({kind})" if kind.endswith("labels") else str(row["score"])
+    return f"{row['score']} ({row['kind']})" if _is_learned(row) else str(row["score"])
+
+
+def _is_learned(row: Mapping[str, Any]) -> bool:
+    return str(row["kind"]).endswith("labels")
 
 
 def _bars(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
@@ -86,7 +101,7 @@ def _bars(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]
         known = ends is not None and all(end == end for end in ends)
         found.append(
             {"label": _label(row), "score": row["score"], "dataset": row["dataset"]}
-            | {"value": row[metric], "interval": ends if known else None}
+            | {"value": row.get(metric), "interval": ends if known else None}
             | {"published": row.get(f"published_{metric}")}
         )
     return found

@@ -158,8 +158,9 @@ def test_markdown(data: Path, table: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_scores_are_compared_with_one_of_them(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     arguments = ["--data", str(data), "--population", "networks", "--proxy", "layers"]
     arguments += ["--proxy", "params", "--bootstrap", "3"]
     assert run(*arguments, "--against", "layers", "--json") == 0

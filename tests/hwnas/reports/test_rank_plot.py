@@ -67,6 +67,19 @@ def test_published_figures_and_intervals_are_there_and_told() -> None:
     assert data(unknown)["metrics"][1]["bars"][0]["interval"] is None
 
 
+def test_what_scores_gain_over_one_of_them_has_a_panel() -> None:
+    rows = [
+        row("hwnas-model", kind="50 labels"),
+        row("naswot", kendall_gain=-0.125, kendall_gain_95=[-0.25, 0.5]),
+        row("params"),
+    ]
+    *_, gains = data(render_rank_plot(rows))["metrics"]
+    assert gains["title"] == "Kendall τ-b above that of params"
+    assert [bar["value"] for bar in gains["bars"]] == [None, -0.125, None]
+    assert gains["bars"][1]["interval"] == [-0.25, 0.5]
+    assert len(data(render_rank_plot([row("params")]))["metrics"]) == 3
+
+
 def test_names_cannot_become_markup() -> None:
     evil = "</script><script>alert(1)</script>"
     page = render_rank_plot([row(evil, dataset=evil)])
