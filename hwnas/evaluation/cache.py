@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -74,7 +75,7 @@ class ResultCache:
         return found
 
     def put(self, results: Mapping[str, Result]) -> None:
-        """Store results; what another process stored first stays, so that all see one value."""
+        """Store results; a value that another process stored first stays, so that all see one."""
         results = {f"{self._scope}{key}": result for key, result in results.items()}
         if self._writes and self._connection is not None:
             try:
@@ -85,7 +86,11 @@ class ResultCache:
             except sqlite3.Error as error:
                 self._writes = False
                 self._tell(error)
-        self._memory = {**results, **self._memory}
+        for key, result in results.items():
+            kept = self._memory.get(key, result)
+            self._memory[key] = (
+                result if math.isnan(kept.value) and result.value == result.value else kept
+            )
 
     def __len__(self) -> int:
         count = 0
@@ -189,5 +194,9 @@ def _write(connection: sqlite3.Connection, results: Mapping[str, Result]) -> Non
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
-            "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(key) DO NOTHING", rows
+            "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(key) DO UPDATE SET "
+            "value = excluded.value, error = excluded.error, seconds = excluded.seconds, "
+            "detail = excluded.detail, created = excluded.created "
+            "WHERE results.value IS NULL AND excluded.value IS NOT NULL",
+            rows,
         )

@@ -276,8 +276,12 @@ class Evaluator(Generic[Arch]):
     def _known(
         self, source: ValueSource[Arch], prefixes: Mapping[str, str | None], keys: Sequence[str]
     ) -> dict[tuple[str, str], Result]:
-        """Give what the cache holds by column and key, also under what columns were called once."""
+        """Give what the cache holds by column and key, also under what columns were called once.
+
+        An error that was mended since is not given.
+        """
         former = getattr(source, "former_prefixes", None)
+        mended = getattr(source, "is_mended", None)
         found: dict[tuple[str, str], Result] = {}
         names = {c: [prefix, *(former(c) if former else ())] for c, prefix in prefixes.items()}
         for age in range(max(map(len, names.values()))):  # today's name first
@@ -288,7 +292,12 @@ class Evaluator(Generic[Arch]):
                 for key in keys
                 if (column, key) not in found
             }
-            found |= {wanted[text]: result for text, result in self._cache.get(wanted).items()}
+            kept = {wanted[text]: result for text, result in self._cache.get(wanted).items()}
+            found |= {
+                (column, key): result
+                for (column, key), result in kept.items()
+                if not (mended and result.error and mended(column, result.error))
+            }
         return found
 
     def kept(self, objective: ValueObjective[Arch], keys: Sequence[str]) -> dict[str, Result]:

@@ -52,7 +52,8 @@ class ValueSource(Protocol[Arch_contra]):
     """Several named values of one architecture, computed together.
 
     A source whose columns caches once knew by other texts than `cache_prefix` gives these by a
-    method `former_prefixes(column)`, the latest first.
+    method `former_prefixes(column)`, the latest first; one whose kept errors may have been mended
+    tells by `is_mended(column, error)`.
     """
 
     @property
@@ -139,8 +140,15 @@ class ProxyValues(Generic[Arch]):
             return ()
         return (self._identity(former_score_identity, column),)
 
+    def is_mended(self, column: str, error: str) -> bool:
+        """Tell whether a proxy failed by this error once, and no longer does."""
+        return any(text in error for text in getattr(self._proxy(column), "mended", ()))
+
+    def _proxy(self, column: str) -> Proxy:
+        return next(p for p in self.proxies if p.name == column)
+
     def _identity(self, state: Callable[..., str], column: str, **where: str) -> str:
-        proxy = next(p for p in self.proxies if p.name == column)
+        proxy = self._proxy(column)
         images = {"batch_size": self.batch_size, "batch": self.batch}
         return state(proxy, self.space, self.task, seed=self.seed, **images, **where)
 

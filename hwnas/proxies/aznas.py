@@ -89,6 +89,7 @@ class Trainability:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
+    mended: ClassVar[tuple[str, ...]] = ("shapes cannot be multiplied",)  # blocks that enlarge
     needs: ClassVar[frozenset[Signal[object]]] = frozenset({BlockTransfers()})
 
     @property

@@ -42,6 +42,17 @@ def test_the_first_value_stays() -> None:
         assert cache.get(["a"])["a"].value == 1.0
 
 
+@pytest.mark.parametrize("name", ["results.sqlite", None])
+def test_a_value_takes_the_place_of_an_error_alone(name: str | None, tmp_path: Path) -> None:
+    with ResultCache(None if name is None else tmp_path / name) as cache:
+        cache.put({"a": Result(math.nan, "first"), "b": Result(2.0, None, 0.5)})
+        cache.put({"a": Result(math.nan, "second"), "b": Result(math.nan, "late")})
+        assert cache.get(["a"])["a"].error == "first"
+        assert cache.get(["b"])["b"] == Result(2.0, None, 0.5)
+        cache.put({"a": Result(1.0, None, 0.25, {"runs": 3})})
+        assert cache.get(["a"])["a"] == Result(1.0, None, 0.25, {"runs": 3})
+
+
 def test_more_keys_than_sqlite_takes_at_once() -> None:
     keys = [f"k{i}" for i in range(2_345)]
     with ResultCache(None) as cache:

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from hwnas.evaluation.cache import ResultCache
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.objectives import proxy_objective
 from hwnas.evaluation.sources import CostValues, ProxyValues
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.nasgraph import NasGraphAverageDegree
 from hwnas.seeding import derive_seed
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
 from hwnas.tasks.task import image_task
 from hwnas.typing import Surrogate
@@ -123,3 +127,18 @@ def test_a_space_without_surrogates_says_so() -> None:
     result = source(space=Plain(), proxies=(proxy,)).compute(CELL, [proxy.name])[proxy.name]
     assert math.isnan(result.value)
     assert "plain builds no surrogates: set `surrogate=None`" in str(result.error)
+
+
+def test_errors_that_were_mended_are_computed_anew_and_others_are_not() -> None:
+    mine = source(proxies=tuple(make_proxies(["trainability", "naswot"])))
+    key = SPACE.canonical_key(CELL)
+    old = "RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x128 and 512x3)"
+    with ResultCache(None) as cache:
+        for name in mine.columns:
+            cache.put({f"{mine.cache_prefix(name)}|{key}": Result(math.nan, old)})
+        objectives = [proxy_objective(mine, name) for name in mine.columns]
+        found = Evaluator(SPACE, objectives, cache=cache, require_valid=False)(CELL)
+        assert found.values["trainability"] <= 0
+        assert found.errors == {"naswot": old}
+        kept = cache.get([f"{mine.cache_prefix('trainability')}|{key}"])
+        assert [result.value for result in kept.values()] == [found.values["trainability"]]
