@@ -43,6 +43,7 @@ from hwnas.typing import Direction, FloatArray
 
 GAIN = 2e-3
 LIMIT = 10
+_LEAST_AGAIN = 3
 ANY = dict(zip(RECIPES["hwnas-any"].members, RECIPES["hwnas-any"].weights or (), strict=True))
 INSTEAD = RECIPES["hwnas-any"].instead
 TASKS = {
@@ -134,6 +135,8 @@ def read(path: Path) -> Space:
     for proxy in [key[6:] for key in arrays if key.startswith("first.")]:
         first, again = (_up(proxy, arrays[f"{kind}.{proxy}"]) for kind in ("first", "again"))
         columns[proxy] = first
+        if len(again) < _LEAST_AGAIN:
+            raise SystemExit(f"{path}: needs `score_sample.py --second {_LEAST_AGAIN}` or more.")
         agreement[proxy] = seed_stability(first[: len(again)], again)
     name = str(arrays["space"])
     return Space(name, columns, agreement, _truths(name, arrays["archs"].tolist()))

@@ -55,7 +55,8 @@ def scored(
     setup: EvaluationSetup[Any], archs: Sequence[Any], names: Sequence[str], cache: ResultCache
 ) -> dict[str, np.ndarray]:
     """Score a few networks at a time."""
-    source, parts = setup.proxies(make_proxies(names)), []
+    source = setup.proxies(make_proxies(names))
+    parts = [dict.fromkeys(source.columns, np.zeros(0))]
     for start in range(0, len(archs), STEP):
         parts.append(scores_of(source, archs[start : start + STEP], cache=cache))
         print(f"seed {setup.seed}: {min(start + STEP, len(archs))} of {len(archs)}", flush=True)

@@ -163,7 +163,8 @@ def learn_space(
         options: how networks are scored.
 
     Raises:
-        InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks.
+        InvalidValueError: there are fewer than `LEAST_LABELS` labels of different networks, or all
+            accuracies are equal.
     """
     space = source.space
     known, archs = different_networks(space, labels)
@@ -193,7 +194,8 @@ def different_networks(
     """Gather accuracies and a representative by canonical key.
 
     Raises:
-        InvalidValueError: there are fewer than `LEAST_LABELS` different networks.
+        InvalidValueError: there are fewer than `LEAST_LABELS` different networks, or all accuracies
+            are equal.
     """
     known: dict[str, list[float]] = {}
     archs: dict[str, Arch] = {}
@@ -206,5 +208,9 @@ def different_networks(
         raise InvalidValueError(
             f"`labels` must be accuracies of at least {LEAST_LABELS} different networks, but got "
             f"{len(known)}."
+        )
+    if len(values := {value for of_one in known.values() for value in of_one}) == 1:
+        raise InvalidValueError(
+            f"`labels` must differ for something to be learned, but each is {values.pop():g}."
         )
     return known, archs

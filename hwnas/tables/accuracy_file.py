@@ -45,8 +45,8 @@ class AccuracyFile:
 
         Raises:
             InvalidValueError: the file cannot be read, a column is absent, or both are there.
-            DataFormatError: an accuracy is not in 0 to 100, a loss is infinite, or fewer than two
-                architectures have one.
+            DataFormatError: an accuracy is not in 0 to 100, all are in 0 to 1 as parts of one are,
+                a loss is infinite, or fewer than two architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
         column = _column(path) if losses else COLUMN
@@ -93,6 +93,11 @@ def _check(values: Sequence[float], column: str, path: Path) -> None:
         raise DataFormatError(
             f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}: where "
             f"`--truth` reads the file, numbers of which less is better may stand in {LOSS}."
+        )
+    if column == COLUMN and 0 < max(values, default=0.0) <= 1:
+        raise DataFormatError(
+            f"`{path}` must have accuracies in percent, but the largest is {max(values):g}: "
+            "multiply them by 100."
         )
     if wrong:
         raise DataFormatError(f"`{path}` must have finite numbers in {column}, but has {wrong[0]}.")

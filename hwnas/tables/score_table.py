@@ -73,11 +73,12 @@ def read_scores(
         for c in frame.columns
         if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
     ]
-    frame = frame[[ARCHITECTURE, *wanted]].assign(
-        **{name: _numbers(frame, name, path) for name in wanted}
-    )
+    frame = frame[[ARCHITECTURE, *wanted]].dropna(how="all")  # as a spreadsheet leaves them
+    rows = [int(place) + 1 for place in frame.index]
+    frame = frame.reset_index(drop=True)
+    frame = frame.assign(**{name: _numbers(frame, name, path) for name in wanted})
     written = frame[ARCHITECTURE]
-    parsed = [_parse(space, text, number, path) for number, text in enumerate(written, 1)]
+    parsed = [_parse(space, text, n, path) for n, text in zip(rows, written, strict=True)]
     frame = frame.assign(**{ARCHITECTURE: [str(arch) for arch in parsed]})
     different = frame if runs else frame.drop_duplicates()
     if (different[ARCHITECTURE].duplicated().any() and not runs) or different.empty:
@@ -155,6 +156,6 @@ def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series[Any]:
 
 def _parse(space: SearchSpace[Arch], text: object, number: int, path: Path) -> Arch:
     try:
-        return space.parse(str(text))
+        return space.parse("" if text != text else str(text))
     except InvalidArchitectureError as error:
         raise InvalidArchitectureError(f"{path}, row {number}: {error}") from None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from torch import nn
 
+from hwnas.errors import InvalidValueError
 from hwnas.proxies import make_proxies
 from hwnas.spaces.one_network import OneNetwork
 from hwnas.strategies.features import describe_each
 from hwnas.study.configuration import EvaluationSetup, reference_sample
-from hwnas.study.learned_space import learn_space
+from hwnas.study.learned_space import different_networks, learn_space
 from hwnas.study.stability import scores_of
 from tests.hwnas.strategies.depth_and_widths import made_space
 
@@ -53,3 +55,10 @@ def test_a_network_of_no_choices_is_expected_to_have_what_its_scores_say() -> No
 def test_one_network_has_no_features() -> None:
     other = OneNetwork(lambda: nn.Linear(2, 2), made_space().default_task)
     assert describe_each(other, [other.arch] * 3).shape == (3, 0)
+
+
+def test_equal_accuracies_teach_nothing() -> None:
+    space = made_space()
+    labels = {str(arch): 70.0 for arch in reference_sample(space, 6, 1)}
+    with pytest.raises(InvalidValueError, match=r"must differ .* but each is 70"):
+        different_networks(space, labels)

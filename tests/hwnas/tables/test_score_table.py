@@ -14,6 +14,7 @@ from hwnas.errors import (
     InvalidValueError,
 )
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
+from hwnas.tables.accuracy_file import AccuracyFile
 from hwnas.tables.score_table import read_scores
 
 SPACE = NasBench201()
@@ -146,3 +147,22 @@ def test_the_column_may_be_called_architecture(tmp_path: Path) -> None:
     table = read_scores(path, SPACE)
     assert [str(arch) for arch in table.archs] == [cell]
     assert table.columns["naswot"].tolist() == [1.5]
+
+
+def accuracies(folder: Path, *rows: str) -> dict[str, float]:
+    return AccuracyFile.read(write(folder, "architecture,accuracy", *rows), SPACE).known
+
+
+def test_rows_that_a_spreadsheet_left_empty_are_none(tmp_path: Path) -> None:
+    known = accuracies(tmp_path, f"{CELL},70.5", ",", f"{OTHER},60", ",")
+    assert known == {CELL: 70.5, OTHER: 60.0}
+    with pytest.raises(InvalidArchitectureError, match=r"row 3: .*'wrong'"):
+        accuracies(tmp_path, f"{CELL},70.5", ",", "wrong,60")
+    with pytest.raises(InvalidArchitectureError, match=r"row 2: .*''"):
+        accuracies(tmp_path, f"{CELL},70.5", ",60", f"{OTHER},60")
+
+
+def test_parts_of_one_are_no_percentages(tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match=r"the largest is 0\.705: multiply them by 100"):
+        accuracies(tmp_path, f"{CELL},0.705", f"{OTHER},0.6")
+    assert accuracies(tmp_path, f"{CELL},1.2", f"{OTHER},0.6") == {CELL: 1.2, OTHER: 0.6}
