@@ -60,10 +60,10 @@ class PathColumns:
 
     @classmethod
     def of(cls, graphs: Sequence[ArchGraph]) -> PathColumns:
-        """Take the columns that `path_counts` of these graphs has."""
+        """Take the columns that `path_counts` of these graphs has; none of no graphs."""
         tables = [_paths(graph) for graph in graphs]
         nothing = cls((), np.zeros(0), 1.0)
-        if any(table is None for table in tables):
+        if not tables or any(table is None for table in tables):
             return nothing
         seen = Counter(route for table in tables for route in table or ())
         least = max(2, len(graphs) // _SELDOM)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas.graphs.arch_graph import ArchGraph
 from hwnas.graphs.paths import PathColumns
@@ -65,6 +66,10 @@ class Scale:
         nowhere = np.isnan(features).all(axis=0)
         features = np.where(nowhere, 0.0, features)  # a column without any spread
         return cls(np.nanmean(features, axis=0), np.nanstd(features, axis=0))
+
+    def restricted_to(self, columns: npt.NDArray[np.bool_]) -> Scale:
+        """Leave out the columns that are not among the `(f,)` flagged ones."""
+        return Scale(self.centre, np.where(columns, self.spread, 0.0))
 
     def __call__(self, features: FloatArray) -> FloatArray:
         """Give `(n, f')` columns; NaN becomes 0."""

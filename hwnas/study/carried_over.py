@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic
 
 import numpy as np
@@ -51,10 +51,8 @@ class CarriedOver(Generic[Arch]):
             InvalidValueError: the two have no column in common, so that nothing can be learned.
         """
         names = _shared(there.sample, here)
-        (inputs, belief), (own, own_belief) = (
-            (_inputs(sample, names, there.sample, here), _belief(sample, names))
-            for sample in (there.sample, here)
-        )
+        inputs, own = _inputs(names, there.sample, here)
+        belief, own_belief = (_belief(sample, names) for sample in (there.sample, here))
         learned_from = _points(inputs, belief, there.sample.archs, there.sample.columns)
         model = AccuracyModel(seed).fit(learned_from, there.accuracies)
         means = model.predict(_points(own, own_belief, here.archs, here.columns)).means
@@ -87,15 +85,23 @@ def _ranks(values: FloatArray) -> bool:
     return len(set(np.where(np.isnan(values), -np.inf, values).tolist())) > 1
 
 
-def _inputs(
-    sample: Sample[Any], names: Sequence[str], there: Sample[Any], here: Sample[Any]
-) -> PoolInputs[Any]:
-    """Scale a sample's inputs by itself, but count the paths of both."""
-    same = describe(there.space) == describe(here.space)
-    graphs = [graphs_of(s.space, s.archs) for s in (there, here)]
-    paths = None if None in graphs else PathColumns.of([g for some in graphs for g in some or ()])
-    columns = {name: sample.columns[name] for name in names}
-    return PoolInputs.of(sample.space, sample.archs, columns, paths=paths, choices=same)
+def _inputs(names: Sequence[str], *samples: Sample[Any]) -> list[PoolInputs[Any]]:
+    """Scale each sample's inputs by itself, with the columns that both have and vary in both."""
+    one, other = (describe(sample.space) for sample in samples)
+    graphs = [graphs_of(sample.space, sample.archs) for sample in samples]
+    both = [] if None in graphs else [graph for some in graphs for graph in some or ()]
+    paths, found = PathColumns.of(both), []
+    for sample in samples:
+        columns = {name: sample.columns[name] for name in names}
+        found.append(
+            PoolInputs.of(sample.space, sample.archs, columns, paths=paths, choices=one == other)
+        )
+    scales = [inputs.choices for inputs in found if inputs.choices is not None]
+    varied = np.all([scale.spread > 0 for scale in scales], axis=0)
+    return [
+        replace(inputs, choices=inputs.choices and inputs.choices.restricted_to(varied))
+        for inputs in found
+    ]
 
 
 def _belief(sample: Sample[Any], names: Sequence[str]) -> Belief | None:

@@ -12,6 +12,7 @@ from hwnas.study.carried_over import CarriedOver
 from hwnas.study.configuration import reference_sample
 from hwnas.study.sample import Labelled, Sample
 from hwnas.typing import FloatArray
+from tests.hwnas.strategies.depth_and_widths import made_space
 
 CELLS, MICRO = NasBench201(), TransNasMicro()
 
@@ -72,3 +73,26 @@ def test_spaces_must_have_a_proxy_in_common() -> None:
     alone = Sample(here.space, here.archs, {"synflow": here.columns["params"]})
     with pytest.raises(InvalidValueError, match="`transfer` must have a proxy in common"):
         CarriedOver.of(Labelled(there, accuracies), alone)
+
+
+def test_a_space_without_graphs_learns_from_one_that_has_them() -> None:
+    there, accuracies = cells(60, 0)
+    space = made_space()
+    archs = reference_sample(space, 30, 0)
+    truth = np.array([float(len(arch.chosen)) for arch in archs])
+    here = Sample(space, archs, {"params": np.exp(truth), "naswot": np.sin(np.arange(30))})
+    score = CarriedOver.of(Labelled(there, accuracies), here)
+    assert spearman(score(archs, here.columns), truth) > 0.8
+
+
+def test_choices_that_vary_in_one_sample_alone_are_left_out() -> None:
+    space = made_space()
+    archs = sorted(reference_sample(space, 60, 0), key=lambda arch: len(arch.chosen))
+    truth = np.array([float(len(arch.chosen)) for arch in archs])
+    few = [i for i in range(60) if truth[i] == truth[0]][:8]
+    columns = {"params": np.exp(truth) + np.arange(60)}
+    there = Sample(space, [archs[i] for i in few], {"params": columns["params"][few]})
+    score = CarriedOver.of(
+        Labelled(there, np.arange(60.0, 60 + len(few))), Sample(space, archs, columns)
+    )
+    assert score(archs, columns).shape == (60,)
