@@ -99,6 +99,8 @@ TABLE_11: Mapping[str, tuple[float, float, float, float]] = {
     "random uniform": (0.56, 0.17, 0.40, 0.16),
     "random uniform (+)": (0.61, 0.17, 0.43, 0.16),
 }
+_LEAST = 5
+"""Cells of the best tenth from which on it has a coefficient."""
 _IMAGES, _DRAWN, _ALL = 32, 5_000, 15_625
 _HEADERS = ("with a value", "SPR", "best 10 %", "KT", "best 10 %")
 
@@ -155,8 +157,9 @@ def _print(
     for name, (scores, (there, *paper)) in rows.items():
         kept = np.isfinite(scores)
         top = kept & top_by_accuracy(np.where(kept, truth, -np.inf), 0.1 * kept.mean())
-        ours = [metric(scores[part], truth[part]) for metric in (spearman, kendall)
-                for part in (kept, top)]  # fmt: skip
+        parts = (kept, top if top.sum() >= _LEAST else np.zeros(0, dtype=bool))
+        ours = [metric(scores[part], truth[part]) if len(part) else np.nan
+                for metric in (spearman, kendall) for part in parts]  # fmt: skip
         pairs = zip(ours, paper, strict=True)
         known = f"{kept.mean():.0%} ({there / of:.0%})"
         body.append([name, known, *(beside(a, b, 2) for a, b in pairs)])

@@ -52,6 +52,7 @@ def test_ablations_of_a_few_cells(
     assert "with a value" in lines[5]
     published = {"epsilon-6": "59% ", "epsilon-9": "(98%)", "epsilon-11": "(59%)"}[name]
     assert published.strip() in lines[6]
+    assert "– (" in lines[6]  # the best tenth of three cells has no coefficient
 
 
 @pytest.mark.usefixtures("data_folder")
