@@ -89,8 +89,8 @@ def _logs(tables: Sequence[Counter[Route] | None], routes: Sequence[Route]) -> F
     return np.log1p(np.array(counts, dtype=np.float64).reshape(len(tables), len(routes)))
 
 
-def _paths(graph: ArchGraph) -> Counter[Route] | None:
-    """Count the paths in order and, marked by an empty name, sorted; None for too many."""
+def routes_of(graph: ArchGraph) -> Counter[Route] | None:
+    """Count the paths of a graph in order; None for more than `MOST_PATHS`."""
     ends: list[Counter[Route]] = [Counter() for _ in range(len(graph))]
     ends[0][()] = 1
     for node in range(1, len(graph)):
@@ -100,7 +100,14 @@ def _paths(graph: ArchGraph) -> Counter[Route] | None:
                 ends[node][(*route, *own)] += n * int(graph.adjacency[source, node])
         if ends[node].total() > MOST_PATHS:
             return None
-    found = Counter(ends[-1])
-    for route, n in ends[-1].items():
+    return ends[-1]
+
+
+def _paths(graph: ArchGraph) -> Counter[Route] | None:
+    """Count the paths in order and, marked by an empty name, sorted; None for too many."""
+    if (routes := routes_of(graph)) is None:
+        return None
+    found = Counter(routes)
+    for route, n in routes.items():
         found[("", *sorted(route))] += n
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.graphs.arch_graph import ArchGraph
+from hwnas.graphs.path_shapes import PathShapes
 from hwnas.graphs.paths import PathColumns
 from hwnas.ranking.aggregation import normal_scores
 from hwnas.spaces.choices import Options, options_of
@@ -80,10 +81,10 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class PoolInputs(Generic[Arch]):
-    """What accuracies are learned from, by group: scores, choices, and paths of the graphs.
+    """What accuracies are learned from, by group: scores, choices, and two of the graphs' paths.
 
     Scores are their ranks within a pool of architectures drawn from the space, a missing one the
-    worst; choices are scaled by the pool, whose paths are the columns of the last group. What does
+    worst; choices are scaled by the pool, whose paths are the columns of the last groups. What does
     not vary there, or what the space does not know, is left out. An ordered choice that a network
     does not have counts as the mean of the pool, so that its inputs are the same in any batch.
     Choices are those of the class representatives: equal networks have equal inputs.
@@ -94,6 +95,7 @@ class PoolInputs(Generic[Arch]):
         ranks: scale of the normal scores.
         choices: scale of the features; None for no such group.
         paths: paths that are counted; None for no such group.
+        shapes: what the paths are like; None for no such group.
     """
 
     space: SearchSpace[Arch]
@@ -101,6 +103,7 @@ class PoolInputs(Generic[Arch]):
     ranks: Scale
     choices: Scale | None
     paths: PathColumns | None
+    shapes: PathShapes | None
 
     @classmethod
     def of(
@@ -109,7 +112,7 @@ class PoolInputs(Generic[Arch]):
         archs: Sequence[Arch],
         columns: Mapping[str, FloatArray],
         *,
-        paths: PathColumns | None = None,
+        graphs: Sequence[ArchGraph] | None = None,
         choices: bool = True,
     ) -> PoolInputs[Arch]:
         """Take a pool.
@@ -118,15 +121,16 @@ class PoolInputs(Generic[Arch]):
             space: search space.
             archs: `(m,)` architectures.
             columns: their raw scores.
-            paths: paths that are counted; those of the pool if None.
+            graphs: whose paths are counted; the pool's if None.
             choices: whether there is a group of choices.
         """
         known = {name: _worst_first(np.asarray(values)) for name, values in columns.items()}
         ranks = Scale.of(_normal(known, known, len(archs)))
         features = Scale.of(describe_each(space, archs)) if choices else None
-        if (graphs := graphs_of(space, archs)) is not None:
-            paths = PathColumns.of(graphs) if paths is None else paths
-        return cls(space, known, ranks, features, None if graphs is None else paths)
+        graphs = graphs_of(space, archs) if graphs is None else graphs
+        if not graphs:
+            return cls(space, known, ranks, features, None, None)
+        return cls(space, known, ranks, features, PathColumns.of(graphs), PathShapes.of(graphs))
 
     def __call__(
         self, archs: Sequence[Arch], columns: Mapping[str, FloatArray]
@@ -136,8 +140,9 @@ class PoolInputs(Generic[Arch]):
         groups = [self.ranks(_normal(given, self.known, len(archs)))]
         if self.choices is not None:
             groups.append(self.choices(describe_each(self.space, archs)))
-        if self.paths is not None:
-            groups.append(self.paths(graphs_of(self.space, archs) or ()))
+        if self.paths is not None and self.shapes is not None:
+            graphs = graphs_of(self.space, archs) or ()
+            groups += [self.paths(graphs), self.shapes(graphs)]
         return [group for group in groups if group.shape[1]]
 
 

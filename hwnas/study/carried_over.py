@@ -10,7 +10,6 @@ import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.files.identity import describe
-from hwnas.graphs.paths import PathColumns
 from hwnas.ranking.accuracy_model import AccuracyModel
 from hwnas.ranking.aggregation import normal_places
 from hwnas.ranking.label_process import Points
@@ -90,11 +89,11 @@ def _inputs(names: Sequence[str], *samples: Sample[Any]) -> list[PoolInputs[Any]
     one, other = (describe(sample.space) for sample in samples)
     graphs = [graphs_of(sample.space, sample.archs) for sample in samples]
     both = [] if None in graphs else [graph for some in graphs for graph in some or ()]
-    paths, found = PathColumns.of(both), []
+    found = []
     for sample in samples:
         columns = {name: sample.columns[name] for name in names}
         found.append(
-            PoolInputs.of(sample.space, sample.archs, columns, paths=paths, choices=one == other)
+            PoolInputs.of(sample.space, sample.archs, columns, graphs=both, choices=one == other)
         )
     scales = [inputs.choices for inputs in found if inputs.choices is not None]
     varied = np.all([scale.spread > 0 for scale in scales], axis=0)
