@@ -163,7 +163,9 @@ def run_limited(
     words = said.result().decode(errors="replace")
     if code < 0 and late.is_set():
         return Answer(LOST, output, f"{words}\nit took more than {seconds:g} s", late=True)
-    return Answer(LOST if code < 0 else code, output, words)
+    if code < 0:
+        return Answer(LOST, output, f"{words}\nit was ended by signal {-code}")
+    return Answer(code, output, words)
 
 
 def _read(

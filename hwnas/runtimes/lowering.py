@@ -22,6 +22,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import Activations, Array, RunSettings, Several, TorchNetwork
 from hwnas.runtimes.examples import compared, described
+from hwnas.runtimes.openvino_int8 import unsigned_behind_concat
 from hwnas.runtimes.quantisable import float_nodes, prepared
 
 FLOAT_OPERATORS: Several = Several(
@@ -136,7 +137,10 @@ def to_int8(
                 f"`precision` int8 must be possible for the network, but ONNX Runtime says: "
                 f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
             ) from error
-        return onnx.load(f"{folder}/int8.onnx")
+        made = onnx.load(f"{folder}/int8.onnx")
+    if activations == "symmetric" and not full_pairs:
+        unsigned_behind_concat(made)
+    return made
 
 
 def folded(model: onnx.ModelProto) -> onnx.ModelProto:

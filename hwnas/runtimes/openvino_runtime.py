@@ -84,6 +84,10 @@ class OpenVino:
         name = _core().get_property(settings.device.upper(), "FULL_DEVICE_NAME")
         return Place(f"openvino-{settings.device}", str(name))
 
+    def written(self, settings: RunSettings) -> str:
+        """Name how int8 is written where it was written otherwise before; else nothing."""
+        return "unsigned behind Concat" if settings.precision == "int8" else ""
+
     @contextmanager
     def prepare(self, network: Network, settings: RunSettings) -> Iterator[Executable]:
         """Compile the network and draw its inputs."""

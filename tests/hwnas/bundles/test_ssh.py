@@ -60,3 +60,9 @@ def test_what_comes_back_is_limited(stream: str, monkeypatch: pytest.MonkeyPatch
 def test_a_program_that_is_not_there_is_told() -> None:
     with pytest.raises(MissingDependencyError, match="must be installed"):
         run_limited(["no-such-program-as-ssh"])
+
+
+def test_a_client_that_is_killed_is_a_lost_connection_which_says_so() -> None:
+    found = run_limited(["sh", "-c", "echo half; kill -9 $$"])
+    assert found.lost
+    assert (found.output, found.words.strip()) == (b"half\n", "it was ended by signal 9")

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,10 @@ def _forget() -> None:
     from hwnas.measure import in_child
 
     in_child._kept.clear()
+
+
+def test_progress_bars_within_leave_no_semaphore(child: Child) -> None:
+    assert child.call(_bar) == [False]
 
 
 def test_one_that_ended_is_replaced(child: Child) -> None:
@@ -187,3 +192,10 @@ def test_limits_are_no_part_of_what_was_measured_without_them() -> None:
     assert "limits=Limits(seconds=15, memory_bytes=2000000000)" in repr(cost)
     with pytest.raises(InvalidValueError, match="`limit_seconds` must be above 0"):
         make_cost("onnxruntime:limit_seconds=0", space, space.default_task)
+
+
+def _bar() -> list[bool]:
+    """Show a bar as `torch.export` does; whether its lock is one of several processes."""
+    bars: Any = import_module("tqdm")
+    list(bars.tqdm([1], disable=True))
+    return [hasattr(bars.tqdm.get_lock(), "mp_lock")]

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper
 from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.agreement import agreement, compared
-from hwnas.runtimes.base import OnnxModel, Place, Prepared, RunSettings, TorchNetwork
+from hwnas.runtimes.base import (
+    OnnxModel,
+    Place,
+    Prepared,
+    RunSettings,
+    TorchNetwork,
+    written,
+)
 from hwnas.seeding import seeded
 from hwnas.testing import RuntimeContract
 
@@ -202,3 +210,28 @@ def test_windows_behind_the_image_are_left_out_of_torch_networks() -> None:
     torch_pool = nn.Sequential(nn.MaxPool2d(2, 3, ceil_mode=True), nn.Flatten())
     with RUNTIME.prepare(TorchNetwork(torch_pool, (3, 9, 9)), RunSettings()) as executable:
         assert agreement(executable, torch_pool).relative_error < 1e-6
+
+
+class Joined(nn.Module):
+    """Joins branches of different ranges in front of a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        joined: torch.Tensor = self.c(torch.cat([self.a(x), 3 * self.b(x)], 1))
+        return joined
+
+
+def test_int8_of_joined_branches_has_all_its_steps() -> None:
+    with seeded(0):
+        module = Joined().eval()
+    network = TorchNetwork(module, (3, 8, 8))
+    with RUNTIME.prepare(network, RunSettings(precision="int8")) as executable:
+        assert agreement(executable, module).relative_error < 0.04
+    model = OnnxModel(export_onnx(module, network.input).SerializeToString())
+    with RUNTIME.prepare(model, RunSettings(precision="int8")) as executable:
+        assert isinstance(executable, Prepared)
+        assert compared(executable, executable.expected).relative_error < 0.04
+    assert "unsigned" in written(RUNTIME, RunSettings(precision="int8"))
