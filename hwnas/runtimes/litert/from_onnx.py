@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from hwnas.runtimes.litert.more_operators import of_gelus
+from hwnas.runtimes.litert.more_operators import of_gelus, slices_for_splits
 from hwnas.runtimes.litert.operators import WRITERS
 from hwnas.runtimes.litert.translation import Translation
 from hwnas.runtimes.lowering import folded, is_quantised
@@ -23,7 +23,8 @@ def to_litert(model: onnx.ModelProto) -> tuple[bytes, dict[str, str]]:
     Raises:
         UnwrittenError: it has operators that are not written here.
     """
-    translation = Translation(model if is_quantised(model) else folded(model), WRITERS, of_gelus)
+    plain = slices_for_splits(model if is_quantised(model) else folded(model))
+    translation = Translation(plain, WRITERS, of_gelus)
     content = translation.write()
     kept = sorted(translation.float_operators.items())
     return content, {"float32_operators": ", ".join(f"{n} {o}" for o, n in kept)} if kept else {}

@@ -280,16 +280,26 @@ def _softmax(t: Translation, node: Node) -> Tensor:
 
 
 def _concat(t: Translation, node: Node) -> Tensor:
-    if any(t.is_constant(name) for name in node.inputs):
-        raise UnwrittenError("Concat with a constant")
     scale = t.wanted(node)
-    first = t.tensor(node.inputs[0])
-    parts = [t.with_scale(t.stored(t.tensor(n), first.axes), scale) for n in node.inputs]
+    active = [name for name in node.inputs if not t.is_constant(name)]
+    if not active:
+        raise UnwrittenError("Concat of constants")
+    first = t.tensor(active[0])
+    parts = [t.with_scale(_part(t, node, name, first), scale) for name in node.inputs]
     axis = int(node.attributes["axis"]) % len(first.shape)
     return t.emit(
         "CONCATENATION", [p.number for p in parts], t.shape(node.output), first.axes, scale,
         "ConcatenationOptions", axis=first.axes.index(axis),
     )  # fmt: skip
+
+
+def _part(t: Translation, node: Node, name: str, like: Tensor) -> Tensor:
+    """Give what is joined, stored as another part is."""
+    if not t.is_constant(name):
+        return t.stored(t.tensor(name), like.axes)
+    constant = t.constant(name)
+    scale = None if t.wanted(node) is None else constant.scale
+    return Tensor(_operand(t, node, name, like), constant.values.shape, like.axes, scale)
 
 
 def _reshape(t: Translation, node: Node) -> Tensor:
@@ -319,9 +329,14 @@ def _resize(t: Translation, node: Node) -> Tensor:
     image, shape = t.image(node.inputs[0]), t.shape(node.output)
     half = (b"half_pixel", b"pytorch_half_pixel")
     way = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
+    rounds = node.attributes.get("nearest_mode", b"round_prefer_floor")
+    if node.attributes.get("mode") == b"nearest" and (way, rounds) == (b"asymmetric", b"floor"):
+        size = t.written(np.array(shape[2:], np.int32))
+        return t.emit("RESIZE_NEAREST_NEIGHBOR", [image.number, size], shape, CHANNELS_LAST,
+                      image.scale, "ResizeNearestNeighborOptions")  # fmt: skip
     smooth = node.attributes.get("mode") == b"linear" and not node.attributes.get("antialias")
     if not smooth or way not in half or shape[:2] != image.shape[:2] or 1 in shape[2:]:
-        raise UnwrittenError("Resize in another way than bilinear with half pixels")
+        raise UnwrittenError("Resize in another way than nearest or bilinear, as PyTorch does it")
     size = t.written(np.array(shape[2:], np.int32))
     return t.emit(
         "RESIZE_BILINEAR", [image.number, size], shape, CHANNELS_LAST, image.scale,

@@ -107,6 +107,22 @@ class Slices(nn.Module):
         return torch.cat([a[:, :, 1:, ::2], b[:, :, :7, 1::2] + a[0, 0, 0, 4:]], 1)
 
 
+class Coordinates(nn.Module):
+    """Joins a constant, and cuts by sizes."""
+
+    rows: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        rows = torch.linspace(-1, 1, 8)[None, None, :, None]
+        self.register_buffer("rows", rows.repeat(1, 1, 1, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = x[:, :3], x[:, 3:]
+        joined = torch.cat([a, self.rows.expand(len(x), 1, 8, 8)], 1)
+        return joined * torch.split(b, [4, 1], dim=1)[0]
+
+
 class Mirrored(nn.Module):
     """Pads by mirroring."""
 
@@ -136,6 +152,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "channels last": ConvNext,
     "slices": Slices,
     "mirrored": Mirrored,
+    "coordinates": Coordinates,
+    "nearest": lambda: nn.Upsample(scale_factor=2, mode="nearest"),
     "pixel shuffle": lambda: nn.Sequential(nn.Conv2d(8, 12, 1), nn.PixelShuffle(2)),
     "transposed": lambda: nn.ConvTranspose2d(8, 4, 4, 2, 1),
     "transposed, one pixel more": lambda: nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1),
