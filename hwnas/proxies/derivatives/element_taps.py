@@ -152,11 +152,11 @@ def _unravel(index: int, weight: Tensor) -> list[int]:
 
 
 @dataclass
-class _Use:
-    """A use of an element, and the gradients at its output's channel of functions by number."""
+class _Channel:
+    """A channel of an output, what depends on it, and its gradients of functions by number."""
 
-    column: int
-    tap: Tap
+    number: int
+    taps: list[tuple[int, Tap]] = field(default_factory=list)
     deltas: dict[int, Tensor] = field(default_factory=dict)
 
 
@@ -168,7 +168,7 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         for column, (parameter, index) in enumerate(elements):
             self.columns.setdefault(parameter, []).append((column, index))
         super().__init__(self.columns, images, TAPS)
-        self.uses: list[_Use] = []
+        self.channels: list[_Channel] = []
         self.number = 0
         self.held = 0
 
@@ -178,16 +178,21 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
         return super().__torch_function__(func, types, args, kwargs)
 
     def receiver(
-        self, parameter: Tensor, shortcut: Callable[[int], Tap]
+        self, found: list[tuple[Tensor, Callable[[int], Tap]]]
     ) -> Callable[[Tensor], None]:
         """Make the taps now: they keep what they need of the function's input."""
-        uses = [_Use(column, shortcut(index)) for column, index in self.columns[parameter]]
-        self.uses += uses
+        channels: dict[int, _Channel] = {}
+        for parameter, shortcut in found:
+            for column, index in self.columns[parameter]:
+                tap = shortcut(index)
+                channel = channels.setdefault(tap.channel, _Channel(tap.channel))
+                channel.taps.append((column, tap))
+        self.channels += channels.values()
 
         def receive(delta: Tensor) -> None:
-            for use in uses:
+            for channel in channels.values():
                 # A copy, so that the other channels can go.
-                kept = use.deltas[self.number] = delta[:, use.tap.channel].clone()
+                kept = channel.deltas[self.number] = delta.select(1, channel.number).clone()
                 self.held += kept.numel()
 
         return receive
@@ -206,14 +211,17 @@ class ElementTaps(ParameterUses[Callable[[int], Tap]]):
 
     def _reduce(self, rows: Tensor) -> None:
         """Add what is held to the rows: all functions of an element at once."""
-        for use in self.uses:
-            if use.deltas:
-                found = use.tap(torch.stack(list(use.deltas.values())))
-                first, last = min(use.deltas), max(use.deltas)
+        for channel in self.channels:
+            if not channel.deltas:
+                continue
+            deltas = torch.stack(list(channel.deltas.values()))
+            first, last = min(channel.deltas), max(channel.deltas)
+            for column, tap in channel.taps:
+                found = tap(deltas)
                 if last - first == len(found) - 1:
-                    rows[:, first : last + 1, use.column] += found.T
+                    rows[:, first : last + 1, column] += found.T
                 else:  # some functions do not depend on it
-                    for number, values in zip(use.deltas, found, strict=True):
-                        rows[:, number, use.column] += values
-                use.deltas.clear()
+                    for number, values in zip(channel.deltas, found, strict=True):
+                        rows[:, number, column] += values
+            channel.deltas.clear()
         self.held = 0

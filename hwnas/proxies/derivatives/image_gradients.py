@@ -103,15 +103,17 @@ class _WeightUses(ParameterUses[Rows]):
             func = batch_norm_by_image
         return super().__torch_function__(func, types, args, kwargs)
 
-    def receiver(self, parameter: Tensor, shortcut: Rows) -> Callable[[Tensor], None]:
+    def receiver(self, found: list[tuple[Tensor, Rows]]) -> Callable[[Tensor], None]:
         """Pass on what the only use gives; the gradients of several uses would have to be added."""
-        if parameter in self._used:
-            self.unknown.add(parameter)
-        self._used.add(parameter)
+        for parameter, _ in found:
+            if parameter in self._used:
+                self.unknown.add(parameter)
+            self._used.add(parameter)
 
         def receive(delta: Tensor) -> None:
-            if parameter not in self.unknown:
-                self._receive(self._numbers[parameter], shortcut(delta))
+            for parameter, rows in found:
+                if parameter not in self.unknown:
+                    self._receive(self._numbers[parameter], rows(delta))
 
         return receive
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -39,21 +39,21 @@ class ParameterUses(TorchFunctionMode, Generic[S]):
         self.anchor = torch.zeros((), requires_grad=True)
 
     @abstractmethod
-    def receiver(self, parameter: Tensor, shortcut: S) -> Callable[[Tensor], None]:
-        """Make what takes the gradient (B, ...) at the output of one use of a parameter."""
+    def receiver(self, found: list[tuple[Tensor, S]]) -> Callable[[Tensor], None]:
+        """Make what takes the gradient (B, ...) at an output, by parameters and their shortcuts."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        known = func in self._shortcuts  # and gets tensors as they are, in no lists
-        leaves = (*args, *kwargs.values()) if known else tree_leaves((args, kwargs))
         used: set[Tensor] = {
-            leaf for leaf in leaves if isinstance(leaf, nn.Parameter) and leaf in self._parameters
+            leaf
+            for leaf in _leaves((*args, *kwargs.values()))
+            if isinstance(leaf, nn.Parameter) and leaf in self._parameters
         }
         if not used:
             return output
-        if not known:
+        if func not in self._shortcuts:
             # Queries, e.g. of a shape, give no tensor and are no use.
             if any(isinstance(leaf, Tensor) for leaf in tree_leaves(output)):
                 self.unknown |= used
@@ -68,16 +68,21 @@ class ParameterUses(TorchFunctionMode, Generic[S]):
     def _watch(
         self, output: Tensor, used: set[Tensor], offered: list[tuple[Tensor | None, S]]
     ) -> Tensor:
-        found = [(p, s) for p, s in offered if isinstance(p, nn.Parameter) and p in used]
+        found: list[tuple[Tensor, S]] = [
+            (p, s) for p, s in offered if isinstance(p, nn.Parameter) and p in used
+        ]
         self.unknown |= used - {p for p, _ in found}
         if not found:
             return output
         output = output if output.requires_grad else output + self.anchor
-        receivers = [self.receiver(p, shortcut) for p, shortcut in found]
-
-        def hook(delta: Tensor) -> None:
-            for receive in receivers:
-                receive(delta)
-
-        output.register_hook(hook)  # type: ignore[no-untyped-call]
+        output.register_hook(self.receiver(found))  # type: ignore[no-untyped-call]
         return output
+
+
+def _leaves(values: Iterable[Any]) -> Iterator[Any]:
+    """Give values, and the leaves of those that hold others; `tree_leaves` is slow for few."""
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            yield from tree_leaves(value)
+        else:
+            yield value
