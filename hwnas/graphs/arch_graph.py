@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class ArchGraph:
             raise InvalidValueError(
                 f"`adjacency` must have shape ({v}, {v}), but got {self.adjacency.shape}."
             )
-        if np.any(np.tril(self.adjacency)) or np.any(self.adjacency < 0):
+        if self.adjacency[_not_upper(v)].any() or (self.adjacency < 0).any():
             raise InvalidValueError(
                 "`adjacency` must be strictly upper triangular and not negative: list nodes in "
                 "topological order."
@@ -73,11 +74,10 @@ class ArchGraph:
         time.
         """
         search = _CanonicalSearch(self.adjacency)
-        order = search.run(self._colours()).best.order
+        form, order = search.run(self._colours()).best
         # Every order sorts nodes by colour, hence by operation within a depth: labels agree.
-        return ArchGraph(
-            tuple(self.operations[i] for i in order), self.adjacency[np.ix_(order, order)]
-        )
+        adjacency = np.frombuffer(form, self.adjacency.dtype).reshape(self.adjacency.shape)
+        return ArchGraph(tuple(self.operations[i] for i in order), adjacency.copy())
 
     def digest(self) -> str:
         """Give 32 hexadecimal digits that are equal exactly for isomorphic graphs."""
@@ -93,6 +93,12 @@ class ArchGraph:
                 depth[j] = max((depth[i] + 1 for i, count in enumerate(column) if count), default=1)
         depth[-1] = len(self)
         return _ranks(list(zip(depth, self.operations, strict=True)))
+
+
+@lru_cache(maxsize=16)
+def _not_upper(v: int) -> npt.NDArray[np.bool_]:
+    """Give (v, v): whether a place is on the diagonal or below."""
+    return np.tri(v, dtype=np.bool_)
 
 
 def chain_graph(operations: Iterable[str]) -> ArchGraph:

@@ -25,6 +25,7 @@ class GraphCounts:
         self._mergeable = mergeable
         columns = graph.adjacency.T.tolist()
         self._addends = [[(i, n) for i, n in enumerate(column) if n] for column in columns]
+        self._sources = [[i for i, _ in addends] for addends in self._addends]
 
     def longest_path(self) -> int:
         """Count the edges of the longest path from input to output; 0 if there is none."""
@@ -75,8 +76,11 @@ class GraphCounts:
     def _longest(self, lengths: Sequence[float]) -> float:
         """Give the length of the longest path from input to output, by the length of each node."""
         longest = [0.0]
-        for length, addends in zip(lengths[1:], self._addends[1:], strict=True):
-            before = max((longest[source] for source, _ in addends), default=-1.0)
+        for length, sources in zip(lengths[1:], self._sources[1:], strict=True):
+            before = -1.0
+            for source in sources:  # fewer than are worth a call of `max`
+                if longest[source] > before:
+                    before = longest[source]
             longest.append(before + length if before >= 0 else -1.0)
         return max(longest[-1], 0.0)
 

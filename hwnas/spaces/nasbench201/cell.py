@@ -130,20 +130,20 @@ def cell_graph(cell: Cell, identities: Container[tuple[int, int]] = EDGES) -> Ar
     labels = (INPUT, *(o for _, o in work), OUTPUT)
     index = {edge: i for i, (edge, _) in enumerate(work, start=1)}
     # The value of each cell node as a multiset of graph nodes: one count a graph node.
-    value = np.zeros((_OUTPUT_NODE + 1, len(labels)), dtype=np.int64)
-    value[0, 0] = 1
-    adjacency = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    value = [[0] * len(labels) for _ in range(_OUTPUT_NODE + 1)]
+    value[0][0] = 1
+    inputs = [[0] * len(labels) for _ in labels]
     for source, target in EDGES:
         if (source, target) not in live:
             continue
         if (source, target) in skips:
-            value[target] += value[source]
+            value[target] = [a + b for a, b in zip(value[target], value[source], strict=True)]
         else:
             node = index[source, target]
-            adjacency[:, node] = value[source]
-            value[target, node] += 1
-    adjacency[:, -1] = value[_OUTPUT_NODE]
-    return ArchGraph(labels, adjacency)
+            inputs[node] = value[source]
+            value[target][node] += 1
+    inputs[-1] = value[_OUTPUT_NODE]
+    return ArchGraph(labels, np.array(inputs, dtype=np.int64).T)
 
 
 def operation_graph(cell: Cell) -> ArchGraph:
