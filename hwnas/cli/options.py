@@ -20,8 +20,8 @@ Images = Annotated[
     str,
     typer.Option(
         help="gaussian; cifar10-sample, see `hwnas data`; or your own: FILE.npz with arrays "
-        "images (N,C,H,W), signals (N,C,T) or tokens (N,T), and labels, or a folder of class "
-        "folders of pictures, FOLDER@HxW where they are to be brought to one size."
+        "images (N,C,H,W), signals (N,C,T), vectors (N,F) or tokens (N,T), and labels, or a folder "
+        "of class folders of pictures, FOLDER@HxW where they are to be brought to one size."
     ),
 ]
 Archs = Annotated[
@@ -83,7 +83,8 @@ Input = Annotated[
     str | None,
     typer.Option(
         "--input",
-        help="Shape of what the networks get: C,H,W of an image, C,T of a signal, T of tokens.",
+        help="Shape of what the networks get: C,H,W of an image, C,T of a signal, F of a vector, "
+        "T of tokens.",
     ),
 ]
 Classes = Annotated[
@@ -169,11 +170,13 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
         InvalidValueError: the child ended, or did not end in time.
     """
     from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import EndlessError, Limits
+    from hwnas.measure.limits import EndlessError, Limits, is_main_process
     from hwnas.spaces.space_text import is_function, is_own
 
     if not is_own(text):
         return False
+    if not is_main_process():  # whoever measures is a child already, and is killed with its own
+        return is_function(text)
     given = Limits() if limit_seconds is None else Limits(limit_seconds)
     limits = Limits(given.import_seconds)
     try:
@@ -221,8 +224,8 @@ def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -
     shape, parts = parse_sizes(in_shape), [part.strip() for part in classes.split(",")]
     if len(shape) > 3:
         raise InvalidValueError(
-            f"`--input` must be C,H,W of an image, C,T of a signal or T of tokens, but got "
-            f"{in_shape!r}: leave the batch out."
+            f"`--input` must be C,H,W of an image, C,T of a signal, F of a vector or T of tokens, "
+            f"but got {in_shape!r}: leave the batch out."
         )
     if _ANSWER.fullmatch(",".join(parts)) is None:
         raise InvalidValueError(

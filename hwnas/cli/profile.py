@@ -31,8 +31,9 @@ def profile(
         str | None,
         typer.Option(
             "--input",
-            help="Shape C,H,W of an image, C,T of a signal, T of tokens; that of --dataset by "
-            "default. Of --onnx: the free dimensions of the first input beside the batch.",
+            help="Shape C,H,W of an image, C,T of a signal, F of a vector, T of tokens; that of "
+            "--dataset by default. Of --onnx: the free dimensions of the first input beside the "
+            "batch.",
         ),
     ] = None,
     input_shape: Annotated[

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.cli.options import chosen_networks, sizes_text
 from hwnas.cli.output import note
-from hwnas.errors import InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
 
 if TYPE_CHECKING:
@@ -137,18 +136,13 @@ def _profiled(wanted: Wanted, how: dict[str, Any], held: str) -> tuple[dict[str,
 
 
 def _own_input(text: str | None, classes: str | None, dataset: str | None) -> TensorSpec | InShape:
-    """Read what a network gets: an image or a signal, or tokens, whose `classes` are told."""
-    from hwnas.networks.importing import parse_sizes
+    """Read what a network gets: real numbers, or tokens, whose `classes` are told."""
     from hwnas.tasks.catalogue import get_task
 
     if classes is not None:
         return get_task(sizes_text(text, classes, dataset)).input
     if text is None:
         return _shape_of(dataset or "cifar10")
-    if len(parse_sizes(text)) == 1:
-        raise InvalidValueError(
-            f"`--classes` must be given of tokens, CLASSES,VOCABULARY, but got only --input {text}."
-        )
     return get_task(sizes_text(text, "1", None)).input
 
 

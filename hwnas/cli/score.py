@@ -258,13 +258,13 @@ def _score_model(
 def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:
     """Tell what the user's network gets: what is written, or what the images are."""
     from hwnas.data.own_images import OwnImages
-    from hwnas.networks.importing import parse_in_shape
+    from hwnas.networks.importing import parse_sizes
     from hwnas.tasks.task import TensorSpec
 
     if in_shape is not None:
-        return TensorSpec(parse_in_shape(in_shape))
+        return TensorSpec.of(parse_sizes(in_shape))
     if (own := OwnImages.parse(images)) is None:
-        raise InvalidValueError("`--input` must give the image shape of --model, e.g. 3,32,32.")
+        raise InvalidValueError("`--input` must give the shape that --model gets, e.g. 3,32,32.")
     return own.known
 
 

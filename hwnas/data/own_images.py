@@ -38,7 +38,7 @@ _SIZED = re.compile(r"(.+)@([1-9]\d{0,3})x([1-9]\d{0,3})", re.DOTALL)
 
 @dataclass(frozen=True)
 class OwnImages:
-    """Images, signals or tokens that a user names; what they hold is read when it is asked for.
+    """Images or other inputs that a user names; what they hold is read when it is asked for.
 
     Attributes:
         path: ``.npz`` with the arrays ``images`` (or ``inputs``) and, where there are any,
@@ -223,9 +223,9 @@ def _arrays(path: Path, changed: int) -> _Examples:
         zlib.error,
     ) as error:
         raise DataFormatError(
-            f"`{path}` must hold `images` (N, C, H, W) or signals (N, C, T) of float or uint8, or "
-            f"tokens (N, T), and, if any, `labels` (N, ...), saved by `numpy.savez`, but reading "
-            f"it failed: {error}"
+            f"`{path}` must hold `images` (N, C, H, W) or signals (N, C, T) of float or uint8, "
+            f"vectors (N, F) of float, or tokens (N, T), and, if any, `labels` (N, ...), saved by "
+            f"`numpy.savez`, but reading it failed: {error}"
         ) from None
     return _Examples(inputs, labels, classes, vocabulary)
 

@@ -15,7 +15,7 @@ else:
     nn = deferred("torch.nn")
 
 Input: TypeAlias = Task | TensorSpec | Sequence[int]
-"""What a network gets: a task, an input of any kind, or the (C, H, W) of images."""
+"""What a network gets: a task, an input of any kind, or (C, H, W), (C, T) or (F,) of numbers."""
 
 
 def check_network(model: object, name: str = "model") -> nn.Module:
@@ -34,16 +34,16 @@ def read_input(given: Input) -> Task | TensorSpec:
     """Read what a network gets.
 
     Raises:
-        InvalidValueError: it is no task, no input, and no (C, H, W).
+        InvalidValueError: it is no task, no input, and no shape of an image, signal or vector.
     """
     if isinstance(given, Task | TensorSpec):
         return given
     try:
-        return TensorSpec(tuple(given))
+        return TensorSpec.of(tuple(given))
     except (TypeError, ValueError) as error:
         reason = str(error) if isinstance(error, InvalidValueError) else f"got {given!r}."
         raise InvalidValueError(
-            f"`input` must be (C, H, W) of images, a TensorSpec or a Task: {reason}"
+            f"`input` must be a shape such as (C, H, W), a TensorSpec or a Task: {reason}"
         ) from None
 
 

@@ -151,7 +151,8 @@ def profile(
         batch: inputs a run; 1, or what an ONNX model fixes, if None.
         precision: number format, e.g. ``int8``; the runtime's first, or the ONNX model's, if None.
         images: what runs, and what int8 is calibrated with: ``gaussian``, ``cifar10-sample``, a
-            ``FILE.npz`` of images, signals or tokens, or a folder of class folders of pictures.
+            ``FILE.npz`` of images, signals, vectors or tokens, or a folder of class folders of
+            pictures.
         options: the runtime's own options, e.g. ``{"float_operators": "AveragePool"}``.
         metric: ``latency``, or ``energy`` where there is a sensor.
         meter: ``wall``, ``cpu`` (of the calling thread), or ``auto``: ``cpu`` for one thread; of

@@ -90,11 +90,12 @@ def score(
 
     Args:
         model: any network that maps one tensor to logits, a map, next tokens or real numbers.
-        input: (C, H, W) of its images; or what it gets (`TensorSpec`), or what it is for (`Task`).
+        input: (C, H, W) of its images, (C, T) of signals or (F,) of vectors; or what it gets
+            (`TensorSpec`), or what it is for (`Task`).
         proxies: names with settings after a colon, e.g. ``"naswot"`` or
             ``"vkdnw_entropy:batch_size=64"``; ``"all"``; or proxies of one's own.
         images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` (images,
-            signals or tokens) or folder of pictures, or a `hwnas.tasks.batch.Batch`.
+            signals, vectors or tokens) or folder of pictures, or a `hwnas.tasks.batch.Batch`.
         batch_size: inputs B that are drawn or read.
         seed: seed of weights, inputs, labels and random projections.
         output: name or index of the answer, where the network returns more than one tensor.

@@ -60,7 +60,7 @@ def search(
             tokens.
         classes: what they tell apart; or another answer: ``map5`` (five classes at every position),
             ``numbers3`` or ``numbermap1`` (real numbers), ``next`` of tokens.
-        vocabulary: number of different tokens; None for images and signals.
+        vocabulary: number of different tokens; None for real numbers.
         dataset: `input`, `classes` and published tables by name, e.g. ``cifar10``. Without any of
             these, one's own images say what the networks are for, or else the space does.
         objectives: proxies and ready-made scores by name, see ``hwnas proxies``; none for
@@ -84,7 +84,7 @@ def search(
         sampler: ``hardware-aware``, a strategy of hwnas, or one of Optuna's: ``nsga2``, ``tpe``,
             ``random``.
         images: what proxies see: ``gaussian``, ``cifar10-sample``, one's own ``FILE.npz`` (images,
-            signals or tokens) or folder of pictures.
+            signals, vectors or tokens) or folder of pictures.
         batch_size: images that proxies see.
         reduced: score proxies on smaller images, and on fewer: pixels of the shorter side, e.g.
             ``64`` or ``64,8``. Costs and constraints stay those of the task. How well 16 networks

@@ -52,7 +52,7 @@ class TorchNetwork:
 
     Attributes:
         module: the network.
-        input: what it gets, without the batch; a shape stands for an image's (C, H, W).
+        input: what it gets, without the batch; a shape stands for an image, signal or vector.
     """
 
     module: nn.Module
@@ -61,7 +61,7 @@ class TorchNetwork:
     @property
     def spec(self) -> TensorSpec:
         """The input."""
-        return self.input if isinstance(self.input, TensorSpec) else TensorSpec(self.input)
+        return self.input if isinstance(self.input, TensorSpec) else TensorSpec.of(self.input)
 
     @property
     def in_shape(self) -> tuple[int, ...]:

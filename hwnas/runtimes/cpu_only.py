@@ -129,7 +129,7 @@ class CpuRuntime(ABC):
             return _own(self, network, settings)
         if network.spec.vocabulary is not None:
             raise InvalidValueError(
-                f"`runtime` {self.name!r} must get images or signals, but the network takes "
+                f"`runtime` {self.name!r} must get real numbers, but the network takes "
                 f"tokens: use the runtime onnxruntime, openvino or torch."
             )
         images = input_batch(network, settings)

@@ -153,7 +153,7 @@ def _inputs(
                 f"`images` must go into a first input of {batch} images in float32, but {first!r} "
                 f"is {own[first].dtype} of shape {shape}: leave them out."
             )
-        spec = TensorSpec(shape[1:])
+        spec = TensorSpec.of(shape[1:])
         real = real_images(settings.images, batch * number, spec)
     if real is None:
         return own, [drawn(settings.seed + 1 + i) for i in range(number)]

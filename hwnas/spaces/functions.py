@@ -52,7 +52,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             tokens; also as ``1x96x96``.
         classes: how many they tell apart, or another answer, as `sized_task` takes it, e.g.
             ``map5``, ``numbers3`` or ``next``.
-        vocabulary: number of different tokens; None for images and signals.
+        vocabulary: number of different tokens; None for real numbers.
         source: fingerprint of the code, where it must be the one that is known; None for any.
         target: ``module:name`` of the function; found by itself if None.
 

@@ -34,18 +34,18 @@ def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
     """Tell what inputs are.
 
     Args:
-        inputs: (N, C, H, W) images or (N, C, T) signals of real numbers or bytes, or (N, T)
-            integers, which are tokens.
+        inputs: (N, C, H, W) images or (N, C, T) signals of real numbers or bytes, (N, F) vectors
+            of real numbers, or (N, T) integers, which are tokens.
         vocabulary: number of different tokens; one more than the largest if None.
 
     Raises:
         InvalidValueError: they are none of these, empty, not finite, or not of the vocabulary.
     """
-    shape, real = inputs.shape[1:], inputs.dtype.kind == "f" or inputs.dtype == np.uint8
-    if inputs.ndim in (3, 4) and real and inputs.size:
+    shape, ranks = inputs.shape[1:], (3, 4) if inputs.dtype == np.uint8 else (2, 3, 4)
+    if inputs.ndim in ranks and inputs.size and (inputs.dtype.kind == "f" or 2 not in ranks):
         if not np.isfinite(inputs).all():
             raise InvalidValueError("`inputs` must be finite, but some are infinite or NaN.")
-        return TensorSpec(shape, "image" if inputs.ndim == 4 else "signal")
+        return TensorSpec.of(shape)
     if inputs.ndim == 2 and inputs.dtype.kind in "iu" and inputs.size and inputs.min() >= 0:
         least = int(inputs.max()) + 1
         if vocabulary is not None and vocabulary < least:
@@ -54,8 +54,8 @@ def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
             )
         return TensorSpec(shape, "tokens", vocabulary or least)
     raise InvalidValueError(
-        f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float or uint8, or (N, T) "
-        f"tokens from 0 on, but got {inputs.shape} of {inputs.dtype}."
+        f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float or uint8, (N, F) "
+        f"vectors of float, or (N, T) tokens from 0 on, but got {inputs.shape} of {inputs.dtype}."
     )
 
 
@@ -102,7 +102,7 @@ def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | N
                 f"got {labels.min()} to {labels.max()}."
             )
         return NextToken(spec.vocabulary)
-    positions = () if spec.vocabulary else spec.shape[1:]
+    positions = spec.shape[1:]
     if known and labels.min() >= 0 and labels.shape[1:] in ((), positions):
         found = max(int(labels.max()) + 1, classes or 0)
         if classes not in (None, found):
@@ -120,7 +120,7 @@ def _targets(spec: TensorSpec, labels: Array) -> Output:
         raise InvalidValueError("`labels` must be finite, but some are infinite or NaN.")
     if labels.size and labels.ndim <= 2:
         return Regression(labels.size // len(labels))
-    if labels.size and spec.kind != "tokens" and labels.shape[2:] == spec.shape[1:]:
+    if labels.size and len(spec.shape) > 1 and labels.shape[2:] == spec.shape[1:]:
         return RegressionMap(labels.shape[1])
     raise InvalidValueError(
         f"`labels` of real numbers must be (N,), (N, n), or (N, n{_sizes(spec)}) of each position, "

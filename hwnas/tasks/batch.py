@@ -22,7 +22,8 @@ class Batch:
     """Inputs, with labels where there are any.
 
     Attributes:
-        inputs: (B, C, H, W) float images, (B, C, T) float signals or (B, T) integer tokens.
+        inputs: (B, C, H, W) float images, (B, C, T) float signals, (B, F) float vectors or (B, T)
+            integer tokens.
         labels: (B,) class indices, (B, ...) of every position, (B, n) float targets, or None:
             random ones are drawn where a proxy needs them.
         description: where they come from; part of cache keys, so it must tell batches apart.
@@ -33,11 +34,11 @@ class Batch:
     description: str = "user images"
 
     def __post_init__(self) -> None:
-        ranks = (3, 4) if self.inputs.is_floating_point() else (2,)
+        ranks = (2, 3, 4) if self.inputs.is_floating_point() else (2,)
         if self.inputs.ndim not in ranks or self.inputs.dtype == torch.bool or not len(self):
             raise InvalidValueError(
-                f"`inputs` must be a (B, C, H, W) or (B, C, T) float tensor or (B, T) integers "
-                f"with B >= 1, but got {tuple(self.inputs.shape)} of {self.inputs.dtype}."
+                f"`inputs` must be a (B, C, H, W), (B, C, T) or (B, F) float tensor or (B, T) "
+                f"integers with B >= 1, but got {tuple(self.inputs.shape)} of {self.inputs.dtype}."
             )
         if self.labels is not None and self.labels.shape[:1] != (len(self),):
             raise InvalidValueError(
@@ -75,7 +76,7 @@ class Batch:
 
 
 def draw_inputs(spec: TensorSpec, size: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw (B, ...) standard-normal images or signals, or uniform tokens, on the CPU.
+    """Draw (B, ...) standard-normal numbers, or uniform tokens, on the CPU.
 
     Args:
         spec: what an input is.

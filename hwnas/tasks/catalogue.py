@@ -1,9 +1,10 @@
 """The tasks that have a name: the data sets of the published benchmarks, and any sizes.
 
-``1x96x96:7`` is seven classes of images of shape (1, 96, 96), ``2x1000:5`` five of signals, and
-``64:4:30000`` four of texts of 64 tokens out of 30,000. Other answers have a word in front of their
-number: ``3x64x64:map5`` is five classes at every position, ``2x1000:numbers3`` three real numbers,
-``3x64x64:numbermap1`` one at every position; ``64:next:30000`` is the next token.
+``1x96x96:7`` is seven classes of images of shape (1, 96, 96), ``2x1000:5`` five of signals,
+``20:3`` three of vectors of 20 numbers, and ``64:4:30000`` four of texts of 64 tokens out of
+30,000. Other answers have a word in front of their number: ``3x64x64:map5`` is five classes at
+every position, ``2x1000:numbers3`` three real numbers, ``3x64x64:numbermap1`` one at every
+position; ``64:next:30000`` is the next token.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.tasks.task import (
-    Kind,
     Logits,
     Map,
     NextToken,
@@ -58,7 +58,6 @@ _OUTPUTS: Mapping[str, Callable[[int], Output]] = {
 }  # fmt: skip
 """Answers by the word in front of their number."""
 _SIZES = re.compile(r"(\d{1,9}(?:x\d{1,9}){0,2}):([a-z]+\d{0,9}|\d{1,9})(?::(\d{1,9}))?", re.ASCII)
-_KINDS: tuple[Kind, ...] = ("tokens", "signal", "image")
 
 
 def get_task(name: str) -> Task:
@@ -84,19 +83,14 @@ def sized_task(shape: Sequence[int], classes: int | str, vocabulary: int | None 
     """Make the task to answer for inputs of a size; `get_task` makes it of its name again.
 
     Args:
-        shape: (C, H, W) of an image, (C, T) of a signal, (T,) of tokens.
+        shape: (C, H, W) of an image, (C, T) of a signal, (F,) of a vector, (T,) of tokens.
         classes: classes K, or another answer: ``map5``, ``numbers3``, ``numbermap1``, ``next``.
-        vocabulary: number of different tokens; None for images and signals.
+        vocabulary: number of different tokens; None for real numbers.
 
     Raises:
         InvalidValueError: the shape or the answer is another, or `vocabulary` does not fit it.
     """
-    if not 1 <= len(shape) <= 3:
-        raise InvalidValueError(
-            f"`input` must be (C, H, W) of an image, (C, T) of a signal or (T,) of tokens, but got "
-            f"{tuple(shape)}."
-        )
-    spec = TensorSpec(tuple(shape), _KINDS[len(shape) - 1], vocabulary)
+    spec = TensorSpec.of(shape, vocabulary)
     output = _output(classes, vocabulary)
     words = "" if vocabulary is None else f":{vocabulary}"
     sizes = f"{'x'.join(map(str, spec.shape))}:{output_text(output)}{words}"

@@ -72,6 +72,7 @@ _EXPECTED = {
     "image": "(B, K) logits or (B, K, H, W) maps",
     "signal": "(B, K) logits or (B, K, T) maps",
     "tokens": "(B, K) logits, or (B, T, V) of its input's vocabulary",
+    "vector": "(B, K) logits",
 }
 
 

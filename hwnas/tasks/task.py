@@ -7,23 +7,27 @@ How known tasks are spelled in these terms:
 - topic of a text of 64 words is `Logits(4)` of tokens, `TensorSpec((64,), "tokens", 30_000)`;
 - a language model is `NextToken(V)` of tokens of the same vocabulary V;
 - the heart rate from two leads is `Regression(1)` of a signal of shape (2, 1_000);
+- a plant from 20 measured features is `Logits(3)` of a vector of shape (20,);
 - a picture from a picture, e.g. surface normals, is `RegressionMap(3)` of an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from hwnas.errors import InvalidValueError, unknown_name
 
-Kind = Literal["image", "tokens", "signal"]
+Kind = Literal["image", "tokens", "signal", "vector"]
 _AXES: Mapping[Kind, tuple[str, ...]] = {
     "image": ("C", "H", "W"),
     "tokens": ("T",),
     "signal": ("C", "T"),
+    "vector": ("F",),
 }
+_REAL: Mapping[int, Kind] = {1: "vector", 2: "signal", 3: "image"}
+"""Inputs of real numbers by their number of axes."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class TensorSpec:
     """One input of a network, without the batch.
 
     Attributes:
-        shape: (C, H, W) of an image, (T,) of tokens, (C, T) of a signal.
-        kind: ``image`` and ``signal`` are real numbers, ``tokens`` are integers.
+        shape: (C, H, W) of an image, (T,) of tokens, (C, T) of a signal, (F,) of a vector.
+        kind: ``image``, ``signal`` and ``vector`` are real numbers, ``tokens`` are integers.
         vocabulary: number V of different tokens, which are 0 to V - 1; None for real numbers.
 
     Raises:
@@ -60,9 +64,23 @@ class TensorSpec:
         fits = self.vocabulary is None if self.kind != "tokens" else (self.vocabulary or 0) >= 1
         if not fits:
             raise InvalidValueError(
-                f"`vocabulary` must be a positive number of different tokens, and None for images "
-                f"and signals, but got {self.vocabulary} for {self.kind}."
+                f"`vocabulary` must be a positive number of different tokens, and None for real "
+                f"numbers, but got {self.vocabulary} for {self.kind}."
             )
+
+    @classmethod
+    def of(cls, shape: Sequence[int], vocabulary: int | None = None) -> TensorSpec:
+        """Make the input of a shape: an image, a signal or a vector, or tokens of a vocabulary.
+
+        Raises:
+            InvalidValueError: the shape is none of them.
+        """
+        if len(shape) not in _REAL:
+            raise InvalidValueError(
+                f"`input` must be (C, H, W) of an image, (C, T) of a signal, (F,) of a vector or "
+                f"(T,) of tokens, but got {tuple(shape)}: leave the batch out."
+            )
+        return cls(tuple(shape), _REAL[len(shape)] if vocabulary is None else "tokens", vocabulary)
 
 
 @dataclass(frozen=True)
@@ -160,7 +178,7 @@ class Task:
             fits = self.output.vocabulary == self.input.vocabulary
         else:
             maps = isinstance(self.output, (Map, RegressionMap))
-            fits = not (maps and self.input.kind == "tokens")
+            fits = not (maps and self.input.kind in ("tokens", "vector"))
         if not fits:
             raise InvalidValueError(
                 f"`output` must be one of its input: a Map or RegressionMap of an image or signal, "

@@ -8,11 +8,11 @@
 This file stands beside one folder a network, with `network.py`, `weights.pt` and `choices.json`.
 
 Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals (N, C, T), bytes or
-real numbers, or tokens (N, T); and `labels`: classes (N,) from 0 on, classes of each position, the
-next tokens, or real targets (N, n). Or a folder with a folder of pictures of one size for each
-class (needs Pillow). A `split` (N,) of the texts train and test, or the folders `train` and `test`
-with the classes below them, say what is tested; else a share of each class is, the same in every
-run. Bytes are scaled to mean 0 and deviation 1 of the training inputs in each channel.
+real numbers, vectors (N, F) or tokens (N, T); and `labels`: classes (N,) from 0 on or of each
+position, next tokens, or real targets; or a folder with a folder of pictures a class (by Pillow).
+A `split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
+them, say what is tested; else a share of each class is, the same in every run. Bytes are scaled to
+mean 0 and deviation 1 of the training inputs in each channel.
 
 The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run: the share
 of labels told right, or of real targets the coefficient of determination R^2, 0 at least. A run
@@ -114,9 +114,9 @@ def read_data(path: Path, test_share: float) -> Data:
     test = drawn_test(labels, test_share) if test is None else test
     if not 0 < test.sum() < len(labels):
         raise UserError(f"--data {path}: {test.sum()} of {len(labels)} are for the test.")
-    kind = np.uint8 if inputs.dtype == np.uint8 else np.int64 if inputs.ndim == 2 else np.float32
-    values = torch.from_numpy(np.ascontiguousarray(inputs, dtype=kind))
-    real, known = labels.dtype.kind == "f", torch.from_numpy(test)
+    tokens, real = inputs.ndim == 2 and inputs.dtype.kind in "iu", labels.dtype.kind == "f"
+    kind = np.int64 if tokens else np.uint8 if inputs.dtype == np.uint8 else np.float32
+    values, known = torch.from_numpy(np.ascontiguousarray(inputs, kind)), torch.from_numpy(test)
     labels = labels[:, None] if real and labels.ndim == 1 else labels
     answers = torch.from_numpy(labels.astype(np.float32 if real else np.int64))
     mean, deviation = torch.zeros(()), torch.ones(())

@@ -32,7 +32,7 @@ class FunctionModelSpace(ModelSpace):
         input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
             tokens.
         classes: what they tell apart.
-        vocabulary: number of different tokens; None for images and signals.
+        vocabulary: number of different tokens; None for real numbers.
 
     Raises:
         HwnasError: there is no such function, it asks for what is not finite, or the sizes are

@@ -21,7 +21,7 @@ from hwnas.tasks.outputs import read_output
 from hwnas.tasks.task import Output, TensorSpec
 
 Layout = torch.memory_format
-_NAMES = {"image": "images", "tokens": "tokens", "signal": "signals"}
+_NAMES = {"image": "images", "tokens": "tokens", "signal": "signals", "vector": "vectors"}
 
 _aten = torch.ops.aten
 
@@ -96,9 +96,10 @@ def probe_network(
             found = read_output(answer, size, spec, wanted)
             gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
             return Probe(*found, layout, *ways, gradients, watch.writes, maps)
+    tokens = ". Tokens have a vocabulary, too" if spec.kind == "vector" else ""
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
-        f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0])}"
+        f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0])}{tokens}"
     ) from error
 
 

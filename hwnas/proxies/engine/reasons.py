@@ -38,7 +38,7 @@ def reason_of(model: nn.Module, error: Exception) -> ProxyError:
         return ProxyError(
             f"`model` must run the same operators whatever the values, but asks for values: {text}"
         )
-    return ProxyError(f"Running the network raised {type(error).__name__}: {text}")
+    return ProxyError(f"Running the network raised {type(error).__name__}: {text.rstrip('.')}.")
 
 
 def is_quantised(module: nn.Module) -> bool:

@@ -62,7 +62,7 @@ def score_network(
             with lazy modules is scored as it is after their first run.
         task: what it is for, what it gets, or the (C, H, W) of the images that it gets.
         proxies: what to compute.
-        batch: inputs of the user; None draws Gaussian images or signals, or uniform tokens.
+        batch: inputs of the user; None draws Gaussian numbers, or uniform tokens.
         batch_size: inputs B that are drawn.
         seed: seed of weights, images, labels and random projections.
         threads: CPU threads, during the call only.

@@ -73,7 +73,7 @@ class Subject:
         """What an input is."""
         if isinstance(self.task, Task):
             return self.task.input
-        return self.task if isinstance(self.task, TensorSpec) else TensorSpec(self.task)
+        return self.task if isinstance(self.task, TensorSpec) else TensorSpec.of(self.task)
 
     @property
     def in_shape(self) -> InShape:

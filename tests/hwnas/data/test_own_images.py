@@ -77,6 +77,7 @@ def test_labels_may_be_missing(tmp_path: Path) -> None:
             Logits(4),
         ),
         ({"inputs": np.zeros((12, 1, 3)), "classes": 5}, TensorSpec((1, 3), "signal"), Logits(5)),
+        ({"inputs": TOKENS / 2, "labels": LABELS}, TensorSpec((9,), "vector"), Logits(4)),
         ({"inputs": TOKENS, "labels": LABELS}, TensorSpec((9,), "tokens", 108), Logits(4)),
         (
             {"inputs": TOKENS, "labels": LABELS, "vocabulary": 500},
@@ -159,7 +160,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         {},
         {"pictures": pixels()},
         {"images": pixels()[0, 0, 0]},
-        {"images": pixels()[:, 0, 0].astype(np.float32)},
+        {"images": np.full((12, 9), np.nan)},
         {"images": pixels().astype(np.int32)},
         {"images": np.full((12, 1, 6, 8), np.inf)},
         {"images": np.array([{"a": 1}] * 12, dtype=object)},

@@ -74,9 +74,15 @@ def test_tokens_and_a_task_are_inputs_too() -> None:
     [
         (nn.ReLU, (1, 6, 6), "params", "got the class ReLU: call it"),
         ("net", (1, 6, 6), "params", "must be a torch.nn.Module, but got 'net'"),
-        (nn.ReLU(), (6, 6), "params", r"must be \(C, H, W\) with positive numbers"),
-        (nn.ReLU(), 6, "params", r"`input` must be \(C, H, W\) of images.*got 6"),
-        (nn.ReLU(), "abc", "params", r"`input` must be \(C, H, W\) of images.*got 'abc'"),
+        (nn.ReLU(), (0, 6, 6), "params", r"must be \(C, H, W\) with positive numbers"),
+        (
+            nn.ReLU(),
+            (1, 3, 6, 6),
+            "params",
+            r"\(F,\) of a vector or .* \(1, 3, 6, 6\): leave the ba",
+        ),
+        (nn.ReLU(), 6, "params", r"`input` must be a shape such as \(C, H, W\), .*got 6"),
+        (nn.ReLU(), "abc", "params", r"`input` must be a shape such as \(C, H, W\), .*got 'abc'"),
         (nn.ReLU(), (1, 6, 6), "parms", "Did you mean 'params'"),
         (nn.ReLU(), (1, 6, 6), "jacob_cov+params", "name its proxies, jacob_cov, params"),
     ],

@@ -34,6 +34,8 @@ TOKENS = np.arange(30).reshape(6, 5)
         (np.zeros((6, 2, 9)), np.zeros(6), TensorSpec((2, 9), "signal"), Regression(1)),
         (np.zeros((6, 2, 9)), np.zeros((6, 3)), TensorSpec((2, 9), "signal"), Regression(3)),
         (IMAGES, np.zeros((6, 2, 4, 5)), TensorSpec((1, 4, 5)), RegressionMap(2)),
+        (np.zeros((6, 4)), CLASSES, TensorSpec((4,), "vector"), Logits(3)),
+        (np.zeros((6, 4)), np.zeros((6, 2)), TensorSpec((4,), "vector"), Regression(2)),
         (np.arange(30).reshape(6, 5), CLASSES, TensorSpec((5,), "tokens", 30), Logits(3)),
         (TOKENS, TOKENS[:, ::-1], TensorSpec((5,), "tokens", 30), NextToken(30)),
     ],
@@ -60,7 +62,10 @@ def test_what_arrays_do_not_say_is_given() -> None:
 @pytest.mark.parametrize(
     ("inputs", "labels", "named"),
     [
-        (np.zeros((6, 4)), CLASSES, "`inputs` must be"),
+        (np.zeros(6), CLASSES, "`inputs` must be"),
+        (np.zeros((6, 4), dtype=bool), CLASSES, "`inputs` must be"),
+        (np.zeros((6, 4)), np.zeros((6, 4, 1)), r"`labels` of real numbers must be"),
+        (np.zeros((6, 4)), np.zeros((6, 4), dtype=np.int64), "`labels` must be 6 classes"),
         (np.zeros((0, 1, 4, 4)), CLASSES[:0], "`inputs` must be"),
         (IMAGES.astype(np.int64), CLASSES, "of int64"),
         (np.full((6, 5), -1), CLASSES, "tokens from 0 on"),

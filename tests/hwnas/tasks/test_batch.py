@@ -86,7 +86,7 @@ def test_part_cuts_inputs_and_labels() -> None:
 @pytest.mark.parametrize(
     "inputs",
     [
-        torch.zeros(3, 4),
+        torch.zeros(3),
         torch.zeros(2, 3, 4, 4, dtype=torch.int64),
         torch.zeros(0, 3, 4, 4),
         torch.zeros(2, 3, dtype=torch.bool),

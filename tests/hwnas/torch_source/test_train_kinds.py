@@ -43,6 +43,12 @@ KINDS: dict[str, tuple[nn.Module, Array, Array, dict[str, int]]] = {
         (SIGNALS[:, 0].sum(1) > 0).astype(np.int64),
         {"Logits": 2},
     ),
+    "vectors": (
+        nn.Linear(12, 2),
+        SIGNALS[:, 1],
+        (SIGNALS[:, 1].sum(1) > 0).astype(int),
+        {"Logits": 2},
+    ),
     "tokens": (
         nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(16, 5)),
         TOKENS,

@@ -20,6 +20,7 @@ from hwnas.tasks.task import Logits, Map, NextToken, Regression, Task, TensorSpe
 WORDS = TensorSpec((6,), "tokens", 20)
 PULSE = TensorSpec((2, 16), "signal")
 IMAGE = TensorSpec((3, 8, 8))
+FEATURES = TensorSpec((20,), "vector")
 
 
 class Attention(nn.Module):
@@ -61,6 +62,13 @@ def signal_network(outputs: int = 3) -> nn.Module:
     )  # fmt: skip
 
 
+def perceptron() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(20, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 24), nn.ReLU(),
+        nn.Linear(24, 5),
+    )  # fmt: skip
+
+
 def segmentation_network() -> nn.Module:
     """Give maps of half the image's side."""
 
@@ -99,6 +107,12 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, set[str]]] = {
         lambda: signal_network(1),
         Task("rate", PULSE, Regression(1)),
         LOSS | RECTIFIERS | COUNTS | {"jacob_cov", "ntk_cond", "grasp", "synflow", "epsilon"},
+    ),
+    "vector": (
+        perceptron,
+        FEATURES,
+        (LOSS - {"gradsign"}) | RECTIFIERS | COUNTS | GRADIENTS | FISHER
+        | {"ntk_cond", "grasp", "synflow", "epsilon"},
     ),
     "segments": (
         segmentation_network,
@@ -236,3 +250,20 @@ def test_an_answer_of_another_kind_than_the_task_is_refused() -> None:
 def test_a_users_batch_must_be_of_the_task() -> None:
     with pytest.raises(InvalidValueError, match=r"`batch.inputs` must be in 0\.\.19"):
         score_network(Recurrent(), WORDS, [], batch=Batch(torch.full((2, 6), 20)))
+
+
+def test_a_vector_is_a_signal_that_is_flattened() -> None:
+    def scores(network: nn.Module, task: TensorSpec) -> dict[str, Result]:
+        return score_network(network, task, make_proxies(["all"]), batch_size=8, seed=1)
+
+    torch.manual_seed(0)
+    network = perceptron()
+    vector = scores(network, FEATURES)
+    signal = scores(nn.Sequential(nn.Flatten(), network), TensorSpec((1, 20), "signal"))
+    for name, found in vector.items():
+        assert found.value == signal[name].value or math.isnan(signal[name].value), name
+
+
+def test_tokens_need_a_vocabulary() -> None:
+    with pytest.raises(ProxyError, match=r"vectors of shape \(B, 6\).*Tokens have a vocabulary"):
+        score_network(Attention(3), TensorSpec.of((6,)), make_proxies(["naswot"]), batch_size=4)
