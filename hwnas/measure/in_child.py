@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hwnas.errors import HwnasError
@@ -70,7 +70,20 @@ def prepare(parent: int) -> None:
     # is no leak, and a process anew for each network doubles the time of a small one.
     process_executor._MAX_MEMORY_LEAK_SIZE = _GROWN_BYTES
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _without_semaphores()
     _end_with(parent)
+
+
+def _without_semaphores() -> None:
+    """Let bars of progress, as PyTorch's exporter makes one, take a lock of this process alone.
+
+    Theirs by default is a named semaphore of the system, which a process that is killed leaves:
+    Python would complain of it when the command has ended.
+    """
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(threading.RLock())
 
 
 @contextmanager

@@ -65,16 +65,32 @@ def test_children_are_ended_and_not_waited_for() -> None:
 MODULE = """
 from torch import nn
 
+class Recurrent(nn.Module):  # exported through PyTorch
+    def __init__(self, width):
+        super().__init__()
+        self.cells, self.head = nn.GRU(4, width, batch_first=True), nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.head(self.cells(x)[0][:, -1])
+
 def build(trial):
-    width = trial.suggest_int("width", 2, 9)
-    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
+    return Recurrent(trial.suggest_int("width", 2, 9))
 """
 
 
 def test_nothing_is_left_to_the_trackers_of_processes(tmp_path: Path) -> None:
     (tmp_path / "lab_nets.py").write_text(MODULE)
     command = [sys.executable, "-m", "hwnas", "profile", "--model", "lab_nets:build"]
-    command += ["--arch", '{"width": 3}', "--input", "4", "--classes", "3", "--max-seconds", "0.1"]
+    command += [
+        "--arch",
+        '{"width": 3}',
+        "--input",
+        "5,4",
+        "--classes",
+        "3",
+        "--max-seconds",
+        "0.1",
+    ]
     # What is captured ends when the last process that may write has ended.
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
