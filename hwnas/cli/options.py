@@ -206,6 +206,25 @@ def users_space(text: str) -> SearchSpace[Any]:
     return space
 
 
+def sizes_of(images: str) -> tuple[str | None, str | None]:
+    """Give `--input` and `--classes` of images of the user's own, or None where there are none.
+
+    Raises:
+        HwnasError: they cannot be read.
+    """
+    from hwnas.data.own_images import OwnImages
+    from hwnas.tasks.catalogue import output_text
+    from hwnas.tasks.task import Task
+
+    if (own := OwnImages.parse(images)) is None:
+        return None, None
+    known = own.known
+    spec = known.input if isinstance(known, Task) else known
+    answer = output_text(known.output) if isinstance(known, Task) else 1
+    words = "" if spec.vocabulary is None else f",{spec.vocabulary}"
+    return ",".join(map(str, spec.shape)), f"{answer}{words}"
+
+
 def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -> str:
     """Write sizes as the name of a data set.
 

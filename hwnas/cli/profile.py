@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Classes, names_function
+from hwnas.cli.options import Classes, names_function, sizes_of
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.profiling import Shapes, Wanted, measured
 from hwnas.cli.progress import progress
@@ -145,6 +145,8 @@ def profile(
     from hwnas.runtimes import make_runtime
     from hwnas.runtimes.base import RunSettings
 
+    if onnx_file is None and in_shape is None and classes is None and dataset is None:
+        in_shape, classes = sizes_of(images)
     given = _shapes(input_shape)
     wanted = Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
     how = {

@@ -51,6 +51,9 @@ class NeedsBatch(nn.Module):
     def forward(self, x):
         return self.norm(x.flatten(1))
 
+def text():
+    return nn.Embedding(200, 4)
+
 def lazy():
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 
@@ -172,7 +175,7 @@ def test_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("folder")
 def test_int8_with_images_and_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "own.npz", images=np.ones((40, 1, 5, 6), np.float32))
-    arguments = ["--model", "profile_models_for_test:Net", "--input", "1,5,6", "--json"]
+    arguments = ["--model", "profile_models_for_test:Net", "--json"]  # the images say the shape
     arguments += ["--precision", "int8", "--images", "own.npz", "--option"]
     assert run(*arguments, "spinning=off") == 0
     row = json_line(capsys)
@@ -182,6 +185,17 @@ def test_int8_with_images_and_options(tmp_path: Path, capsys: pytest.CaptureFixt
     for wrong in ("spinning", "=off", "spinning="):
         assert run(*arguments, wrong) == 2
         assert "`--option` must be NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_tokens_of_ones_own_say_their_vocabulary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = np.arange(200).reshape(40, 5)
+    np.savez(tmp_path / "text.npz", inputs=tokens, labels=tokens[:, 0] % 2)
+    arguments = ["--model", "profile_models_for_test:text", "--images", "text.npz"]
+    assert run(*arguments, "--json") == 0
+    assert json_line(capsys)["params"] == 200 * 4
 
 
 @pytest.mark.usefixtures("folder")
