@@ -87,8 +87,15 @@ def _is_shape(shape: object) -> bool:
     return all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in shape)
 
 
-def told_of_inputs(model: nn.Module) -> str:
-    """Say what to do with a network that needs more than one tensor; nothing of another one."""
+def told_of_inputs(model: nn.Module, rank: int = 0) -> str:
+    """Say what to do with a network that needs tokens, or more than one tensor; else nothing.
+
+    Args:
+        model: a network that refused its input.
+        rank: axes of the real numbers that it got, without the batch.
+    """
+    if rank == 1 and any(isinstance(module, nn.Embedding) for module in model.modules()):
+        return ". It takes tokens: give their vocabulary, on the command line --classes 3,30000"
     try:
         parameters = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):

@@ -74,7 +74,7 @@ def complete_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int =
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
             f"`model` must complete its lazy modules on inputs of shape {tuple(inputs().shape)}, "
-            f"but raised {_told(error, model)}"
+            f"but raised {_told(error, model, inputs())}"
         ) from error
     left = [name for name, module in twin.named_modules() if _is_lazy(module)]
     if left:
@@ -112,7 +112,7 @@ def answering_network(
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
             f"`model` must run on inputs of shape {tuple(inputs().shape)}, but "
-            f"{type(model).__name__} raised {_told(error, model)}"
+            f"{type(model).__name__} raised {_told(error, model, inputs())}"
         ) from error
     if isinstance(answer, Tensor):
         return model
@@ -122,9 +122,10 @@ def answering_network(
     return Answering(model, path, names_in(answer, path), among=among).train(model.training)
 
 
-def _told(error: Exception, model: nn.Module) -> str:
-    """Say what a network raised, and what to do if it takes several inputs."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{told_of_inputs(model)}"
+def _told(error: Exception, model: nn.Module, inputs: Tensor) -> str:
+    """Say what a network raised, and what to do if it takes tokens or several inputs."""
+    rank = inputs.ndim - 1 if inputs.is_floating_point() else 0
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{told_of_inputs(model, rank)}"
 
 
 def _is_lazy(module: nn.Module) -> bool:

@@ -96,10 +96,10 @@ def probe_network(
             found = read_output(answer, size, spec, wanted)
             gradients = not watch.blind or _gradients_reach(network, inputs, watch.blind)
             return Probe(*found, layout, *ways, gradients, watch.writes, maps)
-    tokens = ". Tokens have a vocabulary, too" if spec.kind == "vector" else ""
+    rank = len(spec.shape) if spec.vocabulary is None else 0
     raise ProxyError(
         f"`model` must accept {_NAMES[spec.kind]} of shape (B, {', '.join(map(str, spec.shape))}), "
-        f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0])}{tokens}"
+        f"but raised {type(error).__name__}: {error}{told_of_inputs(models[0], rank)}"
     ) from error
 
 

@@ -196,6 +196,8 @@ def test_tokens_of_ones_own_say_their_vocabulary(
     arguments = ["--model", "profile_models_for_test:text", "--images", "text.npz"]
     assert run(*arguments, "--json") == 0
     assert json_line(capsys)["params"] == 200 * 4
+    assert run(*arguments[:2], "--input", "5") == 2
+    assert "It takes tokens: give their vocabulary" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")
@@ -231,7 +233,7 @@ def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -
         (["--onnx", "absent.onnx", "--runtime", "torch"], "use the runtime onnxruntime"),
         (["--onnx", "absent.onnx"], "there is no file 'absent.onnx'"),
         (["--model", "absent_module_for_test:f"], "no module 'absent_module_for_test'"),
-        (["--model", "a:b", "--input", "7"], "`--classes` must be given of tokens"),
+        (["--model", "torch.nn:Module", "--input", "7"], "must run on inputs of shape (1, 7)"),
         (["--model", "a:b", "--classes", "7"], "`--input` and `--classes` must be given together"),
         (["--model", "a:b", "--input", "1,3,8,8"], "`--input` must be C,H,W of an image, C,T"),
         (["--model", "a:b", "--input", "7", "--classes", "Map5,9"], "`--classes` must be a number"),

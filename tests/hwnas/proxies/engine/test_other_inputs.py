@@ -265,5 +265,5 @@ def test_a_vector_is_a_signal_that_is_flattened() -> None:
 
 
 def test_tokens_need_a_vocabulary() -> None:
-    with pytest.raises(ProxyError, match=r"vectors of shape \(B, 6\).*Tokens have a vocabulary"):
+    with pytest.raises(ProxyError, match=r"vectors of shape \(B, 6\).*It takes tokens: give"):
         score_network(Attention(3), TensorSpec.of((6,)), make_proxies(["naswot"]), batch_size=4)
