@@ -62,9 +62,6 @@ def prepare(parent: int) -> None:
     with without_garbage_collection():
         import hwnas.measure.measuring
         import hwnas.proxies.engine.scoring  # noqa: F401
-    if (bars := sys.modules.get("tqdm")) is not None:  # torch has imported it
-        # Its own lock is a semaphore, whose loss is told to the user where this process is ended.
-        bars.tqdm.set_lock(threading.RLock())
     gc.freeze()  # no collection need look at what is imported for good
     # Loky replaces a process that has grown by 300 MB. Memory that is kept for the next network
     # is no leak, and a process anew for each network doubles the time of a small one.
