@@ -159,8 +159,8 @@ def build_predictor(
         The predictor with its overhead and spread.
 
     Raises:
-        InvalidValueError: there are no networks, the runtime cannot run one of them, or no kernel
-            can be run by itself.
+        InvalidValueError: there are no networks, the runtime cannot run one of them, no kernel
+            can be run by itself, or fewer than two networks that are held out were measured.
     """
     settings = settings or BuildSettings()
     _check_given(families, models)
@@ -181,6 +181,7 @@ def build_predictor(
     timed = work.whole_ms([drawn[i] for i in known], least=_least(families))
     told = np.isfinite(timed)
     measured = timed[told]
+    _insist_on_two(len(measured), len(drawn), len(drawn) - len(known))
     held_out = [kernels[i] for i, is_told in zip(known, told, strict=True) if is_told]
     return Build(
         predictor.calibrate(held_out, measured),
@@ -193,6 +194,16 @@ def build_predictor(
         untimed=int(np.sum(~told)),
         by_bytes=work.untimed,
     )
+
+
+def _insist_on_two(timed: int, drawn: int, left_out: int) -> None:
+    """Insist on networks to learn overheads and the spread of errors from."""
+    if timed < 2:
+        raise InvalidValueError(
+            f"Two networks must be measured as a whole, but of {drawn} {left_out} have kernels of "
+            f"types that no other network has and {drawn - left_out - timed} were not timed: give "
+            f"more networks (--networks, --held-out) or --max-seconds; what was measured is kept."
+        )
 
 
 def _check_given(families: Sequence[Family[Any]], models: Sequence[onnx.ModelProto]) -> None:

@@ -162,6 +162,18 @@ def test_networks_that_are_known_calibrate_behind_one_that_time_was_up_for(
     assert found.untimed == 1
 
 
+def test_two_networks_are_measured_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernels_ms(_: NetworkTimer, model: onnx.ModelProto) -> FloatArray:
+        return np.ones(len(find_kernels(model)))
+
+    latencies = iter([1.0, float("nan")])
+    monkeypatch.setattr(WholeTimer, "__call__", lambda *_: next(latencies))
+    monkeypatch.setattr(NetworkTimer, "__call__", kernels_ms)
+    text = "Two networks .* but of 2 0 have .* and 1 were not timed: give more networks"
+    with pytest.raises(InvalidValueError, match=text):
+        KernelPredictor.build([], [chain(["Relu", "Erf"]), chain(["Erf"])], max_seconds=9.0)
+
+
 def chain(operators: Sequence[str]) -> onnx.ModelProto:
     tensors = ["x", *(f"t{i}" for i in range(len(operators) - 1)), "y"]
     pairs = zip(operators, tensors, tensors[1:], strict=False)
