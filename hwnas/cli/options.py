@@ -169,13 +169,14 @@ def names_function(text: str, limit_seconds: float | None) -> bool:
     Raises:
         InvalidValueError: the child ended, or did not end in time.
     """
+    from hwnas.measure.in_child import is_child
     from hwnas.measure.isolation import child_with
-    from hwnas.measure.limits import EndlessError, Limits, is_main_process
+    from hwnas.measure.limits import EndlessError, Limits
     from hwnas.spaces.space_text import is_function, is_own
 
     if not is_own(text):
         return False
-    if not is_main_process():  # whoever measures is a child already, and is killed with its own
+    if is_child():  # a child of its own would be killed with it, and leave semaphores
         return is_function(text)
     given = Limits() if limit_seconds is None else Limits(limit_seconds)
     limits = Limits(given.import_seconds)
@@ -206,11 +207,15 @@ def users_space(text: str) -> SearchSpace[Any]:
     return space
 
 
-def sizes_of(images: str) -> tuple[str | None, str | None]:
+def sizes_of(images: str, *, built: bool) -> tuple[str | None, str | None]:
     """Give `--input` and `--classes` of images of the user's own, or None where there are none.
 
+    Args:
+        images: what proxies see, or what runs.
+        built: whether networks are built for them, so that they must say their classes.
+
     Raises:
-        HwnasError: they cannot be read.
+        HwnasError: they cannot be read, or do not say their classes.
     """
     from hwnas.data.own_images import OwnImages
     from hwnas.tasks.catalogue import output_text
@@ -218,11 +223,15 @@ def sizes_of(images: str) -> tuple[str | None, str | None]:
 
     if (own := OwnImages.parse(images)) is None:
         return None, None
-    known = own.known
-    spec = known.input if isinstance(known, Task) else known
-    answer = output_text(known.output) if isinstance(known, Task) else 1
+    known = own.task if built else own.known
+    if isinstance(known, Task):
+        answer, spec = str(output_text(known.output)), known.input
+    else:  # tokens have their vocabulary beside some number of classes
+        answer, spec = "1", known
+        if spec.vocabulary is None:
+            return ",".join(map(str, spec.shape)), None
     words = "" if spec.vocabulary is None else f",{spec.vocabulary}"
-    return ",".join(map(str, spec.shape)), f"{answer}{words}"
+    return ",".join(map(str, spec.shape)), answer + words
 
 
 def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -> str:

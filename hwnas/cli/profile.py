@@ -71,7 +71,8 @@ def profile(
         str,
         typer.Option(
             help="What runs, and what int8 is calibrated with: gaussian, cifar10-sample, a "
-            "FILE.npz of images, signals or tokens, or a folder of class folders of pictures."
+            "FILE.npz of images, signals, vectors or tokens, or a folder of class folders of "
+            "pictures."
         ),
     ] = "gaussian",
     option: Annotated[
@@ -146,7 +147,7 @@ def profile(
     from hwnas.runtimes.base import RunSettings
 
     if onnx_file is None and in_shape is None and classes is None and dataset is None:
-        in_shape, classes = sizes_of(images)
+        in_shape, classes = sizes_of(images, built=of_trials)
     given = _shapes(input_shape)
     wanted = Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
     how = {

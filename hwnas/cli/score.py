@@ -24,6 +24,7 @@ from hwnas.cli.options import (
     Reduced,
     chosen_networks,
     names_function,
+    sizes_text,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
@@ -53,7 +54,12 @@ def score(
         ),
     ] = None,
     in_shape: Annotated[
-        str | None, typer.Option("--input", help="Shape C,H,W of an image of --model.")
+        str | None,
+        typer.Option(
+            "--input",
+            help="Shape of what --model gets: C,H,W of an image, C,T of a signal, F of a vector, "
+            "T of tokens, whose vocabulary stands in --classes.",
+        ),
     ] = None,
     classes: Classes = None,
     proxy: Annotated[
@@ -123,7 +129,7 @@ def score(
         given = _Input(batch, images, data, device)
         limits = Limits() if limit_seconds is None else Limits(limit_seconds)
         child = child_with(within_memory(limits))
-        rows = [child.call(_score_model, model, in_shape, proxies, given, seed, output)]
+        rows = [child.call(_score_model, model, in_shape, classes, proxies, given, seed, output)]
     else:
         from hwnas.study.settings import SearchSettings
 
@@ -233,6 +239,7 @@ def _row(first: Row, results: Mapping[str, Result]) -> Row:
 def _score_model(
     spec: str,
     in_shape: str | None,
+    classes: str | None,
     proxies: Sequence[Proxy],
     given: _Input,
     seed: int,
@@ -243,7 +250,7 @@ def _score_model(
 
     scores = score_model(
         load_model(spec),
-        _model_task(in_shape, given.images),
+        _model_task(in_shape, classes, given.images),
         proxies,
         images=given.images,
         batch_size=given.batch,
@@ -255,12 +262,15 @@ def _score_model(
     return _row({"model": spec}, scores.results)
 
 
-def _model_task(in_shape: str | None, images: str) -> Task | TensorSpec:
+def _model_task(in_shape: str | None, classes: str | None, images: str) -> Task | TensorSpec:
     """Tell what the user's network gets: what is written, or what the images are."""
     from hwnas.data.own_images import OwnImages
     from hwnas.networks.importing import parse_sizes
+    from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import TensorSpec
 
+    if classes is not None:
+        return get_task(sizes_text(in_shape, classes, None))
     if in_shape is not None:
         return TensorSpec.of(parse_sizes(in_shape))
     if (own := OwnImages.parse(images)) is None:

@@ -56,8 +56,8 @@ def search(
     Args:
         space: a search space, or its text as ``hwnas search --space`` takes it; a function of a
             trial that builds a network, as an Optuna objective would; or a list of models.
-        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
-            tokens.
+        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (F,) of a
+            vector, (T,) of tokens.
         classes: what they tell apart; or another answer: ``map5`` (five classes at every position),
             ``numbers3`` or ``numbermap1`` (real numbers), ``next`` of tokens.
         vocabulary: number of different tokens; None for real numbers.

@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from hwnas.measure.limits import is_main_process
 from hwnas.measure.machine_state import machine_state
 from hwnas.measure.measurement import Measurement, Samples, Summary, summarise
 from hwnas.measure.measuring import (
     conclude,
     fingerprint_of,
+    is_main_process,
     meters_for,
     ready,
     sampler,

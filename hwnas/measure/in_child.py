@@ -28,6 +28,13 @@ _NO_MEMORY = re.compile(
 _LOG = logging.getLogger("hwnas")
 _kept: dict[bytes, Any] = {}
 """The functions that were sent, by their digests."""
+_prepared: list[int] = []
+"""The parent of this process, if it is a child that runs calls."""
+
+
+def is_child() -> bool:
+    """Tell whether this process runs the calls of another one, within its limits."""
+    return bool(_prepared)
 
 
 def text_of(error: BaseException) -> str:
@@ -68,6 +75,7 @@ def prepare(parent: int) -> None:
     process_executor._MAX_MEMORY_LEAK_SIZE = _GROWN_BYTES
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     _without_semaphores()
+    _prepared.append(parent)
     _end_with(parent)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -17,11 +16,6 @@ LONGEST_SECONDS = 1e9
 """What timers can wait."""
 IMPORT_SECONDS = 300.0
 """What importing a module has at least, and a process to start."""
-
-
-def is_main_process() -> bool:
-    """Tell whether this is no child process."""
-    return multiprocessing.current_process().name == "MainProcess"
 
 
 @dataclass(frozen=True)

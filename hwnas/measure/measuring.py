@@ -8,6 +8,7 @@ several threads or another device only the wall clock sees all of the work.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 
 from hwnas.errors import InvalidValueError
 from hwnas.measure.host import host, host_fingerprint, package_versions
-from hwnas.measure.limits import Limits, is_main_process
+from hwnas.measure.limits import Limits
 from hwnas.measure.measurement import Measurement, Samples, Summary, repeat, summarise
 from hwnas.measure.rounds import Length
 from hwnas.measure.windows import WIDEST_SPREAD, watch
@@ -177,6 +178,11 @@ def ready(
                 executable.outputs()
                 agrees = Agreement(math.nan, math.nan)
         yield executable, agrees
+
+
+def is_main_process() -> bool:
+    """Tell whether this is no child process."""
+    return multiprocessing.current_process().name == "MainProcess"
 
 
 def fingerprint_of(runtime: Runtime, place: Place) -> str:

@@ -48,8 +48,8 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
     Args:
         function: maps a `hwnas.spaces.trial.Trial`, or one of Optuna, to a network. It depends on
             its trial alone.
-        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
-            tokens; also as ``1x96x96``.
+        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (F,) of a
+            vector, (T,) of tokens; also as ``1x96x96``.
         classes: how many they tell apart, or another answer, as `sized_task` takes it, e.g.
             ``map5``, ``numbers3`` or ``next``.
         vocabulary: number of different tokens; None for real numbers.

@@ -137,9 +137,9 @@ def read_npz(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as arrays:
         inputs = arrays["inputs" if "inputs" in arrays and "images" not in arrays else "images"]
         labels, split = arrays["labels"], arrays.get("split")
-    known = len(labels) == len(inputs) and labels.dtype.kind in "iuf" and labels.size
-    if not known or (labels.dtype.kind == "i" and labels.min() < 0):
-        raise ValueError(f"`labels` must be {len(inputs)} classes from 0 on, or real targets.")
+    known = len(labels) == len(inputs) and labels.dtype.kind in "iuf" and np.isfinite(labels).all()
+    if not (known and labels.size) or (labels.dtype.kind == "i" and labels.min() < 0):
+        raise ValueError(f"`labels` must be {len(inputs)} classes from 0 on, or finite numbers.")
     if split is not None and not (len(split) == len(inputs) and set(split) <= {"train", "test"}):
         raise ValueError("`split` must be `train` or `test` for each input.")
     return inputs, labels, None if split is None else np.asarray(split == "test")

@@ -29,8 +29,8 @@ class FunctionModelSpace(ModelSpace):
     Args:
         function: ``module:name``, which every process imports that NNI runs trials in, or the
             function itself; see `hwnas.spaces.functions.FunctionSpace`.
-        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (T,) of
-            tokens.
+        input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (F,) of a
+            vector, (T,) of tokens.
         classes: what they tell apart.
         vocabulary: number of different tokens; None for real numbers.
 

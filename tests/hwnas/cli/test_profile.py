@@ -201,6 +201,17 @@ def test_tokens_of_ones_own_say_their_vocabulary(
 
 
 @pytest.mark.usefixtures("folder")
+def test_images_without_labels_leave_a_space_its_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "bare.npz", images=np.ones((40, 3, 32, 32), np.float32))
+    assert run("--arch", ARCH, "--json", "--max-seconds", "0.1") == 0
+    params = json_line(capsys)["params"]
+    assert run("--arch", ARCH, "--images", "bare.npz", "--json", "--max-seconds", "0.1") == 0
+    assert json_line(capsys)["params"] == params
+
+
+@pytest.mark.usefixtures("folder")
 def test_torch_runs_what_onnx_runtime_runs(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model", "profile_models_for_test:Net", "--input", "1,5,6", "--json"]
     assert run(*arguments, "--runtime", "torch", "--batch", "3") == 0

@@ -291,3 +291,20 @@ def test_the_wanted_output_is_scored(
     assert found[0] != found[1]
     assert run(*model, "--output", "middle") == 2
     assert "middle" in capsys.readouterr().err
+
+
+def test_a_vocabulary_makes_tokens_of_a_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.py").write_text(
+        "from torch import nn\n\n"
+        "def net():\n"
+        "    return nn.Sequential(nn.Embedding(50, 4), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = ["--model", "texts:net", "--input", "6", "--proxy", "naswot", "--batch", "4"]
+    assert run(*model) == 2
+    assert "give their vocabulary, on the command line --classes 3,30000" in capsys.readouterr().err
+    assert run(*model, "--classes", "3,50", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["naswot"]

@@ -110,6 +110,15 @@ def test_moves_that_labels_do_not_follow_are_refused(
     assert "--flip and --crop move images with labels of the whole image" in capsys.readouterr().err
 
 
+def test_targets_that_are_no_numbers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "targets")
+    np.savez(data, inputs=SIGNALS, labels=np.full(len(SIGNALS), np.nan))
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "or finite numbers" in capsys.readouterr().err
+
+
 def data_of(inputs: Array, labels: Array) -> train.Data:
     part = torch.from_numpy(inputs), torch.from_numpy(labels)
     return train.Data(part, part, torch.zeros(()), torch.ones(()))
