@@ -193,9 +193,9 @@ class Proxy(Protocol):
     """A zero-cost proxy: a number from at most a few passes through an untrained network.
 
     One that sees a number of Gaussian images of its own, whatever the batch, says so by an
-    attribute `own_images`, 0 if it sees none; `version` changes when its values do. Texts by which
-    it failed once and no longer does are its attribute `mended`: what a cache holds of them is
-    computed anew.
+    attribute `own_images`, 0 if it sees none; `version` changes when its values do. Beginnings of
+    errors by which it failed once and no longer does are its attribute `mended`: what a cache holds
+    of them is computed anew.
     """
 
     @property

@@ -141,8 +141,8 @@ class ProxyValues(Generic[Arch]):
         return (self._identity(former_score_identity, column),)
 
     def is_mended(self, column: str, error: str) -> bool:
-        """Tell whether a proxy failed by this error once, and no longer does."""
-        return any(text in error for text in getattr(self._proxy(column), "mended", ()))
+        """Tell whether a proxy failed by an error that begins so once, and no longer does."""
+        return error.startswith(tuple(getattr(self._proxy(column), "mended", ())))
 
     def _proxy(self, column: str) -> Proxy:
         return next(p for p in self.proxies if p.name == column)

@@ -89,7 +89,9 @@ class Trainability:
 
     direction: ClassVar[Direction] = "maximize"
     version: ClassVar[int] = 2
-    mended: ClassVar[tuple[str, ...]] = ("shapes cannot be multiplied",)  # blocks that enlarge
+    mended: ClassVar[tuple[str, ...]] = (  # blocks that enlarge
+        "Running the network raised RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+    )
     needs: ClassVar[frozenset[Signal[object]]] = frozenset({BlockTransfers()})
 
     @property

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from hwnas.errors import ProxyError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import proxy_objective
@@ -132,7 +134,8 @@ def test_a_space_without_surrogates_says_so() -> None:
 def test_errors_that_were_mended_are_computed_anew_and_others_are_not() -> None:
     mine = source(proxies=tuple(make_proxies(["trainability", "naswot"])))
     key = SPACE.canonical_key(CELL)
-    old = "RuntimeError: mat1 and mat2 shapes cannot be multiplied (3x128 and 512x3)"
+    shapes = "mat1 and mat2 shapes cannot be multiplied (3x128 and 512x3)"
+    old = f"Running the network raised RuntimeError: {shapes}"
     with ResultCache(None) as cache:
         for name in mine.columns:
             cache.put({f"{mine.cache_prefix(name)}|{key}": Result(math.nan, old)})
@@ -142,3 +145,16 @@ def test_errors_that_were_mended_are_computed_anew_and_others_are_not() -> None:
         assert found.errors == {"naswot": old}
         kept = cache.get([f"{mine.cache_prefix('trainability')}|{key}"])
         assert [result.value for result in kept.values()] == [found.values["trainability"]]
+
+
+def test_what_is_wrong_with_the_network_itself_stays_cached() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(5, 3))
+    with pytest.raises(ProxyError, match="mat1 and mat2 shapes cannot be multiplied") as raised:
+        score_network(network, (3, 8, 8), make_proxies(["trainability"]))
+    mine = source(proxies=tuple(make_proxies(["trainability"])))
+    key = f"{mine.cache_prefix('trainability')}|{SPACE.canonical_key(CELL)}"
+    with ResultCache(None) as cache:
+        cache.put({key: Result(math.nan, str(raised.value))})
+        objectives = [proxy_objective(mine, "trainability")]
+        found = Evaluator(SPACE, objectives, cache=cache, require_valid=False)(CELL)
+    assert found.errors == {"trainability": str(raised.value)}
