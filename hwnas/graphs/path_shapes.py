@@ -56,7 +56,9 @@ class PathShapes:
         known = table[~np.isnan(table).any(axis=1)]
         if not len(known):
             return cls(shapes.operations, longest, *np.zeros((2, table.shape[1])))
-        return cls(shapes.operations, longest, known.mean(axis=0), known.std(axis=0))
+        # Equal logarithms have a deviation of about 1e-16.
+        spread = np.where(np.ptp(known, axis=0) > 0, known.std(axis=0), 0.0)
+        return cls(shapes.operations, longest, known.mean(axis=0), spread)
 
     def __call__(self, graphs: Sequence[ArchGraph]) -> FloatArray:
         """Give the `(n, f)` columns; a graph of too many paths has the mean in each."""

@@ -69,7 +69,7 @@ class PathColumns:
         least = max(2, len(graphs) // _SELDOM)
         routes = [route for route, n in seen.items() if n >= least]
         logs = _logs(tables, routes)
-        varied = logs.std(axis=0) > 0
+        varied = np.ptp(logs, axis=0) > 0
         if not varied.any():
             return nothing
         kept = tuple(route for route, flag in zip(routes, varied, strict=True) if flag)
