@@ -19,12 +19,12 @@ def parse_architectures(
 ) -> list[Arch]:
     """Parse the texts, then the lines of the file; empty ones and those with # are left out.
 
-    Of a CSV file whose first line names a column `architecture`, as those that hwnas writes, it is
-    that column.
+    Of a CSV file whose first line that is left names a column `architecture`, as those that hwnas
+    writes, it is that column.
 
     Raises:
         InvalidArchitectureError: a text is no architecture; names the line.
-        InvalidValueError: the file cannot be read.
+        InvalidValueError: the file cannot be read, or is a table without commas.
     """
     found = [space.parse(text) for text in texts]
     for number, line in [] if file is None else _lines(file):
@@ -43,11 +43,17 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
             f"`--archs` must be a text file with one architecture a line, but got {str(file)!r} "
             f"({error})."
         ) from None
-    header = with_names_of_now(next(csv.reader(lines[:1]), []))
-    if ARCHITECTURE in header:
-        rows = csv.DictReader(lines[1:], fieldnames=header)
-        yield from ((1 + rows.line_num, from_cell(row[ARCHITECTURE] or "")) for row in rows)
+    told = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    first = told[0][1] if told else ""
+    header = _header(first, ",")
+    if ARCHITECTURE not in header:
+        if any(ARCHITECTURE in _header(first, mark) for mark in ";\t"):
+            raise InvalidValueError(f"`--archs` must separate cells by commas, but has {first!r}.")
+        yield from told
         return
-    for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.startswith("#"):
-            yield number, line
+    rows = csv.DictReader((line for _, line in told[1:]), fieldnames=header)
+    yield from ((told[rows.line_num][0], from_cell(row[ARCHITECTURE] or "")) for row in rows)
+
+
+def _header(line: str, mark: str) -> list[str]:
+    return with_names_of_now(next(csv.reader([line], delimiter=mark), []))

@@ -68,9 +68,8 @@ def _titles(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Give the panels' titles; scores that were compared with one of them have one more."""
     titles = {metric: title.format(p=rows[0]["ndcg_p"]) for metric, title in _METRICS.items()}
     if any(_GAIN in row for row in rows):
-        others = (row for row in rows if _GAIN not in row and not _is_learned(row))
-        other = next(others)["score"]
-        titles[_GAIN] = f"Kendall τ-b above that of {other}"
+        others = (row["score"] for row in rows if _GAIN not in row and not _is_learned(row))
+        titles[_GAIN] = f"Kendall τ-b above that of {next(others, 'another score')}"
     return titles
 
 

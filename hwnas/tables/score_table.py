@@ -74,9 +74,9 @@ def read_scores(
         if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
     ]
     frame = frame[[ARCHITECTURE, *wanted]].dropna(how="all")  # as a spreadsheet leaves them
-    rows = [int(place) + 1 for place in frame.index]
-    frame = frame.reset_index(drop=True)
     frame = frame.assign(**{name: _numbers(frame, name, path) for name in wanted})
+    rows = [_row(place) for place in frame.index]
+    frame = frame.reset_index(drop=True)
     written = frame[ARCHITECTURE]
     parsed = [_parse(space, text, n, path) for n, text in zip(rows, written, strict=True)]
     frame = frame.assign(**{ARCHITECTURE: [str(arch) for arch in parsed]})
@@ -144,14 +144,23 @@ def _read(path: Path) -> pd.DataFrame:
 def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series[Any]:
     import pandas as pd
 
+    column = frame[name]
+    must = f"`{path}` must have numbers in the column {name}, but"
     try:
-        if frame[name].dtype == bool:
+        if column.dtype == bool:
             raise TypeError("truth values")
-        return pd.to_numeric(frame[name]).astype("float64")
+        found = pd.to_numeric(column, errors="coerce").astype("float64")
     except (ValueError, TypeError) as error:
-        raise DataFormatError(
-            f"`{path}` must have numbers in the column {name}, but got: {error}"
-        ) from None
+        raise DataFormatError(f"{must} got: {error}") from None
+    wrong = column[found.isna() & column.notna()]
+    if len(wrong):
+        raise DataFormatError(f"{must} row {_row(wrong.index[0])} has {wrong.iloc[0]!r}.")
+    return found
+
+
+def _row(place: Any) -> int:
+    """Give the number of the row at a place of a file, from 1."""
+    return int(place) + 1
 
 
 def _parse(space: SearchSpace[Arch], text: object, number: int, path: Path) -> Arch:

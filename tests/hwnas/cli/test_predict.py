@@ -89,11 +89,22 @@ def test_a_table_of_architectures_is_predicted(
         (tmp_path / "a.csv").write_text(content, encoding="utf-8-sig")
         assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv"), "--json") == 0
         found.append(json.loads(capsys.readouterr().out))
-    assert found[0] == found[1] == found[2]
+    content = f"# mine\n \narch,latency_ms\n{CELL},2.5\n \n# {CELL},2\n"
+    (tmp_path / "a.csv").write_text(content)
+    assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv"), "--json") == 0
+    found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1] == found[2] == found[3]
     assert found[0]["architecture"] == CELL
     (tmp_path / "a.csv").write_text(f"architecture\n{CELL}\nnonsense\n")
     assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv")) == 2
     assert "a.csv, line 3: " in capsys.readouterr().err
+    (tmp_path / "a.csv").write_text(f"# mine\n\narchitecture,n\n{CELL},1\n\n \nnonsense,2\n")
+    assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv")) == 2
+    assert "a.csv, line 7: " in capsys.readouterr().err
+    for mark in ";\t":
+        (tmp_path / "a.csv").write_text(f"arch{mark}latency_ms\n{CELL}{mark}1\n")
+        assert run("export", str(adapted), "--archs", str(tmp_path / "a.csv")) == 2
+        assert "must separate cells by commas" in capsys.readouterr().err
 
 
 def test_support_is_a_file_to_be_filled_in(capsys: pytest.CaptureFixture[str]) -> None:

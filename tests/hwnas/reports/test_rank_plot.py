@@ -78,6 +78,8 @@ def test_what_scores_gain_over_one_of_them_has_a_panel() -> None:
     assert [bar["value"] for bar in gains["bars"]] == [None, -0.125, None]
     assert gains["bars"][1]["interval"] == [-0.25, 0.5]
     assert len(data(render_rank_plot([row("params")]))["metrics"]) == 3
+    *_, alone = data(render_rank_plot([row("naswot", kendall_gain=0.0)]))["metrics"]
+    assert alone["title"] == "Kendall τ-b above that of another score"
 
 
 def test_names_cannot_become_markup() -> None:

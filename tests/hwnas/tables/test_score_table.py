@@ -158,6 +158,8 @@ def test_rows_that_a_spreadsheet_left_empty_are_none(tmp_path: Path) -> None:
     assert known == {CELL: 70.5, OTHER: 60.0}
     with pytest.raises(InvalidArchitectureError, match=r"row 3: .*'wrong'"):
         accuracies(tmp_path, f"{CELL},70.5", ",", "wrong,60")
+    with pytest.raises(DataFormatError, match=r"column accuracy, but row 4 has 'many'\."):
+        accuracies(tmp_path, f"{CELL},70.5", ",", ",", f"{OTHER},many")
     with pytest.raises(InvalidArchitectureError, match=r"row 2: .*''"):
         accuracies(tmp_path, f"{CELL},70.5", ",60", f"{OTHER},60")
 
