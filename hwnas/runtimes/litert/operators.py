@@ -326,22 +326,23 @@ def _transpose(t: Translation, node: Node) -> Tensor:
 
 
 def _resize(t: Translation, node: Node) -> Tensor:
-    image, shape = t.image(node.inputs[0]), t.shape(node.output)
-    half = (b"half_pixel", b"pytorch_half_pixel")
-    way = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
-    rounds = node.attributes.get("nearest_mode", b"round_prefer_floor")
-    if node.attributes.get("mode") == b"nearest" and (way, rounds) == (b"asymmetric", b"floor"):
-        size = t.written(np.array(shape[2:], np.int32))
-        return t.emit("RESIZE_NEAREST_NEIGHBOR", [image.number, size], shape, CHANNELS_LAST,
-                      image.scale, "ResizeNearestNeighborOptions")  # fmt: skip
-    smooth = node.attributes.get("mode") == b"linear" and not node.attributes.get("antialias")
-    if not smooth or way not in half or shape[:2] != image.shape[:2] or 1 in shape[2:]:
-        raise UnwrittenError("Resize in another way than nearest or bilinear, as PyTorch does it")
+    image, a = t.image(node.inputs[0]), node.attributes
+    shape = wide(t.shape(node.output))
+    mode, way = a.get("mode"), a.get("coordinate_transformation_mode", b"half_pixel")
+    plain = (way, a.get("nearest_mode", b"round_prefer_floor")) == (b"asymmetric", b"floor")
+    half = way in (b"half_pixel", b"pytorch_half_pixel") and 1 not in t.shape(node.output)[2:]
+    known = plain if mode == b"nearest" else mode == b"linear" and half and not a.get("antialias")
+    if not known or shape[:2] != image.shape[:2]:
+        raise UnwrittenError("Resize in another way than nearest or linear, as PyTorch does it")
+    code, options, more = (
+        ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions", {})
+        if mode == b"nearest"
+        else ("RESIZE_BILINEAR", "ResizeBilinearOptions", {"halfPixelCenters": True})
+    )
     size = t.written(np.array(shape[2:], np.int32))
-    return t.emit(
-        "RESIZE_BILINEAR", [image.number, size], shape, CHANNELS_LAST, image.scale,
-        "ResizeBilinearOptions", halfPixelCenters=True,
-    )  # fmt: skip
+    inputs = [image.number, size]
+    found = t.emit(code, inputs, shape, CHANNELS_LAST, image.scale, options, **more)
+    return narrow(t, found, t.shape(node.output))
 
 
 def _same(t: Translation, node: Node) -> Tensor:

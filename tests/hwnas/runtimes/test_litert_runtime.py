@@ -163,6 +163,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Flatten(2), nn.Conv1d(8, 8, 5, 2, 2), nn.ReLU(), nn.Conv1d(8, 8, 3, 1, 2, 2, groups=8)
     ),
     "a signal's pools": lambda: nn.Sequential(nn.Flatten(2), nn.MaxPool1d(2), nn.AvgPool1d(3, 2)),
+    "a signal's resize": lambda: nn.Sequential(nn.Flatten(2), nn.Upsample(scale_factor=2)),
 }
 
 
