@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, permutations
 
 import numpy as np
 import onnx
@@ -233,41 +234,48 @@ def _pad(t: Translation, node: Node) -> Tensor:
 
 
 def of_gelus(t: Translation, nodes: Sequence[Node]) -> list[Node]:
-    """Join x (erf(x / √2) + 1) / 2, as exporters write a GELU, into a node `Gelu`; there is no Erf.
+    """Write x (erf(x / √2) + 1) ½ as a node `Gelu`, in whatever order it is multiplied.
 
-    Conversions may stand between its parts.
+    There is no Erf. Conversions may stand between its parts, which stay: others may read them.
     """
     made = {node.output: node for node in nodes}
-    found, gone = {node.output: node for node in nodes}, set[str]()
 
-    def before(node: Node, kind: str, factor: float | None = None) -> tuple[Node, str] | None:
-        """Give the node that one input comes from, and the other input, of a known value."""
-        for place, name in enumerate(node.inputs):
-            source = made.get(t.origin(name))
-            other = "" if len(node.inputs) == 1 else node.inputs[1 - place]
-            if source is None or source.kind != kind:
+    def source(name: str, *kinds: str) -> Node | None:
+        node = made.get(t.origin(name))
+        return node if node and node.kind in kinds and not node.activation else None
+
+    def factors(product: Node) -> Iterator[tuple[str, str, str]]:
+        """Give the three factors of a product of a product, for each of the two that is one."""
+        for other, name in permutations(product.inputs, 2):
+            if inner := source(name, "Mul"):
+                yield (other, inner.inputs[0], inner.inputs[1])
+
+    def is_cdf(name: str, x: str) -> bool:
+        """Tell whether it is erf(x / √2) + 1."""
+        plus = source(name, "Add")
+        for one, inner in permutations(plus.inputs if plus else (), 2):
+            erf = source(inner, "Erf")
+            scaled = erf and source(erf.inputs[0], *_ROOTS)
+            if scaled is None or not _is(t, one, 1.0):
                 continue
-            if factor is None or (t.is_constant(other) and _is(t, other, factor)):
-                return source, other
-        return None
+            pairs = permutations(scaled.inputs, 2) if scaled.kind == "Mul" else [scaled.inputs]
+            if any(t.origin(a) == x and _is(t, b, _ROOTS[scaled.kind]) for a, b in pairs):
+                return True
+        return False
 
-    for last in nodes:
-        half = before(last, "Mul") if last.kind == "Mul" else None
-        plus = half and before(half[0], "Add", 0.5)
-        erf = plus and before(plus[0], "Erf", 1.0)
-        scaled = erf and made.get(t.origin(erf[0].inputs[0]))
-        if not (half and plus and erf and scaled) or scaled.kind not in _ROOTS:
-            continue
-        x, root = t.origin(half[1]), _ROOTS[scaled.kind]
-        factors = [n for n in scaled.inputs if t.origin(n) != x]
-        if len(factors) == 1 and t.is_constant(factors[0]) and _is(t, factors[0], root):
-            found[last.output] = Node("Gelu", (half[1],), last.output, {})
-            gone |= {scaled.output, *(node.output for node, _ in (half, plus, erf))}
-    return [node for name, node in found.items() if name not in gone]
+    def gelu(last: Node) -> Node:
+        if last.kind == "Mul" and not last.activation:
+            for x, half, cdf in chain.from_iterable(map(permutations, factors(last))):
+                if _is(t, half, 0.5) and is_cdf(cdf, t.origin(x)):
+                    return Node("Gelu", (x,), last.output, {})
+        return last
+
+    return [gelu(node) for node in nodes]
 
 
 def _is(t: Translation, name: str, number: float) -> bool:
-    values = t.constant(name).floats
+    """Tell whether a name is that of a constant of one number, as near as int8 stores it."""
+    values = t.constant(name).floats if t.is_constant(name) else np.empty(0)
     return values.size == 1 and abs(values.item() - number) < 1e-2 * number
 
 

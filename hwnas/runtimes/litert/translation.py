@@ -104,7 +104,8 @@ class Translation:
     Args:
         model: with constant shapes.
         writers: how each operator is written, by name in ONNX.
-        join: gives the nodes with those joined that are one operator in LiteRT.
+        join: puts one node in the place of several that are one operator in LiteRT; its parts may
+            stay.
 
     Raises:
         UnwrittenError: something is not written here.
@@ -139,7 +140,7 @@ class Translation:
         axes = _stored(len(shape))
         number = self.graph.tensor(tuple(shape[a] for a in axes))
         self._keep(self._source.name, Tensor(number, shape, axes))
-        for node in self._join(self, self._fused()):
+        for node in self._needed(self._join(self, self._fused())):
             if node.kind not in ("QuantizeLinear", "DequantizeLinear"):
                 self._write(node)
         self._in_int8 = False
@@ -276,6 +277,15 @@ class Translation:
                 node = replace(node, output=follows.output, activation=number)
             found.append(node)
         return found
+
+    def _needed(self, nodes: Sequence[Node]) -> list[Node]:
+        """Leave out what nothing reads, such as the parts of operators that were joined."""
+        found, read = [], {self._result, self.origin(self._result)}
+        for node in reversed(nodes):
+            if node.output in read:
+                found.append(node)
+                read |= {*node.inputs, *map(self.origin, node.inputs)}
+        return found[::-1]
 
     def activation(self, node: Node) -> int:
         """Give LiteRT's number of an activation that other operators compute on the way, or 0."""

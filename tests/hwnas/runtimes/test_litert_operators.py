@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import compared
@@ -21,6 +26,17 @@ from hwnas.runtimes.litert.from_onnx import to_litert
 from hwnas.runtimes.litert.translation import UnwrittenError
 
 IMAGE, SIGNAL = (1, 3, 4, 5), (1, 3, 6)
+GELU: Mapping[str, Any] = {"root": math.sqrt(2), "one": 1.0, "half": 0.5}
+ERF = [
+    helper.make_node("Div", ["x", "root"], ["a"]),
+    helper.make_node("Erf", ["a"], ["e"]),
+    helper.make_node("Add", ["e", "one"], ["p"]),
+]
+PRODUCTS = {
+    "x(half(erf + 1))": [("p", "half"), ("x", "0")],
+    "(x(erf + 1))half": [("x", "p"), ("0", "half")],
+    "(half x)(erf + 1)": [("half", "x"), ("p", "0")],
+}
 
 
 def model(
@@ -79,3 +95,55 @@ def test_signals_and_images_are_resized(sizes: Sequence[int], way: Mapping[str, 
 def test_channels_and_batches_are_not_resized(sizes: Sequence[int], way: Mapping[str, str]) -> None:
     with pytest.raises(UnwrittenError, match="Resize in another way than nearest or linear"):
         to_litert(resize(sizes, SIGNAL if len(sizes) == 3 else IMAGE, **way))
+
+
+def product(name: str) -> list[onnx.NodeProto]:
+    """Give x (erf(x / √2) + 1) ½ in an order, `z0` its first product."""
+    (a, b), (c, d) = (tuple(n.replace("0", "z0") for n in pair) for pair in PRODUCTS[name])
+    return [*ERF, helper.make_node("Mul", [a, b], ["z0"]), helper.make_node("Mul", [c, d], ["z1"])]
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_gelu_is_joined_in_whatever_order_it_is_multiplied(name: str) -> None:
+    end = helper.make_node("Sigmoid", ["z1"], ["y"])
+    assert_as_onnx_runtime(model([*product(name), end], GELU, (1, 8)))
+
+
+def test_a_gelu_s_parts_are_left_to_others() -> None:
+    # (x ½) is read again; erf + 1 cannot be.
+    again = helper.make_node("Add", ["z1", "z0"], ["y"])
+    assert_as_onnx_runtime(model([*product("(half x)(erf + 1)"), again], GELU, (1, 8)))
+    with pytest.raises(UnwrittenError, match="but got Erf"):
+        to_litert(model([*product("x(half(erf + 1))"), again], GELU, (1, 8)))
+
+
+def test_an_activation_behind_or_within_a_gelu_is_not_lost() -> None:
+    for end in ("Relu", "Clip"):
+        bounds = ["zero", "six"] if end == "Clip" else []
+        nodes = [*product("x(half(erf + 1))"), helper.make_node(end, ["z1", *bounds], ["y"])]
+        constants = {**GELU, "zero": 0.0, "six": 6.0}
+        with pytest.raises(UnwrittenError, match="but got Erf"):
+            to_litert(model(nodes, constants, (1, 8)))
+    cut = [
+        helper.make_node("Mul", ["half", "x"], ["z"]),
+        helper.make_node("Relu", ["z"], ["z0"]),
+        helper.make_node("Mul", ["p", "z0"], ["y"]),
+    ]
+    with pytest.raises(UnwrittenError, match="but got Erf"):
+        to_litert(model([*ERF, *cut], GELU, (1, 8)))
+
+
+@pytest.mark.parametrize("wrong", [{"root": 1.2}, {"one": 2.0}, {"half": 0.6}])
+def test_another_product_with_erf_is_no_gelu(wrong: Mapping[str, float]) -> None:
+    nodes = [*product("(half x)(erf + 1)"), helper.make_node("Identity", ["z1"], ["y"])]
+    with pytest.raises(UnwrittenError, match="but got Erf"):
+        to_litert(model(nodes, {**GELU, **wrong}, (1, 8)))
+
+
+def test_the_gelu_of_pytorch_s_first_exporter_is_joined(tmp_path: Path) -> None:
+    file = tmp_path / "gelu.onnx"
+    layers = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 3)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(layers, (torch.zeros(1, 8),), file, dynamo=False, opset_version=17)
+    assert_as_onnx_runtime(onnx.load(file))
