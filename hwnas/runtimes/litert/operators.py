@@ -57,13 +57,14 @@ def _weights(
     weight = filters(t, node)
     of_outputs = order[0] if node.kind in ("Gemm", "MatMul") else 0
     outputs = weight.values.shape[of_outputs]
-    bias = t.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    biased = len(node.inputs) > 2 and node.inputs[2]
+    bias = t.constant(node.inputs[2]).floats if biased else np.zeros((), np.float32)
+    if bias.size > 1 and (bias.size, bias.shape[-1]) != (outputs, outputs):
+        raise UnwrittenError(f"{node.kind} whose bias is no number an output")
+    # A single number is that of every output.
+    numbers = np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), outputs))
     if t.wanted(node) is None:
-        zeros = np.zeros(outputs, np.float32)
-        return (
-            t.written(np.ascontiguousarray(weight.floats.transpose(order))),
-            t.written(zeros if bias is None else bias.floats.reshape(-1)),
-        )
+        return t.written(np.ascontiguousarray(weight.floats.transpose(order))), t.written(numbers)
     if weight.scale is None or weight.values.dtype != np.int8 or input.scale is None:
         raise UnwrittenError("int8 activations with weights that are not int8")
     if len(weight.scale.values) > 1 and weight.scale.dimension != of_outputs:
@@ -72,7 +73,6 @@ def _weights(
     of_bias = Scale(
         tuple(input.scale.values[0] * v for v in of_weight.values), (0,) * len(of_weight.values)
     )
-    numbers = np.zeros(outputs) if bias is None else bias.floats.reshape(-1)
     values = np.round(numbers / np.array(of_bias.values)).astype(np.int32)
     return (
         t.written(np.ascontiguousarray(weight.values.transpose(order)), of_weight),
@@ -159,7 +159,10 @@ def _mean(t: Translation, node: Node) -> Tensor:
     if node.kind == "GlobalAveragePool":
         reduced, keep = list(range(2, rank)), True
     else:
-        given = t.constant(node.inputs[1]).values if len(node.inputs) > 1 else range(rank)
+        # An input from opset 18 on, an attribute before.
+        given = node.attributes.get("axes", range(rank))
+        if len(node.inputs) > 1 and node.inputs[1]:
+            given = t.constant(node.inputs[1]).values
         reduced = [int(a) % rank for a in given]
         keep = bool(node.attributes.get("keepdims", 1))
     places = np.array(sorted(tensor.axes.index(a) for a in reduced), np.int32)

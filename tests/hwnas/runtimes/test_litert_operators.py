@@ -147,3 +147,37 @@ def test_the_gelu_of_pytorch_s_first_exporter_is_joined(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(layers, (torch.zeros(1, 8),), file, dynamo=False, opset_version=17)
     assert_as_onnx_runtime(onnx.load(file))
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("axes", [[1], [0, 1], [-1, 1]])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_means_are_those_over_the_named_dimensions(
+    axes: list[int], keepdims: int, opset: int
+) -> None:
+    def mean(result: str) -> onnx.NodeProto:
+        if opset < 18:
+            return helper.make_node("ReduceMean", ["x"], [result], axes=axes, keepdims=keepdims)
+        return helper.make_node("ReduceMean", ["x", "axes"], [result], keepdims=keepdims)
+
+    given = {"axes": np.array(axes)} if opset >= 18 else {}
+    assert_as_onnx_runtime(model([mean("y")], given, IMAGE, opset))
+    if axes != [-1, 1] or keepdims:  # which (1, 4) is not added to
+        add = helper.make_node("Add", ["m", "x"], ["y"])
+        assert_as_onnx_runtime(model([mean("m"), add], given, IMAGE, opset))
+
+
+WEIGHTS = np.random.default_rng(0).normal(size=(8, 3))
+
+
+@pytest.mark.parametrize("bias", [0.5, [0.5], [[0.5]], [0.1, 0.2, 0.3], [[0.1, 0.2, 0.3]]])
+def test_a_bias_of_one_number_is_that_of_every_output(bias: Any) -> None:
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
+    assert_as_onnx_runtime(model([node], {"w": WEIGHTS, "b": bias}, (2, 8)))
+
+
+@pytest.mark.parametrize("bias", [[[0.1], [0.2], [0.3]], np.ones((3, 3))])
+def test_a_bias_of_each_example_is_refused(bias: Any) -> None:
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
+    with pytest.raises(UnwrittenError, match="Gemm whose bias is no number an output: use the"):
+        to_litert(model([node], {"w": WEIGHTS, "b": bias}, (3, 8)))
