@@ -19,16 +19,14 @@ import onnx
 
 from hwnas.evaluation.cache import ResultCache
 from hwnas.measure.beside_reference import beside_reference
-from hwnas.measure.host import host_fingerprint
 from hwnas.measure.resource_lock import hold
 from hwnas.measure.rounds import Length, Rounds, take_turns
 from hwnas.meters import AUTO
-from hwnas.runtimes.base import THIS_CPU
 from hwnas.tables.result import Result
 from hwnas.typing import FloatArray
 from hwnas_predictors.kernels.profilers import Profiled
 from hwnas_predictors.kernels.target import Target
-from hwnas_predictors.kernels.whole_networks import WholeTimer
+from hwnas_predictors.kernels.whole_networks import WholeTimer, measured_as
 
 _VERSION = 2
 _LEAST_RUNS = 12
@@ -56,7 +54,7 @@ class NetworkTimer:
     ) -> None:
         self._target, self._whole = target, whole
         self._max_seconds, self._cache = max_seconds, cache
-        self._packages = target.made().packages
+        self._about = f"network-profile {_VERSION}|{measured_as(target, max_seconds)}"
 
     def __call__(self, model: onnx.ModelProto) -> FloatArray:
         """Give `(k,)` latencies in ms of a network's kernels, which sum to the network's.
@@ -66,14 +64,11 @@ class NetworkTimer:
                 of its nodes.
         """
         content = model.SerializeToString()
-        key = (
-            f"network-profile {_VERSION}|{host_fingerprint(self._packages)}|{self._target!r}|"
-            f"max_seconds={self._max_seconds}|{hashlib.sha256(content).hexdigest()}"
-        )
+        key = self._about + hashlib.sha256(content).hexdigest()
         whole_ms = self._whole(model)  # says first whether it runs at all
         known = self._cache.get([key]).get(key)
         if known is None:
-            with hold(THIS_CPU):
+            with hold(self._target.resource):
                 times, each = profile(self._target.profiler(model), self._target, self._max_seconds)
             times = np.maximum(times, _LEAST_MS)
             told = {"kernels_ms": times.tolist(), "each": each}

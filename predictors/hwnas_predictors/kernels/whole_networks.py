@@ -26,10 +26,7 @@ class WholeTimer:
     def __init__(self, target: AnyTarget, max_seconds: float, cache: ResultCache) -> None:
         self._target, self._cache = target, cache
         self._seconds = max_seconds
-        self._about = (
-            f"network-latency {_VERSION}|{target.fingerprint}|{target!r}|"
-            f"max_seconds={max_seconds}|{target.identity}"
-        )
+        self._about = f"network-latency {_VERSION}|{measured_as(target, max_seconds)}"
 
     def knows(self, model: onnx.ModelProto) -> bool:
         """Tell whether a network was measured before."""
@@ -62,3 +59,9 @@ class WholeTimer:
 
     def _key(self, content: bytes) -> str:
         return self._about + hashlib.sha256(content).hexdigest()
+
+
+def measured_as(target: AnyTarget, max_seconds: float) -> str:
+    """Name where and how networks are measured and written, in keys of the cache."""
+    how = f"{target.fingerprint}|{target!r}|max_seconds={max_seconds}"
+    return f"{how}|{target.identity}"

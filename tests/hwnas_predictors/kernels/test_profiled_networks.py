@@ -86,6 +86,25 @@ def test_the_kernels_of_a_network_sum_to_it_and_are_measured_once(
         assert len(cache) == 2
 
 
+def test_kernels_are_timed_again_where_networks_are_written_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profiles = list[None]()
+
+    def counts(*_: Any) -> tuple[FloatArray, bool]:
+        profiles.append(None)
+        return np.ones(2), True
+
+    monkeypatch.setattr(profiled_networks, "profile", counts)
+    monkeypatch.setattr(WholeTimer, "__call__", lambda *_: 2.0)
+    target = Target(precision="int8")
+    with ResultCache(None) as cache:
+        for identity in ("", "", "otherwise"):
+            monkeypatch.setattr(Target, "identity", identity)
+            NetworkTimer(target, WholeTimer(target, 0.05, cache), 0.01, cache)(TWO)
+    assert len(profiles) == 2
+
+
 @pytest.mark.parametrize(("runs", "skipped"), [(3, 1), (1, 0)])
 def test_warm_up_and_the_first_run_of_a_burst_do_not_count(runs: int, skipped: int) -> None:
     cut = Rounds(np.zeros((2, runs, 3)), np.ones((2, 2)), WarmUp(5, True, 1.0), False, 1.0)
