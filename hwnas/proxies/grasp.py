@@ -38,7 +38,6 @@ class HessianGradient(OwnSignal[float]):
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
-        from hwnas.proxies.derivatives.gradient_graph import partly_differentiable
         from hwnas.proxies.derivatives.second_derivatives import (
             FastSecondDerivatives,
             has_fused_attention,
@@ -48,17 +47,22 @@ class HessianGradient(OwnSignal[float]):
         request = LossGradients()
         with FastSecondDerivatives():
             graph = request.run(subject)
-        fused = has_fused_attention(graph.loss)
-        if fused:  # PyTorch's fused attention has no second derivative
+        # Of another device, fast batch norms have not the bits that the other proxies have alone.
+        shared = subject.device.type == "cpu"
+        if has_fused_attention(graph.loss):  # it has no second derivative in PyTorch
+            shared = False
             with FastSecondDerivatives(), sdpa_kernel(SDPBackend.MATH):
                 graph = request.run(subject)
         free, weights = scale_free_weights(graph.loss), graph.weights
         rest = [w for w in weights.values() if w not in free]
-        gradients = partly_differentiable(graph.loss, graph.parameters, rest)
-        answer = graph.answer([gradient.detach() for gradient in gradients])
-        found = request.measure(subject) if fused else request.known(subject, answer)
-        by_parameter = dict(zip(graph.parameters, gradients, strict=True))
-        products = _product(rest, [by_parameter[w] for w in rest], list(weights.values()))
+        if shared:  # where a gradient is to be differentiated, it may have other bits
+            gradients = torch.autograd.grad(
+                graph.loss, graph.parameters, retain_graph=True, materialize_grads=True
+            )
+            found = request.known(subject, graph.answer(gradients))
+        else:
+            found = request.measure(subject)
+        products = _product(graph.loss, rest, list(weights.values()))
         total = 0.0
         for name, product in zip(weights, products, strict=True):
             gradient = found.gradients[name].double()
@@ -68,12 +72,15 @@ class HessianGradient(OwnSignal[float]):
 
 
 def _product(
-    direction: Sequence[Tensor], gradients: Sequence[Tensor], weights: Sequence[Tensor]
+    loss: Tensor, direction: Sequence[Tensor], weights: Sequence[Tensor]
 ) -> Sequence[Tensor]:
-    """Give the Hessian by the weights times the values of those that the gradients are of."""
+    """Give the Hessian of a loss by the weights times the values of some of them."""
+    if not direction:
+        return [torch.zeros_like(weight) for weight in weights]
+    gradients = torch.autograd.grad(loss, direction, create_graph=True, materialize_grads=True)
     terms = [(w.detach() * g).sum() for w, g in zip(direction, gradients, strict=True)]
-    along = torch.stack(terms).sum() if terms else None
-    if along is None or not along.requires_grad:
+    along = torch.stack(terms).sum()
+    if not along.requires_grad:
         return [torch.zeros_like(weight) for weight in weights]
     return torch.autograd.grad(along, weights, materialize_grads=True)
 

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from hwnas.proxies.derivatives.loss_gradients import AS_BUILT
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.proxies.engine.subject import Subject
 from hwnas.proxies.grasp import Grasp
-from hwnas.proxies.saliency import Fisher, GradNorm
+from hwnas.proxies.saliency import Fisher, GradNorm, Snip
+from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.tables.result import Result
+from hwnas.tasks.task import image_task
 from hwnas.typing import Proxy
 
 SHAPE = (3, 8, 8)
@@ -130,11 +133,43 @@ class Attention(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("build", [Watched, Attention])
-def test_scores_of_the_loss_are_those_without_it(build: type[nn.Module]) -> None:
+class Mixed(nn.Module):
+    """Norms with other formulas where they are differentiated twice, beside batch norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, affine=False)
+        self.groups, self.last = nn.GroupNorm(2, 8), nn.BatchNorm2d(8)
+        self.one, self.other = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.gate, self.fc = nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norm(self.conv(x)))
+        y = self.groups(self.one(x)) * self.gate(x.mean((2, 3))).sigmoid()[:, :, None, None]
+        logits: torch.Tensor = self.fc((F.relu(self.last(self.other(y))) + x).mean((2, 3)))
+        return logits
+
+
+class Smooth(nn.Sequential):
+    """Batch norms and activations with other formulas where they are differentiated twice."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.SiLU(), nn.Conv2d(8, 8, 3), nn.GELU()),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
+        )
+
+
+def cell() -> nn.Module:
+    text = "|nor_conv_3x3~0|+|avg_pool_3x3~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+    return NasBench201(channels=8, cells=1).build(parse_cell(text), image_task(4, SHAPE))
+
+
+@pytest.mark.parametrize("build", [Watched, Attention, Mixed, Smooth, cell])
+def test_scores_of_the_loss_are_those_without_it(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     model = build()
-    proxies: list[Proxy] = [Fisher(), GradNorm(), GradNorm(whole=True)]
+    proxies: list[Proxy] = [Snip(), Fisher(), GradNorm(), GradNorm(whole=True)]
     alone = score_network(model, SHAPE, proxies, batch_size=5)
     beside = score_network(model, SHAPE, [*proxies, Grasp()], batch_size=5)
     assert beside["grasp"].error is None
