@@ -201,7 +201,10 @@ def _arrays(path: Path, changed: int) -> _Examples:
     del changed
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            inputs = arrays[next((name for name in _ARRAYS if name in arrays), _ARRAYS[0])]
+            name = next((name for name in _ARRAYS if name in arrays), None)
+            if name is None:
+                raise ValueError(f"it holds {', '.join(map(repr, arrays)) or 'nothing'}")
+            inputs = arrays[name]
             labels = arrays.get("labels")
             classes, vocabulary = (
                 None if (number := arrays.get(name)) is None else int(number)
@@ -223,9 +226,9 @@ def _arrays(path: Path, changed: int) -> _Examples:
         zlib.error,
     ) as error:
         raise DataFormatError(
-            f"`{path}` must hold `images` (N, C, H, W) or signals (N, C, T) of float or uint8, "
-            f"vectors (N, F) of float, or tokens (N, T), and, if any, `labels` (N, ...), saved by "
-            f"`numpy.savez`, but reading it failed: {error}"
+            f"`{path}` must hold `images` (N, C, H, W) or signals (N, C, T) of float, uint8 or "
+            f"int16, vectors (N, F) of float, or tokens (N, T), and, if any, `labels` (N, ...), "
+            f"saved by `numpy.savez`, but reading it failed: {error}"
         ) from None
     return _Examples(inputs, labels, classes, vocabulary)
 

@@ -52,6 +52,10 @@ def task_of(
             f"`input` and `classes` must be given together, and without `dataset`, but got "
             f"{' and '.join(names)}."
         )
+    if isinstance(input, str):
+        raise InvalidValueError(
+            f"`input` must be a shape, e.g. (3, 32, 32) or 20, but got {input!r}."
+        )
     return sized_task((input,) if isinstance(input, int) else tuple(input), classes, vocabulary)
 
 

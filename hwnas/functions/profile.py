@@ -98,9 +98,15 @@ class Profile:
             number = found.facts.get(counted, found.runs)
             yield f"{number} {counted} are too few for an interval: allow more seconds."
         elif not found.converged:
+            width = (found.ci_high - found.ci_low) / found.value
+            trouble = (
+                "is wider than 2 %"
+                if width > Length.target
+                else f"is narrow, {width:.1%}, but time was up before it was sure to stay so"
+            )
             yield (
                 f"The 95 % interval of the median, {found.ci_low:.4g} to {found.ci_high:.4g} ms, "
-                f"is wider than 2 %: allow more seconds."
+                f"{trouble}: allow more seconds."
             )
 
     def __repr__(self) -> str:

@@ -95,7 +95,10 @@ def told_of_inputs(model: nn.Module, rank: int = 0) -> str:
         rank: axes of the real numbers that it got, without the batch.
     """
     if rank == 1 and any(isinstance(module, nn.Embedding) for module in model.modules()):
-        return ". It takes tokens: give their vocabulary, on the command line --classes 3,30000"
+        return (
+            ". It takes tokens: give their vocabulary, as --classes 3,30000 or in Python as "
+            'TensorSpec((T,), "tokens", 30000)'
+        )
     try:
         parameters = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,20 +29,22 @@ else:
     torch = deferred("torch")
 
 Array = npt.NDArray[np.generic]
+_WHOLE = (np.uint8, np.int16)
+"""Whole numbers as cameras and microphones give them."""
 
 
 def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
     """Tell what inputs are.
 
     Args:
-        inputs: (N, C, H, W) images or (N, C, T) signals of real numbers or bytes, (N, F) vectors
-            of real numbers, or (N, T) integers, which are tokens.
+        inputs: (N, C, H, W) images or (N, C, T) signals of real numbers, bytes or samples of 16
+            bits, (N, F) vectors of real numbers, or (N, T) integers, which are tokens.
         vocabulary: number of different tokens; one more than the largest if None.
 
     Raises:
         InvalidValueError: they are none of these, empty, not finite, or not of the vocabulary.
     """
-    shape, ranks = inputs.shape[1:], (3, 4) if inputs.dtype == np.uint8 else (2, 3, 4)
+    shape, ranks = inputs.shape[1:], (3, 4) if inputs.dtype in _WHOLE else (2, 3, 4)
     if inputs.ndim in ranks and inputs.size and (inputs.dtype.kind == "f" or 2 not in ranks):
         if not np.isfinite(inputs).all():
             raise InvalidValueError("`inputs` must be finite, but some are infinite or NaN.")
@@ -54,8 +57,9 @@ def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
             )
         return TensorSpec(shape, "tokens", vocabulary or least)
     raise InvalidValueError(
-        f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float or uint8, (N, F) "
-        f"vectors of float, or (N, T) tokens from 0 on, but got {inputs.shape} of {inputs.dtype}."
+        f"`inputs` must be (N, C, H, W) images or (N, C, T) signals of float, uint8 or int16, "
+        f"(N, F) vectors of float, or (N, T) tokens from 0 on, but got {inputs.shape} of "
+        f"{inputs.dtype}."
     )
 
 
@@ -92,9 +96,13 @@ def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | N
                 "`labels` must be given, or `classes`, the number that networks are built for."
             )
         return Logits(classes)
-    if len(labels) == count and labels.dtype.kind == "f":
+    if labels.ndim < 1 or len(labels) != count or not labels.size:
+        raise InvalidValueError(
+            f"`labels` must be those of all {count} inputs, but have shape {labels.shape}."
+        )
+    if labels.dtype.kind == "f":
         return _targets(spec, labels)
-    known = len(labels) == count and labels.dtype.kind in "iu" and labels.size
+    known = labels.dtype.kind in "iu"
     if spec.vocabulary and known and labels.shape[1:] == spec.shape:
         if labels.min() < 0 or labels.max() >= spec.vocabulary:
             raise InvalidValueError(
@@ -107,10 +115,19 @@ def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | N
         found = max(int(labels.max()) + 1, classes or 0)
         if classes not in (None, found):
             raise InvalidValueError(f"`labels` must be below {classes}, but got {found - 1}.")
+        if classes is None and labels.ndim == 1 and labels.min() > 0:
+            warnings.warn(
+                f"`labels` are {labels.min()} to {found - 1}, which makes {found} classes, 0 to "
+                f"{found - 1}: let them begin at 0.",
+                stacklevel=2,
+            )
         return Logits(found) if labels.ndim == 1 else Map(found)
+    if known and labels.min() < 0:
+        raise InvalidValueError(f"`labels` must be classes from 0 on, but got {labels.min()}.")
+    of_each = "" if spec.kind == "vector" else f", or (N{_sizes(spec) or ', T'}) of each position"
     raise InvalidValueError(
-        f"`labels` must be {count} classes from 0 on, maps of them of the inputs' size, next "
-        f"tokens, or real targets, but got {labels.shape} of {labels.dtype}."
+        f"`labels` must be integers (N,){of_each}, or real targets, but got {labels.shape} of "
+        f"{labels.dtype}."
     )
 
 
@@ -118,14 +135,26 @@ def _targets(spec: TensorSpec, labels: Array) -> Output:
     """Tell what real numbers are: (N,), (N, n), or (N, n, ...) of each position."""
     if not np.isfinite(labels).all():
         raise InvalidValueError("`labels` must be finite, but some are infinite or NaN.")
-    if labels.size and labels.ndim <= 2:
+    if labels.ndim <= 2:
+        if labels.size == len(labels) and _may_be_classes(labels):
+            warnings.warn(
+                f"`labels` are {labels.dtype}, which makes them targets: give integers if they "
+                f"are classes.",
+                stacklevel=2,
+            )
         return Regression(labels.size // len(labels))
-    if labels.size and len(spec.shape) > 1 and labels.shape[2:] == spec.shape[1:]:
+    if len(spec.shape) > 1 and labels.shape[2:] == spec.shape[1:]:
         return RegressionMap(labels.shape[1])
     raise InvalidValueError(
         f"`labels` of real numbers must be (N,), (N, n), or (N, n{_sizes(spec)}) of each position, "
         f"but got {labels.shape}."
     )
+
+
+def _may_be_classes(labels: Array) -> bool:
+    """Tell whether real numbers are few different whole ones, from 0 on."""
+    values = np.unique(labels)
+    return 2 <= len(values) <= len(labels) // 2 and np.array_equal(values, np.arange(len(values)))
 
 
 def _sizes(spec: TensorSpec) -> str:
@@ -137,13 +166,14 @@ def batch_of_arrays(
 ) -> Batch:
     """Make the batch of arrays that `task_of_arrays` takes.
 
-    Bytes become numbers of mean 0 and deviation 1 in each channel; real numbers stay as they are.
+    Bytes and samples of 16 bits become numbers of mean 0 and deviation 1 in each channel; real
+    numbers stay as they are.
     """
     targets = None if labels is None else _tensor(labels)
     if targets is not None and targets.is_floating_point() and targets.ndim == 1:
         targets = targets[:, None]
     tensor = _tensor(inputs)
-    if inputs.dtype == np.uint8 and inputs.ndim > 2:
+    if inputs.dtype in _WHOLE and inputs.ndim > 2:
         tensor = _standardised(tensor.float())
     return Batch(tensor, targets, description)
 

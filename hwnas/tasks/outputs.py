@@ -130,7 +130,7 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
         kind = "float numbers" if numbers else "class indices"
         raise InvalidValueError(
             f"`batch.labels` must be {kind} of shape (B{''.join(f', {n}' for n in shape)}) for "
-            f"{output!r}, but got {tuple(labels.shape)} of {labels.dtype}."
+            f"{output!r} as the network answers, but got {tuple(labels.shape)} of {labels.dtype}."
         )
     if numbers:
         return

@@ -2,8 +2,7 @@
 """Train networks of a front on your own data, with PyTorch alone.
 
     python train.py --data images.npz                  # network 1
-    python train.py --data pictures/ --member 2 5 --epochs 100 --batch 256
-    python train.py --data images.npz --member all --seed 1 --resume
+    python train.py --data pictures/ --member all --epochs 100 --seed 1 --resume
 
 This file stands beside one folder a network, with `network.py`, `weights.pt` and `choices.json`.
 
@@ -11,8 +10,8 @@ Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals 
 real numbers, vectors (N, F) or tokens (N, T); and `labels`: classes (N,) from 0 on or of each
 position, next tokens, or real targets; or a folder with a folder of pictures a class (by Pillow).
 A `split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
-them, say what is tested; else a share of each class is, the same in every run. Bytes are scaled to
-mean 0 and deviation 1 of the training inputs in each channel.
+them, say what is tested; else a share of each class is, the same in every run. Bytes, samples of 16
+bits and real targets are scaled to mean 0 and deviation 1 of the training ones in each channel.
 
 The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run: the share
 of labels told right, or of real targets the coefficient of determination R^2, 0 at least. A run
@@ -59,9 +58,8 @@ except ImportError as error:
 
 HERE = Path(__file__).resolve().parent
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
-COLUMNS = [
-    "architecture", "accuracy", "member", "seed", "epochs", "test_images", "seconds", "settings",
-]  # fmt: skip
+HEADER = "architecture,accuracy,member,seed,epochs,test_images,seconds,settings"
+COLUMNS = HEADER.split(",")
 
 
 class UserError(Exception):
@@ -114,18 +112,24 @@ def read_data(path: Path, test_share: float) -> Data:
     test = drawn_test(labels, test_share) if test is None else test
     if not 0 < test.sum() < len(labels):
         raise UserError(f"--data {path}: {test.sum()} of {len(labels)} are for the test.")
-    tokens, real = inputs.ndim == 2 and inputs.dtype.kind in "iu", labels.dtype.kind == "f"
-    kind = np.int64 if tokens else np.uint8 if inputs.dtype == np.uint8 else np.float32
-    values, known = torch.from_numpy(np.ascontiguousarray(inputs, kind)), torch.from_numpy(test)
-    labels = labels[:, None] if real and labels.ndim == 1 else labels
-    answers = torch.from_numpy(labels.astype(np.float32 if real else np.int64))
-    mean, deviation = torch.zeros(()), torch.ones(())
-    if values.dtype == torch.uint8:
-        axes = (0, *range(2, values.ndim))
-        deviation, mean = torch.std_mean(values[~known].float(), axes, correction=0, keepdim=True)
-        deviation = torch.where(deviation > 0, deviation, 1.0)
+    tokens, known = inputs.ndim == 2 and inputs.dtype.kind in "iu", torch.from_numpy(test)
+    bytes_ = inputs.dtype in (np.uint8, np.int16) and not tokens
+    kind = np.int64 if tokens else inputs.dtype if bytes_ else np.float32
+    values = torch.from_numpy(np.ascontiguousarray(inputs, kind))
+    answers = torch.from_numpy(labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
+    if answers.is_floating_point():
+        centre, spread = moments(answers.reshape(len(labels), -1, *labels.shape[2:])[~known])
+        answers = (answers.reshape(len(labels), -1, *labels.shape[2:]) - centre) / spread
+    mean, deviation = moments(values[~known]) if bytes_ else (torch.zeros(()), torch.ones(()))
     train, tested = ((values[flags], answers[flags]) for flags in (~known, known))
     return Data(train, tested, mean, deviation)
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Give mean and deviation of each channel of (N, C, ...); that of a constant one is 1."""
+    over = (0, *range(2, values.ndim))
+    deviation, mean = torch.std_mean(values.double(), over, correction=0, keepdim=True)
+    return mean.float(), torch.where(deviation > 0, deviation, 1.0).float()
 
 
 Array = np.ndarray[Any, Any]
@@ -157,9 +161,7 @@ def read_folder(folder: Path, size: tuple[int, int] | None = None) -> Arrays:
     """Read pictures; grey ones have one channel, where any is coloured all have three."""
     parts = [folder / name for name in ("train", "test")]
     known = all(part.is_dir() for part in parts)
-    files: list[Path] = []
-    labels: list[int] = []
-    test: list[bool] = []
+    files, labels, test = list[Path](), list[int](), list[bool]()
     first = parts[0] if known else folder
     names = sorted(entry.name for entry in first.iterdir() if entry.is_dir())
     for part in parts if known else [folder]:
@@ -349,11 +351,9 @@ class Run:
         answers, over = torch.cat(found).double(), (0, *range(2, labels.ndim))
         if not labels.is_floating_point():
             return 100 * float((answers == labels).double().mean())
-        # R^2 = 1 - sum (y - a)^2 / sum (y - mean y)^2 of each of n targets (N, n, ...)
-        error = (labels - answers).square().sum(over)
-        spread = (labels.double() - labels.double().mean(over, keepdim=True)).square().sum(over)
-        explained = torch.where(spread > 0, 1 - error / spread, (error == 0).double())
-        return 100 * max(float(explained.mean()), 0.0)
+        # R^2 = 1 - mean (y - a)^2 / var y of each of n targets (N, n, ...)
+        error = (labels - answers).square().mean(over)
+        return 100 * max(float((1 - error / moments(labels)[1].flatten() ** 2).mean()), 0.0)
 
     def save(self, file: Path) -> None:
         """Write a checkpoint that is whole or not there."""

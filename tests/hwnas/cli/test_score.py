@@ -305,6 +305,6 @@ def test_a_vocabulary_makes_tokens_of_a_length(
     monkeypatch.syspath_prepend(str(tmp_path))
     model = ["--model", "texts:net", "--input", "6", "--proxy", "naswot", "--batch", "4"]
     assert run(*model) == 2
-    assert "give their vocabulary, on the command line --classes 3,30000" in capsys.readouterr().err
+    assert "give their vocabulary, as --classes 3,30000" in capsys.readouterr().err
     assert run(*model, "--classes", "3,50", "--json") == 0
     assert json.loads(capsys.readouterr().out)["naswot"]

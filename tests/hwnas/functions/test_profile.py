@@ -75,7 +75,13 @@ def test_what_is_not_known_well_is_said() -> None:
     assert "4 runs are too few" in repr(dataclasses.replace(found, measurement=few))
     few = dataclasses.replace(few, facts={"rounds": 3})
     assert "3 rounds are too few" in repr(dataclasses.replace(found, measurement=few))
-    wide = dataclasses.replace(found.measurement, converged=False)
+    value = found.measurement.value
+    narrow = dataclasses.replace(
+        found.measurement, converged=False, ci_low=0.999 * value, ci_high=1.001 * value
+    )
+    (line,) = dataclasses.replace(found, measurement=narrow).remarks()
+    assert "is narrow, 0.2%, but time was up before it was sure to stay so" in line
+    wide = dataclasses.replace(narrow, ci_high=1.1 * value)
     (line,) = dataclasses.replace(found, measurement=wide).remarks()
     assert "is wider than 2 %" in line
     sure = dataclasses.replace(found.measurement, converged=True)

@@ -65,14 +65,14 @@ def test_what_arrays_do_not_say_is_given() -> None:
         (np.zeros(6), CLASSES, "`inputs` must be"),
         (np.zeros((6, 4), dtype=bool), CLASSES, "`inputs` must be"),
         (np.zeros((6, 4)), np.zeros((6, 4, 1)), r"`labels` of real numbers must be"),
-        (np.zeros((6, 4)), np.zeros((6, 4), dtype=np.int64), "`labels` must be 6 classes"),
+        (np.zeros((6, 4)), np.zeros((6, 4), dtype=np.int64), r"must be integers \(N,\), or real"),
         (np.zeros((0, 1, 4, 4)), CLASSES[:0], "`inputs` must be"),
         (IMAGES.astype(np.int64), CLASSES, "of int64"),
         (np.full((6, 5), -1), CLASSES, "tokens from 0 on"),
         (np.full((6, 1, 4, 5), np.nan), CLASSES, "finite"),
-        (IMAGES, CLASSES[:5], "`labels` must be 6 classes"),
+        (IMAGES, CLASSES[:5], r"`labels` must be those of all 6 inputs, but have shape \(5,\)"),
         (IMAGES, CLASSES - 1, "from 0 on"),
-        (IMAGES, np.zeros((6, 5, 4), dtype=np.int64), "maps of them of the inputs' size"),
+        (IMAGES, np.zeros((6, 5, 4), dtype=np.int64), r"or \(N, 4, 5\) of each position"),
         (IMAGES, np.array(["a"] * 6), "`labels` must be"),
         (IMAGES, None, "`labels` must be given, or `classes`"),
         (
@@ -131,3 +131,23 @@ def test_without_classes_the_first_are_taken() -> None:
     for size in (0, 7):
         with pytest.raises(InvalidValueError, match=f"in 1 to 6, the examples, but got {size}"):
             in_turn(None, size, 6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (np.array([0.0, 1, 2, 0, 1, 2]), "float64, which makes them targets: give integers"),
+        (CLASSES + 1, "are 1 to 3, which makes 4 classes, 0 to 3: let them begin at 0"),
+    ],
+)
+def test_labels_that_are_likely_others_are_told(labels: Any, text: str) -> None:
+    with pytest.warns(UserWarning, match=text):
+        task_of_arrays(IMAGES, labels)
+
+
+def test_samples_of_16_bits_have_mean_0_and_deviation_1() -> None:
+    samples = np.random.default_rng(0).normal(40, 900, (5, 2, 50)).astype(np.int16)
+    assert task_of_arrays(samples, classes=2).input == TensorSpec((2, 50), "signal")
+    found = batch_of_arrays(samples).inputs
+    torch.testing.assert_close(found.mean((0, 2)), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std((0, 2), correction=0), torch.ones(2))

@@ -43,6 +43,12 @@ KINDS: dict[str, tuple[nn.Module, Array, Array, dict[str, int]]] = {
         (SIGNALS[:, 0].sum(1) > 0).astype(np.int64),
         {"Logits": 2},
     ),
+    "samples of 16 bits": (
+        nn.Sequential(nn.Flatten(), nn.Linear(24, 2)),
+        (900 * SIGNALS + 40).astype(np.int16),
+        (SIGNALS[:, 0].sum(1) > 0).astype(np.int64),
+        {"Logits": 2},
+    ),
     "vectors": (
         nn.Linear(12, 2),
         SIGNALS[:, 1],
@@ -60,7 +66,7 @@ KINDS: dict[str, tuple[nn.Module, Array, Array, dict[str, int]]] = {
     "targets": (
         nn.Sequential(nn.Flatten(), nn.Linear(24, 1)),
         SIGNALS,
-        SIGNALS[:, 0].mean(1),
+        SIGNALS[:, 0].mean(1) * 4_000 + 500,
         {"Regression": 1},
     ),
     "maps of targets": (
