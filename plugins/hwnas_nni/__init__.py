@@ -25,6 +25,8 @@ _HOMES = {
     "pareto_set_from_experiment": "hwnas_nni.results",
 }
 
+_WITHOUT_LAYERS = {"hwnas_nni.launch", "hwnas_nni.results", "hwnas_nni.tuner"}
+
 __all__ = sorted(_HOMES)
 
 
@@ -37,6 +39,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
+        if _HOMES[name] not in _WITHOUT_LAYERS:
+            importlib.import_module("hwnas_nni.importing").import_layers()
         return getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "nni":

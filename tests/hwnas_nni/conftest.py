@@ -10,6 +10,9 @@ import pytest
 if importlib.util.find_spec("nni") is not None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from hwnas_nni.importing import import_layers
+
+        import_layers()  # other workers of the tests import them, too
         import nni.nas.experiment
         import nni.nas.hub.pytorch  # noqa: F401
 
