@@ -13,7 +13,7 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 # NNI needs a setuptools that has pkg_resources.
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
-  torch==2.13.0 numpy==2.4.6 nni==3.0 setuptools==81.0.0
+  torch==2.13.0 numpy==2.4.6 nni==3.0 pytorch-lightning==2.6.6 torchmetrics==1.9.0 setuptools==81.0.0
 package=$("$folder/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nni/nas/nn/pytorch
 test ! -e "$package/_layers.py"
 echo "nni 3.0, torch 2.13.0: no _layers.py after the installation"
