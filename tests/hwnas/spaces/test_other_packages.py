@@ -282,7 +282,7 @@ def test_accuracies_of_a_file_take_the_place_of_the_spaces(
     (tmp_path / "mine.csv").write_text("arch,accuracy\n2-2-2,1\n3-3-3,101\n")
     assert run(*rank, "--sample", 9) == 2
     assert "in percent, 0 to 100, but has 101" in capsys.readouterr().err
-    (tmp_path / "mine.csv").write_text("arch,accuracy\n2-2-2,1\n")
+    (tmp_path / "mine.csv").write_text("arch,accuracy\n2-2-2,91\n")
     assert run(*rank, "--sample", 9) == 2
     assert "of at least two architectures, but has 1" in capsys.readouterr().err
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -182,11 +181,11 @@ def test_the_latency_of_a_pool_before_a_kernel_is_taken_off(
     shape = (1, 8, 4, 4)
     relu, conv = Kernel("Relu", "", (shape,), shape), replace(EMPTY, inputs=(shape, (8, 8, 1, 1)))
 
-    def together(models: Sequence[onnx.ModelProto], *_: Any) -> list[SimpleNamespace]:
+    def together(_: Target, models: Sequence[onnx.ModelProto], *__: Any) -> list[float]:
         nodes = [[node.op_type for node in model.graph.node] for model in models]
-        return [SimpleNamespace(value=10 + sum(5 if n == "Conv" else 1 for n in o)) for o in nodes]
+        return [10.0 + sum(5 if n == "Conv" else 1 for n in names) for names in nodes]
 
-    monkeypatch.setattr(single_kernels, "_together", together)
+    monkeypatch.setattr(Target, "together_ms", together)
     monkeypatch.setattr(single_kernels, "EMPTY", pool_before(relu))  # 11 ms
     kernels = [relu, replace(conv, output=shape), relu]
     np.testing.assert_allclose(OneByOne(Target(), 1.0, 0)(kernels), [LEAST_MS, 4, LEAST_MS])

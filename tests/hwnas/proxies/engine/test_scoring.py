@@ -308,7 +308,7 @@ def test_bad_settings_are_refused(resnet: nn.Module, settings: Any, text: str) -
         score_network(resnet, SHAPE, [ZiCo()], **settings)
 
 
-@pytest.mark.parametrize("shape", [(3, 8), (3, 0, 8)])
+@pytest.mark.parametrize("shape", [(0, 3, 8), (3, 0, 8)])
 def test_a_bad_shape_is_refused(resnet: nn.Module, shape: Any) -> None:
     with pytest.raises(InvalidValueError, match="`shape` of image must"):
         score_network(resnet, shape, [ZiCo()])
