@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,50 @@ def test_networks_learn_one_device(tmp_path: Path, capsys: pytest.CaptureFixture
     command = ("train", "--measurements", str(table), "--out", str(tmp_path / "o.npz"))
     assert run(*command, "--method", "mlp") == 2
     assert "`measurements` must have one column of costs for mlp" in capsys.readouterr().err
+
+
+def test_training_refuses_columns_of_another_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = [str(SPACE.sample(np.random.default_rng(i))) for i in range(5)]
+    measured = write(tmp_path / "m.csv", archs, "mine_latency_s")
+    arguments = ("train", "--measurements", str(measured), "--out", str(tmp_path / "x.npz"))
+    assert run(*arguments) == 2
+    assert "'mine_latency_s' of" in capsys.readouterr().err
+    assert run(*arguments, "--unit", "s") == 0
+
+
+def test_a_space_of_other_settings_than_the_pool_is_trained_by_its_choices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = write(tmp_path / "m.csv", [str(arch) for arch in draw(SPACE, 12)])
+    out = tmp_path / "small.npz"
+    argv = ["--space", "nasbench201:channels=8", "--measurements", str(measured)]
+    assert run("train", *argv, "--out", str(out)) == 0
+    assert "12 measurements" in capsys.readouterr().err
+    assert not read_predictor_file(out).settings["network"]
+
+
+def test_costs_of_one_device_are_trained_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight energies beside forty latencies, without a pool of other devices."""
+    cells = [str(SPACE.representative(cell)) for cell in draw(SPACE, 60, seed=5)]
+    lines = [f"{a},{latency(a)},{latency(a) / 2}" for a in cells]
+    few = [line if i < 8 else f"{line.rpartition(',')[0]}," for i, line in enumerate(lines)]
+    measured, new, out = (tmp_path / name for name in ("m.csv", "new.csv", "both.npz"))
+    measured.write_text("\n".join(["arch,latency_ms,energy_mj", *few[:40]]))
+    new.write_text("\n".join(["arch,latency_ms,energy_mj", *lines[40:]]))
+    argv = ["train", "--measurements", str(measured), "--out", str(out), "--device", "board"]
+    both = ["--column", "latency_ms", "--column", "energy_mj"]
+    assert run(*argv, *both) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"energy_mj on board/\S+ from 8 measurements, 32 empty, follows", said)
+    assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["column"] for row in found] == ["latency_ms", "energy_mj"]
+    assert all(row["spearman"] > 0.9 for row in found)
+    assert run(*argv, *both, "--metric", "latency") == 2
+    assert "leave them out" in " ".join(capsys.readouterr().err.split())
+    assert run(*argv, *both, "--method", "mlp") == 2
+    assert "of the kind transfer for --column" in " ".join(capsys.readouterr().err.split())
