@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from hwnas.proxies.derivatives.gradient_graph import users_of
 from hwnas.proxies.derivatives.positions import position_rows, sum_positions
 
 # A batch norm hides the scale of its input but for its epsilon; how much of the variance that is.
@@ -38,7 +37,7 @@ def scale_free_weights(loss: Tensor) -> set[Tensor]:
     which are used once: the graph of the loss says so. Batch norms whose epsilon is more than a
     hundredth of the variance of a channel do not count.
     """
-    users = users_of(loss)
+    users = _users(loss)
     found = set()
     for node, uses in users.items():
         if not hasattr(node, "variable") or len(uses) > 1:
@@ -54,7 +53,24 @@ def scale_free_weights(loss: Tensor) -> set[Tensor]:
 
 def has_fused_attention(loss: Tensor) -> bool:
     """Tell whether the graph of a loss has an attention in one operator."""
-    return any("ScaledDotProduct" in node.name() for node in users_of(loss))
+    return any("ScaledDotProduct" in node.name() for node in _users(loss))
+
+
+def _users(loss: Tensor) -> dict[Any, list[tuple[Any, int]]]:
+    """Give the nodes of the graph of a loss that use each node's output, and as which argument."""
+    root = loss.grad_fn
+    users: dict[Any, list[tuple[Any, int]]] = {root: []} if root is not None else {}
+    left = list(users)
+    while left:
+        user = left.pop()
+        for argument, (node, _) in enumerate(user.next_functions):
+            if node is None:
+                continue
+            if node not in users:
+                users[node] = []
+                left.append(node)
+            users[node].append((user, argument))
+    return users
 
 
 def _hides_scale(node: Any, argument: int) -> bool:
