@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from hwnas.runtimes.litert.more_operators import of_gelus, slices_for_splits
 from hwnas.runtimes.litert.operators import WRITERS
+from hwnas.runtimes.litert.rewriting import of_gelus, slices_for_splits
 from hwnas.runtimes.litert.translation import Translation
 from hwnas.runtimes.lowering import folded, is_quantised
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, permutations
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from hwnas.runtimes.litert.translation import (
     CHANNELS_LAST,
@@ -20,8 +16,6 @@ from hwnas.runtimes.litert.translation import (
 
 _VALID = 1
 _REFLECT = 0
-_ROOTS = {"Mul": math.sqrt(0.5), "Div": math.sqrt(2.0)}
-"""What exporters scale by before Erf."""
 
 
 def _layer_norm(t: Translation, node: Node) -> Tensor:
@@ -116,29 +110,6 @@ def _cut(t: Translation, x: Tensor, ranges: Sequence[range]) -> Tensor:
     return t.emit("STRIDED_SLICE", inputs, shape, x.axes, x.scale, "StridedSliceOptions")
 
 
-def slices_for_splits(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a model with Split, which has several results, as one Slice each."""
-    twin: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
-    constants = {t.name: numpy_helper.to_array(t) for t in twin.graph.initializer}
-    nodes = []
-    for node in twin.graph.node:
-        if node.op_type != "Split" or len(node.input) < 2 or node.input[1] not in constants:
-            nodes.append(node)
-            continue
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        ends = np.cumsum(constants[node.input[1]])
-        for name, start, end in zip(node.output, [0, *ends[:-1]], ends, strict=True):
-            parts = []
-            for what, value in (("start", start), ("end", end), ("axis", axis)):
-                array = np.array([value], np.int64)
-                twin.graph.initializer.append(numpy_helper.from_array(array, f"{name}_{what}"))
-                parts.append(f"{name}_{what}")
-            nodes.append(onnx.helper.make_node("Slice", [node.input[0], *parts], [name]))
-    del twin.graph.node[:]
-    twin.graph.node.extend(nodes)
-    return twin
-
-
 def _gather(t: Translation, node: Node) -> Tensor:
     """Write a choice along one dimension: one place, which leaves it out, or several."""
     if t.is_constant(node.inputs[0]) or not t.is_constant(node.inputs[1]):
@@ -231,52 +202,6 @@ def _pad(t: Translation, node: Node) -> Tensor:
         return t.emit("PAD", inputs, shape, x.axes, x.scale, "PadOptions")
     return t.emit("MIRROR_PAD", inputs, shape, x.axes, x.scale, "MirrorPadOptions",
                   mode=_REFLECT)  # fmt: skip
-
-
-def of_gelus(t: Translation, nodes: Sequence[Node]) -> list[Node]:
-    """Write x (erf(x / √2) + 1) ½ as a node `Gelu`, in whatever order it is multiplied.
-
-    There is no Erf. Conversions may stand between its parts, which stay: others may read them.
-    """
-    made = {node.output: node for node in nodes}
-
-    def source(name: str, *kinds: str) -> Node | None:
-        node = made.get(t.origin(name))
-        return node if node and node.kind in kinds and not node.activation else None
-
-    def factors(product: Node) -> Iterator[tuple[str, str, str]]:
-        """Give the three factors of a product of a product, for each of the two that is one."""
-        for other, name in permutations(product.inputs, 2):
-            if inner := source(name, "Mul"):
-                yield (other, inner.inputs[0], inner.inputs[1])
-
-    def is_cdf(name: str, x: str) -> bool:
-        """Tell whether it is erf(x / √2) + 1."""
-        plus = source(name, "Add")
-        for one, inner in permutations(plus.inputs if plus else (), 2):
-            erf = source(inner, "Erf")
-            scaled = erf and source(erf.inputs[0], *_ROOTS)
-            if scaled is None or not _is(t, one, 1.0):
-                continue
-            pairs = permutations(scaled.inputs, 2) if scaled.kind == "Mul" else [scaled.inputs]
-            if any(t.origin(a) == x and _is(t, b, _ROOTS[scaled.kind]) for a, b in pairs):
-                return True
-        return False
-
-    def gelu(last: Node) -> Node:
-        if last.kind == "Mul" and not last.activation:
-            for x, half, cdf in chain.from_iterable(map(permutations, factors(last))):
-                if _is(t, half, 0.5) and is_cdf(cdf, t.origin(x)):
-                    return Node("Gelu", (x,), last.output, {})
-        return last
-
-    return [gelu(node) for node in nodes]
-
-
-def _is(t: Translation, name: str, number: float) -> bool:
-    """Tell whether a name is that of a constant of one number, as near as int8 stores it."""
-    values = t.constant(name).floats if t.is_constant(name) else np.empty(0)
-    return values.size == 1 and abs(values.item() - number) < 1e-2 * number
 
 
 MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
