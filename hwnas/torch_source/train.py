@@ -113,14 +113,14 @@ def read_data(path: Path, test_share: float) -> Data:
     if not 0 < test.sum() < len(labels):
         raise UserError(f"--data {path}: {test.sum()} of {len(labels)} are for the test.")
     tokens, known = inputs.ndim == 2 and inputs.dtype.kind in "iu", torch.from_numpy(test)
-    bytes_ = inputs.dtype in (np.uint8, np.int16) and not tokens
-    kind = np.int64 if tokens else inputs.dtype if bytes_ else np.float32
+    whole = inputs.dtype in (np.uint8, np.int16) and not tokens
+    kind = np.int64 if tokens else inputs.dtype if whole else np.float32
     values = torch.from_numpy(np.ascontiguousarray(inputs, kind))
     answers = torch.from_numpy(labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
     if answers.is_floating_point():
-        centre, spread = moments(answers.reshape(len(labels), -1, *labels.shape[2:])[~known])
-        answers = (answers.reshape(len(labels), -1, *labels.shape[2:]) - centre) / spread
-    mean, deviation = moments(values[~known]) if bytes_ else (torch.zeros(()), torch.ones(()))
+        centre, spread = moments(answers[~known])
+        answers = ((answers - centre) / spread).reshape(len(labels), -1, *labels.shape[2:])
+    mean, deviation = moments(values[~known]) if whole else (torch.zeros(()), torch.ones(()))
     train, tested = ((values[flags], answers[flags]) for flags in (~known, known))
     return Data(train, tested, mean, deviation)
 
