@@ -99,7 +99,8 @@ class NetworkExport:
 
     def code(self, folder: Path) -> list[Exported]:
         """Write code, weights and choices of each member, and the script that trains them."""
-        from hwnas.reports.code_members import NETWORK, SCRIPT, export_code_members
+        from hwnas.reports.code_members import NETWORK, export_code_members
+        from hwnas.torch_source.scripts import SCRIPT
 
         note(f"Writing {len(self.front)} networks as PyTorch code, and comparing what it builds.")
         rows = export_code_members(

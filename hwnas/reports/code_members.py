@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 import os
@@ -21,14 +20,14 @@ from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_n
 from hwnas.spaces.space_text import written_space
 from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Task
-from hwnas.torch_source import train
 from hwnas.torch_source.expressions import NotWritableError
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import importing_file, plain_file
 from hwnas.torch_source.proof import check_source
+from hwnas.torch_source.scripts import scripts
 from hwnas.typing import Arch, SearchSpace
 
-SCRIPT, NETWORK, WEIGHTS, CHOICES = "train.py", "network.py", "weights.pt", "choices.json"
+NETWORK, WEIGHTS, CHOICES = "network.py", "weights.pt", "choices.json"
 FORMAT, SCHEMA = "hwnas.member", 2
 
 
@@ -58,7 +57,7 @@ def export_code_members(
     report: Report | None = None,
     networks: UntrainedNetworks | None = None,
 ) -> list[CodeMember]:
-    """Write a folder a member, ``RANK-KEY``, and the script ``train.py`` beside them.
+    """Write a folder a member, ``RANK-KEY``, and beside them the script that trains them.
 
     `network.py` has a function ``build() -> nn.Module``. It is plain PyTorch where the network can
     be traced and made of PyTorch's modules, which is proven by its state, its number of parameters
@@ -89,7 +88,8 @@ def export_code_members(
             _export(rank, member, networks, pareto_set, space, task, scratch, seed)
             for rank, member in counted("PyTorch code", pareto_set.members, report)
         ]
-        write_text(scratch / SCRIPT, inspect.getsource(train))
+        for name, text in scripts().items():
+            write_text(scratch / name, text)
     return [CodeMember(target / name, m.arch, m.key, why) for name, m, why in rows]
 
 

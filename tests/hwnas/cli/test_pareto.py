@@ -115,7 +115,7 @@ def test_export_writes_everything_by_default(
         f"00{i}-k{i}/{name}"
         for i in (1, 2)
         for name in ("choices.json", "network.py", "weights.pt")
-    ] + ["train.py"]
+    ] + ["train.py", "train_data.py"]
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {str(Path(r["file"]).relative_to(out)) for r in rows} == {
         "front.json",

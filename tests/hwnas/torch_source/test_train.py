@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from hwnas.seeding import seeded
 from hwnas.torch_source import train
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import plain_file
+from hwnas.torch_source.scripts import scripts
+from hwnas.torch_source.train_data import UserError, read_data
 
 SETTINGS = train.Settings(
     epochs=10, batch=8, optimizer="sgd", lr=0.1, warmup=2.0, weight_decay=0.01,
@@ -41,7 +42,8 @@ def exported(folder: Path, task: dict[str, Any] = TASK, architecture: str = "arc
         torch.save(dict(network.state_dict()), member / "weights.pt")
         choices = {architecture: f"arch,{number}", "member": number, "task": task}
         (member / "choices.json").write_text(json.dumps(choices))
-    (folder / "train.py").write_text(inspect.getsource(train))
+    for name, text in scripts().items():
+        (folder / name).write_text(text)
     return folder
 
 
@@ -77,9 +79,8 @@ def test_the_script_runs_alone_and_learns(tmp_path: Path, data: Path) -> None:
     folder = exported(tmp_path / "code")
     more = ["--member", "all", "--epochs", "6", "--batch", "16", "--warmup", "1"]
     more += ["--device", "cpu", "--label-smoothing", "0.1", "--flip", "--crop", "1"]
-    code = "import sys, runpy; sys.modules['hwnas'] = None; sys.argv = sys.argv[1:]\n"
-    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-E", "-c", code, str(folder / "train.py"), "--data", str(data)]
+    (folder / "hwnas.py").write_text("raise ImportError('hwnas is not there')")
+    command = [sys.executable, "-E", str(folder / "train.py"), "--data", str(data)]
     done = subprocess.run([*command, *more], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = rows(folder)
@@ -253,7 +254,7 @@ def test_a_split_of_the_data_is_kept(tmp_path: Path) -> None:
     found, labels = images(12)
     split = np.where(np.arange(12) < 9, "train", "test")
     np.savez(tmp_path / "data.npz", images=found, labels=labels, split=split)
-    data = train.read_data(tmp_path / "data.npz", 0.5)
+    data = read_data(tmp_path / "data.npz", 0.5)
     assert torch.equal(data.test[0], torch.from_numpy(found[9:]))
     scaled = data.scaled(data.train[0], torch.device("cpu"))
     assert float(scaled.mean()) == pytest.approx(0, abs=1e-5)
@@ -267,16 +268,16 @@ def test_folders_of_pictures_are_read_with_and_without_a_split(tmp_path: Path) -
         for place in (f"all/c{label}", f"parted/{'test' if i < 3 else 'train'}/c{label}"):
             (tmp_path / place).mkdir(parents=True, exist_ok=True)
             image.fromarray(picture[0]).save(tmp_path / place / f"{i:02d}.png")
-    data = train.read_data(tmp_path / "all", 0.25)
+    data = read_data(tmp_path / "all", 0.25)
     assert data.test[1].tolist() == [0, 1, 2]
-    parted = train.read_data(tmp_path / "parted", 0.25)
+    parted = read_data(tmp_path / "parted", 0.25)
     assert torch.equal(parted.test[0], torch.from_numpy(found[:3]))
     assert parted.train[0].shape == (9, 1, 8, 8)
-    brought = train.read_data(tmp_path / "parted@4x16", 0.25)
+    brought = read_data(tmp_path / "parted@4x16", 0.25)
     assert brought.train[0].shape == (9, 1, 4, 16)
     image.fromarray(found[0, 0, :4]).save(tmp_path / "all/c0/11.png")
-    with pytest.raises(train.UserError, match="FOLDER@HxW"):
-        train.read_data(tmp_path / "all", 0.25)
+    with pytest.raises(UserError, match="FOLDER@HxW"):
+        read_data(tmp_path / "all", 0.25)
 
 
 def test_the_script_says_what_it_does_meanwhile(

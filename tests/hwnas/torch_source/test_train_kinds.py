@@ -15,6 +15,7 @@ from torch import nn
 from hwnas.torch_source import train
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import plain_file
+from hwnas.torch_source.train_data import Data
 from tests.hwnas.torch_source.test_train import SETTINGS, exported, run
 
 Array = npt.NDArray[Any]
@@ -125,9 +126,9 @@ def test_targets_that_are_no_numbers_are_refused(
     assert "or finite numbers" in capsys.readouterr().err
 
 
-def data_of(inputs: Array, labels: Array) -> train.Data:
+def data_of(inputs: Array, labels: Array) -> Data:
     part = torch.from_numpy(inputs), torch.from_numpy(labels)
-    return train.Data(part, part, torch.zeros(()), torch.ones(()))
+    return Data(part, part, torch.zeros(()), torch.ones(()))
 
 
 def accuracy(network: nn.Module, inputs: Array, labels: Array) -> float:
