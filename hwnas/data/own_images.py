@@ -26,6 +26,7 @@ from hwnas.errors import (
 from hwnas.files.pinned import pinned_text, split_pinned
 from hwnas.tasks.arrays import batch_of_arrays, in_turn, spec_of_array, task_of_arrays
 from hwnas.tasks.batch import Batch
+from hwnas.tasks.outputs import IGNORED
 from hwnas.tasks.task import Task, TensorSpec
 
 IMAGES = ("gaussian", "cifar10-sample")
@@ -43,9 +44,9 @@ class OwnImages:
     Attributes:
         path: ``.npz`` with the arrays ``images`` (or ``inputs``) and, where there are any,
             ``labels``, as `hwnas.tasks.arrays.task_of_arrays` takes them; or ``classes``, their
-            number, and ``vocabulary``, that of different tokens. Or a folder with a folder of
-            pictures for each class; where it has the folders ``train`` and ``test``, that of
-            ``train``.
+            number, ``vocabulary``, that of different tokens, and ``ignore_index``, the label of
+            positions that have none. Or a folder with a folder of pictures for each class; where
+            it has the folders ``train`` and ``test``, that of ``train``.
         checksum: of the batch that must be found there; None for any.
         resized: height and width that pictures are brought to; None leaves them as they are.
     """
@@ -100,6 +101,7 @@ class OwnImages:
             found.labels,
             classes=found.classes,
             vocabulary=found.vocabulary,
+            ignore_index=found.ignore_index,
             name=self.name,
         )
 
@@ -128,7 +130,12 @@ class OwnImages:
             InvalidValueError: there are fewer images, or not those of the checksum.
         """
         examples = self._examples(size)
-        batch = batch_of_arrays(examples.inputs, examples.labels, description="own images")
+        batch = batch_of_arrays(
+            examples.inputs,
+            examples.labels,
+            ignore_index=examples.ignore_index,
+            description="own images",
+        )
         if self.checksum not in (None, found := _checksum(batch)):
             raise InvalidValueError(
                 f"`images` must be those that were named, of checksum {self.checksum}, but the "
@@ -166,6 +173,7 @@ class _Examples:
     labels: _Array | None = None
     classes: int | None = None
     vocabulary: int | None = None
+    ignore_index: int = IGNORED
 
     def at(self, places: npt.NDArray[np.int64]) -> _Examples:
         labels = None if self.labels is None else self.labels[places]
@@ -180,8 +188,10 @@ def _checksum(batch: Batch) -> str:
 
 
 def _too_few(path: Path, size: int, count: int) -> InvalidValueError:
+    unlabelled = ", some of them without any label" if count >= size else ""
     return InvalidValueError(
-        f"`images` must be at least the {size} that are used at once, but {path} holds {count}."
+        f"`images` must be at least the {size} that are used at once, but {path} holds {count}"
+        f"{unlabelled}."
     )
 
 
@@ -190,7 +200,7 @@ def _some(path: Path, size: int) -> _Examples:
         raise DataNotFoundError(f"`images` must name a file or folder, but there is no {path}.")
     found = _arrays(path, path.stat().st_mtime_ns)
     try:
-        return found.at(in_turn(found.labels, size, len(found.inputs)))
+        return found.at(in_turn(found.labels, size, len(found.inputs), found.ignore_index))
     except InvalidValueError:
         raise _too_few(path, size, len(found.inputs)) from None
 
@@ -206,14 +216,21 @@ def _arrays(path: Path, changed: int) -> _Examples:
                 raise ValueError(f"it holds {', '.join(map(repr, arrays)) or 'nothing'}")
             inputs = arrays[name]
             labels = arrays.get("labels")
-            classes, vocabulary = (
+            classes, vocabulary, ignored = (
                 None if (number := arrays.get(name)) is None else int(number)
-                for name in ("classes", "vocabulary")
+                for name in ("classes", "vocabulary", "ignore_index")
             )
+        ignore_index = IGNORED if ignored is None else ignored
         vocabulary = spec_of_array(inputs, vocabulary).vocabulary
         if labels is not None:
-            task = task_of_arrays(inputs, labels, classes=classes, vocabulary=vocabulary)
+            task = task_of_arrays(
+                inputs, labels, classes=classes, vocabulary=vocabulary, ignore_index=ignore_index
+            )
             classes = getattr(task.output, "classes", None)
+    except InvalidValueError as error:
+        raise DataFormatError(
+            f"`{path}` must hold `images` and `labels` of a task: {error}"
+        ) from None
     except (
         OSError,
         EOFError,
@@ -230,7 +247,7 @@ def _arrays(path: Path, changed: int) -> _Examples:
             f"int16, vectors (N, F) of float, or tokens (N, T), and, if any, `labels` (N, ...), "
             f"saved by `numpy.savez`, but reading it failed: {error}"
         ) from None
-    return _Examples(inputs, labels, classes, vocabulary)
+    return _Examples(inputs, labels, classes, vocabulary, ignore_index)
 
 
 def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> _Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.batch import Batch
+from hwnas.tasks.outputs import IGNORED
 from hwnas.tasks.task import (
     Logits,
     Map,
@@ -31,6 +33,8 @@ else:
 Array = npt.NDArray[np.generic]
 _WHOLE = (np.uint8, np.int16)
 """Whole numbers as cameras and microphones give them."""
+_VOID = 255
+"""What data sets of segmentation call the pixels that have no class."""
 
 
 def spec_of_array(inputs: Array, vocabulary: int | None = None) -> TensorSpec:
@@ -69,6 +73,7 @@ def task_of_arrays(
     *,
     classes: int | None = None,
     vocabulary: int | None = None,
+    ignore_index: int = IGNORED,
     name: str = "arrays",
 ) -> Task:
     """Make the task that arrays are examples of.
@@ -80,16 +85,19 @@ def task_of_arrays(
             W) of images and (N, n, T) of signals, which are targets of each position.
         classes: number of classes; one more than the largest label if None.
         vocabulary: as in `spec_of_array`.
+        ignore_index: label of positions that have none, e.g. 255 of Cityscapes.
         name: of the task.
 
     Raises:
         InvalidValueError: the arrays are something else, or say nothing of the classes.
     """
     spec = spec_of_array(inputs, vocabulary)
-    return Task(name, spec, _output(spec, labels, len(inputs), classes))
+    return Task(name, spec, _output(spec, labels, len(inputs), classes, ignore_index))
 
 
-def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | None) -> Output:
+def _output(
+    spec: TensorSpec, labels: Array | None, count: int, classes: int | None, ignore_index: int
+) -> Output:
     if labels is None:
         if classes is None:
             raise InvalidValueError(
@@ -102,33 +110,51 @@ def _output(spec: TensorSpec, labels: Array | None, count: int, classes: int | N
         )
     if labels.dtype.kind == "f":
         return _targets(spec, labels)
-    known = labels.dtype.kind in "iu"
-    if spec.vocabulary and known and labels.shape[1:] == spec.shape:
-        if labels.min() < 0 or labels.max() >= spec.vocabulary:
+    tokens = spec.vocabulary is not None and labels.shape[1:] == spec.shape
+    if labels.dtype.kind not in "iu" or not (tokens or labels.shape[1:] in ((), spec.shape[1:])):
+        sizes = f"(N{_sizes(spec) or ', T'})"
+        of_each = "" if spec.kind == "vector" else f", or {sizes} of each position"
+        raise InvalidValueError(
+            f"`labels` must be integers (N,){of_each}, or real targets, but got {labels.shape} of "
+            f"{labels.dtype}."
+        )
+    known = labels if labels.ndim == 1 else labels[labels != ignore_index]
+    if not known.size:
+        raise InvalidValueError(f"`labels` must be of some position, but all are {ignore_index}.")
+    if spec.vocabulary is not None and tokens:
+        if known.min() < 0 or known.max() >= spec.vocabulary:
             raise InvalidValueError(
-                f"`labels` of each token must be the next ones, in 0 to {spec.vocabulary - 1}, but "
-                f"got {labels.min()} to {labels.max()}."
+                f"`labels` of each token must be the next ones, in 0 to {spec.vocabulary - 1}, or "
+                f"{ignore_index} where there is none, but got {known.min()} to {known.max()}."
             )
         return NextToken(spec.vocabulary)
-    positions = spec.shape[1:]
-    if known and labels.min() >= 0 and labels.shape[1:] in ((), positions):
-        found = max(int(labels.max()) + 1, classes or 0)
-        if classes not in (None, found):
-            raise InvalidValueError(f"`labels` must be below {classes}, but got {found - 1}.")
-        if classes is None and labels.ndim == 1 and labels.min() > 0:
-            warnings.warn(
-                f"`labels` are {labels.min()} to {found - 1}, which makes {found} classes, 0 to "
-                f"{found - 1}: let them begin at 0.",
-                stacklevel=2,
+    return _classes(known, classes, labels.ndim > 1)
+
+
+def _classes(labels: Array, classes: int | None, of_positions: bool) -> Output:
+    """Tell how many classes there are, from labels in one axis."""
+    lowest, highest = int(labels.min()), int(labels.max())
+    left_out = ": name one that is left out as `ignore_index`" if of_positions else ""
+    if lowest < 0:
+        raise InvalidValueError(f"`labels` must be classes from 0 on, but got {lowest}{left_out}.")
+    found = max(highest + 1, classes or 0)
+    if classes not in (None, found):
+        raise InvalidValueError(f"`labels` must be below {classes}, but got {highest}{left_out}.")
+    if classes is None and of_positions and highest == _VOID:
+        below = int(np.max(labels[labels != _VOID], initial=0))
+        if below < _VOID - 1:
+            raise InvalidValueError(
+                f"`labels` must leave no class out, but are 0 to {below} and {_VOID}: name "
+                f"`ignore_index` {_VOID} if those positions have no class, else `classes` "
+                f"{_VOID + 1}."
             )
-        return Logits(found) if labels.ndim == 1 else Map(found)
-    if known and labels.min() < 0:
-        raise InvalidValueError(f"`labels` must be classes from 0 on, but got {labels.min()}.")
-    of_each = "" if spec.kind == "vector" else f", or (N{_sizes(spec) or ', T'}) of each position"
-    raise InvalidValueError(
-        f"`labels` must be integers (N,){of_each}, or real targets, but got {labels.shape} of "
-        f"{labels.dtype}."
-    )
+    if classes is None and not of_positions and lowest > 0:
+        warnings.warn(
+            f"`labels` are {lowest} to {highest}, which makes {found} classes, 0 to {highest}: let "
+            f"them begin at 0.",
+            stacklevel=2,
+        )
+    return Map(found) if of_positions else Logits(found)
 
 
 def _targets(spec: TensorSpec, labels: Array) -> Output:
@@ -162,16 +188,22 @@ def _sizes(spec: TensorSpec) -> str:
 
 
 def batch_of_arrays(
-    inputs: Array, labels: Array | None = None, *, description: str = "own arrays"
+    inputs: Array,
+    labels: Array | None = None,
+    *,
+    ignore_index: int = IGNORED,
+    description: str = "own arrays",
 ) -> Batch:
     """Make the batch of arrays that `task_of_arrays` takes.
 
     Bytes and samples of 16 bits become numbers of mean 0 and deviation 1 in each channel; real
-    numbers stay as they are.
+    numbers stay as they are. Labels of positions that are `ignore_index` become `IGNORED`.
     """
     targets = None if labels is None else _tensor(labels)
     if targets is not None and targets.is_floating_point() and targets.ndim == 1:
         targets = targets[:, None]
+    elif targets is not None and targets.ndim > 1 and not targets.is_floating_point():
+        targets[targets == ignore_index] = IGNORED
     tensor = _tensor(inputs)
     if inputs.dtype in _WHOLE and inputs.ndim > 2:
         tensor = _standardised(tensor.float())
@@ -190,23 +222,35 @@ def _standardised(inputs: Tensor) -> Tensor:
     return (inputs - mean) / torch.where(deviation > 0, deviation, 1.0)
 
 
-def in_turn(labels: Array | None, size: int, count: int) -> npt.NDArray[np.int64]:
+def in_turn(
+    labels: Array | None, size: int, count: int, ignore_index: int = IGNORED
+) -> npt.NDArray[np.int64]:
     """Choose `size` of `count` examples: the first of each class, the second of each, and so on.
 
     Files are often sorted by class: the first examples would be of one class.
 
     Args:
-        labels: (N,) classes; anything else counts as one class.
+        labels: (N,) classes; anything else counts as one class. Of classes of positions (N, ...),
+            examples that have none are left out.
         size: examples that are wanted.
         count: examples N that there are.
+        ignore_index: label of positions that have none.
 
     Raises:
         InvalidValueError: there are fewer.
     """
     if not 1 <= size <= count:
         raise InvalidValueError(f"`size` must be in 1 to {count}, the examples, but got {size}.")
-    if labels is None or labels.ndim != 1 or labels.dtype.kind == "f":
+    if labels is None or labels.dtype.kind == "f":
         return np.arange(size)
+    if labels.ndim > 1:
+        known = (i for i, of_one in enumerate(labels) if np.any(of_one != ignore_index))
+        places = np.fromiter(islice(known, size), dtype=np.int64)
+        if len(places) < size:
+            raise InvalidValueError(
+                f"`size` must be in 1 to {len(places)}, the examples with a label, but got {size}."
+            )
+        return places
     order = np.argsort(labels, kind="stable")
     _, first, numbers = np.unique(labels[order], return_index=True, return_counts=True)
     place = np.empty(count, dtype=np.int64)

@@ -1,7 +1,7 @@
 """What a network answers, as tensors: which output it is, labels for it, and its loss.
 
 Classes stand in dimension 1 of (B, K), of (B, K, H, W) and of (B, K, T), tokens in the last one of
-(B, T, V).
+(B, T, V). Positions of the label `IGNORED` are left out.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ else:
     torch = deferred("torch")
     F = deferred("torch.nn.functional")
 
+IGNORED = -100
+"""Label of positions that have none, as PyTorch's cross-entropy takes it."""
 _NUMBERS = (Regression, RegressionMap)
 """Outputs that are real numbers instead of classes."""
 
@@ -123,7 +125,7 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
     """Refuse a user's labels (B, ...) that are not those of an output.
 
     Raises:
-        InvalidValueError: shape, type or a value is another.
+        InvalidValueError: shape, type or a value is another, or all of an input are `IGNORED`.
     """
     numbers = isinstance(output, _NUMBERS)
     if tuple(labels.shape[1:]) != shape or labels.is_floating_point() != numbers:
@@ -134,11 +136,20 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
         )
     if numbers:
         return
-    lowest, highest, classes = int(labels.min()), int(labels.max()), classes_of(output)
+    classes, left_out = classes_of(output), ""
+    if shape:
+        left_out, known = f", or {IGNORED} where there is none", (labels != IGNORED).flatten(1)
+        if not bool(known.any(dim=1).all()):
+            raise InvalidValueError(
+                f"`batch.labels` must have a class at a position of each input, but "
+                f"{int((~known.any(dim=1)).sum())} inputs have {IGNORED} everywhere."
+            )
+        labels = labels.flatten(1)[known]
+    lowest, highest = int(labels.min()), int(labels.max())
     if not 0 <= lowest <= highest < classes:
         raise InvalidValueError(
-            f"`batch.labels` must be in 0..{classes - 1}, the classes of the network, but got "
-            f"{lowest}..{highest}."
+            f"`batch.labels` must be in 0..{classes - 1}, the classes of the network{left_out}, "
+            f"but got {lowest}..{highest}."
         )
 
 
@@ -148,7 +159,7 @@ def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False)
     Args:
         output: what the answer is.
         answer: (B, ...) of a network.
-        labels: (B, ...) of the inputs.
+        labels: (B, ...) of the inputs; each has a position that is not `IGNORED`.
         total: sum over the inputs instead of their mean; positions and targets of an input are
             averaged in either case.
     """
@@ -158,6 +169,8 @@ def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False)
         if isinstance(output, NextToken):
             answer = answer.transpose(1, 2)
         if not total or labels.ndim == 1:
-            return F.cross_entropy(answer, labels, reduction="sum" if total else "mean")
-        each = F.cross_entropy(answer, labels, reduction="none")
+            reduction = "sum" if total else "mean"
+            return F.cross_entropy(answer, labels, ignore_index=IGNORED, reduction=reduction)
+        each = F.cross_entropy(answer, labels, ignore_index=IGNORED, reduction="none").flatten(1)
+        return (each.sum(dim=1) / (labels != IGNORED).flatten(1).sum(dim=1)).sum()
     return each.flatten(1).mean(dim=1).sum() if total else each.mean()

@@ -9,6 +9,7 @@ This file stands beside one folder a network, with `network.py`, `weights.pt` an
 Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals (N, C, T), bytes or
 real numbers, vectors (N, F) or tokens (N, T); and `labels`: classes (N,) from 0 on or of each
 position, next tokens, or real targets; or a folder with a folder of pictures a class (by Pillow).
+Positions whose label is `ignore_index` of the file, or -100 where it has none, are left out.
 A `split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
 them, say what is tested; else a share of each class is, the same in every run. Bytes, samples of 16
 bits and real targets are scaled to mean 0 and deviation 1 of the training ones in each channel.
@@ -52,7 +53,7 @@ try:
     import torch
     from torch import Tensor, nn
 
-    from hwnas.torch_source.train_data import Data, UserError, moments, read_data
+    from hwnas.torch_source.train_data import IGNORED, Data, UserError, moments, read_data
 except ImportError as error:
     sys.exit(f"train.py: it needs PyTorch, NumPy and train_data.py beside it ({error}).")
 
@@ -206,7 +207,9 @@ class Run:
             if labels.is_floating_point():
                 loss = nn.functional.mse_loss(found, labels)
             else:
-                loss = nn.functional.cross_entropy(found, labels, label_smoothing=smoothed)
+                loss = nn.functional.cross_entropy(
+                    found, labels, ignore_index=IGNORED, label_smoothing=smoothed, reduction="sum"
+                ) / (labels != IGNORED).sum().clamp(min=1)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -216,17 +219,20 @@ class Run:
     def accuracy(self, data: Data) -> float:
         """Give the share of test labels that are told right, or R^2 of real targets, in percent."""
         self.network.eval()
-        NOW[0], (inputs, labels), found = "testing", data.test, []
-        for start in range(0, len(labels), 256):
-            batch = data.scaled(inputs[start : start + 256], self.device)
+        NOW[0], (inputs, labels), size = "testing", data.test, self.settings.batch
+        real, found, right = labels.is_floating_point(), list[Tensor](), 0
+        for start in range(0, len(labels), size):
+            part, wanted = (tensor[start : start + size] for tensor in (inputs, labels))
             with self.autocast():
-                answer = self.answer(batch)
-            found.append((answer if labels.is_floating_point() else answer.argmax(dim=1)).cpu())
-        answers, over = torch.cat(found).double(), (0, *range(2, labels.ndim))
-        if not labels.is_floating_point():
-            return 100 * float((answers == labels).double().mean())
+                answer = self.answer(data.scaled(part, self.device))
+            if real:
+                found.append(answer.cpu())
+            else:
+                right += int((answer.argmax(dim=1).cpu() == wanted).sum())
+        if not real:
+            return 100 * right / int((labels != IGNORED).sum())
         # R^2 = 1 - mean (y - a)^2 / var y of each of n targets (N, n, ...)
-        error = (labels - answers).square().mean(over)
+        error = (labels - torch.cat(found).double()).square().mean((0, *range(2, labels.ndim)))
         return 100 * max(float((1 - error / moments(labels)[1].flatten() ** 2).mean()), 0.0)
 
     def save(self, file: Path) -> None:

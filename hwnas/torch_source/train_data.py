@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+IGNORED = -100  # label of positions that have none, as PyTorch's cross-entropy takes it
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
@@ -58,6 +59,8 @@ def read_data(path: Path, test_share: float) -> Data:
         answers = ((answers - centre) / spread).reshape(len(labels), -1, *labels.shape[2:])
     mean, deviation = moments(values[~known]) if whole else (torch.zeros(()), torch.ones(()))
     train, tested = ((values[flags], answers[flags]) for flags in (~known, known))
+    if any((labels == IGNORED).all() for _, labels in (train, tested)):
+        raise UserError(f"--data {path}: no label is for training, or none for the test.")
     return Data(train, tested, mean, deviation)
 
 
@@ -73,12 +76,18 @@ Arrays = tuple[Array, Array, Array | None]  # inputs, labels, which are tested w
 
 
 def read_npz(path: Path) -> Arrays:
-    """Read `images` or `inputs`, `labels` and, if it is there, `split`."""
+    """Read `images` or `inputs`, `labels` and, if they are there, `split` and `ignore_index`."""
     with np.load(path, allow_pickle=False) as arrays:
         inputs = arrays["inputs" if "inputs" in arrays and "images" not in arrays else "images"]
         labels, split = arrays["labels"], arrays.get("split")
+        ignored = int(arrays.get("ignore_index", IGNORED))
     known = len(labels) == len(inputs) and labels.dtype.kind in "iuf" and np.isfinite(labels).all()
-    if not (known and labels.size) or (labels.dtype.kind == "i" and labels.min() < 0):
+    left_out: Array = np.zeros(labels.shape, dtype=bool)
+    if known and labels.dtype.kind != "f" and labels.ndim > 1:
+        left_out = labels == ignored
+        labels = np.where(left_out, IGNORED, labels.astype(np.int64))
+    negative = labels.dtype.kind == "i" and ((labels < 0) & ~left_out).any()
+    if not (known and labels.size) or negative:
         raise ValueError(f"`labels` must be {len(inputs)} classes from 0 on, or finite numbers.")
     if split is not None and not (len(split) == len(inputs) and set(split) <= {"train", "test"}):
         raise ValueError("`split` must be `train` or `test` for each input.")

@@ -297,3 +297,19 @@ def test_real_pictures(tmp_path: Path) -> None:
     (tmp_path / "b" / "0.png").write_bytes(b"no picture")
     with pytest.raises(DataFormatError, match=r"0.png` must be a picture"):
         OwnImages(tmp_path).batch(2)
+
+
+def test_a_label_that_is_left_out_is_named(tmp_path: Path) -> None:
+    labels = np.arange(12 * 48).reshape(12, 6, 8).astype(np.uint8) % 5
+    labels[:, 0], labels[0] = 255, 255
+    own = arrays(tmp_path / "m.npz", images=pixels(), labels=labels, ignore_index=255)
+    assert own.task.output == Map(5)
+    batch = own.batch(3)
+    assert batch.labels is not None
+    kept = np.where(labels == 255, -100, labels.astype(int))[1:4]
+    np.testing.assert_array_equal(batch.labels.numpy(), kept)
+    with pytest.raises(InvalidValueError, match="holds 12, some of them without any label"):
+        own.batch(12)
+    unnamed = arrays(tmp_path / "u.npz", images=pixels(), labels=labels)
+    with pytest.raises(DataFormatError, match="name `ignore_index` 255 if those positions have"):
+        _ = unnamed.task

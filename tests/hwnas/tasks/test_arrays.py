@@ -81,7 +81,7 @@ def test_what_arrays_do_not_say_is_given() -> None:
             r"\(N, n, 4, 5\) of each position, but got \(6, 2, 5, 4\)",
         ),
         (IMAGES, np.full((6, 2), np.nan), "`labels` must be finite"),
-        (TOKENS, TOKENS + 1, "in 0 to 29, but got 1 to 30"),
+        (TOKENS, TOKENS + 1, "in 0 to 29, or -100 where there is none, but got 1 to 30"),
         (TOKENS, np.zeros((6, 1, 5)), "of real numbers must be"),
     ],
 )
@@ -151,3 +151,55 @@ def test_samples_of_16_bits_have_mean_0_and_deviation_1() -> None:
     found = batch_of_arrays(samples).inputs
     torch.testing.assert_close(found.mean((0, 2)), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.std((0, 2), correction=0), torch.ones(2))
+
+
+@pytest.mark.parametrize(("dtype", "ignored"), [(np.uint8, 255), (np.int64, -100), (np.int16, -1)])
+def test_positions_without_a_class_are_left_out(dtype: type, ignored: int) -> None:
+    labels: Any = np.arange(120).reshape(6, 4, 5).astype(dtype) % 19
+    labels[:, 1:3] = ignored
+    labels[2] = ignored
+    inputs = np.zeros((6, 1, 4, 5), dtype=np.uint8)
+    kept = labels[labels != ignored]
+    assert task_of_arrays(inputs, labels, ignore_index=ignored).output == Map(int(kept.max()) + 1)
+    found = batch_of_arrays(inputs, labels, ignore_index=ignored).labels
+    assert found is not None
+    assert torch.equal(found == -100, torch.from_numpy(labels == ignored))
+    assert found[found != -100].tolist() == kept.tolist()
+    assert in_turn(labels, 3, 6, ignored).tolist() == [0, 1, 3]
+    with pytest.raises(InvalidValueError, match="1 to 5, the examples with a label, but got 6"):
+        in_turn(labels, 6, 6, ignored)
+
+
+def test_tokens_that_none_follows_are_left_out() -> None:
+    labels = TOKENS.copy()
+    labels[:, -1] = -100
+    assert task_of_arrays(TOKENS, labels).output == NextToken(30)
+    labels[0, 0] = -1
+    with pytest.raises(InvalidValueError, match="or -100 where there is none, but got -1 to 28"):
+        task_of_arrays(TOKENS, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "text"),
+    [
+        ({(0, 0): 255}, {}, "0 to 6 and 255: name `ignore_index` 255 if those positions have no"),
+        ({(0, 0): 255}, {"classes": 7}, "below 7, but got 255: name one that is left out as `ig"),
+        ({(0, 0): -1}, {}, "from 0 on, but got -1: name one that is left out as `ignore_index`"),
+        ({(...,): -100}, {}, "of some position, but all are -100"),
+    ],
+)
+def test_what_is_likely_left_out_is_told(
+    change: dict[Any, int], settings: dict[str, Any], text: str
+) -> None:
+    labels: Any = np.full((6, 4, 5), 6)
+    for place, value in change.items():
+        labels[place] = value
+    with pytest.raises(InvalidValueError, match=text):
+        task_of_arrays(IMAGES, labels, **settings)
+
+
+def test_256_classes_are_taken_as_such() -> None:
+    labels = np.arange(600).reshape(30, 4, 5) % 256
+    images = np.zeros((30, 1, 4, 5), dtype=np.uint8)
+    assert task_of_arrays(images, labels).output == Map(256)
+    assert task_of_arrays(IMAGES, np.full((6, 4, 5), 255), classes=256).output == Map(256)

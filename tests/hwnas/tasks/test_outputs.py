@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.tasks.outputs import check_labels, loss, read_output
+from hwnas.tasks.outputs import IGNORED, check_labels, loss, read_output
 from hwnas.tasks.task import Logits, Map, NextToken, Output, Regression, RegressionMap, TensorSpec
 
 IMAGE = TensorSpec((3, 8, 8))
@@ -127,3 +127,34 @@ def test_the_loss_is_averaged_over_positions_and_inputs(
     expected = by_hand(output, answer, labels)
     assert float(loss(output, answer, labels)) == pytest.approx(sum(expected) / 3, rel=1e-6)
     assert float(loss(output, answer, labels, total=True)) == pytest.approx(sum(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("output", "shape", "label_shape"), CASES[1:3])
+def test_positions_without_a_class_are_left_out_of_the_loss(
+    output: Output, shape: tuple[int, ...], label_shape: tuple[int, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    answer = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(4, label_shape, generator=generator)
+    labels[0].flatten()[:3] = IGNORED
+    labels[2].flatten()[1:] = IGNORED
+    check_labels(labels, output, label_shape[1:])
+    scores = answer if isinstance(output, Map) else answer.transpose(1, 2)
+    terms = -scores.log_softmax(1).gather(1, labels.clamp(min=0)[:, None])[:, 0]
+    of_inputs = [t[known] for t, known in zip(terms, labels != IGNORED, strict=True)]
+    mean = torch.cat(of_inputs).mean()
+    total = torch.stack([t.mean() for t in of_inputs]).sum()
+    torch.testing.assert_close(loss(output, answer, labels), mean)
+    torch.testing.assert_close(loss(output, answer, labels, total=True), total)
+    (gradient,) = torch.autograd.grad(loss(output, answer, labels, total=True), answer)
+    left_out = (labels == IGNORED).unsqueeze(1 if isinstance(output, Map) else 2)
+    assert not gradient[left_out.expand_as(gradient)].any()
+
+
+def test_an_input_without_any_class_is_refused() -> None:
+    labels = torch.zeros(3, 4, 2, dtype=torch.int64)
+    labels[1] = IGNORED
+    with pytest.raises(InvalidValueError, match="1 inputs have -100 everywhere"):
+        check_labels(labels, Map(3), (4, 2))
+    with pytest.raises(InvalidValueError, match=r"in 0\.\.2, the classes of the network, but got"):
+        check_labels(torch.tensor([IGNORED]), Logits(3), ())

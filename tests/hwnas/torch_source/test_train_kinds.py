@@ -165,3 +165,39 @@ def test_positions_are_told_right_one_by_one() -> None:
     logits[:, 1, 0] = 1
     labels = np.zeros((4, 3), dtype=np.int64)
     assert accuracy(Scaled(1.0), logits, labels) == pytest.approx(100 * 2 / 3)
+
+
+@pytest.mark.parametrize("ignored", [255, None])
+def test_positions_without_a_class_are_neither_learned_nor_judged(
+    ignored: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, data = made(tmp_path, "maps")
+    inputs, labels = KINDS["maps"][1:3]
+    # What is not left out would be wrong in three positions of four.
+    left_out, labels = RNG.random(labels.shape) < 0.75, labels.astype(np.int16)
+    more: dict[str, Any] = {} if ignored is None else {"ignore_index": ignored}
+    labels[left_out] = -100 if ignored is None else ignored
+    labels[0] = -100 if ignored is None else ignored  # an image without any label
+    np.savez(data, inputs=inputs, labels=labels, **more)
+    rest = ["--epochs", 60, "--batch", 1, "--optimizer", "adamw", "--lr", 0.05, "--fresh"]
+    assert run(monkeypatch, folder, "--data", data, *rest, "--label-smoothing", 0.1) == 0
+    with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["accuracy"]) > 90
+
+
+def test_labels_of_no_position_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "maps")
+    labels = np.full(KINDS["maps"][2].shape, 7)
+    np.savez(data, inputs=IMAGES, labels=labels, ignore_index=7)
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "no label is for training" in capsys.readouterr().err
+
+
+def test_the_accuracy_counts_the_positions_that_have_a_label() -> None:
+    logits = np.zeros((4, 2, 3), dtype=np.float32)
+    logits[:, 1, 0] = 1
+    labels = np.array([[0, 0, 0], [0, -100, -100], [1, 0, -100], [-100, -100, -100]])
+    assert accuracy(Scaled(1.0), logits, labels) == pytest.approx(100 * 4 / 6)
