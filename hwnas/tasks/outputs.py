@@ -1,7 +1,8 @@
 """What a network answers, as tensors: which output it is, labels for it, and its loss.
 
 Classes stand in dimension 1 of (B, K), of (B, K, H, W) and of (B, K, T), tokens in the last one of
-(B, T, V). Positions of the label `IGNORED` are left out.
+(B, T, V). Positions of the label `IGNORED` are left out. A map that is coarser than its labels, as
+many networks of segmentation give it, is brought to their sides by (bi)linear interpolation.
 """
 
 from __future__ import annotations
@@ -128,11 +129,13 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
         InvalidValueError: shape, type or a value is another, or all of an input are `IGNORED`.
     """
     numbers = isinstance(output, _NUMBERS)
-    if tuple(labels.shape[1:]) != shape or labels.is_floating_point() != numbers:
+    if not _fits(output, tuple(labels.shape[1:]), shape) or labels.is_floating_point() != numbers:
         kind = "float numbers" if numbers else "class indices"
+        finer = " or finer by a whole factor" if isinstance(output, Map | RegressionMap) else ""
         raise InvalidValueError(
-            f"`batch.labels` must be {kind} of shape (B{''.join(f', {n}' for n in shape)}) for "
-            f"{output!r} as the network answers, but got {tuple(labels.shape)} of {labels.dtype}."
+            f"`batch.labels` must be {kind} of shape (B{''.join(f', {n}' for n in shape)}){finer} "
+            f"for {output!r} as the network answers, but got {tuple(labels.shape)} of "
+            f"{labels.dtype}."
         )
     if numbers:
         return
@@ -153,16 +156,48 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
         )
 
 
+def _fits(output: Output, labels: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Tell whether labels have a shape, or are finer by a whole factor along the sides of a map."""
+    if not isinstance(output, Map | RegressionMap) or len(labels) != len(shape):
+        return labels == shape
+    sides = int(isinstance(output, RegressionMap))
+    return labels[:sides] == shape[:sides] and _is_fraction(labels[sides:], shape[sides:])
+
+
+def _is_fraction(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
+    """Tell whether sides are others over one whole number, rounded up or down.
+
+    What convolutions without padding leave, as 28 of 32, is no fraction: it has other places.
+
+    Example:
+        >>> [_is_fraction((513, 257), sides) for sides in ((65, 33), (64, 32), (511, 255))]
+        [True, True, False]
+    """
+    factors = fine[0] // coarse[0], fine[0] // coarse[0] + 1
+    pairs = list(zip(fine, coarse, strict=True))
+    return any(all(c in (f // n, -(-f // n)) for f, c in pairs) for n in factors if n)
+
+
+def _resized(answer: Tensor, sides: tuple[int, ...]) -> Tensor:
+    """Bring a map (B, K, ...) to the sides of its labels."""
+    if answer.shape[2:] == sides:
+        return answer
+    return F.interpolate(answer, sides, mode="bilinear" if len(sides) == 2 else "linear")
+
+
 def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False) -> Tensor:
     """Give the cross-entropy, or the squared error of real targets.
 
     Args:
         output: what the answer is.
         answer: (B, ...) of a network.
-        labels: (B, ...) of the inputs; each has a position that is not `IGNORED`.
+        labels: (B, ...) of the inputs; each has a position that is not `IGNORED`. They may be finer
+            than the answer.
         total: sum over the inputs instead of their mean; positions and targets of an input are
             averaged in either case.
     """
+    if isinstance(output, Map | RegressionMap):
+        answer = _resized(answer, labels.shape[1 if isinstance(output, Map) else 2 :])
     if isinstance(output, _NUMBERS):
         each = F.mse_loss(answer, labels.to(answer.dtype), reduction="none")
     else:

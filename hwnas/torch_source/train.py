@@ -9,7 +9,8 @@ This file stands beside one folder a network, with `network.py`, `weights.pt` an
 Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals (N, C, T), bytes or
 real numbers, vectors (N, F) or tokens (N, T); and `labels`: classes (N,) from 0 on or of each
 position, next tokens, or real targets; or a folder with a folder of pictures a class (by Pillow).
-Positions whose label is `ignore_index` of the file, or -100 where it has none, are left out.
+Positions whose label is `ignore_index` of the file, or -100 where it has none, are left out. Maps
+that a network gives at a fraction of the labels' size are interpolated (bi)linearly to it.
 A `split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
 them, say what is tested; else a share of each class is, the same in every run. Bytes, samples of 16
 bits and real targets are scaled to mean 0 and deviation 1 of the training ones in each channel.
@@ -161,6 +162,19 @@ def batches(count: int, size: int, seed: int) -> Iterator[Tensor]:
         yield order[start : start + size]
 
 
+def resized(answers: Tensor, sides: Sequence[int]) -> Tensor:
+    """Bring a map (B, K, ...) whose sides are the labels' over a whole number to these."""
+    coarse = tuple(answers.shape[2:])
+    factors, pairs = range(2, max(sides) + 1), list(zip(sides, coarse, strict=True))
+    if not any(all(c in (f // n, -(-f // n)) for f, c in pairs) for n in factors):
+        raise UserError(
+            f"the network answers maps of {coarse} positions, no whole fraction of the labels' "
+            f"{tuple(sides)}."
+        )
+    mode = "bilinear" if len(sides) == 2 else "linear"
+    return nn.functional.interpolate(answers, tuple(sides), mode=mode)
+
+
 class Run:
     """One training, with all that a checkpoint keeps."""
 
@@ -195,15 +209,17 @@ class Run:
             raise UserError("the loss is no number any more: lower --lr, or train in float32.")
         return float(total) / len(steps)
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """Give classes in dimension 1: (B, V, T) of next tokens (B, T, V), else what there is."""
+    def answer(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Give classes or targets in dimension 1, positions as the labels (B, ...) have them."""
         found: Tensor = self.network(inputs)
-        return found.transpose(1, 2) if found.ndim > inputs.ndim else found
+        found = found.transpose(1, 2) if found.ndim > inputs.ndim else found  # of (B, T, V)
+        sides = labels.shape[2 if labels.is_floating_point() else 1 :]
+        return found if found.shape[2:] == sides else resized(found, sides)
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            found, smoothed = self.answer(inputs), self.settings.label_smoothing
+            found, smoothed = self.answer(inputs, labels), self.settings.label_smoothing
             if labels.is_floating_point():
                 loss = nn.functional.mse_loss(found, labels)
             else:
@@ -224,7 +240,7 @@ class Run:
         for start in range(0, len(labels), size):
             part, wanted = (tensor[start : start + size] for tensor in (inputs, labels))
             with self.autocast():
-                answer = self.answer(data.scaled(part, self.device))
+                answer = self.answer(data.scaled(part, self.device), wanted)
             if real:
                 found.append(answer.cpu())
             else:

@@ -158,3 +158,48 @@ def test_an_input_without_any_class_is_refused() -> None:
         check_labels(labels, Map(3), (4, 2))
     with pytest.raises(InvalidValueError, match=r"in 0\.\.2, the classes of the network, but got"):
         check_labels(torch.tensor([IGNORED]), Logits(3), ())
+
+
+@pytest.mark.parametrize(
+    ("output", "shape", "label_shape"),
+    [
+        (Map(4), (3, 4, 3, 5), (3, 6, 9)),
+        (Map(4), (3, 4, 3), (3, 7)),
+        (RegressionMap(4), (3, 4, 3, 5), (3, 4, 6, 10)),
+    ],
+)
+def test_a_coarse_map_is_interpolated_to_its_labels(
+    output: Output, shape: tuple[int, ...], label_shape: tuple[int, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    answer = torch.randn(shape, generator=generator, dtype=torch.float64)
+    sides = label_shape[1:] if isinstance(output, Map) else label_shape[2:]
+    labels = torch.randint(4, label_shape, generator=generator)
+    if isinstance(output, RegressionMap):
+        labels = torch.randn(label_shape, generator=generator)
+    check_labels(labels, output, shape[2:] if isinstance(output, Map) else shape[1:])
+    fine = answer
+    for axis, side in enumerate(sides, 2):
+        fine = along(fine, axis, side)
+    for total in (False, True):
+        found = loss(output, answer, labels, total=total)
+        torch.testing.assert_close(found, loss(output, fine, labels, total=total))
+
+
+def along(values: torch.Tensor, axis: int, side: int) -> torch.Tensor:
+    """Interpolate linearly between the centres of pixels, by hand."""
+    old = values.shape[axis]
+    rows = []
+    for i in range(side):
+        at = min(max((i + 0.5) * old / side - 0.5, 0), old - 1)
+        low, high = math.floor(at), min(math.floor(at) + 1, old - 1)
+        first, second = values.select(axis, low), values.select(axis, high)
+        rows.append(first + (at - low) * (second - first))
+    return torch.stack(rows, axis)
+
+
+@pytest.mark.parametrize("sides", [(28, 28), (32, 20), (64, 64), (16,)])
+def test_maps_of_other_places_than_their_labels_are_refused(sides: tuple[int, ...]) -> None:
+    labels = torch.zeros(2, 32, 32, dtype=torch.int64)
+    with pytest.raises(InvalidValueError, match="or finer by a whole factor for Map"):
+        check_labels(labels, Map(3), sides)

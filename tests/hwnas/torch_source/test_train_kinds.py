@@ -201,3 +201,27 @@ def test_the_accuracy_counts_the_positions_that_have_a_label() -> None:
     logits[:, 1, 0] = 1
     labels = np.array([[0, 0, 0], [0, -100, -100], [1, 0, -100], [-100, -100, -100]])
     assert accuracy(Scaled(1.0), logits, labels) == pytest.approx(100 * 4 / 6)
+
+
+@pytest.mark.parametrize("kind", ["maps", "maps of targets"])
+def test_maps_at_half_the_size_of_the_labels_are_trained(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, kind)
+    inputs = np.repeat(np.repeat(IMAGES, 2, 2), 2, 3)
+    labels = np.repeat(np.repeat(KINDS[kind][2], 2, -1), 2, -2)
+    np.savez(data, inputs=inputs, labels=labels)
+    choices = folder / "001-k1/choices.json"
+    choices.write_text(choices.read_text().replace("[1, 6, 6]", "[1, 12, 12]"))
+    for kernel, code in ((2, 0), (3, 2)):  # the second one cuts positions off
+        network = nn.Conv2d(1, 2, kernel, 2 if kernel == 2 else 1)
+        (folder / "001-k1/network.py").write_text(plain_file(network_code(network), "", ""))
+        torch.save(dict(network.state_dict()), folder / "001-k1/weights.pt")
+        more = ["--epochs", 20, "--batch", 12, "--optimizer", "adamw", "--lr", 0.1, "--seed", code]
+        assert run(monkeypatch, folder, "--data", data, *more) == code
+    assert "maps of (10, 10) positions, no whole fraction of the labels' (12, 12)" in (
+        capsys.readouterr().err
+    )
+    with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["accuracy"]) > 60

@@ -267,3 +267,20 @@ def test_a_vector_is_a_signal_that_is_flattened() -> None:
 def test_tokens_need_a_vocabulary() -> None:
     with pytest.raises(ProxyError, match=r"vectors of shape \(B, 6\).*It takes tokens: give"):
         score_network(Attention(3), TensorSpec.of((6,)), make_proxies(["naswot"]), batch_size=4)
+
+
+def test_a_coarse_map_scores_as_one_that_the_network_interpolates_itself() -> None:
+    trunk = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1)
+    )
+    fine = nn.Sequential(trunk, nn.Upsample(scale_factor=2, mode="bilinear"))
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(4, (8, 8, 12), generator=generator)
+    labels[:, ::3] = -100
+    batch = Batch(torch.randn(8, 3, 8, 12, generator=generator), labels)
+    proxies = make_proxies(["snip", "grad_norm", "grasp", "gradsign", "zico"])
+    task = Task("mine", TensorSpec((3, 8, 12)), Map(4))
+    scores = [score_network(n, task, proxies, batch=batch) for n in (trunk, fine)]
+    for coarse, interpolated in zip(*(found.values() for found in scores), strict=True):
+        assert coarse.error is None
+        assert coarse.value == pytest.approx(interpolated.value, rel=1e-5)
