@@ -222,18 +222,27 @@ class ParetoSet:
         )
 
     @classmethod
-    def from_study(cls, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
+    def from_study(
+        cls,
+        study: Any,
+        provenance: Mapping[str, Any] | None = None,
+        *,
+        space: SearchSpace[Any] | None = None,
+    ) -> ParetoSet:
         """Make the set of the finished trials of an Optuna study.
 
         Args:
-            study: an `optuna.Study` that ran a `hwnas_optuna.HardwareAwareObjective`.
+            study: an `optuna.Study` that ran a `hwnas_optuna.HardwareAwareObjective`, or any other
+                objective over the parameters of `space`.
             provenance: what is to be kept beside versions, host and the study's name.
+            space: search space of trials of another objective, whose parameters say their
+                architectures; other parameters are attributes of the members.
 
         Raises:
-            InvalidValueError: the study ran another objective.
+            InvalidValueError: a completed trial has no architecture.
         """
         make = registry.load("hosts", "optuna")().from_study
-        pareto_set: ParetoSet = make(study, provenance)
+        pareto_set: ParetoSet = make(study, provenance, space)
         return pareto_set
 
     @classmethod

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hwnas.evaluation.evaluator import Evaluator
     from hwnas.pareto import ParetoSet
     from hwnas.study.settings import SearchSettings
+    from hwnas.typing import SearchSpace
 
 STUDY_FILE, LOCK_FILE = "study.db", ".lock"
 
@@ -113,7 +114,12 @@ class Host(Protocol):
     def join(self, storage: str, study: str) -> StoredStudy:
         """Join a study of `search`, to run some of its trials."""
 
-    def from_study(self, study: Any, provenance: Mapping[str, Any] | None = None) -> ParetoSet:
+    def from_study(
+        self,
+        study: Any,
+        provenance: Mapping[str, Any] | None = None,
+        space: SearchSpace[Any] | None = None,
+    ) -> ParetoSet:
         """Make the Pareto set of the host's study object."""
 
     def load(self, storage: str, study: str) -> ParetoSet:

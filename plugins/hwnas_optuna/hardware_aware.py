@@ -22,6 +22,7 @@ from hwnas.errors import HwnasError, InvalidArchitectureError, InvalidValueError
 from hwnas.seeding import derive_seed
 from hwnas.spaces.choices import Options, decide, members_of, options_of
 from hwnas.spaces.choosers import drawing
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.options import V, text_of
 from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
 from hwnas.strategies.candidates import Candidates
@@ -100,13 +101,21 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._distributions: dict[str, BaseDistribution] = {
             name: distribution_of(options) for name, options in self._options.items()
         }
+        # A function that is given Optuna's trial itself asks it for numbers in its own way, as for
+        # logarithmic ones, and Optuna refuses those that were foreseen otherwise.
+        of_function = isinstance(getattr(space, "wrapped", space), FunctionSpace)
+        self._foreseen = {
+            name: distribution
+            for name, distribution in self._distributions.items()
+            if not (of_function and self._options[name].ordered)
+        }
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Give the space's parameters; see `optuna.samplers.BaseSampler`."""
         del study, trial
-        return dict(self._distributions)
+        return dict(self._foreseen)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -120,7 +129,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         if self._trials.decode(fixed) is not None:
             return {}
         try:
-            arch = self._claim(study, trial, {n: v for n, v in fixed.items() if n in search_space})
+            ours = {n: v for n, v in fixed.items() if n in self._distributions}
+            arch = self._claim(study, trial, ours)
         except Exception as error:
             if _asks_for_parameters():
                 # Nobody gets this trial to tell what became of it.
@@ -141,7 +151,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """See `optuna.samplers.BaseSampler`."""
         claim = trial.system_attrs.get(CLAIM)
         if claim is not None:
-            # A parameter that exists for so few architectures that it was not found before.
+            # A number of a function, or a parameter that exists for so few architectures that it
+            # was not found before.
             value = self._space.encode(self._space.parse(claim)).get(param_name)
             if value is not None:
                 return value

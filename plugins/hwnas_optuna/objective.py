@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic
 
 import optuna
@@ -14,20 +13,17 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 
 from hwnas.errors import HwnasError, InvalidArchitectureError
 from hwnas.evaluation.evaluator import Evaluation, Evaluator
-from hwnas.evaluation.origin import origin, uncertain_costs
+from hwnas.evaluation.origin import uncertain_costs
+from hwnas.pareto import ObjectiveInfo
 from hwnas.pareto.spread import measured_spread
 from hwnas.spaces.choices import decide, options_of
 from hwnas.spaces.choosers import Run, reading
-from hwnas.spaces.space_text import written_space
 from hwnas.typing import Arch, Direction, SearchSpace
+from hwnas_optuna.describing import describe
 from hwnas_optuna.suggesting import distribution_of, suggesting
 
 ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"
 """User attributes of a trial: architecture, canonical key, raw values, reasons of failures."""
-OBJECTIVES = "hwnas:objectives"
-"""User attribute of a study: name, unit and direction of each objective."""
-ORIGIN = "hwnas:origin"
-"""User attribute of a study: what its values depend on, as `hwnas.evaluation.origin` gives it."""
 
 
 class HardwareAwareObjective(Generic[Arch]):
@@ -72,23 +68,30 @@ class HardwareAwareObjective(Generic[Arch]):
         options = options_of(self.evaluator.space)
         return {name: distribution_of(o) for name, o in options.items()}
 
-    def describe(self, study: optuna.Study) -> None:
+    @property
+    def objectives(self) -> list[ObjectiveInfo]:
+        """Name, unit and direction of each value, in their order."""
+        return [ObjectiveInfo(o.name, o.unit, o.direction) for o in self.evaluator.objectives]
+
+    def describe(
+        self, study: optuna.Study, objectives: Sequence[ObjectiveInfo] | None = None
+    ) -> None:
         """Name the study's metrics, and say what they depend on.
 
         A front made of the study has names and units, and is exported and verified without being
         told what the networks were built for.
+
+        Args:
+            study: the study, a new one or one that goes on.
+            objectives: what the values of the study are, where a function of the user's own calls
+                this objective and gives others, e.g.
+                ``[*objective.objectives, ObjectiveInfo("accuracy", "%", "maximize")]``.
+
+        Raises:
+            InvalidValueError: the study has other directions, or finished trials that were
+                evaluated otherwise.
         """
-        objectives = self.evaluator.objectives
-        with warnings.catch_warnings():
-            # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([objective.name for objective in objectives])
-        study.set_user_attr(
-            OBJECTIVES,
-            [{"name": o.name, "unit": o.unit, "direction": o.direction} for o in objectives],
-        )
-        study.set_user_attr(ORIGIN, origin(self.evaluator))
-        study.set_user_attr("hwnas:space", written_space(self.evaluator.space))
+        describe(study, self.evaluator, self.objectives if objectives is None else objectives)
 
     def arch(self, trial: optuna.Trial) -> Arch:
         """Suggest the parameters that exist and give the representative of the architecture.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -11,10 +11,15 @@ from optuna.trial import FrozenTrial, TrialState
 from hwnas.errors import InvalidValueError
 from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.pareto.pareto_set import Status
-from hwnas.pareto.provenance import describe_environment
+from hwnas.pareto.provenance import describe_environment, plain
 from hwnas.pareto.uncertainty import predicted_objectives, with_neighbours
-from hwnas_optuna.objective import ARCH, ERRORS, KEY, OBJECTIVES, ORIGIN, RESULTS
+from hwnas.spaces.functions import FunctionSpace
+from hwnas.spaces.space_text import written_space
+from hwnas.typing import SearchSpace
+from hwnas_optuna.describing import OBJECTIVES, ORIGIN, SPACE
+from hwnas_optuna.objective import ARCH, ERRORS, KEY, RESULTS
 from hwnas_optuna.participant import standing
+from hwnas_optuna.trials import TrialReader
 
 _STATUS: Mapping[TrialState, Status] = {
     TrialState.COMPLETE: "complete",
@@ -24,14 +29,18 @@ _STATUS: Mapping[TrialState, Status] = {
 
 
 def pareto_set_from_study(
-    study: optuna.Study, provenance: Mapping[str, Any] | None = None
+    study: optuna.Study,
+    provenance: Mapping[str, Any] | None = None,
+    space: SearchSpace[Any] | None = None,
 ) -> ParetoSet:
-    """Make the Pareto set of the finished trials of a study that ran a `HardwareAwareObjective`.
+    """Make the Pareto set of the finished trials of a study.
 
     Args:
         study: the study; it may still be running.
         provenance: what is to be kept beside versions, host, the study's name, and what its
             objective described: task, seed, costs with their devices, constraints.
+        space: search space of trials that no `HardwareAwareObjective` ran: their parameters say
+            their architectures. Parameters that are not the space's are attributes.
 
     Returns:
         The set, one member a canonical key; raw values of proxies and costs are attributes, and so
@@ -40,8 +49,7 @@ def pareto_set_from_study(
         reason.
 
     Raises:
-        InvalidValueError: a finished trial has no architecture, so another objective made it, or
-            the study is another library's.
+        InvalidValueError: a completed trial has no architecture, or the study is another library's.
     """
     if not isinstance(study, optuna.Study):
         kind = type(study)
@@ -50,39 +58,75 @@ def pareto_set_from_study(
             f"give its values to ParetoSet.from_values."
         )
     trials = [t for t in standing(study.get_trials(deepcopy=False)) if t.state.is_finished()]
-    foreign = [
-        t.number for t in trials if t.state is TrialState.COMPLETE and ARCH not in t.user_attrs
-    ]
-    if foreign:
-        raise InvalidValueError(
-            f"`study` must hold trials of a HardwareAwareObjective, but trial {foreign[0]} has no "
-            f"architecture."
-        )
     refusals = [
         t.user_attrs[ERRORS]["architecture"]
         for t in trials
         if t.state is TrialState.PRUNED and "architecture" in t.user_attrs.get(ERRORS, {})
     ]
-    trials = [t for t in trials if ARCH in t.user_attrs]
+    rows = list(_rows(trials, space))
     objectives = _objectives(study)
     missing = [float("nan")] * len(objectives)
+    unsaid = "unknown" if space is None else written_space(space)
     front = ParetoSet.from_values(
-        [t.user_attrs[ARCH] for t in trials],
-        [t.user_attrs[KEY] for t in trials],
-        [t.values if t.state is TrialState.COMPLETE else missing for t in trials],
+        [row.arch for row in rows],
+        [row.key for row in rows],
+        [t.values if t.state is TrialState.COMPLETE else missing for _, _, t, _ in rows],
         objectives,
-        space=study.user_attrs.get("hwnas:space", "unknown"),
-        statuses=[_status(t) for t in trials],
-        attributes=[_attributes(t) for t in trials],
+        space=study.user_attrs.get(SPACE, unsaid),
+        statuses=[_status(row.trial) for row in rows],
+        attributes=[_attributes(row) for row in rows],
         provenance={
             **describe_environment(),
-            **study.user_attrs.get(ORIGIN, {}),
+            **study.user_attrs.get(ORIGIN, _task_of(space)),
             "study": study.study_name,
             **({"refused": len(refusals), "refusal": refusals[0]} if refusals else {}),
             **(provenance or {}),
         },
     )
     return with_neighbours(front, [n for n in predicted_objectives(front) if _all_know(front, n)])
+
+
+def _task_of(space: SearchSpace[Any] | None) -> dict[str, Any]:
+    """Say what networks are for, where the space builds them for one task alone."""
+    if isinstance(space, FunctionSpace):
+        return {"dataset": plain(space.default_task.as_dict())}
+    return {}
+
+
+class _Row(NamedTuple):
+    """What a trial evaluated: architecture, canonical key, and parameters of others."""
+
+    arch: str
+    key: str
+    trial: FrozenTrial
+    others: Mapping[str, Any]
+
+
+def _rows(trials: Sequence[FrozenTrial], space: SearchSpace[Any] | None) -> Iterator[_Row]:
+    """Yield what each trial evaluated, without those that ended before they had an architecture."""
+    reader = None if space is None else TrialReader(space)
+    for trial in trials:
+        if ARCH in trial.user_attrs:
+            yield _Row(trial.user_attrs[ARCH], trial.user_attrs[KEY], trial, {})
+        elif reader is not None and (arch := reader.decode(trial.params)) is not None:
+            ours = reader.space.encode(arch)
+            others = {n: value for n, value in trial.params.items() if n not in ours}
+            yield _Row(str(arch), reader.space.canonical_key(arch), trial, others)
+        elif trial.state is TrialState.COMPLETE:
+            raise InvalidValueError(_foreign(trial, space))
+
+
+def _foreign(trial: FrozenTrial, space: SearchSpace[Any] | None) -> str:
+    """Say that a trial has no architecture."""
+    if space is None:
+        return (
+            f"`study` must hold trials of a HardwareAwareObjective, but trial {trial.number} has "
+            f"no architecture: give the `space` of its parameters."
+        )
+    return (
+        f"`space` must be that of the study's parameters, but {space.name} makes no architecture "
+        f"of those of trial {trial.number}: {trial.params}."
+    )
 
 
 def _all_know(front: ParetoSet, name: str) -> bool:
@@ -95,11 +139,13 @@ def _status(trial: FrozenTrial) -> Status:
     return "infeasible" if violated else _STATUS[trial.state]
 
 
-def _attributes(trial: FrozenTrial) -> dict[str, Any]:
+def _attributes(row: _Row) -> dict[str, Any]:
+    known = row.trial.user_attrs
     return {
-        "trial": trial.number,
-        **trial.user_attrs.get(RESULTS, {}),
-        **({"errors": trial.user_attrs[ERRORS]} if ERRORS in trial.user_attrs else {}),
+        **row.others,
+        "trial": row.trial.number,
+        **known.get(RESULTS, {}),
+        **({"errors": known[ERRORS]} if ERRORS in known else {}),
     }
 
 

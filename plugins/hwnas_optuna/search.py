@@ -21,7 +21,7 @@ from hwnas.pareto import ParetoSet
 from hwnas.study.hosts import Folder, Watch
 from hwnas.study.requirements import check_measured_as, requirements
 from hwnas.study.settings import SearchSettings, read_stored
-from hwnas.typing import Arch
+from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.artifacts import attach
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
@@ -304,10 +304,13 @@ class OptunaHost:
         return JoinedStudy(loaded)
 
     def from_study(
-        self, study: optuna.Study, provenance: Mapping[str, Any] | None = None
+        self,
+        study: optuna.Study,
+        provenance: Mapping[str, Any] | None = None,
+        space: SearchSpace[Any] | None = None,
     ) -> ParetoSet:
         """Make the Pareto set of a study; see `pareto_set_from_study`."""
-        return pareto_set_from_study(study, provenance)
+        return pareto_set_from_study(study, provenance, space)
 
     def attach(
         self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path

@@ -26,8 +26,9 @@ from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import Task
 from hwnas.typing import Constraint
 from hwnas_optuna import HardwareAwareObjective, loop, pareto_set_from_study
+from hwnas_optuna.describing import OBJECTIVES
 from hwnas_optuna.loop import run
-from hwnas_optuna.objective import ERRORS, OBJECTIVES
+from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.participant import GRACE, Participant, waiting_copies
 from hwnas_optuna.samplers import FACTORIES, POPULATION
 from hwnas_optuna.search import SETTINGS, TRIALS, OptunaHost, load_study, open_study

@@ -1,0 +1,97 @@
+"""What a study says about its values: names, units, directions, and what they depend on."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+
+from hwnas.errors import InvalidValueError
+from hwnas.evaluation.evaluator import Evaluator
+from hwnas.evaluation.origin import origin
+from hwnas.pareto import ObjectiveInfo
+from hwnas.spaces.space_text import written_space
+
+OBJECTIVES = "hwnas:objectives"
+"""User attribute of a study: name, unit and direction of each objective."""
+ORIGIN = "hwnas:origin"
+"""User attribute of a study: what its values depend on, as `hwnas.evaluation.origin` gives it."""
+SPACE = "hwnas:space"
+"""User attribute of a study: text of the search space."""
+_OF_HOSTS = ("provenance", "fingerprint", "device")
+"""What costs say that another host may say otherwise, and a table elsewhere."""
+
+
+def describe(
+    study: optuna.Study, evaluator: Evaluator[Any], objectives: Sequence[ObjectiveInfo]
+) -> None:
+    """Write what the values of a study mean, for fronts, plots and the dashboard.
+
+    Args:
+        study: the study.
+        evaluator: what its trials are evaluated by.
+        objectives: `(m,)` meaning of its values.
+
+    Raises:
+        InvalidValueError: it has other directions, or finished trials of another description.
+    """
+    directions = [objective.direction for objective in objectives]
+    there = [direction.name.lower() for direction in study.directions]
+    if there != directions:
+        raise InvalidValueError(
+            f"`study` must have the directions {', '.join(directions)} of "
+            f"{', '.join(o.name for o in objectives)}, but has {', '.join(there)}: make it with "
+            f"these, or give `objectives` where its values are others."
+        )
+    described = {
+        OBJECTIVES: [asdict(objective) for objective in objectives],
+        ORIGIN: origin(evaluator),
+        SPACE: written_space(evaluator.space),
+    }
+    stored = study.user_attrs
+    if OBJECTIVES in stored and any(t.state.is_finished() for t in study.get_trials(False)):
+        _insist_on_the_same(study.study_name, stored, described)
+    with warnings.catch_warnings():
+        # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([objective.name for objective in objectives])
+    for key, value in described.items():
+        study.set_user_attr(key, value)
+
+
+def _insist_on_the_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Insist that the trials of a study that goes on can be compared with those that it has."""
+    before, after = _decisive(stored), _decisive(now)
+    differing = [
+        f"{key}: {json.dumps(before.get(key))} there, {json.dumps(after.get(key))} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    if differing:
+        raise InvalidValueError(
+            f"Study {name!r} must be continued with what its finished trials were evaluated by, "
+            f"but {'; '.join(differing)}: use that, or another study."
+        )
+
+
+def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what values that are compared must have in common, as JSON has it."""
+    source = described.get(ORIGIN, {})
+    costs = [
+        {key: value for key, value in cost.items() if key not in _OF_HOSTS}
+        for cost in source.get("costs", [])
+    ]
+    parts = {
+        "objectives": described[OBJECTIVES],
+        "space": described.get(SPACE),
+        **source,
+        **source.get("settings", {}),
+        "costs": costs,
+    }
+    parts.pop("settings", None)
+    known: dict[str, Any] = json.loads(json.dumps(parts))
+    return known
