@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 import onnx
 
 from hwnas.errors import InvalidValueError, unknown_name
@@ -68,6 +67,8 @@ class CpuRuntime(ABC):
     fragile: ClassVar[bool] = True
     one_by_one: ClassVar[bool] = False
     """Whether the model takes one image at a time."""
+    takes_tokens: ClassVar[bool] = False
+    """Whether an input may be integers."""
 
     @abstractmethod
     def load(
@@ -127,10 +128,10 @@ class CpuRuntime(ABC):
         """Give a network as an ONNX model from ``input`` to ``output``."""
         if not isinstance(network, TorchNetwork):
             return _own(self, network, settings)
-        if network.spec.vocabulary is not None:
+        if network.spec.vocabulary is not None and not self.takes_tokens:
             raise InvalidValueError(
                 f"`runtime` {self.name!r} must get real numbers, but the network takes "
-                f"tokens: use the runtime onnxruntime, openvino or torch."
+                f"tokens: use the runtime litert, onnxruntime, openvino or torch."
             )
         images = input_batch(network, settings)
         batch = 1 if self.one_by_one else len(images)
@@ -167,9 +168,10 @@ def _own(runtime: CpuRuntime, network: OnnxModel, settings: RunSettings) -> _Sou
     content = made.content
     model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     images = made.inputs[0]
-    if len(made.inputs) > 1 or len(model.graph.output) > 1 or images.dtype != np.float32:
+    kinds = ["float32", *(("int64", "int32") if runtime.takes_tokens else ())]
+    if len(made.inputs) > 1 or len(model.graph.output) > 1 or images.dtype.name not in kinds:
         raise InvalidValueError(
-            f"`onnx` must have one input in float32 and one output for the runtime "
+            f"`onnx` must have one input in {' or '.join(kinds)} and one output for the runtime "
             f"{runtime.name!r}, but got {len(made.inputs)} ({images.dtype}) and "
             f"{len(model.graph.output)}: use the runtime onnxruntime or openvino."
         )

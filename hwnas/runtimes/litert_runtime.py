@@ -32,6 +32,7 @@ class LiteRt(CpuRuntime):
     name: ClassVar[str] = "litert"
     packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert",)
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
+    takes_tokens: ClassVar[bool] = True
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {"float_operators": FLOAT_OPERATORS}
 
     @contextmanager
@@ -56,17 +57,16 @@ class LiteRt(CpuRuntime):
 class _LiteRtModel(Model):
     def __init__(self, interpreter: Any, shape: tuple[int, ...], facts: Mapping[str, str]) -> None:
         self._interpreter = interpreter
-        (self._source,), (self._result,) = (
-            [int(d["index"]) for d in details]
-            for details in (interpreter.get_input_details(), interpreter.get_output_details())
-        )
+        (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+        self._source, self._result = int(source["index"]), int(result["index"])
+        self._dtype = source["dtype"]
         self._shape, self.facts = shape, facts
 
     def set_input(self, images: Array) -> None:
         if images.shape != self._shape:
             raise InvalidValueError(f"`images` must be {self._shape}, but got {images.shape}.")
         stored = np.moveaxis(images, 1, -1) if images.ndim == 4 else images
-        self._interpreter.set_tensor(self._source, np.ascontiguousarray(stored))
+        self._interpreter.set_tensor(self._source, np.ascontiguousarray(stored, self._dtype))
 
     def run(self) -> None:
         self._interpreter.invoke()

@@ -5,6 +5,7 @@ The classes of the format are those that LiteRT's own package has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,9 @@ _TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int8": schema.TensorType.INT8,
     "int32": schema.TensorType.INT32,
+    "bool": schema.TensorType.BOOL,
 }
+_NAMES = {number: name for name, number in _TYPES.items()}
 _IDENTIFIER = b"TFL3"
 
 
@@ -76,25 +79,36 @@ class FlatGraph:
         return number
 
     def constant(self, content: Array, scale: Scale | None = None) -> int:
-        """Add a constant as it is stored."""
+        """Add a constant as it is stored; integers of 64 bits, which ONNX counts by, in 32."""
+        if content.dtype == np.int64:
+            content = content.astype(np.int32)
         return self.tensor(content.shape, content.dtype.name, scale, content)
 
+    def dtype(self, number: int) -> str:
+        """Give the number format of a tensor."""
+        return _NAMES[self._tensors[number].type]
+
     def add(
-        self, code: str, inputs: list[int], output: int, options: str = "", **values: Any
+        self,
+        code: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: str = "",
+        **values: Any,
     ) -> None:
         """Add an operator.
 
         Args:
             code: its name in the format, e.g. ``CONV_2D``.
-            inputs: numbers of its tensors.
-            output: number of the tensor that it writes.
+            inputs: numbers of its tensors; -1 for one that is left out.
+            outputs: numbers of the tensors that it writes.
             options: name of its table of options, e.g. ``Conv2DOptions``.
             values: what differs from the table's defaults.
         """
         made = schema.OperatorT(
             opcodeIndex=self._codes.setdefault(code, len(self._codes)),
-            inputs=inputs,
-            outputs=[output],
+            inputs=list(inputs),
+            outputs=list(outputs),
         )
         if options:
             made.builtinOptionsType = getattr(schema.BuiltinOptions, options)

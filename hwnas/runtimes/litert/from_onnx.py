@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from hwnas.runtimes.litert.operators import WRITERS
-from hwnas.runtimes.litert.rewriting import of_gelus, slices_for_splits
+from hwnas.runtimes.litert.rewriting import of_gelus
 from hwnas.runtimes.litert.translation import Translation
 from hwnas.runtimes.lowering import folded, is_quantised
 
@@ -23,7 +23,7 @@ def to_litert(model: onnx.ModelProto) -> tuple[bytes, dict[str, str]]:
     Raises:
         UnwrittenError: it has operators that are not written here.
     """
-    plain = slices_for_splits(model if is_quantised(model) else folded(model))
+    plain = model if is_quantised(model) else folded(model)
     translation = Translation(plain, WRITERS, of_gelus)
     content = translation.write()
     kept = sorted(translation.float_operators.items())

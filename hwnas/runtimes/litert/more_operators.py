@@ -14,7 +14,6 @@ from hwnas.runtimes.litert.translation import (
     UnwrittenError,
 )
 
-_VALID = 1
 _REFLECT = 0
 
 
@@ -100,20 +99,50 @@ def _slice(t: Translation, node: Node) -> Tensor:
         if step < 1:
             raise UnwrittenError("Slice that goes backwards")
         ranges[axis] = ranges[axis][start:end:step]
-    return _cut(t, x, ranges)
+    return cut(t, x, ranges)
 
 
-def _cut(t: Translation, x: Tensor, ranges: Sequence[range]) -> Tensor:
+def cut(t: Translation, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    """Write a choice of a range along each of ONNX's dimensions."""
     parts = [[(r.start, r.stop, r.step)[i] for r in (ranges[a] for a in x.axes)] for i in range(3)]
     inputs = [x.number, *(t.written(np.array(part, np.int32)) for part in parts)]
     shape = tuple(map(len, ranges))
     return t.emit("STRIDED_SLICE", inputs, shape, x.axes, x.scale, "StridedSliceOptions")
 
 
+def _split(t: Translation, node: Node) -> list[Tensor]:
+    x = t.tensor(node.inputs[0])
+    axis, count = int(node.attributes.get("axis", 0)) % len(x.shape), len(node.outputs)
+    each = -(-x.shape[axis] // count)
+    sizes = [min(each, x.shape[axis] - i * each) for i in range(count)]
+    if len(node.inputs) > 1 and node.inputs[1]:
+        sizes = t.constant(node.inputs[1]).values.tolist()
+    ends, whole = np.cumsum(sizes).tolist(), [range(n) for n in x.shape]
+    return [
+        cut(t, x, [*whole[:axis], range(end - size, end), *whole[axis + 1 :]])
+        if t.is_read(name) else x
+        for name, size, end in zip(node.outputs, sizes, ends, strict=True)
+    ]  # fmt: skip
+
+
+def _embedding(t: Translation, node: Node) -> Tensor:
+    """Write a choice of a constant's rows by numbers that are computed, or the input's tokens."""
+    table, places = t.constant(node.inputs[0]), t.in_order(t.tensor(node.inputs[1]))
+    scale = table.scale if t.wanted(node) else None
+    rows = t.written(table.values, scale) if scale else t.written(table.floats)
+    axis, shape = int(node.attributes.get("axis", 0)), t.shape(node.output)
+    axes = tuple(range(len(shape)))
+    inputs = [rows, places.number]
+    return t.emit("GATHER", inputs, shape, axes, scale, "GatherOptions",
+                  axis=axis % table.values.ndim)  # fmt: skip
+
+
 def _gather(t: Translation, node: Node) -> Tensor:
     """Write a choice along one dimension: one place, which leaves it out, or several."""
-    if t.is_constant(node.inputs[0]) or not t.is_constant(node.inputs[1]):
-        raise UnwrittenError("Gather by what is computed, as of an embedding")
+    if t.is_constant(node.inputs[0]):
+        return _embedding(t, node)
+    if not t.is_constant(node.inputs[1]):
+        raise UnwrittenError("Gather whose data and places are both computed")
     x, places = t.tensor(node.inputs[0]), t.constant(node.inputs[1]).values
     if places.ndim > 1:
         raise UnwrittenError("Gather of more than one dimension")
@@ -124,6 +153,24 @@ def _gather(t: Translation, node: Node) -> Tensor:
     axes = tuple(sorted(left).index(a) for a in left)
     return t.emit("GATHER", inputs, t.shape(node.output), axes, x.scale,
                   "GatherOptions", axis=x.axes.index(axis))  # fmt: skip
+
+
+def _gather_nd(t: Translation, node: Node) -> Tensor:
+    """Write a choice by places along the first dimensions, as of `nearest-exact`."""
+    if not t.is_constant(node.inputs[1]) or node.attributes.get("batch_dims"):
+        raise UnwrittenError("GatherND of a batch, or by what is computed")
+    x, places = t.in_order(t.tensor(node.inputs[0])), t.constant(node.inputs[1]).values
+    places = np.where(places < 0, places + np.array(x.shape[: places.shape[-1]]), places)
+    inputs, shape = [x.number, t.written(places)], t.shape(node.output)
+    axes = tuple(range(len(shape)))
+    return t.emit("GATHER_ND", inputs, shape, axes, x.scale, "GatherNdOptions")
+
+
+def _expand(t: Translation, node: Node) -> Tensor:
+    x, shape = t.in_order(t.tensor(node.inputs[0])), t.shape(node.output)
+    x = t.reshaped(x, (1,) * (len(shape) - len(x.shape)) + x.shape, tuple(range(len(shape))))
+    times = np.array([n // m for n, m in zip(shape, x.shape, strict=True)], np.int32)
+    return t.emit("TILE", [x.number, t.written(times)], shape, x.axes, x.scale, "TileOptions")
 
 
 def _gelu(t: Translation, node: Node) -> Tensor:
@@ -145,35 +192,6 @@ def _prelu(t: Translation, node: Node) -> Tensor:
     # Its slopes have no batch.
     stored = np.ascontiguousarray(whole.transpose(x.axes)[0])
     return t.emit("PRELU", [x.number, t.written(stored)], x.shape, x.axes, None)
-
-
-def _transposed_conv(t: Translation, node: Node) -> Tensor:
-    """Write it without padding, cut what the padding takes away, and add the bias."""
-    image, weight = t.image(node.inputs[0]), t.constant(node.inputs[1]).floats
-    a = node.attributes
-    strides, pads = [int(s) for s in a.get("strides", (1, 1))], [*a.get("pads", (0, 0, 0, 0))]
-    # What the output has more at its ends is not cut there.
-    pads[2:] = [p - more for p, more in zip(pads[2:], a.get("output_padding", (0, 0)), strict=True)]
-    strange = a.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in a or min(pads) < 0
-    plain = int(a.get("group", 1)) == 1 and {*a.get("dilations", (1, 1))} == {1}
-    if weight.ndim != 4 or not plain or strange:
-        raise UnwrittenError("ConvTranspose with groups, holes or an output that is padded wide")
-    sides = [(n - 1) * s + k for n, s, k in zip(image.shape[2:], strides, weight.shape[2:],
-                                                strict=True)]  # fmt: skip
-    whole = (image.shape[0], weight.shape[1], *sides)
-    stored = np.array([whole[i] for i in CHANNELS_LAST], np.int32)
-    filters = t.written(np.ascontiguousarray(weight.transpose(1, 2, 3, 0)))
-    found = t.emit("TRANSPOSE_CONV", [t.written(stored), filters, image.number], whole,
-                   CHANNELS_LAST, None, "TransposeConvOptions", padding=_VALID,
-                   strideH=strides[0], strideW=strides[1])  # fmt: skip
-    if any(pads):
-        inner = [range(pads[i], n - pads[i + 2]) for i, n in enumerate(sides)]
-        found = _cut(t, found, [range(whole[0]), range(whole[1]), *inner])
-    if len(node.inputs) > 2 and node.inputs[2]:
-        bias = t.written(t.constant(node.inputs[2]).floats.reshape(-1))
-        inputs = [found.number, bias]
-        found = t.emit("ADD", inputs, found.shape, CHANNELS_LAST, None, "AddOptions")
-    return found
 
 
 def _depth_to_space(t: Translation, node: Node) -> Tensor:
@@ -204,15 +222,17 @@ def _pad(t: Translation, node: Node) -> Tensor:
                   mode=_REFLECT)  # fmt: skip
 
 
-MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
-    "ConvTranspose": _transposed_conv,
+MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]] = {
     "DepthToSpace": _depth_to_space,
     "Elu": _elu,
+    "Expand": _expand,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Gelu": _gelu,
     "InstanceNormalization": _instance_norm,
     "LayerNormalization": _layer_norm,
     "PRelu": _prelu,
     "Pad": _pad,
     "Slice": _slice,
+    "Split": _split,
 }

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hwnas.runtimes.base import Array
+from hwnas.runtimes.litert.elementwise import ELEMENTWISE, OF_LOGISTIC, operand
 from hwnas.runtimes.litert.flatbuffer import Scale
 from hwnas.runtimes.litert.more_operators import MORE_WRITERS, matmul
+from hwnas.runtimes.litert.recurrent import RECURRENT
+from hwnas.runtimes.litert.resizing import resize, transposed_conv
 from hwnas.runtimes.litert.signals import filters, in_two_dimensions, narrow, wide
 from hwnas.runtimes.litert.translation import (
     CHANNELS_LAST,
@@ -19,10 +21,6 @@ from hwnas.runtimes.litert.translation import (
 )
 
 _SAME, _VALID = 0, 1
-_RELU6 = 3
-_OF_LOGISTIC = Scale((1 / 256,), (-128,))
-_OF_TANH = Scale((1 / 128,), (0,))
-"""Scales that LiteRT's int8 kernels give, whatever is wanted."""
 
 
 def _conv(t: Translation, node: Node) -> Tensor:
@@ -153,27 +151,6 @@ def _pool(code: str) -> Callable[[Translation, Node], Tensor]:
     return write
 
 
-def _mean(t: Translation, node: Node) -> Tensor:
-    tensor = t.tensor(node.inputs[0])
-    rank = len(tensor.shape)
-    if node.kind == "GlobalAveragePool":
-        reduced, keep = list(range(2, rank)), True
-    else:
-        # An input from opset 18 on, an attribute before.
-        given = node.attributes.get("axes", range(rank))
-        if len(node.inputs) > 1 and node.inputs[1]:
-            given = t.constant(node.inputs[1]).values
-        reduced = [int(a) % rank for a in given]
-        keep = bool(node.attributes.get("keepdims", 1))
-    places = np.array(sorted(tensor.axes.index(a) for a in reduced), np.int32)
-    left = [a for a in tensor.axes if keep or a not in reduced]
-    axes = tuple(sorted(left).index(a) for a in left)
-    return t.emit(
-        "MEAN", [tensor.number, t.written(places)], t.shape(node.output), axes, t.wanted(node),
-        "ReducerOptions", keepDims=keep,
-    )  # fmt: skip
-
-
 def _linear(t: Translation, node: Node) -> Tensor:
     """Write Gemm and MatMul with constant weights."""
     input = t.in_order(t.tensor(node.inputs[0]))
@@ -187,52 +164,6 @@ def _linear(t: Translation, node: Node) -> Tensor:
         tuple(range(len(input.shape))), t.wanted(node), "FullyConnectedOptions",
         keepNumDims=len(input.shape) > 2, fusedActivationFunction=node.activation,
     )  # fmt: skip
-
-
-def _two(code: str, options: str) -> Callable[[Translation, Node], Tensor]:
-    def write(t: Translation, node: Node) -> Tensor:
-        active = [t.tensor(name) for name in node.inputs if not t.is_constant(name)]
-        if not active:
-            raise UnwrittenError(f"{node.kind} of constants")
-        model = max(active, key=lambda tensor: len(tensor.shape))
-        numbers = [_operand(t, node, name, model) for name in node.inputs]
-        return t.emit(
-            code, numbers, t.shape(node.output), model.axes, t.wanted(node), options,
-            fusedActivationFunction=node.activation,
-        )  # fmt: skip
-
-    return write
-
-
-def _operand(t: Translation, node: Node, name: str, like: Tensor) -> int:
-    """Give a tensor or constant, stored like another one of as many dimensions or more."""
-    if not t.is_constant(name):
-        tensor = t.tensor(name)
-        if lacking := len(like.shape) - len(tensor.shape):
-            shape = (1,) * lacking + tensor.shape
-            tensor = t.reshaped(t.in_order(tensor), shape, tuple(range(len(shape))))
-        return t.stored(tensor, like.axes).number
-    constant = t.constant(name)
-    in_int8 = t.wanted(node) is not None
-    if in_int8 and (constant.scale is None or len(constant.scale.values) > 1):
-        raise UnwrittenError(f"{node.kind} in int8 with a constant that is not")
-    values: Array = constant.values if in_int8 else constant.floats
-    if values.ndim > len(like.shape):
-        raise UnwrittenError(f"{node.kind} with a constant of more dimensions")
-    values = values.reshape((1,) * (len(like.shape) - values.ndim) + values.shape)
-    stored = np.ascontiguousarray(values.transpose(like.axes))
-    return t.written(stored, constant.scale if in_int8 else None)
-
-
-def _one(code: str, options: str = "", scale: Scale | None = None) -> Callable[..., Tensor]:
-    """Write an operator of one input whose result in int8 has this scale, or the wanted one."""
-
-    def write(t: Translation, node: Node) -> Tensor:
-        tensor = t.tensor(node.inputs[0])
-        given = None if t.wanted(node) is None else scale or t.wanted(node)
-        return t.emit(code, [tensor.number], tensor.shape, tensor.axes, given, options)
-
-    return write
 
 
 def _batch_norm(t: Translation, node: Node) -> Tensor:
@@ -250,35 +181,14 @@ def _batch_norm(t: Translation, node: Node) -> Tensor:
                   "AddOptions", fusedActivationFunction=node.activation)  # fmt: skip
 
 
-def _clip(t: Translation, node: Node) -> Tensor:
-    if t.activation(node) != _RELU6:
-        raise UnwrittenError("Clip to other bounds than 0 and 6")
-    return _one("RELU6")(t, node)
-
-
-def _leaky(t: Translation, node: Node) -> Tensor:
-    x, slope = t.tensor(node.inputs[0]), float(node.attributes.get("alpha", 0.01))
-    return t.emit("LEAKY_RELU", [x.number], x.shape, x.axes, t.wanted(node),
-                  "LeakyReluOptions", alpha=slope)  # fmt: skip
-
-
-def _hard_sigmoid(t: Translation, node: Node) -> Tensor:
-    """Write it as ReLU6(x + 3) / 6."""
-    slope, shift = (float(node.attributes.get(n, d)) for n, d in (("alpha", 0.2), ("beta", 0.5)))
-    if abs(slope - 1 / 6) > 1e-6 or shift != 0.5:
-        raise UnwrittenError("HardSigmoid of another slope than 1/6")
-    x = t.tensor(node.inputs[0])
-    three, sixth = (t.written(np.array(v, np.float32)) for v in (3.0, 1 / 6))
-    above = t.emit("ADD", [x.number, three], x.shape, x.axes, None,
-                   "AddOptions", fusedActivationFunction=_RELU6)  # fmt: skip
-    return t.emit("MUL", [above.number, sixth], x.shape, x.axes, None, "MulOptions")
-
-
 def _softmax(t: Translation, node: Node) -> Tensor:
-    x = t.in_order(t.tensor(node.inputs[0]))
-    if int(node.attributes.get("axis", -1)) not in (-1, len(x.shape) - 1):
-        raise UnwrittenError("Softmax of another dimension than the last")
-    scale = None if t.wanted(node) is None else _OF_LOGISTIC
+    """Write Softmax and LogSoftmax, which LiteRT has of the dimension that is stored last."""
+    x = t.tensor(node.inputs[0])
+    axis = int(node.attributes.get("axis", -1)) % len(x.shape)
+    x = t.stored(x, (*(a for a in x.axes if a != axis), axis))
+    if node.kind == "LogSoftmax":
+        return t.emit("LOG_SOFTMAX", [x.number], x.shape, x.axes, None, "LogSoftmaxOptions")
+    scale = None if t.wanted(node) is None else OF_LOGISTIC
     return t.emit("SOFTMAX", [x.number], x.shape, x.axes, scale, "SoftmaxOptions", beta=1.0)
 
 
@@ -302,7 +212,7 @@ def _part(t: Translation, node: Node, name: str, like: Tensor) -> Tensor:
         return t.stored(t.tensor(name), like.axes)
     constant = t.constant(name)
     scale = None if t.wanted(node) is None else constant.scale
-    return Tensor(_operand(t, node, name, like), constant.values.shape, like.axes, scale)
+    return Tensor(operand(t, node, name, like), constant.values.shape, like.axes, scale)
 
 
 def _reshape(t: Translation, node: Node) -> Tensor:
@@ -328,58 +238,29 @@ def _transpose(t: Translation, node: Node) -> Tensor:
     return Tensor(x.number, tuple(x.shape[a] for a in order), axes, x.scale)
 
 
-def _resize(t: Translation, node: Node) -> Tensor:
-    image, a = t.image(node.inputs[0]), node.attributes
-    shape = wide(t.shape(node.output))
-    mode, way = a.get("mode"), a.get("coordinate_transformation_mode", b"half_pixel")
-    plain = (way, a.get("nearest_mode", b"round_prefer_floor")) == (b"asymmetric", b"floor")
-    half = way in (b"half_pixel", b"pytorch_half_pixel") and 1 not in t.shape(node.output)[2:]
-    known = plain if mode == b"nearest" else mode == b"linear" and half and not a.get("antialias")
-    if not known or shape[:2] != image.shape[:2]:
-        raise UnwrittenError("Resize in another way than nearest or linear, as PyTorch does it")
-    code, options, more = (
-        ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions", {})
-        if mode == b"nearest"
-        else ("RESIZE_BILINEAR", "ResizeBilinearOptions", {"halfPixelCenters": True})
-    )
-    size = t.written(np.array(shape[2:], np.int32))
-    inputs = [image.number, size]
-    found = t.emit(code, inputs, shape, CHANNELS_LAST, image.scale, options, **more)
-    return narrow(t, found, t.shape(node.output))
-
-
 def _same(t: Translation, node: Node) -> Tensor:
     return t.tensor(node.inputs[0])
 
 
-WRITERS: Mapping[str, Callable[[Translation, Node], Tensor]] = {
-    "Add": _two("ADD", "AddOptions"),
+WRITERS: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]] = {
     "AveragePool": _pool("AVERAGE_POOL_2D"),
     "BatchNormalization": _batch_norm,
-    "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
-    "Div": _two("DIV", "DivOptions"),
+    "ConvTranspose": transposed_conv,
     "Flatten": _reshape,
     "Gemm": _linear,
-    "GlobalAveragePool": _mean,
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _one("HARD_SWISH", "HardSwishOptions"),
     "Identity": _same,
-    "LeakyRelu": _leaky,
     "MatMul": matmul(_linear),
     "MaxPool": _pool("MAX_POOL_2D"),
-    "Mul": _two("MUL", "MulOptions"),
-    "ReduceMean": _mean,
-    "Relu": _one("RELU"),
     "Reshape": _reshape,
-    "Resize": _resize,
-    "Sigmoid": _one("LOGISTIC", scale=_OF_LOGISTIC),
+    "Resize": resize,
+    "LogSoftmax": _softmax,
     "Softmax": _softmax,
     "Squeeze": _reshape,
-    "Sub": _two("SUB", "SubOptions"),
-    "Tanh": _one("TANH", scale=_OF_TANH),
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
     **MORE_WRITERS,
+    **RECURRENT,
+    **ELEMENTWISE,
 }

@@ -7,36 +7,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, permutations
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
 
 from hwnas.runtimes.litert.translation import Node, Translation
 
 _ROOTS = {"Mul": math.sqrt(0.5), "Div": math.sqrt(2.0)}
 """What exporters scale by before Erf."""
-
-
-def slices_for_splits(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a model with Split, which has several results, as one Slice each."""
-    twin: onnx.ModelProto = onnx.ModelProto.FromString(model.SerializeToString())
-    constants = {t.name: numpy_helper.to_array(t) for t in twin.graph.initializer}
-    nodes = []
-    for node in twin.graph.node:
-        if node.op_type != "Split" or len(node.input) < 2 or node.input[1] not in constants:
-            nodes.append(node)
-            continue
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-        ends = np.cumsum(constants[node.input[1]])
-        for name, start, end in zip(node.output, [0, *ends[:-1]], ends, strict=True):
-            parts = []
-            for what, value in (("start", start), ("end", end), ("axis", axis)):
-                array = np.array([value], np.int64)
-                twin.graph.initializer.append(numpy_helper.from_array(array, f"{name}_{what}"))
-                parts.append(f"{name}_{what}")
-            nodes.append(onnx.helper.make_node("Slice", [node.input[0], *parts], [name]))
-    del twin.graph.node[:]
-    twin.graph.node.extend(nodes)
-    return twin
 
 
 def of_gelus(t: Translation, nodes: Sequence[Node]) -> list[Node]:

@@ -23,10 +23,19 @@ from hwnas.runtimes.base import Array
 from hwnas.runtimes.litert.flatbuffer import FlatGraph, Scale
 
 CHANNELS_LAST = (0, 2, 3, 1)
+_INPUTS = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.INT64: "int32",
+}
+"""Formats of the input: tokens have 32 bits here."""
 _FUSING = ("BatchNormalization", "Conv", "Gemm", "Add", "Sub", "Mul")
+_WITH_CONSTANTS = ("Add", "Concat", "Mul", "Sub")
 _FLOAT_ONLY = (
-    "BatchNormalization", "ConvTranspose", "Div", "Elu", "Gelu", "HardSigmoid",
-    "InstanceNormalization", "LayerNormalization", "PRelu",
+    "Abs", "BatchNormalization", "Clip", "ConvTranspose", "Div", "Elu", "Exp", "GRU", "Gelu",
+    "HardSigmoid", "InstanceNormalization", "LSTM", "LayerNormalization", "Log", "LogSoftmax",
+    "Max", "Min", "Neg", "PRelu", "Pow", "RNN", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSum",
+    "Softplus", "Sqrt", "Where",
 )  # fmt: skip
 """What has no int8 kernel in LiteRT, or is written as operators that lose too much in int8."""
 
@@ -57,6 +66,11 @@ class Tensor(NamedTuple):
     axes: tuple[int, ...]
     scale: Scale | None = None
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Give the dimensions as ONNX stores them."""
+        return tuple(range(len(self.shape)))
+
 
 class Constant(NamedTuple):
     """A constant of the ONNX model, with its scale if it is quantised; `values` are stored ones."""
@@ -81,14 +95,15 @@ class Constant(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """An ONNX node with one output.
+    """An ONNX node.
 
     Attributes:
         kind: its operator.
         inputs: names; empty ones are not given.
-        output: name of what it gives, its activation included.
+        output: name of what it gives first, its activation included; empty if nothing reads it.
         attributes: by name.
         activation: LiteRT's number of the activation that follows; 0 if none does.
+        more: names of its other outputs; empty ones are not read.
     """
 
     kind: str
@@ -96,6 +111,12 @@ class Node:
     output: str
     attributes: Mapping[str, Any]
     activation: int = 0
+    more: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Give the names of all that it gives."""
+        return (self.output, *self.more)
 
 
 class Translation:
@@ -103,7 +124,7 @@ class Translation:
 
     Args:
         model: with constant shapes.
-        writers: how each operator is written, by name in ONNX.
+        writers: how each operator is written, by name in ONNX; one of several outputs gives a list.
         join: puts one node in the place of several that are one operator in LiteRT; its parts may
             stay.
 
@@ -114,7 +135,7 @@ class Translation:
     def __init__(
         self,
         model: onnx.ModelProto,
-        writers: Mapping[str, Callable[[Translation, Node], Tensor]],
+        writers: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]],
         join: Callable[[Translation, Sequence[Node]], Sequence[Node]],
     ) -> None:
         self.graph = FlatGraph()
@@ -138,7 +159,10 @@ class Translation:
         """Write everything; the model's bytes."""
         shape = _shape(self._source)
         axes = _stored(len(shape))
-        number = self.graph.tensor(tuple(shape[a] for a in axes))
+        kind = self._source.type.tensor_type.elem_type
+        if kind not in _INPUTS:
+            raise UnwrittenError(f"an input of {onnx.TensorProto.DataType.Name(kind)}")
+        number = self.graph.tensor(tuple(shape[a] for a in axes), _INPUTS[kind])
         self._keep(self._source.name, Tensor(number, shape, axes))
         for node in self._needed(self._join(self, self._fused())):
             if node.kind not in ("QuantizeLinear", "DequantizeLinear"):
@@ -150,6 +174,10 @@ class Translation:
     def shape(self, name: str) -> tuple[int, ...]:
         """Give the shape of what a node gives."""
         return self._shapes[name]
+
+    def is_read(self, name: str) -> bool:
+        """Tell whether a node or the caller reads what has this name."""
+        return bool(name and self._users[name])
 
     def is_constant(self, name: str) -> bool:
         """Tell whether a name is that of a constant, quantised or not."""
@@ -185,13 +213,29 @@ class Translation:
         axes: tuple[int, ...],
         scale: Scale | None,
         options: str = "",
+        dtype: str = "",
         **values: Any,
     ) -> Tensor:
-        """Write an operator and its result."""
+        """Write an operator and its result; without `dtype` it has the first input's format."""
         stored = tuple(shape[a] for a in axes)
-        number = self.graph.tensor(stored, "float32" if scale is None else "int8", scale)
-        self.graph.add(code, list(inputs), number, options, **values)
+        given = "int8" if scale else dtype or self.graph.dtype(inputs[0])
+        number = self.graph.tensor(stored, given, scale)
+        self.graph.add(code, inputs, [number], options, **values)
         return Tensor(number, shape, axes, scale)
+
+    def parts(
+        self,
+        code: str,
+        inputs: Sequence[int],
+        count: int,
+        shape: tuple[int, ...],
+        options: str,
+        **values: Any,
+    ) -> list[Tensor]:
+        """Write an operator of several equal results in float32, stored as ONNX does."""
+        numbers = [self.graph.tensor(shape) for _ in range(count)]
+        self.graph.add(code, inputs, numbers, options, **values)
+        return [Tensor(number, shape, tuple(range(len(shape)))) for number in numbers]
 
     def wanted(self, node: Node) -> Scale | None:
         """Give the scale that a node's result is to have; None in float32."""
@@ -204,7 +248,8 @@ class Translation:
         code, options = ("DEQUANTIZE", "DequantizeOptions") if scale is None else (
             "QUANTIZE", "QuantizeOptions"
         )  # fmt: skip
-        return self.emit(code, [tensor.number], tensor.shape, tensor.axes, scale, options)
+        inputs = [tensor.number]
+        return self.emit(code, inputs, tensor.shape, tensor.axes, scale, options, "float32")
 
     def stored(self, tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Store the dimensions in another order, where that is needed."""
@@ -216,7 +261,7 @@ class Translation:
 
     def in_order(self, tensor: Tensor) -> Tensor:
         """Store the dimensions as ONNX does."""
-        return self.stored(tensor, tuple(range(len(tensor.shape))))
+        return self.stored(tensor, tensor.order)
 
     def image(self, name: str) -> Tensor:
         """Give a tensor of four dimensions, its channels last; a signal is an image of one row."""
@@ -239,13 +284,28 @@ class Translation:
     def _write(self, node: Node) -> None:
         if node.kind not in self._writers:
             raise UnwrittenError(f"{node.kind}")
-        active = [n for n in node.inputs if n and not self.is_constant(n)]
         can = node.kind not in _FLOAT_ONLY and node.output in self._scales
-        self._in_int8 = can and all(n in self._quantised for n in active)
-        if self._scales and not self._in_int8:
-            self.float_operators[node.kind] += 1
+        active = [n for n in node.inputs if n and not self.is_constant(n) and not self._counts(n)]
+        self._in_int8 = can and all(n in self._quantised for n in active) and self._has_scales(node)
         found = self._writers[node.kind](self, node)
-        self._keep(node.output, self.with_scale(found, self._scales.get(node.output)))
+        tensors = [found] if isinstance(found, Tensor) else found
+        if self._scales and not self._in_int8 and self.graph.dtype(tensors[0].number) == "float32":
+            self.float_operators[node.kind] += 1
+        for name, tensor in zip(node.outputs, tensors, strict=False):
+            if name:
+                self._keep(name, self.with_scale(tensor, self._scales.get(name)))
+
+    def _has_scales(self, node: Node) -> bool:
+        """Tell whether the constants of a sum or product, or of what joins, have one scale each."""
+        if node.kind not in _WITH_CONSTANTS:
+            return True
+        scales = [self.constant(name).scale for name in node.inputs if self.is_constant(name)]
+        return all(scale is not None and len(scale.values) == 1 for scale in scales)
+
+    def _counts(self, name: str) -> bool:
+        """Tell whether what a node or the input gives is integers or truths, such as tokens."""
+        known = self._tensors.get((name, None))
+        return known is not None and self.graph.dtype(known.number) in ("int32", "bool")
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         self._tensors[name, tensor.scale] = tensor
@@ -282,7 +342,7 @@ class Translation:
         """Leave out what nothing reads, such as the parts of operators that were joined."""
         found, read = [], {self._result, self.origin(self._result)}
         for node in reversed(nodes):
-            if node.output in read:
+            if any(name and name in read for name in node.outputs):
                 found.append(node)
                 read |= {*node.inputs, *map(self.origin, node.inputs)}
         return found[::-1]
@@ -342,4 +402,4 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 def _read(node: onnx.NodeProto) -> Node:
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-    return Node(kind, tuple(node.input), node.output[0], attributes)
+    return Node(kind, tuple(node.input), node.output[0], attributes, more=tuple(node.output[1:]))

@@ -93,7 +93,7 @@ def test_signals_and_images_are_resized(sizes: Sequence[int], way: Mapping[str, 
 @pytest.mark.parametrize("way", [NEAREST, LINEAR])
 @pytest.mark.parametrize("sizes", [(1, 6, 6), (1, 6, 4, 5), (2, 3, 4, 5)])
 def test_channels_and_batches_are_not_resized(sizes: Sequence[int], way: Mapping[str, str]) -> None:
-    with pytest.raises(UnwrittenError, match="Resize in another way than nearest or linear"):
+    with pytest.raises(UnwrittenError, match="Resize of channels or of the batch"):
         to_litert(resize(sizes, SIGNAL if len(sizes) == 3 else IMAGE, **way))
 
 
@@ -181,3 +181,102 @@ def test_a_bias_of_each_example_is_refused(bias: Any) -> None:
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"])
     with pytest.raises(UnwrittenError, match="Gemm whose bias is no number an output: use the"):
         to_litert(model([node], {"w": WEIGHTS, "b": bias}, (3, 8)))
+
+
+def test_a_resize_by_a_scale_that_gives_no_whole_size() -> None:
+    def scaled(way: Mapping[str, str], *scales: float) -> onnx.ModelProto:
+        node = helper.make_node("Resize", ["x", "", "scales"], ["y"], **way)
+        return model([node], {"scales": np.array([1, 1, *scales])}, IMAGE)
+
+    assert_as_onnx_runtime(scaled(NEAREST, 1.3, 0.7))
+    assert_as_onnx_runtime(scaled(LINEAR, 1.5, 2))
+    with pytest.raises(UnwrittenError, match=r"LiteRT would change \(say size or recompute_scale"):
+        to_litert(scaled(LINEAR, 1.3, 2))
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+@pytest.mark.parametrize("way", ["asymmetric", "half_pixel", "align_corners"])
+def test_nearest_rows_are_chosen_as_the_model_says(way: str, rounding: str) -> None:
+    how = {"mode": "nearest", "coordinate_transformation_mode": way, "nearest_mode": rounding}
+    assert_as_onnx_runtime(resize((1, 3, 7, 3), IMAGE, **how))
+
+
+def test_corners_are_aligned() -> None:
+    how = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    assert_as_onnx_runtime(resize((1, 3, 7, 3), IMAGE, **how))
+
+
+@pytest.mark.parametrize("shape", [IMAGE, SIGNAL])
+@pytest.mark.parametrize("more", [{"group": 3}, {"dilations": [2, 2]}, {"output_padding": [1, 1]}])
+def test_transposed_convolutions_have_groups_and_holes(
+    shape: Sequence[int], more: dict[str, Any]
+) -> None:
+    rank = len(shape) - 2
+    given = {name: v if name == "group" else v[:rank] for name, v in more.items()}
+    given |= {"strides": [2] * rank, "pads": [1] * 2 * rank}
+    weight = np.random.default_rng(0).normal(size=(3, 2, 3, 4)[: 2 + rank])
+    outputs = 2 * given.get("group", 1)
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **given)
+    assert_as_onnx_runtime(model([node], {"w": weight, "b": np.arange(float(outputs))}, shape))
+
+
+CHOICES = {"one": 1.0, "some": np.array([0.1, -0.2, 0.3, 0.4, -0.5])}
+NODES: dict[str, list[tuple[str, str, str]]] = {
+    "single numbers": [
+        ("Abs", "x", "a"),
+        ("Sqrt", "a", "b"),
+        ("Neg", "b", "c"),
+        ("Exp", "c", "d"),
+        ("Log", "d", "e"),
+        ("Softplus", "e", "f"),
+        ("Pow", "a some", "g"),
+        ("Max", "f g", "h"),
+        ("Min", "h one", "y"),
+    ],
+    "bounds": [("Clip", "x  one", "a"), ("Clip", "a some0", "y")],
+    "an activation's bounds": [("Clip", "x zero one", "a"), ("Clip", "a minus one", "y")],
+    "choices": [
+        ("Greater", "x some", "a"),
+        ("LessOrEqual", "x one", "b"),
+        ("And", "a b", "c"),
+        ("Not", "c", "d"),
+        ("Where", "d x some", "e"),
+        ("Cast", "c", "f"),
+        ("Mul", "e f", "g"),
+        ("Sub", "x g", "y"),
+    ],
+    "reductions": [
+        ("ReduceMax", "x", "a"),
+        ("ReduceSum", "x rows", "b"),
+        ("ReduceL2", "x", "c"),
+        ("Div", "b c", "d"),
+        ("Add", "a d", "y"),
+    ],
+    "repeated": [("ReduceMin", "x", "a"), ("Expand", "a whole", "b"), ("LogSoftmax", "b", "y")],
+    "softmax of channels": [("Softmax", "x", "a"), ("Add", "a x", "y")],
+    "places": [("GatherND", "x places", "y")],
+    "a constant of more dimensions": [("Reshape", "x flat", "a"), ("Add", "a wide", "y")],
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_single_numbers_choices_and_reductions(name: str) -> None:
+    axes = {"ReduceMax": [1], "ReduceL2": [1], "ReduceMin": [1]}
+    nodes = []
+    for kind, inputs, output in NODES[name]:
+        given: dict[str, Any] = {"axes": axes[kind]} if kind in axes else {}
+        given |= {"axis": 1} if kind == "Softmax" else {}
+        given |= {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+        nodes.append(helper.make_node(kind, inputs.split(" "), [output], **given))
+    constants = CHOICES | {
+        "zero": 0.0,
+        "minus": -1.0,
+        "some0": -0.7,
+        "rows": np.array([1]),
+        "whole": np.array([1, 2, 4, 5]),
+        "places": np.array([[0, 1], [0, -1]]),
+        "flat": np.array([60]),
+        "wide": np.ones((2, 1, 60)),
+    }
+    used = {i for n in nodes for i in n.input}
+    assert_as_onnx_runtime(model(nodes, {k: v for k, v in constants.items() if k in used}, IMAGE))

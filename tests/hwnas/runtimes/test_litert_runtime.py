@@ -157,6 +157,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "pixel shuffle": lambda: nn.Sequential(nn.Conv2d(8, 12, 1), nn.PixelShuffle(2)),
     "transposed": lambda: nn.ConvTranspose2d(8, 4, 4, 2, 1),
     "transposed, one pixel more": lambda: nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1),
+    "transposed, with groups": lambda: nn.ConvTranspose2d(8, 4, 4, 2, 1, groups=4),
     "norms of images": lambda: nn.Sequential(nn.GroupNorm(2, 8), nn.InstanceNorm2d(8)),
     "slopes": lambda: nn.Sequential(nn.ELU(), nn.PReLU(8), nn.PReLU()),
     "a signal": lambda: nn.Sequential(

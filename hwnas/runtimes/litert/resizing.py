@@ -1,0 +1,171 @@
+"""Transposed convolutions and resizes, of images and signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from hwnas.runtimes.base import Array
+from hwnas.runtimes.litert.more_operators import cut
+from hwnas.runtimes.litert.signals import filters, in_two_dimensions, narrow, wide
+from hwnas.runtimes.litert.translation import (
+    CHANNELS_LAST,
+    Node,
+    Tensor,
+    Translation,
+    UnwrittenError,
+)
+
+_VALID = 1
+_NEAREST: Mapping[bytes, Callable[[Array], Array]] = {
+    b"floor": np.floor,
+    b"ceil": np.ceil,
+    b"round_prefer_floor": lambda at: np.ceil(at - 0.5),
+    b"round_prefer_ceil": lambda at: np.floor(at + 0.5),
+}
+
+
+def transposed_conv(t: Translation, node: Node) -> Tensor:
+    """Write it without padding, cut what the padding takes away, and add the bias.
+
+    LiteRT's has neither groups, which are convolutions of their own, nor holes, which are zeros.
+    """
+    image, shape, node = t.image(node.inputs[0]), t.shape(node.output), in_two_dimensions(t, node)
+    weight, a = filters(t, node).floats, node.attributes
+    strides, pads = [int(s) for s in a.get("strides", (1, 1))], [*a.get("pads", (0, 0, 0, 0))]
+    # What the output has more at its ends is not cut there.
+    more = [0, *a.get("output_padding", (0, 0))][-2:]
+    pads[2:] = [p - m for p, m in zip(pads[2:], more, strict=True)]
+    strange = a.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in a or min(pads) < 0
+    if weight.ndim != 4 or strange:
+        raise UnwrittenError("ConvTranspose of three dimensions, or whose output is padded wide")
+    weight = _with_holes(weight, [int(d) for d in a.get("dilations", (1, 1))])
+    groups = int(a.get("group", 1))
+    sides = [(n - 1) * s + k for n, s, k in zip(image.shape[2:], strides, weight.shape[2:],
+                                                strict=True)]  # fmt: skip
+    each, parts = image.shape[1] // groups, []
+    stored = t.written(np.array([image.shape[0], *sides, weight.shape[1]], np.int32))
+    for first in range(0, image.shape[1], each):
+        group = range(first, first + each)
+        whole = [range(n) for n in image.shape]
+        part = cut(t, image, [whole[0], group, *whole[2:]]) if groups > 1 else image
+        inner = t.written(np.ascontiguousarray(weight[group].transpose(1, 2, 3, 0)))
+        parts.append(t.emit(
+            "TRANSPOSE_CONV", [stored, inner, part.number],
+            (image.shape[0], weight.shape[1], *sides), CHANNELS_LAST, None, "TransposeConvOptions",
+            "float32", padding=_VALID, strideH=strides[0], strideW=strides[1],
+        ))  # fmt: skip
+    found = _joined(t, parts)
+    if any(pads):
+        inside = [range(pads[i], n - pads[i + 2]) for i, n in enumerate(sides)]
+        found = cut(t, found, [range(found.shape[0]), range(found.shape[1]), *inside])
+    if len(node.inputs) > 2 and node.inputs[2]:
+        inputs = [found.number, t.written(t.constant(node.inputs[2]).floats.reshape(-1))]
+        found = t.emit("ADD", inputs, found.shape, CHANNELS_LAST, None, "AddOptions")
+    return narrow(t, found, shape)
+
+
+def _with_holes(weight: Array, steps: list[int]) -> Array:
+    """Spread the sides of `(I, O, H, W)`."""
+    sides = [(n - 1) * s + 1 for n, s in zip(weight.shape[2:], steps, strict=True)]
+    spread = np.zeros((*weight.shape[:2], *sides), weight.dtype)
+    spread[:, :, :: steps[0], :: steps[1]] = weight
+    return spread
+
+
+def _joined(t: Translation, parts: list[Tensor]) -> Tensor:
+    """Join channels."""
+    if len(parts) == 1:
+        return parts[0]
+    batch, channels, *sides = parts[0].shape
+    shape, inputs = (batch, channels * len(parts), *sides), [p.number for p in parts]
+    return t.emit(
+        "CONCATENATION", inputs, shape, CHANNELS_LAST, None, "ConcatenationOptions", axis=3
+    )
+
+
+def resize(t: Translation, node: Node) -> Tensor:
+    """Write LiteRT's operator where it is the same, else a choice of nearest rows and columns."""
+    image, a = t.image(node.inputs[0]), node.attributes
+    shape = wide(t.shape(node.output))
+    if shape[:2] != image.shape[:2]:
+        raise UnwrittenError("Resize of channels or of the batch")
+    scales = _scales(t, node, image.shape, shape)
+    way = a.get("coordinate_transformation_mode", b"half_pixel")
+    if a.get("mode", b"nearest") == b"nearest":
+        found = _nearest(t, image, shape, scales, way, a.get("nearest_mode", b"round_prefer_floor"))
+    else:
+        found = _linear(t, node, image, shape, scales, way)
+    return narrow(t, found, t.shape(node.output))
+
+
+def _scales(
+    t: Translation, node: Node, before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[float, float]:
+    """Give the scales of height and width; those that sizes make where none are given."""
+    given = t.constant(node.inputs[2]).floats if len(node.inputs) > 2 and node.inputs[2] else ()
+    if not len(given):
+        return after[2] / before[2], after[3] / before[3]
+    *_, height, width = 1.0, *map(float, given[2:])
+    return height, width
+
+
+def _nearest(
+    t: Translation,
+    image: Tensor,
+    shape: tuple[int, ...],
+    scales: tuple[float, float],
+    way: bytes,
+    rounding: bytes,
+) -> Tensor:
+    if way not in (b"asymmetric", b"half_pixel", b"align_corners") or rounding not in _NEAREST:
+        raise UnwrittenError(f"Resize by {way.decode()} and {rounding.decode()}")
+    sides = zip(image.shape[2:], shape[2:], scales, strict=True)
+    places = [_places(n, m, scale, way, _NEAREST[rounding]) for n, m, scale in sides]
+    plain = [np.arange(m) * n // m for n, m in zip(image.shape[2:], shape[2:], strict=True)]
+    if all(map(np.array_equal, places, plain)):
+        inputs = [image.number, t.written(np.array(shape[2:], np.int32))]
+        return t.emit("RESIZE_NEAREST_NEIGHBOR", inputs, shape, CHANNELS_LAST, image.scale,
+                      "ResizeNearestNeighborOptions")  # fmt: skip
+    for i, chosen in enumerate(places):
+        if chosen.tolist() != list(range(image.shape[2 + i])):
+            now = (*image.shape[: 2 + i], len(chosen), *image.shape[3 + i :])
+            inputs = [image.number, t.written(chosen)]
+            image = t.emit("GATHER", inputs, now, CHANNELS_LAST, image.scale,
+                           "GatherOptions", axis=1 + i)  # fmt: skip
+    return image
+
+
+def _places(
+    before: int, after: int, scale: float, way: bytes, rounding: Callable[[Array], Array]
+) -> Array:
+    """Give the place `(after,)` in the input of each row or column of the output."""
+    at: Array = np.arange(after, dtype=np.float32)
+    if way == b"align_corners":
+        at = at * np.float32((before - 1) / max(after - 1, 1))
+    else:
+        shift = np.float32(0.5 if way == b"half_pixel" else 0)
+        at = (at + shift) / np.float32(scale) - shift
+    return np.clip(rounding(at), 0, before - 1).astype(np.int32)
+
+
+def _linear(
+    t: Translation,
+    node: Node,
+    image: Tensor,
+    shape: tuple[int, ...],
+    scales: tuple[float, float],
+    way: bytes,
+) -> Tensor:
+    a, corners = node.attributes, way == b"align_corners"
+    half = way in (b"half_pixel", b"pytorch_half_pixel") and 1 not in t.shape(node.output)[2:]
+    if a["mode"] != b"linear" or not (corners or half) or a.get("antialias"):
+        raise UnwrittenError("Resize in another way than nearest or linear, as PyTorch does it")
+    sides = zip(image.shape[2:], shape[2:], scales, strict=True)
+    if half and any(abs(n * scale - m) > 1e-4 for n, m, scale in sides):
+        raise UnwrittenError("a linear Resize by a scale that gives no whole size, which LiteRT "
+                             "would change (say size or recompute_scale_factor=True)")  # fmt: skip
+    inputs = [image.number, t.written(np.array(shape[2:], np.int32))]
+    return t.emit("RESIZE_BILINEAR", inputs, shape, CHANNELS_LAST, image.scale,
+                  "ResizeBilinearOptions", alignCorners=corners, halfPixelCenters=half)  # fmt: skip

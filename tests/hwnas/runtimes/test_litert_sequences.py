@@ -1,0 +1,147 @@
+"""Recurrent layers and tokens in LiteRT, beside ONNX Runtime and PyTorch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from hwnas.runtimes import make_runtime
+from hwnas.runtimes.agreement import agreement, compared
+from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork
+from hwnas.seeding import seeded
+from hwnas.tasks.task import TensorSpec
+
+pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+
+from hwnas.runtimes.litert.from_onnx import to_litert
+from hwnas.runtimes.litert.translation import UnwrittenError
+
+TIME, BATCH, FEATURES, WIDTH = 5, 2, 3, 4
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+def layer(kind: str, output: int = 0, begins: bool = True, **more: Any) -> onnx.ModelProto:
+    """Give one recurrent layer from `x` (T, B, F) to one of its outputs."""
+    rng, count = np.random.default_rng(0), 2 if more.get("direction") == "bidirectional" else 1
+    wide, states = GATES[kind] * WIDTH, ["h", "c"][: 2 if kind == "LSTM" else 1]
+    shapes = {"w": (wide, FEATURES), "r": (wide, WIDTH), "b": (2 * wide,)}
+    shapes |= {name: (BATCH, WIDTH) for name in states if begins}
+    given = {"linear_before_reset": 1} if kind == "GRU" else {}
+    outputs = ["y" if i == output else "" for i in range(output + 1)]
+    names = ["x", "w", "r", "b", "", *(states if begins else ())]
+    node = helper.make_node(kind, names, outputs, hidden_size=WIDTH, **{**given, **more})
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (TIME, BATCH, FEATURES))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [
+            numpy_helper.from_array(rng.normal(size=(count, *shape)).astype(np.float32), name)
+            for name, shape in shapes.items()
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(made)
+    return inferred
+
+
+def assert_as_onnx_runtime(made: onnx.ModelProto) -> None:
+    batch = made.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    with make_runtime("litert").prepare(OnnxModel(made), RunSettings(batch=batch)) as ready:
+        session = onnxruntime.InferenceSession(made.SerializeToString())
+        expected = session.run(None, {"x": ready.inputs[0]})
+        assert compared(ready, [expected]).relative_error < 1e-5
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("kind", GATES)
+def test_a_layer_is_onnx_runtimes(kind: str, begins: bool, direction: str) -> None:
+    for output in range(3 if kind == "LSTM" else 2):
+        assert_as_onnx_runtime(layer(kind, output, begins, direction=direction))
+
+
+def test_what_pytorchs_layers_are_not_is_refused() -> None:
+    for kind, more, reason in (
+        ("GRU", {"linear_before_reset": 0}, "GRU with other activations, or reset before the"),
+        ("LSTM", {"activations": ["Sigmoid", "Relu", "Tanh"]}, "LSTM with other activations"),
+        ("LSTM", {"clip": 1.0}, "LSTM with lengths, peepholes"),
+    ):
+        with pytest.raises(UnwrittenError, match=reason):
+            to_litert(layer(kind, **more))
+
+
+def test_steps_that_would_hold_too_much_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.runtimes.litert.recurrent.LARGEST_BYTES", 1000)
+    with pytest.raises(UnwrittenError, match=r"LSTM of width 4 over 5 steps.*shorten"):
+        to_litert(layer("LSTM"))
+
+
+class Tagger(nn.Module):
+    """Two layers both ways over words and their places; hides what is word 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(20, 6), nn.Embedding(8, 6)
+        self.layers = nn.LSTM(6, 5, 2, batch_first=True, bidirectional=True)
+        self.after = nn.GRU(10, 4)
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        known = (x != 0).float()[..., None]
+        words = self.words(x) * known + self.places(torch.arange(x.shape[1]))
+        (y, _), n = self.layers(words), known.sum(1).clamp(min=1)
+        _, last = self.after(y.transpose(0, 1))
+        found: torch.Tensor = self.out(last[0]) / n
+        return found
+
+
+@pytest.fixture(scope="module")
+def tagger() -> TorchNetwork:
+    with seeded(1):
+        return TorchNetwork(Tagger().eval(), TensorSpec.of((8,), vocabulary=20))
+
+
+def test_tokens_go_through_recurrent_layers_as_in_pytorch(tagger: TorchNetwork) -> None:
+    with make_runtime("litert").prepare(tagger, RunSettings(batch=2)) as ready:
+        assert agreement(ready, tagger.module).relative_error < 1e-5
+        # States begin anew in each run.
+        first, second = ready.outputs(), ready.outputs()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_in_int8_recurrent_layers_stay_in_float32(tagger: TorchNetwork) -> None:
+    settings = RunSettings(precision="int8", batch=2)
+    with make_runtime("litert").prepare(tagger, settings) as ready:
+        found, kept = agreement(ready, tagger.module), getattr(ready, "facts", {})
+    assert found.correlation > 0.99
+    assert {"1 GRU", "2 LSTM"} <= {*kept["float32_operators"].split(", ")}
+
+
+def test_in_int8_embeddings_are_integers() -> None:
+    layers = nn.Sequential(nn.Embedding(20, 6), nn.Flatten(), nn.Linear(48, 3)).eval()
+    words = TorchNetwork(layers, TensorSpec.of((8,), vocabulary=20))
+    with make_runtime("litert").prepare(words, RunSettings(precision="int8")) as ready:
+        assert agreement(ready, layers).correlation > 0.99
+        assert "float32_operators" not in getattr(ready, "facts", {})
+
+
+def test_a_model_of_tokens_is_run(tmp_path: Any) -> None:
+    node = helper.make_node("Gather", ["table", "x"], ["y"])
+    table = numpy_helper.from_array(np.eye(3, dtype=np.float32), "table")
+    source = helper.make_tensor_value_info("x", TensorProto.INT64, (2, 4))
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 4, 3))
+    graph = helper.make_graph([node], "g", [source], [result], [table])
+    file = os.fspath(tmp_path / "tokens.onnx")
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    with make_runtime("litert").prepare(OnnxModel(file), RunSettings(batch=2)) as ready:
+        assert compared(ready, getattr(ready, "expected", [])).relative_error == 0
