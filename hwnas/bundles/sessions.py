@@ -33,7 +33,9 @@ class LiteRt:
             raise RuntimeError("int8 is not computed in here, but {}".format(", ".join(formats)))
         self._interpreter = interpreter
         self._given: Any = None
-        self._input = interpreter.get_input_details()[0]["index"]
+        source = interpreter.get_input_details()[0]
+        # Tokens have 64 bits in other runtimes.
+        self._input, self._format = source["index"], source["dtype"]
         self._outputs = [d["index"] for d in interpreter.get_output_details()]
 
     @staticmethod
@@ -52,7 +54,7 @@ class LiteRt:
         if feeds is not self._given:
             (array,) = feeds.values()
             array = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-            self._interpreter.set_tensor(self._input, np.ascontiguousarray(array))
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(array, self._format))
             self._given = feeds
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]

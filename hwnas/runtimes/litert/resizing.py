@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,10 +27,7 @@ _NEAREST: Mapping[bytes, Callable[[Array], Array]] = {
 
 
 def transposed_conv(t: Translation, node: Node) -> Tensor:
-    """Write it without padding, cut what the padding takes away, and add the bias.
-
-    LiteRT's has neither groups, which are convolutions of their own, nor holes, which are zeros.
-    """
+    """Write it with groups and holes, which LiteRT's has not, and add the bias."""
     image, shape, node = t.image(node.inputs[0]), t.shape(node.output), in_two_dimensions(t, node)
     weight, a = filters(t, node).floats, node.attributes
     strides, pads = [int(s) for s in a.get("strides", (1, 1))], [*a.get("pads", (0, 0, 0, 0))]
@@ -41,29 +38,87 @@ def transposed_conv(t: Translation, node: Node) -> Tensor:
     if weight.ndim != 4 or strange:
         raise UnwrittenError("ConvTranspose of three dimensions, or whose output is padded wide")
     weight = _with_holes(weight, [int(d) for d in a.get("dilations", (1, 1))])
-    groups = int(a.get("group", 1))
-    sides = [(n - 1) * s + k for n, s, k in zip(image.shape[2:], strides, weight.shape[2:],
-                                                strict=True)]  # fmt: skip
-    each, parts = image.shape[1] // groups, []
-    stored = t.written(np.array([image.shape[0], *sides, weight.shape[1]], np.int32))
-    for first in range(0, image.shape[1], each):
-        group = range(first, first + each)
-        whole = [range(n) for n in image.shape]
-        part = cut(t, image, [whole[0], group, *whole[2:]]) if groups > 1 else image
-        inner = t.written(np.ascontiguousarray(weight[group].transpose(1, 2, 3, 0)))
-        parts.append(t.emit(
-            "TRANSPOSE_CONV", [stored, inner, part.number],
-            (image.shape[0], weight.shape[1], *sides), CHANNELS_LAST, None, "TransposeConvOptions",
-            "float32", padding=_VALID, strideH=strides[0], strideW=strides[1],
-        ))  # fmt: skip
-    found = _joined(t, parts)
-    if any(pads):
-        inside = [range(pads[i], n - pads[i + 2]) for i, n in enumerate(sides)]
-        found = cut(t, found, [range(found.shape[0]), range(found.shape[1]), *inside])
+    groups, kernel = int(a.get("group", 1)), weight.shape[2:]
+    around = [k - 1 - p for k, p in zip(kernel, pads[:2], strict=True)]
+    around += [k - s - p for k, s, p in zip(kernel, strides, pads[2:], strict=True)]
+    if groups == image.shape[1] > 1 and min(around) >= 0:
+        found = _of_each_channel(t, image, weight, strides, around)
+    else:
+        found = _of_groups(t, image, weight, groups, strides, pads)
     if len(node.inputs) > 2 and node.inputs[2]:
         inputs = [found.number, t.written(t.constant(node.inputs[2]).floats.reshape(-1))]
         found = t.emit("ADD", inputs, found.shape, CHANNELS_LAST, None, "AddOptions")
     return narrow(t, found, shape)
+
+
+def _of_groups(
+    t: Translation,
+    image: Tensor,
+    weight: Array,
+    groups: int,
+    strides: Sequence[int],
+    pads: Sequence[int],
+) -> Tensor:
+    """Write one for each group, without padding, and cut what the padding takes away."""
+    (batch, channels, *inner), (_, outputs, *kernel) = image.shape, weight.shape
+    sides = [(n - 1) * s + k for n, s, k in zip(inner, strides, kernel, strict=True)]
+    shape, parts = (batch, outputs, *sides), []
+    stored = t.written(np.array([shape[a] for a in CHANNELS_LAST], np.int32))
+    for first in range(0, channels, channels // groups):
+        group = range(first, first + channels // groups)
+        part = cut(t, image, [range(batch), group, *map(range, inner)]) if groups > 1 else image
+        own = t.written(np.ascontiguousarray(weight[group].transpose(1, 2, 3, 0)))
+        parts.append(t.emit(
+            "TRANSPOSE_CONV", [stored, own, part.number], shape, CHANNELS_LAST, None,
+            "TransposeConvOptions", "float32", padding=_VALID, strideH=strides[0],
+            strideW=strides[1],
+        ))  # fmt: skip
+    found = _joined(t, parts)
+    if not any(pads):
+        return found
+    inside = [range(pads[i], n - pads[i + 2]) for i, n in enumerate(sides)]
+    return cut(t, found, [range(batch), range(found.shape[1]), *inside])
+
+
+def _of_each_channel(
+    t: Translation,
+    image: Tensor,
+    weight: Array,
+    strides: Sequence[int],
+    around: Sequence[int],
+) -> Tensor:
+    """Write a convolution with mirrored filters, of each channel alone, over an image with gaps."""
+    batch, channels, height, width = image.shape
+    tall, wide = height * strides[0], width * strides[1]
+    wider = _with_gaps(t, image, (batch * height, width, 1, channels), strides[1])
+    shape = batch, height, 1, wide * channels
+    taller = _with_gaps(t, t.reshaped(wider, shape, (0, 1, 2, 3)), shape, strides[0])
+    spread = t.reshaped(taller, (batch, channels, tall, wide), CHANNELS_LAST)
+    sizes = (tall + around[0] + around[2], wide + around[1] + around[3])
+    ends = np.array([[0, 0], around[::2], around[1::2], [0, 0]], np.int32)
+    inputs, padded = [spread.number, t.written(ends)], (batch, channels, *sizes)
+    spread = t.emit("PAD", inputs, padded, CHANNELS_LAST, None, "PadOptions")
+    _, times, *kernel = weight.shape
+    mirrored = weight[:, :, ::-1, ::-1].reshape(1, channels * times, *kernel)
+    own = t.written(np.ascontiguousarray(mirrored.transpose(CHANNELS_LAST)))
+    nothing = t.written(np.zeros(channels * times, np.float32))
+    sides = [n - k + 1 for n, k in zip(sizes, kernel, strict=True)]
+    return t.emit(
+        "DEPTHWISE_CONV_2D", [spread.number, own, nothing], (batch, channels * times, *sides),
+        CHANNELS_LAST, None, "DepthwiseConv2DOptions", padding=_VALID, strideH=1, strideW=1,
+        depthMultiplier=times,
+    )  # fmt: skip
+
+
+def _with_gaps(t: Translation, x: Tensor, stored: tuple[int, ...], step: int) -> Tensor:
+    """Put zeros behind each slice of the second of four stored dimensions."""
+    axes = (0, 1, 2, 3)
+    x, ends = (
+        t.reshaped(x, stored, axes),
+        np.array([[0, 0], [0, 0], [0, step - 1], [0, 0]], np.int32),
+    )
+    shape = (*stored[:2], step, stored[3])
+    return t.emit("PAD", [x.number, t.written(ends)], shape, axes, None, "PadOptions")
 
 
 def _with_holes(weight: Array, steps: list[int]) -> Array:

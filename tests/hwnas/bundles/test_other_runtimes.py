@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from hwnas.bundles import runner, sessions
 from hwnas.bundles.far import Far, FarError, packed
@@ -19,7 +20,9 @@ from hwnas.bundles.results import read_results
 from hwnas.bundles.settings import BundleSettings
 from hwnas.costs.remote import RemoteCost
 from hwnas.errors import DataFormatError, HwnasError, UnknownNameError
+from hwnas.onnx_export.export import export_onnx
 from hwnas.tasks.catalogue import get_task
+from hwnas.tasks.task import TensorSpec
 from tests.hwnas.bundles.loopback import Loopback
 from tests.hwnas.bundles.small_bundle import ARCHS, SPACE, make_bundle, result, write_results
 from tests.hwnas.runtimes.fake_trtexec import write_fake
@@ -45,6 +48,17 @@ def test_litert_end_to_end(tmp_path: Path, precision: str) -> None:
         assert row.raw["relative_error"] < {"float32": 1e-3, "int8": 0.2}[precision]
         assert row.raw["correlation"] > 0.99
         assert len(row.raw["rounds"]) == runner.ROUNDS
+
+
+def test_litert_takes_tokens() -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+    from hwnas.runtimes.litert.from_onnx import to_litert
+
+    task = TensorSpec.of((4,), vocabulary=3)
+    content, _ = to_litert(export_onnx(nn.Embedding(3, 2), task))
+    session = sessions.LiteRt(content, {"threads": 1, "precision": "float32"})
+    (found,) = session.run(None, {"input": runner.draw([1, 4], 3, seed=0)})
+    assert found.shape == (1, 4, 2)
 
 
 def test_a_changed_model_is_not_run(tmp_path: Path) -> None:

@@ -207,17 +207,26 @@ def test_corners_are_aligned() -> None:
 
 
 @pytest.mark.parametrize("shape", [IMAGE, SIGNAL])
-@pytest.mark.parametrize("more", [{"group": 3}, {"dilations": [2, 2]}, {"output_padding": [1, 1]}])
+@pytest.mark.parametrize("strides", [[2, 2], [1, 3]])
+@pytest.mark.parametrize("more", [{"group": 3}, {"dilations": [2, 2]}, {"output_padding": [0, 1]}])
 def test_transposed_convolutions_have_groups_and_holes(
-    shape: Sequence[int], more: dict[str, Any]
+    shape: Sequence[int], more: dict[str, Any], strides: Sequence[int]
 ) -> None:
     rank = len(shape) - 2
-    given = {name: v if name == "group" else v[:rank] for name, v in more.items()}
-    given |= {"strides": [2] * rank, "pads": [1] * 2 * rank}
+    given = {name: v if name == "group" else v[-rank:] for name, v in more.items()}
+    given |= {"strides": strides[-rank:], "pads": [1] * 2 * rank}
     weight = np.random.default_rng(0).normal(size=(3, 2, 3, 4)[: 2 + rank])
     outputs = 2 * given.get("group", 1)
     node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **given)
     assert_as_onnx_runtime(model([node], {"w": weight, "b": np.arange(float(outputs))}, shape))
+
+
+def test_groups_of_several_channels_and_filters_below_the_stride_are_transposed() -> None:
+    rng = np.random.default_rng(0)
+    for groups, channels, side in ((2, 4, 3), (4, 4, 1)):
+        node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], group=groups, strides=[2, 2])
+        weight = rng.normal(size=(channels, 2, side, side))
+        assert_as_onnx_runtime(model([node], {"w": weight}, (2, channels, 3, 4)))
 
 
 CHOICES = {"one": 1.0, "some": np.array([0.1, -0.2, 0.3, 0.4, -0.5])}
