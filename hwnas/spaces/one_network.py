@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
 from hwnas.spaces.options import Choose
 from hwnas.tasks.task import Task
@@ -49,19 +49,23 @@ class OneNetwork(AssignmentSpace):
 
         from hwnas.networks.usable import answering_network
         from hwnas.tasks.batch import draw_inputs
+        from hwnas.tasks.outputs import read_output
 
         del arch
         task = task or self.default_task
         draw = partial(draw_inputs, task.input, 2, torch.Generator().manual_seed(0))
         network = answering_network(self.make_network(), draw)
-        classes = getattr(task.output, "classes", None)
         training = network.training
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            shape = tuple(network.eval()(draw()).shape)
+            answer = network.eval()(draw())
         network.train(training)
-        if classes is not None and shape[1:2] != (classes,):
+        try:
+            found, _ = read_output(answer, 2, task.input, task.output)
+        except ProxyError:
+            found = None
+        if found != task.output:
             raise InvalidValueError(
-                f"`network` must tell {classes} classes apart as the architectures do, but its "
-                f"answer to 2 inputs has shape {shape}."
+                f"`network` must answer {task.output!r} as the architectures do, but its answer "
+                f"to 2 inputs has shape {tuple(answer.shape)}."
             )
         return network

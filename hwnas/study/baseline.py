@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import HwnasError, InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import ValueObjective
@@ -59,9 +59,28 @@ class PresentNetwork:
         child_with(limits).call(partial(_check, make))  # functions are received before the time
         return cls(spec, make, limits)
 
+    def insist_on(self, task: Task) -> None:
+        """Insist that it answers as networks for a task do, before anything long is begun.
+
+        Raises:
+            InvalidValueError: it does not.
+        """
+        check = partial(_check_answer, self.make, task)
+        try:
+            check() if self.limits is None else child_with(self.limits).call(check)
+        except HwnasError as error:
+            raise InvalidValueError(
+                f"`baseline` must be a network for the task of the search, but {self.name} is "
+                f"not: {error}"
+            ) from None
+
 
 def _check(make: NamedModel) -> None:
     make()
+
+
+def _check_answer(make: Callable[[], nn.Module], task: Task) -> None:
+    OneNetwork(make, task).build(OneNetwork.arch)
 
 
 def evaluate_baseline(evaluator: Evaluator[Any], network: PresentNetwork, task: Task) -> Baseline:

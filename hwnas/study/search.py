@@ -126,6 +126,8 @@ class Search:
         if job.settings.trials == 0:
             known = KnownSpace.of(setup, job.settings).front()
             return self._finished(self._published(known, setup), space)
+        if self.baseline is not None:
+            self.baseline.insist_on(setup.task)
         looked = self._looked_beforehand(job, cache)
         job = self._with_score(job)
         evaluator, s = self._evaluator(job, cache, looked), job.settings

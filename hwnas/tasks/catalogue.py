@@ -98,7 +98,13 @@ def sized_task(shape: Sequence[int], classes: int | str, vocabulary: int | None 
 
 
 def _output(text: int | str, vocabulary: int | None) -> Output:
-    if text == _NEXT and vocabulary is not None:
+    if text == _NEXT:
+        if vocabulary is None:
+            raise InvalidValueError(
+                "`vocabulary` must be the number of different tokens where `classes` is next, but "
+                "got none: write --classes next,30000, or classes=next,vocabulary=30000 in the "
+                "text of a space."
+            )
         return NextToken(vocabulary)
     found = re.fullmatch(r"([a-z]*)(\d{1,9})", str(text), re.ASCII)
     if found is None or found[1] not in _OUTPUTS:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -103,7 +104,10 @@ def test_two_networks_are_told_apart_in_what_is_counted() -> None:
     ("make", "text"),
     [
         (lambda: nn.Linear(5, 7), "must run on inputs of shape"),
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 9)), "must tell 7 classes apart"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 9)),
+            r"must answer Logits\(classes=7\)",
+        ),
     ],
 )
 def test_a_network_for_something_else_is_refused(make: Any, text: str) -> None:
@@ -149,10 +153,18 @@ def test_a_search_compares_with_it_and_the_study_does_not_depend_on_it(tmp_path:
         (lambda: 7, "`baseline` must be a torch.nn.Module, but got 7"),
         ("no_such_module:net", "there is no module 'no_such_module'"),
         ("net", "must be MODULE:CALLABLE"),
-        (nn.Linear(3, 4), "Linear has none: layers: "),
+        (nn.Linear(3, 4), "but Linear is not: `model` must run on inputs of shape"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(3072, 9)),
+            r"but Sequential is not: `network` must answer Logits\(classes=10\) as the archit",
+        ),
     ],
 )
-def test_what_is_no_network_is_said_before_the_study(given: Any, text: str, tmp_path: Path) -> None:
+def test_what_is_no_network_is_said_before_anything_is_evaluated(
+    given: Any, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Mock(side_effect=AssertionError("an architecture is evaluated"))
+    monkeypatch.setattr("hwnas.study.search.insist_on_evaluable", late)
     with pytest.raises(hwnas.HwnasError, match=text) as error:
         hwnas.search(out=tmp_path, baseline=given, **CHEAP)
     assert "\n" not in str(error.value)

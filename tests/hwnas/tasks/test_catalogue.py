@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwnas.errors import InvalidValueError, UnknownNameError
-from hwnas.tasks.catalogue import TASKS, get_task, name_of
+from hwnas.tasks.catalogue import TASKS, get_task, name_of, sized_task
 from hwnas.tasks.task import (
     Logits,
     Map,
@@ -78,3 +78,8 @@ def test_sizes_name_every_answer(name: str, task: Task) -> None:
 def test_sizes_with_another_answer_are_refused(name: str) -> None:
     with pytest.raises(InvalidValueError, match=r"^`(classes|output|vocabulary)` must be"):
         get_task(name)
+
+
+def test_next_tokens_without_a_vocabulary_say_how_they_are_written() -> None:
+    with pytest.raises(InvalidValueError, match="classes=next,vocabulary=30000 in the text of a"):
+        sized_task((64,), "next")
