@@ -11,6 +11,7 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
+from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind
 from hwnas.tables.measurements import read_measurements
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def take_accuracies(
     """
     from hwnas.pareto.trained import Trained, with_accuracies
 
-    runs = _read(path, space)
+    runs, in_percent = _read(path, space)
     found = _by_key(runs, space)
     members = {member.key for member in front.members}
     if others := sum(len(values) for key, values in found.items() if key not in members):
@@ -49,7 +50,7 @@ def take_accuracies(
     beside = {} if task is None else _counts(front, space, task)
     if expected is not None and not members & found.keys():
         return Trained(expected, ())
-    return with_accuracies(expected or front, found, beside, _origin(path))
+    return with_accuracies(expected or front, found, beside, _origin(path), in_percent=in_percent)
 
 
 def _origin(path: Path) -> dict[str, str]:
@@ -88,8 +89,11 @@ def _by_key(
     return found
 
 
-def _read(path: Path, space: SearchSpace[Arch]) -> dict[str, list[float]]:
-    """Give the accuracies by architecture; an empty cell is a run that is not finished."""
+def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]], bool]:
+    """Give the accuracies by architecture, and whether they are known to be percentages.
+
+    An empty cell is a run that is not finished. The script of an export writes percentages.
+    """
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
     table = read_measurements(path, space)
@@ -98,11 +102,7 @@ def _read(path: Path, space: SearchSpace[Arch]) -> dict[str, list[float]]:
             f"`accuracy` must name a file with the columns architecture and accuracy, but "
             f"{str(path)!r} has architecture, {', '.join(table.cells)}."
         )
-    if len(set(settings := table.cells.get("settings", ()))) > 1:
-        raise InvalidValueError(
-            f"`accuracy` must name runs of one kind, but {str(path)!r} has {len(set(settings))} "
-            f"different `settings`: keep the rows of one."
-        )
+    insist_on_one_kind(filter(str.strip, table.cells.get(SETTINGS, ())), path)
     found: dict[str, list[float]] = {}
     for arch, line, text in zip(table.archs, table.lines, table.cells["accuracy"], strict=True):
         if not text.strip():
@@ -116,7 +116,7 @@ def _read(path: Path, space: SearchSpace[Arch]) -> dict[str, list[float]]:
                 f"Line {line} of `{path}`: an accuracy must be in percent, 0 to 100, but is {text}."
             )
         found.setdefault(str(arch), []).append(value)
-    return found
+    return found, SETTINGS in table.cells
 
 
 def _counts(front: ParetoSet, space: SearchSpace[Arch], task: Task) -> dict[str, FloatArray]:

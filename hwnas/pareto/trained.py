@@ -60,6 +60,8 @@ def with_accuracies(
     beside: Mapping[str, npt.ArrayLike] | None = None,
     origin: Mapping[str, Any] | None = None,
     seed: int = 0,
+    *,
+    in_percent: bool = False,
 ) -> Trained:
     """Take the accuracies of trained members back into a front.
 
@@ -75,12 +77,14 @@ def with_accuracies(
             with a NaN has none.
         origin: what the accuracies are, kept in the provenance under ``trained``.
         seed: of the bootstrap.
+        in_percent: whether the accuracies are known to be percentages, however low they are.
 
     Raises:
-        InvalidValueError: no member has an accuracy, or one is not in 0 to 100.
+        InvalidValueError: no member has an accuracy, one is not in 0 to 100, or all are in 0 to 1
+            as parts of one are.
     """
     runs = [list(accuracies.get(member.key, ())) for member in front.members]
-    _check(runs)
+    _check(runs, in_percent)
     known = np.array([bool(values) for values in runs])
     means = np.array([np.mean(values) if values else np.nan for values in runs], dtype=np.float64)
     stays = _stays(front, means, known)
@@ -104,13 +108,13 @@ def with_accuracies(
     return Trained(replace(front, members=members, provenance=provenance), found)
 
 
-def _check(runs: Sequence[Sequence[float]]) -> None:
+def _check(runs: Sequence[Sequence[float]], in_percent: bool) -> None:
     values = [value for row in runs for value in row]
     if not values:
         raise InvalidValueError("`accuracies` must hold those of members, but none is one's.")
     if wrong := [value for value in values if not 0 <= value <= 100]:
         raise InvalidValueError(f"`accuracies` must be in percent, 0 to 100, but got {wrong[0]:g}.")
-    if 0 < max(values) <= 1:
+    if not in_percent and 0 < max(values) <= 1:
         raise InvalidValueError(
             f"`accuracies` must be in percent, but the highest is {max(values):g}: multiply shares "
             f"by 100."

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import DataFormatError, InvalidValueError
-from hwnas.tables.score_table import columns_of, read_scores
+from hwnas.tables.score_table import columns_of, read_scores, texts_of
 from hwnas.typing import Arch, SearchSpace
 
 COLUMN = "accuracy"
 LOSS = "loss"
 """What stands in place of `COLUMN` where less is better; no percentage."""
+SETTINGS = "settings"
+"""How, and on which data, the runs were trained, as the script of an export notes it."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,23 @@ class AccuracyFile:
                 what is known then: what is ranked need not be a percentage.
 
         Raises:
-            InvalidValueError: the file cannot be read, a column is absent, or both are there.
+            InvalidValueError: the file cannot be read, a column is absent, both are there, or runs
+                of different settings or data are.
             DataFormatError: an accuracy is not in 0 to 100, all are in 0 to 1 as parts of one are,
-                a loss is infinite, or fewer than two architectures have one.
+                unless the script of an export wrote them, a loss is infinite, or fewer than two
+                architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
         column = _column(path) if losses else COLUMN
+        settings = texts_of(path, SETTINGS)
+        insist_on_one_kind(settings, path)
         table = read_scores(path, space, [column], runs=True)
         runs: dict[str, list[float]] = {}
         for arch, value in zip(table.archs, table.columns[column].tolist(), strict=True):
             if value == value:
                 runs.setdefault(str(arch), []).append(value)
-        _check([v for values in runs.values() for v in values], column, path)
+        values = [v for of_one in runs.values() for v in of_one]
+        _check(values, column, path, in_percent=bool(settings))
         sign = -1.0 if column == LOSS else 1.0
         known = {text: sign * math.fsum(values) / len(values) for text, values in runs.items()}
         if len(known) < 2:
@@ -76,6 +84,30 @@ class AccuracyFile:
         return self.column
 
 
+def insist_on_one_kind(settings: Iterable[str], path: Path) -> None:
+    """Refuse accuracies whose settings differ: what was trained otherwise is not compared.
+
+    Raises:
+        InvalidValueError: there are several.
+    """
+    if len(kinds := set(settings)) > 1:
+        raise InvalidValueError(
+            f"`accuracy` must be of runs of one kind, but {str(path)!r} has {len(kinds)} different "
+            f"`{SETTINGS}`{_difference(kinds)}: keep the rows of one."
+        )
+
+
+def _difference(kinds: Iterable[str]) -> str:
+    """Name what differs between settings that are JSON objects; nothing where they are not."""
+    try:
+        first, *others = (dict(json.loads(kind)) for kind in kinds)
+    except (ValueError, TypeError):
+        return ""
+    names = {n for other in others for n in first.keys() | other.keys()}
+    differing = sorted(n for n in names if any(first.get(n) != o.get(n) for o in others))
+    return f" ({', '.join(differing)})"
+
+
 def _column(path: Path) -> str:
     """Find which of the two columns a file has; where it has none, that of accuracies is missed."""
     found = [name for name in (COLUMN, LOSS) if name in columns_of(path)]
@@ -87,14 +119,14 @@ def _column(path: Path) -> str:
     return found[0] if found else COLUMN
 
 
-def _check(values: Sequence[float], column: str, path: Path) -> None:
+def _check(values: Sequence[float], column: str, path: Path, in_percent: bool) -> None:
     wrong = [v for v in values if not (0 <= v <= 100 if column == COLUMN else math.isfinite(v))]
     if wrong and column == COLUMN:
         raise DataFormatError(
             f"`{path}` must have accuracies in percent, 0 to 100, but has {wrong[0]:g}: where "
             f"`--truth` reads the file, numbers of which less is better may stand in {LOSS}."
         )
-    if column == COLUMN and 0 < max(values, default=0.0) <= 1:
+    if column == COLUMN and not in_percent and 0 < max(values, default=0.0) <= 1:
         raise DataFormatError(
             f"`{path}` must have accuracies in percent, but the largest is {max(values):g}: "
             "multiply them by 100."

@@ -103,6 +103,16 @@ def columns_of(path: Path) -> list[str]:
     return [str(name) for name in _read(path).columns]
 
 
+def texts_of(path: Path, column: str) -> list[str]:
+    """Give the different texts of a column that are not empty; none where there is no such column.
+
+    Raises:
+        InvalidValueError: the table cannot be read.
+    """
+    frame = _read(path)
+    return sorted(set(map(str, frame[column].dropna()))) if column in frame else []
+
+
 def _proxy_columns(frame: pd.DataFrame) -> list[str]:
     """List the columns of proxies in the order of the table of proxies, variants among them."""
     order = {name: i for i, name in enumerate(names("proxies"))}

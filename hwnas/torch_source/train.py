@@ -16,8 +16,9 @@ them, say what is tested; else a share of each class is, the same in every run. 
 bits and real targets are scaled to mean 0 and deviation 1 of the training ones in each channel.
 
 The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run: the share
-of labels told right, or of real targets the coefficient of determination R^2, 0 at least. A run
-that was stopped goes on with `--resume`, on a CPU exactly as if it had not been stopped.
+of labels told right, or of real targets the coefficient of determination R^2, 0 at least. Its
+`settings` name the data by a checksum. A run that was stopped goes on with `--resume`, on a CPU
+exactly as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ class Settings:
     precision: str  # float32, bfloat16 or float16 (mixed with float32)
     test_share: float  # share of each class that is tested where the data do not say
     seed: int  # of order, moves, dropout and new weights
+    data: str = ""  # checksum of inputs and labels
 
 
 def members() -> dict[int, Path]:
@@ -370,7 +372,8 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
             raise UserError(f"--{name} must be above 0, but got {value}.")
     if not 0 < options.test_share < 1 or min(options.crop, options.warmup, options.seed) < 0:
         raise UserError("--test-share must be in 0 to 1; --crop, --warmup and --seed at least 0.")
-    return Settings(**{name: getattr(options, name) for name in Settings.__annotations__})
+    names = [name for name in Settings.__annotations__ if name != "data"]
+    return Settings(**{name: getattr(options, name) for name in names})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -384,6 +387,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--member must be one of {text}, or all, but got {absent[0]}.")
         NOW[0] = "reading the data"
         data = read_data(options.data, settings.test_share)
+        settings = replace(settings, data=data.checksum())
         for name in names:
             train(known[int(name)], data, settings, options)
     except UserError as error:

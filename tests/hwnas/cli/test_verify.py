@@ -319,6 +319,11 @@ def test_trained_accuracies_come_back_into_the_front(
         ([(CELLS[0], 0.9), (CELLS[1], 0.8)], (), "multiply shares by 100"),
         ([(Cell(("avg_pool_3x3",) * 6), 90)], (), "must hold those of members"),
         ([(CELLS[0], 90, "a"), (CELLS[0], 91, "b")], ("settings",), "2 different `settings`"),
+        (
+            [(CELLS[0], 90, '{"epochs": 3, "data": "1f"}'), (CELLS[0], 91, '{"epochs": 3}')],
+            ("settings",),
+            "2 different `settings` (data)",
+        ),
     ],
 )
 def test_wrong_accuracies_are_refused_and_nothing_is_written(
@@ -335,6 +340,14 @@ def test_wrong_accuracies_are_refused_and_nothing_is_written(
     assert message in err.splitlines()[-1]
     assert (source / "front.json").read_bytes() == before
     assert not (source / "report.html").exists()
+
+
+def test_low_percentages_of_the_training_script_are_taken(tmp_path: Path) -> None:
+    source = results(tmp_path / "in")
+    rows: list[tuple[object, ...]] = [(CELLS[0], 0.9, "{}"), (CELLS[1], 0.8, "{}")]
+    assert run(source, "--accuracy", accuracies(tmp_path / "a.csv", rows, "settings")) == 0
+    front = ParetoSet.load(source / "front.json")
+    assert [m.attributes["accuracy"] for m in front.members[:2]] == [0.9, 0.8]
 
 
 def test_a_file_without_accuracies_is_refused(

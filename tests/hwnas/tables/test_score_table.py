@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +170,23 @@ def test_parts_of_one_are_no_percentages(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"the largest is 0\.705: multiply them by 100"):
         accuracies(tmp_path, f"{CELL},0.705", f"{OTHER},0.6")
     assert accuracies(tmp_path, f"{CELL},1.2", f"{OTHER},0.6") == {CELL: 1.2, OTHER: 0.6}
+
+
+def of_the_script(folder: Path, *rows: tuple[str, float, dict[str, object]]) -> dict[str, float]:
+    with (folder / "accuracy.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["architecture", "accuracy", "settings"])
+        writer.writerows([arch, value, json.dumps(settings)] for arch, value, settings in rows)
+    return AccuracyFile.read(folder / "accuracy.csv", SPACE).known
+
+
+def test_low_percentages_of_the_training_script_are_no_parts_of_one(tmp_path: Path) -> None:
+    same: dict[str, object] = {"epochs": 30, "data": "1f"}
+    found = of_the_script(tmp_path, (CELL, 0.7, same), (OTHER, 0.0, same))
+    assert found == {CELL: 0.7, OTHER: 0.0}
+
+
+def test_accuracies_on_two_data_sets_are_not_mixed(tmp_path: Path) -> None:
+    first: dict[str, object] = {"epochs": 30, "data": "1f"}
+    with pytest.raises(InvalidValueError, match=r"2 different `settings` \(data\): keep the rows"):
+        of_the_script(tmp_path, (CELL, 70.5, first), (OTHER, 60, {**first, "data": "2e"}))

@@ -165,6 +165,29 @@ def test_a_run_is_not_overwritten_nor_resumed_by_another(
     assert [row["seed"] for row in rows(folder)] == ["0", "1"]
 
 
+def test_other_data_are_another_run(
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, other = exported(tmp_path / "code"), tmp_path / "other.npz"
+    found, labels = images()
+    np.savez(other, images=255 - found, labels=labels)
+    assert run(monkeypatch, folder, "--data", data, "--epochs", 1) == 0
+    (tmp_path / "moved.npz").write_bytes(data.read_bytes())
+    assert (
+        run(monkeypatch, folder, "--data", tmp_path / "moved.npz", "--epochs", 1, "--resume") == 0
+    )
+    assert len(rows(folder)) == 1
+    assert run(monkeypatch, folder, "--data", other, "--epochs", 1, "--resume") == 2
+    assert "was made with data " in capsys.readouterr().err
+    again = ("--data", other, "--epochs", 1, "--out", folder / "others")
+    assert run(monkeypatch, folder, *again) == 0
+    first, second = (json.loads(row["settings"]) for row in rows(folder))
+    assert {name for name in first if first[name] != second[name]} == {"data"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
