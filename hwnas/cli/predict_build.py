@@ -10,6 +10,7 @@ import typer
 from hwnas.cli.options import names_function, users_space
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.plan import Planned, processor_of
+from hwnas.cli.predict_checks import note_chance
 from hwnas.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def build(
         )
     if advice := _advice(_within(made), len(made.measured_ms)):
         note(advice)
+    note_chance(made.predicted_ms, made.measured_ms)
 
 
 def _machine(name: str, changes: dict[str, Any]) -> Machine:

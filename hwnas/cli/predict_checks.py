@@ -1,4 +1,4 @@
-"""How well a predictor does, for `hwnas predict adapt` and `evaluate`."""
+"""How well a predictor does, for `hwnas predict train`, `adapt`, `build` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,29 @@ def note_left_out(predictor: Any, costs: FloatArray) -> None:
         f"leaving one out: {told}median error {100 * np.median(errors):.0f} %, "
         f"{np.mean(errors <= 0.1):.0%} within 10 %"
     )
+    note_chance(found, costs)
     note_changed_speed(found, costs)
+
+
+def note_chance(predicted: FloatArray, costs: FloatArray) -> None:
+    """Say where costs that were not learned from are ranked no better than by chance.
+
+    Args:
+        predicted: `(n,)` predictions without the cost itself; NaN where there is none.
+        costs: `(n,)` measured costs; NaN where there is none.
+    """
+    import numpy as np
+
+    from hwnas.ranking.metrics import spearman
+
+    known = np.isfinite(predicted) & np.isfinite(costs)
+    rank = spearman(predicted[known], costs[known]) if known.sum() > 2 else np.nan
+    if rank <= 0:
+        note(
+            f"It ranks what it has not learned from no better than chance (Spearman {rank:.2f}): "
+            f"do not search with it. Measure more architectures that differ more, on a quiet "
+            f"device, and check that each cost stands beside its own architecture."
+        )
 
 
 def note_changed_speed(predicted: FloatArray, costs: FloatArray) -> None:

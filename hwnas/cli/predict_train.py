@@ -11,7 +11,7 @@ import typer
 
 from hwnas.cli.options import users_space
 from hwnas.cli.output import note
-from hwnas.cli.predict_checks import amount
+from hwnas.cli.predict_checks import amount, note_left_out
 from hwnas.cli.predict_files import looks_at_networks, own_dataset
 from hwnas.cli.predict_given import (
     insist_on_columns,
@@ -178,6 +178,8 @@ def _train_all(
     amounts = ", ".join(f"{name} ({amount(c)})" for name, c in table.columns.items())
     where = f" on {predictor.device}" if single else ""
     note(f"{out}: {f'{metric} in {unit}' if unit else metric}{where}: {amounts}")
+    if single:
+        note_left_out(predictor, costs[0])
 
 
 def _note_left_alone(table: Any, asked: Sequence[str] | None) -> None:

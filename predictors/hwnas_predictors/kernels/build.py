@@ -200,9 +200,10 @@ def _insist_on_two(timed: int, drawn: int, left_out: int) -> None:
     """Insist on networks to learn overheads and the spread of errors from."""
     if timed < 2:
         raise InvalidValueError(
-            f"Two networks must be measured as a whole, but of {drawn} {left_out} have kernels of "
-            f"types that no other network has and {drawn - left_out - timed} were not timed: give "
-            f"more networks (--networks, --held-out) or --max-seconds; what was measured is kept."
+            f"`held_out` must leave two networks that are measured as a whole, but of {drawn} "
+            f"{left_out} have kernels of types that no other network has and "
+            f"{drawn - left_out - timed} were not timed: give more networks (--held-out, "
+            f"--networks) or --max-seconds; what was measured is kept."
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hwnas.cli import main
-from hwnas.cli.predict_checks import note_left_out
+from hwnas.cli.predict_checks import note_chance, note_left_out
 from hwnas.files.predictor_file import read_predictor_file
 from hwnas.spaces.nasbench201 import NasBench201, parse_cell
 from hwnas.testing import draw
@@ -71,6 +71,19 @@ def test_rows_between_which_the_device_slowed_down_are_told(
     note_left_out(SimpleNamespace(left_out=predicted[order]), costs[order])
     told = "rows one after another agree" in capsys.readouterr().err
     assert told is not shuffled
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_ranks_no_better_than_chance_are_told_with_what_to_do(
+    better: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = np.array([1.0, 2, 3, 4, np.nan])
+    predicted = np.array([1.0, 2, 4, 3, 5]) if better else np.array([3.0, 4, 1, 2, np.nan])
+    note_left_out(SimpleNamespace(left_out=np.where(costs == costs, predicted, np.nan)), costs)
+    alone = capsys.readouterr().err
+    note_chance(predicted, costs)
+    for told in (" ".join(alone.split()), " ".join(capsys.readouterr().err.split())):
+        assert ("no better than chance (Spearman -0.60): do not search with it" in told) != better
 
 
 def test_equal_costs_have_no_rank(capsys: pytest.CaptureFixture[str]) -> None:

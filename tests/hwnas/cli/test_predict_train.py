@@ -23,6 +23,9 @@ def test_train_learns_a_single_device(tmp_path: Path, capsys: pytest.CaptureFixt
     archs = [str(SPACE.sample(rng)) for _ in range(90)]
     seen, out = write(tmp_path / "seen.csv", archs[:60]), tmp_path / "own.npz"
     assert run("train", "--measurements", str(seen), "--out", str(out)) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "leaving one out: Spearman 1.00, median error" in said
+    assert "chance" not in said
     new = write(tmp_path / "new.csv", archs[60:])
     assert run("evaluate", str(out), "--measurements", str(new), "--json") == 0
     row = json.loads(capsys.readouterr().out)

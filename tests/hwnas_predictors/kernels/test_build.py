@@ -169,7 +169,9 @@ def test_two_networks_are_measured_at_least(monkeypatch: pytest.MonkeyPatch) -> 
     latencies = iter([1.0, float("nan")])
     monkeypatch.setattr(WholeTimer, "__call__", lambda *_: next(latencies))
     monkeypatch.setattr(NetworkTimer, "__call__", kernels_ms)
-    text = "Two networks .* but of 2 0 have .* and 1 were not timed: give more networks"
+    text = (
+        "`held_out` must leave two networks .* but of 2 0 have .* and 1 were not timed: give more"
+    )
     with pytest.raises(InvalidValueError, match=text):
         KernelPredictor.build([], [chain(["Relu", "Erf"]), chain(["Erf"])], max_seconds=9.0)
 
