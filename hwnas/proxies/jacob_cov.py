@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
 from hwnas.proxies.derivatives.spectra import eigenvalues
+from hwnas.proxies.engine.several_images import insist_on_several
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
 from hwnas.typing import Direction, Signal, Signals
 
@@ -90,6 +91,7 @@ class JacobCov:
     def score(self, signals: Signals) -> float:
         """Compute the score from the gradients."""
         gradients = signals[self._gradient].double()
+        insist_on_several(len(gradients))
         gradients = gradients - gradients.mean(dim=1, keepdim=True)
         gradients = gradients / gradients.norm(dim=1, keepdim=True)
         shifted = eigenvalues(gradients @ gradients.T) + _EPSILON

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.counts import ParameterShapes
+from hwnas.proxies.engine.several_images import insist_on_several
 from hwnas.proxies.engine.signals import Collector, PassSignal, Setting
 from hwnas.proxies.naswot import ReluKernel
 from hwnas.typing import Direction, Signal, Signals
@@ -164,5 +165,6 @@ class LinearRegions:
     def score(self, signals: Signals) -> float:
         """Count the images that agree with no earlier one in every unit."""
         kernel = signals[ReluKernel()]
+        insist_on_several(len(kernel))
         equal = kernel == kernel.diagonal()[:, None]
         return float((~equal.tril(-1).any(dim=1)).sum())

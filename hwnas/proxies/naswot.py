@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.deferred import deferred
 from hwnas.errors import ProxyError
+from hwnas.proxies.engine.several_images import insist_on_several
 from hwnas.proxies.engine.signals import Collector, Init, PassSignal, Setting
 from hwnas.typing import Direction, Signal, Signals
 
@@ -103,7 +104,8 @@ class NasWot:
 
     def score(self, signals: Signals) -> float:
         """Give the log-determinant, computed in float64."""
-        _, log_determinant = torch.linalg.slogdet(signals[self._kernel])
+        insist_on_several(len(kernel := signals[self._kernel]))
+        _, log_determinant = torch.linalg.slogdet(kernel)
         if not log_determinant.isfinite():
             raise ProxyError("The kernel is singular: two images have the same ReLU signs.")
         return float(log_determinant)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.proxies.derivatives.spectra import eigenvalues
+from hwnas.proxies.engine.several_images import insist_on_several
 from hwnas.proxies.engine.signals import Mode, OwnSignal, Setting
 from hwnas.typing import Direction, Signal, Signals
 
@@ -150,7 +151,8 @@ class NtkCondition:
 
     def score(self, signals: Signals) -> float:
         """Divide the largest by the least eigenvalue."""
-        values = eigenvalues(signals[self._kernel])
+        insist_on_several(len(kernel := signals[self._kernel]))
+        values = eigenvalues(kernel)
         least, largest = float(values[0]), float(values[-1])
         if not least > len(values) * torch.finfo(torch.float64).eps * largest:
             raise ProxyError("The tangent kernel is singular or not finite.")

@@ -160,12 +160,34 @@ class Smooth(nn.Sequential):
         )
 
 
+class Inverted(nn.Module):
+    """Two inverted residual blocks as MobileNetV2 has them: depthwise convolutions, ReLU6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
+        self.blocks = nn.ModuleList(nn.Sequential(
+            *(nn.Conv2d(8, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU6(inplace=True)),
+            nn.Conv2d(24, 24, 3, padding=1, groups=24, bias=False),
+            *(nn.BatchNorm2d(24), nn.ReLU6(inplace=True)),
+            *(nn.Conv2d(24, 8, 1, bias=False), nn.BatchNorm2d(8)),
+        ) for _ in range(2))  # fmt: skip
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(x)
+        logits: torch.Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
 def cell() -> nn.Module:
     text = "|nor_conv_3x3~0|+|avg_pool_3x3~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
     return NasBench201(channels=8, cells=1).build(parse_cell(text), image_task(4, SHAPE))
 
 
-@pytest.mark.parametrize("build", [Watched, Attention, Mixed, Smooth, cell])
+@pytest.mark.parametrize("build", [Watched, Attention, Mixed, Smooth, Inverted, cell])
 def test_scores_of_the_loss_are_those_without_it(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     model = build()

@@ -186,3 +186,16 @@ def test_needs_that_raise_are_the_failure_of_that_proxy_alone(resnet: nn.Module)
     assert math.isnan(scores["needless"].value)
     assert str(scores["needless"].error).startswith("needless raised KeyError: ")
     assert {n: s.value for n, s in scores.items() if n != "needless"} == values(resnet, others)
+
+
+def test_scores_that_compare_images_need_two_of_them() -> None:
+    proxies = ["naswot", "jacob_cov", "ntk_cond", "linear_regions", "synflow"]
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    one, two = (
+        score_network(network, (3, 8, 8), make_proxies(proxies), batch_size=size) for size in (1, 2)
+    )
+    for name in proxies[:-1]:
+        assert str(one[name].error).startswith("`batch_size` must be at least 2 for a score that")
+        assert math.isnan(one[name].value)
+    assert one["synflow"].error is None
+    assert [result.error for result in two.values()] == [None] * len(proxies)
