@@ -172,11 +172,13 @@ def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, An
     told = [[expectation_text(m), chance_text(m)] for m in front.members]
     more = ["expected %", "among best 1 %"] if has_expectations(front) else []
     print_table(
-        ["#", *objectives, "accuracy %", "std", "runs", "stays", *more, ARCHITECTURE],
+        ["#", "accuracy %", "std", "runs", "stays", *more, *objectives, ARCHITECTURE],
         [
-            [row["member"], *(row[o] for o in objectives), *_shown(row)]
-            + (texts if more else [])
-            + [row[ARCHITECTURE]]
+            [
+                *(row["member"], *_shown(row), *(texts if more else ())),
+                *(row[o] for o in objectives),
+                row[ARCHITECTURE],
+            ]
             for row, texts in zip(rows, told, strict=True)
         ],
         title="Members" if more else "Trained members",

@@ -342,6 +342,17 @@ def test_wrong_accuracies_are_refused_and_nothing_is_written(
     assert not (source / "report.html").exists()
 
 
+def test_a_narrow_terminal_shows_the_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    source = results(tmp_path / "in")
+    assert run(source, "--accuracy", accuracies(tmp_path / "a.csv", [(CELLS[0], 90.5)])) == 0
+    shown = capsys.readouterr()
+    assert "90.50" in shown.out
+    assert "Left out at 60 columns: " in shown.err
+
+
 def test_low_percentages_of_the_training_script_are_taken(tmp_path: Path) -> None:
     source = results(tmp_path / "in")
     rows: list[tuple[object, ...]] = [(CELLS[0], 0.9, "{}"), (CELLS[1], 0.8, "{}")]
