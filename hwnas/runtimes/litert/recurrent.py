@@ -14,8 +14,9 @@ from hwnas.runtimes.base import Array
 from hwnas.runtimes.litert.translation import Node, Tensor, Translation, UnwrittenError
 
 _ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-LARGEST_BYTES = 1 << 30
-"""LiteRT holds the weights of each step once more: what it may hold of a layer's."""
+LARGEST_STEPS = 2000
+LARGEST_COPIES = 1 << 24
+"""Bytes of copied weights, for each example of a batch, up to which XNNPACK is faster."""
 Step = Callable[["_Cell", Tensor, Sequence[Tensor]], list[Tensor]]
 
 
@@ -26,11 +27,16 @@ class _Cell:
         t: what is written.
         weight: of the states, `(g H, H)`.
         bias: beside it, `(g H,)`.
+        copied: whether XNNPACK may multiply, which holds the weights once more for each step. It
+            leaves a layer whose bias is computed to LiteRT's own kernel, which holds them once.
     """
 
-    def __init__(self, t: Translation, weight: Array, bias: Array) -> None:
+    def __init__(self, t: Translation, weight: Array, bias: Array, copied: bool) -> None:
         self._t, self._hidden = t, weight.shape[1]
         self._weights = [t.written(np.ascontiguousarray(a)) for a in (weight, bias)]
+        if not copied:
+            constant = Tensor(self._weights[1], bias.shape, (0,))
+            self._weights[1] = t.reshaped(constant, bias.shape, (0,)).number
         self._gates, self._last = len(weight) // weight.shape[1], t.written(np.array(1, np.int32))
 
     def product(self, state: Tensor) -> Tensor:
@@ -86,19 +92,20 @@ def _recurrent(step: Step, states: int) -> Callable[[Translation, Node], list[Te
         weights, again = (t.constant(name).floats for name in names[1:3])
         count, wide, hidden = again.shape
         _check(node, names)
-        if x.shape[0] * count * wide * hidden * 4 > LARGEST_BYTES:
+        if x.shape[0] * count > LARGEST_STEPS:
             raise UnwrittenError(
-                f"{node.kind} of width {hidden} over {x.shape[0]} steps, as many times as it would "
-                f"hold its weights (shorten the sequence)"
+                f"{node.kind} of {x.shape[0] * count:,} steps, each of which is written (shorten "
+                f"the sequence)"
             )
         nothing = np.zeros((count, 2 * wide), np.float32)
         biases = t.constant(names[3]).floats if names[3] else nothing
+        copied = x.shape[0] * again[0].nbytes <= LARGEST_COPIES * x.shape[1]
         backward = [node.attributes.get("direction") == b"reverse", True][:count]
         begins = [_begin(t, name, (count, x.shape[1], hidden)) for name in names[5 : 5 + states]]
         ways, ends = [], []
         for d, reverse in enumerate(backward):
             given = _given(t, x, weights[d], biases[d, :wide])
-            cell, state = _Cell(t, again[d], biases[d, wide:]), [begin[d] for begin in begins]
+            cell, state = _Cell(t, again[d], biases[d, wide:], copied), [b[d] for b in begins]
             found = []
             for part in given[::-1] if reverse else given:
                 state = step(cell, part, state)

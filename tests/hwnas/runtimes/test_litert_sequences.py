@@ -79,10 +79,22 @@ def test_what_pytorchs_layers_are_not_is_refused() -> None:
             to_litert(layer(kind, **more))
 
 
-def test_steps_that_would_hold_too_much_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas.runtimes.litert.recurrent.LARGEST_BYTES", 1000)
-    with pytest.raises(UnwrittenError, match=r"LSTM of width 4 over 5 steps.*shorten"):
-        to_litert(layer("LSTM"))
+def test_more_steps_than_can_be_written_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.runtimes.litert.recurrent.LARGEST_STEPS", 9)
+    to_litert(layer("LSTM"))
+    with pytest.raises(UnwrittenError, match=r"LSTM of 10 steps, each of which.*shorten"):
+        to_litert(layer("LSTM", direction="bidirectional"))
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_weights_that_are_held_once_give_the_same(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, _ = to_litert(layer(kind))
+    monkeypatch.setattr("hwnas.runtimes.litert.recurrent.LARGEST_COPIES", 0)
+    after, _ = to_litert(layer(kind))
+    assert before != after
+    assert_as_onnx_runtime(layer(kind))
 
 
 class Tagger(nn.Module):
