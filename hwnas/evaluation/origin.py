@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from hwnas.evaluation.evaluator import Evaluator
@@ -12,6 +13,9 @@ from hwnas.pareto.provenance import plain
 from hwnas.tasks.catalogue import TASKS
 from hwnas.tasks.task import Task
 from hwnas.typing import Constraint, UncertainCostModel
+
+_OF_HOSTS = ("provenance", "fingerprint", "device")
+"""What a cost says that is no other kind of value on another host, or of a table elsewhere."""
 
 
 def origin(evaluator: Evaluator[Any]) -> dict[str, Any]:
@@ -35,6 +39,39 @@ def origin(evaluator: Evaluator[Any]) -> dict[str, Any]:
         "costs": [describe_cost(source) for source in cost_sources(evaluator.objectives)],
         "settings": settings,
     }
+
+
+def decisive(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what values must have in common to be compared, as JSON values.
+
+    Args:
+        known: what `origin` gave, and anything else that is decisive.
+
+    Returns:
+        The same with the settings one by one, and without what another host says otherwise of the
+        same costs.
+    """
+    parts = {
+        **known,
+        **known.get("settings", {}),
+        "costs": [
+            {key: value for key, value in cost.items() if key not in _OF_HOSTS}
+            for cost in known.get("costs", [])
+        ],
+    }
+    parts.pop("settings", None)
+    found: dict[str, Any] = json.loads(json.dumps(parts))
+    return found
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say in what two differ that are decisive; empty if in nothing."""
+    old, new = decisive(before), decisive(now)
+    return "; ".join(
+        f"{key}: {json.dumps(old.get(key))} there, {json.dumps(new.get(key))} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    )
 
 
 def cost_sources(objectives: Iterable[Any]) -> Iterator[CostValues[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ from hwnas.tasks.catalogue import name_of
 from hwnas.typing import Arch, Direction, InShape, SearchSpace
 from hwnas_nni.codec import known_codec
 from hwnas_nni.metrics import DEFAULT, INFEASIBLE, with_default
+
+_logger = logging.getLogger(__name__)
 
 
 def report_metrics(
@@ -84,6 +87,12 @@ class ProxyEvaluator(Evaluator):
         """Directions of the proxies, for a `ParetoStrategy`."""
         return {proxy.name: proxy.direction for proxy in make_proxies(self.proxies)}
 
+    def origin(self, space: SearchSpace[Arch]) -> dict[str, Any]:
+        """Say what values of a space depend on, see `hwnas.evaluation.origin`."""
+        del space
+        seen = {"in_shape": list(self.in_shape), "batch": self.batch_size, "images": "gaussian"}
+        return {"seed": self.seed, "settings": {"constraints": [], **seen}}
+
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Score a network and report every proxy that is defined for it.
 
@@ -99,6 +108,8 @@ class ProxyEvaluator(Evaluator):
             seed=derive_seed(self.seed, sorted((sample or {}).items(), key=str)),
         )
         found = {name: s.value for name, s in scores.items() if math.isfinite(s.value)}
+        for name in scores.keys() - found.keys():
+            _logger.warning("%s has no value: %s", name, scores[name].error or "it is not finite")
         if not found:
             raise InvalidValueError(f"no proxy is defined: {[s.error for s in scores.values()]}")
         return report_metrics(found)

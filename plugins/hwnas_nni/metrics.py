@@ -20,11 +20,11 @@ INFEASIBLE = "infeasible"
 
 def check_directions(objectives: Mapping[str, Direction]) -> dict[str, Direction]:
     """Give the objectives; `InvalidValueError` if there are none or a direction is misspelt."""
-    wrong = [d for d in objectives.values() if d not in ("minimize", "maximize")]
-    if not objectives or wrong:
+    directions = objectives.values() if isinstance(objectives, Mapping) else []
+    if not directions or any(d not in ("minimize", "maximize") for d in directions):
         raise InvalidValueError(
             f"`objectives` must give the metrics' directions, minimize or maximize, but got "
-            f"{dict(objectives)}."
+            f"{objectives!r}."
         )
     return dict(objectives)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from nni.common.hpo_utils import (
 )
 from scipy import stats
 
-from hwnas.errors import InvalidValueError
+from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.spaces.assignments import Assignment
 from hwnas.typing import Choice
 from hwnas_nni.dimensions import Dimension, DimensionSpace
@@ -112,6 +112,7 @@ def _specs(search_space: Mapping[str, Any]) -> dict[tuple[Any, ...], ParameterSp
     found: dict[tuple[Any, ...], ParameterSpec] = {}
     for name, parameter in search_space.items():
         try:
+            _check_types(name, parameter)
             read = format_search_space({name: parameter})
             for key, spec in read.items():
                 _check(key, spec)
@@ -127,12 +128,21 @@ def _specs(search_space: Mapping[str, Any]) -> dict[tuple[Any, ...], ParameterSp
     return found
 
 
+def _check_types(name: str, parameter: Any) -> None:
+    """Refuse a misspelt type by its name, also within a choice."""
+    if isinstance(parameter, Mapping) and "_type" in parameter:
+        kind = parameter["_type"]
+        if kind not in _TYPES:
+            raise InvalidValueError(str(unknown_name(f"_type of {name}", str(kind), _TYPES)))
+        if kind == "choice" and isinstance(parameter.get("_value"), Sequence):
+            nested = (v for v in parameter["_value"] if isinstance(v, Mapping) and "_name" in v)
+            for option in nested:
+                for inner, value in option.items():
+                    _check_types(f"{name}/{option['_name']}/{inner}", value)
+
+
 def _check(key: tuple[Any, ...], spec: ParameterSpec) -> None:
     """Refuse what NNI reads and no trial could be given."""
-    if spec.type not in _TYPES:
-        raise InvalidValueError(
-            f"`_type` of {_name(key)} must be one of {', '.join(_TYPES)}, but got {spec.type!r}."
-        )
     if spec.categorical and spec.size < 1:
         raise InvalidValueError(f"`{_name(key)}` must have a value, but it has none to choose.")
     numbers = [spec.mu, spec.sigma] if spec.normal_distributed else [spec.low, spec.high]

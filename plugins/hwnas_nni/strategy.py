@@ -16,12 +16,13 @@ from nni.nas.strategy import Strategy
 
 from hwnas import registry
 from hwnas.errors import InvalidValueError
+from hwnas.evaluation.origin import difference
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
 from hwnas.strategies.problem import BoolArray
 from hwnas.typing import Direction
 from hwnas_nni.checkpoint import Record, read_state, write_state
 from hwnas_nni.codec import Codec, Key, codec_of
-from hwnas_nni.evaluator import ObjectivesEvaluator
+from hwnas_nni.evaluator import ObjectivesEvaluator, ProxyEvaluator
 from hwnas_nni.metrics import check_directions, complaint, has_default, losses_of
 from hwnas_nni.results import pareto_set_of
 
@@ -114,9 +115,14 @@ class ParetoStrategy(Strategy):
         assert self._search is not None, "the strategy has not been initialized"
         with self._lock:
             return {
+                "decisive": self._decisive,
                 "search": self._search.state(),
                 "records": [record.as_dict() for record in self._records],
             }
+
+    @property
+    def _decisive(self) -> dict[str, Any]:
+        return {"objectives": self.objectives, **self._provenance}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken; trials that ran then are run again.
@@ -124,7 +130,8 @@ class ParetoStrategy(Strategy):
         A state that is older than the checkpoint file's is left alone.
 
         Raises:
-            InvalidValueError: NNI resumes an experiment on a training service, which it cannot.
+            InvalidValueError: NNI resumes an experiment on a training service, which it cannot; or
+                the state is of other objectives, or of an evaluator with other settings.
         """
         if isinstance(self.engine, TrainingServiceExecutionEngine):
             # Its listener ends at the first command of a resumed manager, which it does not know.
@@ -137,6 +144,13 @@ class ParetoStrategy(Strategy):
     def _restore(self, state_dict: Mapping[str, Any]) -> None:
         assert self._search is not None, "the strategy has not been initialized"
         assert self._codec is not None
+        # Files of older versions do not say it.
+        found = difference(state_dict.get("decisive", self._decisive), self._decisive)
+        if found:
+            raise InvalidValueError(
+                f"`checkpoint` must be continued with what its trials were evaluated by, but "
+                f"{found}: use that, or another file."
+            )
         with self._lock:
             if len(state_dict["records"]) < len(self._records):
                 return
@@ -149,7 +163,7 @@ class ParetoStrategy(Strategy):
     ) -> ExecutableModelSpace:
         self._codec = codec_of(model_space, key=self._key)
         space = self._codec.space
-        if isinstance(model_space.evaluator, ObjectivesEvaluator):
+        if isinstance(model_space.evaluator, ObjectivesEvaluator | ProxyEvaluator):
             self._provenance = model_space.evaluator.origin(space)
         problem = Problem(space, self._feasible if self.filters else None, self._knowledge)
         self._search = AskTell(make_proposer(self.strategy, problem), space, self.seed)

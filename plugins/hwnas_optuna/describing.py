@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import optuna
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
-from hwnas.evaluation.origin import origin
+from hwnas.evaluation.origin import difference, origin
 from hwnas.pareto import ObjectiveInfo
 from hwnas.spaces.space_text import written_space
 
@@ -22,8 +21,6 @@ ORIGIN = "hwnas:origin"
 """User attribute of a study: what its values depend on, as `hwnas.evaluation.origin` gives it."""
 SPACE = "hwnas:space"
 """User attribute of a study: text of the search space."""
-_OF_HOSTS = ("provenance", "fingerprint", "device")
-"""What costs say that another host may say otherwise, and a table elsewhere."""
 
 
 def describe(
@@ -54,7 +51,12 @@ def describe(
     }
     stored = study.user_attrs
     if OBJECTIVES in stored and any(t.state.is_finished() for t in study.get_trials(False)):
-        _insist_on_the_same(study.study_name, stored, described)
+        found = difference(_decisive(stored), _decisive(described))
+        if found:
+            raise InvalidValueError(
+                f"Study {study.study_name!r} must be continued with what its finished trials were "
+                f"evaluated by, but {found}: use that, or another study."
+            )
     with warnings.catch_warnings():
         # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -63,35 +65,10 @@ def describe(
         study.set_user_attr(key, value)
 
 
-def _insist_on_the_same(name: str, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Insist that the trials of a study that goes on can be compared with those that it has."""
-    before, after = _decisive(stored), _decisive(now)
-    differing = [
-        f"{key}: {json.dumps(before.get(key))} there, {json.dumps(after.get(key))} now"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-    if differing:
-        raise InvalidValueError(
-            f"Study {name!r} must be continued with what its finished trials were evaluated by, "
-            f"but {'; '.join(differing)}: use that, or another study."
-        )
-
-
 def _decisive(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what values that are compared must have in common, as JSON has it."""
-    source = described.get(ORIGIN, {})
-    costs = [
-        {key: value for key, value in cost.items() if key not in _OF_HOSTS}
-        for cost in source.get("costs", [])
-    ]
-    parts = {
+    """Give what a study says that its values depend on."""
+    return {
         "objectives": described[OBJECTIVES],
         "space": described.get(SPACE),
-        **source,
-        **source.get("settings", {}),
-        "costs": costs,
+        **described.get(ORIGIN, {}),
     }
-    parts.pop("settings", None)
-    known: dict[str, Any] = json.loads(json.dumps(parts))
-    return known

@@ -65,6 +65,13 @@ def test_proxies_score_models_of_any_space_without_training() -> None:
         assert record.metrics["default"] == record.metrics["params"]
 
 
+def test_a_proxy_without_a_value_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    run(Random(dedup=True), Tiny(), ProxyEvaluator(["params", "naswot"], batch_size=4), 1)
+    (said,) = (r.getMessage() for r in caplog.records if r.name == "hwnas_nni.evaluator")
+    assert said.startswith("naswot has no value: ")
+    assert "ReLU" in said
+
+
 def test_scores_depend_on_seed_and_sample_only() -> None:
     def scores(seed: int) -> list[Any]:
         evaluator = ProxyEvaluator(["naswot"], batch_size=4, seed=seed)

@@ -35,6 +35,7 @@ from hwnas.typing import Direction  # noqa: E402
 from hwnas_nni import (  # noqa: E402
     CostFilter,
     ParetoStrategy,
+    ProxyEvaluator,
     codec_of,
     report_metrics,
     run_experiment,
@@ -186,6 +187,32 @@ def test_bad_settings_and_checkpoints_are_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataFormatError, match="checkpoint"):
             experiment(ParetoStrategy(DIRECTIONS, checkpoint=path), 2)
+
+
+def test_a_checkpoint_is_continued_with_what_its_trials_were_evaluated_by_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "search.json"
+
+    def run(batch: int, trials: int, proxies: tuple[str, ...] = ("layers", "params")) -> None:
+        evaluator = ProxyEvaluator(proxies, (3, 4, 4), batch_size=batch)
+        strategy = ParetoStrategy(evaluator.objectives, max_trials=trials, checkpoint=path)
+        space = SimplifiedModelSpace.from_model(Small(), evaluator)
+        strategy(space, SequentialExecutionEngine())
+
+    run(4, 3)
+    run(4, 5)
+    with pytest.raises(InvalidValueError, match=r"`checkpoint` must .* batch: 4 there, 8 now"):
+        run(8, 7)
+    with pytest.raises(
+        InvalidValueError, match=r"objectives: .*params.* there, .*flops.* now: use"
+    ):
+        run(4, 7, ("layers", "flops"))
+    state = json.loads(path.read_text())
+    assert len(state["records"]) == 5
+    del state["decisive"]  # as older versions wrote it
+    path.write_text(json.dumps(state))
+    run(4, 6)
 
 
 # As many trials as it takes to leave the random ones behind; one objective for ageing evolution.

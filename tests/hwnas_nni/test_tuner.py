@@ -184,6 +184,9 @@ def test_bad_settings_are_refused() -> None:
             HwnasTuner(**arguments)
     with pytest.raises(InvalidValueError, match="minimize or maximize"):
         HwnasTuner({"gain": "max"})
+    names: Any = ["gain"]
+    with pytest.raises(InvalidValueError, match=r"minimize or maximize, but got \['gain'\]"):
+        HwnasTuner(names)
     with pytest.raises(UnknownNameError, match="Did you mean"):
         HwnasTuner(OBJECTIVES, strategy="pareto-evolutoin")
     assert HwnasTuner(optimize_mode="maximize").objectives == {"default": "maximize"}
@@ -199,7 +202,12 @@ def test_bad_settings_are_refused() -> None:
         ({"_type": "choice", "_value": 7}, "the `_value` that belongs to it"),
         ({"_type": "loguniform", "_value": ["small", 1]}, "the `_value` that belongs to it"),
         ({"_type": "loguniform", "_value": [0, 1]}, "must"),
-        ({"_type": "beta", "_value": [1, 2]}, "`_type` of x must be one of choice, randint"),
+        ({"_type": "beta", "_value": [1, 2]}, "`_type of x` must be one of choice, lognormal"),
+        ({"_type": "choise", "_value": [1]}, "but got 'choise'. Did you mean 'choice'?"),
+        (
+            {"_type": "choice", "_value": [{"_name": "a", "b": {"_type": "unifrom"}}]},
+            "`_type of x/a/b` must be one of",
+        ),
         ({"_type": "choice", "_value": []}, "the `_value` that belongs to it"),
         ({"_type": "randint", "_value": [3, 3]}, "`x` must have a value"),
         ({"_type": "uniform", "_value": [2, 1]}, "the lower first"),
