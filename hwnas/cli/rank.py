@@ -104,7 +104,12 @@ Population = Annotated[
 ]
 Proxies = Annotated[
     list[str] | None,
-    typer.Option("--proxy", "--objective", help="Proxy, ready-made score, or 'all' (default)."),
+    typer.Option(
+        "--proxy",
+        "--objective",
+        help="Proxy, ready-made score, or 'all' (default); of --scores also a column of your own, "
+        "or -COLUMN where less is better.",
+    ),
 ]
 Sample = Annotated[
     int | None,

@@ -89,7 +89,8 @@ def rank(
     Args:
         space: a search space, or its text as ``hwnas rank --space`` takes it.
         dataset: data sets by name; none for the one that the space is usually for.
-        proxies: proxies and ready-made scores by name; ``all`` for every one.
+        proxies: proxies and ready-made scores by name; ``all`` for every one. Of `scores` also
+            columns of your own, as ``-NAME`` where less is better.
         split: which accuracies; the first that the data set has if None.
         truth: table with the columns `architecture` and `accuracy` in percent, or `loss`, of which
             less is better, instead of the space's own.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
-from hwnas.proxies import proxy_direction
+from hwnas.proxies import proxy_direction, proxy_names
 from hwnas.rank_study.model_recipes import MODEL_RECIPES
 from hwnas.ranking.bias import operation_bias
 from hwnas.ranking.bootstrap import bootstrap_interval
@@ -36,7 +36,8 @@ class Candidate:
 
     Attributes:
         name: name of the proxy or the ready-made score.
-        kind: ``proxy``, ``ready-made``, or the number of labels that it has learned from.
+        kind: ``proxy``, ``ready-made``, ``own`` for a score that hwnas does not know, or the number
+            of labels that it has learned from.
         scores: (n,) scores, larger is better.
         failed: architectures without a value; a ready-made score misses one where a proxy does, a
             learned one has none and counts the inputs with missing values.
@@ -54,8 +55,9 @@ def candidates(
     """Orient the scores of proxies and add each ready-made score whose proxies are all there.
 
     Args:
-        columns: (n,) raw scores by the name of the proxy, NaN where missing. The ranks of a
-            ready-made score are taken within these n architectures.
+        columns: (n,) raw scores by the name of the proxy, NaN where missing; other scores, of which
+            more is better, by any other name. The ranks of a ready-made score are taken within
+            these n architectures.
         agreement: how alike two seeds rank by the name of the proxy, which sets the weights of
             reliable scores; None where it is not known.
 
@@ -63,10 +65,12 @@ def candidates(
         The proxies in the order given, then the ready-made scores.
     """
     raw = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
-    found = []
+    known, found = proxy_names(), []
     for name, values in raw.items():
-        sign = 1 if proxy_direction(name) == "maximize" else -1
-        found.append(Candidate(name, "proxy", sign * values, int(np.isnan(values).sum())))
+        is_proxy = name.partition(".")[0] in known
+        sign = -1 if is_proxy and proxy_direction(name) == "minimize" else 1
+        kind = "proxy" if is_proxy else "own"
+        found.append(Candidate(name, kind, sign * values, int(np.isnan(values).sum())))
     for recipe in RECIPES.values():
         if set(recipe.proxies) <= set(raw):
             weighed = recipe if agreement is None else recipe.weighed_by(agreement)

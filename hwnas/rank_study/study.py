@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from hwnas.spaces.space_text import named_space
 from hwnas.study.configuration import EvaluationSetup, bounded, named_task
 from hwnas.study.labels import Elsewhere
 from hwnas.tables.accuracy_file import LOSS, AccuracyFile
-from hwnas.tables.score_table import read_scores
+from hwnas.tables.score_table import OTHER_COLUMNS, columns_of, read_scores
 from hwnas.tables.shipped import shipped_scores
 from hwnas.tables.table import Table
 from hwnas.tasks.catalogue import get_task, name_of
@@ -48,7 +48,8 @@ class RankSettings:
         scores: table of scores, instead of the shipped ones.
         population: of the shipped scores: ``live``, ``all`` or ``networks``; None for live ones
             where the space tells them, else all.
-        proxies: proxies and ready-made scores; ``all`` for every one.
+        proxies: proxies and ready-made scores; ``all`` for every one. Of a table of scores also
+            columns that are no proxies, after a minus where less is better.
         sample: different networks to score, instead of the shipped scores.
         labels: numbers of architectures that rankings are learned from.
         transfer: networks trained for other data sets or of other spaces that help, as texts.
@@ -139,6 +140,7 @@ class RankStudy:
         truths: what it is ranked by, by data set.
         proxies: proxies that are needed; None for all there are.
         elsewhere: what `transfer` names.
+        own: columns of the table of scores that are no proxies, after a minus where less is better.
     """
 
     settings: RankSettings
@@ -146,6 +148,7 @@ class RankStudy:
     truths: Mapping[str, KnownAccuracies[Any]]
     proxies: list[str] | None
     elsewhere: tuple[Elsewhere, ...] = ()
+    own: tuple[str, ...] = ()
 
     @classmethod
     def prepare(cls, settings: RankSettings, space: SearchSpace[Arch] | None = None) -> RankStudy:
@@ -167,7 +170,7 @@ class RankStudy:
         check_images(settings.images)
         named = settings.datasets or (name_of(space.default_task),)
         datasets = [get_task(name).name for name in dict.fromkeys(named)]
-        proxies = needed_proxies(settings.proxies)
+        own, proxies = _own_and_proxies(settings)
         truth = _truth(settings, space)
         if settings.split not in (None, *truth.splits):
             raise unknown_name("split", str(settings.split), truth.splits)
@@ -177,7 +180,7 @@ class RankStudy:
             for d, (split, found) in known.items()
         }
         elsewhere = tuple(Elsewhere.read(text, settings.data) for text in settings.transfer)
-        return cls(settings, space, truths, proxies, elsewhere)
+        return cls(settings, space, truths, proxies, elsewhere, own)
 
     def run(
         self,
@@ -208,11 +211,12 @@ class RankStudy:
                 costs=self._costs(truth.dataset, members.archs, note, **options),
                 report=options.get("report"),
             )
-            setup, columns = self._setup(truth.dataset), list(members.columns)
+            learnt = members.select([name for name in members.columns if name not in self.own])
+            setup, columns = self._setup(truth.dataset), list(learnt.columns)
             known = [each.labelled(setup, columns, **options) for each in self.elsewhere]
             for labels in dict.fromkeys(settings.labels):
                 rows += learned_rows(
-                    members,
+                    learnt,
                     truth,
                     labels,
                     p=settings.ndcg,
@@ -247,7 +251,11 @@ class RankStudy:
         settings, columns = self.settings, _columns(self.proxies)
         if settings.scores is None:
             return self._shipped(columns)
-        return read_scores(settings.scores, self.space, columns, note).shuffled(settings.seed), {}
+        names = [name.removeprefix("-") for name in self.own]
+        table = read_scores(settings.scores, self.space, columns, note, own=names)
+        oriented = {n: -table.columns[n[1:]] for n in self.own if n not in table.columns}
+        kept = {n: v for n, v in table.columns.items() if f"-{n}" not in oriented}
+        return Table(table.archs, kept | oriented, origin=table.origin).shuffled(settings.seed), {}
 
     def _shipped(self, columns: list[str] | None) -> Scored[Any]:
         settings, members = self.settings, facet(self.space, Listing)
@@ -335,8 +343,44 @@ def _check(settings: RankSettings) -> None:
             raise InvalidValueError(message)
 
 
-def needed_proxies(names: Sequence[str]) -> list[str] | None:
+def _own_and_proxies(settings: RankSettings) -> tuple[tuple[str, ...], list[str] | None]:
+    """Tell the columns of the user's own from the proxies that are needed; see `RankStudy`.
+
+    Raises:
+        InvalidValueError: there is nothing to rank, or to learn from.
+    """
+    from hwnas.proxies import proxy_names
+
+    if settings.scores is None:
+        return (), needed_proxies(settings.proxies)
+    there, taken = columns_of(settings.scores), {"all", *proxy_names(), *RECIPES, *MODEL_RECIPES}
+    others = {*there} - OTHER_COLUMNS - taken
+    own = tuple(dict.fromkeys(n for n in settings.proxies if n.removeprefix("-") in others))
+    if len({name.removeprefix("-") for name in own}) < len(own):
+        raise InvalidValueError(
+            f"`proxy` must name a column once, with or without a minus, but got {', '.join(own)}."
+        )
+    rest = [name for name in settings.proxies if name not in own]
+    if settings.labels and not rest:
+        raise InvalidValueError(
+            "`labels` must be learned from by proxies, but got columns of your own alone: add "
+            "--proxy all, or leave --labels out."
+        )
+    proxies = needed_proxies(rest, others) if rest else []
+    if proxies is None and not own and not {n.partition(".")[0] for n in there} & {*proxy_names()}:
+        raise InvalidValueError(
+            f"`{settings.scores}` must have a column of a proxy, or one of your own that `proxy` "
+            f"names, but has {', '.join(there)}: name it, after a minus where less is better."
+        )
+    return own, proxies
+
+
+def needed_proxies(names: Sequence[str], others: Collection[str] = ()) -> list[str] | None:
     """Replace ready-made scores by their proxies; None stands for all there are.
+
+    Args:
+        names: proxies and ready-made scores.
+        others: what else could have been meant by a name that is none of these.
 
     Raises:
         UnknownNameError: there is no such proxy or score.
@@ -348,7 +392,7 @@ def needed_proxies(names: Sequence[str]) -> list[str] | None:
     known = ["all", *proxy_names(), *parts]
     for name in names:
         if name.partition(":")[0] not in known:
-            raise unknown_name("proxy", name, known)
+            raise unknown_name("proxy", name, [*known, *others])
     if "all" in names:
         return None
     # A learned ranking of graphs alone needs no proxy: then all there are do no harm.

@@ -27,7 +27,8 @@ from hwnas.typing import Arch, SearchSpace
 if TYPE_CHECKING:
     import pandas as pd
 
-_OTHER_COLUMNS = {ARCHITECTURE, "key", "seconds", ROWS_LEFT}
+OTHER_COLUMNS = {ARCHITECTURE, "arch", "key", "seconds", ROWS_LEFT}
+"""Columns of such tables that hold no scores."""
 
 
 def read_scores(
@@ -36,6 +37,7 @@ def read_scores(
     proxies: Sequence[str] | None = None,
     note: Callable[[str], None] = lambda _: None,
     *,
+    own: Sequence[str] = (),
     runs: bool = False,
 ) -> Table[Arch]:
     """Read architectures and scores from a ``.csv`` or ``.parquet`` file.
@@ -45,6 +47,7 @@ def read_scores(
         space: search space of the architectures.
         proxies: the columns wanted; None for every proxy that is there.
         note: is told what was left out, and that the rows of a file are not counted.
+        own: further columns, of scores that are no proxies of hwnas.
         runs: whether an architecture may have several rows, which are all given.
 
     Returns:
@@ -60,7 +63,7 @@ def read_scores(
     frame = _read(path)
     if counted := ROWS_LEFT in frame:
         require_all_rows(frame[ROWS_LEFT].tolist(), path)
-    wanted = _proxy_columns(frame) if proxies is None else list(proxies)
+    wanted = [*(_proxy_columns(frame) if proxies is None else proxies), *own]
     missing = [name for name in (ARCHITECTURE, *wanted) if name not in frame]
     if missing or not wanted:
         raise InvalidValueError(
@@ -71,7 +74,7 @@ def read_scores(
     ignored = [
         str(c)
         for c in frame.columns
-        if c not in {*wanted, *_OTHER_COLUMNS} and not str(c).endswith("_seconds")
+        if c not in {*wanted, *OTHER_COLUMNS} and not str(c).endswith("_seconds")
     ]
     frame = frame[[ARCHITECTURE, *wanted]].dropna(how="all")  # as a spreadsheet leaves them
     frame = frame.assign(**{name: _numbers(frame, name, path) for name in wanted})

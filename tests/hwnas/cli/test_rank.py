@@ -109,6 +109,53 @@ def test_scores_of_a_file(data: Path, table: Path, capsys: pytest.CaptureFixture
     assert {r["networks"] for r in found} == {len(keys)}
 
 
+def test_scores_of_one_s_own_are_ranked_beside_proxies(
+    data: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *lines = table.read_text().splitlines()
+    mine = [f"{line},{line.split(',')[2]},-{line.split(',')[2]},1" for line in lines]
+    table.write_text("\n".join([f"{header},mine,loss,left", *mine, ""]))
+    arguments = ["--data", str(data), "--scores", str(table), "--json"]
+    assert run(*arguments, "--proxy", "all", "--proxy", "mine", "--proxy", "-loss") == 0
+    found = {row["score"]: row for row in rows(capsys)}
+    assert list(found) == ["params", "layers", "synflow", "mine", "-loss"]
+    assert [row["kind"] for row in found.values()] == ["proxy"] * 3 + ["own"] * 2
+    ours = ("spearman", "kendall", "ndcg", "operation_bias")
+    for name in ("mine", "-loss"):
+        assert [found[name][m] for m in ours] == [found["layers"][m] for m in ours]
+    assert run(*arguments, "--proxy", "loss", "--against", "loss", "--bootstrap", "3") == 0
+    (row,) = rows(capsys)
+    assert (row["score"], row["kendall"]) == ("loss", pytest.approx(-1))
+    both = ("--proxy", "layers", "--proxy", "mine", "--labels", "12")
+    assert run(*arguments, "--proxy", "layers", "--labels", "12") == 0
+    learned = {row["score"]: row for row in rows(capsys) if row["kind"] == "12 labels"}
+    assert run(*arguments, *both) == 0
+    again = {row["score"]: row for row in rows(capsys) if row["kind"] == "12 labels"}
+    assert learned == again != {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--proxy", "mien"], "but got 'mien'. Did you mean 'mine'?"),
+        (["--proxy", "key"], "but got 'key'"),
+        (["--proxy", "mine", "--proxy", "-mine"], "must name a column once"),
+        (["--proxy", "mine", "--labels", "5"], "`labels` must be learned from by proxies"),
+        (
+            [],
+            "must have a column of a proxy, or one of your own that `proxy` names, but has archi",
+        ),
+    ],
+)
+def test_a_column_of_one_s_own_that_is_not_there_is_told(
+    arguments: list[str], text: str, data: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    table.write_text("\n".join(["arch,key,mine", *(f"{a},{k},{n}" for a, k, n, *_ in lines), ""]))
+    assert run("--data", str(data), "--scores", str(table), *arguments) == 2
+    assert text in capsys.readouterr().err
+
+
 def _constant(lines: list[str]) -> list[str]:
     return [f"{line.split(',')[0]},k,,3,," for line in lines]
 
