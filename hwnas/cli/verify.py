@@ -250,10 +250,11 @@ def _show(found: Verification, name: str, as_json: bool) -> None:
     else:
         # What was measured before has no interval.
         before = "predicted" if known else "before"
-        columns = [before, *_HEADERS, ARCHITECTURE]
+        columns = ["#", before, *_HEADERS, ARCHITECTURE]
         title = f"{name}: {before} and measured"
         body = [[row[key] for key in _FIELDS] for row in rows]
-        print_table(columns, [_readable(line) for line in body], title=title)
+        lines = [[rank, *_readable(line)] for rank, line in enumerate(body, start=1)]
+        print_table(columns, lines, title=title)
     deviations = [abs(c.deviation) for c in found.checks if c.deviation == c.deviation]
     typical = f"{100 * sorted(deviations)[len(deviations) // 2]:.1f} %" if deviations else "none"
     inside = f"{sum(known)} of {len(known)} measurements lie in the predicted 95 % interval; "

@@ -121,6 +121,8 @@ def test_the_results_folder_is_written_by_default(
     out = capsys.readouterr().out
     for text in ("predicted", "measured", "deviation", "+50.0 %", "yes", "no", str(CELLS[0])):
         assert text in out
+    numbered = [line.split()[:2] for line in out.splitlines() if "%" in line]
+    assert [row for row in numbered if row[0].isdigit()] == [["1", "9"], ["2", "6"], ["3", "2"]]
     assert [m.values[1] for m in ParetoSet.load(source / "front.json").members] == [9.0, 6.0, 3.0]
 
 
