@@ -131,11 +131,15 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
     numbers = isinstance(output, _NUMBERS)
     if not _fits(output, tuple(labels.shape[1:]), shape) or labels.is_floating_point() != numbers:
         kind = "float numbers" if numbers else "class indices"
-        finer = " or finer by a whole factor" if isinstance(output, Map | RegressionMap) else ""
+        maps = isinstance(output, Map | RegressionMap)
+        finer = " or finer by a whole factor" if maps else ""
+        advice = (
+            ": pad the convolutions, or cut the labels as the network cuts images" if maps else ""
+        )
         raise InvalidValueError(
             f"`batch.labels` must be {kind} of shape (B{''.join(f', {n}' for n in shape)}){finer} "
             f"for {output!r} as the network answers, but got {tuple(labels.shape)} of "
-            f"{labels.dtype}."
+            f"{labels.dtype}{advice}."
         )
     if numbers:
         return

@@ -115,7 +115,13 @@ def check(data: Data, choices: dict[str, Any], settings: Settings) -> None:
             f"{size} and {'numbers' if real else f'{n} classes'}{f' of shape {at}' if at else ''}"
             for size, at, real, n in (wanted, (*got, highest + 1))
         )
-        raise UserError(f"the network takes inputs of shape {takes}, but the data have {have}.")
+        more = (
+            "; name a label to leave out as `ignore_index` in the file" if got == wanted[:3] else ""
+        )
+        raise UserError(
+            f"the network takes inputs of shape {takes}, but the data have {have}"
+            f"{more if positions else ''}."
+        )
     if (settings.flip or settings.crop) and (inputs.ndim != 4 or labels.ndim > 2):
         raise UserError("--flip and --crop move images with labels of the whole image, no others.")
 

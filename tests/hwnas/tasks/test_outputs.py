@@ -201,5 +201,7 @@ def along(values: torch.Tensor, axis: int, side: int) -> torch.Tensor:
 @pytest.mark.parametrize("sides", [(28, 28), (32, 20), (64, 64), (16,)])
 def test_maps_of_other_places_than_their_labels_are_refused(sides: tuple[int, ...]) -> None:
     labels = torch.zeros(2, 32, 32, dtype=torch.int64)
-    with pytest.raises(InvalidValueError, match="or finer by a whole factor for Map"):
+    with pytest.raises(
+        InvalidValueError, match=r"or finer by a whole factor for Map.*: pad the conv"
+    ):
         check_labels(labels, Map(3), sides)

@@ -225,3 +225,16 @@ def test_maps_at_half_the_size_of_the_labels_are_trained(
     with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert float(row["accuracy"]) > 60
+
+
+def test_a_label_that_is_likely_left_out_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "maps")
+    labels = KINDS["maps"][2].copy()
+    labels[:, 0] = 255
+    np.savez(data, inputs=IMAGES, labels=labels)
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "256 classes of shape (6, 6); name a label to leave out as `ignore_index`" in (
+        capsys.readouterr().err
+    )
