@@ -96,14 +96,22 @@ def _slice(t: Translation, node: Node) -> Tensor:
     steps = given[3] if len(given) > 3 else [1] * len(starts)
     ranges = [range(n) for n in x.shape]
     for start, end, axis, step in zip(starts, ends, which, steps, strict=True):
-        if step < 1:
-            raise UnwrittenError("Slice that goes backwards")
         ranges[axis] = ranges[axis][start:end:step]
     return cut(t, x, ranges)
 
 
-def cut(t: Translation, x: Tensor, ranges: Sequence[range]) -> Tensor:
-    """Write a choice of a range along each of ONNX's dimensions."""
+def cut(t: Translation, x: Tensor, chosen: Sequence[range]) -> Tensor:
+    """Write a choice of a range along each of ONNX's dimensions; one may go backwards."""
+    ranges = list(chosen)
+    for axis, places in enumerate(chosen):
+        if places.step < 0:  # which no end of LiteRT's says if it ends with the first
+            shape = (*x.shape[:axis], len(places), *x.shape[axis + 1 :])
+            inputs = [x.number, t.written(np.array(places, np.int32))]
+            x = t.emit("GATHER", inputs, shape, x.axes, x.scale,
+                       "GatherOptions", axis=x.axes.index(axis))  # fmt: skip
+            ranges[axis] = range(len(places))
+    if ranges == [range(n) for n in x.shape]:
+        return x
     parts = [[(r.start, r.stop, r.step)[i] for r in (ranges[a] for a in x.axes)] for i in range(3)]
     inputs = [x.number, *(t.written(np.array(part, np.int32)) for part in parts)]
     shape = tuple(map(len, ranges))

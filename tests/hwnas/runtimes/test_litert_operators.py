@@ -229,6 +229,14 @@ def test_groups_of_several_channels_and_filters_below_the_stride_are_transposed(
         assert_as_onnx_runtime(model([node], {"w": weight}, (2, channels, 3, 4)))
 
 
+@pytest.mark.parametrize("ends", [(-1, -9), (3, 1), (-2, 0)])
+@pytest.mark.parametrize("step", [-1, -2])
+def test_slices_go_backwards(ends: tuple[int, int], step: int) -> None:
+    node = helper.make_node("Slice", ["x", "start", "end", "axes", "step"], ["y"])
+    constants = {"start": [ends[0], 0], "end": [ends[1], 2], "axes": [3, 1], "step": [step, 1]}
+    assert_as_onnx_runtime(model([node], constants, IMAGE))
+
+
 CHOICES = {"one": 1.0, "some": np.array([0.1, -0.2, 0.3, 0.4, -0.5])}
 NODES: dict[str, list[tuple[str, str, str]]] = {
     "single numbers": [
