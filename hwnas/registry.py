@@ -87,6 +87,7 @@ BUILT_IN: Mapping[Kind, Mapping[str, str]] = {
         "brp-nas": "hwnas.costs.brp_nas:BrpNasSource",
         "timm": "hwnas.costs.timm_speed:TimmSpeed",
         "predictor": "hwnas.costs.predictor_source:PredictorSource",
+        "table": "hwnas.costs.table_file:TableSource",
         "remote": "hwnas.costs.remote:RemoteSource",
     },
     "runtimes": {

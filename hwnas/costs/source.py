@@ -7,7 +7,8 @@ terms:
 - ``hw-nas-bench:edgegpu:energy`` is a table with ten (device, metric) pairs;
 - ``count:macs`` is a counter, whose only device is ``any``;
 - ``onnxruntime:cpu:latency:threads=2`` is a measurement on this host, whose source is a runtime;
-- ``predictor:mine.npz`` is a predictor that `hwnas predict` wrote: a `FileCostSource`.
+- ``table:measured.csv:latency_ms`` is a column of a table of the user's own: a `FileCostSource`;
+- ``predictor:mine.npz`` is a predictor that `hwnas predict` wrote, too.
 """
 
 from __future__ import annotations
