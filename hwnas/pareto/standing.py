@@ -59,8 +59,9 @@ def standings(front: ParetoSet) -> list[str]:
         shares = [m.attributes.get(f"{objective.name}{SUFFIX}") for m in front.members]
         known = [100 * share for share in shares if share is not None]
         if known:
+            ends = dict.fromkeys(f"{share:.0f}" for share in (min(known), max(known)))
             lines.append(
-                f"{objective.name}: the members rank better than {min(known):.0f} to "
-                f"{max(known):.0f} % of networks drawn from the space."
+                f"{objective.name}: the members rank better than {' to '.join(ends)} % of networks "
+                f"drawn from the space."
             )
     return lines

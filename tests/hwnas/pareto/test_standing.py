@@ -35,6 +35,13 @@ def test_members_carry_the_share_that_they_exceed() -> None:
     ]
 
 
+def test_one_share_is_said_once() -> None:
+    found = with_standing(front(), {"score": [0.0, 9.0]})
+    assert standings(found) == [
+        "score: the members rank better than 50 % of networks drawn from the space."
+    ]
+
+
 def test_without_references_nothing_is_said() -> None:
     assert with_standing(front(), {}) == front()
     assert standings(front()) == []
