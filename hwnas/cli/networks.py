@@ -100,7 +100,7 @@ class NetworkExport:
     def code(self, folder: Path) -> list[Exported]:
         """Write code, weights and choices of each member, and the script that trains them."""
         from hwnas.reports.code_members import NETWORK, export_code_members
-        from hwnas.torch_source.scripts import SCRIPT
+        from hwnas.torch_source.scripts import scripts
 
         note(f"Writing {len(self.front)} networks as PyTorch code, and comparing what it builds.")
         rows = export_code_members(
@@ -118,7 +118,7 @@ class NetworkExport:
                 | {ARCHITECTURE: r.arch}
                 for r in rows
             ),
-            {"file": str(folder / SCRIPT)},
+            *({"file": str(folder / name)} for name in scripts()),
         ]
 
 

@@ -6,11 +6,9 @@ import inspect
 
 from hwnas.torch_source import train, train_data
 
-SCRIPT = "train.py"
-
 
 def scripts() -> dict[str, str]:
     """Give the files by name: the modules as they are, but that they import each other alone."""
-    modules = {SCRIPT: train, "train_data.py": train_data}
+    modules = {"train.py": train, "train_data.py": train_data}
     package = f"{__package__}."
     return {name: inspect.getsource(m).replace(package, "") for name, m in modules.items()}

@@ -126,6 +126,7 @@ def test_export_writes_everything_by_default(
         "code/001-k1/network.py",
         "code/002-k2/network.py",
         "code/train.py",
+        "code/train_data.py",
     }
     assert [r["needs_hwnas"] for r in rows if "needs_hwnas" in r] == ["", ""]
     networks = [r for r in rows if r["file"].endswith(".onnx")]
