@@ -16,7 +16,12 @@ _PROBABLE = 0.5
 
 
 def note_left_out(predictor: Any, costs: FloatArray) -> None:
-    """Say how well each cost is predicted from the others, where the predictor knows."""
+    """Say how well each cost is predicted from the others, where the predictor knows.
+
+    Args:
+        predictor: what has learned.
+        costs: `(n,)` costs that it has learned from.
+    """
     import numpy as np
 
     from hwnas.ranking.metrics import spearman

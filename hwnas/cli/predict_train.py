@@ -179,7 +179,7 @@ def _train_all(
     where = f" on {predictor.device}" if single else ""
     note(f"{out}: {f'{metric} in {unit}' if unit else metric}{where}: {amounts}")
     if single:
-        note_left_out(predictor, costs[0])
+        note_left_out(predictor, costs[0][costs[0] == costs[0]])  # empty cells are no measurements
 
 
 def _note_left_alone(table: Any, asked: Sequence[str] | None) -> None:

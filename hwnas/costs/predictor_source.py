@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from hwnas import registry
+from hwnas.costs.published import provenance_of
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
 from hwnas.files.predictor_columns import read_column
@@ -80,11 +81,15 @@ class PredictorSource:
                 f"it with `hwnas predict adapt --model {file}`."
             )
         predictor = make_predictor(content)
+        cost: CostModel[Any] = predictor
         if isinstance(predictor, NetworkCost):
-            return predictor.for_networks(request.space, request.task)
-        if isinstance(predictor, ScoreReader):
+            cost = predictor.for_networks(request.space, request.task)
+        elif isinstance(predictor, ScoreReader):
             _insist_on_scores(predictor, request.space, file)
-        return predictor
+        # A study tells by it a file that has been written anew.
+        path = file if file.is_file() else Path(str(file).rpartition(":")[0])
+        object.__setattr__(cost, "provenance", provenance_of("predictor", path))  # it may be frozen
+        return cost
 
 
 def _insist_on_scores(predictor: ScoreReader, space: SearchSpace[Arch], file: Path) -> None:

@@ -56,6 +56,7 @@ def decisive(known: Mapping[str, Any]) -> dict[str, Any]:
         **known.get("settings", {}),
         "costs": [
             {key: value for key, value in cost.items() if key not in _OF_HOSTS}
+            | {key: v for key, v in cost.get("provenance", {}).items() if key == "sha256"}
             for cost in known.get("costs", [])
         ],
     }

@@ -41,16 +41,17 @@ def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, A
 
     Raises:
         InvalidValueError: raw times and times at the speed of a reference network would be mixed,
-            or times of one precision that is written in two ways, or values of two tables.
+            or times of one precision that is written in two ways, or values of two tables or of two
+            predictors.
     """
     known = before.get("costs")
     for name, cost in now["costs"].items():
         said = known.get(name) if isinstance(known, Mapping) else None
-        tables = [c.get("provenance", {}).get("sha256") for c in (said or {}, cost)]
-        if None not in tables and len(set(tables)) > 1:
+        files = [c.get("provenance", {}).get("sha256") for c in (said or {}, cost)]
+        if None not in files and len(set(files)) > 1:
             raise InvalidValueError(
-                f"Study {study!r} must be continued with values of one table, but that of {name} "
-                f"has changed since (SHA-256 {tables[0]:.12} there, {tables[1]:.12} now): put it "
+                f"Study {study!r} must be continued with values of one file, but that of {name} "
+                f"has changed since (SHA-256 {files[0]:.12} there, {files[1]:.12} now): put it "
                 f"back, or search in another folder."
             )
         if "measured_as" not in cost:

@@ -20,6 +20,7 @@ from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.objectives import cost_objective
 from hwnas.evaluation.origin import origin
 from hwnas.files.grammar import split_constraint
+from hwnas.functions.search import search
 from hwnas.pareto import ParetoSet
 from hwnas.pareto.uncertainty import LEVEL_95
 from hwnas.spaces.nasbench201 import NasBench201
@@ -84,6 +85,34 @@ def test_a_front_of_ones_own_study_is_exported_without_options(
     sizes = [d.dim_value for value in (graph.input[0], graph.output[0])
              for d in value.type.tensor_type.shape.dim]  # fmt: skip
     assert sizes == [1, 3, 16, 16, 1, 7]
+
+
+def test_a_predictor_that_was_written_anew_is_another_one(tmp_path: Path) -> None:
+    text = f"predictor:{predictor(tmp_path)}"
+
+    def searched(trials: int) -> ParetoSet:
+        out = tmp_path / "out"
+        return search(objectives="layers", costs=text, trials=trials, out=out, note=print)
+
+    setup = EvaluationSetup(NasBench201(), image_task(10, (3, 32, 32), "cifar10"), batch_size=4)
+
+    def objective() -> HardwareAwareObjective[Any]:
+        objectives = make_objectives(setup, ["layers"], [text])
+        return HardwareAwareObjective(Evaluator(setup.space, objectives))
+
+    study = study_of(objective().evaluator, 2)
+    objective().describe(study)
+    searched(2)
+    searched(3)
+    pool = TransferPredictor.shipped(NasBench201())
+    archs = pool.choose_support(10)
+    pool.adapt(archs, [9.0 - i / 2 for i in range(10)], DeviceKey("mine")).save(
+        tmp_path / "mine.npz"
+    )
+    with pytest.raises(InvalidValueError, match="mine_latency_ms has changed since"):
+        searched(4)
+    with pytest.raises(InvalidValueError, match="sha256"):
+        objective().describe(study)
 
 
 def test_a_predicted_front_of_ones_own_study_is_verified_without_options(
