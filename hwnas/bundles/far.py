@@ -113,7 +113,7 @@ class Far:
         command = f"cd {folder} && {shlex.quote(self.python)} {runner.RUNNER}"
         answer = self._again(command, limit, report)
         # A machine that has just stayed away for all attempts is asked once more alone.
-        attempts = 1 if answer.lost else ATTEMPTS
+        attempts = 1 if answer.lost else None
         results = f"cat {folder}/{runner.RESULTS}"
         fetched = self._again(results, _COPY_SECONDS, None, attempts=attempts)
         if fetched.code == 0:
@@ -129,9 +129,10 @@ class Far:
         seconds: float,
         report: Report | None,
         content: bytes = b"",
-        attempts: int = ATTEMPTS,
+        attempts: int | None = None,
     ) -> Answer:
         """Run a command that can be repeated, until the connection holds; each time may be full."""
+        attempts = attempts or ATTEMPTS
         for attempt in range(attempts):
             answer = self.transport(command, content, seconds, report)
             if not answer.lost or attempt == attempts - 1:
