@@ -58,6 +58,9 @@ class Problem(Generic[Arch]):
         violation: gives `(n,)` by how much `(n,)` architectures break the bounds: 0 where they are
             feasible, infinite where that is unknown. With it those are found that random ones
             hardly ever are; None leaves that to chance.
+
+    Raises:
+        InvalidValueError: the space is its name or its class.
     """
 
     space: SearchSpace[Arch]
@@ -65,6 +68,19 @@ class Problem(Generic[Arch]):
     knowledge: Knowledge[Arch] | None = None
     candidates: Sequence[Arch] | None = None
     violation: Measure[Arch] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what only stands for a space."""
+        given: object = self.space
+        if isinstance(given, str):
+            raise InvalidValueError(
+                f"`space` must be a search space, but got the text {given!r}: make it by "
+                f"hwnas.spaces.space_text.named_space({given!r})."
+            )
+        if isinstance(given, type):
+            raise InvalidValueError(
+                f"`space` must be a search space, but got the class {given.__name__}: call it."
+            )
 
     @cached_property
     def listed(self) -> Sequence[tuple[str, Arch]] | None:

@@ -38,12 +38,15 @@ class JsonSpace:
             its distribution, evenly spread over a `randint`.
 
     Raises:
-        InvalidValueError: a parameter has another form or type.
+        InvalidValueError: a parameter has another form or type, or levels are no whole number of 1
+            or more.
     """
 
     def __init__(self, search_space: Mapping[str, Any], levels: int = LEVELS) -> None:
-        if levels < 1:
-            raise InvalidValueError(f"`levels` must be at least 1, but got {levels}.")
+        if not isinstance(levels, int) or levels < 1:
+            raise InvalidValueError(
+                f"`levels` must be a whole number of at least 1, but got {levels!r}."
+            )
         self._specs = _specs(search_space)
         # What NNI calculates with, e.g. the position of a choice or a logarithm, by dimension.
         self._inner: dict[str, list[float]] = {}

@@ -130,6 +130,12 @@ def test_every_type_has_levels(kind: str, value: list[Any], expected: list[float
         assert space.from_parameters(space.to_parameters(arch)) == arch
 
 
+@pytest.mark.parametrize("levels", ["16", 0, 2.5])
+def test_levels_are_a_whole_number(levels: Any) -> None:
+    with pytest.raises(InvalidValueError, match=f"`levels` must be a whole number.*{levels!r}"):
+        JsonSpace({"x": {"_type": "uniform", "_value": [0, 1]}}, levels=levels)
+
+
 def test_numbers_are_ordered_and_conditions_hold() -> None:
     """A deep network has widths and, of one kind, a rate; a flat one has neither."""
     kinds = [

@@ -364,6 +364,18 @@ def test_queued_parameters_keep_bounds_and_candidates() -> None:
     assert sorted(str(SPACE.decode(t.params)) for t in study.trials) == sorted(map(str, matching))
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("nasbench201", r"the text 'nasbench201': make it by .*named_space\('nasbench201'\)"),
+        (NasBench201, "the class NasBench201: call it"),
+    ],
+)
+def test_what_stands_for_a_space_is_refused(given: Any, text: str) -> None:
+    with pytest.raises(InvalidValueError, match=f"`space` must be a search space, but got {text}"):
+        HardwareAwareSampler(given)
+
+
 def test_queued_parameters_of_no_architecture_are_refused() -> None:
     study = study_of(HardwareAwareSampler(SPACE))
     study.enqueue_trial(dict.fromkeys(("edge_0_3", "edge_1_3", "edge_2_3"), "none"))
