@@ -11,7 +11,6 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
-from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind
 from hwnas.tables.measurements import read_measurements
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]],
 
     An empty cell is a run that is not finished. The script of an export writes percentages.
     """
+    from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind
+
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
     table = read_measurements(path, space)
