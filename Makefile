@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev,parquet
-TEST_JOBS ?= 2
+# A third of the tests' time is waiting, for limits and for other processes: one more than two cores.
+TEST_JOBS ?= 3
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
