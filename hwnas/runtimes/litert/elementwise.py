@@ -85,10 +85,12 @@ def _reduced(code: str) -> Callable[..., Tensor]:
             reduced, keep = list(range(2, rank)), True
         else:
             # An input from opset 18 on, an attribute before.
-            given = node.attributes.get("axes", range(rank))
+            given = node.attributes.get("axes", ())
             if len(node.inputs) > 1 and node.inputs[1]:
                 given = t.constant(node.inputs[1]).values
-            reduced = [int(a) % rank for a in given]
+            if not len(given) and node.attributes.get("noop_with_empty_axes"):
+                raise UnwrittenError(f"{node.kind} over no dimension")
+            reduced = [int(a) % rank for a in given] or list(range(rank))
             keep = bool(node.attributes.get("keepdims", 1))
         places = np.array(sorted(tensor.axes.index(a) for a in reduced), np.int32)
         left = [a for a in tensor.axes if keep or a not in reduced]
@@ -123,9 +125,10 @@ def _clip(t: Translation, node: Node) -> Tensor:
     """Write the activation that it is, else the larger and the smaller number."""
     bounds = [t.constant(n).floats if n else None for n in [*node.inputs[1:], "", ""][:2]]
     known = [None if b is None else float(b.item()) for b in bounds]
-    if code := _CLIPS.get(tuple(known)):
-        return one(code)(t, node)
     x = t.tensor(node.inputs[0])
+    # It has them of no integers.
+    if t.graph.dtype(x.number) == "float32" and (code := _CLIPS.get(tuple(known))):
+        return one(code)(t, node)
     for code, bound in zip(("MAXIMUM", "MINIMUM"), bounds, strict=True):
         if bound is not None:
             inputs = [x.number, t.written(bound.reshape(()))]

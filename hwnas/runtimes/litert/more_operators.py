@@ -90,10 +90,9 @@ def matmul(linear: Callable[[Translation, Node], Tensor]) -> Callable[..., Tenso
 
 def _slice(t: Translation, node: Node) -> Tensor:
     x = t.tensor(node.inputs[0])
-    given = [t.constant(name).values.astype(np.int64).tolist() for name in node.inputs[1:] if name]
-    starts, ends = given[:2]
-    which = given[2] if len(given) > 2 else range(len(starts))
-    steps = given[3] if len(given) > 3 else [1] * len(starts)
+    names = [*node.inputs[1:], "", ""][:4]
+    starts, ends, which, steps = (t.constant(n).values.tolist() if n else [] for n in names)
+    which, steps = which or range(len(starts)), steps or [1] * len(starts)
     ranges = [range(n) for n in x.shape]
     for start, end, axis, step in zip(starts, ends, which, steps, strict=True):
         ranges[axis] = ranges[axis][start:end:step]
@@ -182,8 +181,8 @@ def _expand(t: Translation, node: Node) -> Tensor:
 
 
 def _gelu(t: Translation, node: Node) -> Tensor:
-    x = t.tensor(node.inputs[0])
-    return t.emit("GELU", [x.number], x.shape, x.axes, None, "GeluOptions", approximate=False)
+    x, by_tanh = t.tensor(node.inputs[0]), node.attributes.get("approximate") == b"tanh"
+    return t.emit("GELU", [x.number], x.shape, x.axes, None, "GeluOptions", approximate=by_tanh)
 
 
 def _elu(t: Translation, node: Node) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -184,7 +185,9 @@ def _batch_norm(t: Translation, node: Node) -> Tensor:
 def _softmax(t: Translation, node: Node) -> Tensor:
     """Write Softmax and LogSoftmax, which LiteRT has of the dimension that is stored last."""
     x = t.tensor(node.inputs[0])
-    axis = int(node.attributes.get("axis", -1)) % len(x.shape)
+    axis = int(node.attributes.get("axis", -1 if t.opset >= 13 else 1)) % len(x.shape)
+    if t.opset < 13 and math.prod(x.shape[axis + 1 :]) > 1:
+        raise UnwrittenError(f"{node.kind} over several dimensions, as before operator set 13")
     x = t.stored(x, (*(a for a in x.axes if a != axis), axis))
     if node.kind == "LogSoftmax":
         return t.emit("LOG_SOFTMAX", [x.number], x.shape, x.axes, None, "LogSoftmaxOptions")

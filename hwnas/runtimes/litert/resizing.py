@@ -143,6 +143,8 @@ def _joined(t: Translation, parts: list[Tensor]) -> Tensor:
 def resize(t: Translation, node: Node) -> Tensor:
     """Write LiteRT's operator where it is the same, else a choice of nearest rows and columns."""
     image, a = t.image(node.inputs[0]), node.attributes
+    if t.opset < 11 or a.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
+        raise UnwrittenError("Resize before operator set 11, or that keeps the aspect ratio")
     shape = wide(t.shape(node.output))
     if shape[:2] != image.shape[:2]:
         raise UnwrittenError("Resize of channels or of the batch")
@@ -162,8 +164,10 @@ def _scales(
     given = t.constant(node.inputs[2]).floats if len(node.inputs) > 2 and node.inputs[2] else ()
     if not len(given):
         return after[2] / before[2], after[3] / before[3]
-    *_, height, width = 1.0, *map(float, given[2:])
-    return height, width
+    rank = len(t.shape(node.output))
+    which = (int(a) % rank - rank for a in node.attributes.get("axes", range(rank)))
+    told = dict(zip(which, map(float, given), strict=True))
+    return told.get(-2, 1.0), told.get(-1, 1.0)
 
 
 def _nearest(
@@ -176,9 +180,9 @@ def _nearest(
 ) -> Tensor:
     if way not in (b"asymmetric", b"half_pixel", b"align_corners") or rounding not in _NEAREST:
         raise UnwrittenError(f"Resize by {way.decode()} and {rounding.decode()}")
-    sides = zip(image.shape[2:], shape[2:], scales, strict=True)
+    sides = [*zip(image.shape[2:], shape[2:], scales, strict=True)]
     places = [_places(n, m, scale, way, _NEAREST[rounding]) for n, m, scale in sides]
-    plain = [np.arange(m) * n // m for n, m in zip(image.shape[2:], shape[2:], strict=True)]
+    plain = [_plain_places(n, m) for n, m, _ in sides]
     if all(map(np.array_equal, places, plain)):
         inputs = [image.number, t.written(np.array(shape[2:], np.int32))]
         return t.emit("RESIZE_NEAREST_NEIGHBOR", inputs, shape, CHANNELS_LAST, image.scale,
@@ -198,11 +202,17 @@ def _places(
     """Give the place `(after,)` in the input of each row or column of the output."""
     at: Array = np.arange(after, dtype=np.float32)
     if way == b"align_corners":
-        at = at * np.float32((before - 1) / max(after - 1, 1))
+        at = at * np.float32(before - 1) / np.float32(max(after - 1, 1))
     else:
         shift = np.float32(0.5 if way == b"half_pixel" else 0)
         at = (at + shift) / np.float32(scale) - shift
     return np.clip(rounding(at), 0, before - 1).astype(np.int32)
+
+
+def _plain_places(before: int, after: int) -> Array:
+    """Give what LiteRT's operator takes, which multiplies by a rounded factor."""
+    at: Array = np.arange(after, dtype=np.float32) * (np.float32(before) / np.float32(after))
+    return np.clip(np.floor(at), 0, before - 1).astype(np.int32)
 
 
 def _linear(

@@ -29,6 +29,13 @@ _INPUTS = {
     onnx.TensorProto.INT64: "int32",
 }
 """Formats of the input: tokens have 32 bits here."""
+_ONCE_ATTRIBUTES: Mapping[str, Sequence[str]] = {
+    "Clip": ("min", "max"),
+    "Pad": ("pads", "value"),
+    "Slice": ("starts", "ends", "axes"),
+    "Split": ("split",),
+}
+"""What are inputs, in this order, since an operator set between 10 and 13."""
 _FUSING = ("BatchNormalization", "Conv", "Gemm", "Add", "Sub", "Mul")
 _WITH_CONSTANTS = ("Add", "Concat", "Mul", "Sub")
 _FLOAT_ONLY = (
@@ -142,10 +149,12 @@ class Translation:
         self.float_operators: Counter[str] = Counter()
         """Operators of a quantised model that compute in float32, by ONNX's name."""
         self._writers, self._join = writers, join
+        self.opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         self._shapes = {v.name: _shape(v) for v in [*graph.value_info, *graph.output]}
         self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-        self._nodes = [node for node in map(_read, graph.node) if not self._is_constant(node)]
+        nodes = [node for node in map(_read, graph.node) if not self._is_constant(node)]
+        self._nodes = [self._as_today(node) for node in nodes]
         self._users = Counter(name for node in self._nodes for name in node.inputs)
         self._users.update(value.name for value in graph.output)
         self._quantised: dict[str, tuple[str, Scale]] = {}
@@ -203,6 +212,8 @@ class Translation:
 
     def written(self, array: Array, scale: Scale | None = None) -> int:
         """Write a constant as it is stored; give its number."""
+        if array.dtype == np.int64 and (array != array.astype(np.int32)).any():
+            raise UnwrittenError("integers of more than 32 bits")
         return self.graph.constant(array, scale)
 
     def emit(
@@ -325,7 +336,7 @@ class Translation:
         after = {
             node.inputs[0]: (node, number)
             for node in self._nodes
-            if self._users[node.inputs[0]] == 1 and (number := self.activation(node))
+            if (number := self.activation(node)) and self._users[node.inputs[0]] == 1
         }
         found, gone = [], set()
         for node in self._nodes:
@@ -363,6 +374,20 @@ class Translation:
         if node.kind == "Constant":
             self._constants[node.output] = numpy_helper.to_array(node.attributes["value"])
         return node.kind == "Constant"
+
+    def _as_today(self, node: Node) -> Node:
+        """Give a node of an old operator set the inputs that are attributes there."""
+        names = _ONCE_ATTRIBUTES.get(node.kind, ())
+        if not any(name in node.attributes for name in names):
+            return node
+        inputs = [node.inputs[0]]
+        for name in names:
+            inputs.append(f"{node.output}, {name}" if name in node.attributes else "")
+            if inputs[-1]:
+                value = node.attributes[name]
+                dtype = np.float32 if isinstance(value, float) else np.int64
+                self._constants[inputs[-1]] = np.array(value, dtype)
+        return replace(node, inputs=inputs)
 
     def _read_scales(self) -> None:
         """Say of each result of DequantizeLinear what it stands for, and by which scale."""

@@ -297,3 +297,114 @@ def test_single_numbers_choices_and_reductions(name: str) -> None:
     }
     used = {i for n in nodes for i in n.input}
     assert_as_onnx_runtime(model(nodes, {k: v for k, v in constants.items() if k in used}, IMAGE))
+
+
+@pytest.mark.parametrize(
+    ("opset", "kind", "attributes"),
+    [
+        (10, "Clip", {"min": -0.2, "max": 0.3}),
+        (10, "Clip", {"max": 0.3}),
+        (10, "Pad", {"pads": [0, 0, 1, 0, 0, 0, 0, 2]}),
+        (9, "Slice", {"starts": [1], "ends": [3], "axes": [2]}),
+        (9, "Slice", {"starts": [0, 1], "ends": [1, 3]}),
+        (11, "Split", {"split": [1, 3], "axis": 2}),
+        (11, "Softmax", {"axis": 3}),
+    ],
+)
+def test_operators_of_old_sets_are_what_they_were(
+    opset: int, kind: str, attributes: Mapping[str, Any]
+) -> None:
+    outputs = ["y", "z"] if kind == "Split" else ["y"]
+    node = helper.make_node(kind, ["x"], outputs, **attributes)
+    assert_as_onnx_runtime(model([node], {}, IMAGE, opset))
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "LogSoftmax"])
+def test_a_softmax_of_old_sets_is_over_the_second_dimension_or_refused(kind: str) -> None:
+    node = helper.make_node(kind, ["x"], ["y"])
+    assert_as_onnx_runtime(model([node], {}, (2, 4), 11))
+    assert_as_onnx_runtime(model([node], {}, (2, 4, 1), 11))
+    with pytest.raises(UnwrittenError, match=f"{kind} over several dimensions, as before"):
+        to_litert(model([node], {}, SIGNAL, 11))
+
+
+def test_a_slice_has_steps_without_axes() -> None:
+    node = helper.make_node("Slice", ["x", "start", "end", "", "step"], ["y"])
+    constants = {"start": [0, 1], "end": [1, 3], "step": [1, 2]}
+    assert_as_onnx_runtime(model([node], constants, IMAGE))
+
+
+def test_a_gelu_by_tanh_stays_one() -> None:
+    node = helper.make_node("Gelu", ["x"], ["y"], approximate="tanh")
+    assert_as_onnx_runtime(model([node], {}, (1, 64), 20))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_resize_may_name_its_axes(mode: str) -> None:
+    for axes, scales in (([2, 3], [1.5, 2.0]), ([-1, -2], [2.0, 1.5]), ([3], [2.0])):
+        node = helper.make_node("Resize", ["x", "", "s"], ["y"], mode=mode, axes=axes)
+        assert_as_onnx_runtime(model([node], {"s": scales}, IMAGE, 18))
+
+
+def test_a_resize_of_other_kinds_is_refused() -> None:
+    old = helper.make_node("Resize", ["x", "s"], ["y"])
+    kept = helper.make_node(
+        "Resize", ["x", "", "", "n"], ["y"], axes=[2, 3], keep_aspect_ratio_policy="not_larger"
+    )
+    reason = "Resize before operator set 11, or that keeps the aspect ratio"
+    for node, constants, opset in ((old, {"s": [1.0, 1, 2, 2]}, 10), (kept, {"n": [7, 9]}, 18)):
+        with pytest.raises(UnwrittenError, match=reason):
+            to_litert(model([node], constants, IMAGE, opset))
+
+
+def test_no_named_dimensions_are_all_of_them() -> None:
+    axes = {"axes": np.zeros(0, np.int64)}
+    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"])
+    assert_as_onnx_runtime(model([node], axes, IMAGE, 18))
+    none = helper.make_node("ReduceL2", ["x", "axes"], ["y"], noop_with_empty_axes=1)
+    with pytest.raises(UnwrittenError, match="ReduceL2 over no dimension"):
+        to_litert(model([none], axes, IMAGE, 18))
+
+
+def test_integers_of_more_than_32_bits_are_refused() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.INT64),
+        helper.make_node("Min", ["a", "large"], ["b"]),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    assert_as_onnx_runtime(model(nodes, {"large": 2**31 - 1}, IMAGE))
+    with pytest.raises(UnwrittenError, match="integers of more than 32 bits"):
+        to_litert(model(nodes, {"large": 2**31}, IMAGE))
+
+
+def test_an_operator_without_inputs_is_refused_by_name() -> None:
+    nodes = [
+        helper.make_node("RandomNormal", [], ["r"], shape=[1]),
+        helper.make_node("Add", ["x", "r"], ["y"]),
+    ]
+    with pytest.raises(UnwrittenError, match="but got RandomNormal"):
+        to_litert(model(nodes, {}, IMAGE))
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 82), (3, 123)])
+def test_wide_nearest_resizes_take_the_place_that_is_not_rounded_down(
+    before: int, after: int
+) -> None:
+    assert_as_onnx_runtime(resize((1, 1, 2, after), (1, 1, 2, before), **NEAREST))
+
+
+def test_aligned_corners_end_with_the_last_place() -> None:
+    how = {"coordinate_transformation_mode": "align_corners", "nearest_mode": "floor"}
+    assert_as_onnx_runtime(resize((1, 1, 2, 42), (1, 1, 2, 2), mode="nearest", **how))
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (0, 6), (-1, 1)])
+def test_integers_have_bounds(bounds: tuple[int, int]) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "ten"], ["a"]),
+        helper.make_node("Cast", ["a"], ["b"], to=TensorProto.INT64),
+        helper.make_node("Clip", ["b", "low", "high"], ["c"]),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    constants = {"ten": 10.0, "low": bounds[0], "high": bounds[1]}
+    assert_as_onnx_runtime(model(nodes, constants, IMAGE))
