@@ -74,9 +74,24 @@ def test_what_pytorchs_layers_are_not_is_refused() -> None:
         ("GRU", {"linear_before_reset": 0}, "GRU with other activations, or reset before the"),
         ("LSTM", {"activations": ["Sigmoid", "Relu", "Tanh"]}, "LSTM with other activations"),
         ("LSTM", {"clip": 1.0}, "LSTM with lengths, peepholes"),
+        ("LSTM", {"input_forget": 1}, "LSTM with lengths, peepholes"),
     ):
         with pytest.raises(UnwrittenError, match=reason):
             to_litert(layer(kind, **more))
+
+
+@pytest.mark.parametrize(
+    ("place", "given"),
+    [(4, np.full(BATCH, TIME - 1, np.int32)), (7, np.ones((1, 3 * WIDTH), np.float32))],
+)
+def test_lengths_and_peepholes_are_refused(place: int, given: Any) -> None:
+    made = layer("LSTM")
+    names = [*made.graph.node[0].input, ""]
+    names[place] = "more"
+    made.graph.node[0].input[:] = names
+    made.graph.initializer.append(numpy_helper.from_array(given, "more"))
+    with pytest.raises(UnwrittenError, match="LSTM with lengths, peepholes"):
+        to_litert(made)
 
 
 def test_more_steps_than_can_be_written_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
