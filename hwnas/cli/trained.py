@@ -93,7 +93,7 @@ def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]],
 
     An empty cell is a run that is not finished. The script of an export writes percentages.
     """
-    from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind
+    from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind, of_script
 
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
@@ -103,7 +103,8 @@ def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]],
             f"`accuracy` must name a file with the columns architecture and accuracy, but "
             f"{str(path)!r} has architecture, {', '.join(table.cells)}."
         )
-    insist_on_one_kind(filter(str.strip, table.cells.get(SETTINGS, ())), path)
+    settings = list(filter(str.strip, table.cells.get(SETTINGS, ())))
+    insist_on_one_kind(settings, path)
     found: dict[str, list[float]] = {}
     for arch, line, text in zip(table.archs, table.lines, table.cells["accuracy"], strict=True):
         if not text.strip():
@@ -117,7 +118,7 @@ def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]],
                 f"Line {line} of `{path}`: an accuracy must be in percent, 0 to 100, but is {text}."
             )
         found.setdefault(str(arch), []).append(value)
-    return found, SETTINGS in table.cells
+    return found, of_script(settings)
 
 
 def _counts(front: ParetoSet, space: SearchSpace[Arch], task: Task) -> dict[str, FloatArray]:

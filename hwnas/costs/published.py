@@ -64,7 +64,12 @@ class PublishedCost(Generic[Arch]):
 
     def __eq__(self, other: object) -> bool:
         """Compare settings and the file's content."""
-        return isinstance(other, PublishedCost) and repr(self) == repr(other)
+        return (
+            isinstance(other, PublishedCost)
+            and repr(self) == repr(other)
+            # A table of the user's own may have a metric in two units.
+            and self.unit == other.unit
+        )
 
     def __hash__(self) -> int:
         """Hash settings and the file's content."""

@@ -48,17 +48,21 @@ def decisive(known: Mapping[str, Any]) -> dict[str, Any]:
         known: what `origin` gave, and anything else that is decisive.
 
     Returns:
-        The same with the settings one by one, and without what another host says otherwise of the
-        same costs.
+        The same with the settings one by one, without what another host says otherwise of the same
+        costs, and `sha256`: checksums of the files of costs by objective.
     """
     parts = {
         **known,
         **known.get("settings", {}),
         "costs": [
             {key: value for key, value in cost.items() if key not in _OF_HOSTS}
-            | {key: v for key, v in cost.get("provenance", {}).items() if key == "sha256"}
             for cost in known.get("costs", [])
         ],
+        "sha256": {
+            cost["objective"]: cost["provenance"]["sha256"]
+            for cost in known.get("costs", [])
+            if "sha256" in cost.get("provenance", {})
+        },
     }
     parts.pop("settings", None)
     found: dict[str, Any] = json.loads(json.dumps(parts))
@@ -68,6 +72,10 @@ def decisive(known: Mapping[str, Any]) -> dict[str, Any]:
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say in what two differ that are decisive; empty if in nothing."""
     old, new = decisive(before), decisive(now)
+    # Earlier versions did not say the checksums of all files.
+    both = old["sha256"].keys() & new["sha256"].keys()
+    for known in (old, new):
+        known["sha256"] = {name: text for name, text in known["sha256"].items() if name in both}
     return "; ".join(
         f"{key}: {json.dumps(old.get(key))} there, {json.dumps(new.get(key))} now"
         for key in sorted(old.keys() | new.keys())

@@ -30,8 +30,8 @@ def requirements(evaluator: Evaluator[Any]) -> dict[str, Any]:
     return {"versions": package_versions(_DECISIVE), "costs": plain(costs)}
 
 
-def check_measured_as(study: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Insist that the latencies of a study that goes on are of one kind.
+def check_costs(study: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Insist that the costs of a study that goes on are of one kind, and of the same files.
 
     Args:
         study: its name.

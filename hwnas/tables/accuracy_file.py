@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas.errors import DataFormatError, InvalidValueError
 from hwnas.tables.score_table import columns_of, read_scores, texts_of
@@ -63,7 +64,7 @@ class AccuracyFile:
             if value == value:
                 runs.setdefault(str(arch), []).append(value)
         values = [v for of_one in runs.values() for v in of_one]
-        _check(values, column, path, in_percent=bool(settings))
+        _check(values, column, path, in_percent=of_script(settings))
         sign = -1.0 if column == LOSS else 1.0
         known = {text: sign * math.fsum(values) / len(values) for text, values in runs.items()}
         if len(known) < 2:
@@ -84,6 +85,24 @@ class AccuracyFile:
         return self.column
 
 
+def of_script(settings: Iterable[str]) -> bool:
+    """Tell by their settings, JSON objects, accuracies that the script of an export has written.
+
+    These are percentages, however low; a column of that name may also be the user's own.
+    """
+    known = list(map(_read_settings, settings))
+    return bool(known) and None not in known
+
+
+def _read_settings(text: str) -> dict[str, Any] | None:
+    """Read settings that are a JSON object; None if they are something else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def insist_on_one_kind(settings: Iterable[str], path: Path) -> None:
     """Refuse accuracies whose settings differ: what was trained otherwise is not compared.
 
@@ -99,12 +118,12 @@ def insist_on_one_kind(settings: Iterable[str], path: Path) -> None:
 
 def _difference(kinds: Iterable[str]) -> str:
     """Name what differs between settings that are JSON objects; nothing where they are not."""
-    try:
-        first, *others = (dict(json.loads(kind)) for kind in kinds)
-    except (ValueError, TypeError):
+    first, *others = map(_read_settings, kinds)
+    if first is None or None in others:
         return ""
-    names = {n for other in others for n in first.keys() | other.keys()}
-    differing = sorted(n for n in names if any(first.get(n) != o.get(n) for o in others))
+    told = [other for other in others if other is not None]
+    names = {n for other in told for n in first.keys() | other.keys()}
+    differing = sorted(n for n in names if any(first.get(n) != o.get(n) for o in told))
     return f" ({', '.join(differing)})"
 
 

@@ -142,6 +142,11 @@ def _classes(labels: Array, classes: int | None, of_positions: bool) -> Output:
         raise InvalidValueError(f"`labels` must be below {classes}, but got {highest}{left_out}.")
     if classes is None and of_positions and highest == _VOID:
         below = int(np.max(labels[labels != _VOID], initial=0))
+        if below == 0:
+            raise InvalidValueError(
+                f"`labels` of two classes must be 0 and 1, but are 0 and {_VOID}: divide them by "
+                f"{_VOID}, or say `classes` {_VOID + 1}."
+            )
         if below < _VOID - 1:
             raise InvalidValueError(
                 f"`labels` must leave no class out, but are 0 to {below} and {_VOID}: name "

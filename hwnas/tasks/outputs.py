@@ -176,10 +176,11 @@ def _is_fraction(fine: tuple[int, ...], coarse: tuple[int, ...]) -> bool:
     Example:
         >>> [_is_fraction((513, 257), sides) for sides in ((65, 33), (64, 32), (511, 255))]
         [True, True, False]
+        >>> _is_fraction((40, 200), (2, 7))  # a 32th of both
+        True
     """
-    factors = fine[0] // coarse[0], fine[0] // coarse[0] + 1
-    pairs = list(zip(fine, coarse, strict=True))
-    return any(all(c in (f // n, -(-f // n)) for f, c in pairs) for n in factors if n)
+    factors, pairs = range(1, max(fine) + 1), list(zip(fine, coarse, strict=True))
+    return any(all(c in (f // n, -(-f // n)) for f, c in pairs) for n in factors)
 
 
 def _resized(answer: Tensor, sides: tuple[int, ...]) -> Tensor:

@@ -281,8 +281,9 @@ class Run:
         state = torch.load(file, map_location="cpu", weights_only=True)
         now, then = asdict(self.settings), state["settings"]
         for name in now:
-            if now[name] != then.get(name):
-                raise UserError(f"{file} was made with {name} {then.get(name)}, not {now[name]}.")
+            # Earlier versions did not name the data.
+            if now[name] != then.get(name, now[name]):
+                raise UserError(f"{file} was made with {name} {then[name]}, not {now[name]}.")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

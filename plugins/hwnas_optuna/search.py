@@ -19,7 +19,7 @@ from hwnas.evaluation.evaluator import Evaluator
 from hwnas.files.passwords import without_passwords
 from hwnas.pareto import ParetoSet
 from hwnas.study.hosts import Folder, Watch
-from hwnas.study.requirements import check_measured_as, requirements
+from hwnas.study.requirements import check_costs, requirements
 from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.artifacts import attach
@@ -149,7 +149,7 @@ def _insist_on_one_kind(study: optuna.Study, now: str) -> None:
     if any(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)):
         stored = study.user_attrs.get(REQUIREMENTS)
         before = {} if stored is None else read_stored(stored, "requirements")
-        check_measured_as(study.study_name, before, json.loads(now))
+        check_costs(study.study_name, before, json.loads(now))
 
 
 def _difference(stored: str, now: str) -> str:

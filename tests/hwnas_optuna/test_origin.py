@@ -33,6 +33,7 @@ from hwnas.study.configuration import (
 from hwnas.tasks.task import image_task
 from hwnas.typing import DeviceKey
 from hwnas_optuna import HardwareAwareObjective
+from hwnas_optuna.describing import ORIGIN
 from hwnas_predictors.transfer import TransferPredictor
 
 SPACE = NasBench201(channels=4, cells=1)
@@ -113,6 +114,11 @@ def test_a_predictor_that_was_written_anew_is_another_one(tmp_path: Path) -> Non
         searched(4)
     with pytest.raises(InvalidValueError, match="sha256"):
         objective().describe(study)
+    stored = study.user_attrs[ORIGIN]
+    (cost,) = stored["costs"]
+    del cost["provenance"]  # as earlier versions described predictors
+    study.set_user_attr(ORIGIN, stored)
+    objective().describe(study)
 
 
 def test_a_predicted_front_of_ones_own_study_is_verified_without_options(

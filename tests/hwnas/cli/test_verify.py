@@ -319,6 +319,7 @@ def test_trained_accuracies_come_back_into_the_front(
         ([(CELLS[0], 101)], (), "an accuracy must be in percent, 0 to 100, but is 101"),
         ([(CELLS[0], "high")], (), "Line 2 of"),
         ([(CELLS[0], 0.9), (CELLS[1], 0.8)], (), "multiply shares by 100"),
+        ([(CELLS[0], 0.9, "a"), (CELLS[1], 0.8, "a")], ("settings",), "multiply shares by 100"),
         ([(Cell(("avg_pool_3x3",) * 6), 90)], (), "must hold those of members"),
         ([(CELLS[0], 90, "a"), (CELLS[0], 91, "b")], ("settings",), "2 different `settings`"),
         (

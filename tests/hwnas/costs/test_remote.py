@@ -19,7 +19,7 @@ from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.evaluation.origin import describe_cost
 from hwnas.evaluation.sources import CostValues, Effort
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.requirements import check_measured_as
+from hwnas.study.requirements import check_costs
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 from tests.hwnas.bundles.loopback import fake_ssh
@@ -128,9 +128,9 @@ def test_a_study_with_values_of_signed_activations_is_not_gone_on_with() -> None
             said["costs"][name] = {k: v for k, v in cost.items() if k != "measured_as"}
     refused = r"measured raw there and is raw, unsigned activations now, .* in another folder\.$"
     with pytest.raises(InvalidValueError, match=refused):
-        check_measured_as("s", before["int8"], told("int8"))
-    check_measured_as("s", told("int8"), told("int8"))
-    check_measured_as("s", before["fp32"], told("fp32"))
+        check_costs("s", before["int8"], told("int8"))
+    check_costs("s", told("int8"), told("int8"))
+    check_costs("s", before["fp32"], told("fp32"))
 
 
 def test_another_machine_under_the_same_name_is_refused() -> None:

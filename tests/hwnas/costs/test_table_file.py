@@ -12,8 +12,10 @@ import pytest
 from hwnas.costs.published import PublishedCost
 from hwnas.costs.source import make_cost
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError, UnknownNameError
+from hwnas.evaluation.evaluator import Evaluator
 from hwnas.functions.search import search
 from hwnas.spaces.nasbench201 import Cell, NasBench201
+from hwnas.study.configuration import EvaluationSetup, make_objectives
 from hwnas.tasks.catalogue import get_task
 from hwnas.testing import CostModelContract
 from hwnas.testing.samples import draw
@@ -76,6 +78,16 @@ def test_a_column_is_named_where_there_are_several(tmp_path: Path) -> None:
         cost_of(text)
     with pytest.raises(UnknownNameError, match="Did you mean 'energy_mJ'"):
         cost_of(f"{text}:energy")
+
+
+def test_columns_of_one_metric_in_two_units_are_two_costs(tmp_path: Path) -> None:
+    rows = [f"{cell},{i + 2},{3 * i + 1}" for i, cell in enumerate(CELLS)]
+    text = table(tmp_path, "latency_ms,latency_s", *rows)
+    columns = [f"{text}:latency_ms", f"{text}:latency_s"]
+    assert cost_of(columns[0]) != cost_of(columns[1])
+    objectives = make_objectives(EvaluationSetup(SPACE, TASK), [], columns)
+    (found,) = Evaluator(SPACE, objectives).evaluate(CELLS[1:2])
+    assert found.values == {"my_board_latency_ms": 3, "my_board_latency_s": 4}
 
 
 @pytest.mark.parametrize(

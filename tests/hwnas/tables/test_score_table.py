@@ -186,6 +186,13 @@ def test_low_percentages_of_the_training_script_are_no_parts_of_one(tmp_path: Pa
     assert found == {CELL: 0.7, OTHER: 0.0}
 
 
+def test_settings_of_one_s_own_say_nothing_of_percentages(tmp_path: Path) -> None:
+    lines = ["architecture,accuracy,settings", f"{CELL},0.7,short", f"{OTHER},0.6,short", ""]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    with pytest.raises(DataFormatError, match="multiply them by 100"):
+        AccuracyFile.read(tmp_path / "mine.csv", SPACE)
+
+
 def test_accuracies_on_two_data_sets_are_not_mixed(tmp_path: Path) -> None:
     first: dict[str, object] = {"epochs": 30, "data": "1f"}
     with pytest.raises(InvalidValueError, match=r"2 different `settings` \(data\): keep the rows"):

@@ -185,6 +185,7 @@ def test_tokens_that_none_follows_are_left_out() -> None:
         ({(0, 0): 255}, {}, "0 to 6 and 255: name `ignore_index` 255 if those positions have no"),
         ({(0, 0): 255}, {"classes": 7}, "below 7, but got 255: name one that is left out as `ig"),
         ({(0, 0): -1}, {}, "from 0 on, but got -1: name one that is left out as `ignore_index`"),
+        ({(...,): 0, (0, 0): 255}, {}, "must be 0 and 1, but are 0 and 255: divide them by 255"),
         ({(...,): -100}, {}, "of some position, but all are -100"),
     ],
 )

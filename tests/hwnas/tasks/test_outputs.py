@@ -165,6 +165,7 @@ def test_an_input_without_any_class_is_refused() -> None:
     [
         (Map(4), (3, 4, 3, 5), (3, 6, 9)),
         (Map(4), (3, 4, 3), (3, 7)),
+        (Map(4), (3, 4, 2, 7), (3, 40, 200)),  # a 32th, rounded up
         (RegressionMap(4), (3, 4, 3, 5), (3, 4, 6, 10)),
     ],
 )

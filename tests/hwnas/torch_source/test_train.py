@@ -165,6 +165,18 @@ def test_a_run_is_not_overwritten_nor_resumed_by_another(
     assert [row["seed"] for row in rows(folder)] == ["0", "1"]
 
 
+def test_a_checkpoint_that_does_not_name_its_data_is_gone_on_with(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported(tmp_path / "code")
+    assert run(monkeypatch, folder, "--data", data, "--epochs", 1) == 0
+    file = folder / "runs/001-k1-seed0/checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    del state["settings"]["data"]  # as earlier versions wrote it
+    torch.save(state, file)
+    assert run(monkeypatch, folder, "--data", data, "--epochs", 1, "--resume") == 0
+
+
 def test_other_data_are_another_run(
     tmp_path: Path,
     data: Path,
