@@ -12,6 +12,7 @@ from hwnas import registry
 from hwnas.costs.published import provenance_of
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import InvalidValueError
+from hwnas.files.named_column import file_and_column
 from hwnas.files.predictor_columns import read_column
 from hwnas.files.predictor_file import ANY_SPACE, PredictorFile, insist_on_whole
 from hwnas.seeding import derive_seed
@@ -87,8 +88,8 @@ class PredictorSource:
         elif isinstance(predictor, ScoreReader):
             _insist_on_scores(predictor, request.space, file)
         # A study tells by it a file that has been written anew.
-        path = file if file.is_file() else Path(str(file).rpartition(":")[0])
-        object.__setattr__(cost, "provenance", provenance_of("predictor", path))  # it may be frozen
+        own = provenance_of("predictor", file_and_column(file)[0])
+        object.__setattr__(cost, "provenance", own)  # it may be frozen
         return cost
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from hwnas.costs.published import PublishedCost, provenance_of
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import DataFormatError, InvalidValueError, unknown_name
+from hwnas.files.named_column import file_and_column
 from hwnas.tables.measurements import Measurements, read_measurements
 from hwnas.typing import Arch, DeviceKey, FloatArray, SearchSpace
 
@@ -125,7 +126,5 @@ class TableSource:
 
     def open(self, file: Path, request: CostRequest) -> PublishedCost[Any]:
         """Read ``FILE.csv`` or ``FILE.csv:COLUMN``; see `table_cost`."""
-        before, colon, column = str(file).rpartition(":")
-        if not colon or file.is_file():
-            return table_cost(file, None, request)
-        return table_cost(Path(before), column, request)
+        path, column = file_and_column(file)
+        return table_cost(path, column, request)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.files.named_column import file_and_column
 from hwnas.files.npz import Arrays
 from hwnas.files.predictor_file import Facts, PredictorFile, insist_on_whole, read_predictor_file
 from hwnas.typing import DeviceKey
@@ -84,13 +85,13 @@ def read_columns(path: Path) -> dict[str, PredictorFile]:
         DataFormatError: the file is damaged or something else.
         UnknownNameError: there is no such column.
     """
-    before, colon, column = str(path).rpartition(":")
-    if not colon or path.is_file():
-        return split(read_predictor_file(path))
-    columns = split(read_predictor_file(before))
+    file, column = file_and_column(path)
+    columns = split(read_predictor_file(file))
+    if column is None:
+        return columns
     if "" in columns:
         raise InvalidValueError(
-            f"`{before}` must hold several costs where a column is named, but got {column!r} and a "
+            f"`{file}` must hold several costs where a column is named, but got {column!r} and a "
             f"file of one: leave the column out."
         )
     if column not in columns:
