@@ -186,14 +186,31 @@ def test_positions_without_a_class_are_neither_learned_nor_judged(
     assert float(row["accuracy"]) > 90
 
 
-def test_labels_of_no_position_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("changed", "more", "told"),
+    [
+        (slice(None), {"ignore_index": 7}, "no label is for training"),
+        (
+            np.s_[:, 0],
+            {},
+            "256 classes of shape (6, 6); name a label to leave out as `ignore_index`",
+        ),
+    ],
+)
+def test_labels_that_are_left_out_or_likely_are_told(
+    changed: Any,
+    more: dict[str, Any],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, data = made(tmp_path, "maps")
-    labels = np.full(KINDS["maps"][2].shape, 7)
-    np.savez(data, inputs=IMAGES, labels=labels, ignore_index=7)
+    labels = KINDS["maps"][2].copy()
+    labels[changed] = 7 if more else 255
+    np.savez(data, inputs=IMAGES, labels=labels, **more)
     assert run(monkeypatch, folder, "--data", data) == 2
-    assert "no label is for training" in capsys.readouterr().err
+    assert told in capsys.readouterr().err
 
 
 def test_the_accuracy_counts_the_positions_that_have_a_label() -> None:
@@ -225,16 +242,3 @@ def test_maps_at_half_the_size_of_the_labels_are_trained(
     with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert float(row["accuracy"]) > 60
-
-
-def test_a_label_that_is_likely_left_out_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, data = made(tmp_path, "maps")
-    labels = KINDS["maps"][2].copy()
-    labels[:, 0] = 255
-    np.savez(data, inputs=IMAGES, labels=labels)
-    assert run(monkeypatch, folder, "--data", data) == 2
-    assert "256 classes of shape (6, 6); name a label to leave out as `ignore_index`" in (
-        capsys.readouterr().err
-    )
