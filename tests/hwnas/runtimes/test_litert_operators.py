@@ -229,6 +229,40 @@ def test_groups_of_several_channels_and_filters_below_the_stride_are_transposed(
         assert_as_onnx_runtime(model([node], {"w": weight}, (2, channels, 3, 4)))
 
 
+@pytest.mark.parametrize("parts", ["equal", "named", "counted"])
+def test_splits_are_counted_from_the_end_and_may_be_uneven(parts: str) -> None:
+    more: dict[str, Any] = {"num_outputs": 2} if parts == "counted" else {}
+    constants = {"sizes": [1, 4]} if parts == "named" else {}
+    axis = -2 if parts == "equal" else -1  # 4 or 5 places
+    nodes = [
+        helper.make_node("Split", ["x", *constants], ["a", "b"], axis=axis, **more),
+        helper.make_node("ReduceMax", ["a"], ["m"]),
+        helper.make_node("Mul", ["b", "m"], ["y"]),
+    ]
+    assert_as_onnx_runtime(model(nodes, constants, IMAGE, 18 if more else 17))
+
+
+def test_casts_to_other_types_are_refused() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["a"], ["y"], to=TensorProto.FLOAT),
+    ]
+    with pytest.raises(UnwrittenError, match="Cast to FLOAT16"):
+        to_litert(model(nodes, {}, IMAGE))
+
+
+@pytest.mark.parametrize(
+    "more", [{"mode": "cubic"}, {"mode": "linear", "antialias": 1}, {"mode": "linear"}]
+)
+def test_cubic_smoothed_and_asymmetric_resizes_are_refused(more: dict[str, Any]) -> None:
+    way = "half_pixel" if len(more) > 1 or more["mode"] == "cubic" else "asymmetric"
+    node = helper.make_node(
+        "Resize", ["x", "", "", "sizes"], ["y"], coordinate_transformation_mode=way, **more
+    )
+    with pytest.raises(UnwrittenError, match="Resize in another way than nearest or linear"):
+        to_litert(model([node], {"sizes": [1, 3, 8, 10]}, IMAGE, 18))
+
+
 @pytest.mark.parametrize("ends", [(-1, -9), (3, 1), (-2, 0)])
 @pytest.mark.parametrize("step", [-1, -2])
 def test_slices_go_backwards(ends: tuple[int, int], step: int) -> None:

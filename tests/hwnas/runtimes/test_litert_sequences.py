@@ -53,6 +53,20 @@ def layer(kind: str, output: int = 0, begins: bool = True, **more: Any) -> onnx.
     return inferred
 
 
+def begun_by_inputs(made: onnx.ModelProto) -> onnx.ModelProto:
+    """Let the states that a layer begins with depend on its inputs: (n, B, H) + (1, B, 1)."""
+    layer_alone = made.graph.node.pop()
+    made.graph.node.append(helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0, 2]))
+    for state in made.graph.initializer:
+        if state.name in ("h", "c"):
+            computed = helper.make_node("Add", [f"{state.name}0", "mean"], [state.name])
+            made.graph.node.append(computed)
+            state.name += "0"
+    made.graph.node.append(layer_alone)
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(made)
+    return inferred
+
+
 def assert_as_onnx_runtime(made: onnx.ModelProto) -> None:
     batch = made.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     with make_runtime("litert").prepare(OnnxModel(made), RunSettings(batch=batch)) as ready:
@@ -67,6 +81,8 @@ def assert_as_onnx_runtime(made: onnx.ModelProto) -> None:
 def test_a_layer_is_onnx_runtimes(kind: str, begins: bool, direction: str) -> None:
     for output in range(3 if kind == "LSTM" else 2):
         assert_as_onnx_runtime(layer(kind, output, begins, direction=direction))
+        if begins:
+            assert_as_onnx_runtime(begun_by_inputs(layer(kind, output, direction=direction)))
 
 
 def test_what_pytorchs_layers_are_not_is_refused() -> None:
@@ -91,6 +107,14 @@ def test_lengths_and_peepholes_are_refused(place: int, given: Any) -> None:
     made.graph.node[0].input[:] = names
     made.graph.initializer.append(numpy_helper.from_array(given, "more"))
     with pytest.raises(UnwrittenError, match="LSTM with lengths, peepholes"):
+        to_litert(made)
+
+
+def test_states_of_two_widths_are_refused() -> None:
+    made = layer("LSTM")
+    (state,) = (a for a in made.graph.initializer if a.name == "h")
+    state.CopyFrom(numpy_helper.from_array(np.zeros((1, BATCH, 2), np.float32), "h"))
+    with pytest.raises(UnwrittenError, match=r"states are of two widths \(proj_size\)"):
         to_litert(made)
 
 
