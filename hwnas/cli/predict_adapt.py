@@ -14,6 +14,7 @@ from hwnas.cli.predict_files import open_companion, open_pool
 from hwnas.cli.predict_given import (
     insist_on_columns,
     insist_on_costs,
+    insist_on_direction,
     key_of,
     metric_and_unit_for,
 )
@@ -79,6 +80,7 @@ def adapt(
     # Before the pool, which builds the networks of a space of one's own.
     insist_on_costs(texts, column or [], metric, unit, model)
     pool = open_pool(space, model)
+    insist_on_direction(pool, [*(column or ()), *filter(None, [metric])])
     table = texts.parsed(pool.space)
     told = {} if beside is None else {"companion": open_companion(beside, pool)}
     if column:

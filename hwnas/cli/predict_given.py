@@ -54,6 +54,22 @@ def insist_on_costs(
         table.of(*parts)
 
 
+def insist_on_direction(pool: Any, metrics: Sequence[str]) -> None:
+    """Refuse to learn what should be large from a pool of costs, which are searched for small ones.
+
+    Raises:
+        InvalidValueError: there is such a metric.
+    """
+    from hwnas.errors import InvalidValueError
+    from hwnas.tables.directions import larger_is_better
+
+    for metric in filter(larger_is_better, metrics if pool.direction == "minimize" else ()):
+        raise InvalidValueError(
+            f"`--metric` must be a cost as those of the pool, of which less is better, but got "
+            f"{metric}: learn it from its own values by `hwnas predict train`."
+        )
+
+
 def metric_and_unit_for(pool: Any, metric: str | None, unit: str | None) -> tuple[str, str]:
     """Give what is measured: the pool's metric and unit where none are named."""
     if metric is None and unit is None:

@@ -64,7 +64,10 @@ def train(
     ] = "transfer",
     direction: Annotated[
         Literal["minimize", "maximize"] | None,
-        typer.Option(help="Which values are better. [default: maximize for accuracy only]"),
+        typer.Option(
+            help="Which values are better. [default: maximize for accuracy, throughput and the "
+            "like, else minimize]"
+        ),
     ] = None,
     extra: Annotated[
         list[str] | None,
@@ -145,12 +148,13 @@ def _untrained(
     """Make a predictor that has learned nothing yet."""
     from hwnas import registry
     from hwnas.files.pinned import sha256
+    from hwnas.tables.directions import larger_is_better
 
     # Choices alone say little of a space of one's own; what shipped pools are of has its features.
     looks: dict[str, Any] = {}
     if method == "transfer" and looks_at_networks(space):
         looks = {"network": True, "power": 0.5}
-    better = direction or ("maximize" if metric == "accuracy" else "minimize")
+    better = direction or ("maximize" if larger_is_better(metric) else "minimize")
     make = registry.load("predictors", method)
     return make(space, metric, unit, better, data=sha256(measurements), **options, **looks)
 

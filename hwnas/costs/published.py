@@ -68,7 +68,7 @@ class PublishedCost(Generic[Arch]):
             isinstance(other, PublishedCost)
             and repr(self) == repr(other)
             # A table of the user's own may have a metric in two units.
-            and self.unit == other.unit
+            and (self.unit, self.direction) == (other.unit, other.direction)
         )
 
     def __hash__(self) -> int:

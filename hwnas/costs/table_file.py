@@ -1,4 +1,8 @@
-"""The costs ``table:FILE.csv``: what was measured elsewhere or published, looked up."""
+"""The costs ``table:FILE.csv``: what was measured elsewhere or published, looked up.
+
+``table:FILE.csv:COLUMN`` names a column, ``table:FILE.csv:COLUMN:maximize`` one whose larger values
+are better.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Generic
+from typing import Any, Generic, get_args
 
 import numpy as np
 
@@ -16,8 +20,9 @@ from hwnas.costs.published import PublishedCost, provenance_of
 from hwnas.costs.source import CostOption, CostRequest
 from hwnas.errors import DataFormatError, InvalidValueError, unknown_name
 from hwnas.files.named_column import file_and_column
+from hwnas.tables.directions import larger_is_better
 from hwnas.tables.measurements import Measurements, read_measurements
-from hwnas.typing import Arch, DeviceKey, FloatArray, SearchSpace
+from hwnas.typing import Arch, DeviceKey, Direction, FloatArray, SearchSpace
 
 _UNITS = {
     **{unit: unit for unit in ("s", "ms", "us", "ns", "bytes")},
@@ -44,7 +49,9 @@ class _LookUp(Generic[Arch]):
         return self.of_class.get(self.space.canonical_key(arch), math.nan)
 
 
-def table_cost(path: Path, column: str | None, request: CostRequest) -> PublishedCost[Any]:
+def table_cost(
+    path: Path, column: str | None, request: CostRequest, direction: Direction | None = None
+) -> PublishedCost[Any]:
     """Make the look-up of a column of a CSV file.
 
     Several rows of an architecture are runs, whose median counts. An architecture that is not in
@@ -57,16 +64,24 @@ def table_cost(path: Path, column: str | None, request: CostRequest) -> Publishe
             was measured on.
         column: the column; None for the only one.
         request: space and task.
+        direction: which values are better; None for smaller ones, as of costs.
 
     Raises:
         DataNotFoundError: there is no such file.
         DataFormatError: it is no such table, an architecture is none of the space, a cost is no
             positive number, or the column is empty.
         UnknownNameError: it has no such column of costs.
-        InvalidValueError: no column is named, and there are several or none.
+        InvalidValueError: no column is named, and there are several or none; or no direction is,
+            and the column's name is that of something of which more is better.
     """
     table = read_measurements(path, request.space)
     name = _column(table, column)
+    if direction is None and larger_is_better(name):
+        raise InvalidValueError(
+            f"`cost` must say which values of {name!r} are better: write table:{path}:{name}"
+            f":maximize, or :minimize. Accuracies of a few networks, from which a search learns, "
+            f"are its --labels instead."
+        )
     runs: dict[str, list[float]] = {}
     alike: dict[str, list[float]] = {}
     measured: dict[str, Any] = {}
@@ -90,6 +105,7 @@ def table_cost(path: Path, column: str | None, request: CostRequest) -> Publishe
             {key: median(values) for key, values in alike.items()},
         ),
         covers=list(measured.values()),
+        direction=direction or "minimize",
     )
 
 
@@ -125,6 +141,12 @@ class TableSource:
         raise InvalidValueError(f"`cost` must be table:FILE, but got {request!r}.")
 
     def open(self, file: Path, request: CostRequest) -> PublishedCost[Any]:
-        """Read ``FILE.csv`` or ``FILE.csv:COLUMN``; see `table_cost`."""
-        path, column = file_and_column(file)
-        return table_cost(path, column, request)
+        """Read ``FILE.csv`` or ``FILE.csv:COLUMN``, with or without a direction behind it.
+
+        See `table_cost`.
+        """
+        direction: Direction | None = None
+        for found in get_args(Direction):
+            if (rest := str(file).removesuffix(f":{found}")) != str(file):
+                file, direction = Path(rest), found
+        return table_cost(*file_and_column(file), request, direction)

@@ -247,7 +247,7 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
             reader.fieldnames = header = with_names_of_now(reader.fieldnames or ())
             return header, [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
-        raise DataNotFoundError(f"`measurements` must be a file, but {path} is none.") from None
+        raise DataNotFoundError(f"`{path}` must be a CSV file, but there is none.") from None
     except (OSError, ValueError, csv.Error) as error:
         raise DataFormatError(f"`{path}` must be a CSV file, but it is not: {error}.") from error
 

@@ -196,7 +196,7 @@ def test_columns_are_named_by_metric_and_unit(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--measurements", "none.csv"], "must be a file"),
+        (["--measurements", "none.csv"], "`none.csv` must be a CSV file, but there is none"),
         (["--column", "latency_ms", "--metric", "latency"], "leave them out"),
         (["--column", "latency_ms", "--column", "power_w"], "must have a column 'power_w'"),
         (["--metric", "energy"], "`--unit` must be given for energy"),
@@ -217,6 +217,19 @@ def test_the_file_is_checked_before_the_space_is_opened(
     Path("m.csv").write_text("arch,latency_ms,energy_mj,device,batch\nanything,1,-2,board,4\n")
     assert run("adapt", "--measurements", "m.csv", "--out", "o.npz", *options) == 2
     assert said in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--column", "accuracy_percent"], ["--metric", "accuracy"]],
+)
+def test_what_should_be_large_is_not_learned_from_a_pool_of_costs(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [str(cell) for cell in draw(SPACE, 4, seed=1)]
+    measured = str(write(tmp_path / "m.csv", cells, "accuracy_percent"))
+    assert run("adapt", "--measurements", measured, "--out", str(tmp_path / "o.npz"), *options) == 2
+    assert "of which less is better, but got accuracy" in " ".join(capsys.readouterr().err.split())
 
 
 def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -465,5 +478,5 @@ def test_units_of_other_metrics_are_asked_for_and_defaults_are_shown(
     assert "`--unit` must be given for energy" in capsys.readouterr().err
     assert run("train", "--help") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())
-    assert "[default: maximize for accuracy only]" in shown
+    assert "[default: maximize for accuracy, throughput and the like, else minimize]" in shown
     assert "\\[" not in shown

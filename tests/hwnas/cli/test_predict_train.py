@@ -163,6 +163,13 @@ def test_accuracies_are_learned_and_searched_for(
     assert named["mine_accuracy_percent"] == direction
 
 
+def test_a_throughput_is_maximised(tmp_path: Path) -> None:
+    seen = write(tmp_path / "seen.csv", [str(a) for a in draw(SPACE, 30)], "throughput_hz")
+    command = ["train", "--measurements", str(seen), "--out", str(tmp_path / "t.npz")]
+    assert run(*command, "--metric", "throughput", "--unit", "Hz") == 0
+    assert read_predictor_file(tmp_path / "t.npz").facts.direction == "maximize"
+
+
 def test_help_learns_a_pool_and_asks_for_its_references(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

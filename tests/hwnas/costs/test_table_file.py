@@ -90,6 +90,25 @@ def test_columns_of_one_metric_in_two_units_are_two_costs(tmp_path: Path) -> Non
     assert found.values == {"my_board_latency_ms": 3, "my_board_latency_s": 4}
 
 
+@pytest.mark.parametrize("name", ["accuracy", "val_top-5", "mIoU", "images_per_second", "fps"])
+def test_what_should_be_large_is_minimised_by_nobody(name: str, tmp_path: Path) -> None:
+    text = table(tmp_path, name, *[f"{cell},{i + 1}" for i, cell in enumerate(CELLS)])
+    with pytest.raises(InvalidValueError, match=f"say which values of '{name}' are better: write"):
+        cost_of(text)
+    assert cost_of(f"{text}:{name}:minimize").direction == "minimize"
+    largest = cost_of(f"{text}:{name}:maximize")
+    assert largest.direction == cost_of(f"{text}:maximize").direction == "maximize"
+    assert largest != cost_of(f"{text}:{name}:minimize")
+
+
+@pytest.mark.filterwarnings("ignore:.*only these are proposed")
+def test_a_search_maximises_the_column_that_says_so(tmp_path: Path) -> None:
+    text = table(tmp_path, "accuracy", *[f"{cell},{i + 1}" for i, cell in enumerate(CELLS)])
+    front = search(objectives="params", costs=f"{text}:maximize", trials=50, note=print)
+    assert front.objectives[1].direction == "maximize"
+    assert max(member.values[1] for member in front.members) == len(CELLS)
+
+
 @pytest.mark.parametrize(
     ("header", "row", "text"),
     [
@@ -104,8 +123,11 @@ def test_what_is_no_table_is_told(header: str, row: str, text: str, tmp_path: Pa
 
 
 def test_a_file_must_be_there() -> None:
-    with pytest.raises(DataNotFoundError, match="absent"):
-        cost_of("table:absent.csv")
+    for text in ("table:absent.csv", "table:absent.csv:latency_ms"):
+        with pytest.raises(
+            DataNotFoundError, match=r"^`absent\.csv` must be a CSV file, but there"
+        ):
+            cost_of(text)
     with pytest.raises(InvalidValueError, match="table:FILE"):
         cost_of("table:")
 
