@@ -88,7 +88,7 @@ TruthFile = Annotated[
     typer.Option(
         "--truth",
         help="Table with the columns architecture and accuracy (percent), or loss (less is "
-        "better), instead of what the space knows.",
+        "better), instead of what the space knows; or FILE:COLUMN.",
     ),
 ]
 Scores = Annotated[

@@ -73,8 +73,9 @@ def search(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of five trained networks or more, architecture and accuracy in percent: the "
-            "accuracy expected by them is the objective hwnas-model, the default then."
+            help="CSV of five trained networks or more, architecture and accuracy in percent, or "
+            "FILE.csv:COLUMN: the accuracy expected by them is the objective hwnas-model, the "
+            "default then."
         ),
     ] = None,
     transfer: Transfer = None,

@@ -11,6 +11,7 @@ from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
 from hwnas.errors import DataFormatError, DataNotFoundError, InvalidValueError
 from hwnas.files.csv_table import ARCHITECTURE
+from hwnas.files.named_column import file_and_column
 from hwnas.tables.measurements import read_measurements
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def take_accuracies(
     Args:
         front: the front.
         space: its search space.
-        path: CSV file with the columns architecture and accuracy, in percent; one row a run.
+        path: CSV file with the columns architecture and accuracy, in percent; one row a run; or
+            ``FILE:COLUMN``, where another column stands for the accuracy, such as miou.
         task: what the networks are counted for; None counts nothing.
 
     With labels of five networks or more, members or not, each member gets an expected accuracy.
@@ -55,7 +57,7 @@ def take_accuracies(
 def _origin(path: Path) -> dict[str, str]:
     from hwnas.files.pinned import sha256
 
-    return {"accuracies": path.name, "sha256": sha256(path)}
+    return {"accuracies": path.name, "sha256": sha256(file_and_column(path)[0])}
 
 
 def _expected(
@@ -93,20 +95,28 @@ def _read(path: Path, space: SearchSpace[Arch]) -> tuple[dict[str, list[float]],
 
     An empty cell is a run that is not finished. The script of an export writes percentages.
     """
-    from hwnas.tables.accuracy_file import SETTINGS, insist_on_one_kind, of_script
+    from hwnas.tables.accuracy_file import (
+        COLUMN,
+        SETTINGS,
+        accuracy_column,
+        insist_on_one_kind,
+        of_script,
+    )
 
+    path, named = accuracy_column(path)
+    column = named or COLUMN
     if not path.is_file():
         raise DataNotFoundError(f"`accuracy` must be a file, but {path} is none.")
     table = read_measurements(path, space)
-    if "accuracy" not in table.cells:
+    if column not in table.cells:
         raise InvalidValueError(
-            f"`accuracy` must name a file with the columns architecture and accuracy, but "
+            f"`accuracy` must name a file with the columns architecture and {column}, but "
             f"{str(path)!r} has architecture, {', '.join(table.cells)}."
         )
     settings = list(filter(str.strip, table.cells.get(SETTINGS, ())))
     insist_on_one_kind(settings, path)
     found: dict[str, list[float]] = {}
-    for arch, line, text in zip(table.archs, table.lines, table.cells["accuracy"], strict=True):
+    for arch, line, text in zip(table.archs, table.lines, table.cells[column], strict=True):
         if not text.strip():
             continue
         try:

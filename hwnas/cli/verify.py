@@ -39,7 +39,8 @@ def verify(
     accuracy: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of trained accuracies: architecture and accuracy in percent, a row a run."
+            help="CSV of trained accuracies: architecture and accuracy in percent, a row a run; or "
+            "FILE.csv:COLUMN, e.g. accuracy.csv:miou."
         ),
     ] = None,
     device: Annotated[

@@ -26,7 +26,6 @@ from hwnas.errors import (
 from hwnas.files.pinned import pinned_text, split_pinned
 from hwnas.tasks.arrays import batch_of_arrays, in_turn, spec_of_array, task_of_arrays
 from hwnas.tasks.batch import Batch
-from hwnas.tasks.outputs import IGNORED
 from hwnas.tasks.task import Task, TensorSpec
 
 IMAGES = ("gaussian", "cifar10-sample")
@@ -44,9 +43,9 @@ class OwnImages:
     Attributes:
         path: ``.npz`` with the arrays ``images`` (or ``inputs``) and, where there are any,
             ``labels``, as `hwnas.tasks.arrays.task_of_arrays` takes them; or ``classes``, their
-            number, ``vocabulary``, that of different tokens, and ``ignore_index``, the label of
-            positions that have none. Or a folder with a folder of pictures for each class; where
-            it has the folders ``train`` and ``test``, that of ``train``.
+            number, ``vocabulary``, that of different tokens, and ``ignore_index``, the label that
+            stands for none, which may be NaN. Or a folder with a folder of pictures for each class;
+            where it has the folders ``train`` and ``test``, that of ``train``.
         checksum: of the batch that must be found there; None for any.
         resized: height and width that pictures are brought to; None leaves them as they are.
     """
@@ -173,7 +172,7 @@ class _Examples:
     labels: _Array | None = None
     classes: int | None = None
     vocabulary: int | None = None
-    ignore_index: int = IGNORED
+    ignore_index: float | None = None
 
     def at(self, places: npt.NDArray[np.int64]) -> _Examples:
         labels = None if self.labels is None else self.labels[places]
@@ -216,11 +215,12 @@ def _arrays(path: Path, changed: int) -> _Examples:
                 raise ValueError(f"it holds {', '.join(map(repr, arrays)) or 'nothing'}")
             inputs = arrays[name]
             labels = arrays.get("labels")
-            classes, vocabulary, ignored = (
+            classes, vocabulary = (
                 None if (number := arrays.get(name)) is None else int(number)
-                for name in ("classes", "vocabulary", "ignore_index")
+                for name in ("classes", "vocabulary")
             )
-        ignore_index = IGNORED if ignored is None else ignored
+            ignored = arrays.get("ignore_index")
+        ignore_index = None if ignored is None else float(ignored)
         vocabulary = spec_of_array(inputs, vocabulary).vocabulary
         if labels is not None:
             task = task_of_arrays(

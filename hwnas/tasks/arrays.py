@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def task_of_arrays(
     *,
     classes: int | None = None,
     vocabulary: int | None = None,
-    ignore_index: int = IGNORED,
+    ignore_index: float | None = None,
     name: str = "arrays",
 ) -> Task:
     """Make the task that arrays are examples of.
@@ -85,7 +86,7 @@ def task_of_arrays(
             W) of images and (N, n, T) of signals, which are targets of each position.
         classes: number of classes; one more than the largest label if None.
         vocabulary: as in `spec_of_array`.
-        ignore_index: label of positions that have none, e.g. 255 of Cityscapes.
+        ignore_index: label that stands for none, see `left_out`.
         name: of the task.
 
     Raises:
@@ -96,7 +97,11 @@ def task_of_arrays(
 
 
 def _output(
-    spec: TensorSpec, labels: Array | None, count: int, classes: int | None, ignore_index: int
+    spec: TensorSpec,
+    labels: Array | None,
+    count: int,
+    classes: int | None,
+    ignore_index: float | None,
 ) -> Output:
     if labels is None:
         if classes is None:
@@ -108,8 +113,9 @@ def _output(
         raise InvalidValueError(
             f"`labels` must be those of all {count} inputs, but have shape {labels.shape}."
         )
+    known = labels[~left_out(labels, ignore_index)]
     if labels.dtype.kind == "f":
-        return _targets(spec, labels)
+        return _targets(spec, labels, known)
     tokens = spec.vocabulary is not None and labels.shape[1:] == spec.shape
     if labels.dtype.kind not in "iu" or not (tokens or labels.shape[1:] in ((), spec.shape[1:])):
         sizes = f"(N{_sizes(spec) or ', T'})"
@@ -118,14 +124,14 @@ def _output(
             f"`labels` must be integers (N,){of_each}, or real targets, but got {labels.shape} of "
             f"{labels.dtype}."
         )
-    known = labels if labels.ndim == 1 else labels[labels != ignore_index]
     if not known.size:
-        raise InvalidValueError(f"`labels` must be of some position, but all are {ignore_index}.")
+        raise InvalidValueError(f"`labels` must be of some position, but all are {labels.max()}.")
     if spec.vocabulary is not None and tokens:
         if known.min() < 0 or known.max() >= spec.vocabulary:
             raise InvalidValueError(
                 f"`labels` of each token must be the next ones, in 0 to {spec.vocabulary - 1}, or "
-                f"{ignore_index} where there is none, but got {known.min()} to {known.max()}."
+                f"{IGNORED if ignore_index is None else ignore_index:g} where there is none, but "
+                f"got {known.min()} to {known.max()}."
             )
         return NextToken(spec.vocabulary)
     return _classes(known, classes, labels.ndim > 1)
@@ -162,12 +168,19 @@ def _classes(labels: Array, classes: int | None, of_positions: bool) -> Output:
     return Map(found) if of_positions else Logits(found)
 
 
-def _targets(spec: TensorSpec, labels: Array) -> Output:
+def _targets(spec: TensorSpec, labels: Array, known: Array) -> Output:
     """Tell what real numbers are: (N,), (N, n), or (N, n, ...) of each position."""
-    if not np.isfinite(labels).all():
-        raise InvalidValueError("`labels` must be finite, but some are infinite or NaN.")
+    if not known.size:
+        raise InvalidValueError("`labels` must be some numbers, but all of them are left out.")
+    if not np.isfinite(known).all():
+        raise InvalidValueError(
+            "`labels` must be finite, but some are NaN: name `ignore_index` nan if these are to be "
+            "left out."
+            if np.isnan(known).any()
+            else "`labels` must be finite, but some are infinite."
+        )
     if labels.ndim <= 2:
-        if labels.size == len(labels) and _may_be_classes(labels):
+        if labels.size == len(labels) and _may_be_classes(known):
             warnings.warn(
                 f"`labels` are {labels.dtype}, which makes them targets: give integers if they "
                 f"are classes.",
@@ -192,23 +205,43 @@ def _sizes(spec: TensorSpec) -> str:
     return "".join(f", {n}" for n in spec.shape[1:])
 
 
+def left_out(labels: Array, ignore_index: float | None = None) -> npt.NDArray[np.bool_]:
+    """Mark the labels (N, ...) that stand for none.
+
+    Of classes of positions these are `ignore_index`, e.g. 255 of Cityscapes, or `IGNORED` where it
+    is None; of real targets `ignore_index`, which may be NaN, or e.g. 0 of depth maps, and none
+    where it is None. Each input has a class where it is one of the whole input.
+
+    Example:
+        >>> left_out(np.array([1.5, np.nan]), float("nan")).tolist()
+        [False, True]
+        >>> left_out(np.array([[0, -100]])).tolist()
+        [[False, True]]
+    """
+    if labels.dtype.kind == "f" and ignore_index is not None:
+        return np.isnan(labels) if math.isnan(ignore_index) else labels == ignore_index
+    if labels.dtype.kind == "f" or labels.ndim < 2:
+        return np.zeros(labels.shape, dtype=np.bool_)
+    return np.asarray(labels == (IGNORED if ignore_index is None else ignore_index))
+
+
 def batch_of_arrays(
     inputs: Array,
     labels: Array | None = None,
     *,
-    ignore_index: int = IGNORED,
+    ignore_index: float | None = None,
     description: str = "own arrays",
 ) -> Batch:
     """Make the batch of arrays that `task_of_arrays` takes.
 
     Bytes and samples of 16 bits become numbers of mean 0 and deviation 1 in each channel; real
-    numbers stay as they are. Labels of positions that are `ignore_index` become `IGNORED`.
+    numbers stay as they are. Labels that are `left_out` become `IGNORED`, real ones NaN.
     """
     targets = None if labels is None else _tensor(labels)
-    if targets is not None and targets.is_floating_point() and targets.ndim == 1:
-        targets = targets[:, None]
-    elif targets is not None and targets.ndim > 1 and not targets.is_floating_point():
-        targets[targets == ignore_index] = IGNORED
+    if labels is not None and targets is not None:
+        real, mask = targets.is_floating_point(), torch.from_numpy(left_out(labels, ignore_index))
+        targets = targets.masked_fill(mask, math.nan if real else IGNORED)
+        targets = targets[:, None] if real and targets.ndim == 1 else targets
     tensor = _tensor(inputs)
     if inputs.dtype in _WHOLE and inputs.ndim > 2:
         tensor = _standardised(tensor.float())
@@ -228,28 +261,28 @@ def _standardised(inputs: Tensor) -> Tensor:
 
 
 def in_turn(
-    labels: Array | None, size: int, count: int, ignore_index: int = IGNORED
+    labels: Array | None, size: int, count: int, ignore_index: float | None = None
 ) -> npt.NDArray[np.int64]:
     """Choose `size` of `count` examples: the first of each class, the second of each, and so on.
 
     Files are often sorted by class: the first examples would be of one class.
 
     Args:
-        labels: (N,) classes; anything else counts as one class. Of classes of positions (N, ...),
-            examples that have none are left out.
+        labels: (N,) classes; anything else counts as one class. Examples whose labels are all
+            `left_out` are so, too.
         size: examples that are wanted.
         count: examples N that there are.
-        ignore_index: label of positions that have none.
+        ignore_index: label that stands for none.
 
     Raises:
         InvalidValueError: there are fewer.
     """
     if not 1 <= size <= count:
         raise InvalidValueError(f"`size` must be in 1 to {count}, the examples, but got {size}.")
-    if labels is None or labels.dtype.kind == "f":
+    if labels is None:
         return np.arange(size)
-    if labels.ndim > 1:
-        known = (i for i, of_one in enumerate(labels) if np.any(of_one != ignore_index))
+    if labels.ndim > 1 or labels.dtype.kind == "f":
+        known = (i for i in range(count) if not left_out(labels[i : i + 1], ignore_index).all())
         places = np.fromiter(islice(known, size), dtype=np.int64)
         if len(places) < size:
             raise InvalidValueError(

@@ -1,8 +1,9 @@
 """What a network answers, as tensors: which output it is, labels for it, and its loss.
 
 Classes stand in dimension 1 of (B, K), of (B, K, H, W) and of (B, K, T), tokens in the last one of
-(B, T, V). Positions of the label `IGNORED` are left out. A map that is coarser than its labels, as
-many networks of segmentation give it, is brought to their sides by (bi)linear interpolation.
+(B, T, V). Positions of the label `IGNORED` and targets that are NaN are left out. A map that is
+coarser than its labels, as many networks of segmentation give it, is brought to their sides by
+(bi)linear interpolation.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
     """Refuse a user's labels (B, ...) that are not those of an output.
 
     Raises:
-        InvalidValueError: shape, type or a value is another, or all of an input are `IGNORED`.
+        InvalidValueError: shape, type or a value is another, or all of an input are left out.
     """
     numbers = isinstance(output, _NUMBERS)
     if not _fits(output, tuple(labels.shape[1:]), shape) or labels.is_floating_point() != numbers:
@@ -141,17 +142,18 @@ def check_labels(labels: Tensor, output: Output, shape: tuple[int, ...]) -> None
             f"for {output!r} as the network answers, but got {tuple(labels.shape)} of "
             f"{labels.dtype}{advice}."
         )
+    known = _known(labels).flatten(1) if labels.ndim > 1 else None
+    if known is not None and not bool(known.any(dim=1).all()):
+        what = "a number" if numbers else "a class at a position"
+        raise InvalidValueError(
+            f"`batch.labels` must have {what} of each input, but {int((~known.any(dim=1)).sum())} "
+            f"inputs have {'NaN' if numbers else IGNORED} everywhere."
+        )
     if numbers:
         return
     classes, left_out = classes_of(output), ""
-    if shape:
-        left_out, known = f", or {IGNORED} where there is none", (labels != IGNORED).flatten(1)
-        if not bool(known.any(dim=1).all()):
-            raise InvalidValueError(
-                f"`batch.labels` must have a class at a position of each input, but "
-                f"{int((~known.any(dim=1)).sum())} inputs have {IGNORED} everywhere."
-            )
-        labels = labels.flatten(1)[known]
+    if known is not None:
+        left_out, labels = f", or {IGNORED} where there is none", labels.flatten(1)[known]
     lowest, highest = int(labels.min()), int(labels.max())
     if not 0 <= lowest <= highest < classes:
         raise InvalidValueError(
@@ -196,21 +198,29 @@ def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False)
     Args:
         output: what the answer is.
         answer: (B, ...) of a network.
-        labels: (B, ...) of the inputs; each has a position that is not `IGNORED`. They may be finer
-            than the answer.
+        labels: (B, ...) of the inputs; each has one that is not left out. They may be finer than
+            the answer.
         total: sum over the inputs instead of their mean; positions and targets of an input are
             averaged in either case.
     """
     if isinstance(output, Map | RegressionMap):
         answer = _resized(answer, labels.shape[1 if isinstance(output, Map) else 2 :])
     if isinstance(output, _NUMBERS):
-        each = F.mse_loss(answer, labels.to(answer.dtype), reduction="none")
+        known = _known(labels)
+        each = F.mse_loss(answer, labels.nan_to_num().to(answer.dtype), reduction="none") * known
     else:
         if isinstance(output, NextToken):
             answer = answer.transpose(1, 2)
         if not total or labels.ndim == 1:
             reduction = "sum" if total else "mean"
             return F.cross_entropy(answer, labels, ignore_index=IGNORED, reduction=reduction)
-        each = F.cross_entropy(answer, labels, ignore_index=IGNORED, reduction="none").flatten(1)
-        return (each.sum(dim=1) / (labels != IGNORED).flatten(1).sum(dim=1)).sum()
-    return each.flatten(1).mean(dim=1).sum() if total else each.mean()
+        each = F.cross_entropy(answer, labels, ignore_index=IGNORED, reduction="none")
+        known = _known(labels)
+    if not total:
+        return each.sum() / known.sum()
+    return (each.flatten(1).sum(dim=1) / known.flatten(1).sum(dim=1)).sum()
+
+
+def _known(labels: Tensor) -> Tensor:
+    """Mark the labels that are not left out."""
+    return ~labels.isnan() if labels.is_floating_point() else labels != IGNORED

@@ -9,16 +9,18 @@ This file stands beside one folder a network, with `network.py`, `weights.pt` an
 Data are a FILE.npz with `images` (or `inputs`): images (N, C, H, W) or signals (N, C, T), bytes or
 real numbers, vectors (N, F) or tokens (N, T); and `labels`: classes (N,) from 0 on or of each
 position, next tokens, or real targets; or a folder with a folder of pictures a class (by Pillow).
-Positions whose label is `ignore_index` of the file, or -100 where it has none, are left out. Maps
-that a network gives at a fraction of the labels' size are interpolated (bi)linearly to it.
+Positions whose label is `ignore_index` of the file, or -100 where it has none, are left out, and
+real targets that are `ignore_index`, which may be NaN. Maps that a network gives at a fraction of
+the labels' size are interpolated (bi)linearly to it.
 A `split` (N,) of the texts train and test, or the folders `train` and `test` with the classes below
 them, say what is tested; else a share of each class is, the same in every run. Bytes, samples of 16
 bits and real targets are scaled to mean 0 and deviation 1 of the training ones in each channel.
 
 The test accuracy of the last epoch, in percent, is added to a CSV file as one line a run: the share
-of labels told right, or of real targets the coefficient of determination R^2, 0 at least. Its
-`settings` name the data by a checksum. A run that was stopped goes on with `--resume`, on a CPU
-exactly as if it had not been stopped.
+of labels told right, of classes of positions beside `miou`, the mean intersection over union; of
+real targets the coefficient of determination R^2, 0 at least. Its `settings` name the data by a
+checksum. A run that was stopped goes on with `--resume`, on a CPU exactly as if it had not been
+stopped.
 """
 
 from __future__ import annotations
@@ -60,8 +62,7 @@ except ImportError as error:
     sys.exit(f"train.py: it needs PyTorch, NumPy and train_data.py beside it ({error}).")
 
 HERE = Path(__file__).resolve().parent
-HEADER = "architecture,accuracy,member,seed,epochs,test_images,seconds,settings"
-COLUMNS = HEADER.split(",")
+NAMES = {"accuracy": "accuracy", "miou": "mIoU"}
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,19 @@ def check(data: Data, choices: dict[str, Any], settings: Settings) -> None:
     real, (inputs, labels) = kind.startswith("Regression"), data.train
     wanted = shape, (number, *positions) if real else positions, real, number
     got = tuple(inputs.shape[1:]), tuple(labels.shape[1:]), labels.is_floating_point()
-    highest = int(max(labels.max(), data.test[1].max()))
+    highest = 0 if got[2] else int(max(labels.max(), data.test[1].max()))
     if got != wanted[:3] or not (real or highest < number):
         takes, have = (
             f"{size} and {'numbers' if real else f'{n} classes'}{f' of shape {at}' if at else ''}"
             for size, at, real, n in (wanted, (*got, highest + 1))
         )
-        more = (
-            "; name a label to leave out as `ignore_index` in the file" if got == wanted[:3] else ""
-        )
+        more = ""
+        if got == wanted[:3] and positions:
+            two = bool(((labels <= 0) | (labels == highest)).all())
+            more = f" divide labels of 0 and {highest} by {highest}, or" if two else ""
+            more = f";{more} name a label to leave out as `ignore_index` in the file"
         raise UserError(
-            f"the network takes inputs of shape {takes}, but the data have {have}"
-            f"{more if positions else ''}."
+            f"the network takes inputs of shape {takes}, but the data have {have}{more}."
         )
     if (settings.flip or settings.crop) and (inputs.ndim != 4 or labels.ndim > 2):
         raise UserError("--flip and --crop move images with labels of the whole image, no others.")
@@ -183,6 +185,26 @@ def resized(answers: Tensor, sides: Sequence[int]) -> Tensor:
     return nn.functional.interpolate(answers, tuple(sides), mode=mode)
 
 
+def mean_iou(counts: Tensor) -> float:
+    """Give the mean intersection over union of a (K, K) table of labels and answers, in percent.
+
+    Of class k it is n_kk / (sum_j n_kj + sum_j n_jk - n_kk) (Long et al., Fully Convolutional
+    Networks for Semantic Segmentation, CVPR 2015). Classes that are neither labels nor answers have
+    none and are left out of the mean.
+    """
+    both = counts.diagonal()
+    either = counts.sum(0) + counts.sum(1) - both
+    return 100 * float((both / either)[either > 0].mean())
+
+
+def explained(targets: Tensor, answers: Tensor) -> float:
+    """Give R^2 in percent: 1 - mean (y - a)^2 / var y, the mean over n targets (N, n, ...)."""
+    known, over = ~targets.isnan(), (0, *range(2, targets.ndim))
+    errors = (targets.nan_to_num() - answers.double()).square() * known
+    error = errors.sum(over) / known.sum(over)
+    return 100 * max(float((1 - error / moments(targets)[1].flatten() ** 2).mean()), 0.0)
+
+
 class Run:
     """One training, with all that a checkpoint keeps."""
 
@@ -221,7 +243,11 @@ class Run:
         """Give classes or targets in dimension 1, positions as the labels (B, ...) have them."""
         found: Tensor = self.network(inputs)
         found = found.transpose(1, 2) if found.ndim > inputs.ndim else found  # of (B, T, V)
-        sides = labels.shape[2 if labels.is_floating_point() else 1 :]
+        real = labels.is_floating_point()
+        if found.ndim != labels.ndim + (not real) or (real and found.shape[1] != labels.shape[1]):
+            shapes = " for labels of ".join(str(tuple(t.shape[1:])) for t in (found, labels))
+            raise UserError(f"the network answers {shapes} an input, which do not fit each other.")
+        sides = labels.shape[2 if real else 1 :]
         return found if found.shape[2:] == sides else resized(found, sides)
 
     def _step(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -229,35 +255,52 @@ class Run:
         with self.autocast():
             found, smoothed = self.answer(inputs, labels), self.settings.label_smoothing
             if labels.is_floating_point():
-                loss = nn.functional.mse_loss(found, labels)
+                known, wanted = ~labels.isnan(), labels.nan_to_num()
+                total = (nn.functional.mse_loss(found, wanted, reduction="none") * known).sum()
             else:
-                loss = nn.functional.cross_entropy(
-                    found, labels, ignore_index=IGNORED, label_smoothing=smoothed, reduction="sum"
-                ) / (labels != IGNORED).sum().clamp(min=1)
+                known, total = (
+                    labels != IGNORED,
+                    nn.functional.cross_entropy(
+                        found,
+                        labels,
+                        ignore_index=IGNORED,
+                        label_smoothing=smoothed,
+                        reduction="sum",
+                    ),
+                )
+            loss = total / known.sum().clamp(min=1)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
 
     @torch.no_grad()
-    def accuracy(self, data: Data) -> float:
-        """Give the share of test labels that are told right, or R^2 of real targets, in percent."""
+    def judge(self, data: Data) -> dict[str, float]:
+        """Give what the test says in percent, by column.
+
+        That is the `accuracy`: the share of labels that are told right, or R^2 of real targets; and
+        for classes of positions `miou`, the mean intersection over union. What has no label counts
+        in none of them.
+        """
         self.network.eval()
         NOW[0], (inputs, labels), size = "testing", data.test, self.settings.batch
-        real, found, right = labels.is_floating_point(), list[Tensor](), 0
+        real, found, right, counts = labels.is_floating_point(), list[Tensor](), 0, torch.tensor(0)
         for start in range(0, len(labels), size):
             part, wanted = (tensor[start : start + size] for tensor in (inputs, labels))
             with self.autocast():
                 answer = self.answer(data.scaled(part, self.device), wanted)
             if real:
                 found.append(answer.cpu())
-            else:
-                right += int((answer.argmax(dim=1).cpu() == wanted).sum())
-        if not real:
-            return 100 * right / int((labels != IGNORED).sum())
-        # R^2 = 1 - mean (y - a)^2 / var y of each of n targets (N, n, ...)
-        error = (labels - torch.cat(found).double()).square().mean((0, *range(2, labels.ndim)))
-        return 100 * max(float((1 - error / moments(labels)[1].flatten() ** 2).mean()), 0.0)
+                continue
+            classes, told = answer.shape[1], answer.argmax(dim=1).cpu()
+            right += int((told == wanted).sum())
+            if data.of_positions:
+                pairs = (wanted * classes + told)[wanted != IGNORED]
+                counts = counts + torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        if real:
+            return {"accuracy": explained(labels, torch.cat(found))}
+        accuracy = {"accuracy": 100 * right / int((labels != IGNORED).sum())}
+        return {**accuracy, "miou": mean_iou(counts)} if data.of_positions else accuracy
 
     def save(self, file: Path) -> None:
         """Write a checkpoint that is whole or not there."""
@@ -298,6 +341,7 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
     torch.manual_seed(settings.seed)
     network, choices = load_network(folder, settings.fresh)
     check(data, choices, settings)
+    noted(options.csv, data)
     run = Run(network, settings, torch.device(options.device))
     checkpoint = options.out / f"{folder.name}-seed{settings.seed}" / "checkpoint.pt"
     if checkpoint.exists():
@@ -309,27 +353,42 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
         run.save(checkpoint)
         told = f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}"
         print(CLEAR + told, flush=True)
-    accuracy = run.accuracy(data)
-    print(f"{CLEAR}{folder.name}  test accuracy {accuracy:.2f} %", flush=True)
+    found = run.judge(data)
+    told = ", ".join(f"{NAMES[name]} {value:.2f} %" for name, value in found.items())
+    print(f"{CLEAR}{folder.name}  test {told}", flush=True)
     texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
     text = choices.get("architecture", choices.get("arch"))  # as earlier versions wrote it
-    row = [text, f"{accuracy:.4f}", choices["member"], settings.seed, settings.epochs]
-    row += [len(data.test[1]), f"{run.seconds:.1f}", json.dumps(texts, sort_keys=True)]
-    note(options.csv, [str(cell) for cell in row])
+    row = [text, *(f"{value:.4f}" for value in found.values()), choices["member"], settings.seed]
+    row += [settings.epochs, len(data.test[1]), f"{run.seconds:.1f}"]
+    note(options.csv, data, [*map(str, row), json.dumps(texts, sort_keys=True)])
 
 
-def note(file: Path, row: Sequence[str]) -> None:
+def columns(data: Data) -> list[str]:
+    """Name the columns of the file of accuracies."""
+    judged = "accuracy,miou" if data.of_positions else "accuracy"
+    return f"architecture,{judged},member,seed,epochs,test_images,seconds,settings".split(",")
+
+
+def noted(file: Path, data: Data) -> list[list[str]]:
+    """Read the lines of the file of accuracies, the header first; none where it is not there."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        lines, names = list(csv.reader(stream)), columns(data)
+    if lines and lines[0] not in (names, ["arch", *names[1:]]):
+        raise UserError(f"--csv {file} must have the columns {','.join(names)}: name another file.")
+    return lines
+
+
+def note(file: Path, data: Data, row: Sequence[str]) -> None:
     """Add a line unless the same run, of equal network, seed and settings, is there."""
-    same = [COLUMNS.index(name) for name in ("architecture", "seed", "settings")]
+    lines, names = noted(file, data), columns(data)
+    same = [names.index(name) for name in ("architecture", "seed", "settings")]
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+", newline="", encoding="utf-8") as stream:
-        stream.seek(0)
-        lines = list(csv.reader(stream))
-        if lines and lines[0] not in (COLUMNS, ["arch", *COLUMNS[1:]]):
-            raise UserError(f"--csv {file} has other columns: name another file.")
+    with file.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if not lines:
-            writer.writerow(COLUMNS)
+            writer.writerow(names)
         if not any([line[i] for i in same] == [row[i] for i in same] for line in lines[1:]):
             writer.writerow(row)
 

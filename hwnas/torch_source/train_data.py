@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IGNORED = -100  # label of positions that have none, as PyTorch's cross-entropy takes it
+IGNORED = -100  # label of positions that have none, as PyTorch's cross-entropy takes it; or NaN
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 
@@ -31,6 +31,12 @@ class Data:
     test: tuple[Tensor, Tensor]
     mean: Tensor
     deviation: Tensor
+
+    @property
+    def of_positions(self) -> bool:
+        """Whether the labels are classes of each position of images or signals."""
+        inputs, labels = self.train
+        return labels.ndim > 1 and not labels.is_floating_point() and inputs.dtype != torch.int64
 
     def scaled(self, inputs: Tensor, device: torch.device) -> Tensor:
         """Give (B, ...) inputs as numbers of mean 0 and deviation 1, tokens as they are."""
@@ -62,20 +68,26 @@ def read_data(path: Path, test_share: float) -> Data:
     kind = np.int64 if tokens else inputs.dtype if whole else np.float32
     values = torch.from_numpy(np.ascontiguousarray(inputs, kind))
     answers = torch.from_numpy(labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
-    if answers.is_floating_point():
+    if real := answers.is_floating_point():
         centre, spread = moments(answers[~known])
         answers = ((answers - centre) / spread).reshape(len(labels), -1, *labels.shape[2:])
     mean, deviation = moments(values[~known]) if whole else (torch.zeros(()), torch.ones(()))
     train, tested = ((values[flags], answers[flags]) for flags in (~known, known))
-    if any((labels == IGNORED).all() for _, labels in (train, tested)):
-        raise UserError(f"--data {path}: no label is for training, or none for the test.")
+    for _, part in (train, tested):
+        # Of real targets (N, n, ...) each has a known one.
+        gone = part.isnan().transpose(0, 1).flatten(1).all(1) if real else (part == IGNORED).all()
+        if gone.any():
+            raise UserError(f"--data {path}: no label is for training, or none for the test.")
     return Data(train, tested, mean, deviation)
 
 
 def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Give mean and deviation of each channel of (N, C, ...); that of a constant one is 1."""
-    over = (0, *range(2, values.ndim))
-    deviation, mean = torch.std_mean(values.double(), over, correction=0, keepdim=True)
+    """Give mean and deviation of each channel of (N, C, ...) without NaN; a constant one's is 1."""
+    over, values = (0, *range(2, values.ndim)), values.double()
+    deviation, mean = torch.std_mean(values, over, correction=0, keepdim=True)
+    if mean.isnan().any():
+        mean = values.nanmean(over, keepdim=True)
+        deviation = (values - mean).square().nanmean(over, keepdim=True).sqrt()
     return mean.float(), torch.where(deviation > 0, deviation, 1.0).float()
 
 
@@ -88,18 +100,30 @@ def read_npz(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as arrays:
         inputs = arrays["inputs" if "inputs" in arrays and "images" not in arrays else "images"]
         labels, split = arrays["labels"], arrays.get("split")
-        ignored = int(arrays.get("ignore_index", IGNORED))
-    known = len(labels) == len(inputs) and labels.dtype.kind in "iuf" and np.isfinite(labels).all()
-    left_out: Array = np.zeros(labels.shape, dtype=bool)
-    if known and labels.dtype.kind != "f" and labels.ndim > 1:
-        left_out = labels == ignored
-        labels = np.where(left_out, IGNORED, labels.astype(np.int64))
-    negative = labels.dtype.kind == "i" and ((labels < 0) & ~left_out).any()
-    if not (known and labels.size) or negative:
-        raise ValueError(f"`labels` must be {len(inputs)} classes from 0 on, or finite numbers.")
+        ignored = arrays.get("ignore_index")
+    must = f"`labels` must be {len(inputs)} classes from 0 on, or finite numbers"
+    if len(labels) != len(inputs) or labels.dtype.kind not in "iuf" or not labels.size:
+        raise ValueError(f"{must}.")
+    real, gone = labels.dtype.kind == "f", left_out(labels, ignored)
+    wrong = labels[~gone & ~(np.isfinite(labels) if real else labels >= 0)]
+    if wrong.size:
+        advice = ": name `ignore_index` nan in the file to leave NaN out"
+        raise ValueError(f"{must}{advice if np.isnan(wrong).any() else ''}.")
+    labels = (
+        np.where(gone, np.nan, labels) if real else np.where(gone, IGNORED, labels.astype(np.int64))
+    )
     if split is not None and not (len(split) == len(inputs) and set(split) <= {"train", "test"}):
         raise ValueError("`split` must be `train` or `test` for each input.")
     return inputs, labels, None if split is None else np.asarray(split == "test")
+
+
+def left_out(labels: Array, ignored: Array | None) -> Array:
+    """Mark labels that stand for none: those that are `ignored`, else -100 of positions."""
+    if labels.dtype.kind == "f" and ignored is not None:
+        return np.isnan(labels) if np.isnan(ignored) else np.asarray(labels == float(ignored))
+    if labels.dtype.kind == "f" or labels.ndim < 2:
+        return np.zeros(labels.shape, dtype=bool)
+    return np.asarray(labels == (IGNORED if ignored is None else int(ignored)))
 
 
 def sized(path: Path) -> tuple[Path, tuple[int, int] | None]:

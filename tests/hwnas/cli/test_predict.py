@@ -393,7 +393,7 @@ def test_other_units_are_refused(
         (f"arch,latency_ms,latency_ms\n{CELL},1,2\n", "each column once"),
         ("cell,latency_ms\na,1\n", "must have a column 'architecture'"),
         ("", "must have a column 'architecture'"),
-        (None, "must be a file"),
+        (None, "must be a CSV file, but there is none"),
     ],
 )
 def test_bad_files_are_refused_in_one_line(

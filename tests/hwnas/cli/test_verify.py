@@ -172,7 +172,7 @@ def test_onnx_runtime_measures_here_and_an_interrupted_run_goes_on(
         (("--cost", "count:macs"), "measure the same metric"),
         (("--cost", "nonsense"), "nonsense"),
         (("--cost", "onnxruntime", "--objective", "speed"), "'speed'"),
-        (("--measurements", "absent.csv"), "must be a file"),
+        (("--measurements", "absent.csv"), "`absent.csv` must be a CSV file"),
         (("--measurements", "m.csv"), "1 of 3 have none in 'latency_ms'"),
         (("--measurements", "s.csv"), "convert the unit"),
     ],
@@ -323,9 +323,17 @@ def test_trained_accuracies_come_back_into_the_front(
         ([(Cell(("avg_pool_3x3",) * 6), 90)], (), "must hold those of members"),
         ([(CELLS[0], 90, "a"), (CELLS[0], 91, "b")], ("settings",), "2 different `settings`"),
         (
+            [
+                (CELLS[0], 90, '{"epochs": 3, "data": "1f"}'),
+                (CELLS[0], 91, '{"epochs": 4, "data": "1f"}'),
+            ],
+            ("settings",),
+            "2 different `settings` (epochs): keep the rows of one.",
+        ),
+        (
             [(CELLS[0], 90, '{"epochs": 3, "data": "1f"}'), (CELLS[0], 91, '{"epochs": 3}')],
             ("settings",),
-            "2 different `settings` (data)",
+            "2 different `settings` (data): keep the rows of one; rows without `data` are",
         ),
     ],
 )
@@ -343,6 +351,23 @@ def test_wrong_accuracies_are_refused_and_nothing_is_written(
     assert message in err.splitlines()[-1]
     assert (source / "front.json").read_bytes() == before
     assert not (source / "report.html").exists()
+
+
+def test_another_column_stands_for_the_accuracy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = results(tmp_path / "in")
+    rows: list[tuple[object, ...]] = [(CELLS[0], 90, 41, 7), (CELLS[1], 80, 45, 8)]
+    given = accuracies(tmp_path / "a.csv", rows, "miou", "runs_lost")
+    assert run(source, "--accuracy", f"{given}:miou", "--out", tmp_path / "out") == 0
+    front = ParetoSet.load(tmp_path / "out/front.json")
+    assert [m.attributes["accuracy"] for m in front.members[:2]] == [41, 45]
+    assert front.provenance["trained"]["accuracies"] == "a.csv:miou"
+    capsys.readouterr()
+    assert run(source, "--accuracy", f"{given}:runs_lost") == 2
+    assert "'runs_lost' does not say that more is better" in capsys.readouterr().err
+    assert run(source, "--accuracy", f"{given}:top1") == 2
+    assert "with the columns architecture and top1" in capsys.readouterr().err
 
 
 def test_a_narrow_terminal_shows_the_accuracies(

@@ -313,3 +313,16 @@ def test_a_label_that_is_left_out_is_named(tmp_path: Path) -> None:
     unnamed = arrays(tmp_path / "u.npz", images=pixels(), labels=labels)
     with pytest.raises(DataFormatError, match="name `ignore_index` 255 if those positions have"):
         _ = unnamed.task
+
+
+def test_missing_targets_are_named_by_nan(tmp_path: Path) -> None:
+    targets = np.arange(24.0).reshape(12, 2)
+    targets[0], targets[1, 0] = np.nan, np.nan
+    own = arrays(tmp_path / "n.npz", images=pixels(), labels=targets, ignore_index=np.nan)
+    assert own.task.output == Regression(2)
+    labels = own.batch(2).labels
+    assert labels is not None
+    np.testing.assert_array_equal(labels.numpy(), targets[1:3])
+    unnamed = arrays(tmp_path / "u.npz", images=pixels(), labels=targets)
+    with pytest.raises(DataFormatError, match="name `ignore_index` nan if these are to be left"):
+        _ = unnamed.task

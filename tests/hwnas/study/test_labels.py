@@ -52,6 +52,20 @@ def test_labels_are_found_again_as_long_as_they_are_the_same(tmp_path: Path) -> 
         read_labels(text, SPACE)
 
 
+def test_labels_may_be_another_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{cell},90,{40 + i}" for i, cell in enumerate(CELLS)]
+    path = tmp_path / "maps.csv"
+    path.write_text("\n".join(["architecture,accuracy,miou", *rows, ""]))
+    monkeypatch.chdir(tmp_path)
+    text = SearchSettings(labels="maps.csv:miou").pinned(SPACE).labels
+    monkeypatch.chdir("/")
+    assert read_labels(text, SPACE) == {str(c): 40.0 + i for i, c in enumerate(CELLS)}
+    assert AccuracyFile.read(Path(f"{path}:miou"), SPACE, losses=True).quantity("") == "miou"
+    path.write_text(path.read_text().replace("41", "99"))
+    with pytest.raises(InvalidValueError, match="has changed: search in another folder"):
+        read_labels(text, SPACE)
+
+
 def test_what_is_transferred_is_found_again_as_long_as_it_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,37 @@ def test_positions_without_a_class_are_left_out(dtype: type, ignored: int) -> No
     assert in_turn(labels, 3, 6, ignored).tolist() == [0, 1, 3]
     with pytest.raises(InvalidValueError, match="1 to 5, the examples with a label, but got 6"):
         in_turn(labels, 6, 6, ignored)
+
+
+@pytest.mark.parametrize("ignored", [math.nan, 0.0])
+@pytest.mark.parametrize("shape", [(6,), (6, 3), (6, 2, 4, 5)])
+def test_real_targets_that_are_missing_are_left_out(shape: tuple[int, ...], ignored: float) -> None:
+    labels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    missing = np.random.default_rng(1).random(shape) < 0.3
+    missing[2], missing[0] = True, False
+    labels[missing] = ignored
+    before = labels.copy()
+    named: Any = {"ignore_index": ignored}
+    wanted = RegressionMap(2) if len(shape) == 4 else Regression(shape[1] if shape[1:] else 1)
+    assert task_of_arrays(IMAGES, labels, **named).output == wanted
+    found = batch_of_arrays(IMAGES, labels, **named).labels
+    assert found is not None
+    assert torch.equal(found.isnan(), torch.from_numpy(missing).reshape(found.shape))
+    known = torch.from_numpy(labels[~missing])
+    assert torch.equal(found[~found.isnan()], known)
+    assert 2 not in in_turn(labels, 3, 6, ignored)
+    np.testing.assert_array_equal(labels, before)
+    if math.isnan(ignored):
+        with pytest.raises(InvalidValueError, match="some are NaN: name `ignore_index` nan if"):
+            task_of_arrays(IMAGES, labels)
+    with pytest.raises(InvalidValueError, match="but all of them are left out"):
+        task_of_arrays(IMAGES, np.full(shape, ignored), **named)
+
+
+def test_a_batch_leaves_the_user_s_labels_as_they_are() -> None:
+    labels: Any = np.full((6, 4, 5), 255)
+    batch_of_arrays(IMAGES, labels, ignore_index=255)
+    assert (labels == 255).all()
 
 
 def test_tokens_that_none_follows_are_left_out() -> None:

@@ -151,6 +151,32 @@ def test_positions_without_a_class_are_left_out_of_the_loss(
     assert not gradient[left_out.expand_as(gradient)].any()
 
 
+@pytest.mark.parametrize(
+    ("output", "shape"), [(Regression(4), (3, 4)), (RegressionMap(4), (3, 4, 2, 5))]
+)
+def test_targets_that_are_nan_are_left_out_of_the_loss(
+    output: Output, shape: tuple[int, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    answer = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randn(shape, generator=generator)
+    labels[0].flatten()[:3] = math.nan
+    labels[2].flatten()[1:] = math.nan
+    check_labels(labels, output, shape[1:])
+    of_inputs = [(a - y)[~y.isnan()].square() for a, y in zip(answer, labels, strict=True)]
+    torch.testing.assert_close(loss(output, answer, labels), torch.cat(of_inputs).mean())
+    total = torch.stack([of_input.mean() for of_input in of_inputs]).sum()
+    torch.testing.assert_close(loss(output, answer, labels, total=True), total)
+    (gradient,) = torch.autograd.grad(loss(output, answer, labels), answer, create_graph=True)
+    assert not gradient[labels.isnan()].any()
+    (second,) = torch.autograd.grad(gradient.sum(), answer)
+    assert not second[labels.isnan()].any()
+    assert second.isfinite().all()
+    labels[1] = math.nan
+    with pytest.raises(InvalidValueError, match="a number of each input, but 1 inputs have NaN"):
+        check_labels(labels, output, shape[1:])
+
+
 def test_an_input_without_any_class_is_refused() -> None:
     labels = torch.zeros(3, 4, 2, dtype=torch.int64)
     labels[1] = IGNORED

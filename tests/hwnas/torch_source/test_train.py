@@ -174,7 +174,14 @@ def test_a_checkpoint_that_does_not_name_its_data_is_gone_on_with(
     state = torch.load(file, weights_only=True)
     del state["settings"]["data"]  # as earlier versions wrote it
     torch.save(state, file)
+    (row,) = rows(folder)
+    settings = json.loads(row["settings"])
+    del settings["data"]
+    with (folder / "accuracy.csv").open("w", newline="", encoding="utf-8") as stream:
+        old = {**row, "settings": json.dumps(settings, sort_keys=True)}
+        csv.writer(stream).writerows([old.keys(), old.values()])
     assert run(monkeypatch, folder, "--data", data, "--epochs", 1, "--resume") == 0
+    assert rows(folder)[1]["settings"] == row["settings"]
 
 
 def test_other_data_are_another_run(

@@ -102,6 +102,7 @@ def test_each_kind_of_data_is_learned(
     with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
         (row,) = csv.DictReader(stream)
     assert float(row["accuracy"]) > 80
+    assert ("miou" in row) == (kind == "maps")
     assert int(row["test_images"]) == pytest.approx(len(KINDS[kind][1]) / 5, abs=3)
 
 
@@ -126,13 +127,58 @@ def test_targets_that_are_no_numbers_are_refused(
     assert "or finite numbers" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("shape", "ignored"), [((300,), np.nan), ((300, 2), np.nan), ((300, 2), 0.0)]
+)
+def test_targets_that_are_missing_are_neither_learned_nor_judged(
+    shape: tuple[int, ...],
+    ignored: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, data = made(tmp_path, "targets")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(24, n := shape[1] if shape[1:] else 1))
+    (folder / "001-k1/network.py").write_text(plain_file(network_code(network), "", ""))
+    torch.save(dict(network.state_dict()), folder / "001-k1/weights.pt")
+    choices = folder / "001-k1/choices.json"
+    choices.write_text(choices.read_text().replace('"Regression": 1', f'"Regression": {n}'))
+    labels = np.stack([SIGNALS[:, 0].mean(1), 3 + 9 * SIGNALS[:, 1, 0]], 1).astype(np.float32)
+    labels = labels[:, :n].reshape(shape)
+    labels[RNG.random(shape) < 0.6] = ignored
+    np.savez(data, inputs=SIGNALS, labels=labels, ignore_index=ignored)
+    more = ["--epochs", 60, "--batch", 12, "--optimizer", "adamw", "--lr", 0.05]
+    assert run(monkeypatch, folder, "--data", data, *more, "--weight-decay", 0) == 0
+    with (folder / "accuracy.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["accuracy"]) > 95
+    if np.isnan(ignored):
+        np.savez(data, inputs=SIGNALS, labels=labels)
+        assert run(monkeypatch, folder, "--data", data) == 2
+        assert "name `ignore_index` nan in the file to leave NaN" in capsys.readouterr().err
+
+
+def test_a_target_without_any_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "targets")
+    labels = np.stack([SIGNALS[:, 0].mean(1), np.full(300, np.nan)], 1)
+    np.savez(data, inputs=SIGNALS, labels=labels, ignore_index=np.nan)
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "no label is for training, or none for the test" in capsys.readouterr().err
+
+
 def data_of(inputs: Array, labels: Array) -> Data:
     part = torch.from_numpy(inputs), torch.from_numpy(labels)
     return Data(part, part, torch.zeros(()), torch.ones(()))
 
 
+def judged(network: nn.Module, inputs: Array, labels: Array) -> dict[str, float]:
+    return train.Run(network, SETTINGS, torch.device("cpu")).judge(data_of(inputs, labels))
+
+
 def accuracy(network: nn.Module, inputs: Array, labels: Array) -> float:
-    return train.Run(network, SETTINGS, torch.device("cpu")).accuracy(data_of(inputs, labels))
+    return judged(network, inputs, labels)["accuracy"]
 
 
 class Scaled(nn.Module):
@@ -158,6 +204,78 @@ def test_real_targets_are_judged_by_their_explained_variance() -> None:
     assert 70 < found < 80
     # No better than the mean: 0, and never less.
     assert accuracy(Scaled(-1.0), noisy, targets) == 0
+
+
+def test_missing_targets_do_not_count_and_answers_that_are_no_numbers_do() -> None:
+    targets = RNG.normal(size=(300, 2)).astype(np.float32)
+    noisy = targets + RNG.normal(size=targets.shape).astype(np.float32) / 2
+    found, left_out = [], RNG.random(targets.shape) < 0.5
+    for column, gone in enumerate(left_out.T):
+        target, answer = targets[~gone, column].astype(float), noisy[~gone, column].astype(float)
+        found.append(1 - ((target - answer) ** 2).sum() / ((target - target.mean()) ** 2).sum())
+    targets[left_out] = np.nan
+    assert accuracy(Scaled(1.0), noisy, targets) == pytest.approx(100 * np.mean(found), rel=1e-6)
+    assert np.isnan(accuracy(Scaled(np.nan), noisy, targets))
+
+
+def test_the_mean_intersection_over_union_is_that_of_the_confusion_matrix() -> None:
+    logits = RNG.normal(size=(7, 5, 4, 6)).astype(np.float32)
+    logits[:, 3:] = -9  # nobody answers 3 or 4
+    labels = RNG.integers(0, 4, (7, 4, 6))  # nor is 4 a label
+    labels[RNG.random(labels.shape) < 0.3] = -100
+    told, known = logits.argmax(1), labels != -100
+    ratios = []
+    for k in range(4):
+        both = ((told == k) & (labels == k) & known).sum()
+        ratios.append(both / (((told == k) | (labels == k)) & known).sum())
+    found = judged(Scaled(1.0), logits, labels)
+    assert found["miou"] == pytest.approx(100 * np.mean(ratios), rel=1e-5)
+    assert found["accuracy"] == pytest.approx(100 * (told == labels)[known].mean())
+
+
+def test_masks_of_0_and_255_are_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "maps")
+    np.savez(data, inputs=IMAGES, labels=KINDS["maps"][2] * 255)
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "divide labels of 0 and 255 by 255, or name a label to leave out as `ignore_index`" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "shapes"),
+    [
+        ("maps", nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), "(2,) for labels of (6, 6)"),
+        ("signals", nn.Conv1d(2, 2, 1), "(2, 12) for labels of ()"),
+        ("targets", nn.Sequential(nn.Flatten(), nn.Linear(24, 3)), "(3,) for labels of (1,)"),
+    ],
+)
+def test_a_network_that_answers_otherwise_than_the_labels_is_told(
+    kind: str,
+    network: nn.Module,
+    shapes: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, data = made(tmp_path, kind)
+    (folder / "001-k1/network.py").write_text(plain_file(network_code(network), "", ""))
+    torch.save(dict(network.state_dict()), folder / "001-k1/weights.pt")
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert f"the network answers {shapes} an input, which do not fit" in capsys.readouterr().err
+
+
+def test_a_file_of_other_columns_is_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, data = made(tmp_path, "maps")
+    names = "architecture,accuracy,member,seed,epochs,test_images,seconds,settings"
+    (folder / "accuracy.csv").write_text(f"{names}\n")
+    assert run(monkeypatch, folder, "--data", data) == 2
+    assert "must have the columns architecture,accuracy,miou,member" in capsys.readouterr().err
+    assert not (folder / "runs").exists()
 
 
 def test_positions_are_told_right_one_by_one() -> None:
