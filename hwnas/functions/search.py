@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import SupportsIndex
 
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Report
@@ -170,7 +172,10 @@ def _texts(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     return texts
 
 
-def _at_least(least: int, name: str, number: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+def _at_least(least: int, name: str, number: SupportsIndex) -> int:
+    """Give the whole number that is meant, of Python or of NumPy."""
+    whole = isinstance(number, SupportsIndex) and not isinstance(number, bool)
+    found = operator.index(number) if whole else least - 1
+    if found < least:
         raise InvalidValueError(f"`{name}` must be at least {least}, but got {number!r}.")
-    return number
+    return found

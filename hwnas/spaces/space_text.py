@@ -27,6 +27,23 @@ _named: dict[str, Any] = {}
 """What makes the spaces that the user named in this process, by ``module:name``."""
 
 
+def insist_on_space(given: object) -> None:
+    """Refuse what only stands for a space.
+
+    Raises:
+        InvalidValueError: it is its name or its class.
+    """
+    if isinstance(given, str):
+        raise InvalidValueError(
+            f"`space` must be a search space, but got the text {given!r}: make it by "
+            f"hwnas.spaces.space_text.named_space({given!r})."
+        )
+    if isinstance(given, type):
+        raise InvalidValueError(
+            f"`space` must be a search space, but got the class {given.__name__}: call it."
+        )
+
+
 def named_space(text: str) -> SearchSpace[Any]:
     """Make the space that the user names: a registered one, or one of their own with settings.
 

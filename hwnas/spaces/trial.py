@@ -66,7 +66,7 @@ class Trial:
             DeclarationError: there is none, or two have the same text.
         """
         values = list(choices)
-        texts = _texts(values)
+        texts = texts_of(values)
         return values[texts.index(self._ask(name, texts, ordered=False))]
 
     def suggest_int(
@@ -178,8 +178,13 @@ def _check_count(name: str, count: int) -> None:
         )
 
 
-def _texts(values: Sequence[Any]) -> list[Choice]:
-    """Give the values as choices: what is no JSON scalar as a text, by its place if need be."""
+def texts_of(values: Sequence[Any]) -> list[Choice]:
+    """Give the values as choices: what is no JSON scalar as a text, by its place if need be.
+
+    Example:
+        >>> texts_of([None, 2, "batch", int])
+        ['null', 2, 'batch', 'int']
+    """
     texts = [_text(value) for value in values]
     return [
         text if texts.count(text) == 1 or isinstance(value, str | int | float) else f"{i}: {text}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas.errors import InvalidValueError
 from hwnas.spaces.choices import members_of
+from hwnas.spaces.space_text import insist_on_space
 from hwnas.typing import Arch, FloatArray, SearchSpace
 
 BoolArray = npt.NDArray[np.bool_]
@@ -71,16 +72,7 @@ class Problem(Generic[Arch]):
 
     def __post_init__(self) -> None:
         """Refuse what only stands for a space."""
-        given: object = self.space
-        if isinstance(given, str):
-            raise InvalidValueError(
-                f"`space` must be a search space, but got the text {given!r}: make it by "
-                f"hwnas.spaces.space_text.named_space({given!r})."
-            )
-        if isinstance(given, type):
-            raise InvalidValueError(
-                f"`space` must be a search space, but got the class {given.__name__}: call it."
-            )
+        insist_on_space(self.space)
 
     @cached_property
     def listed(self) -> Sequence[tuple[str, Arch]] | None:

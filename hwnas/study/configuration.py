@@ -31,6 +31,7 @@ from hwnas.measure.conversation import InChild
 from hwnas.measure.limits import Limits, within_memory
 from hwnas.seeding import derive_seed
 from hwnas.spaces.equivalence import TracedEquivalence
+from hwnas.spaces.space_text import insist_on_space
 from hwnas.study.settings import LEARNED
 from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.reduced import Reduced
@@ -65,6 +66,10 @@ class EvaluationSetup(Generic[Arch]):
         reduced: the smaller setting that proxies score in; None for the task's own.
         labels: file of accuracies that are learned from, see `hwnas.study.labels`; empty for none.
         transfer: networks trained elsewhere that help, as texts.
+
+    Raises:
+        InvalidValueError: the space is its name or its class, or the task is no task.
+        UnknownNameError: there are no such images.
     """
 
     space: SearchSpace[Arch]
@@ -113,6 +118,14 @@ class EvaluationSetup(Generic[Arch]):
         return make_cost(spec, self.space, self.task, self.data_folder, limits)
 
     def __post_init__(self) -> None:
+        """Refuse what only stands for a space or a task, and images and devices of no such name."""
+        insist_on_space(self.space)
+        given: object = self.task
+        if not isinstance(given, Task):
+            raise InvalidValueError(
+                f"`task` must be a task, but got {given!r}: make it by "
+                f"hwnas.tasks.catalogue.get_task(NAME), e.g. of 'cifar10' or '1x96x96:7'."
+            )
         check_images(self.images)
         if self.device != "cpu":
             from hwnas.networks.device import read_device

@@ -41,8 +41,8 @@ class Dimension:
     def __post_init__(self) -> None:
         if not self.values or len(set(self.texts)) < len(self.values):
             raise InvalidValueError(
-                f"`{self.name}` must have at least one value and no value twice, but got "
-                f"{list(self.texts)}."
+                f"`{self.name}` must have at least one value and no value twice, also as text, but "
+                f"got {list(self.values)}."
             )
 
     @cached_property

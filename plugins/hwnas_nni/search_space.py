@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from nni.common.hpo_utils import (
@@ -39,14 +40,11 @@ class JsonSpace:
 
     Raises:
         InvalidValueError: a parameter has another form or type, or levels are no whole number of 1
-            or more.
+            or more; or two choices differ by their type alone, as 1 and True.
     """
 
-    def __init__(self, search_space: Mapping[str, Any], levels: int = LEVELS) -> None:
-        if not isinstance(levels, int) or levels < 1:
-            raise InvalidValueError(
-                f"`levels` must be a whole number of at least 1, but got {levels!r}."
-            )
+    def __init__(self, search_space: Mapping[str, Any], levels: SupportsIndex = LEVELS) -> None:
+        levels = _whole(levels)
         self._specs = _specs(search_space)
         # What NNI calculates with, e.g. the position of a choice or a logarithm, by dimension.
         self._inner: dict[str, list[float]] = {}
@@ -104,6 +102,20 @@ class JsonSpace:
         self._inner[_name(key)], self._outer[_name(key)] = list(found.values()), list(found)
         parent = (_name(key[:-2]), key[-2]) if spec.is_nested() else None
         return Dimension(_name(key), tuple(found), parent, ordered=spec.type != "choice")
+
+
+def _whole(levels: SupportsIndex) -> int:
+    """Give the whole number that is meant, of Python or of NumPy.
+
+    Raises:
+        InvalidValueError: it is none of 1 or more.
+    """
+    found = operator.index(levels) if isinstance(levels, SupportsIndex) else 0
+    if found < 1:
+        raise InvalidValueError(
+            f"`levels` must be a whole number of at least 1, but got {levels!r}."
+        )
+    return found
 
 
 def _specs(search_space: Mapping[str, Any]) -> dict[tuple[Any, ...], ParameterSpec]:
@@ -168,8 +180,16 @@ def _name(key: tuple[Any, ...]) -> str:
 def _distinct(spec: ParameterSpec, levels: int) -> dict[Any, float]:
     """Give the inner form by what a trial sees: quantiles of a quantised parameter may agree."""
     found: dict[Any, float] = {}
+    first: dict[Any, Any] = {}
     for x in _levels(spec, levels):
-        found.setdefault(_outer(spec, x), x)
+        value = _outer(spec, x)
+        known = first.setdefault(_distinguishable(value), value)
+        if type(known) is not type(value):
+            raise InvalidValueError(
+                f"`_value` of {_name(spec.key)} must be choices that differ by more than their "
+                f"type, but has {known!r} and {value!r}: write them otherwise."
+            )
+        found.setdefault(_distinguishable(value), x)
     return found
 
 
@@ -188,12 +208,13 @@ def _levels(spec: ParameterSpec, levels: int) -> list[float]:
 
 
 def _outer(spec: ParameterSpec, x: float) -> Any:
-    """Give what a trial sees, as something that tells choices apart."""
+    """Give what a trial sees."""
     alone = spec._replace(key=("x",))
-    return _distinguishable(deformat_parameters({("x",): x}, {("x",): alone})["x"])
+    return deformat_parameters({("x",): x}, {("x",): alone})["x"]
 
 
 def _distinguishable(value: Any) -> Any:
+    """Give something that tells choices apart."""
     if isinstance(value, dict) and "_name" in value:
         return value["_name"]
     return value if isinstance(value, (str, int, float, bool)) else repr(value)

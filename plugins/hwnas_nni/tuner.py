@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import nni
 from nni.tuner import Tuner
@@ -58,7 +58,7 @@ class HwnasTuner(Tuner):
         optimize_mode: Literal["minimize", "maximize"] | None = None,
         strategy: str = "pareto-evolution",
         seed: int = 0,
-        levels: int = LEVELS,
+        levels: SupportsIndex = LEVELS,
     ) -> None:
         super().__init__()
         if (objectives is None) == (optimize_mode is None):

@@ -18,19 +18,19 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hwnas.errors import HwnasError, InvalidArchitectureError, InvalidValueError
+from hwnas.errors import HwnasError, InvalidArchitectureError
 from hwnas.seeding import derive_seed
 from hwnas.spaces.choices import Options, decide, members_of, options_of
 from hwnas.spaces.choosers import drawing
 from hwnas.spaces.functions import FunctionSpace
-from hwnas.spaces.options import V, text_of
+from hwnas.spaces.options import V
 from hwnas.strategies import History, Knowledge, Problem, Proposer, make_proposer
 from hwnas.strategies.candidates import Candidates
 from hwnas.strategies.problem import LARGEST_LISTED, BoolArray, Measure
 from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.samplers import ReproducibleSampler, tpe
-from hwnas_optuna.suggesting import distribution_of
-from hwnas_optuna.trials import CLAIM, TrialReader
+from hwnas_optuna.suggesting import as_asked, distribution_of, no_choice
+from hwnas_optuna.trials import CLAIM, TrialReader, queued, suggested
 
 _ATTEMPTS = 30
 _DRAWS = 200
@@ -101,14 +101,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         self._distributions: dict[str, BaseDistribution] = {
             name: distribution_of(options) for name, options in self._options.items()
         }
-        # A function that is given Optuna's trial itself asks it for numbers in its own way, as for
-        # logarithmic ones, and Optuna refuses those that were foreseen otherwise.
+        # A function that is given Optuna's trial itself asks it in its own way, as for logarithmic
+        # numbers and for classes, and Optuna refuses what was foreseen otherwise.
         of_function = isinstance(getattr(space, "wrapped", space), FunctionSpace)
-        self._foreseen = {
-            name: distribution
-            for name, distribution in self._distributions.items()
-            if not (of_function and self._options[name].ordered)
-        }
+        self._foreseen = {} if of_function else self._distributions
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -125,7 +121,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         Raises:
             SpaceExhausted: every architecture was proposed.
         """
-        fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        fixed = {**queued(trial), **suggested(trial)}
         if self._trials.decode(fixed) is not None:
             return {}
         try:
@@ -151,11 +147,11 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """See `optuna.samplers.BaseSampler`."""
         claim = trial.system_attrs.get(CLAIM)
         if claim is not None:
-            # A number of a function, or a parameter that exists for so few architectures that it
+            # A parameter of a function, or one that exists for so few architectures that it
             # was not found before.
             value = self._space.encode(self._space.parse(claim)).get(param_name)
             if value is not None:
-                return value
+                return as_asked(param_name, param_distribution, value)
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -175,7 +171,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             taken = self._trials.taken(study, trial)
             # The trial still says that it runs.
             completed = state is TrialState.COMPLETE
-            arch = self._trials.decode(trial.params) if completed else self._trials.arch(trial)
+            arch = self._trials.decode(suggested(trial)) if completed else self._trials.arch(trial)
             if arch is not None:
                 taken.add(self._space.canonical_key(arch))
             with self._lock:
@@ -235,21 +231,18 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         """Complete parameters that a user has fixed in part, by a new class if there is one.
 
         Raises:
-            InvalidValueError: a value is no choice of its parameter, or no architecture that may
-                be proposed has these values.
+            InvalidArchitectureError: a value is no choice of its parameter, or no architecture that
+                may be proposed has these values.
         """
         for name, value in fixed.items():
             if self._options[name].position(value) is None:
-                choices = ", ".join(map(text_of, self._options[name].values))
-                raise InvalidValueError(
-                    f"`{name}` must be one of {choices}, but the queued trial has {value!r}."
-                )
+                raise no_choice(name, self._options[name], value)
         matching = [arch for arch in self._matching(fixed, rng) if self._space.is_valid(arch)]
         # New ones first, and no more than needed: bounds may build networks.
         matching.sort(key=lambda arch: self._space.canonical_key(arch) in history.taken)
         arch = next((arch for arch in matching if self._candidates.is_feasible(arch)), None)
         if arch is None:
-            raise InvalidValueError(
+            raise InvalidArchitectureError(
                 f"`enqueue_trial` must fix parameters of an architecture that may be proposed, but "
                 f"none was found that is valid and feasible with {fixed}."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic
@@ -21,6 +22,8 @@ from hwnas.spaces.choosers import Run, reading
 from hwnas.typing import Arch, Direction, SearchSpace
 from hwnas_optuna.describing import describe
 from hwnas_optuna.suggesting import distribution_of, suggesting
+
+_LOG = logging.getLogger(__name__)
 
 ARCH, KEY, RESULTS, ERRORS = "hwnas:arch", "hwnas:key", "hwnas:results", "hwnas:errors"
 """User attributes of a trial: architecture, canonical key, raw values, reasons of failures."""
@@ -138,6 +141,7 @@ class HardwareAwareObjective(Generic[Arch]):
             raise
         except Exception as error:
             trial.set_user_attr(ERRORS, {"architecture": reason(error)})
+            _LOG.warning("Trial %d has no architecture: %s", trial.number, reason(error))
             return (math.nan,) * len(self.evaluator.objectives)
         evaluation = Evaluation(arch, self.evaluator.space.canonical_key(arch))
         for _ in self.evaluator.stages([evaluation]):

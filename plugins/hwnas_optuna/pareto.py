@@ -19,7 +19,7 @@ from hwnas.typing import SearchSpace
 from hwnas_optuna.describing import OBJECTIVES, ORIGIN, SPACE
 from hwnas_optuna.objective import ARCH, ERRORS, KEY, RESULTS
 from hwnas_optuna.participant import standing
-from hwnas_optuna.trials import TrialReader
+from hwnas_optuna.trials import TrialReader, suggested
 
 _STATUS: Mapping[TrialState, Status] = {
     TrialState.COMPLETE: "complete",
@@ -108,9 +108,9 @@ def _rows(trials: Sequence[FrozenTrial], space: SearchSpace[Any] | None) -> Iter
     for trial in trials:
         if ARCH in trial.user_attrs:
             yield _Row(trial.user_attrs[ARCH], trial.user_attrs[KEY], trial, {})
-        elif reader is not None and (arch := reader.decode(trial.params)) is not None:
+        elif reader is not None and (arch := reader.decode(suggested(trial))) is not None:
             ours = reader.space.encode(arch)
-            others = {n: value for n, value in trial.params.items() if n not in ours}
+            others = {n: value for n, value in suggested(trial).items() if n not in ours}
             yield _Row(str(arch), reader.space.canonical_key(arch), trial, others)
         elif trial.state is TrialState.COMPLETE:
             raise InvalidValueError(_foreign(trial, space))

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.strategies import History
 from hwnas.typing import Arch, FloatArray, SearchSpace
+from hwnas_optuna.suggesting import as_choice
 
 CLAIM = "hwnas:claim"
 """System attribute of a trial: the architecture that it has taken, or None if it gave it back."""
@@ -29,6 +30,16 @@ def retried(trial: FrozenTrial) -> Sequence[int]:
     """
     found: Sequence[int] = trial.system_attrs.get("retry_history", ())
     return found
+
+
+def suggested(trial: FrozenTrial) -> dict[str, Any]:
+    """Give the parameters of a trial as spaces know them."""
+    return {n: as_choice(trial.distributions.get(n), v) for n, v in trial.params.items()}
+
+
+def queued(trial: FrozenTrial) -> dict[str, Any]:
+    """Give the parameters that a user has fixed, as spaces know them."""
+    return {n: as_choice(None, v) for n, v in trial.system_attrs.get(_FIXED, {}).items()}
 
 
 @dataclass(frozen=True)
@@ -107,17 +118,16 @@ class TrialReader(Generic[Arch]):
         its claim. A trial that completed without suggesting them all has evaluated none.
         """
         if trial.state is TrialState.COMPLETE:
-            return self.decode(trial.params)
-        parameters = {**trial.system_attrs.get(_FIXED, {}), **trial.params}
-        found = self.decode(parameters)
+            return self.decode(suggested(trial))
+        found = self.decode({**queued(trial), **suggested(trial)})
         claim = trial.system_attrs.get(CLAIM)
         if found is None and claim is not None:
             return self.space.parse(claim)
         return found
 
     def decode(self, parameters: Mapping[str, Any]) -> Arch | None:
-        """Give the architecture of parameters, or None if they do not make one."""
-        known = tuple((n, v) for n, v in parameters.items() if self._is_known(n) and v is not None)
+        """Give the architecture of parameters as `suggested` gives them, or None if of none."""
+        known = tuple((n, v) for n, v in parameters.items() if self._is_known(n))
         if known not in self._decoded:
             try:
                 arch = self.space.decode(dict(known))

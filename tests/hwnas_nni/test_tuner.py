@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 nni = pytest.importorskip("nni", reason="the extra nni is not installed")
@@ -134,6 +135,24 @@ def test_every_type_has_levels(kind: str, value: list[Any], expected: list[float
 def test_levels_are_a_whole_number(levels: Any) -> None:
     with pytest.raises(InvalidValueError, match=f"`levels` must be a whole number.*{levels!r}"):
         JsonSpace({"x": {"_type": "uniform", "_value": [0, 1]}}, levels=levels)
+
+
+def test_levels_may_be_numpy_s() -> None:
+    made = JsonSpace({"x": {"_type": "uniform", "_value": [0, 1]}}, levels=np.int64(4))
+    assert len(made.space.parameters["x"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([1, "1"], r"`x` must have .* no value twice, also as text, but got \[1, '1'\]"),
+        ([2, 1, True], "`_value` of x must be choices that differ by more .*, but has 1 and True"),
+        ([None, "None"], "but has None and 'None'"),
+    ],
+)
+def test_choices_that_look_alike_are_told(values: list[Any], text: str) -> None:
+    with pytest.raises(InvalidValueError, match=text):
+        JsonSpace({"x": {"_type": "choice", "_value": values}})
 
 
 def test_numbers_are_ordered_and_conditions_hold() -> None:

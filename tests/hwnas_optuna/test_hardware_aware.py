@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveSamplerTestCase
 from optuna.trial import TrialState
 
-from hwnas.errors import InvalidValueError, UnknownNameError
+from hwnas.errors import InvalidArchitectureError, InvalidValueError, UnknownNameError
 from hwnas.spaces.fbnet import FBNet
 from hwnas.spaces.nasbench201 import Cell, NasBench201
 from hwnas.strategies import AskTell, Knowledge, Problem, make_proposer
@@ -164,7 +164,7 @@ def test_those_who_ask_and_tell_are_told_that_the_space_is_exhausted() -> None:
         suggest(trial)
     study.tell(trial, state=TrialState.PRUNED)
     study.enqueue_trial({"edge_2_3": "nope"})
-    with pytest.raises(InvalidValueError, match="nope"):
+    with pytest.raises(InvalidArchitectureError, match="nope"):
         study.ask(EDGES)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE] * 12 + [TrialState.PRUNED] * 2 + [TrialState.FAIL]
@@ -379,10 +379,10 @@ def test_what_stands_for_a_space_is_refused(given: Any, text: str) -> None:
 def test_queued_parameters_of_no_architecture_are_refused() -> None:
     study = study_of(HardwareAwareSampler(SPACE))
     study.enqueue_trial(dict.fromkeys(("edge_0_3", "edge_1_3", "edge_2_3"), "none"))
-    with pytest.raises(InvalidValueError, match="valid and feasible"):
+    with pytest.raises(InvalidArchitectureError, match="valid and feasible"):
         suggest(study.ask())
     study.enqueue_trial({"edge_2_3": "nope"})
-    with pytest.raises(InvalidValueError, match=r"`edge_2_3` must be one of none.*'nope'"):
+    with pytest.raises(InvalidArchitectureError, match=r"`edge_2_3` must be one of none.*'nope'"):
         suggest(study.ask())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,93 @@ def test_a_function_that_is_given_optuna_s_trial_asks_for_numbers_in_its_own_way
     front = ParetoSet.from_study(study, space=space)
     assert front.members[0].values == (study.best_value,)
     assert front.provenance["dataset"]["num_classes"] == 3
+
+
+class Kind(Enum):
+    FIRST = 1
+    SECOND = 2
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+@pytest.mark.parametrize(
+    ("choices", "queued"),
+    [
+        ((nn.ReLU, nn.GELU, nn.SiLU), nn.GELU),
+        ((None, "batch", "layer"), None),
+        ((Kind.FIRST, Kind.SECOND), Kind.SECOND),
+        (((1, 2), (3, 4)), (3, 4)),
+        ((False, True), True),
+    ],
+)
+def test_a_function_that_is_given_optuna_s_trial_chooses_among_anything(
+    choices: tuple[Any, ...], queued: Any
+) -> None:
+    def build(trial: Any) -> nn.Module:
+        chosen = trial.suggest_categorical("chosen", choices)
+        width = trial.suggest_int("width", 2, 4)
+        deep = [nn.Linear(width, width)] * choices.index(chosen)
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, width), *deep, nn.Linear(width, 3))
+
+    space = FunctionSpace(build, (1, 4, 4), 3)
+    study = optuna.create_study(sampler=HardwareAwareSampler(space, strategy="random-search"))
+    study.enqueue_trial({"chosen": queued, "width": 3})
+    study.enqueue_trial({"chosen": queued})
+
+    def size(trial: optuna.Trial) -> float:
+        return sum(p.numel() for p in build(trial).parameters())
+
+    study.optimize(size, n_trials=20)
+    taken = [(trial.params["chosen"], trial.params["width"]) for trial in study.trials]
+    assert taken[0] == (queued, 3)
+    assert taken[1][0] == queued
+    assert len(set(taken)) == len(taken) == 3 * len(choices)
+    front = ParetoSet.from_study(study, space=space)
+    assert front.provenance["evaluated"] == len(taken)
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+def test_a_function_that_asks_for_other_classes_than_its_space_is_told() -> None:
+    asked = [nn.ReLU, nn.GELU]
+
+    def build(trial: Any) -> nn.Module:
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(16, 3), trial.suggest_categorical("act", asked)()
+        )
+
+    space = FunctionSpace(build, (1, 4, 4), 3)
+    sampler = HardwareAwareSampler(space)
+    asked[:] = [nn.SiLU, nn.Tanh]
+    study = optuna.create_study(sampler=sampler)
+    with pytest.raises(InvalidValueError, match="`act` must have the same options each time"):
+        study.optimize(lambda trial: float(len(list(build(trial).parameters()))), n_trials=1)
+
+
+@pytest.mark.parametrize("sampler", [None, HardwareAwareSampler(SPACE)])
+def test_a_queued_trial_of_no_architecture_says_why(
+    sampler: HardwareAwareSampler[Cell] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    optuna.logging.enable_propagation()
+    objective = objective_of()
+    study = optuna.create_study(directions=objective.directions, sampler=sampler)
+    names = list(SPACE.parameters)
+    study.enqueue_trial(dict.fromkeys(names, "wrong"))
+    study.enqueue_trial({names[1]: "wrong"})
+    study.optimize(objective, n_trials=2)
+    assert [t.state for t in study.trials] == [optuna.trial.TrialState.PRUNED] * 2
+    for name in names[:2]:
+        assert f"`{name}` must be one of none, skip_connect" in caplog.text
+    assert "the queued trial has 'wrong'" in caplog.text
+    assert "nan" not in caplog.text
+
+
+def test_a_trial_without_values_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(optuna.samplers.RandomSampler):
+        def sample_independent(self, *arguments: Any) -> Any:
+            raise RuntimeError(f"nothing for {arguments[2]} today")
+
+    objective = objective_of()
+    study = optuna.create_study(directions=objective.directions, sampler=Broken())
+    study.optimize(objective, n_trials=1)
+    assert study.trials[0].state is optuna.trial.TrialState.FAIL
+    assert "Trial 0 has no architecture: RuntimeError: nothing for edge_0_1 today" in caplog.text

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -125,6 +126,11 @@ def build(trial: Any) -> Any:
 
     width = trial.suggest_int("width", 8, 64, step=8)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 5))
+
+
+def test_whole_numbers_may_be_numpy_s() -> None:
+    numbers = {"trials": np.int64(3), "batch_size": np.int32(4), "seed": np.uint8(1)}
+    assert len(hwnas.search(**{**CHEAP, **numbers}).evaluated) == 3
 
 
 SIZES: dict[str, Any] = {"input": (1, 8, 8), "classes": 5}

@@ -113,3 +113,16 @@ def test_the_weights_stay_with_their_proxies() -> None:
     kept = recipe.restricted_to({recipe.proxies[0], recipe.proxies[-1]})
     assert kept.proxies == (recipe.proxies[0], recipe.proxies[-1])
     assert kept.weights == (recipe.weights[0], recipe.weights[-1])
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((NasBench201(), "cifar10"), "`task` must be a task, but got 'cifar10': make it by .*get_"),
+        ((NasBench201, get_task("cifar10")), "got the class NasBench201: call it"),
+        (("nasbench201", get_task("cifar10")), "got the text 'nasbench201': make it by"),
+    ],
+)
+def test_what_stands_for_a_space_or_a_task_is_refused(given: Any, text: str) -> None:
+    with pytest.raises(InvalidValueError, match=text):
+        EvaluationSetup(*given)
