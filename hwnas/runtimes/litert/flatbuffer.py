@@ -84,6 +84,10 @@ class FlatGraph:
             content = content.astype(np.int32)
         return self.tensor(content.shape, content.dtype.name, scale, content)
 
+    def shape(self, number: int) -> tuple[int, ...]:
+        """Give the shape of a tensor as it is stored."""
+        return tuple(self._tensors[number].shape)
+
     def dtype(self, number: int) -> str:
         """Give the number format of a tensor."""
         return _NAMES[self._tensors[number].type]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hwnas.runtimes.litert.flatbuffer import Scale
 from hwnas.runtimes.litert.translation import (
     CHANNELS_LAST,
     Node,
@@ -132,16 +133,32 @@ def _split(t: Translation, node: Node) -> list[Tensor]:
     ]  # fmt: skip
 
 
+def _rows(t: Translation, node: Node) -> tuple[int, Scale | None]:
+    """Give what is chosen from, stored as ONNX does: its number, and its scale in int8."""
+    if not t.is_constant(node.inputs[0]):
+        x = t.in_order(t.tensor(node.inputs[0]))
+        return x.number, x.scale
+    table = t.constant(node.inputs[0])
+    scale = table.scale if t.wanted(node) else None
+    return t.written(table.values, scale) if scale else t.written(table.floats), scale
+
+
+def _places(t: Translation, name: str, sizes: int | Sequence[int]) -> int:
+    """Give computed places, from 0 on: in ONNX those below 0 count from the end."""
+    places = t.in_order(t.tensor(name))
+    if not t.may_be_negative(name):
+        return places.number
+    inputs = [places.number, t.written(np.array(sizes, np.int32))]
+    return t.emit("FLOOR_MOD", inputs, places.shape, places.axes, None, "FloorModOptions").number
+
+
 def _embedding(t: Translation, node: Node) -> Tensor:
     """Write a choice of a constant's rows by numbers that are computed, or the input's tokens."""
-    table, places = t.constant(node.inputs[0]), t.in_order(t.tensor(node.inputs[1]))
-    scale = table.scale if t.wanted(node) else None
-    rows = t.written(table.values, scale) if scale else t.written(table.floats)
-    axis, shape = int(node.attributes.get("axis", 0)), t.shape(node.output)
-    axes = tuple(range(len(shape)))
-    inputs = [rows, places.number]
-    return t.emit("GATHER", inputs, shape, axes, scale, "GatherOptions",
-                  axis=axis % table.values.ndim)  # fmt: skip
+    sizes = t.constant(node.inputs[0]).values.shape
+    axis, shape = int(node.attributes.get("axis", 0)) % len(sizes), t.shape(node.output)
+    rows, scale = _rows(t, node)
+    inputs, axes = [rows, _places(t, node.inputs[1], sizes[axis])], tuple(range(len(shape)))
+    return t.emit("GATHER", inputs, shape, axes, scale, "GatherOptions", axis=axis)
 
 
 def _gather(t: Translation, node: Node) -> Tensor:
@@ -163,14 +180,24 @@ def _gather(t: Translation, node: Node) -> Tensor:
 
 
 def _gather_nd(t: Translation, node: Node) -> Tensor:
-    """Write a choice by places along the first dimensions, as of `nearest-exact`."""
-    if not t.is_constant(node.inputs[1]) or node.attributes.get("batch_dims"):
-        raise UnwrittenError("GatherND of a batch, or by what is computed")
-    x, places = t.in_order(t.tensor(node.inputs[0])), t.constant(node.inputs[1]).values
-    places = np.where(places < 0, places + np.array(x.shape[: places.shape[-1]]), places)
-    inputs, shape = [x.number, t.written(places)], t.shape(node.output)
+    """Write a choice by places along the first dimensions, as of `nearest-exact` or by indices."""
+    if node.attributes.get("batch_dims"):
+        raise UnwrittenError("GatherND of a batch")
+    rows, scale = _rows(t, node)
+    sizes, shape = t.graph.shape(rows), t.shape(node.output)
+    if t.is_constant(node.inputs[1]):
+        places = t.constant(node.inputs[1]).values
+        number = t.written(np.where(places < 0, places + sizes[: places.shape[-1]], places))
+    else:
+        number = _places(t, node.inputs[1], sizes[: t.shape(node.inputs[1])[-1]])
     axes = tuple(range(len(shape)))
-    return t.emit("GATHER_ND", inputs, shape, axes, x.scale, "GatherNdOptions")
+    return t.emit("GATHER_ND", [rows, number], shape, axes, scale, "GatherNdOptions")
+
+
+def _tile(t: Translation, node: Node) -> Tensor:
+    x, times = t.in_order(t.tensor(node.inputs[0])), t.constant(node.inputs[1]).values
+    inputs, shape = [x.number, t.written(times)], t.shape(node.output)
+    return t.emit("TILE", inputs, shape, x.axes, x.scale, "TileOptions")
 
 
 def _expand(t: Translation, node: Node) -> Tensor:
@@ -242,4 +269,5 @@ MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]]
     "Pad": _pad,
     "Slice": _slice,
     "Split": _split,
+    "Tile": _tile,
 }

@@ -38,6 +38,11 @@ _ONCE_ATTRIBUTES: Mapping[str, Sequence[str]] = {
 """What are inputs, in this order, since an operator set between 10 and 13."""
 _FUSING = ("BatchNormalization", "Conv", "Gemm", "Add", "Sub", "Mul")
 _WITH_CONSTANTS = ("Add", "Concat", "Mul", "Sub")
+_MOVING = (
+    "Cast", "Concat", "Expand", "Flatten", "Gather", "GatherND", "Identity", "Reshape", "Slice",
+    "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+)  # fmt: skip
+"""What gives the numbers of its first input, or of all that it joins, in other places."""
 _FLOAT_ONLY = (
     "Abs", "BatchNormalization", "Clip", "ConvTranspose", "Div", "Elu", "Exp", "GRU", "Gelu",
     "HardSigmoid", "InstanceNormalization", "LSTM", "LayerNormalization", "Log", "LogSoftmax",
@@ -191,6 +196,17 @@ class Translation:
     def is_constant(self, name: str) -> bool:
         """Tell whether a name is that of a constant, quantised or not."""
         return self.origin(name) in self._constants
+
+    def may_be_negative(self, name: str) -> bool:
+        """Tell whether integers may be below 0: tokens of the input and what moves them are not."""
+        if name == self._source.name:
+            return bool(self._source.type.tensor_type.elem_type == onnx.TensorProto.FLOAT)
+        if self.is_constant(name):
+            return bool((self.constant(name).values < 0).any())
+        node = next((node for node in self._nodes if name in node.outputs), None)
+        if node is None or node.kind not in _MOVING:
+            return True
+        return any(map(self.may_be_negative, node.inputs[: None if node.kind == "Concat" else 1]))
 
     def constant(self, name: str) -> Constant:
         """Give a constant."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -165,6 +166,41 @@ def test_unrunnable_network_gets_one_clear_line() -> None:
         export_onnx(nn.Conv2d(4, 4, 1), IMAGE)
     with pytest.raises(InvalidValueError, match="`batch` must be at least 1"):
         export_onnx(nn.ReLU(), IMAGE, batch=0)
+
+
+class OfLastStates(nn.Module):
+    """Reads one of what an LSTM gives, whose first states may be computed."""
+
+    def __init__(self, read: str, computed: bool, bidirectional: bool) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(8, 6, batch_first=True, bidirectional=bidirectional)
+        self.begin, self.read, self.computed = nn.Linear(8, 6), read, computed
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = torch.tanh(self.begin(x[:, 0])).expand(2 if self.layer.bidirectional else 1, -1, -1)
+        states = (first, 2 * first) if self.computed else None
+        y, (h, c) = self.layer(x, states)
+        return cast(Tensor, {"y": y[:, -1], "h": h[-1], "c": c[-1]}[self.read])
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("computed", [False, True])
+@pytest.mark.parametrize("read", ["y", "h", "c"])
+def test_an_lstm_of_which_one_output_is_read(
+    read: str, computed: bool, bidirectional: bool
+) -> None:
+    model = OfLastStates(read, computed, bidirectional).eval()
+    proto = export_onnx(model, (5, 8))
+    verify_onnx(proto, model, (5, 8))
+
+
+def test_a_model_that_is_not_valid_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(proto: object, full_check: bool) -> None:
+        raise onnx.checker.ValidationError(f"no model {full_check}\nand more of {type(proto)}")
+
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    with pytest.raises(InvalidValueError, match=r"of Conv2d is no valid model: no model True$"):
+        export_onnx(nn.Conv2d(3, 4, 1), IMAGE)
 
 
 class DataDependent(nn.Module):

@@ -177,12 +177,105 @@ def test_in_int8_recurrent_layers_stay_in_float32(tagger: TorchNetwork) -> None:
     assert {"1 GRU", "2 LSTM"} <= {*kept["float32_operators"].split(", ")}
 
 
-def test_in_int8_embeddings_are_integers() -> None:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The models that a runtime has written."""
+    found: list[bytes] = []
+
+    def noted(model: onnx.ModelProto) -> tuple[bytes, dict[str, str]]:
+        content, facts = to_litert(model)
+        found.append(content)
+        return content, facts
+
+    monkeypatch.setattr("hwnas.runtimes.litert_runtime.to_litert", noted)
+    return found
+
+
+def interpreter_of(content: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(model_content=content)
+
+
+def test_in_int8_embeddings_are_integers(written: list[bytes]) -> None:
     layers = nn.Sequential(nn.Embedding(20, 6), nn.Flatten(), nn.Linear(48, 3)).eval()
     words = TorchNetwork(layers, TensorSpec.of((8,), vocabulary=20))
     with make_runtime("litert").prepare(words, RunSettings(precision="int8")) as ready:
         assert agreement(ready, layers).correlation > 0.99
         assert "float32_operators" not in getattr(ready, "facts", {})
+    tensors = interpreter_of(written[-1]).get_tensor_details()
+    assert [t["dtype"] for t in tensors if tuple(t["shape"]) == (20, 6)] == [np.int8]
+
+
+class Neighbours(nn.Module):
+    """Looks words up that stand before those of the input, the last one before the first."""
+
+    def __init__(self, moved: bool) -> None:
+        super().__init__()
+        self.table, self.moved = nn.Embedding(20, 6), moved
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.table.weight[x - 20 if self.moved else x.flip(1)]
+        return found.mean(1)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_computed_places_may_count_from_the_end(moved: bool, written: list[bytes]) -> None:
+    network = Neighbours(moved).eval()
+    words = TorchNetwork(network, TensorSpec.of((8,), vocabulary=20))
+    with make_runtime("litert").prepare(words, RunSettings(batch=2)) as ready:
+        assert agreement(ready, network).relative_error < 1e-5
+    operators = [o["op_name"] for o in interpreter_of(written[-1])._get_ops_details()]
+    assert ("FLOOR_MOD" in operators) == moved  # tokens need none
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_computed_places_of_a_gather_may_count_from_the_end(axis: int) -> None:
+    nodes = [
+        helper.make_node("Sub", ["x", "size"], ["places"]),
+        helper.make_node("Gather", ["table", "places"], ["y"], axis=axis),
+    ]
+    rng = np.random.default_rng(0)
+    constants = {"size": np.array(7, np.int64), "table": rng.normal(size=(7, 7))}
+    made = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.INT64, (2, 4))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [
+                numpy_helper.from_array(v.astype(np.float32) if v.ndim else v, name)
+                for name, v in constants.items()
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    assert_as_onnx_runtime(onnx.shape_inference.infer_shapes(made))
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_rows_of_what_is_computed_are_chosen(constant: bool) -> None:
+    class Chosen(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            places = torch.tensor([2, -1, 0]) if constant else (x[:, 0] > 0).long() - 1
+            return x.transpose(0, 1)[places][:, 0]
+
+    network = Chosen().eval()
+    vectors = TorchNetwork(network, TensorSpec.of((5,)))
+    with make_runtime("litert").prepare(vectors, RunSettings(batch=2)) as ready:
+        assert agreement(ready, network).relative_error < 1e-5
+
+
+def test_repeated_tensors_are_pytorchs() -> None:
+    class Repeated(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)).repeat(1, 3) + x.repeat(1, 1, 2, 1)[:, :1, :, 0].mean(1).sum()
+
+    network = Repeated().eval()
+    images = TorchNetwork(network, TensorSpec.of((3, 4, 5)))
+    with make_runtime("litert").prepare(images, RunSettings(batch=2)) as ready:
+        assert agreement(ready, network).relative_error < 1e-5
 
 
 def test_a_model_of_tokens_is_run(tmp_path: Any) -> None:
