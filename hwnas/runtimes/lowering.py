@@ -22,7 +22,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import Activations, Array, RunSettings, Several, TorchNetwork
 from hwnas.runtimes.examples import compared, described
-from hwnas.runtimes.openvino_int8 import unsigned_behind_concat
+from hwnas.runtimes.openvino_int8 import sums_in_four_dimensions, unsigned_behind_concat
 from hwnas.runtimes.quantisable import float_nodes, prepared
 
 FLOAT_OPERATORS: Several = Several(
@@ -140,6 +140,7 @@ def to_int8(
         made = onnx.load(f"{folder}/int8.onnx")
     if activations == "symmetric" and not full_pairs:
         unsigned_behind_concat(made)
+        sums_in_four_dimensions(made)
     return made
 
 

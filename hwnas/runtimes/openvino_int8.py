@@ -1,15 +1,21 @@
 """What OpenVINO computes wrongly of int8 without a word, and how a model is kept from it.
 
-Seen with openvino 2026.4.1, see `findings/openvino_int8_signed_concat.sh`.
+Seen with openvino 2026.4.1, see `findings/openvino_int8_signed_concat.sh` and
+`findings/openvino_int8_sums_of_several_sequences.sh`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 _MIDDLE = np.array(128, np.uint8)
+_SUMS = ("ReduceMean", "ReduceSum")
 
 
 def unsigned_behind_concat(model: onnx.ModelProto) -> None:
@@ -35,3 +41,68 @@ def unsigned_behind_concat(model: onnx.ModelProto) -> None:
             node.input[2] = middle
     if stored:
         graph.initializer.append(numpy_helper.from_array(_MIDDLE, middle))
+
+
+def sums_in_four_dimensions(model: onnx.ModelProto) -> None:
+    """Take sums and means of several sequences `(B, T, C)` over T in `(B, 1, T, C)`, in place.
+
+    Of three dimensions in int8, OpenVINO sums those of the first example alone.
+
+    Args:
+        model: quantised (QDQ), of operator set 13 or later.
+    """
+    graph, shapes = model.graph, _shapes(model)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        shape = shapes.get(node.input[0], ()) if node.op_type in _SUMS else ()
+        axes = _axes(node, constants) if len(shape) == 3 and shape[0] != 1 else set[int]()
+        if 1 in axes and 0 not in axes:
+            nodes += _in_four_dimensions(node, axes, graph)
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _in_four_dimensions(
+    node: onnx.NodeProto, axes: set[int], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    """Give the nodes that reduce with one more dimension behind the first.
+
+    It is among those that are reduced: another one OpenVINO would take out again.
+    """
+    name = node.output[0]
+    one, wide = f"{name}_dimension", f"{name}_wide"
+    twin = onnx.NodeProto.FromString(node.SerializeToString())
+    twin.input[0] = wide
+    over = np.array([1, *sorted(axis + 1 for axis in axes)])
+    graph.initializer.append(numpy_helper.from_array(np.array([1]), one))
+    if len(node.input) > 1:
+        twin.input[1] = f"{name}_axes"
+        graph.initializer.append(numpy_helper.from_array(over, twin.input[1]))
+    for attribute in twin.attribute:
+        if attribute.name == "axes":
+            attribute.ints[:] = over.tolist()
+    nodes = [helper.make_node("Unsqueeze", [node.input[0], one], [wide]), twin]
+    if next((a.i for a in node.attribute if a.name == "keepdims"), 1):
+        twin.output[0] = f"{name}_kept"
+        nodes.append(helper.make_node("Squeeze", [twin.output[0], one], [name]))
+    return nodes
+
+
+def _axes(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> set[int]:
+    """Give the axes that a reduction of three dimensions names; none if they are computed."""
+    given = [axis for a in node.attribute if a.name == "axes" for axis in a.ints]
+    if len(node.input) > 1:
+        given = np.ravel(constants.get(node.input[1], [])).tolist()
+    return {axis % 3 for axis in given}
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Give what is known of the tensors' shapes, 0 for a length that is not."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    return {
+        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }

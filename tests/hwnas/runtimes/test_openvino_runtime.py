@@ -235,3 +235,25 @@ def test_int8_of_joined_branches_has_all_its_steps() -> None:
         assert isinstance(executable, Prepared)
         assert compared(executable, executable.expected).relative_error < 0.04
     assert "unsigned" in written(RUNTIME, RunSettings(precision="int8"))
+
+
+class MaskedMean(nn.Module):
+    """Pools tokens by a masked mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = (x[..., :1] > 0).float()
+        total = (self.first(x) * mask).sum(1)
+        means: torch.Tensor = self.last(total / mask.sum(1).clamp(min=1))
+        return means
+
+
+def test_int8_masked_means_of_every_sequence_of_a_batch() -> None:
+    with seeded(0):
+        module = MaskedMean().eval()
+    network = TorchNetwork(module, (12, 16))
+    with RUNTIME.prepare(network, RunSettings(precision="int8", batch=3)) as executable:
+        assert agreement(executable, module).relative_error < 0.04
