@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array
@@ -29,7 +31,8 @@ class MnnRuntime(CpuRuntime):
 
     What does not depend on the input, such as branches of zeros, is computed before: MNN gets batch
     norms of constants wrong, and takes zeros of no stated value from what lies in memory. Of an
-    LSTM all outputs are named, used or not: without, its converter dies.
+    LSTM all outputs are named, used or not: without, its converter dies. What a Where takes where
+    its condition does not hold is written out in its whole shape: MNN reads beyond it.
     """
 
     name: ClassVar[str] = "mnn"
@@ -43,7 +46,8 @@ class MnnRuntime(CpuRuntime):
             import _tools
             import MNN
 
-            model = with_all_outputs(without_constant_nodes(onnx.load(onnx_file)))
+            model = without_constant_nodes(onnx.load(onnx_file))
+            model = with_whole_choices(with_all_outputs(model))
             onnx.save(model, onnx_file)
             files = ["--modelFile", str(onnx_file), "--MNNModel", str(converted)]
             _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "hwnas"])
@@ -68,6 +72,32 @@ def with_all_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "LSTM":
             named = [*node.output, "", "", ""][:3]
             node.output[:] = [name or f"lstm_{i}_unused_{at}" for at, name in enumerate(named)]
+    return model
+
+
+def with_whole_choices(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Expand what a Where takes where its condition does not hold; changed in place and given.
+
+    Left as it is are single numbers and what is of the whole shape, or of one that is not known.
+    """
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    } | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    nodes = list[onnx.NodeProto]()
+    for node in model.graph.node:
+        if node.op_type == "Where":
+            given, whole = node.input[2], shapes.get(node.output[0], [0])
+            own = shapes.get(given, whole)
+            if all(whole) and own != whole and math.prod(own) != 1:
+                wide, length = f"{node.output[0]}_otherwise", f"{node.output[0]}_shape"
+                model.graph.initializer.append(numpy_helper.from_array(np.array(whole), length))
+                nodes.append(helper.make_node("Expand", [given, length], [wide]))
+                node.input[2] = wide
+        nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
     return model
 
 

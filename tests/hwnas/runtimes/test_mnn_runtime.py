@@ -93,6 +93,22 @@ def test_an_lstm_is_measured() -> None:
     assert found.relative_error < 1e-5
 
 
+class Chosen(nn.Module):
+    """Takes numbers of several shapes where a condition does not hold."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means, columns = x.mean(1, keepdim=True), torch.linspace(-1, 1, 8)
+        found: torch.Tensor = torch.where(x > 0, x, means) + torch.where(x > 1, means, columns)
+        return found + torch.where(x > 0.5, x, -0.25)
+
+
+def test_what_a_condition_leaves_is_of_the_whole_shape() -> None:
+    network = TorchNetwork(Chosen(), (3, 8, 8))
+    for batch in (1, 2):
+        with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
+            assert agreement(ready, network.module).relative_error < 1e-5
+
+
 def test_the_operators_that_it_lacks_are_named() -> None:
     class Spectrum(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
