@@ -32,7 +32,8 @@ class MnnRuntime(CpuRuntime):
     What does not depend on the input, such as branches of zeros, is computed before: MNN gets batch
     norms of constants wrong, and takes zeros of no stated value from what lies in memory. Of an
     LSTM all outputs are named, used or not: without, its converter dies. What a Where takes where
-    its condition does not hold is written out in its whole shape: MNN reads beyond it.
+    its condition does not hold is written out in its whole shape: MNN reads beyond it. `a < b` is
+    written as `b > a`: MNN's Less takes negative numbers in the wrong order.
     """
 
     name: ClassVar[str] = "mnn"
@@ -47,7 +48,7 @@ class MnnRuntime(CpuRuntime):
             import MNN
 
             model = without_constant_nodes(onnx.load(onnx_file))
-            model = with_whole_choices(with_all_outputs(model))
+            model = with_whole_choices(without_less(with_all_outputs(model)))
             onnx.save(model, onnx_file)
             files = ["--modelFile", str(onnx_file), "--MNNModel", str(converted)]
             _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "hwnas"])
@@ -72,6 +73,15 @@ def with_all_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "LSTM":
             named = [*node.output, "", "", ""][:3]
             node.output[:] = [name or f"lstm_{i}_unused_{at}" for at, name in enumerate(named)]
+    return model
+
+
+def without_less(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write each Less as a Greater of its inputs in the other order; changed in place and given."""
+    for node in model.graph.node:
+        if node.op_type == "Less":
+            node.op_type = "Greater"
+            node.input[:] = node.input[::-1]
     return model
 
 

@@ -99,10 +99,10 @@ class Chosen(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         means, columns = x.mean(1, keepdim=True), torch.linspace(-1, 1, 8)
         found: torch.Tensor = torch.where(x > 0, x, means) + torch.where(x > 1, means, columns)
-        return found + torch.where(x > 0.5, x, -0.25)
+        return found + x.masked_fill(x < -0.5, 0.5)
 
 
-def test_what_a_condition_leaves_is_of_the_whole_shape() -> None:
+def test_conditions_and_what_they_leave_are_those_of_the_network() -> None:
     network = TorchNetwork(Chosen(), (3, 8, 8))
     for batch in (1, 2):
         with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
