@@ -37,14 +37,17 @@ class Run:
 
     def __call__(self, name: str, options: Options[V]) -> V:
         """Hand on what is asked for, once."""
-        if name not in self.values:
+        before = self.options.get(name)
+        if before is None:
             try:
-                self.values[name] = self._choose(name, options)
+                chosen = self._choose(name, options)
             except Exception as error:
                 self.foreign = error
                 raise
             self.options[name] = options
-        elif self.options[name] != options:
+            self.values[name] = chosen
+            return chosen
+        if before is not options and before != options:
             self.foreign = other_options(name)
             raise self.foreign
         return cast(V, self.values[name])

@@ -37,18 +37,17 @@ class Options(Generic[V_co]):
     _positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
-        object.__setattr__(self, "values", values)
+        given = tuple(self.values)
         try:
-            positions = _positions(values, tuple(map(type, values)), self.ordered)
+            values, positions = _read(given, tuple(map(type, given)), self.ordered)
         except TypeError:  # something without a hash
-            positions = None
+            values, positions = _plain(given), None
         if positions is None:
             kind = "increasing numbers" if self.ordered else "different texts, numbers or booleans"
             raise InvalidValueError(
                 f"`values` must be {kind}, at least one, but got {', '.join(map(repr, values))}."
             )
-        object.__setattr__(self, "_positions", positions)
+        vars(self).update(values=values, _positions=positions)
 
     def position(self, got: object) -> int | None:
         """Give the position of a value or of its text; None if it is none of the values.
@@ -105,22 +104,28 @@ def text_of(value: Choice) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _positions(
-    values: tuple[Any, ...], types: tuple[type, ...], ordered: bool
-) -> Mapping[str, int] | None:
-    """Give the position of each text; None if these can be no options.
+def _read(
+    given: tuple[Any, ...], types: tuple[type, ...], ordered: bool
+) -> tuple[tuple[Any, ...], Mapping[str, int] | None]:
+    """Give the values, and the position of each text; None if these can be no options.
 
     Spaces make their options each time they ask. The types tell 1 from True in the cache.
     """
     del types
+    values = _plain(given)
     fine = all(isinstance(v, str | int) or _is_finite_float(v) for v in values)
     if fine and ordered:
         numbers = [v for v in values if not isinstance(v, str | bool)]
         fine = values == tuple(sorted(numbers))
     # Equal numbers of different types, such as 1 and True, are one choice.
     if not fine or not 0 < len(values) == len(set(values)) == len(set(map(text_of, values))):
-        return None
-    return {form(values[i]): i for form in (str, text_of) for i in range(len(values))}
+        return values, None
+    return values, {form(values[i]): i for form in (str, text_of) for i in range(len(values))}
+
+
+def _plain(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give Python's own numbers for NumPy's."""
+    return tuple(v.item() if isinstance(v, np.generic) else v for v in given)
 
 
 def _is_finite_float(value: object) -> bool:

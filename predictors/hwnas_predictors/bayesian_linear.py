@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.special import logsumexp, ndtr
@@ -191,8 +192,10 @@ class Posterior:
         return NormalMixture(self.weights, gain @ rotated.T, np.sqrt(variances))
 
 
-def evidence_without(features: FloatArray, targets: FloatArray, prior: LogNormal) -> FloatArray:
-    """Give the `(s,)` log marginal likelihoods of all targets but one, in closed form.
+def evidence_without(
+    features: FloatArray, targets: FloatArray, prior: LogNormal
+) -> tuple[float, FloatArray]:
+    """Give the log marginal likelihood of all targets, and those of all but one, in closed form.
 
     p(t₋ᵢ) = p(t) / p(tᵢ | t₋ᵢ), where with C = A A' + s² I the last is a normal with the variance
     1 / (C⁻¹)ᵢᵢ at the distance (C⁻¹ t)ᵢ / (C⁻¹)ᵢᵢ (Rasmussen and Williams, 2006, eq. 5.12).
@@ -203,9 +206,11 @@ def evidence_without(features: FloatArray, targets: FloatArray, prior: LogNormal
         prior: prior of the noise level.
 
     Returns:
-        What `Posterior.weighed` says of the others.
+        What `Posterior.weighed` says of all, and `(s,)` what it says of the others.
     """
-    left, singular, _ = np.linalg.svd(features, full_matrices=False)
+    # A' = Q R and R' = U S W' give A = U S (Q W)': no directions of the features are needed.
+    triangle = cast(FloatArray, np.linalg.qr(features.T, mode="r"))  # (r, s)
+    left, singular, _ = np.linalg.svd(triangle.T, full_matrices=False)
     coordinates = left.T @ targets  # (r,): U' t
     evidence = _evidence(singular, coordinates, targets, prior)
     outside = targets - left @ coordinates  # (s,): what is in no direction of U
@@ -216,8 +221,9 @@ def evidence_without(features: FloatArray, targets: FloatArray, prior: LogNormal
         precision = left**2 @ (1 / variances) + free / noise**2  # (s,): (C⁻¹)ᵢᵢ
         solved = left @ (coordinates / variances) + outside / noise**2  # (s,): C⁻¹ t
         found[q] = evidence[q] + 0.5 * (solved**2 / precision - np.log(precision))
-    total: FloatArray = logsumexp(found, axis=0) - np.log(prior.spread)
-    return total
+    total = float(logsumexp(evidence) - np.log(prior.spread))
+    others: FloatArray = logsumexp(found, axis=0) - np.log(prior.spread)
+    return total, others
 
 
 def _evidence(

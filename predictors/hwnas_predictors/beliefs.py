@@ -101,10 +101,11 @@ def weigh(
     wrong: tuple[int, ...] = ()
     while True:
         log_odds = len(wrong) * _log_odds_wrong()
-        found += _hypotheses(prior, views, targets, seen, wrong, log_odds)
+        now = _hypotheses(prior, views, targets, seen, wrong, log_odds)
+        found += now
         if len(wrong) == _most_wrong(len(targets)):
             break
-        suspect, gain = _suspect(prior, views, targets, seen, wrong)
+        suspect, gain = _suspect(prior, views, targets, now)
         if gain + _log_odds_wrong() < np.log(_NEGLIGIBLE):
             break
         wrong = (*wrong, suspect)
@@ -145,21 +146,23 @@ def _hypotheses(
 
 
 def _suspect(
-    prior: DevicePrior,
-    views: Views,
-    targets: Targets,
-    seen: Sequence[DeadOperations],
-    wrong: tuple[int, ...],
+    prior: DevicePrior, views: Views, targets: Targets, now: Sequence[Belief]
 ) -> tuple[int, float]:
-    """Find the measurement without which the others are the most probable, and the log ratio."""
-    right = np.delete(np.arange(len(targets)), wrong)
-    every, without = [], []
-    for view, number, scaled in _scaled(prior, views):
-        noise, before = prior.scales[number].noise, _log_before(prior, view, number, seen)
-        before, own = before + targets.log_slope(view), targets.by_view[view][right]
-        every.append(Posterior.weighed(scaled[right], own, noise)[1] + before)
-        without.append(evidence_without(scaled[right], own, noise) + before)
-    ratios = logsumexp(without, axis=0) - logsumexp(every)
+    """Find the measurement without which the others are the most probable, and the log ratio.
+
+    Args:
+        prior: what the pool says.
+        views: `(s, p_b)` features of each block by view.
+        targets: `(s,)` targets.
+        now: every hypothesis with its log probability, the same measurements wrong in each.
+    """
+    right = np.delete(np.arange(len(targets)), now[0].wrong)
+    without = []
+    for belief, (view, number, scaled) in zip(now, _scaled(prior, views), strict=True):
+        own, noise = targets.by_view[view][right], prior.scales[number].noise
+        evidence, of_others = evidence_without(scaled[right], own, noise)
+        without.append(belief.weight + of_others - evidence)
+    ratios = logsumexp(without, axis=0) - logsumexp([belief.weight for belief in now])
     best = int(np.argmax(ratios))
     return int(right[best]), float(ratios[best])
 

@@ -73,7 +73,8 @@ def test_evidence_without_a_target_is_that_of_the_others(
     data: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
     features, targets, _ = data
-    found = evidence_without(features, targets, PRIOR)
+    total, found = evidence_without(features, targets, PRIOR)
+    assert total == pytest.approx(Posterior.weighed(features, targets, PRIOR)[1], rel=1e-9)
     for i in range(len(targets)):
         others = np.delete(np.arange(len(targets)), i)
         alone = Posterior.weighed(features[others], targets[others], PRIOR)[1]

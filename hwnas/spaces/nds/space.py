@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -17,7 +17,6 @@ from hwnas.spaces.nds.genotype import (
     NORMAL,
     REDUCE,
     Genotype,
-    State,
     Term,
     canonical,
     depends,
@@ -108,7 +107,7 @@ class Nds(Declared[Genotype]):
     @property
     def options(self) -> Mapping[str, Options[Any]]:
         """``CELL_STATE_TERM_from`` and ``CELL_STATE_TERM_op`` of each addend of each state."""
-        return _options(self.family)
+        return dict(both for asked in _asked(self.family) for both in asked)
 
     def parse(self, text: str) -> Genotype:
         """Read the text; `InvalidArchitectureError` says what is wrong."""
@@ -128,18 +127,15 @@ class Nds(Declared[Genotype]):
 
     def make(self, choose: Choose) -> Genotype:
         """Ask for the state and the operation of each addend."""
-        options = self.options
 
-        def term(name: str) -> Term:
-            source = choose(f"{name}_from", options[f"{name}_from"])
-            return Term(choose(f"{name}_op", options[f"{name}_op"]), source)
+        def term(number: int) -> Term:
+            (source, sources), (operation, operations) = asked[number]
+            chosen = choose(source, sources)
+            return Term(choose(operation, operations), chosen)
 
-        def states(cell: str) -> tuple[State, ...]:
-            made = range(INPUTS, INPUTS + self.parts.states)
-            pairs = ([term(name) for name in _names(cell, state)] for state in made)
-            return tuple((first, second) for first, second in pairs)
-
-        return Genotype(states(NORMAL), states(REDUCE))
+        asked = _asked(self.family)
+        states = [(term(number), term(number + 1)) for number in range(0, len(asked), 2)]
+        return Genotype(tuple(states[: self.parts.states]), tuple(states[self.parts.states :]))
 
     def values(self, arch: Genotype) -> Mapping[str, Choice]:
         """Give the state and the operation of each addend."""
@@ -210,12 +206,13 @@ def _names(cell: str, state: int) -> tuple[str, str]:
 
 
 @cache
-def _options(family: str) -> Mapping[str, Options[Any]]:
-    """Make them once: every architecture asks for all of them."""
-    parts, found = FAMILIES[family], dict[str, Options[Any]]()
-    for cell in (NORMAL, REDUCE):
-        for state in range(INPUTS, INPUTS + parts.states):
-            for name in _names(cell, state):
-                found[f"{name}_from"] = Options(tuple(range(state)))
-                found[f"{name}_op"] = Options(parts.operations)
-    return found
+def _asked(family: str) -> Sequence[tuple[tuple[str, Options[int]], tuple[str, Options[str]]]]:
+    """Give what is asked for each addend; made once, since every architecture asks for all."""
+    parts = FAMILIES[family]
+    operations = Options(parts.operations)
+    return [
+        ((f"{name}_from", Options(tuple(range(state)))), (f"{name}_op", operations))
+        for cell in (NORMAL, REDUCE)
+        for state in range(INPUTS, INPUTS + parts.states)
+        for name in _names(cell, state)
+    ]
