@@ -10,6 +10,7 @@ import runpy
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ if _SELDOM not in (_found := os.environ.get("PYTHONPATH", "").split(os.pathsep))
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import typer.main  # noqa: E402
 
 from tests.programs import Programs  # noqa: E402
 
@@ -94,6 +96,24 @@ def _optunas_seeds() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LazyRandomState, "__init__", start)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _typers_commands() -> Iterator[None]:
+    """Let Typer make the commands of its functions once, as in a process that runs one command."""
+    make = typer.main.get_command
+
+    @cache
+    def once(app: typer.Typer, groups: int, commands: int) -> Any:
+        del groups, commands  # more of them are registered when they are asked for
+        return make(app)
+
+    def command_of(app: typer.Typer) -> Any:
+        return once(app, len(app.registered_groups), len(app.registered_commands))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", command_of)
         yield
 
 
