@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Generic
+from functools import cached_property, lru_cache
+from typing import Any, Generic, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -80,16 +80,7 @@ class Problem(Generic[Arch]):
         space, given = self.space, self.candidates
         if given is not None:
             return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
-        members = members_of(space, LARGEST_LISTED)
-        if members is None:
-            return None
-        classes: dict[str, Arch] = {}
-        for arch in members:
-            if space.is_valid(arch):
-                key = space.canonical_key(arch)
-                if key not in classes:
-                    classes[key] = space.representative(arch)
-        return list(classes.items())
+        return (_classes if _has_hash(space) else _classes.__wrapped__)(cast(Any, space))
 
     def require_scores(self, purpose: str) -> Measure[Arch]:
         """Give the scores; `InvalidValueError` says what they are needed for if there are none."""
@@ -131,3 +122,29 @@ def known_columns(measure: Measure[Arch], archs: Sequence[Arch], name: str) -> F
             f"but is for none: were its keys those of another space?"
         )
     return columns[:, known] if len(archs) else columns
+
+
+def _has_hash(space: object) -> bool:
+    try:
+        hash(space)
+    except TypeError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=2)
+def _classes(space: SearchSpace[Arch]) -> Sequence[tuple[str, Arch]] | None:
+    """List the classes of a space by key and representative, None if it has too many.
+
+    Studies of one process share the list.
+    """
+    members = members_of(space, LARGEST_LISTED)
+    if members is None:
+        return None
+    classes: dict[str, Arch] = {}
+    for arch in members:
+        if space.is_valid(arch):
+            key = space.canonical_key(arch)
+            if key not in classes:
+                classes[key] = space.representative(arch)
+    return list(classes.items())

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import Problem
 from hwnas.strategies.candidates import Candidates
 
@@ -50,6 +51,17 @@ def test_something_is_left_as_long_as_something_can_be_drawn(words: Any) -> None
     *taken, last = candidates.draw_many(100, RNG(0))
     assert candidates.any_left(set(taken))
     assert not candidates.any_left({*taken, last})
+
+
+def test_equal_spaces_are_listed_once_and_one_without_a_hash_too() -> None:
+    class Unhashable(NasBench201):
+        __hash__ = None  # type: ignore[assignment]
+
+    listed = Problem(NasBench201()).listed
+    assert listed is not None
+    assert Problem(NasBench201()).listed is listed
+    assert Problem(NasBench201(channels=4)).listed is not listed
+    assert Problem(Unhashable()).listed == listed
 
 
 def test_listed_draws_are_uniform_over_the_classes_left(words: Any) -> None:
