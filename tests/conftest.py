@@ -88,11 +88,20 @@ def _optunas_revisions() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _optunas_seeds() -> Iterator[None]:
-    """Let Optuna make a generator of a seed, not one of entropy to which it gives the seed."""
+    """Let Optuna make a generator of a seed, without the entropy that the seed replaces."""
     from optuna.samplers._lazy_random_state import LazyRandomState
 
+    class NoEntropy(np.random.bit_generator.ISeedSequence):
+        def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+            return np.zeros(n_words, dtype)
+
+    none: Any = NoEntropy()
+
     def start(state: LazyRandomState, seed: int | None = None) -> None:
-        state._rng = None if seed is None else np.random.RandomState(seed)
+        state._rng = None
+        if seed is not None:
+            state._rng = np.random.RandomState(np.random.MT19937(none))
+            state._rng.seed(seed)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LazyRandomState, "__init__", start)
@@ -143,9 +152,12 @@ def data_folder(monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def conditional_space() -> Any:
-    """Give the space of the example: nested conditions, ordered integers and floats."""
+    """Give the space of the example: nested conditions, ordered integers and floats.
+
+    One for all tests: it is a value, and is listed once.
+    """
     example = Path(__file__).parents[1] / "examples/04_own_space.py"
     return runpy.run_path(str(example))["SmallNets"]()
 
