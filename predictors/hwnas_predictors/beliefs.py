@@ -37,7 +37,7 @@ It bears on the view, too: among networks that are equal in both views, those th
 better than the other variances do speak for "executed", by up to 2 to 1. Chosen by
 benchmarks/predictors/choose_transfer.py.
 """
-WRONG = 0.02
+WRONG = 0.03
 """Probability, before it is looked at, that a measurement is wrong.
 
 benchmarks/predictors/choose_transfer.py compares others.
