@@ -25,7 +25,11 @@ def profile(
         Path | None, typer.Option("--onnx", help="An ONNX model, instead of --arch.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A torch network as module:callable, instead of --arch.")
+        str | None,
+        typer.Option(
+            help="A torch network as module:callable, instead of --arch; or a function of a trial, "
+            "whose choices --arch gives."
+        ),
     ] = None,
     in_shape: Annotated[
         str | None,

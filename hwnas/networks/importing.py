@@ -51,7 +51,8 @@ def load_model(spec: str) -> nn.Module:
         model = factory()
     except TypeError as error:
         raise InvalidValueError(
-            f"`model` {spec!r} must be callable without arguments, but the call failed: {error}."
+            f"`model` {spec!r} must be callable without arguments, but the call failed: {error}. "
+            f"Of a function of a trial `hwnas profile` takes the choices of one network by --arch."
         ) from error
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise InvalidValueError(

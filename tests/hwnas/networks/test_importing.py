@@ -59,7 +59,7 @@ def test_function_of_the_current_folder_is_called() -> None:
         ("users_models_for_test:biuld", "has no 'biuld'"),
         ("users_models_for_test:constant", "but it is a int"),
         ("users_models_for_test:instance", "but it is a ReLU"),
-        ("users_models_for_test:needs_size", "callable without arguments"),
+        ("users_models_for_test:needs_size", "callable without arguments.* by --arch"),
         ("users_models_for_test:number", "but gave a int"),
     ],
 )
