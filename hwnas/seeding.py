@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from hwnas.process_state import PROCESS_STATE
+
 
 def derive_seed(*parts: object) -> int:
     """Derive a 63-bit seed from values such as (user seed, canonical key, purpose).
@@ -21,12 +23,21 @@ def derive_seed(*parts: object) -> int:
 
 
 @contextmanager
+def torch_state_kept() -> Iterator[None]:
+    """Leave torch's global random state as it was."""
+    import torch
+
+    with PROCESS_STATE, torch.random.fork_rng(devices=[]):
+        yield
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed what draws from torch's global state, and leave that state as it was."""
     import torch
 
     seed = int(seed)  # an integer of NumPy is none of torch's
-    with torch.random.fork_rng(devices=[]):
+    with torch_state_kept():
         if torch.accelerator.is_available():  # a network may be built on it
             torch.manual_seed(seed)
         else:  # `manual_seed` writes out the whole stack for each kind of device that is not there
@@ -37,11 +48,12 @@ def seeded(seed: int) -> Iterator[None]:
 @contextmanager
 def numbers_seeded(seed: int) -> Iterator[None]:
     """Seed what draws from the global state of Python and NumPy, and leave it as it was."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+    with PROCESS_STATE:
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002

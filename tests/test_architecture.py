@@ -31,12 +31,15 @@ LONGEST_MODULE = 500
 # From the ground to its users: a unit of hwnas imports only what stands before it, also inside
 # functions. The registry names modules by text, and so does the face.
 UNITS = (
-    "errors", "registry", "deferred", "graphs", "tasks", "typing", "seeding", "face", "files",
-    "networks", "spaces", "tables", "data", "proxies", "onnx_export", "torch_source", "runtimes",
-    "meters", "measure", "bundles", "costs", "ranking", "pareto", "evaluation", "strategies",
-    "testing", "reports", "study", "rank_study", "functions", "cli", "__main__",
+    "errors", "registry", "deferred", "process_state", "graphs", "tasks", "typing", "seeding",
+    "face", "files", "networks", "spaces", "tables", "data", "proxies", "onnx_export",
+    "torch_source", "runtimes", "meters", "measure", "bundles", "costs", "ranking", "pareto",
+    "evaluation", "strategies", "testing", "reports", "study", "rank_study", "functions", "cli",
+    "__main__",
 )  # fmt: skip
-ROOT_MODULES = {"__init__", "__main__", "deferred", "errors", "registry", "seeding", "typing"}
+ROOT_MODULES = {
+    "__init__", "__main__", "deferred", "errors", "process_state", "registry", "seeding", "typing",
+}  # fmt: skip
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 SHADOWING = {"optuna", "nni", "torch", "onnx", "onnxruntime", "numpy", "pandas", "sklearn"}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hwnas.files.cache_folder import cache_folder
+from hwnas.process_state import PROCESS_STATE
 from hwnas.tables.result import Result
 
 _log = logging.getLogger(__name__)
@@ -34,10 +35,11 @@ _CHUNK = 500
 
 
 class ResultCache:
-    """A persistent map from a text key to a `Result`, safe for several processes at once.
+    """A persistent map from a text key to a `Result`, safe for several processes and threads.
 
     A file that cannot be opened, read or written takes nothing with it: one line is logged, the
-    file is left alone, and what is stored from then on is kept in memory.
+    file is left alone, and what is stored from then on is kept in memory. A copy in another process
+    opens the file anew, without what is kept in memory.
 
     Args:
         path: SQLite file; made with its folders if absent. None keeps results in memory only.
@@ -50,6 +52,9 @@ class ResultCache:
         self._memory: dict[str, Result] = {}
         self._writes = path is not None
         self._connection = None if path is None else self._open(path)
+
+    def __reduce__(self) -> tuple[type[ResultCache], tuple[Path | None, str]]:
+        return ResultCache, (self.path, self._scope)
 
     @classmethod
     def default(cls, scope: str = "") -> ResultCache:
@@ -66,8 +71,9 @@ class ResultCache:
         if self._connection is None:
             return found
         try:
-            for start in range(0, len(wanted), _CHUNK):
-                found = _read(self._connection, wanted[start : start + _CHUNK]) | found
+            with PROCESS_STATE:
+                for start in range(0, len(wanted), _CHUNK):
+                    found = _read(self._connection, wanted[start : start + _CHUNK]) | found
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.Error as error:
@@ -79,7 +85,8 @@ class ResultCache:
         results = {f"{self._scope}{key}": result for key, result in results.items()}
         if self._writes and self._connection is not None:
             try:
-                _write(self._connection, results)
+                with PROCESS_STATE:  # threads share the connection, and so a transaction
+                    _write(self._connection, results)
                 return
             except sqlite3.ProgrammingError:
                 raise
@@ -120,7 +127,9 @@ class ResultCache:
         connection = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._prepare(connection)
             connection.execute(f"SELECT {_COLUMNS} FROM results LIMIT 1").fetchone()
         except (sqlite3.Error, OSError, ValueError) as error:  # a path with a NUL: ValueError

@@ -152,8 +152,7 @@ class Evaluator(Generic[Arch]):
         constraints: bounds on objectives, which need not be among `objectives`.
         cache: where results are kept; in memory by default.
         jobs: worker processes for sources other than measurements, of the backend that is active
-            (`hwnas.evaluation.backends.parallel_backend`; loky by default, ray or dask for several
-            machines).
+            (`hwnas.evaluation.backends.parallel_backend`): loky by default, else ray or dask.
         require_valid: architectures whose output does not depend on their input are infeasible.
         limits: what the values of one architecture may take, each time in a child process; None
             computes them in this process, without a limit. Measurements have limits of their own.
@@ -194,11 +193,17 @@ class Evaluator(Generic[Arch]):
         self._doubted: set[str] = set()
         self._faults: dict[Arch, str | None] = {}
         self._report = report or _no_report
-        bounded = [_as_value_objective(c) for c in self.constraints]
-        used = [*bounded, *self.objectives]
-        self._plan = _plan(used)
-        places = {s: i for i, s in enumerate(s for at in self._plan.values() for s in at)}
-        self._places = {id(o.source): places[o.source] for o in used}
+        self._used = [*map(_as_value_objective, self.constraints), *self.objectives]
+        self._plan = _plan(self._used)
+        self._number()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._number()
+
+    def _number(self) -> None:  # by where the sources lie in memory, which a copy's do elsewhere
+        sources = [source for at in self._plan.values() for source in at]
+        self._places = {id(o.source): sources.index(o.source) for o in self._used}
 
     def __call__(self, arch: Arch) -> Evaluation[Arch]:
         """Evaluate one architecture."""

@@ -35,6 +35,7 @@ from hwnas.runtimes.base import (
     explicit,
     written,
 )
+from hwnas.seeding import seeded
 
 REFERENCE = "1"
 """Raised when the network or the way to use it changes: values before and after differ."""
@@ -66,15 +67,13 @@ def reference_network() -> TorchNetwork:
     It takes a fraction of a millisecond on a CPU and has the operators of the spaces that ship, so
     that what slows networks slows it about as much. Weights do not depend on the global state.
     """
-    import torch
     from torch import nn
 
     def conv(channels: tuple[int, int], kernel: int, stride: int = 1) -> list[nn.Module]:
         layer = nn.Conv2d(*channels, kernel, stride, kernel // 2, bias=False)
         return [layer, nn.BatchNorm2d(channels[1]), nn.ReLU()]
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         module = nn.Sequential(
             *conv((3, 16), 3), *conv((16, 16), 3), nn.AvgPool2d(3, 1, 1), *conv((16, 16), 1),
             *conv((16, 32), 3, 2), *conv((32, 32), 3), *conv((32, 64), 3, 2), *conv((64, 64), 3),

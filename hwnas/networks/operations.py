@@ -20,6 +20,7 @@ from hwnas.networks.meta import MetaShapes, meta_copy
 from hwnas.networks.operator_kinds import kind_of
 from hwnas.networks.plain import plain_network, to_float32
 from hwnas.networks.settings import default_settings
+from hwnas.seeding import seeded
 from hwnas.typing import T
 
 _Record = Callable[[nn.Module, Sequence[Tensor], Tensor], T]
@@ -169,8 +170,7 @@ def _on_meta(record: _Record[T], model: nn.Module, inputs: Tensor) -> T:
 def _on_cpu(record: _Record[T], model: nn.Module, inputs: Tensor) -> T:
     twin = copy_model(model, to_float32).eval()
     weights = [tensor for module in twin.modules() for tensor in own_tensors(module)]
-    with torch.random.fork_rng(devices=[]), _unfused():
-        torch.default_generator.manual_seed(0)
+    with seeded(0), _unfused():
         return record(twin, weights, inputs)
 
 

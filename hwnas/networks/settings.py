@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +11,8 @@ import torch
 import torch.nn.modules.module as module_hooks
 import torch.utils.checkpoint as checkpointing
 from torch.utils._python_dispatch import _disable_current_modes
+
+from hwnas.process_state import PROCESS_STATE
 
 _C = torch._C
 _Switch = tuple[Callable[[], Any], Callable[[Any], object], Any]
@@ -76,9 +77,9 @@ def default_settings() -> Iterator[None]:
     algorithms, precision and choice of CPU kernels, flushing of denormal numbers, function and
     dispatch modes, and hooks of all modules. Blocks that `torch.utils.checkpoint` would run again
     in the backward pass run once, and what `torch.compile` made runs as it was written: both
-    compute the same, but out of sight.
+    compute the same, but out of sight. Most of them are the process's: threads take turns.
     """
-    with ExitStack() as stack:
+    with PROCESS_STATE, ExitStack() as stack:
         stack.enter_context(_without_modes())
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
@@ -94,7 +95,7 @@ def default_settings() -> Iterator[None]:
             if hooks:
                 stack.callback(hooks.update, dict(hooks))
                 hooks.clear()
-        stack.enter_context(_WITHOUT_CHECKPOINTS)
+        stack.enter_context(_without_checkpoints())
         if "torch._dynamo.eval_frame" in sys.modules:  # else nothing is compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
@@ -111,33 +112,19 @@ def _without_modes() -> Iterator[None]:
                 _C._push_on_torch_function_stack(mode)
 
 
-class _WithoutCheckpoints:
-    """Lets `torch.utils.checkpoint` call its functions only; several threads may be inside."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._kept: tuple[Any, Any] | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._kept = (
-                    checkpointing.CheckpointFunction,
-                    checkpointing._checkpoint_without_reentrant_generator,
-                )
-                self._put(_PlainCall, _nothing)
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._kept is not None:
-                self._put(*self._kept)
-
-    def _put(self, reentrant: Any, other: Any) -> None:
-        checkpointing.CheckpointFunction = reentrant  # type: ignore[misc]
-        checkpointing._checkpoint_without_reentrant_generator = other
+@contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    """Let `torch.utils.checkpoint` call its functions only."""
+    names = {
+        "CheckpointFunction": _PlainCall,
+        "_checkpoint_without_reentrant_generator": _nothing,
+    }
+    kept = {name: getattr(checkpointing, name) for name in names}
+    vars(checkpointing).update(names)
+    try:
+        yield
+    finally:
+        vars(checkpointing).update(kept)
 
 
 class _PlainCall:
@@ -153,6 +140,3 @@ def _nothing(*args: Any, **kwargs: Any) -> Iterator[None]:
     """Stand in for what watches a block, which is started before and continued after it."""
     del args, kwargs
     yield
-
-
-_WITHOUT_CHECKPOINTS = _WithoutCheckpoints()

@@ -16,6 +16,7 @@ from hwnas.networks.answer import Answer, Answering, answer_path, names_in, tens
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.joined import told_of_inputs
 from hwnas.networks.plain import to_float32
+from hwnas.seeding import seeded, torch_state_kept
 
 
 def usable_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int = 0) -> nn.Module:
@@ -68,8 +69,7 @@ def complete_network(model: nn.Module, inputs: Callable[[], Tensor], seed: int =
     memo = {id(b): make(device=b.device, dtype=b.dtype) for b in unsized}
     twin = copy.deepcopy(model, memo)
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed), torch.no_grad():
             twin.eval()(inputs())
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
@@ -107,7 +107,7 @@ def answering_network(
     model = complete_network(model, inputs)
     try:
         twin = copy_model(model, to_float32).eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch_state_kept(), torch.no_grad():
             answer = twin(inputs())
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(

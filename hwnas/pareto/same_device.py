@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from hwnas.errors import InvalidValueError
 from hwnas.pareto.pareto_set import ParetoSet
-from hwnas.typing import DeviceKey
+from hwnas.typing import DeadOperations, DeviceKey
 
 UNNAMED = frozenset({"mine", "measured", "new device", "any"})
 """Devices of predictors that were given no name."""
-_KEY = re.compile(r"(.+?)/(.+)/([^/]+)/b(\d+)(?:/t(\d+))?")
+_KEY = re.compile(r"(.+?)/(.+)/([^/]+)/b(\d+)(?:/t(\d+))?(?:/(executed|pruned))?")
 _RUNTIME = re.compile(r"(?P<name>.+?)(?:-(?P<version>\d[^\[]*))?(?P<options>\[.*\])?")
 
 
@@ -27,8 +27,9 @@ def parse_key(text: str) -> DeviceKey | None:
     found = _KEY.fullmatch(text)
     if found is None:
         return None
-    device, runtime, precision, batch, threads = found.groups()
-    return DeviceKey(device, runtime, precision, int(batch), int(threads) if threads else None)
+    device, runtime, precision, batch, threads, dead = found.groups()
+    known = None if threads is None else int(threads)
+    return DeviceKey(device, runtime, precision, int(batch), known, cast(DeadOperations, dead))
 
 
 def recorded_cost(provenance: Mapping[str, Any], objective: str) -> Mapping[str, Any]:

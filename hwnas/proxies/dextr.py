@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.process_state import unwarned
 from hwnas.proxies.derivatives.spectra import by_shape, eigenvalues
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassSignal, Setting
 from hwnas.proxies.meco import FeatureMaps
@@ -153,9 +153,8 @@ def _nested(network: nn.Module, points: Callable[[Tensor], Tensor]) -> tuple[Ten
         velocity: Tensor = jvp(output, (turn,), (torch.ones(()),))[1]
         return velocity
 
-    with torch.no_grad(), warnings.catch_warnings(), WrittenOutNorms():
-        # PyTorch's forward mode compiles its own formulas in a way that it calls deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    # PyTorch's forward mode compiles its own formulas in a way that it calls deprecated.
+    with torch.no_grad(), unwarned(DeprecationWarning), WrittenOutNorms():
         try:
             v, a, *_ = jvp(speed, (torch.zeros(()),), (torch.ones(()),))
         except (RuntimeError, NotImplementedError) as error:

@@ -23,6 +23,8 @@ _RUNTIMES = {
     "openvino": "OpenVINO",
     "torch": "PyTorch",
     "mnn": "MNN",
+    "litert": "LiteRT",
+    "tensorrt": "TensorRT",
 }
 _JOINED = {"log": "logarithms of the ranks", "sum": "ranks", "vote": "votes on each pair"}
 _SPREAD = {
@@ -187,6 +189,8 @@ def device_words(key: str) -> str:
         'cpu, ONNX Runtime 1.32.0, int8, batch 4, 2 threads'
         >>> device_words("any/count/float32/b1")
         'counted, without a device'
+        >>> device_words("board/litert-2.1/float32/b1/t1/pruned")
+        'board, LiteRT 2.1, float32, batch 1, 1 thread, dead operations pruned'
     """
     parsed = parse_key(key)
     if parsed is None:

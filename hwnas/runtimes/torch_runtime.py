@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.networks.copying import copy_model
+from hwnas.process_state import PROCESS_STATE
 from hwnas.runtimes.base import (
     THIS_CPU,
     Array,
@@ -25,6 +26,7 @@ from hwnas.runtimes.base import (
     explicit,
 )
 from hwnas.runtimes.examples import compared, input_batch
+from hwnas.seeding import torch_state_kept
 
 if TYPE_CHECKING:
     import torch
@@ -127,15 +129,16 @@ def _computing(threads: int) -> Iterator[None]:
     """Use so many threads, and no TF32 for float32, meanwhile."""
     import torch
 
-    before = torch.get_num_threads()
-    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.set_num_threads(threads)
-    _allow_tf32(False, False)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        _allow_tf32(*tf32)
+    with PROCESS_STATE:
+        before = torch.get_num_threads()
+        tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+        torch.set_num_threads(threads)
+        _allow_tf32(False, False)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+            _allow_tf32(*tf32)
 
 
 class _OnDevices:
@@ -196,7 +199,7 @@ def forward(module: Callable[..., Any], *images: torch.Tensor) -> list[Array]:
     import torch
 
     try:
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(), torch_state_kept():
             found = module(*images)
     except Exception as error:
         # A network of a user may raise anything.

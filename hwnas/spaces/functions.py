@@ -8,13 +8,13 @@ import json
 import re
 import textwrap
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
+from hwnas.process_state import unwarned
 from hwnas.seeding import numbers_seeded, seeded
 from hwnas.spaces.asking import Asking, Refused
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
@@ -320,6 +320,5 @@ def _given(values: Mapping[str, Choice], rng: np.random.Generator) -> Choose:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned(), contextlib.redirect_stdout(io.StringIO()):
         yield

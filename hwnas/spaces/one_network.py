@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.errors import InvalidValueError, ProxyError
+from hwnas.seeding import torch_state_kept
 from hwnas.spaces.assignments import Assignment, AssignmentSpace
 from hwnas.spaces.options import Choose
 from hwnas.tasks.task import Task
@@ -56,7 +57,7 @@ class OneNetwork(AssignmentSpace):
         draw = partial(draw_inputs, task.input, 2, torch.Generator().manual_seed(0))
         network = answering_network(self.make_network(), draw)
         training = network.training
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch_state_kept(), torch.no_grad():
             answer = network.eval()(draw())
         network.train(training)
         try:

@@ -16,6 +16,7 @@ from hwnas.evaluation.evaluator import EvaluatorOptions
 from hwnas.evaluation.sources import ProxyValues
 from hwnas.files.grammar import Component, read_component
 from hwnas.files.pinned import pinned_file, unpinned_file
+from hwnas.process_state import unwarned
 from hwnas.proxies import make_proxies, proxy_names
 from hwnas.ranking.metrics import seed_stability
 from hwnas.ranking.trained_classes import TrainedClasses
@@ -93,8 +94,7 @@ def published_classes(
         return None
     split, trainings = truth.splits[0], dict[str, list[float]]()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # another source of them will do
+        with unwarned():  # another source of them will do
             known = truth.accuracies(dataset, split, folder)
         whole = isinstance(known, dict) and len(known) <= MOST_PUBLISHED
         # A mapping of another kind reads each value from a file.

@@ -14,7 +14,7 @@ from hwnas.evaluation.objectives import ValueObjective
 from hwnas.evaluation.sources import CostValues, Effort
 from hwnas.measure.endless import ENDLESS, endless
 from hwnas.measure.limits import EndlessError
-from hwnas.seeding import derive_seed
+from hwnas.seeding import derive_seed, torch_state_kept
 from hwnas.spaces.assignments import Assignment
 from hwnas.spaces.choices import made_by, members_of
 from hwnas.spaces.choosers import Run, drawing
@@ -106,7 +106,7 @@ def _fault(space: FunctionSpace, arch: Assignment, task: Task, seed: int) -> str
         network = Networks(space, task).network(arch, seed)
         inputs = draw_batch(task, 2, seed).inputs
         network = answering_network(network, lambda: inputs).eval()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with torch_state_kept(), torch.no_grad():
             found, _ = read_output(network(inputs), len(inputs), task.input, task.output)
     except HwnasError as error:
         return f"{arch}: {error}"

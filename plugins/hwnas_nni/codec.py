@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from nni.mutable import Categorical, CategoricalMultiple, LabeledMutable, Mutable, Numerical
 from nni.mutable.annotation import MutableAnnotation
 from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace
 from torch import nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.seeding import torch_state_kept
 from hwnas.spaces.assignments import Assignment
 from hwnas.typing import Arch, SearchSpace
 from hwnas_nni.dimensions import Dimension, DimensionSpace
@@ -132,7 +132,7 @@ def _unused(model_space: Any) -> Callable[[Mapping[str, Any]], Collection[str]] 
         modules = model_space.model_space
     elif isinstance(model_space, SimplifiedModelSpace):
         # It has kept no modules, only how to make them.
-        with torch.random.fork_rng(devices=[]):
+        with torch_state_kept():
             modules = model_space.model.trace_copy().get(traceable=False)
     nesting = Nesting.of(modules) if isinstance(modules, nn.Module) else Nesting({})
     return nesting.unused if nesting.places else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +12,7 @@ from hwnas.errors import InvalidValueError
 from hwnas.evaluation.evaluator import Evaluator
 from hwnas.evaluation.origin import difference, origin
 from hwnas.pareto import ObjectiveInfo
+from hwnas.process_state import unwarned
 from hwnas.spaces.space_text import written_space
 
 OBJECTIVES = "hwnas:objectives"
@@ -57,9 +57,8 @@ def describe(
                 f"Study {study.study_name!r} must be continued with what its finished trials were "
                 f"evaluated by, but {found}: use that, or another study."
             )
-    with warnings.catch_warnings():
-        # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    # Experimental since Optuna 3.2 and unchanged; plots and the dashboard show the names.
+    with unwarned(optuna.exceptions.ExperimentalWarning):
         study.set_metric_names([objective.name for objective in objectives])
     for key, value in described.items():
         study.set_user_attr(key, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hwnas.errors import HwnasError, InvalidArchitectureError
+from hwnas.process_state import PROCESS_STATE
 from hwnas.seeding import derive_seed
 from hwnas.spaces.choices import Options, decide, members_of, options_of
 from hwnas.spaces.choosers import drawing
@@ -94,7 +94,6 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         guided = self._candidates.listed is not None or is_known
         default = "predictor-guided" if guided else "pareto-evolution"
         self._proposer = make_proposer(strategy or default, problem)
-        self._lock = _Lock()
         self._trials = TrialReader(space)
         self._independent = independent_sampler or ReproducibleSampler(tpe, seed)
         self._options = options_of(space)
@@ -174,7 +173,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             arch = self._trials.decode(suggested(trial)) if completed else self._trials.arch(trial)
             if arch is not None:
                 taken.add(self._space.canonical_key(arch))
-            with self._lock:
+            with PROCESS_STATE:
                 left = self._candidates.any_left(taken)
             if not left:
                 _stop(study)
@@ -213,7 +212,7 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
         parts = (self._seed, number, attempt) if attempt else (self._seed, number)
         rng = np.random.default_rng(derive_seed(*parts))
         # The proposer keeps what is costly to work out; threads of one study share it.
-        with self._lock:
+        with PROCESS_STATE:
             if fixed:
                 return self._completion(history, fixed, rng)
             arch = self._proposer.propose(history, rng)
@@ -280,22 +279,6 @@ def _completed(
     for _ in range(_DRAWS):
         with contextlib.suppress(InvalidArchitectureError):
             yield decide(space, choose)
-
-
-class _Lock:
-    """A lock that copies and pickles as a new one, so that a sampler does too."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[type[_Lock], tuple[()]]:
-        return _Lock, ()
 
 
 def _asks_for_parameters() -> bool:

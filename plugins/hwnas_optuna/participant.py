@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -14,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas.process_state import unwarned
 from hwnas_optuna.objective import ERRORS
 from hwnas_optuna.trials import retried
 
@@ -169,9 +169,8 @@ class Participant:
         self._copy(trial)
 
     def _copy(self, trial: FrozenTrial) -> None:
-        with warnings.catch_warnings():
-            # Experimental since Optuna 2.8 and unchanged but for its name.
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        # Experimental since Optuna 2.8 and unchanged but for its name.
+        with unwarned(ExperimentalWarning):
             hand_on = RetryHeartbeatStaleTrialCallback()
         hand_on(self.study, trial)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas.process_state import unwarned
 from hwnas.seeding import derive_seed
 
 POPULATION = 20
@@ -25,9 +25,8 @@ def nsga2(seed: int, population_size: int = POPULATION, **settings: Any) -> Base
 
 def tpe(seed: int, constant_liar: bool = True, **settings: Any) -> BaseSampler:
     """Optuna's TPE; trials in progress count as bad, so that a batch spreads out."""
-    with warnings.catch_warnings():
-        # `constant_liar` is experimental since Optuna 2.8 and unchanged.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    # `constant_liar` is experimental since Optuna 2.8 and unchanged.
+    with unwarned(optuna.exceptions.ExperimentalWarning):
         return optuna.samplers.TPESampler(seed=seed, constant_liar=constant_liar, **settings)
 
 

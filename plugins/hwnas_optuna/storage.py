@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from sqlalchemy.exc import (
 
 from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 from hwnas.files.passwords import without_passwords, without_those_of
+from hwnas.process_state import unwarned
 from hwnas_optuna.journal import HoldingBackend
 
 JOURNAL, GRPC = "journal:", "grpc://"
@@ -218,9 +218,7 @@ def _open_proxy(text: str, create: bool) -> BaseStorage:
     host, separator, port = text.removeprefix(GRPC).rpartition(":")
     if not separator or not host or not port.isdigit():
         raise ValueError("it must be grpc://HOST:PORT")
-    with warnings.catch_warnings():
-        # Experimental since Optuna 4.2.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with unwarned(optuna.exceptions.ExperimentalWarning):  # since Optuna 4.2
         storage = GrpcStorageProxy(host=host, port=int(port))
     storage.wait_server_ready(timeout=GRPC_TIMEOUT_SECONDS)
     return storage

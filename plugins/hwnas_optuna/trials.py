@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas.process_state import PROCESS_STATE
 from hwnas.strategies import History
 from hwnas.typing import Arch, FloatArray, SearchSpace
 from hwnas_optuna.suggesting import as_choice
@@ -99,7 +100,7 @@ class Beginning(Generic[Arch]):
 
 
 class TrialReader(Generic[Arch]):
-    """Reads architectures out of trials, of finished ones once.
+    """Reads architectures out of trials, of finished ones once; the threads of a study share it.
 
     Args:
         space: search space.
@@ -186,13 +187,14 @@ class TrialReader(Generic[Arch]):
         Pruned and failed trials are failed evaluations, and so is a completed one that violates a
         constraint. Where several trials have one class, a completed one speaks for it.
         """
-        beginning, rest = self._read(study, trial)
-        finished, pending = beginning.copy(), {}
-        for other in rest:
-            if other.losses is None:
-                pending[other.key] = other.arch
-            else:
-                finished.add(other)
+        with PROCESS_STATE:
+            beginning, rest = self._read(study, trial)
+            finished, pending = beginning.copy(), {}
+            for other in rest:
+                if other.losses is None:
+                    pending[other.key] = other.arch
+                else:
+                    finished.add(other)
         return History(
             finished.archs,
             finished.losses,
@@ -203,20 +205,23 @@ class TrialReader(Generic[Arch]):
 
     def taken(self, study: Study, trial: FrozenTrial) -> set[str]:
         """Give the canonical keys of the classes that other trials have or had."""
-        beginning, rest = self._read(study, trial)
-        return {*beginning.row, *(other.key for other in rest)}
+        with PROCESS_STATE:
+            beginning, rest = self._read(study, trial)
+            return {*beginning.row, *(other.key for other in rest)}
 
     def classes(self, study: Study) -> Counter[str]:
         """Count how often each class, by canonical key, is had by a trial; earlier ones once."""
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        beginning = self._beginning(study, trials)
-        rest = (self._taken(trial, study) for trial in trials[beginning.count :])
-        return Counter(beginning.row.keys()) + Counter(taken.key for taken in rest if taken)
+        with PROCESS_STATE:
+            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+            beginning = self._beginning(study, trials)
+            rest = (self._taken(trial, study) for trial in trials[beginning.count :])
+            return Counter(beginning.row.keys()) + Counter(taken.key for taken in rest if taken)
 
     def is_taken(self, key: str, study: Study, trial: FrozenTrial) -> bool:
         """Tell whether another trial has or had this class."""
-        beginning, rest = self._read(study, trial)
-        return key in beginning.row or any(other.key == key for other in rest)
+        with PROCESS_STATE:
+            beginning, rest = self._read(study, trial)
+            return key in beginning.row or any(other.key == key for other in rest)
 
 
 def _sign(trial: FrozenTrial) -> object:

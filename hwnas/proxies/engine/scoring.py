@@ -27,6 +27,7 @@ from hwnas.networks.device import (
 from hwnas.networks.garbage import without_garbage_collection
 from hwnas.networks.settings import default_settings
 from hwnas.networks.usable import usable_network
+from hwnas.process_state import PROCESS_STATE
 from hwnas.proxies.engine.reasons import reason_of
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassAgain, PassSignal, Setting
 from hwnas.proxies.engine.subject import Subject
@@ -105,14 +106,15 @@ def _isolated(threads: int, device: torch.device = CPU) -> Iterator[None]:
     """Keep random state, thread number and settings of the caller apart from the passes."""
     if threads < 1:
         raise InvalidValueError(f"`threads` must be at least 1, but got {threads}.")
-    before, states = torch.get_num_threads(), random_states(device)
-    torch.set_num_threads(threads)
-    try:
-        with default_settings(), made_on(device):
-            yield
-    finally:
-        set_random_states(device, states)
-        torch.set_num_threads(before)
+    with PROCESS_STATE:
+        before, states = torch.get_num_threads(), random_states(device)
+        torch.set_num_threads(threads)
+        try:
+            with default_settings(), made_on(device):
+                yield
+        finally:
+            set_random_states(device, states)
+            torch.set_num_threads(before)
 
 
 _Item = Signal[object] | Setting | None

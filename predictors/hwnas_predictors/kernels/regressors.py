@@ -6,7 +6,6 @@ it is read without pickle.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.errors import DataFormatError
+from hwnas.process_state import unwarned
 from hwnas.typing import FloatArray
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -206,9 +206,8 @@ class GaussianProcess:
         scaled = (targets - offset[0]) / offset[1]
         order = np.random.default_rng(seed).permutation(len(points))
         part, kept = order[:_GP_TUNED_ON], np.sort(order[:_GP_LIMIT])
-        with warnings.catch_warnings():
-            # Settings at the end of their range are what the data say.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        # Settings at the end of their range are what the data say.
+        with unwarned(ConvergenceWarning):
             tuned = GaussianProcessRegressor(_covariance(), random_state=seed)
             tuned.fit(points[part], scaled[part])
         model = GaussianProcessRegressor(tuned.kernel_, optimizer=None)

@@ -109,9 +109,13 @@ def test_bundles_and_hwnas_take_turns_on_a_device(
 
 def test_it_runs_alone_and_its_results_are_read(bundle: Manifest) -> None:
     command = [sys.executable, "-I", str(bundle.folder / "run.py")]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
     found = read_results(bundle, bundle.folder / runner.RESULTS)
     assert [row.reason for row in found.rows] == ["", ""]
+    for line in lines(bundle):
+        # What `import` gives, but for drift: not the median of raw runs, which neighbours prolong.
+        fastest = np.median([fast for fast, *_ in line["rounds"]])
+        assert f"{line['name']}: {fastest:.4g} ms\n" in told
     for row in found.rows:
         assert row.latency_ms == pytest.approx(row.ratio * row.reference_ms, rel=0.5)
         assert row.raw["relative_error"] < 1e-3

@@ -206,22 +206,22 @@ def test_denormal_numbers_count() -> None:
         torch.set_flush_denormal(False)
 
 
-def test_checkpoints_are_off_for_as_long_as_any_thread_needs() -> None:
+def test_settings_of_the_process_are_changed_by_one_thread_at_a_time() -> None:
     original = checkpointing.CheckpointFunction
-    inside, leave = threading.Event(), threading.Event()
+    inside: list[bool] = []
 
     def other() -> None:
         with default_settings():
-            inside.set()
-            leave.wait(30)
+            inside.append(leaving)
 
-    thread = threading.Thread(target=other)
-    with default_settings():
+    leaving, thread = False, threading.Thread(target=other)
+    with default_settings(), default_settings():
         thread.start()
-        inside.wait(30)
-    assert checkpointing.CheckpointFunction is not original
-    leave.set()
+        thread.join(0.2)
+        assert checkpointing.CheckpointFunction is not original
+        leaving = True
     thread.join()
+    assert inside == [True]
     assert checkpointing.CheckpointFunction is original
 
 

@@ -17,11 +17,21 @@ JETSON = DeviceKey("jetson", "tensorrt-10.3", "float16", 1)
 HERE = DeviceKey("cpu", "onnxruntime-1.32.0", "float32", 1, 1)
 
 
-@pytest.mark.parametrize("key", [JETSON, HERE, DeviceKey("a/b", "x-1[y=1/2]", "as published", 4)])
+@pytest.mark.parametrize(
+    "key",
+    [
+        JETSON,
+        HERE,
+        DeviceKey("a/b", "x-1[y=1/2]", "as published", 4),
+        replace(HERE, dead_operations="pruned"),
+        replace(JETSON, dead_operations="executed"),
+    ],
+)
 def test_keys_are_read_as_they_are_written(key: DeviceKey) -> None:
     found = parse_key(str(key))
     assert found is not None
     assert str(found) == str(key)
+    assert found.dead_operations == key.dead_operations
 
 
 def test_what_is_no_key() -> None:
