@@ -149,6 +149,18 @@ def test_modules_are_short() -> None:
     assert not {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > LONGEST_MODULE}
 
 
+def test_percentages_are_written_with_a_space() -> None:
+    """As in "5.9 %", which the format specification ``%`` does not give."""
+    glued = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in ALL
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None
+        if ast.unparse(node.format_spec).rstrip("'\"").endswith("%")
+    }
+    assert not glued
+
+
 def test_names_say_what_is_inside() -> None:
     names = [path for path in ALL if {path.stem, *path.parts[len(ROOT.parts) :]} & VAGUE]
     assert not names

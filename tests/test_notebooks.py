@@ -14,11 +14,15 @@ from tests.programs import Programs
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb"))
 SMALLER = {r"trials=\d+": "trials=4", r"max_seconds=0\.\d": "max_seconds=0.05", r"12\)": "3)"}
+COMPUTED = 1
+"""The cell of each notebook whose last value no measurement has a part in."""
 # What a notebook does with the last value of a cell.
-SHOW = """
-def _show(value):
+SHOW = f"""
+def _show(value, cell):
     text = value._repr_html_() if hasattr(value, "_repr_html_") else repr(value)
     assert value is None or text
+    if cell == {COMPUTED}:
+        print("COMPUTED", "".join(repr(value).split()))
 """
 
 
@@ -30,14 +34,14 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
 def script(path: Path) -> str:
     """Write a notebook's code as one script in which last values are shown."""
     body = ast.parse(SHOW).body
-    for cell in code_cells(path):
+    for place, cell in enumerate(code_cells(path)):
         text = "".join(cell["source"])
         for found, less in SMALLER.items():
             text = re.sub(found, less, text)
         statements = ast.parse(text).body
         if isinstance(last := statements[-1], ast.Expr):
             show = ast.Name("_show", ast.Load())
-            statements[-1] = ast.Expr(ast.Call(show, [last.value], []))
+            statements[-1] = ast.Expr(ast.Call(show, [last.value, ast.Constant(place)], []))
         body += statements
     return ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
 
@@ -47,9 +51,13 @@ def test_there_are_two() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_code_runs(path: Path, tmp_path: Path, programs: Programs) -> None:
+def test_code_runs_and_computes_what_is_shown(
+    path: Path, tmp_path: Path, programs: Programs
+) -> None:
     done = programs.run("-c", script(path), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    (shown,) = code_cells(path)[COMPUTED]["outputs"]
+    assert f"COMPUTED {''.join(''.join(shown['data']['text/plain']).split())}\n" in done.stdout
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

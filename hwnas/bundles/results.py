@@ -120,8 +120,9 @@ class Imported:
                 yield f"{row.network.arch} did not settle while it was warmed up."
         if self.drift > DRIFT:
             yield (
-                f"The reference network drifted by {self.drift:.1%}, more than {DRIFT:.0%}: the "
-                f"latencies are corrected for it, but a quieter device gives better ones."
+                f"The reference network drifted by {100 * self.drift:.1f} %, more than "
+                f"{100 * DRIFT:.0f} %: the latencies are corrected for it, but a quieter device "
+                f"gives better ones."
             )
 
 

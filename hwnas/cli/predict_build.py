@@ -165,9 +165,9 @@ def _advice(within: float, networks: int) -> str:
     if within >= _ENOUGH:
         return ""
     return (
-        f"Of {networks} whole networks only {within:.0%} are predicted within 10 %: measure on a "
-        f"quiet machine, for longer, or let ten measured networks make a predictor, with `hwnas "
-        f"predict support` and `hwnas predict adapt`."
+        f"Of {networks} whole networks only {100 * within:.0f} % are predicted within 10 %: "
+        f"measure on a quiet machine, for longer, or let ten measured networks make a predictor, "
+        f"with `hwnas predict support` and `hwnas predict adapt`."
     )
 
 

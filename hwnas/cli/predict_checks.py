@@ -35,7 +35,7 @@ def note_left_out(predictor: Any, costs: FloatArray) -> None:
     told = f"Spearman {rank:.2f}, " if np.isfinite(rank) else ""
     note(
         f"leaving one out: {told}median error {100 * np.median(errors):.0f} %, "
-        f"{np.mean(errors <= 0.1):.0%} within 10 %"
+        f"{100 * np.mean(errors <= 0.1):.0f} % within 10 %"
     )
     note_chance(found, costs)
     note_changed_speed(found, costs)
@@ -92,7 +92,7 @@ def note_wrong(predictor: Any, archs: list[Any], costs: FloatArray) -> None:
         if probability > _PROBABLE:
             note(
                 f"{arch}: {cost:g} {predictor.unit} does not fit the other measurements and is "
-                f"left aside ({probability:.0%}): measure it again."
+                f"left aside ({100 * probability:.0f} %): measure it again."
             )
 
 

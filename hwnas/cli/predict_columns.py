@@ -101,7 +101,8 @@ def adapt_columns(
     for column in columns:
         cost = f"predictor:{out}{f':{column}' if len(files) > 1 else ''}"
         follows = found[column].follows
-        beside = f", follows {first} with {follows:.0%}" if follows and column != first else ""
+        share = follows if column != first else None
+        beside = f", follows {first} with {100 * share:.0f} %" if share else ""
         note(
             f"{column} on {found[column].device} from {amount(costs[column])}{beside}; search with "
             f"--cost {cost}"

@@ -207,6 +207,8 @@ def _chosen(
 
 
 def _show(found: Imported, as_json: bool) -> None:
+    from hwnas.bundles.results import DRIFT
+
     rows = [row.as_dict() for row in found.rows]
     if as_json:
         print_json_lines({**row, "device": str(found.key)} for row in rows)
@@ -217,5 +219,6 @@ def _show(found: Imported, as_json: bool) -> None:
         print_table([*columns, ARCHITECTURE], body, title=f"latency on {found.key}")
     for line in found.remarks():
         note(line)
-    drift = f"{found.drift:.1%}"
-    note(f"The reference network's latency, which corrects for drift, moved by up to {drift}.")
+    if found.drift <= DRIFT:  # else it was told
+        drift = f"{100 * found.drift:.1f} %"
+        note(f"The reference network's latency, which corrects for drift, moved by up to {drift}.")

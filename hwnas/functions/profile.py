@@ -90,7 +90,8 @@ class Profile:
             )
         if (spread := found.facts.get("window_spread")) is not None:
             if not found.converged:
-                yield f"The windows differ by {float(spread):.1%}, more than {WIDEST_SPREAD:.0%}."
+                most = f"more than {100 * WIDEST_SPREAD:.0f} %"
+                yield f"The windows differ by {100 * float(spread):.1f} %, {most}."
         elif "processes" in found.facts:
             return  # whoever measured in several says what is wrong with them
         elif math.isnan(found.ci_low):
@@ -102,7 +103,8 @@ class Profile:
             trouble = (
                 "is wider than 2 %"
                 if width > Length.target
-                else f"is narrow, {width:.1%}, but time was up before it was sure to stay so"
+                else f"is narrow, {100 * width:.1f} %, but time was up before it was sure to "
+                "stay so"
             )
             yield (
                 f"The 95 % interval of the median, {found.ci_low:.4g} to {found.ci_high:.4g} ms, "

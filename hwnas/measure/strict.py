@@ -86,7 +86,8 @@ def complaints(found: Sequence[Measurement]) -> list[str]:
     for number, one in enumerate(found, start=1):
         if not one.converged:
             width = (one.ci_high - one.ci_low) / one.value
-            said.append(f"process {number}: the interval is {width:.1%} of the value, above 1 %.")
+            share = f"{100 * width:.1f} %"
+            said.append(f"process {number}: the interval is {share} of the value, above 1 %.")
         if one.facts.get("settled") is False:
             said.append(f"process {number}: the warm-up never settled.")
         clocks = [one.facts.get(f"clock_{when}_mhz") for when in ("before", "after")]
@@ -96,5 +97,6 @@ def complaints(found: Sequence[Measurement]) -> list[str]:
     references = [float(m.facts["reference_ms"]) for m in found if "reference_ms" in m.facts]
     drifts = [abs(b - a) / a for a, b in pairwise(references)]
     if drifts and max(drifts) > _MOST_DRIFT:
-        said.append(f"the reference drifted by {max(drifts):.1%} between processes, above 3 %.")
+        most = f"{100 * max(drifts):.1f} %"
+        said.append(f"the reference drifted by {most} between processes, above 3 %.")
     return said

@@ -122,7 +122,7 @@ def check_places(session: Any, provider: str, allowed: bool) -> dict[str, str]:
     listed = ", ".join(f"{n} {operator} on {ep}" for (ep, operator), n in elsewhere.items())
     if not allowed:
         raise InvalidValueError(
-            f"`provider` {provider!r} must run every node, but {share:.0%} of them run elsewhere "
-            f"({listed}): allow it by fallback=allow, or choose another provider."
+            f"`provider` {provider!r} must run every node, but {100 * share:.0f} % of them run "
+            f"elsewhere ({listed}): allow it by fallback=allow, or choose another provider."
         )
     return {"fallback_share": f"{share:.4g}", "fallback_nodes": listed}

@@ -108,7 +108,8 @@ def _agreement(name: str, precision: str, known: list[tuple[float, float]]) -> s
     largest = max(error for _, error in known)
     text = (
         f"{name}: over {len(known)} members the outputs in {precision} correlate with those in "
-        f"float32 by {least:.4f} at least, and differ by {largest:.1%} of the largest at most."
+        f"float32 by {least:.4f} at least, and differ by {100 * largest:.1f} % of the largest "
+        f"at most."
     )
     if not poor:
         return text

@@ -43,7 +43,7 @@ def test_latencies_are_corrected_by_the_reference_beside_them(
     # The reference takes 3 ms, the median of 2 and 4.
     assert [row.latency_ms for row in found.rows] == [1.5, 4.5]
     assert found.drift == pytest.approx(1 / 3)
-    assert any("drifted by 33.3%" in line for line in found.remarks())
+    assert any("drifted by 33.3 %" in line for line in found.remarks())
     assert found.rows[1].as_dict()["raw_median_ms"] == 6.0
 
 

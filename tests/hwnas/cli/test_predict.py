@@ -122,7 +122,7 @@ def test_costs_are_learned_together(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run("adapt", *argv, "--column", "energy_mj", "--column", "latency_ms") == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "energy_mj on mine/unknown/float32/b1/pruned from 4 measurements, 8 empty" in said
-    assert re.search(r"follows latency_ms with (9\d|100)%; search with --cost predictor:", said)
+    assert re.search(r"follows latency_ms with (9\d|100) %; search with --cost predictor:", said)
     new = tmp_path / "new.csv"
     archs = [str(SPACE.representative(cell)) for cell in draw(SPACE, 30, seed=3)]
     lines = [f"{a},{latency(a)},{latency(a) / 2}" for a in archs]
@@ -243,7 +243,7 @@ def test_energy_of_a_pruned_device(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run("adapt", *argv, "--metric", "energy", "--unit", "mJ") == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "energy in mJ on board/unknown/float32/b1/pruned from 8 measurements" in said
-    assert re.search(r"leaving one out: Spearman \S+, median error \d+ %, \d+% within 10 %", said)
+    assert re.search(r"leaving one out: Spearman \S+, median error \d+ %, \d+ % within 10 %", said)
     dead = parse_cell(CELL)
     live = SPACE.representative(dead)
     assert live != dead

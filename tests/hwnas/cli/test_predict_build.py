@@ -49,7 +49,7 @@ def test_kernels_that_do_not_sum_to_networks_are_said_with_what_to_do() -> None:
         predicted_ms=np.array([1.0, 1.05, 1.5, 3.0]), measured_ms=np.array([1.0, 1.0, 1.0, 2.0])
     )
     assert _within(made) == 0.5
-    assert "Of 4 whole networks only 50% are predicted within 10 %" in _advice(0.5, 4)
+    assert "Of 4 whole networks only 50 % are predicted within 10 %" in _advice(0.5, 4)
     assert "`hwnas predict support`" in _advice(0.79, 10)
     assert _advice(0.8, 10) == ""
 

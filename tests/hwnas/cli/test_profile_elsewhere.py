@@ -14,7 +14,7 @@ from hwnas.cli import _register, _run, app
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tables.measurements import read_measurements
 from tests.hwnas.bundles.loopback import fake_ssh
-from tests.hwnas.bundles.small_bundle import ARCHS
+from tests.hwnas.bundles.small_bundle import ARCHS, make_bundle, result, write_results
 
 SMALL = "nasbench201:channels=4,cells=1"
 
@@ -44,6 +44,21 @@ def test_from_the_support_to_a_predictor(
     assert "3 measurements" in capsys.readouterr().err
     assert run("predict", "evaluate", "p.npz", "--measurements", "m.csv", "--json") == 0
     assert json.loads(capsys.readouterr().out)["device"].startswith(rows[0]["device"])
+
+
+@pytest.mark.parametrize(("second", "said"), [(4.0, "drifted by 33.3 %"), (2.0, "up to 0.0 %")])
+def test_it_says_once_how_far_the_reference_drifted(
+    second: float, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_bundle(tmp_path / "b")
+    rows = [
+        result(bundle, "n0000", rounds=[[1.0, 2.0, 10]] * 6),
+        result(bundle, "n0001", rounds=[[1.0, second, 10]] * 6),
+    ]
+    write_results(bundle.folder, *rows)
+    assert run("profile", "import", str(bundle.folder), "--out", str(tmp_path / "m.csv")) == 0
+    (line,) = (text for text in capsys.readouterr().err.splitlines() if "reference" in text)
+    assert said in line
 
 
 def test_all_in_one_over_ssh(

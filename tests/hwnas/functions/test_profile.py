@@ -80,7 +80,7 @@ def test_what_is_not_known_well_is_said() -> None:
         found.measurement, converged=False, ci_low=0.999 * value, ci_high=1.001 * value
     )
     (line,) = dataclasses.replace(found, measurement=narrow).remarks()
-    assert "is narrow, 0.2%, but time was up before it was sure to stay so" in line
+    assert "is narrow, 0.2 %, but time was up before it was sure to stay so" in line
     wide = dataclasses.replace(narrow, ci_high=1.1 * value)
     (line,) = dataclasses.replace(found, measurement=wide).remarks()
     assert "is wider than 2 %" in line

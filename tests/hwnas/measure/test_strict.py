@@ -74,8 +74,8 @@ def test_complaints_name_the_process() -> None:
         measured(2.0, reference_ms=1.06, **slower),
     ]
     assert complaints(series) == [
-        "process 2: the interval is 10.0% of the value, above 1 %.",
+        "process 2: the interval is 10.0 % of the value, above 1 %.",
         "process 2: the warm-up never settled.",
         "process 3: the clock went from 2000 to 1950 MHz.",
-        "the reference drifted by 3.9% between processes, above 3 %.",
+        "the reference drifted by 3.9 % between processes, above 3 %.",
     ]

@@ -424,7 +424,7 @@ def test_nodes_on_another_provider_are_no_measurement() -> None:
     whole = places(CUDA=["Conv", "Relu"])
     partly = places(CUDA=["Conv", "Relu", "Conv"], CPU=["TopK"])
     assert check_places(whole, "cuda", allowed=False) == {}
-    with pytest.raises(InvalidValueError, match=r"25% of them run elsewhere \(1 TopK on CPUExec"):
+    with pytest.raises(InvalidValueError, match=r"25 % of them run elsewhere \(1 TopK on CPUExec"):
         check_places(partly, "cuda", allowed=False)
     assert check_places(partly, "cuda", allowed=True) == {
         "fallback_share": "0.25", "fallback_nodes": "1 TopK on CPUExecutionProvider",

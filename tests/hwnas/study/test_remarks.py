@@ -57,7 +57,7 @@ def test_members_in_a_lower_precision_are_told_with_their_agreement(
     (line,) = said(monkeypatch, "int8", [0.9991, 0.9975, 1.0])
     assert line == (
         "cpu_int8_latency_ms: over 3 members the outputs in int8 correlate with those in float32 "
-        "by 0.9975 at least, and differ by 50.2% of the largest at most."
+        "by 0.9975 at least, and differ by 50.2 % of the largest at most."
     )
     (poor,) = said(monkeypatch, "int8", [0.9991, 0.95, 0.5])
     assert poor.endswith("2 of them agree poorly, below 0.99: their accuracy is in doubt.")
