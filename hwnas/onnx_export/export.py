@@ -114,6 +114,8 @@ def _export_by_torch(
     inputs = torch.zeros(size, dtype=torch.int64 if tokens else torch.float32)
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
     try:
+        from hwnas.onnx_export.translations import TRANSLATIONS  # not for others: half a second
+
         with _quiet():
             program = torch.onnx.export(
                 twin,
@@ -123,12 +125,18 @@ def _export_by_torch(
                 opset_version=OPSET,
                 dynamic_shapes=shapes,
                 dynamo=True,
+                custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
     except Exception as error:
-        cause = error.__cause__ or error
-        branches = "data-dependent" in str(cause)
-        hint = " It branches on values, which the runtime torch alone can run." if branches else ""
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # what the exporter's layers say around it helps nobody
+            cause = cause.__cause__
+        hint = ""
+        if "data-dependent" in str(cause):
+            hint = " It branches on values, which the runtime torch alone can run."
+        elif "No ONNX function" in str(cause):
+            hint = " The exporter does not know that operation, which the runtime torch can run."
         raise InvalidValueError(
             f"`model` must be exportable to ONNX for inputs of shape {tuple(inputs.shape)}, but "
             f"torch.onnx.export failed on {type(model).__name__}: {str(cause).splitlines()[0]}"

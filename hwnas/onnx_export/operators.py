@@ -154,18 +154,23 @@ def _avg_pool2d(
     divisor_override: int | None = None,
 ) -> str:
     del ceil_mode
-    require(divisor_override is None, "average pool with a divisor of its own")
     kernel, strides, pads, more = _window(out, input, kernel_size, stride, padding)
     # PyTorch counts its own padding but not what rounding up adds; ONNX has one switch for both.
-    require(not (more and count_include_pad and any(_pair(padding))), "padded pool rounding up")
-    return w.add(
+    own = divisor_override is not None
+    padded = count_include_pad and any(_pair(padding))
+    require(own or not (more and padded), "padded pool rounding up")
+    mean = w.add(
         "AveragePool",
         input.name,
         kernel_shape=kernel,
         strides=strides,
         pads=pads,
-        count_include_pad=int(count_include_pad and not more),
+        count_include_pad=int(own or (count_include_pad and not more)),
     )
+    # Whole windows are divided by their size k: sum / d = mean k / d.
+    if divisor_override is None:
+        return mean
+    return w.add("Mul", mean, w.scalar(math.prod(kernel) / divisor_override))
 
 
 def _adaptive_avg_pool2d(w: GraphWriter, out: Value, input: Value, output_size: Any) -> str:

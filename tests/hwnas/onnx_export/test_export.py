@@ -190,6 +190,8 @@ def _live_convolutions(space: NasBench201, cell: Cell) -> int:
         nn.AvgPool2d(3, 2, 1, count_include_pad=True),
         nn.AvgPool2d(3, 2, count_include_pad=True, ceil_mode=True),
         nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        nn.AvgPool2d((3, 2), 2, 1, ceil_mode=True, divisor_override=5),
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False, divisor_override=1),
         nn.BatchNorm2d(3, eps=0.1, affine=False),
         nn.Linear(8, 5, bias=False),
         nn.Linear(8, 5),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import onnx
 import pytest
@@ -84,6 +84,77 @@ def test_what_is_not_in_the_table_goes_through_torch(
     assert exporter(proto) == "torch.onnx"
     verify_onnx(proto, model, IMAGE)
     assert capsys.readouterr().out == ""
+
+
+class Gathered(nn.Module):
+    """Values of a row are joined where `places` say, as messages of a graph's edges are."""
+
+    places: Tensor
+
+    def __init__(self, reduce: str, include_self: bool) -> None:
+        super().__init__()
+        self.reduce, self.include_self = reduce, include_self
+        places = torch.tensor([0, 2, 2, 0, 2, 4]).expand(2, 3, 8, 6)  # two columns are left out
+        self.register_buffer("places", places.contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = x[..., :5] + 2.0
+        return nodes.scatter_reduce(3, self.places, x, self.reduce, include_self=self.include_self)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "prod", "amin", "amax"])
+def test_values_that_are_joined_by_their_places_agree(reduce: str, include_self: bool) -> None:
+    model = Gathered(reduce, include_self)
+    proto = export_onnx(model, IMAGE, batch=2)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, model, IMAGE, atol=1e-6, rtol=1e-6)
+
+
+class Smoothed(nn.Module):
+    """An antialiased resize, of a size or by a factor."""
+
+    def __init__(self, mode: str, target: dict[str, Any], *, align_corners: bool = False) -> None:
+        super().__init__()
+        self.settings = {"mode": mode, "align_corners": align_corners, **target}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, antialias=True, **self.settings)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("target", [{"size": (5, 3)}, {"scale_factor": 0.6}, {"scale_factor": 1.7}])
+def test_antialiased_resizes_agree(mode: str, target: dict[str, Any]) -> None:
+    model = Smoothed(mode, target)
+    verify_onnx(export_onnx(model, IMAGE, batch=2), model, IMAGE, atol=1e-5, rtol=1e-5)
+
+
+class Middle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.median(1).values
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (
+            Smoothed("bilinear", {"size": (5, 3)}, align_corners=True),
+            "no antialiased resize with align",
+        ),
+        (Middle(), r"aten\.median.* does not know that operation, which the runtime torch can run"),
+    ],
+    ids=["aligned corners", "unknown"],
+)
+def test_what_onnx_does_not_have_is_named(model: nn.Module, reason: str) -> None:
+    with pytest.raises(InvalidValueError, match=reason) as error:
+        export_onnx(model, IMAGE)
+    assert "\n" not in str(error.value)
 
 
 class ScaledEmbedding(nn.Module):

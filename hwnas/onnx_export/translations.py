@@ -1,0 +1,80 @@
+"""Operations that PyTorch's exporter writes as something else, for it to write as they are.
+
+`findings/torch_onnx_exporter_leaves_options_out.sh` shows them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from onnxscript import opset18
+
+op: Any = opset18
+"""Operators; their own types do not fit those of what other operators give."""
+_REDUCTIONS = {"sum": "add", "mean": "add", "prod": "mul", "amin": "min", "amax": "max"}
+_NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amin": math.inf, "amax": -math.inf}
+
+
+def _scatter_reduce(
+    self: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True
+) -> Any:
+    """Write `torch.scatter_reduce`; the exporter's mean keeps the last value alone."""
+
+    def scatter(into: Any, values: Any, reduction: str = "none") -> Any:
+        return op.ScatterElements(into, index, values, axis=dim, reduction=reduction)
+
+    def filled(like: Any, value: float) -> Any:
+        return op.Expand(op.CastLike(op.Constant(value_float=value), like), op.Shape(like))
+
+    places = op.Slice(src, [0] * len(src.shape), op.Shape(index))  # src may be larger than index
+    start = self if include_self else scatter(self, filled(places, _NEUTRAL[reduce]))
+    total = scatter(start, places, _REDUCTIONS[reduce])
+    if reduce != "mean":
+        return total
+    # Each place is divided by what was added there, and by 1 where nothing was.
+    ones = filled(self, 1.0)
+    counted = ones if include_self else scatter(ones, filled(places, 0.0))
+    return op.Div(total, scatter(counted, filled(places, 1.0), "add"))
+
+
+def _smoothed(mode: str, cubic: float) -> Callable[..., Any]:
+    """Write an antialiased resize by its factors, of which the exporter keeps the size alone."""
+
+    def write(
+        self: Any,
+        output_size: Sequence[int],
+        align_corners: bool,
+        scales_h: float | None = None,
+        scales_w: float | None = None,
+    ) -> Any:
+        if align_corners:
+            raise NotImplementedError("ONNX has no antialiased resize with aligned corners")
+        target: list[Any] = [None, None]  # factors, sizes
+        if scales_h is not None and scales_w is not None:
+            target[0] = op.Constant(value_floats=[1.0, 1.0, scales_h, scales_w])
+        else:
+            sides = op.Constant(value_ints=output_size)
+            target[1] = op.Concat(op.Shape(self, start=0, end=2), sides, axis=0)
+        return op.Resize(
+            self,
+            None,
+            *target,
+            mode=mode,
+            antialias=1,
+            exclude_outside=1,
+            coordinate_transformation_mode="half_pixel",
+            cubic_coeff_a=cubic,
+        )
+
+    return write
+
+
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.aten.scatter_reduce.two: _scatter_reduce,
+    torch.ops.aten._upsample_bilinear2d_aa.default: _smoothed("linear", -0.75),
+    torch.ops.aten._upsample_bicubic2d_aa.default: _smoothed("cubic", -0.5),
+}
+"""What `torch.onnx.export` takes as its `custom_translation_table`."""
