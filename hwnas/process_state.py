@@ -16,8 +16,8 @@ from contextlib import contextmanager
 PROCESS_STATE = threading.RLock()
 """Held by whoever changes such state, until it is as it was.
 
-It is the only lock of this package that is held while others' code runs, so that no two wait for
-each other.
+Who holds a resource to measure on it (`hwnas.measure.resource_lock`) builds networks meanwhile, and
+so waits for this: whoever holds this asks for no resource, lest the two wait for each other.
 """
 
 

@@ -80,7 +80,7 @@ class Problem(Generic[Arch]):
         space, given = self.space, self.candidates
         if given is not None:
             return [(space.canonical_key(a), a) for a in dict.fromkeys(given) if space.is_valid(a)]
-        return (_classes if _has_hash(space) else _classes.__wrapped__)(cast(Any, space))
+        return (_classes if _is_value(space) else _classes.__wrapped__)(cast(Any, space))
 
     def require_scores(self, purpose: str) -> Measure[Arch]:
         """Give the scores; `InvalidValueError` says what they are needed for if there are none."""
@@ -124,7 +124,15 @@ def known_columns(measure: Measure[Arch], archs: Sequence[Arch], name: str) -> F
     return columns[:, known] if len(archs) else columns
 
 
-def _has_hash(space: object) -> bool:
+def _is_value(space: object) -> bool:
+    """Tell whether settings are all that there is to a space, so that equal ones have equal lists.
+
+    Of a function of the user's they are not: what it reads beside them, as a global variable of a
+    notebook, may change between two studies.
+    """
+    settings = getattr(getattr(space, "wrapped", space), "__dataclass_params__", None)
+    if settings is None or not settings.frozen:
+        return False
     try:
         hash(space)
     except TypeError:
@@ -136,7 +144,7 @@ def _has_hash(space: object) -> bool:
 def _classes(space: SearchSpace[Arch]) -> Sequence[tuple[str, Arch]] | None:
     """List the classes of a space by key and representative, None if it has too many.
 
-    Studies of one process share the list.
+    Studies of one process share the list of a space that is a value.
     """
     members = members_of(space, LARGEST_LISTED)
     if members is None:

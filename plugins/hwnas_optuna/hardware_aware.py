@@ -64,7 +64,8 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
             ``functools.partial(AgeingEvolution, warm_up=64)``. None takes predictor-guided search
             where the space can be listed or something is known, else Pareto evolution.
         knowledge: cheap knowledge that guides the search.
-        feasible: bounds that are cheap to check; gives `(n,)` flags of `(n,)` architectures.
+        feasible: bounds that are cheap to check, without measuring, since threads take turns;
+            gives `(n,)` flags of `(n,)` architectures.
         candidates: architectures that may be proposed, if not all representatives.
         violation: by how much bounds are broken, see `Problem`.
         seed: user seed.

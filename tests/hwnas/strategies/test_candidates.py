@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
+from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.strategies import Problem
 from hwnas.strategies.candidates import Candidates
+from hwnas.strategies.each_architecture import each_architecture
 
 RNG = np.random.default_rng
 
@@ -62,6 +66,25 @@ def test_equal_spaces_are_listed_once_and_one_without_a_hash_too() -> None:
     assert Problem(NasBench201()).listed is listed
     assert Problem(NasBench201(channels=4)).listed is not listed
     assert Problem(Unhashable()).listed == listed
+
+
+WIDTHS = [2, 3]
+
+
+def of_widths(trial: Any) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, trial.suggest_categorical("width", WIDTHS)))
+
+
+@pytest.mark.parametrize("wrap", [lambda space: space, each_architecture])
+def test_a_function_that_reads_what_has_changed_is_listed_anew(
+    wrap: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> int:
+        return len(Problem(wrap(FunctionSpace(of_widths, (1, 2, 2), 2))).listed or ())
+
+    before = count()
+    monkeypatch.setattr(sys.modules[__name__], "WIDTHS", [2, 3, 4])
+    assert (before, count()) == (2, 3)
 
 
 def test_listed_draws_are_uniform_over_the_classes_left(words: Any) -> None:
