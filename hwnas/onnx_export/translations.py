@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from onnxscript import opset18
 op: Any = opset18
 """Operators; their own types do not fit those of what other operators give."""
 _REDUCTIONS = {"sum": "add", "mean": "add", "prod": "mul", "amin": "min", "amax": "max"}
-_NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amin": math.inf, "amax": -math.inf}
+_NEUTRAL = {"sum": 0.0, "mean": 0.0, "prod": 1.0}
 
 
 def _scatter_reduce(
@@ -30,8 +29,9 @@ def _scatter_reduce(
         return op.Expand(op.CastLike(op.Constant(value_float=value), like), op.Shape(like))
 
     places = op.Slice(src, [0] * len(src.shape), op.Shape(index))  # src may be larger than index
-    start = self if include_self else scatter(self, filled(places, _NEUTRAL[reduce]))
-    total = scatter(start, places, _REDUCTIONS[reduce])
+    # The smallest and the largest of numbers, whole ones too, are those of one of them beside all.
+    first = filled(places, _NEUTRAL[reduce]) if reduce in _NEUTRAL else places
+    total = scatter(self if include_self else scatter(self, first), places, _REDUCTIONS[reduce])
     if reduce != "mean":
         return total
     # Each place is divided by what was added there, and by 1 where nothing was.

@@ -91,15 +91,19 @@ class Gathered(nn.Module):
 
     places: Tensor
 
-    def __init__(self, reduce: str, include_self: bool) -> None:
+    def __init__(self, reduce: str, include_self: bool, whole: bool = False) -> None:
         super().__init__()
-        self.reduce, self.include_self = reduce, include_self
+        self.reduce, self.include_self, self.whole = reduce, include_self, whole
         places = torch.tensor([0, 2, 2, 0, 2, 4]).expand(2, 3, 8, 6)  # two columns are left out
         self.register_buffer("places", places.contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes = x[..., :5] + 2.0
-        return nodes.scatter_reduce(3, self.places, x, self.reduce, include_self=self.include_self)
+        x = (4 * x).round().long() if self.whole else x
+        return (
+            (x[..., :5] + 2)
+            .scatter_reduce(3, self.places, x, self.reduce, include_self=self.include_self)
+            .float()
+        )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -111,6 +115,15 @@ def test_values_that_are_joined_by_their_places_agree(reduce: str, include_self:
     proto = export_onnx(model, IMAGE, batch=2)
     assert exporter(proto) == "torch.onnx"
     verify_onnx(proto, model, IMAGE, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "prod", "amin", "amax"])
+def test_whole_numbers_that_are_joined_agree(reduce: str, include_self: bool) -> None:
+    model = Gathered(reduce, include_self, whole=True)
+    verify_onnx(export_onnx(model, IMAGE, batch=2), model, IMAGE, atol=0, rtol=0)
 
 
 class Smoothed(nn.Module):
