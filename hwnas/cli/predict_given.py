@@ -65,8 +65,8 @@ def insist_on_direction(pool: Any, metrics: Sequence[str]) -> None:
 
     for metric in filter(larger_is_better, metrics if pool.direction == "minimize" else ()):
         raise InvalidValueError(
-            f"`--metric` must be a cost as those of the pool, of which less is better, but got "
-            f"{metric}: learn it from its own values by `hwnas predict train`."
+            f"`--metric` or `--column` must be a cost as the pool's, of which less is better, but "
+            f"got {metric}: learn it from its own values by `hwnas predict train`."
         )
 
 

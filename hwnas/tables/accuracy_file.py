@@ -58,7 +58,7 @@ class AccuracyFile:
                 architectures have one.
             InvalidArchitectureError: an architecture is not one of the space; gives the row.
         """
-        path, named = accuracy_column(path)
+        path, named = accuracy_column(path, losses=losses)
         column = named or (_column(path) if losses else COLUMN)
         settings = texts_of(path, SETTINGS)
         insist_on_one_kind(settings, path)
@@ -89,14 +89,18 @@ class AccuracyFile:
         return self.column
 
 
-def accuracy_column(path: Path) -> tuple[Path, str | None]:
+def accuracy_column(path: Path, *, losses: bool = False) -> tuple[Path, str | None]:
     """Take ``FILE:COLUMN`` apart; no column for ``FILE``.
+
+    Args:
+        path: the text.
+        losses: whether the column may be ``loss``.
 
     Raises:
         InvalidValueError: the column's name is not that of something of which more is better.
     """
     file, named = file_and_column(path)
-    if named is not None and not larger_is_better(named):
+    if named is not None and not larger_is_better(named) and not (losses and named == LOSS):
         raise InvalidValueError(
             f"`{path}` must name a column of accuracies or the like, e.g. miou, but the name "
             f"{named!r} does not say that more is better: rename it."
@@ -159,8 +163,8 @@ def _column(path: Path) -> str:
     found = [name for name in (COLUMN, LOSS) if name in columns_of(path)]
     if len(found) > 1:
         raise InvalidValueError(
-            f"`{path}` must have one of the columns {COLUMN} and {LOSS}, but has both: delete the "
-            "one that is not to be ranked by."
+            f"`{path}` must have one of the columns {COLUMN} and {LOSS}, but has both: name "
+            f"one, as in {path.name}:{LOSS}."
         )
     return found[0] if found else COLUMN
 

@@ -376,7 +376,10 @@ def noted(file: Path, data: Data) -> list[list[str]]:
     with file.open(newline="", encoding="utf-8") as stream:
         lines, names = list(csv.reader(stream)), columns(data)
     if lines and lines[0] not in (names, ["arch", *names[1:]]):
-        raise UserError(f"--csv {file} must have the columns {','.join(names)}: name another file.")
+        raise UserError(
+            f"--csv {file} must have the columns {','.join(names)}: name another file, in which "
+            f"--resume notes finished runs, too."
+        )
     return lines
 
 

@@ -84,6 +84,8 @@ def test_a_file_of_losses(table: Path, tmp_path: Path, capsys: pytest.CaptureFix
     losses.write_text("\n".join(["architecture,loss,accuracy", *(f"{c},1,2" for c in cells), ""]))
     assert run(*arguments) == 2
     assert "must have one of the columns accuracy and loss, but has both" in capsys.readouterr().err
+    assert run(*arguments[:-1], f"{losses}:loss", "--json") == 0
+    assert rows(capsys)[0]["best_loss"] == pytest.approx(1)
     losses.write_text("\n".join(["architecture,accuracy", *lines, ""]))
     assert run(*arguments) == 2
     assert "in percent, 0 to 100, but has 8" in capsys.readouterr().err
