@@ -24,7 +24,7 @@ class Supply:
     name: ClassVar[str] = "supply"
     metric: ClassVar[str] = "energy"
     unit: ClassVar[str] = "mJ"
-    window_seconds: ClassVar[float] = 0.05
+    window_seconds: ClassVar[float] = 0.2
     grows_idle: ClassVar[bool] = True
 
     def sees(self, place: Place) -> bool:
