@@ -46,6 +46,7 @@ _MODULES = {
     "hwnas.spaces.space_text": ("named_space",),
     "hwnas.tasks.catalogue": ("get_task",),
     "hwnas.tasks.task": (
+        "AllOutputs",
         "Logits",
         "Map",
         "NextToken",

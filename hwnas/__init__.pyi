@@ -21,10 +21,20 @@ from hwnas.spaces.mobilenetv3 import MobileNetV3
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.spaces.space_text import named_space
 from hwnas.tasks.catalogue import get_task
-from hwnas.tasks.task import Logits, Map, NextToken, Regression, RegressionMap, Task, TensorSpec
+from hwnas.tasks.task import (
+    AllOutputs,
+    Logits,
+    Map,
+    NextToken,
+    Regression,
+    RegressionMap,
+    Task,
+    TensorSpec,
+)
 
 __version__: str
 __all__ = [
+    "AllOutputs",
     "Baseline",
     "DataFormatError",
     "DataNotFoundError",

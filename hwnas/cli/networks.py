@@ -118,7 +118,7 @@ class NetworkExport:
                 | {ARCHITECTURE: r.arch}
                 for r in rows
             ),
-            *({"file": str(folder / name)} for name in scripts()),
+            *({"file": str(folder / name)} for name in scripts(self.task)),
         ]
 
 

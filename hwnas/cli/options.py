@@ -91,7 +91,8 @@ Classes = Annotated[
     str | None,
     typer.Option(
         help="Classes that they tell apart; of tokens CLASSES,VOCABULARY. Other answers: map5 "
-        "(five at every position), numbers3 or numbermap1 (real numbers), next,VOCABULARY."
+        "(five at every position), numbers3 or numbermap1 (real numbers), next,VOCABULARY, "
+        "outputs (all that they return, as detectors)."
     ),
 ]
 Baseline = Annotated[
@@ -141,13 +142,14 @@ def chosen_networks(
     own = OwnImages.parse(images)
     given = {"--dataset": dataset, "--input": in_shape, "--classes": classes}
     names = [name for name, value in given.items() if value is not None]
-    if own is not None and names:
-        raise InvalidValueError(
-            f"`{names[0]}` must not be given with images of your own, which say classes and size, "
-            f"but got {given[names[0]]}."
-        )
-    if own is not None:
+    if own is not None and (not names or own.says_task):
+        if names:
+            raise InvalidValueError(
+                f"`{names[0]}` must not be given with images of your own that say classes and "
+                f"size, but got {given[names[0]]}: leave it out, or save them without labels."
+            )
         return sized_text(space, own.task), name_of(own.task)
+    in_shape, classes = with_size(in_shape, classes, images)
     if in_shape is not None or classes is not None:
         dataset = sizes_text(in_shape, classes, dataset)
     text = sized_text(space, None if dataset is None else get_task(dataset))
@@ -234,6 +236,25 @@ def sizes_of(images: str, *, built: bool) -> tuple[str | None, str | None]:
     return ",".join(map(str, spec.shape)), answer + words
 
 
+def with_size(
+    in_shape: str | None, classes: str | None, images: str
+) -> tuple[str | None, str | None]:
+    """Complete `--classes` by the size of images of the user's own, which have no labels.
+
+    Raises:
+        HwnasError: they cannot be read.
+    """
+    from hwnas.data.own_images import OwnImages
+    from hwnas.tasks.task import Task
+
+    if in_shape is not None or classes is None or (own := OwnImages.parse(images)) is None:
+        return in_shape, classes
+    spec = known.input if isinstance(known := own.known, Task) else known
+    if spec.vocabulary is not None and "," not in classes:
+        classes = f"{classes},{spec.vocabulary}"
+    return ",".join(map(str, spec.shape)), classes
+
+
 def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -> str:
     """Write sizes as the name of a data set.
 
@@ -257,7 +278,7 @@ def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -
         )
     if _ANSWER.fullmatch(",".join(parts)) is None:
         raise InvalidValueError(
-            "`--classes` must be a number of classes, map5, numbers3 or numbermap1, or of tokens "
-            f"CLASSES,VOCABULARY or next,VOCABULARY, but got {classes!r}."
+            "`--classes` must be a number of classes, map5, numbers3, numbermap1 or outputs, or of "
+            f"tokens CLASSES,VOCABULARY or next,VOCABULARY, but got {classes!r}."
         )
     return ":".join(["x".join(map(str, shape)), *parts])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli.options import Classes, names_function, sizes_of
+from hwnas.cli.options import Classes, names_function, sizes_of, with_size
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.profiling import Shapes, Wanted, measured
 from hwnas.cli.progress import progress
@@ -152,6 +152,7 @@ def profile(
 
     if onnx_file is None and in_shape is None and classes is None and dataset is None:
         in_shape, classes = sizes_of(images, built=of_trials)
+    in_shape, classes = with_size(in_shape, classes, images)
     given = _shapes(input_shape)
     wanted = Wanted(space, arch, onnx_file, model, in_shape, given, classes, dataset, seed)
     how = {

@@ -25,6 +25,7 @@ from hwnas.cli.options import (
     chosen_networks,
     names_function,
     sizes_text,
+    with_size,
 )
 from hwnas.cli.output import note, print_json_lines, print_table
 from hwnas.cli.progress import progress
@@ -269,6 +270,7 @@ def _model_task(in_shape: str | None, classes: str | None, images: str) -> Task 
     from hwnas.tasks.catalogue import get_task
     from hwnas.tasks.task import TensorSpec
 
+    in_shape, classes = with_size(in_shape, classes, images)
     if classes is not None:
         return get_task(sizes_text(in_shape, classes, None))
     if in_shape is not None:

@@ -1,4 +1,4 @@
-"""A user's own data: a ``.npz`` of arrays, or a folder of class folders of pictures."""
+"""A user's own data: a ``.npz`` of arrays, or a folder of pictures or of class folders of them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ class OwnImages:
         path: ``.npz`` with the arrays ``images`` (or ``inputs``) and, where there are any,
             ``labels``, as `hwnas.tasks.arrays.task_of_arrays` takes them; or ``classes``, their
             number, ``vocabulary``, that of different tokens, and ``ignore_index``, the label that
-            stands for none, which may be NaN. Or a folder with a folder of pictures for each class;
-            where it has the folders ``train`` and ``test``, that of ``train``.
+            stands for none, which may be NaN. Or a folder with a folder of pictures for each class,
+            or with pictures that have none; where it has the folders ``train`` and ``test``, that
+            of ``train``.
         checksum: of the batch that must be found there; None for any.
         resized: height and width that pictures are brought to; None leaves them as they are.
     """
@@ -105,6 +106,16 @@ class OwnImages:
         )
 
     @property
+    def says_task(self) -> bool:
+        """Whether they say what networks answer: they have labels, or a number of classes.
+
+        Raises:
+            DataNotFoundError: there is nothing of this name.
+            DataFormatError: it is something else.
+        """
+        return isinstance(self.known, Task)
+
+    @property
     def task(self) -> Task:
         """The task, for networks that are built for it.
 
@@ -116,7 +127,8 @@ class OwnImages:
         if not isinstance(known := self.known, Task):
             raise InvalidValueError(
                 f"`{self.path}` must hold `labels`, or `classes`, the number that networks are "
-                f"built for, but holds {self.known} alone."
+                f"built for, but holds {self.known} alone: say what they answer, as --classes 4 "
+                f"or --classes outputs."
             )
         return known
 
@@ -255,6 +267,11 @@ def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> 
     if all((folder / part).is_dir() for part in ("train", "test")):
         folder = folder / "train"
     names = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    alone = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.is_file())
+    if alone and not names:
+        if len(alone) < size:
+            raise _too_few(folder, size, len(alone))
+        return _Examples(_stacked(alone[:size], resized))
     for number, name in enumerate(names):
         found = sorted(p for p in name.rglob("*") if p.suffix.lower() in PICTURES)
         files += found
@@ -262,7 +279,7 @@ def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> 
     if not files or len(set(labels)) < len(names):
         empty = [entry.name for i, entry in enumerate(names) if i not in labels]
         raise DataFormatError(
-            f"`{folder}` must hold a folder of pictures for each class, but "
+            f"`{folder}` must hold pictures, or a folder of pictures for each class, but "
             f"{f'{empty[0]!r} has no picture' if empty else 'it has no folder'} "
             f"({', '.join(sorted(PICTURES))})."
         )

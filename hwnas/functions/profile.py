@@ -22,12 +22,13 @@ from hwnas.measure.resource_lock import hold
 from hwnas.measure.rounds import Length
 from hwnas.measure.windows import WIDEST_SPREAD
 from hwnas.meters import AUTO, choose_meter
-from hwnas.networks.answer import Answering
+from hwnas.networks.answer import Answering, answer_for
 from hwnas.networks.usable import answering_network
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import LEAST_CORRELATION
 from hwnas.runtimes.base import Network, OnnxModel, RunSettings, TorchNetwork
 from hwnas.tasks.batch import draw_inputs
+from hwnas.tasks.task import Task
 
 if TYPE_CHECKING:
     import onnx
@@ -167,7 +168,8 @@ def profile(
             energy the name of a sensor, or ``auto``.
         max_seconds: longest time to measure.
         seed: seed of the inputs.
-        output: name or index of the answer, where a torch network returns more than one tensor.
+        output: name or index of the answer, where a torch network returns more than one tensor; or
+            ``all``, which are measured joined to one.
         reference: measure a latency beside the reference network, and give it at its nominal
             speed; the raw median is `Measurement.facts["raw_ms"]`. Else give that.
         length: how long to measure beside it, instead of `max_seconds`.
@@ -213,11 +215,13 @@ def _network(
     spec = input_spec(given)
     generator = torch.Generator().manual_seed(0)
     draw = partial(draw_inputs, spec, batch, generator)
+    if output is None and isinstance(given, Task):
+        output = answer_for(given.output)
     module = answering_network(check_network(model), draw, output)
     if isinstance(module, Answering) and module.among > 1:
         _LOG.warning(
-            "What is exported and timed is what this output needs; an ONNX file of the network "
-            "with all of them is measured as a whole."
+            "What is exported and timed is what this output needs; output='all', or --output all, "
+            "measures the whole network."
         )
     return TorchNetwork(module, spec), count(module, spec, batch)
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
 from hwnas.functions.own_network import Input, check_network, read_input
+from hwnas.networks.answer import ALL
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
 from hwnas.ranking.recipes import RECIPES
 from hwnas.tables.result import Result
 from hwnas.tasks.batch import Batch
+from hwnas.tasks.task import AllOutputs, Task
 from hwnas.typing import Proxy
 
 if TYPE_CHECKING:
@@ -98,7 +100,8 @@ def score(
             signals, vectors or tokens) or folder of pictures, or a `hwnas.tasks.batch.Batch`.
         batch_size: inputs B that are drawn or read.
         seed: seed of weights, inputs, labels and random projections.
-        output: name or index of the answer, where the network returns more than one tensor.
+        output: name or index of the answer, where the network returns more than one tensor; or
+            ``all``: all its real numbers behind one another, as of a detector.
         data_folder: folder of published data; None for ``HWNAS_DATA``.
         device: where the passes run: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
@@ -122,6 +125,8 @@ def score(
         (['naswot', 'params'], {})
     """
     network, task = check_network(model), read_input(input)
+    if output == ALL and not isinstance(task, Task):
+        task = Task("all outputs", task, AllOutputs())
     made = _made([proxies] if isinstance(proxies, str | Proxy) else proxies)
     if isinstance(images, Batch):
         batch: Batch | None = images

@@ -3,7 +3,8 @@
 Of a dictionary, named tuple, dataclass, tuple, list, or any other object with public attributes,
 whatever stands inside of whatever:
 
-1. what the user named, by name (``logits``), index (``1``) or a path of both (``heads.0``);
+1. what the user named, by name (``logits``), index (``1``) or a path of both (``heads.0``), or
+   `ALL`: all tensors of real numbers for each input, flattened and behind one another, (B, n);
 2. else what is called ``logits``, else what is called ``out``;
 3. else the only tensor of two dimensions, (B, K);
 4. else the first tensor.
@@ -14,17 +15,32 @@ The same holds in training mode, where networks with auxiliary heads return thes
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.tasks.task import AllOutputs, Output
 
 Path = tuple[str | int, ...]
 _LOG = logging.getLogger(__name__)
 _NAMES = ("logits", "out")
+ALL = "all"
+"""The answer that is everything."""
+
+
+_OTHERS = (
+    " The others are left out, with the layers that they alone need: --classes outputs, or "
+    "output='all' in Python, takes all."
+)
+
+
+def answer_for(output: Output) -> str | None:
+    """Give what is wanted of networks that answer so: `ALL`, or the rule of this module."""
+    return ALL if isinstance(output, AllOutputs) else None
 
 
 @dataclass
@@ -34,7 +50,7 @@ class Answer:
     The choice is logged as a warning, once.
 
     Attributes:
-        wanted: name, index or path of the answer; None for the rule of this module.
+        wanted: name, index or path of the answer, or `ALL`; None for the rule of this module.
     """
 
     wanted: str | int | None = None
@@ -42,7 +58,8 @@ class Answer:
 
     def __call__(self, network: nn.Module, args: Any, output: Any) -> Tensor | None:
         """Give the answer, or None for an output that is a tensor and stays as it is."""
-        del args
+        if self.wanted == ALL:
+            return _joined((t, t.ndim == 1) for _, t in real_parts(output, len(args[0])))
         if isinstance(output, Tensor):
             return None
         path = answer_path(output, self.wanted)
@@ -51,11 +68,13 @@ class Answer:
         if choice not in self._said:
             self._said.add(choice)
             mode = " in training mode" if network.training else ""
+            parts = sum(1 for _ in real_parts(output, len(args[0]))) if self.wanted is None else 1
             _LOG.warning(
-                "The network returns a %s%s, whose answer is %s.",
+                "The network returns a %s%s, whose answer is %s.%s",
                 type(output).__name__,
                 mode,
                 choice,
+                _OTHERS if parts > 1 else "",
             )
         return answer
 
@@ -129,6 +148,106 @@ def names_in(output: Any, path: Path) -> tuple[bool, ...]:
     return tuple(names)
 
 
+def real_parts(output: Any, inputs: int) -> Iterator[tuple[Path, Tensor]]:
+    """Yield what an output says of each of its inputs in real numbers, with the keys to it.
+
+    Args:
+        output: what a network returned.
+        inputs: number B of the inputs; tensors (B, ...) are of them.
+
+    Raises:
+        InvalidValueError: there is no such tensor.
+    """
+    found = False
+    for path, tensor in tensors_in(output):
+        if tensor.is_floating_point() and tensor.shape[:1] == (inputs,):
+            found = True
+            yield path, tensor
+    if not found:
+        raise InvalidValueError(
+            f"`model` must return real numbers for each of its {inputs} inputs, but its "
+            f"{type(output).__name__} has no tensor of them."
+        )
+
+
+def _joined(parts: Iterable[tuple[Tensor, bool]]) -> Tensor:
+    """Lay tensors behind one another, (B,) where one is said to be a number an input."""
+    flat = [tensor.unsqueeze(1) if alone else tensor.flatten(1) for tensor, alone in parts]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+
+class Part(NamedTuple):
+    """Where one of several answers stands.
+
+    Attributes:
+        path: the keys that lead there.
+        names: see `names_in`.
+        shape: of what it is for one input.
+    """
+
+    path: Path
+    names: tuple[bool, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """Its keys between full stops, e.g. ``heads.0``."""
+        return ".".join(map(str, self.path))
+
+
+class AnsweringAll(nn.Module):
+    """A network that returns all its real numbers (B, n), see `ALL`.
+
+    Attributes:
+        network: the network, which returns what it always did.
+        parts: where the numbers stand, in their order, in evaluation mode.
+    """
+
+    def __init__(
+        self, network: nn.Module, parts: Sequence[Part], training_parts: Sequence[Part]
+    ) -> None:
+        """Wrap a network that gives these parts, and others in training mode, as many do."""
+        super().__init__()
+        self.network = network
+        # Known beforehand, since what is traced does not say what it stands for.
+        self.parts, self.training_parts = tuple(parts), tuple(training_parts)
+
+    def forward(self, x: Tensor) -> Any:
+        """Run the network, and lay what it gives behind one another."""
+        return _joined((tensor, not part.shape) for part, tensor in self.apart(x))
+
+    def apart(self, x: Tensor) -> list[tuple[Part, Any]]:
+        """Run the network, and give its parts, each (B, ...)."""
+        output: Any = self.network(x)
+        parts = self.training_parts if self.training else self.parts
+        return [(part, _at(output, part.path, part.names)) for part in parts]
+
+
+class AnsweringApart(AnsweringAll):
+    """A network that returns a tuple of the parts that `AnsweringAll` joins."""
+
+    def forward(self, x: Tensor) -> Any:
+        """Run the network, and give its parts."""
+        return tuple(tensor for _, tensor in self.apart(x))
+
+
+def parts_of(output: Any, inputs: int) -> list[Part]:
+    """List where the real numbers of an output stand, see `real_parts`."""
+    found = real_parts(output, inputs)
+    return [Part(path, names_in(output, path), tuple(t.shape[1:])) for path, t in found]
+
+
+def as_built(network: nn.Module) -> nn.Module:
+    """Give the user's network, which returns all that it does, where it is wrapped for that."""
+    return network.network if isinstance(network, AnsweringAll) else network
+
+
+def _at(output: Any, path: Path, names: tuple[bool, ...]) -> Any:
+    for key, is_name in zip(path, names, strict=True):
+        output = getattr(output, str(key)) if is_name else output[key]
+    return output
+
+
 class Answering(nn.Module):
     """A network that returns nothing but its answer."""
 
@@ -145,10 +264,7 @@ class Answering(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network, and give its answer."""
-        answer: Any = self.network(x)
-        for key, is_name in zip(self.path, self.names, strict=True):
-            answer = getattr(answer, str(key)) if is_name else answer[key]
-        found: Tensor = answer
+        found: Tensor = _at(self.network(x), self.path, self.names)
         return found
 
 

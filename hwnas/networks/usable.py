@@ -12,7 +12,17 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedBuffer
 
 from hwnas.errors import InvalidValueError
-from hwnas.networks.answer import Answer, Answering, answer_path, names_in, tensors_in
+from hwnas.networks.answer import (
+    ALL,
+    Answer,
+    Answering,
+    AnsweringAll,
+    Part,
+    answer_path,
+    names_in,
+    parts_of,
+    tensors_in,
+)
 from hwnas.networks.copying import copy_model, own_tensors
 from hwnas.networks.joined import told_of_inputs
 from hwnas.networks.plain import to_float32
@@ -94,32 +104,45 @@ def answering_network(
     Args:
         model: the network; it is left as it is.
         inputs: draws inputs that it accepts, on the CPU.
-        output: which output is the answer; None for the rule of `hwnas.networks.answer`, whose
-            choice is logged.
+        output: which output is the answer, or ``all``; None for the rule of
+            `hwnas.networks.answer`, whose choice is logged.
 
     Returns:
-        `model` itself if it returns a tensor and has no lazy modules.
+        `model` itself if it returns a tensor and has no lazy modules, unless all is wanted.
 
     Raises:
         InvalidValueError: it has no values, does not run on such inputs, or has no such output.
     """
     check_has_values(model)
     model = complete_network(model, inputs)
+    drawn = inputs()
     try:
         twin = copy_model(model, to_float32).eval()
         with torch_state_kept(), torch.no_grad():
-            answer = twin(inputs())
+            answer = twin(drawn)
     except Exception as error:  # whatever the user's network raises
         raise InvalidValueError(
-            f"`model` must run on inputs of shape {tuple(inputs().shape)}, but "
-            f"{type(model).__name__} raised {_told(error, model, inputs())}"
+            f"`model` must run on inputs of shape {tuple(drawn.shape)}, but "
+            f"{type(model).__name__} raised {_told(error, model, drawn)}"
         ) from error
+    if output == ALL:
+        parts = parts_of(answer, len(drawn))
+        return AnsweringAll(model, parts, _in_training(twin, drawn) or parts).train(model.training)
     if isinstance(answer, Tensor):
         return model
     path = answer_path(answer, output)
-    Answer(output)(twin, (), answer)  # says what is chosen
+    Answer(output)(twin, (drawn,), answer)  # says what is chosen
     among = len(list(tensors_in(answer)))
     return Answering(model, path, names_in(answer, path), among=among).train(model.training)
+
+
+def _in_training(twin: nn.Module, inputs: Tensor) -> list[Part]:
+    """List what a copy of a network gives in training mode; nothing where it does not run there."""
+    try:
+        with torch_state_kept(), torch.no_grad():
+            return parts_of(twin.train()(inputs), len(inputs))
+    except Exception:  # whatever the user's network raises: it says so where that mode is asked for
+        return []
 
 
 def _told(error: Exception, model: nn.Module, inputs: Tensor) -> str:

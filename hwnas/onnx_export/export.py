@@ -144,6 +144,13 @@ def _export_by_torch(
         ) from error
     assert program is not None
     proto = program.model_proto
+    # PyTorch keeps the number without a word: findings/torch_onnx_batch_of_len.sh.
+    if dynamic_batch and not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise InvalidValueError(
+            f"`model` must take any number of inputs for a dynamic batch, but the code of "
+            f"{type(model).__name__} makes it a number, as len(x) and int(x.shape[0]) do: write "
+            "x.shape[0] there, or export a fixed batch."
+        )
     # PyTorch states wrong shapes of what nobody reads: findings/torch_onnx_lstm_cell_state.sh.
     read = _values_read(proto.graph)
     known = [info for info in proto.graph.value_info if info.name in read]

@@ -14,6 +14,7 @@ from torch import nn
 from hwnas import __version__
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.files.csv_table import ARCHITECTURE
+from hwnas.networks.answer import as_built
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.pareto.provenance import plain
 from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
@@ -59,6 +60,9 @@ def export_code_members(
 ) -> list[CodeMember]:
     """Write a folder a member, ``RANK-KEY``, and beside them the script that trains them.
 
+    Networks that answer by all that they return are trained by their user's own code, and their
+    code returns what they do.
+
     `network.py` has a function ``build() -> nn.Module``. It is plain PyTorch where the network can
     be traced and made of PyTorch's modules, which is proven by its state, its number of parameters
     and its outputs; else it imports hwnas and says why. `weights.pt` is the state of the untrained
@@ -88,7 +92,7 @@ def export_code_members(
             _export(rank, member, networks, pareto_set, space, task, scratch, seed)
             for rank, member in counted("PyTorch code", pareto_set.members, report)
         ]
-        for name, text in scripts().items():
+        for name, text in scripts(task).items():
             write_text(scratch / name, text)
     return [CodeMember(target / name, m.arch, m.key, why) for name, m, why in rows]
 
@@ -103,7 +107,7 @@ def _export(
     scratch: Path,
     seed: int,
 ) -> tuple[str, Member, str]:
-    network = networks.network(member)
+    network = as_built(networks.network(member))
     name = member_name(rank, member)
     source, why = _source(network, member, space, task, f"Network {rank} of a front")
     parameters = sum(parameter.numel() for parameter in network.parameters())

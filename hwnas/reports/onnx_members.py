@@ -16,8 +16,10 @@ from hwnas import __version__
 from hwnas.errors import InvalidValueError
 from hwnas.files.atomic import whole_folder, write_bytes, write_text
 from hwnas.files.csv_table import as_cell, with_names_of_now
+from hwnas.networks.answer import AnsweringAll, AnsweringApart
 from hwnas.onnx_export.export import export_onnx
 from hwnas.onnx_export.graph_writer import OPSET
+from hwnas.onnx_export.outputs import with_outputs
 from hwnas.pareto.pareto_set import Member, ParetoSet
 from hwnas.reports.untrained import Report, UntrainedNetworks, counted, member_name
 from hwnas.runtimes.agreement import verify_onnx
@@ -148,6 +150,9 @@ def _export(
 ) -> OnnxMember:
     network = networks.network(member)
     model = export_onnx(network, task.input, **asdict(form))
+    if isinstance(network, AnsweringAll):
+        model = with_outputs(model, network.parts)
+        network = AnsweringApart(network.network, network.parts, network.training_parts)
     metadata = {
         "hwnas_version": __version__,
         "hwnas_space": repr(space),

@@ -97,7 +97,8 @@ def _networks(settings: Mapping[str, Any]) -> list[str]:
     said = dict(part.partition("=")[::2] for part in own[2].split(",")) if own else {}
     of_function = own is not None and {"input", "classes"} <= said.keys()
     words = _option("model", own[1]) if own and of_function else _option("space", settings["space"])
-    if OwnImages.parse(str(settings.get("images"))) is not None:
+    own_images = OwnImages.parse(str(settings.get("images")))
+    if own_images is not None and settings.get("dataset") == own_images.name:
         return words
     if not of_function:
         return words + _option("dataset", settings.get("dataset"))

@@ -162,7 +162,7 @@ def verify_onnx(
     """Compare an ONNX model in ONNX Runtime with the network that it was made from.
 
     Args:
-        model: the model or its file, with one input and one output.
+        model: the model or its file, with one input and the network's outputs in their order.
         module: the network; evaluated in evaluation mode and left as it is.
         in_shape: shape of one image, (C, H, W), or what the network gets.
         atol: largest difference that is accepted.

@@ -51,7 +51,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         input: shape of what the networks get: (C, H, W) of an image, (C, T) of a signal, (F,) of a
             vector, (T,) of tokens; also as ``1x96x96``.
         classes: how many they tell apart, or another answer, as `sized_task` takes it, e.g.
-            ``map5``, ``numbers3`` or ``next``.
+            ``map5``, ``numbers3``, ``next``, or ``outputs`` of all that they return.
         vocabulary: number of different tokens; None for real numbers.
         source: fingerprint of the code, where it must be the one that is known; None for any.
         target: ``module:name`` of the function; found by itself if None.
@@ -257,6 +257,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
         """Complete a network; whether it must be run for that is seen by the first one."""
         import torch
 
+        from hwnas.networks.answer import answer_for
         from hwnas.networks.usable import answering_network, check_has_values
         from hwnas.tasks.batch import draw_inputs
 
@@ -265,7 +266,7 @@ class FunctionSpace(TracedEquivalence[Assignment], AssignmentSpace):
             return network
         drawn = draw_inputs(self.default_task.input, 2, torch.Generator().manual_seed(0))
         try:
-            usable = answering_network(network, lambda: drawn)
+            usable = answering_network(network, lambda: drawn, answer_for(self.default_task.output))
         except InvalidValueError:  # It says so where it is run.
             return network
         self._as_built = usable is network

@@ -48,14 +48,15 @@ class OneNetwork(AssignmentSpace):
         """
         import torch
 
+        from hwnas.networks.answer import answer_for
         from hwnas.networks.usable import answering_network
         from hwnas.tasks.batch import draw_inputs
-        from hwnas.tasks.outputs import read_output
+        from hwnas.tasks.outputs import is_wanted, read_output
 
         del arch
         task = task or self.default_task
         draw = partial(draw_inputs, task.input, 2, torch.Generator().manual_seed(0))
-        network = answering_network(self.make_network(), draw)
+        network = answering_network(self.make_network(), draw, answer_for(task.output))
         training = network.training
         with torch_state_kept(), torch.no_grad():
             answer = network.eval()(draw())
@@ -64,7 +65,7 @@ class OneNetwork(AssignmentSpace):
             found, _ = read_output(answer, 2, task.input, task.output)
         except ProxyError:
             found = None
-        if found != task.output:
+        if found is None or not is_wanted(found, task.output):
             raise InvalidValueError(
                 f"`network` must answer {task.output!r} as the architectures do, but its answer "
                 f"to 2 inputs has shape {tuple(answer.shape)}."

@@ -56,7 +56,11 @@ class Trial:
     @property
     def classes(self) -> int:
         """Classes K of the task, its real numbers n, or the vocabulary V of next tokens."""
-        (number,) = vars(self._task.output).values()
+        number = next(iter(vars(self._task.output).values()), None)
+        if number is None:
+            raise InvalidValueError(
+                "`trial.classes` must be known, but --classes outputs does not say a number."
+            )
         return int(number)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:

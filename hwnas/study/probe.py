@@ -26,7 +26,7 @@ from hwnas.study.bounds import Bounds
 from hwnas.study.configuration import reference_sample
 from hwnas.study.evaluated_problem import covered
 from hwnas.tasks.batch import draw_batch
-from hwnas.tasks.outputs import read_output
+from hwnas.tasks.outputs import is_wanted, read_output
 from hwnas.tasks.task import Task
 from hwnas.typing import Arch
 
@@ -100,19 +100,21 @@ def _fault(space: FunctionSpace, arch: Assignment, task: Task, seed: int) -> str
     """Say why a network does not do what the task wants; None if it does."""
     import torch
 
+    from hwnas.networks.answer import answer_for
     from hwnas.networks.usable import answering_network
 
     try:
         network = Networks(space, task).network(arch, seed)
         inputs = draw_batch(task, 2, seed).inputs
-        network = answering_network(network, lambda: inputs).eval()
+        wanted = answer_for(task.output)
+        network = answering_network(network, lambda: inputs, wanted).eval()
         with torch_state_kept(), torch.no_grad():
             found, _ = read_output(network(inputs), len(inputs), task.input, task.output)
     except HwnasError as error:
         return f"{arch}: {error}"
     except Exception as error:  # whatever the user's network raises
         return f"{arch}: {type(error).__name__}: {' '.join(str(error).split())}"
-    return None if found == task.output else f"{arch}: it answers {found}"
+    return None if is_wanted(found, task.output) else f"{arch}: it answers {found}"
 
 
 def insist_on_evaluable(evaluator: Evaluator[Any], cache: ResultCache, seed: int) -> None:

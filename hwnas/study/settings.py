@@ -118,7 +118,8 @@ class SearchSettings:
         own = OwnImages.parse(self.images)
         if own is None:
             return pinned
-        return replace(pinned, images=own.pinned(self.batch), dataset=own.name)
+        name = own.name if own.says_task else self.dataset
+        return replace(pinned, images=own.pinned(self.batch), dataset=name)
 
     def identity(self) -> dict[str, Any]:
         """Give what must stay the same when a study goes on.

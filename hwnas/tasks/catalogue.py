@@ -4,7 +4,7 @@
 ``20:3`` three of vectors of 20 numbers, and ``64:4:30000`` four of texts of 64 tokens out of
 30,000. Other answers have a word in front of their number: ``3x64x64:map5`` is five classes at
 every position, ``2x1000:numbers3`` three real numbers, ``3x64x64:numbermap1`` one at every
-position; ``64:next:30000`` is the next token.
+position; ``64:next:30000`` is the next token, ``3x64x64:outputs`` all that a network returns.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwnas.errors import InvalidValueError, unknown_name
 from hwnas.tasks.task import (
+    AllOutputs,
     Logits,
     Map,
     NextToken,
@@ -52,7 +53,7 @@ TASKS = {
         Task("autoencoder", _ROOM, RegressionMap(3)),
     )
 }
-_NEXT = "next"
+_NEXT, _ALL = "next", "outputs"
 _OUTPUTS: Mapping[str, Callable[[int], Output]] = {
     "": Logits, "map": Map, "numbers": Regression, "numbermap": RegressionMap,
 }  # fmt: skip
@@ -84,7 +85,8 @@ def sized_task(shape: Sequence[int], classes: int | str, vocabulary: int | None 
 
     Args:
         shape: (C, H, W) of an image, (C, T) of a signal, (F,) of a vector, (T,) of tokens.
-        classes: classes K, or another answer: ``map5``, ``numbers3``, ``numbermap1``, ``next``.
+        classes: classes K, or another answer: ``map5``, ``numbers3``, ``numbermap1``, ``next``, or
+            ``outputs`` of all that a network returns.
         vocabulary: number of different tokens; None for real numbers.
 
     Raises:
@@ -106,19 +108,22 @@ def _output(text: int | str, vocabulary: int | None) -> Output:
                 "text of a space."
             )
         return NextToken(vocabulary)
+    if text == _ALL:
+        return AllOutputs()
     found = re.fullmatch(r"([a-z]*)(\d{1,9})", str(text), re.ASCII)
     if found is None or found[1] not in _OUTPUTS:
         raise InvalidValueError(
             f"`classes` must be a number of classes, or map5 (five at every position), numbers3, "
-            f"numbermap1 (real numbers), or next of tokens with a vocabulary, but got {text!r}."
+            f"numbermap1 (real numbers), next of tokens with a vocabulary, or outputs (all that a "
+            f"network returns), but got {text!r}."
         )
     return _OUTPUTS[found[1]](int(found[2]))
 
 
 def output_text(output: Output) -> int | str:
     """Give what `sized_task` makes an answer of: a number where it is classes of inputs."""
-    if isinstance(output, NextToken):
-        return _NEXT
+    if isinstance(output, NextToken | AllOutputs):
+        return _NEXT if isinstance(output, NextToken) else _ALL
     number = output.classes if isinstance(output, Logits | Map) else output.targets
     word = next(word for word, kind in _OUTPUTS.items() if kind is type(output))
     return f"{word}{number}" if word else number

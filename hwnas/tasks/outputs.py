@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hwnas.deferred import deferred
 from hwnas.errors import InvalidValueError, ProxyError
 from hwnas.tasks.task import (
+    AllOutputs,
     Logits,
     Map,
     NextToken,
@@ -32,7 +33,7 @@ else:
 
 IGNORED = -100
 """Label of positions that have none, as PyTorch's cross-entropy takes it."""
-_NUMBERS = (Regression, RegressionMap)
+_NUMBERS = (Regression, RegressionMap, AllOutputs)
 """Outputs that are real numbers instead of classes."""
 
 
@@ -64,12 +65,18 @@ def read_output(
             f"returns e.g. their absolute values."
         )
     found = _read(answer, spec, isinstance(wanted, _NUMBERS)) if len(answer) == inputs else None
-    if found is None or not isinstance(found[0], type(wanted or found[0])):
+    kind = Regression if isinstance(wanted, AllOutputs) else type(wanted)
+    if found is None or (wanted is not None and not isinstance(found[0], kind)):
         what = _EXPECTED[spec.kind] if wanted is None else f"{wanted!r}"
         raise ProxyError(
             f"`model` must return {what}, but got {tuple(answer.shape)} for {inputs} inputs."
         )
     return found
+
+
+def is_wanted(found: Output, wanted: Output) -> bool:
+    """Tell whether what `read_output` found is what a task wants, its number included."""
+    return found == wanted or (isinstance(wanted, AllOutputs) and isinstance(found, Regression))
 
 
 _EXPECTED = {
@@ -205,6 +212,10 @@ def loss(output: Output, answer: Tensor, labels: Tensor, *, total: bool = False)
     """
     if isinstance(output, Map | RegressionMap):
         answer = _resized(answer, labels.shape[1 if isinstance(output, Map) else 2 :])
+    if isinstance(output, Regression):
+        # All that a network returns may be more, or less, in training mode.
+        n = min(answer.shape[1], labels.shape[1])
+        answer, labels = answer[:, :n], labels[:, :n]
     if isinstance(output, _NUMBERS):
         known = _known(labels)
         each = F.mse_loss(answer, labels.nan_to_num().to(answer.dtype), reduction="none") * known

@@ -153,7 +153,15 @@ class RegressionMap:
         _check_positive("targets", self.targets)
 
 
-Output = Logits | Map | NextToken | Regression | RegressionMap
+@dataclass(frozen=True)
+class AllOutputs:
+    """All that the network returns, e.g. a detector's maps of several sizes: (B, n) real numbers.
+
+    Each tensor is flattened, and they stand behind one another; n is the network's own.
+    """
+
+
+Output = Logits | Map | NextToken | Regression | RegressionMap | AllOutputs
 
 
 @dataclass(frozen=True)
@@ -190,9 +198,12 @@ class Task:
 
     @property
     def label_shape(self) -> tuple[int, ...]:
-        """Shape of the labels of one input: () for its class, (H, W) for those of its positions."""
+        """Shape of the labels of one input: () for its class, (H, W) for those of its positions.
+
+        It is () too where the network alone says how many numbers it returns.
+        """
         match self.output:
-            case Logits():
+            case Logits() | AllOutputs():
                 return ()
             case Regression(targets):
                 return (targets,)
@@ -209,7 +220,7 @@ class Task:
         """
         if self.input.kind == "image" and isinstance(self.output, Logits):
             return {"num_classes": self.output.classes, "in_shape": self.input.shape}
-        output = {type(self.output).__name__: next(iter(asdict(self.output).values()))}
+        output = {type(self.output).__name__: next(iter(asdict(self.output).values()), None)}
         return {"output": output, "input": asdict(self.input)}
 
     def as_dict(self) -> dict[str, Any]:
@@ -228,7 +239,8 @@ class Task:
                 return image_task(values["num_classes"], values["in_shape"], values["name"])
             ((kind, number),) = values["output"].items()
             outputs = {o.__name__: o for o in get_args(Output)}
-            return cls(values["name"], TensorSpec(**values["input"]), outputs[kind](number))
+            output = outputs[kind]() if number is None else outputs[kind](number)
+            return cls(values["name"], TensorSpec(**values["input"]), output)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidValueError(
                 f"`task` must be what `Task.as_dict` gives, but got {dict(values)} ({error!r})."

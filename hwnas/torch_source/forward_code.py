@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,29 @@ _written: dict[tuple[Structure, int], Forward] = {}
 def _forward_code(module: nn.Module, arguments: int) -> Forward:
     names = _names(module, arguments)
     calls: dict[str, int] = {}
-    training, evaluation = (
-        _body(module, names, _trace(module, arguments, mode), calls) for mode in (True, False)
-    )
+    graphs = [_trace(module, arguments, mode) for mode in (True, False)]
+    training, evaluation = (_body(module, names, graph, calls) for graph in graphs)
     taken = ", ".join(["self", *(f"{name}: Tensor" for name in names)])
-    head = f"def forward({taken}) -> Tensor:"
+    head = f"def forward({taken}) -> {_returned(graphs)}:"
     body = _one_body(training, evaluation)
     return Forward((head, *(f"    {line}" for line in body)), calls)
+
+
+def _returned(graphs: Sequence[fx.Graph]) -> str:
+    """Write the type of what is returned."""
+    found = {_kind(node.args[0]) for graph in graphs for node in graph.nodes if node.op == "output"}
+    return found.pop() if len(found) == 1 else "object"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, fx.Node):
+        return "Tensor"
+    parts = list(value.values() if isinstance(value, dict) else value)
+    if not all(isinstance(part, fx.Node) for part in parts):
+        return "object"
+    if isinstance(value, dict):
+        return "dict[str, Tensor]"
+    return "list[Tensor]" if isinstance(value, list) else "tuple[Tensor, ...]"
 
 
 def _one_body(training: list[str], evaluation: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hwnas.networks.answer import tensors_in
 from hwnas.networks.copying import copy_model
 from hwnas.networks.settings import default_settings
 from hwnas.seeding import seeded
@@ -66,11 +67,12 @@ def _difference(made: nn.Module, network: nn.Module, inputs: Tensor) -> float:
     for module in (made, network):
         torch.default_generator.manual_seed(0)
         outputs.append(module(inputs))
-    got, expected = outputs
-    if not isinstance(got, Tensor) or not isinstance(expected, Tensor):
-        raise NotWritableError("more than one output")
-    difference = float((got - expected).abs().max())
-    # Written so that NaN fails.
-    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-        raise NotWritableError(f"its code differs by {difference:.3g}")
-    return difference
+    got, expected = (dict(tensors_in(output)) for output in outputs)
+    if not expected or list(got) != list(expected):
+        raise NotWritableError("its code has other outputs")
+    differences = [float((got[path] - expected[path]).abs().max()) for path in expected]
+    for difference, tensor in zip(differences, expected.values(), strict=True):
+        # Written so that NaN fails.
+        if not difference <= TOLERANCE * max(1.0, float(tensor.abs().max())):
+            raise NotWritableError(f"its code differs by {difference:.3g}")
+    return max(differences)

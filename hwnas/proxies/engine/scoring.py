@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.networks.answer import Answer
+from hwnas.networks.answer import Answer, answer_for
 from hwnas.networks.device import (
     CPU,
     made_on,
@@ -68,7 +68,8 @@ def score_network(
         seed: seed of weights, images, labels and random projections.
         threads: CPU threads, during the call only.
         output: which output is the answer, if the network returns more than one: a name, an index,
-            or None for the rule of `hwnas.networks.answer`, whose choice is logged.
+            ``all``, or None: all if the task says `AllOutputs`, else the rule of
+            `hwnas.networks.answer`, whose choice is logged.
         device: where the passes run: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. The network and the
             batch may be anywhere.
 
@@ -85,6 +86,8 @@ def score_network(
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise InvalidValueError(f"`proxies` must have different names, but got {repeated} twice.")
     place = read_device(device)
+    if output is None and isinstance(task, Task):
+        output = answer_for(task.output)
     with _isolated(threads, place):
         spec = Subject(model, task, batch, batch_size).spec
         model = usable_network(model, lambda: draw_inputs(spec, 2), derive_seed(seed, "lazy"))

@@ -258,6 +258,23 @@ def test_classes_are_those_of_the_part_to_train_on(folder: Path, tmp_path: Path)
     assert OwnImages(parts).task == replace(OwnImages(parts / "train").task, name="parted/")
 
 
+def test_pictures_without_folders_have_no_classes(folder: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, file in enumerate(sorted(folder.rglob("*.PNG"))):
+        file.rename(flat / f"{number}.PNG")
+    own = OwnImages(flat)
+    assert own.known == TensorSpec((1, 2, 2))
+    assert not own.says_task
+    batch = own.batch(4)
+    assert batch.labels is None
+    assert len(batch) == 4
+    with pytest.raises(InvalidValueError, match="or --classes outputs"):
+        _ = own.task
+    with pytest.raises(InvalidValueError, match=r"at least the 7 .* holds 6"):
+        own.batch(7)
+
+
 def test_a_class_without_pictures_is_refused(folder: Path) -> None:
     (folder / "bird").mkdir()
     with pytest.raises(DataFormatError, match="'bird' has no picture"):

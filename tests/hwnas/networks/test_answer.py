@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError
-from hwnas.networks.answer import Answer, Answering, answer_path, take
+from hwnas.networks.answer import ALL, Answer, Answering, answer_path, take
 from hwnas.networks.usable import answering_network
 
 Y, MAP, AUX = torch.zeros(2, 5), torch.zeros(2, 5, 4, 4), torch.ones(2, 5)
@@ -120,3 +120,52 @@ def test_a_member_of_a_mapping_is_an_item_where_the_network_is_traced_as_a_whole
     answering = answering_network(Two(), lambda: inputs)
     graph = Whole().trace(answering)
     assert [n.target for n in graph.nodes if n.op == "call_function"] == [operator.getitem]
+
+
+class Nested(nn.Module):
+    """Maps, a number an input and what is none of an input; in training mode two tensors alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Any:
+        found = {"boxes": [x.reshape(-1, 2, 2)], "score": x.sum(1), "logits": self.head(x)}
+        if self.training:
+            return found["logits"], found["score"]
+        return {**found, "class": x.argmax(1), "anchors": torch.ones(7, 2)}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_all_outputs_lie_behind_one_another(training: bool) -> None:
+    network, x = Nested().train(training), torch.randn(3, 4)
+    logits, score = network.head(x), x.sum(1, keepdim=True)
+    parts = [logits, score] if training else [x, score, logits]
+    answering = answering_network(network, lambda: x, ALL)
+    assert answering.training == training
+    assert torch.equal(answering(x), torch.cat(parts, 1))
+    assert torch.equal(torch.fx.symbolic_trace(answering)(x), torch.cat(parts, 1))
+    network.register_forward_hook(Answer(ALL))
+    assert torch.equal(network(x), torch.cat(parts, 1))
+
+
+def test_a_lone_tensor_is_all_there_is() -> None:
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(answering_network(nn.Identity(), lambda: x, ALL)(x), x.flatten(1))
+
+
+def test_all_outputs_are_none_without_real_numbers() -> None:
+    class Best(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return {"best": x.argmax(1), "mean": x.mean()}
+
+    with pytest.raises(InvalidValueError, match="real numbers for each of its 2 inputs, but its d"):
+        answering_network(Best(), lambda: torch.zeros(2, 3), ALL)
+
+
+def test_what_is_left_out_of_several_outputs_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    x = torch.zeros(2, 4)
+    for network, told in ((Heads(), True), (Nested(), True), (Heads(), False)):
+        caplog.clear()
+        answering_network(network, lambda: x, None if told else "a")
+        assert ("--classes outputs" in caplog.text) == told

@@ -214,6 +214,16 @@ def test_network_that_fixes_its_batch_is_not_written_with_a_free_one() -> None:
     verify_onnx(proto, Fixed(), IMAGE)
 
 
+def test_code_that_makes_the_batch_a_number_is_told_where_it_is_to_be_free() -> None:
+    class Counted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(len(x), -1).sinh()
+
+    assert exporter(export_onnx(Counted(), IMAGE)) == "torch.onnx"
+    with pytest.raises(InvalidValueError, match=r"code of Counted makes it a number, as len\(x\)"):
+        export_onnx(Counted(), IMAGE, dynamic_batch=True)
+
+
 class ScaledByBatch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x / x.size(0)

@@ -7,6 +7,7 @@ import pytest
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.tasks.catalogue import TASKS, get_task, name_of, sized_task
 from hwnas.tasks.task import (
+    AllOutputs,
     Logits,
     Map,
     NextToken,
@@ -58,6 +59,8 @@ def test_misspelt_name_is_suggested() -> None:
     [
         ("1x96x96:7", Task("", TensorSpec((1, 96, 96)), Logits(7))),
         ("3x64x64:map5", Task("", TensorSpec((3, 64, 64)), Map(5))),
+        ("3x64x64:outputs", Task("", TensorSpec((3, 64, 64)), AllOutputs())),
+        ("64:outputs:300", Task("", TensorSpec((64,), "tokens", 300), AllOutputs())),
         ("2x1000:map4", Task("", TensorSpec((2, 1000), "signal"), Map(4))),
         ("2x1000:numbers3", Task("", TensorSpec((2, 1000), "signal"), Regression(3))),
         ("3x64x64:numbermap1", Task("", TensorSpec((3, 64, 64)), RegressionMap(1))),
@@ -68,12 +71,22 @@ def test_misspelt_name_is_suggested() -> None:
 )
 def test_sizes_name_every_answer(name: str, task: Task) -> None:
     assert name_of(task) == name
+    assert Task.from_dict(task.as_dict()) == task
     assert get_task(name).settings == task.settings
     assert get_task(name).name == name
 
 
 @pytest.mark.parametrize(
-    "name", ["3x8x8:maps5", "3x8x8:map", "3x8x8:map0", "3x8x8:next", "64:next", "64:map5:300"]
+    "name",
+    [
+        "3x8x8:maps5",
+        "3x8x8:map",
+        "3x8x8:map0",
+        "3x8x8:next",
+        "64:next",
+        "64:map5:300",
+        "3x8x8:outputs3",
+    ],
 )
 def test_sizes_with_another_answer_are_refused(name: str) -> None:
     with pytest.raises(InvalidValueError, match=r"^`(classes|output|vocabulary)` must be"):

@@ -10,6 +10,7 @@ import pytest
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.tasks.task import (
+    AllOutputs,
     Logits,
     Map,
     NextToken,
@@ -63,6 +64,7 @@ def test_an_output_has_at_least_one_number(output: Any) -> None:
         (WORDS, NextToken(1000)),
         (TensorSpec((2, 100), "signal"), Regression(3)),
         (TensorSpec((3, 8, 8)), RegressionMap(3)),
+        (TensorSpec((3, 8, 8)), AllOutputs()),
     ],
 )
 def test_a_task_survives_json(spec: TensorSpec, output: Output) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hwnas.seeding import seeded
+from hwnas.tasks.task import image_task
 from hwnas.torch_source import train
 from hwnas.torch_source.network_code import network_code
 from hwnas.torch_source.network_file import plain_file
@@ -42,7 +43,7 @@ def exported(folder: Path, task: dict[str, Any] = TASK, architecture: str = "arc
         torch.save(dict(network.state_dict()), member / "weights.pt")
         choices = {architecture: f"arch,{number}", "member": number, "task": task}
         (member / "choices.json").write_text(json.dumps(choices))
-    for name, text in scripts().items():
+    for name, text in scripts(image_task(2, (1, 8, 8))).items():
         (folder / name).write_text(text)
     return folder
 
