@@ -262,6 +262,7 @@ def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -
         InvalidValueError: one of the two is not given, a data set is, or `classes` is no answer.
     """
     from hwnas.networks.importing import parse_sizes
+    from hwnas.tasks.task import told_of_volumes
 
     if in_shape is None or classes is None or dataset is not None:
         got = {"--input": in_shape, "--classes": classes, "--dataset": dataset}
@@ -274,7 +275,7 @@ def sizes_text(in_shape: str | None, classes: str | None, dataset: str | None) -
     if len(shape) > 3:
         raise InvalidValueError(
             f"`--input` must be C,H,W of an image, C,T of a signal, F of a vector or T of tokens, "
-            f"but got {in_shape!r}: leave the batch out."
+            f"but got {in_shape!r}: leave the batch out{told_of_volumes(shape)}."
         )
     if _ANSWER.fullmatch(",".join(parts)) is None:
         raise InvalidValueError(

@@ -30,6 +30,17 @@ _REAL: Mapping[int, Kind] = {1: "vector", 2: "signal", 3: "image"}
 """Inputs of real numbers by their number of axes."""
 
 
+def told_of_volumes(shape: Sequence[int]) -> str:
+    """Say what to do with a video or a volume; nothing of another shape, or of a batch of one."""
+    if len(shape) != 4 or shape[0] == 1:
+        return ""
+    channels, depth, height, width = shape
+    return (
+        f"; of a video or volume give {channels * depth},{height},{width}, and let the network "
+        f"begin with x.unflatten(1, ({channels}, {depth}))"
+    )
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """One input of a network, without the batch.
@@ -78,7 +89,8 @@ class TensorSpec:
         if len(shape) not in _REAL:
             raise InvalidValueError(
                 f"`input` must be (C, H, W) of an image, (C, T) of a signal, (F,) of a vector or "
-                f"(T,) of tokens, but got {tuple(shape)}: leave the batch out."
+                f"(T,) of tokens, but got {tuple(shape)}: leave the batch out"
+                f"{told_of_volumes(shape)}."
             )
         return cls(tuple(shape), _REAL[len(shape)] if vocabulary is None else "tokens", vocabulary)
 

@@ -43,6 +43,20 @@ def test_impossible_inputs_are_refused(settings: dict[str, Any], named: str) -> 
         TensorSpec(**settings)
 
 
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((1, 3, 32, 32), "leave the batch out."),
+        ((3, 8, 32, 16), "give 24,32,16, and let the network begin with x.unflatten(1, (3, 8))."),
+        ((2, 3, 8, 32, 32), "leave the batch out."),
+    ],
+)
+def test_what_to_do_with_a_volume_is_said(shape: tuple[int, ...], told: str) -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        TensorSpec.of(shape)
+    assert str(refused.value).endswith(told)
+
+
 def test_a_misspelt_kind_is_suggested() -> None:
     kind: Any = "token"
     with pytest.raises(UnknownNameError, match="Did you mean 'tokens'"):
