@@ -126,9 +126,11 @@ def test_a_function_is_named_with_its_sizes_as_a_command_takes_them() -> None:
     tokens = "my_nets:build:input=32,classes=3,vocabulary=50"
     said = command({"settings": {"space": tokens, **settings}})
     assert said == "hwnas search --model my_nets:build --input 32 --classes 3,50 --trials 4"
-    mine = {"space": text, **settings, "images": "mine.npz"}
+    mine = {"space": text, **settings, "dataset": "mine.npz", "images": "mine.npz"}
     said = command({"settings": mine})
     assert said == "hwnas search --model my_nets:build --trials 4 --images mine.npz"
+    unlabelled = {"space": text, **settings, "images": "mine.npz"}
+    assert sizes in command({"settings": unlabelled})
 
 
 def test_values_are_words_and_not_json() -> None:
