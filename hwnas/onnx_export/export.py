@@ -114,7 +114,9 @@ def _export_by_torch(
     inputs = torch.zeros(size, dtype=torch.int64 if tokens else torch.float32)
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
     try:
-        from hwnas.onnx_export.translations import TRANSLATIONS  # not for others: half a second
+        # Not for others: half a second.
+        from hwnas.onnx_export.small_terms import keep_small_terms
+        from hwnas.onnx_export.translations import TRANSLATIONS
 
         with _quiet():
             program = torch.onnx.export(
@@ -126,8 +128,12 @@ def _export_by_torch(
                 dynamic_shapes=shapes,
                 dynamo=True,
                 custom_translation_table=TRANSLATIONS,
+                optimize=False,
                 verbose=False,
             )
+            assert program is not None
+            keep_small_terms(program.model)
+            program.optimize()
     except Exception as error:
         cause: BaseException = error
         while cause.__cause__ is not None:  # what the exporter's layers say around it helps nobody
@@ -142,7 +148,6 @@ def _export_by_torch(
             f"torch.onnx.export failed on {type(model).__name__}: {str(cause).splitlines()[0]}"
             f"{hint}"
         ) from error
-    assert program is not None
     proto = program.model_proto
     # PyTorch keeps the number without a word: findings/torch_onnx_batch_of_len.sh.
     if dynamic_batch and not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:

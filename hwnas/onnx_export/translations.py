@@ -1,10 +1,12 @@
 """Operations that PyTorch's exporter writes as something else, for it to write as they are.
 
-`findings/torch_onnx_exporter_leaves_options_out.sh` shows them.
+`findings/torch_onnx_exporter_leaves_options_out.sh` and
+`findings/torch_onnx_exporter_logarithms_overflow.sh` show them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,8 +74,29 @@ def _smoothed(mode: str, cubic: float) -> Callable[..., Any]:
     return write
 
 
+def _log_sigmoid(self: Any) -> Any:
+    """Write -log(1 + exp(-x)); the exporter's log(sigmoid(x)) is -inf below -88."""
+    return op.Neg(op.Softplus(op.Neg(self)))
+
+
+def _log_sum(base: float) -> Callable[..., Any]:
+    """Write log(b^x + b^y), of which the exporter's powers are infinite or 0 beyond a hundred."""
+    rate = math.log(base)
+
+    def write(self: Any, other: Any) -> Any:
+        rated = op.CastLike(op.Constant(value_float=rate), self)
+        apart = op.Neg(op.Mul(op.Abs(op.Sub(self, other)), rated))
+        # log(1 + exp(d)) is Softplus, which ONNX has.
+        return op.Add(op.Max(self, other), op.Div(op.Softplus(apart), rated))
+
+    return write
+
+
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.scatter_reduce.two: _scatter_reduce,
+    torch.ops.aten.log_sigmoid.default: _log_sigmoid,
+    torch.ops.aten.logaddexp.default: _log_sum(math.e),
+    torch.ops.aten.logaddexp2.default: _log_sum(2.0),
     torch.ops.aten._upsample_bilinear2d_aa.default: _smoothed("linear", -0.75),
     torch.ops.aten._upsample_bicubic2d_aa.default: _smoothed("cubic", -0.5),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import onnx
@@ -124,6 +125,63 @@ def test_values_that_are_joined_by_their_places_agree(reduce: str, include_self:
 def test_whole_numbers_that_are_joined_agree(reduce: str, include_self: bool) -> None:
     model = Gathered(reduce, include_self, whole=True)
     verify_onnx(export_onnx(model, IMAGE, batch=2), model, IMAGE, atol=0, rtol=0)
+
+
+class Term(nn.Module):
+    """Divides by a root that is 0 but for a small term, in float32 and float64, written in ways."""
+
+    def __init__(self, term: float, form: str) -> None:
+        super().__init__()
+        self.term, self.form = term, form
+
+    def forward(self, x: Tensor) -> Tensor:
+        squares = (0 * x.sin()).square()
+        if self.form == "rms_norm":
+            return F.rms_norm(squares, (8,), eps=self.term)
+        if self.form == "float64":
+            return (squares.double() + self.term).rsqrt().float()
+        root = {"+": lambda s: s + self.term, "-": lambda s: s - -self.term}[self.form](squares)
+        return cast(Tensor, root.rsqrt())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("form", ["+", "-", "float64", "rms_norm"])
+@pytest.mark.parametrize("term", [1e-8, 1e-12])
+def test_small_terms_are_kept(form: str, term: float) -> None:
+    model = Term(term, form)
+    proto = export_onnx(model, IMAGE)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, model, IMAGE, atol=1e-5, rtol=1e-5)
+
+
+class Logarithms(nn.Module):
+    """Logarithms of sums of exponentials, of numbers whose exponentials float32 does not hold."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(200 * x)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "function",
+    [
+        F.logsigmoid,
+        lambda x: torch.logaddexp(x, x.flip(3)),
+        lambda x: torch.logaddexp2(x, x[:, :, :1]),
+        lambda x: torch.logaddexp(x, torch.zeros(())),
+    ],
+)
+def test_logarithms_of_large_exponentials_agree(function: Callable[[Tensor], Tensor]) -> None:
+    model = Logarithms(function)
+    proto = export_onnx(model, IMAGE, batch=2)
+    assert exporter(proto) == "torch.onnx"
+    verify_onnx(proto, model, IMAGE, atol=1e-3, rtol=1e-5)
 
 
 class Smoothed(nn.Module):
