@@ -58,7 +58,7 @@ def _own_formula(func: Any) -> Formula | None:
 
 @cache
 def _torchs_own() -> Mapping[Any, Callable[..., int]]:
-    """Give PyTorch's formulas, 2 FLOPs a multiply-accumulate: gradients and CUDA's attention."""
+    """Give PyTorch's formulas, 2 FLOPs a multiply-accumulate, e.g. of attention's gradients."""
     from torch.utils.flop_counter import FlopCounterMode
 
     return dict(FlopCounterMode(display=False).flop_registry)
@@ -122,6 +122,18 @@ def _plain_convolution(args: Args, result: Tensor) -> int:
 def _transposed_convolution(args: Args, result: Tensor) -> int:
     del result
     return _times(args[0], math.prod(args[1].shape[1:]))
+
+
+def _convolution_gradients(args: Args, result: Any) -> int:
+    """By the input and by the weights: each as many as the convolution itself, with groups too.
+
+    PyTorch's counter takes the second one once a group:
+    `findings/torch_flop_counter_fast_path_and_grouped_gradients.sh`.
+    """
+    del result
+    gradient, x, weight = args[:3]
+    products = _times(x if args[7] else gradient, math.prod(weight.shape[1:]))
+    return products * sum(map(bool, args[10][:2]))  # that of the bias takes none
 
 
 def _time_convolution(args: Args, result: Tensor) -> int:
@@ -267,6 +279,7 @@ _BY_FORMULA: Mapping[str, Mapping[Formula, str]] = {
         _listed_products: "_foreach_mm",
         _grouped_product: "_grouped_mm _scaled_grouped_mm _scaled_grouped_mm_v2",
         _convolution: "convolution _convolution convolution_overrideable",
+        _convolution_gradients: "convolution_backward",
         _plain_convolution: """
             cudnn_convolution cudnn_convolution_relu cudnn_convolution_add_relu mkldnn_convolution
             miopen_convolution miopen_convolution_relu miopen_convolution_add_relu

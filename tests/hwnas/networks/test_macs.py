@@ -139,8 +139,42 @@ def complex_of(x: Tensor) -> Tensor:
     return torch.complex(x, x)
 
 
+def cut(x: Tensor, channels: int) -> Tensor:
+    return x[:, [0] * channels, 2:, 2:]
+
+
+def gradients(
+    x: Tensor, weight: Tensor, out: Tensor, groups: int, by_input: bool, by_weight: bool,
+    transposed: bool = False,
+) -> Tensor:  # fmt: skip
+    """Give one of the gradients of a convolution."""
+    settings = [1, 1], [0, 0], [1, 1], transposed, [0, 0], groups, [by_input, by_weight, False]
+    found = aten.convolution_backward(out, x, weight, None, *settings)
+    gradient: Tensor = found[0] if by_input else found[1]
+    return gradient
+
+
 FUNCTIONS: list[tuple[Callable[[Tensor], Tensor], tuple[int, ...], int]] = [
     (lambda x: nn.functional.conv2d(x, torch.ones(6, 4, 3, 3)), IMAGE, 36 * 4 * 6 * 9),
+    # Gradients of a convolution take as much as the convolution, each.
+    (
+        lambda x: gradients(x, torch.ones(6, 4, 3, 3), cut(x, 6), 1, True, False),
+        IMAGE,
+        36 * 4 * 6 * 9,
+    ),
+    (lambda x: gradients(x, torch.ones(4, 1, 3, 3), cut(x, 4), 4, False, True), IMAGE, 36 * 4 * 9),
+    (
+        lambda x: gradients(x, torch.ones(8, 2, 3, 3), cut(x, 8), 2, True, True),
+        IMAGE,
+        36 * 8 * 2 * 9 * 2,
+    ),
+    (
+        lambda x: gradients(
+            x, torch.ones(4, 2, 3, 3), F.pad(cut(x, 8), [2] * 4), 4, True, True, True
+        ),
+        IMAGE,
+        64 * 4 * 2 * 9 * 2,
+    ),
     (lambda x: torch.mv(x[0, 0], x[0, 0, 0]), IMAGE, 64),
     (lambda x: torch.addmv(x[0, 0, 0], x[0, 0], x[0, 0, 0]), IMAGE, 64),
     (lambda x: torch.dot(x[0, 0, 0], x[0, 0, 0]), IMAGE, 8),
