@@ -60,7 +60,7 @@ def test_the_commands_of_the_guide_run_one_after_another(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = [line for line in commands() if not line.startswith("#")]
-    assert len(asked) == 10
+    assert len(asked) == 12
     for line in asked:
         line, _, into = line.partition(" > ")
         program, command, *arguments = shlex.split(line)
@@ -75,6 +75,7 @@ def test_the_commands_of_the_guide_run_one_after_another(
     assert [*(folder / "verified/onnx").glob("*.onnx")]
     assert ParetoSet.load(folder / "plain/front.json").provenance["dataset"]["num_classes"] == 7
     assert ParetoSet.load(folder / "pairs/front.json").members
+    assert [*(folder / "detectors/onnx").glob("*.onnx")]
 
 
 def test_the_python_of_the_guide_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

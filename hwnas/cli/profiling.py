@@ -181,12 +181,9 @@ def _architecture(
 
 
 def _own_model(spec: str, shape: InShape | TensorSpec, seed: int) -> _Subject:
-    import torch
-
     from hwnas.networks.importing import load_model
 
-    torch.manual_seed(seed)
-    return _Subject({"model": spec}, load_model(spec), shape)
+    return _Subject({"model": spec}, load_model(spec, seed), shape)
 
 
 def _onnx(file: Path, sizes: tuple[int, ...] | None, shapes: Shapes) -> _Subject:

@@ -250,7 +250,7 @@ def _score_model(
     from hwnas.networks.importing import load_model
 
     scores = score_model(
-        load_model(spec),
+        load_model(spec, seed),
         _model_task(in_shape, classes, given.images),
         proxies,
         images=given.images,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
-from hwnas.functions.own_network import Input, check_network, read_input
+from hwnas.functions.own_network import Input, check_network, input_spec, read_input
 from hwnas.networks.answer import ALL
 from hwnas.proxies import make_proxies
 from hwnas.proxies.engine.scoring import score_network
@@ -125,13 +125,15 @@ def score(
         (['naswot', 'params'], {})
     """
     network, task = check_network(model), read_input(input)
-    if output == ALL and not isinstance(task, Task):
-        task = Task("all outputs", task, AllOutputs())
+    if output == ALL:
+        task = Task("all outputs", input_spec(task), AllOutputs())
     made = _made([proxies] if isinstance(proxies, str | Proxy) else proxies)
     if isinstance(images, Batch):
         batch: Batch | None = images
     else:
         batch = real_images(images, batch_size, task, data_folder)
+    if output == ALL and batch is not None:  # labels are of one answer
+        batch = replace(batch, labels=None)
     return Scores(
         score_network(
             network,

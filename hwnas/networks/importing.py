@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hwnas.errors import InvalidValueError
+from hwnas.seeding import numbers_seeded, seeded
 from hwnas.typing import InShape
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 _SIZE = re.compile(r"\d{1,9}", re.ASCII)
 
 
-def load_model(spec: str) -> nn.Module:
+def load_model(spec: str, seed: int = 0) -> nn.Module:
     """Import and call what ``module:callable`` names; the current folder can be imported from.
 
     Args:
         spec: e.g. ``my_models:build_net``; the callable is called without arguments and gives the
             network. A class of networks is such a callable.
+        seed: of the weights that it draws; what is drawn on import is drawn before.
 
     Returns:
         The network, as the callable made it.
@@ -48,7 +50,8 @@ def load_model(spec: str) -> nn.Module:
             f"without arguments, but it is a {type(factory).__name__}."
         )
     try:
-        model = factory()
+        with seeded(seed), numbers_seeded(seed):
+            model = factory()
     except TypeError as error:
         raise InvalidValueError(
             f"`model` {spec!r} must be callable without arguments, but the call failed: {error}. "

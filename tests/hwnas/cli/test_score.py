@@ -308,3 +308,17 @@ def test_a_vocabulary_makes_tokens_of_a_length(
     assert "give their vocabulary, as --classes 3,30000" in capsys.readouterr().err
     assert run(*model, "--classes", "3,50", "--json") == 0
     assert json.loads(capsys.readouterr().out)["naswot"]
+
+
+def test_weights_of_a_model_are_drawn_of_the_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drawn_model_for_test.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ["--model", "drawn_model_for_test:net", "--input", "3,8,8", "--proxy", "l2_norm"]
+    found = []
+    for seed in ("0", "0", "1"):
+        assert run(*asked, "--batch", "4", "--json", "--seed", seed) == 0
+        found.append(json.loads(capsys.readouterr().out)["l2_norm"])
+    assert found[0] == found[1] != found[2]

@@ -70,6 +70,20 @@ def test_scores_are_those_of_the_network_that_joins_its_outputs_itself() -> None
     assert dict(found) == dict(hwnas.score(several, told, names, batch_size=8))
 
 
+def test_labels_of_images_are_of_one_answer_and_left_out(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).normal(size=(8, *SHAPE)).astype(np.float32)
+    found = []
+    known: tuple[dict[str, Any], ...] = ({}, {"labels": np.arange(8) % 3})
+    for number, labels in enumerate(known):
+        np.savez(tmp_path / f"{number}.npz", images=pixels, **labels)
+        images = str(tmp_path / f"{number}.npz")
+        scores = hwnas.score(
+            Pair(False), SHAPE, "grad_norm", images=images, output="all", batch_size=8
+        )
+        found.append(scores["grad_norm"])
+    assert found[0] == found[1]
+
+
 def test_targets_fit_a_network_that_returns_less_in_training_mode() -> None:
     class Detecting(Pair):
         def forward(self, x: Tensor) -> Any:
