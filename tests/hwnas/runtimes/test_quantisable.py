@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes.base import Array
+from hwnas.runtimes.base import Activations, Array
 from hwnas.runtimes.lowering import to_int8
 from hwnas.runtimes.onnxruntime_runtime import activations_for
 
@@ -210,3 +211,14 @@ def test_nodes_without_names_are_chosen_by_their_operator() -> None:
     made = {name: n.op_type for n in lower.graph.node for name in n.output}
     weights = [made.get(n.input[1]) for n in lower.graph.node if n.op_type == "Conv"]
     assert weights == ["DequantizeLinear"] * 2, "convolutions are not left in float32"
+
+
+@pytest.mark.parametrize("activations", get_args(Activations))
+def test_what_cuts_values_off_cuts_them_in_int8(activations: Activations) -> None:
+    # Symmetric ranges alone would lose both: findings/onnxruntime_int8_ranges_without_relu.sh.
+    relu = helper.make_node("Relu", ["made"], ["cut"])
+    clip = helper.make_node("Clip", ["cut", "", "high"], ["output"])
+    model = model_of([conv("input", "made"), relu, clip], ["output"], high=1.0)
+    (output,) = answers(to_int8(model, IMAGES, activations=activations), IMAGES[0])
+    assert output.min() == 0
+    assert output.max() == pytest.approx(1, abs=0.01)
