@@ -87,14 +87,14 @@ def measured(
     from hwnas.measure.limits import LONGEST_SECONDS, Limits, within_memory
     from hwnas.measure.resource_lock import hold
 
-    strict = how["length"]
+    strict, processes = how["length"], _processes(how)
     if limit_seconds is None:
         longest = strict.max_seconds if strict else how["max_seconds"]
         limit_seconds = min(max(_LEAST_SECONDS, _LIMIT_SHARE * longest), LONGEST_SECONDS)
     limits = within_memory(Limits(limit_seconds))
-    if strict:
+    if processes > 1:
         with hold(resource):
-            return _in_fresh_processes(limits, wanted, how, resource)
+            return _in_fresh_processes(processes, limits, wanted, how, resource)
     child = child_with(limits)
     child.start()
     with hold(resource):  # the time for which another one measures is not the network's
@@ -102,18 +102,31 @@ def measured(
     return {**label, **found.as_dict()}, [*found.remarks()]
 
 
+def _processes(how: dict[str, Any]) -> int:
+    """Say how many fresh processes a measurement needs."""
+    from hwnas.measure.strict import PROCESSES
+    from hwnas.runtimes import make_runtime
+
+    if how["length"]:
+        return PROCESSES
+    differ = getattr(make_runtime(how["runtime"]), "differs_between_processes", False)
+    return PROCESSES if differ and how["metric"] == "latency" and how["reference"] else 1
+
+
 def _in_fresh_processes(
-    limits: Limits, wanted: Wanted, how: dict[str, Any], held: str
+    processes: int, limits: Limits, wanted: Wanted, how: dict[str, Any], held: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Measure strictly; give a row and remarks."""
+    """Measure strictly, or each for a share of the time; give a row and remarks."""
     from hwnas.measure.isolation import Child
     from hwnas.measure.machine_state import machine_state
-    from hwnas.measure.strict import PROCESSES, combine, complaints, cool_down
+    from hwnas.measure.strict import combine, complaints, cool_down, differences
 
+    strict, how = how["length"], {**how, "max_seconds": how["max_seconds"] / processes}
     idle, all_found = machine_state(), []
-    for number in range(1, PROCESSES + 1):
-        note(f"process {number} of {PROCESSES} ...")
-        cool_down(idle)
+    for number in range(1, processes + 1):
+        note(f"process {number} of {processes} ...")
+        if strict:
+            cool_down(idle)
         child = Child(limits)
         try:
             wanted.import_into(child)
@@ -122,7 +135,8 @@ def _in_fresh_processes(
             child.close()
         all_found.append(found.measurement)
     whole = replace(found, measurement=combine(all_found))
-    return {**label, **whole.as_dict()}, [*whole.remarks(), *complaints(all_found)]
+    said = complaints(all_found) if strict else differences(whole.measurement)
+    return {**label, **whole.as_dict()}, [*whole.remarks(), *said]
 
 
 def _profiled(wanted: Wanted, how: dict[str, Any], held: str) -> tuple[dict[str, str], Profile]:

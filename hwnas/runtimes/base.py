@@ -183,7 +183,8 @@ class Runtime(Protocol):
     what it prepares has `times`: the reference network is timed before and after it, not in rounds.
     Options that change nothing but what is told have their names in `telling_options`. One that
     writes a precision otherwise than an earlier version says so by a method `written(settings)`:
-    what was measured before is another value.
+    what was measured before is another value. One whose latency of a network differs from process
+    to process has `differs_between_processes`: `hwnas profile` measures in several.
     """
 
     @property

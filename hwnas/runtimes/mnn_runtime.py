@@ -38,6 +38,7 @@ class MnnRuntime(CpuRuntime):
 
     name: ClassVar[str] = "mnn"
     packages: ClassVar[tuple[str, ...]] = ("MNN",)
+    differs_between_processes: ClassVar[bool] = True
 
     @contextmanager
     def load(self, onnx_file: Path, shape: tuple[int, ...], threads: int) -> Iterator[Model]:

@@ -15,9 +15,12 @@ from torch import nn
 
 from hwnas.cli import _run
 from hwnas.cli.profile import _told, profile
-from hwnas.measure import strict
+from hwnas.cli.profiling import _processes
+from hwnas.measure import isolation, strict
+from hwnas.measure.limits import Limits
 from hwnas.measure.rounds import Length
 from hwnas.onnx_export.export import export_onnx
+from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tasks.catalogue import get_task
 
@@ -378,6 +381,35 @@ def test_strict_measures_in_fresh_processes(
     assert "process 2 of 2" in printed.err
     assert "process 1: the interval is" in printed.err
     assert row["architecture"] == ARCH
+
+
+def test_where_processes_differ_it_measures_in_several(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = []
+
+    class Near:
+        def __init__(self, limits: Limits) -> None:
+            self.limits = limits
+
+        def close(self) -> None: ...
+
+        def call(self, what: Any, wanted: Any, how: dict[str, Any], held: str) -> Any:
+            seconds.append(how["max_seconds"])
+            return what(wanted, how, held)
+
+    monkeypatch.setattr(isolation, "Child", Near)
+    monkeypatch.setattr(strict, "PROCESSES", 2)
+    monkeypatch.setattr(OnnxRuntime, "differs_between_processes", True, raising=False)
+    assert run("--arch", ARCH, "--json") == 0
+    printed = capsys.readouterr()
+    row = json.loads(printed.out)
+    assert row["processes"] == 2
+    assert seconds == [0.025, 0.025]
+    assert "process 2 of 2" in printed.err
+    raw = {"length": None, "runtime": "onnxruntime", "metric": "latency", "reference": False}
+    assert _processes(raw) == 1
+    assert _processes({**raw, "metric": "energy", "reference": True}) == 1
 
 
 @pytest.mark.parametrize("more", [("--no-reference",), ("--metric", "energy")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import isnan, nan
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from hwnas.errors import InvalidValueError
 from hwnas.measure.machine_state import MachineState
 from hwnas.measure.measurement import Measurement
-from hwnas.measure.strict import STRICT, combine, complaints, cool_down
+from hwnas.measure.strict import STRICT, combine, complaints, cool_down, differences
 from hwnas.typing import DeviceKey
 
 
@@ -62,6 +64,25 @@ def test_the_median_process_with_the_widest_interval() -> None:
     assert found.facts["process_spread"] == pytest.approx(0.2 / 2.1)
     assert (found.facts["processes"], found.seconds, found.converged) == (3, 180.0, True)
     assert not combine([measured(2.0), measured(2.0, converged=False)]).converged
+
+
+def test_a_process_without_an_interval_leaves_that_of_the_others() -> None:
+    without = replace(measured(2.2), ci_low=nan, ci_high=nan)
+    for series in ([without, measured(2.0)], [measured(2.0), without]):
+        found = combine(series)
+        assert (found.ci_low, found.ci_high) == pytest.approx((1.9, 2.1))
+    assert isnan(combine([without, without]).ci_low)
+
+
+def test_what_processes_differ_by_is_told() -> None:
+    narrow = [replace(measured(v), ci_low=v - 0.01, ci_high=v + 0.01) for v in (2.0, 2.01, 1.99)]
+    assert differences(combine(narrow)) == []
+    [told] = differences(combine([measured(2.2), measured(2.0), measured(2.1)]))
+    assert told.startswith("3 processes differ by 9.5 %: ")
+    [told] = differences(combine([measured(2.0)] * 3))
+    assert told == "The 95 % interval is 10.0 % of the value: allow more seconds."
+    [told] = differences(combine([replace(measured(2.0), ci_low=nan, ci_high=nan)] * 3))
+    assert told == "The 95 % interval is not known: allow more seconds."
 
 
 def test_complaints_name_the_process() -> None:
