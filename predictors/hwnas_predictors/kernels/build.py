@@ -45,6 +45,10 @@ _KERNEL_SHARE = 0.8
 """Share of the time that is up after kernels; the rest is for whole networks."""
 _WHOLE_SHARE = 0.35
 """Share of the time for whole networks where they are measured first."""
+_LISTED_SHARE = 0.5
+"""Share of the time that is up after these and the listing of kernels that are models alone."""
+_LISTED = 8
+"""Networks of each family whose kernels are listed in any case."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,11 @@ class BuildSettings:
     """How a predictor is built.
 
     Attributes:
-        max_seconds: time for everything. In any case all networks are made and looked at; one
-            kernel of each type, two whole networks of each space, and where kernels are measured in
-            their networks those of two networks of each space and of `models` are measured. What is
-            in the cache takes no time.
+        max_seconds: time for everything. In any case all networks are made and looked at (where
+            each kernel is a model by itself, `models` and eight of each space); one kernel of each
+            type, two whole networks of each space, and where kernels are measured in their networks
+            those of two networks of each space and of `models` are measured. What is in the cache
+            takes no time.
         networks: networks of each family whose kernels are measured.
         held_out: other networks of each family that are measured as a whole, for overheads, scales
             and spread; `Calibration.fit` says which of these so many tell, in all families.
@@ -264,7 +269,8 @@ class _Work:
         own = ((len(families), model) for model in models)
         networks = chain(own, _networks(families, used))
         if isinstance(self.target, FarTarget) or not self.target.profiled:
-            return self._alone(model for _, model in networks)
+            least = len(models) + _LISTED * len(families)
+            return self._alone((model for _, model in networks), least)
         timer = NetworkTimer(self.target, self._whole, self._settings.kernel_seconds, self._cache)
         return sample_in_networks(
             networks,
@@ -290,12 +296,15 @@ class _Work:
                 self._report("whole networks", int(np.isfinite(found).sum()))
         return found
 
-    def _alone(self, networks: Iterable[onnx.ModelProto]) -> dict[str, TypeSample]:
+    def _alone(self, networks: Iterable[onnx.ModelProto], least: int) -> dict[str, TypeSample]:
         """Measure each kernel by itself."""
         settings, prior = self._settings, list[Kernel]()
         for number, network in enumerate(networks, start=1):
             prior += self.target.kernels(network)
             self._report("networks whose kernels are known", number)
+            # On a busy machine making networks takes as long as measuring their kernels.
+            if number >= least and self._expired(_LISTED_SHARE):
+                break
         timer = KernelTimer(
             self.target,
             max_seconds=settings.kernel_seconds,

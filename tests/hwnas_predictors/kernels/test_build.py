@@ -14,7 +14,7 @@ from onnx import helper
 from hwnas.errors import InvalidValueError
 from hwnas.evaluation.cache import ResultCache
 from hwnas.typing import DeviceKey, FloatArray
-from hwnas_predictors.kernels.build import BuildSettings, build_predictor
+from hwnas_predictors.kernels.build import BuildSettings, _Work, build_predictor
 from hwnas_predictors.kernels.fused_graph import find_kernels
 from hwnas_predictors.kernels.kernel import Kernel
 from hwnas_predictors.kernels.plain_graph import find_plain_kernels
@@ -137,6 +137,26 @@ def test_what_a_runtime_cannot_run_alone_follows_from_bytes_and_networks(
     nothing_to_do = [network([helper.make_node("Identity", ["x"], ["y"])], {})] * 2
     with pytest.raises(InvalidValueError, match="have kernels, but they compute nothing"):
         KernelPredictor.build([], nothing_to_do)
+
+
+@pytest.mark.parametrize(("up", "number"), [((0.5, 0.8), 9), ((0.8,), 11)])
+def test_when_half_the_time_is_up_no_more_networks_are_made_for_their_kernels(
+    up: tuple[float, ...], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight of a space are made whatever the time, and all of one's own."""
+    listed: list[int] = []
+
+    def report(what: str, done: int) -> None:
+        if what == "networks whose kernels are known":
+            listed.append(done)
+
+    monkeypatch.setattr("hwnas_predictors.kernels.target.is_profiled", lambda _: False)
+    monkeypatch.setattr(OneByOne, "__call__", lambda _, kernels: np.ones(len(kernels)))
+    monkeypatch.setattr(_Work, "_expired", lambda _, share=1.0: share in up)
+    family, cell = Family(SMALL, CIFAR10), SMALL.parse(EVERY)
+    work = _Work(BuildSettings(), ResultCache(None), report)
+    work.samples([family], [[cell] * 10], [family.network(cell)])
+    assert listed == [*range(1, number + 1)]
 
 
 def test_networks_that_are_known_calibrate_behind_one_that_time_was_up_for(
