@@ -278,3 +278,18 @@ def test_a_file_that_is_written_again_is_the_model_that_is_in_it(
         with RUNTIME.prepare(OnnxModel(path), RunSettings(precision=None)) as executable:
             answers.append(executable.outputs(given)[0])
     assert not np.allclose(answers[0], answers[1])
+
+
+class Options(nn.Module):
+    """OpenVINO's own reader of PyTorch takes the correction for 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.var(3, correction=2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_options_of_operators_are_read() -> None:
+    # findings/openvino_reads_pytorch_without_options.sh
+    with RUNTIME.prepare(TorchNetwork(Options(), (3, 8, 8)), RunSettings()) as executable:
+        assert agreement(executable, Options()).relative_error < 1e-5
