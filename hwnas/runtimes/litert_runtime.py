@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from hwnas.errors import InvalidValueError
-from hwnas.runtimes.base import Array
+from hwnas.runtimes.base import Array, RunSettings
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
 from hwnas.runtimes.litert.from_onnx import to_litert
 from hwnas.runtimes.lowering import FLOAT_OPERATORS
@@ -34,6 +34,10 @@ class LiteRt(CpuRuntime):
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
     takes_tokens: ClassVar[bool] = True
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {"float_operators": FLOAT_OPERATORS}
+
+    def written(self, settings: RunSettings) -> str:
+        """Name how int8 is written where it was written otherwise before; else nothing."""
+        return "activations by conversion" if settings.precision == "int8" else ""
 
     @contextmanager
     def load(self, onnx_file: Path, shape: tuple[int, ...], threads: int) -> Iterator[Model]:

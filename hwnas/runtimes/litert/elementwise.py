@@ -121,8 +121,16 @@ def _hard_sigmoid(t: Translation, node: Node) -> Tensor:
     return t.emit("MUL", [above.number, sixth], x.shape, x.axes, None, "MulOptions")
 
 
+def _relu(t: Translation, node: Node) -> Tensor:
+    if (scale := t.wanted(node)) is not None and t.saturates(node):
+        return t.with_scale(t.tensor(node.inputs[0]), scale)
+    return one("RELU")(t, node)
+
+
 def _clip(t: Translation, node: Node) -> Tensor:
     """Write the activation that it is, else the larger and the smaller number."""
+    if (scale := t.wanted(node)) is not None:  # it saturates
+        return t.with_scale(t.tensor(node.inputs[0]), scale)
     bounds = [t.constant(n).floats if n else None for n in [*node.inputs[1:], "", ""][:2]]
     known = [None if b is None else float(b.item()) for b in bounds]
     x = t.tensor(node.inputs[0])
@@ -217,7 +225,7 @@ ELEMENTWISE: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "ReduceMean": _reduced("MEAN"),
     "ReduceMin": _reduced("REDUCE_MIN"),
     "ReduceSum": _reduced("SUM"),
-    "Relu": one("RELU"),
+    "Relu": _relu,
     "Sigmoid": one("LOGISTIC", scale=OF_LOGISTIC),
     "Softplus": _softplus,
     "Sqrt": one("SQRT"),

@@ -233,6 +233,52 @@ def test_what_a_removed_activation_cut_is_cut_by_the_integers() -> None:
         assert found.min() == 0
 
 
+class Passed(nn.Module):
+    """An activation whose input others read too, so that it is no end of a convolution."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.activation = nn.Conv2d(3, 8, 3), activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(x)
+        return torch.add(y, self.activation(y))
+
+
+@pytest.mark.parametrize(
+    ("activation", "written"),
+    [(nn.ReLU(), 0), (nn.ReLU6(), 0), (nn.Hardtanh(0, 0.25), 0), (nn.Hardtanh(-0.25, 0.5), 1)],
+)
+def test_an_activation_between_two_scales_is_their_conversion(
+    activation: nn.Module, written: int
+) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from hwnas.runtimes.litert.from_onnx import to_litert
+    from hwnas.runtimes.lowering import exported
+    from hwnas.runtimes.onnxruntime_session import open_session
+
+    torch.manual_seed(0)
+    made = TorchNetwork(Passed(activation).eval(), (3, 8, 8))
+    content, *_ = exported(made, RunSettings(precision="int8", batch=1))
+    model, _ = to_litert(onnx.load_from_string(content))
+    interpreter = Interpreter(model_content=model)
+    kinds = [op["op_name"] for op in interpreter._get_ops_details()]
+    assert sum(kind in ("RELU", "RELU6", "MAXIMUM") for kind in kinds) == written
+    assert kinds.count("ADD") == 1
+    interpreter.allocate_tensors()
+    images = torch.randn(1, 3, 8, 8).numpy()
+    (expected,) = open_session(content).run(None, {"input": images})
+    interpreter.set_tensor(
+        interpreter.get_input_details()[0]["index"], images.transpose(0, 2, 3, 1)
+    )
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    # A step of the sum, which both round; the ends of the activation are exact.
+    step = np.diff(np.unique(expected)).min()
+    assert np.abs(found.reshape(expected.shape) - expected).max() < 2.1 * step
+
+
 def test_what_stays_in_float32_is_told_and_another_key() -> None:
     made = network("counted padding")
     kept = RunSettings(precision="int8", options=(("float_operators", "AveragePool"),))
