@@ -45,7 +45,7 @@ from hwnas.typing import FloatArray
 COSTS = (
     "onnxruntime",
     "onnxruntime:precision=int8",
-    "onnxruntime:precision=int8,float_operators=AveragePool",
+    "litert:precision=int8,float_operators=AveragePool",
     "openvino",
     "openvino:precision=bf16",
     "openvino:precision=int8",

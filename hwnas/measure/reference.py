@@ -85,10 +85,11 @@ def reference_network() -> TorchNetwork:
 def reference_settings(runtime: Runtime, settings: RunSettings) -> RunSettings:
     """Give the settings of a measurement, its precision and options, for one Gaussian image.
 
-    Options that only tell something of what runs are left out: nobody is told of the reference.
+    Options that only tell something of what runs are left out: nobody is told of the reference. So
+    is what stays in float32: the reference may have such operators where they cannot.
     """
-    telling: frozenset[str] = getattr(runtime, "telling_options", frozenset())
-    options = tuple(option for option in settings.options if option[0] not in telling)
+    left_out = {"float_operators", *getattr(runtime, "telling_options", ())}
+    options = tuple(option for option in settings.options if option[0] not in left_out)
     return explicit(runtime, replace(settings, batch=1, images="gaussian", seed=0, options=options))
 
 

@@ -32,6 +32,8 @@ FLOAT_OPERATORS: Several = Several(
     )
 )  # fmt: skip
 """ONNX operators that can be left in float32, joined by ``+``."""
+STAYS = "float32"
+"""Text of a node that is to stay in it."""
 
 
 def exported(
@@ -138,6 +140,9 @@ def to_int8(
                 f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
             ) from error
         made = onnx.load(f"{folder}/int8.onnx")
+    for node in made.graph.node:
+        if node.name in chosen:  # what is around it may be the same as of one in int8
+            node.doc_string = STAYS
     if activations == "symmetric" and not full_pairs:
         unsigned_behind_concat(made)
         sums_in_four_dimensions(made)

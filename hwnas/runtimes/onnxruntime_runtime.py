@@ -208,7 +208,25 @@ def _open(
             provider_options=own,
         )
         facts = check_places(session, device, options.get("fallback") == "allow")
+        if path and precision == "int8":
+            _insist_on_float(path, options.get("float_operators", "none").split("+"))
         return session, facts | (_formats(path, precision, exported) if path else {})
+
+
+def _insist_on_float(path: str, kinds: Sequence[str]) -> None:
+    """Insist that operators of an optimised graph stay in float32.
+
+    The quantiser writes one between others in int8 as it writes one in int8, and ONNX Runtime runs
+    it so: findings/onnxruntime_int8_excluded_nodes.sh.
+    """
+    found = computed_in(path).get("int8", Counter())
+    names = {name for kind in kinds for name in (kind, f"QLinear{kind}", f"Nhwc{kind}")}
+    if wrong := [f"{number} {name}" for name, number in sorted(found.items()) if name in names]:
+        raise InvalidValueError(
+            f"`float_operators` must stay in float32, but ONNX Runtime computes {', '.join(wrong)} "
+            f"in int8, as all around them is: leave the option out, add what is around them, or "
+            f"take the runtime litert."
+        )
 
 
 def _formats(path: str, precision: str, exported: bool) -> dict[str, str]:

@@ -21,6 +21,7 @@ from onnx import helper, numpy_helper
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array
 from hwnas.runtimes.litert.flatbuffer import FlatGraph, Scale
+from hwnas.runtimes.lowering import STAYS
 
 CHANNELS_LAST = (0, 2, 3, 1)
 _INPUTS = {
@@ -117,6 +118,7 @@ class Node:
         attributes: by name.
         activation: LiteRT's number of the activation that follows; 0 if none does.
         more: names of its other outputs; empty ones are not read.
+        stays: whether it is to compute in float32 in a model in int8.
     """
 
     kind: str
@@ -125,6 +127,7 @@ class Node:
     attributes: Mapping[str, Any]
     activation: int = 0
     more: tuple[str, ...] = ()
+    stays: bool = False
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -312,7 +315,7 @@ class Translation:
     def _write(self, node: Node) -> None:
         if node.kind not in self._writers:
             raise UnwrittenError(f"{node.kind}")
-        can = node.kind not in _FLOAT_ONLY and node.output in self._scales
+        can = node.kind not in _FLOAT_ONLY and not node.stays and node.output in self._scales
         active = [n for n in node.inputs if n and not self.is_constant(n) and not self._counts(n)]
         self._in_int8 = can and all(n in self._quantised for n in active) and self._has_scales(node)
         found = self._writers[node.kind](self, node)
@@ -464,4 +467,5 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 def _read(node: onnx.NodeProto) -> Node:
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     kind = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
-    return Node(kind, tuple(node.input), node.output[0], attributes, more=tuple(node.output[1:]))
+    stays, more = node.doc_string == STAYS, tuple(node.output[1:])
+    return Node(kind, tuple(node.input), node.output[0], attributes, more=more, stays=stays)

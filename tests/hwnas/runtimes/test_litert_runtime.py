@@ -287,6 +287,15 @@ def test_what_stays_in_float32_is_told_and_another_key() -> None:
         assert "float_operators=AveragePool" in str(ready.key)
 
 
+def test_operators_that_stay_in_float_do_between_others_in_int8() -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
+    made = TorchNetwork(nn.Sequential(*layers).eval(), (3, 8, 8))
+    for kept, told in (((("float_operators", "AveragePool"),), "1 AveragePool"), ((), None)):
+        settings = RunSettings(precision="int8", options=kept)
+        with make_runtime("litert").prepare(made, settings) as ready:
+            assert getattr(ready, "facts", {}).get("float32_operators") == told
+
+
 def test_a_refusal_is_one_sentence_behind_a_child_process() -> None:
     from hwnas.runtimes.litert.translation import UnwrittenError
 

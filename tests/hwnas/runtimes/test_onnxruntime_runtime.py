@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -345,6 +346,23 @@ def test_operators_that_stay_in_float_are_in_the_key_and_do() -> None:
     for wrong in ("Convv", "none+Conv"):
         with pytest.raises(UnknownNameError, match="`float_operators of onnxruntime` must be one"):
             ran(precision="int8", options=(("float_operators", wrong),))
+
+
+@pytest.mark.parametrize(
+    ("kept", "wrong"),
+    [("AveragePool", "1 QLinearAveragePool"), ("Conv", None), ("AveragePool+Conv", None)],
+)
+def test_operators_that_run_in_int8_in_spite_of_it_are_refused(
+    kept: str, wrong: str | None
+) -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
+    network = TorchNetwork(
+        nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8)
+    )
+    settings = RunSettings(precision="int8", options=(("float_operators", kept),))
+    refused = pytest.raises(InvalidValueError, match=f"ONNX Runtime computes {wrong} in int8, as")
+    with nullcontext() if wrong is None else refused, RUNTIME.prepare(network, settings):
+        pass
 
 
 def test_what_int8_is_calibrated_with_decides_its_steps(tmp_path: Path) -> None:
