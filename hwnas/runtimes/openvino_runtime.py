@@ -250,7 +250,9 @@ def _formats(compiled: Any, precision: str) -> dict[str, str]:
     for layer in compiled.get_runtime_model().get_ops():
         facts = layer.get_rt_info()
         kind, given = (str(facts[name].astype(str)) for name in ("layerType", "runtimePrecision"))
-        if kind not in _MOVES and given in _FORMATS:
+        # Truths, as of a comparison, are u8 there too.
+        truths = given == "u8" and precision != "int8"
+        if kind not in _MOVES and given in _FORMATS and not truths:
             found.setdefault(_FORMATS[given], Counter())[kind] += 1
     others = {name: kinds for name, kinds in found.items() if name != precision}
     told = {

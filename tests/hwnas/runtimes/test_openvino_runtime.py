@@ -293,3 +293,18 @@ def test_options_of_operators_are_read() -> None:
     # findings/openvino_reads_pytorch_without_options.sh
     with RUNTIME.prepare(TorchNetwork(Options(), (3, 8, 8)), RunSettings()) as executable:
         assert agreement(executable, Options()).relative_error < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_truths_are_no_integers_to_compute_in(precision: str) -> None:
+    class Thresholded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.softplus(self.conv(x), beta=2)
+
+    network = TorchNetwork(Thresholded().eval(), (3, 6, 6))
+    with RUNTIME.prepare(network, RunSettings(precision=precision)) as ready:
+        assert agreement(ready, network.module).correlation > 0.999
