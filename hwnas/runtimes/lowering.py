@@ -164,6 +164,12 @@ def folded(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(options.optimized_model_filepath)
 
 
+def staying(content: bytes | str) -> frozenset[str]:
+    """Name the nodes of a model in int8 that are to stay in float32."""
+    model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
+    return frozenset(node.name for node in model.graph.node if node.doc_string == STAYS)
+
+
 def is_quantised(model: onnx.ModelProto) -> bool:
     """Tell whether a model holds quantised tensors (QDQ)."""
     return any(node.op_type == "DequantizeLinear" for node in model.graph.node)

@@ -31,7 +31,7 @@ from hwnas.runtimes.base import (
 )
 from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
-from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported, staying
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import Feeds, load_model_bytes, random_feeds
 from hwnas.runtimes.own_onnx import in_float32, in_int8, own_outputs
@@ -114,7 +114,7 @@ class OpenVino:
             lambda *own: _outputs(request, own, inputs),
             None,
             source.examples,
-            {**source.facts, **_formats(compiled, source.precision)},
+            {**source.facts, **_formats(compiled, source.precision, source.stays)},
             source.expected,
         )
 
@@ -128,6 +128,7 @@ class _Source(NamedTuple):
     examples: Sequence[Sequence[Array]]
     facts: Mapping[str, str]
     expected: Sequence[Sequence[Array]] = ()
+    stays: frozenset[str] = frozenset()
 
 
 def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
@@ -135,7 +136,9 @@ def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
     content, precision, examples, facts = exported(
         network, settings, written=("int8",), activations="symmetric"
     )
-    return _Source(_read(content), precision, [input_batch(network, settings)], examples, facts)
+    stays = staying(content) if precision == "int8" else frozenset()
+    inputs = [input_batch(network, settings)]
+    return _Source(_read(content), precision, inputs, examples, facts, stays=stays)
 
 
 def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -> _Source:
@@ -157,8 +160,9 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
     else:
         made = in_float32(network, settings, lower=True)
     return _Source(
-        _read(made.content), wanted, made.inputs, made.examples, made.facts, made.expected
-    )
+        _read(made.content), wanted, made.inputs, made.examples, made.facts, made.expected,
+        staying(made.content),
+    )  # fmt: skip
 
 
 @cache
@@ -240,20 +244,35 @@ def _outputs(request: Any, own: tuple[Array, ...], inputs: list[Array]) -> list[
         _give(request, inputs)
 
 
-def _formats(compiled: Any, precision: str) -> dict[str, str]:
+def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset()) -> dict[str, str]:
     """Tell which layers compute in another format than the precision.
+
+    Args:
+        compiled: what OpenVINO made of the model.
+        precision: what it is to compute in.
+        stays: nodes of a model in int8 that are to stay in float32.
 
     Raises:
         PrecisionError: none computes in it, or one in a lower one than float32.
+        InvalidValueError: one that is to stay in float32 does not.
     """
     found: dict[str, Counter[str]] = {}
+    wrong: Counter[str] = Counter()
     for layer in compiled.get_runtime_model().get_ops():
         facts = layer.get_rt_info()
         kind, given = (str(facts[name].astype(str)) for name in ("layerType", "runtimePrecision"))
         # Truths, as of a comparison, are u8 there too.
         truths = given == "u8" and precision != "int8"
+        if stays and _FORMATS.get(given) == "int8" and stays.intersection(_origins(facts)):
+            wrong[kind] += 1
         if kind not in _MOVES and given in _FORMATS and not truths:
             found.setdefault(_FORMATS[given], Counter())[kind] += 1
+    if wrong:
+        made = ", ".join(f"{number} {kind}" for kind, number in sorted(wrong.items()))
+        raise InvalidValueError(
+            f"`float_operators` must stay in float32, but OpenVINO computes {made} in int8, as all "
+            f"around them is: leave the option out, or take the runtime litert."
+        )
     others = {name: kinds for name, kinds in found.items() if name != precision}
     told = {
         f"{name}_operators": ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
@@ -265,6 +284,11 @@ def _formats(compiled: Any, precision: str) -> dict[str, str]:
             f"{'; '.join(f'{name[:-10]}: {kinds}' for name, kinds in told.items())}."
         )
     return told
+
+
+def _origins(facts: Any) -> list[str]:
+    """Name what a layer was made of."""
+    return str(facts["originalLayersNames"].astype(str)).split(",")
 
 
 def _refused(error: Exception) -> InvalidValueError:

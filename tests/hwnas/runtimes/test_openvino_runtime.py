@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -308,3 +309,15 @@ def test_truths_are_no_integers_to_compute_in(precision: str) -> None:
     network = TorchNetwork(Thresholded().eval(), (3, 6, 6))
     with RUNTIME.prepare(network, RunSettings(precision=precision)) as ready:
         assert agreement(ready, network.module).correlation > 0.999
+
+
+@pytest.mark.parametrize(("kept", "wrong"), [("AveragePool", "1 Pooling"), ("Conv", None)])
+def test_what_runs_in_int8_in_spite_of_it_is_refused(kept: str, wrong: str | None) -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
+    network = TorchNetwork(
+        nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8)
+    )
+    settings = RunSettings(precision="int8", options=(("float_operators", kept),))
+    refused = pytest.raises(InvalidValueError, match=f"OpenVINO computes {wrong} in int8, as all")
+    with nullcontext() if wrong is None else refused, RUNTIME.prepare(network, settings):
+        pass
