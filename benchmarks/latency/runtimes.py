@@ -45,12 +45,12 @@ from hwnas.typing import FloatArray
 COSTS = (
     "onnxruntime",
     "onnxruntime:precision=int8",
-    "litert:precision=int8,float_operators=AveragePool",
     "openvino",
     "openvino:precision=bf16",
     "openvino:precision=int8",
     "litert",
     "litert:precision=int8",
+    "litert:precision=int8,float_operators=AveragePool",
     "mnn",
     "ncnn",
     "torch",
