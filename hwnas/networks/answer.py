@@ -68,7 +68,7 @@ class Answer:
         if choice not in self._said:
             self._said.add(choice)
             mode = " in training mode" if network.training else ""
-            parts = sum(1 for _ in real_parts(output, len(args[0]))) if self.wanted is None else 1
+            parts = len(_real_parts(output, len(args[0]))) if self.wanted is None else 1
             _LOG.warning(
                 "The network returns a %s%s, whose answer is %s.%s",
                 type(output).__name__,
@@ -148,8 +148,8 @@ def names_in(output: Any, path: Path) -> tuple[bool, ...]:
     return tuple(names)
 
 
-def real_parts(output: Any, inputs: int) -> Iterator[tuple[Path, Tensor]]:
-    """Yield what an output says of each of its inputs in real numbers, with the keys to it.
+def real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
+    """List what an output says of each of its inputs in real numbers, with the keys to it.
 
     Args:
         output: what a network returned.
@@ -158,16 +158,20 @@ def real_parts(output: Any, inputs: int) -> Iterator[tuple[Path, Tensor]]:
     Raises:
         InvalidValueError: there is no such tensor.
     """
-    found = False
-    for path, tensor in tensors_in(output):
-        if tensor.is_floating_point() and tensor.shape[:1] == (inputs,):
-            found = True
-            yield path, tensor
-    if not found:
-        raise InvalidValueError(
-            f"`model` must return real numbers for each of its {inputs} inputs, but its "
-            f"{type(output).__name__} has no tensor of them."
-        )
+    if found := _real_parts(output, inputs):
+        return found
+    raise InvalidValueError(
+        f"`model` must return real numbers for each of its {inputs} inputs, but its "
+        f"{type(output).__name__} has no tensor of them."
+    )
+
+
+def _real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
+    return [
+        (path, tensor)
+        for path, tensor in tensors_in(output)
+        if tensor.is_floating_point() and tensor.shape[:1] == (inputs,)
+    ]
 
 
 def _joined(parts: Iterable[tuple[Tensor, bool]]) -> Tensor:

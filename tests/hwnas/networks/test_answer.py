@@ -169,3 +169,12 @@ def test_what_is_left_out_of_several_outputs_is_said(caplog: pytest.LogCaptureFi
         caplog.clear()
         answering_network(network, lambda: x, None if told else "a")
         assert ("--classes outputs" in caplog.text) == told
+
+
+def test_an_answer_whose_inputs_stand_elsewhere_is_one_as_before() -> None:
+    class Steps(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x.transpose(0, 1), {"state": x.transpose(0, 1)}
+
+    x = torch.zeros(2, 3, 4)
+    assert torch.equal(answering_network(Steps(), lambda: x)(x), x.transpose(0, 1))
