@@ -22,6 +22,7 @@ from hwnas.strategies.problem import BoolArray
 from hwnas.typing import Direction
 from hwnas_nni.checkpoint import Record, read_state, write_state
 from hwnas_nni.codec import Codec, Key, codec_of
+from hwnas_nni.ends import Ends
 from hwnas_nni.evaluator import ObjectivesEvaluator, ProxyEvaluator
 from hwnas_nni.metrics import check_directions, complaint, has_default, losses_of
 from hwnas_nni.results import pareto_set_of
@@ -94,6 +95,7 @@ class ParetoStrategy(Strategy):
         self._lock = threading.RLock()
         self._running: dict[int, tuple[ExecutableModelSpace, Any]] = {}
         self._reported: dict[int, Any] = {}
+        self._ends: Ends[int] = Ends()
         self._records: list[Record] = []
         self._provenance: Mapping[str, Any] = {}
         self._complaints: set[str] = set()
@@ -208,6 +210,7 @@ class ParetoStrategy(Strategy):
         model = self.model_space.freeze(self._codec.to_sample(arch))
         with self._lock:
             self._running[id(model)] = (model, arch)
+            self._ends.begin(id(model))
             self._save()
         self.engine.submit_models(model)
 
@@ -217,23 +220,33 @@ class ParetoStrategy(Strategy):
         if not has_default(event.metric):
             event.prevent_default()
         with self._lock:
-            self._reported[id(event.model)] = event.metric
+            if self._ends.report(id(event.model)):
+                self._finish(id(event.model), event.metric)
+            else:
+                self._reported[id(event.model)] = event.metric
 
     def _on_end(self, event: TrainingEndEvent) -> None:
-        assert self._search is not None
         with self._lock:
-            if id(event.model) not in self._running:
+            ended = id(event.model)
+            if ended not in self._running:
                 return
+            lost = self._ends.end(ended)
             if event.status is ModelStatus.Interrupted:
                 return  # Run again after a resumption.
-            _, arch = self._running.pop(id(event.model))
-            reported = self._reported.pop(id(event.model), None)
-            metrics = reported if event.status is ModelStatus.Trained else None
-            losses = losses_of(metrics, self.objectives)
-            self._complain(metrics)
-            self._search.tell([arch], [losses])
-            self._records.append(Record(arch, metrics))
-            self._save()
+            if ended in self._reported:
+                metrics = self._reported.pop(ended)
+                self._finish(ended, metrics if event.status is ModelStatus.Trained else None)
+            for silent in lost:
+                self._finish(silent, None)
+
+    def _finish(self, model: int, metrics: Any) -> None:
+        assert self._search is not None
+        _, arch = self._running.pop(model)
+        losses = losses_of(metrics, self.objectives)
+        self._complain(metrics)
+        self._search.tell([arch], [losses])
+        self._records.append(Record(arch, metrics))
+        self._save()
 
     def _complain(self, metrics: Any) -> None:
         """Warn once of each set of names that is not what the objectives are called."""

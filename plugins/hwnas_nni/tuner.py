@@ -16,6 +16,7 @@ from hwnas.spaces.assignments import Assignment
 from hwnas.strategies import AskTell, Problem, make_proposer
 from hwnas.typing import Direction
 from hwnas_nni.checkpoint import Record, read_state, write_state
+from hwnas_nni.ends import Ends
 from hwnas_nni.metrics import DEFAULT, check_directions, complaint, losses_of
 from hwnas_nni.search_space import LEVELS, JsonSpace
 
@@ -76,6 +77,7 @@ class HwnasTuner(Tuner):
         self._space: JsonSpace | None = None
         self._search: AskTell[Assignment] | None = None
         self._running: dict[int, Assignment] = {}
+        self._ends: Ends[int] = Ends()
         self._records: list[Record] = []
         self._saved: Path | None = None
 
@@ -104,6 +106,7 @@ class HwnasTuner(Tuner):
         if not archs:
             raise nni.NoMoreTrialError("every configuration was proposed")
         self._running[parameter_id] = archs[0]
+        self._ends.begin(parameter_id)
         self._save()
         return space.to_parameters(archs[0])
 
@@ -112,16 +115,18 @@ class HwnasTuner(Tuner):
     ) -> None:
         """Learn what a trial reported."""
         del parameters, kwargs
+        self._ends.report(parameter_id)
         arch = self._running.pop(parameter_id, None)
         if arch is not None:
             self._tell(arch, value)
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
-        """Count a trial that reported nothing as failed."""
+        """Count what will be reported of no more as failed."""
         del success, kwargs
-        arch = self._running.pop(parameter_id, None)
-        if arch is not None:
-            self._tell(arch, None)
+        for lost in self._ends.end(parameter_id):
+            arch = self._running.pop(lost, None)
+            if arch is not None:
+                self._tell(arch, None)
 
     def import_data(self, data: Sequence[Mapping[str, Any]]) -> None:
         """Learn from trials of an earlier experiment, or from one that was running then.

@@ -18,11 +18,16 @@ nni = pytest.importorskip("nni", reason="the extra nni is not installed")
 from nni.mutable import Categorical  # noqa: E402
 from nni.nas.evaluator import FunctionalEvaluator  # noqa: E402
 from nni.nas.execution import SequentialExecutionEngine  # noqa: E402
+from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent  # noqa: E402
 from nni.nas.experiment import NasExperiment  # noqa: E402
 from nni.nas.experiment.config import NasExperimentConfig  # noqa: E402
 from nni.nas.hub.pytorch import NasBench201 as HubNasBench201  # noqa: E402
 from nni.nas.nn.pytorch import LayerChoice, ModelSpace, Repeat  # noqa: E402
-from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace  # noqa: E402
+from nni.nas.space import (  # noqa: E402
+    ModelStatus,
+    RawFormatModelSpace,
+    SimplifiedModelSpace,
+)
 from torch import nn  # noqa: E402
 
 from hwnas import registry  # noqa: E402
@@ -320,6 +325,35 @@ def test_a_trial_that_reports_and_then_fails_has_failed() -> None:
     strategy(space, SequentialExecutionEngine(continue_on_failure=True))
     assert strategy.pareto_set().provenance["failed"] == 4
     assert not strategy._reported
+
+
+class Swapping(SequentialExecutionEngine):
+    """Runs two models as NNI's training service may: each trial runs the other's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Any] = []
+
+    def submit_models(self, *models: Any) -> None:
+        self.waiting.extend(models)
+        if len(self.waiting) == 2:
+            first, second = self.waiting
+            self.waiting = []
+            for ran, told in ((second, first), (first, second)):
+                number = float(ran.sample["depth"])
+                metrics = {"default": number, "gain": number, "cost": number}
+                self.dispatch_model_event(FinalMetricEvent(ran, metrics))
+                self.dispatch_model_event(TrainingEndEvent(told, ModelStatus.Trained))
+
+
+def test_trials_that_run_each_others_models_have_not_failed() -> None:
+    strategy = ParetoStrategy(DIRECTIONS, max_trials=4)
+    evaluator = FunctionalEvaluator(gain_and_cost)
+    strategy(SimplifiedModelSpace.from_model(Small(), evaluator), Swapping())
+    front = strategy.pareto_set()
+    assert (front.provenance["evaluated"], front.provenance["failed"]) == (4, 0)
+    for record in strategy._records:
+        assert record.metrics["gain"] == int(json.loads(str(record.arch))["depth"])
 
 
 def test_thresholds_that_nothing_keeps_are_told() -> None:

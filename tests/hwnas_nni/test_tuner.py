@@ -75,6 +75,20 @@ def test_failed_trials_are_not_repeated() -> None:
     assert not [p for p in drive(tuner, 100, 3) if p in parameters]
 
 
+def test_trials_that_run_each_others_parameters_have_not_failed() -> None:
+    """NNI tells the parameters that a trial was made for when it ends, whatever it ran."""
+    tuner = started()
+    first, second, third = (tuner.generate_parameters(i) for i in range(3))
+    tuner.receive_trial_result(1, second, measure(second))
+    tuner.trial_end(0, True)  # It ran those of 1.
+    tuner.trial_end(2, False)  # It ran those of 2, or of 0 as far as anybody knows.
+    tuner.receive_trial_result(0, first, measure(first))
+    assert [record.metrics for record in tuner._records] == [measure(second), measure(first)]
+    tuner.trial_end(1, True)
+    assert [record.metrics for record in tuner._records][2:] == [None]
+    assert not [p for p in drive(tuner, 100, 3) if p in (first, second, third)]
+
+
 def test_a_resumed_experiment_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
