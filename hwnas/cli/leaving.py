@@ -8,6 +8,9 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
+
+_FEEDER_SECONDS = 2.0
 
 
 class Leaving:
@@ -38,3 +41,8 @@ def end_children() -> None:
     pool = sys.modules.get("joblib.externals.loky.reusable_executor")
     if pool is not None and pool._executor is not None:
         pool._executor.shutdown(wait=True, kill_workers=True)
+    # A thread that fed a pool takes its semaphores apart after the pool has ended: cut off in the
+    # midst, loky's tracker warns of one that leaked.
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread":
+            thread.join(_FEEDER_SECONDS)

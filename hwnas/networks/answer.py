@@ -160,9 +160,12 @@ def real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
     """
     if found := _real_parts(output, inputs):
         return found
+    shown = ", ".join(_described(p, t) for p, t in tensors_in(output)) or type(output).__name__
+    elsewhere = any(t.is_floating_point() and inputs in t.shape for _, t in tensors_in(output))
+    hint = ": let the inputs come first, as `y.transpose(0, 1)` does" if elsewhere else ""
     raise InvalidValueError(
-        f"`model` must return real numbers for each of its {inputs} inputs, but its "
-        f"{type(output).__name__} has no tensor of them."
+        f"`model` must return real numbers for each of its {inputs} inputs, (B, ...), but it "
+        f"returns {shown}{hint}."
     )
 
 
@@ -172,6 +175,22 @@ def _real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
         for path, tensor in tensors_in(output)
         if tensor.is_floating_point() and tensor.shape[:1] == (inputs,)
     ]
+
+
+def say_left_out(output: Any, inputs: int) -> None:
+    """Warn of tensors of an output that `real_parts` does not list."""
+    kept = {path for path, _ in _real_parts(output, inputs)}
+    if left := [_described(p, t) for p, t in tensors_in(output) if p not in kept]:
+        _LOG.warning(
+            "Of what the network returns, no real numbers for each of its inputs (B, ...), and so "
+            "left out: %s.",
+            ", ".join(left),
+        )
+
+
+def _described(path: Path, tensor: Tensor) -> str:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{_text(path)} {tuple(tensor.shape)} of {kind}" if path else f"{tuple(tensor.shape)}"
 
 
 def _joined(parts: Iterable[tuple[Tensor, bool]]) -> Tensor:

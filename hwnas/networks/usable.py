@@ -21,6 +21,7 @@ from hwnas.networks.answer import (
     answer_path,
     names_in,
     parts_of,
+    say_left_out,
     tensors_in,
 )
 from hwnas.networks.copying import copy_model, own_tensors
@@ -127,6 +128,7 @@ def answering_network(
         ) from error
     if output == ALL:
         parts = parts_of(answer, len(drawn))
+        say_left_out(answer, len(drawn))
         return AnsweringAll(model, parts, _in_training(twin, drawn) or parts).train(model.training)
     if isinstance(answer, Tensor):
         return model

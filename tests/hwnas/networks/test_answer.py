@@ -159,8 +159,23 @@ def test_all_outputs_are_none_without_real_numbers() -> None:
         def forward(self, x: Tensor) -> Any:
             return {"best": x.argmax(1), "mean": x.mean()}
 
-    with pytest.raises(InvalidValueError, match="real numbers for each of its 2 inputs, but its d"):
+    told = r"each of its 2 inputs, \(B, ...\), but it returns best \(2,\) of int64, mean \(\) of f"
+    with pytest.raises(InvalidValueError, match=told):
         answering_network(Best(), lambda: torch.zeros(2, 3), ALL)
+    with pytest.raises(InvalidValueError, match=r"but it returns \(6, 2\): let the inputs come fi"):
+        answering_network(nn.Flatten(0, -2), lambda: torch.zeros(2, 3, 2), ALL)
+
+
+@pytest.mark.parametrize(("steps", "told"), [(3, True), (2, False)])
+def test_what_all_outputs_leave_out_is_said(
+    steps: int, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Several(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x, x.sum(1), {"steps": torch.ones(steps, 2) if told else x}
+
+    assert answering_network(Several(), lambda: torch.ones(2, 4), ALL)(torch.ones(2, 4)) is not None
+    assert ("left out: 2.steps (3, 2) of float32." in caplog.text) == told
 
 
 def test_what_is_left_out_of_several_outputs_is_said(caplog: pytest.LogCaptureFixture) -> None:
