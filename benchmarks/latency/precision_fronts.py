@@ -7,6 +7,9 @@ by how much slower they are than the int8 front's member of at least the same sc
 correlation of the latencies; and how well the int8 outputs agree with PyTorch's.
 
     python -m benchmarks.latency.precision_fronts [--networks 200] [--out FILE]
+    python -m benchmarks.latency.precision_fronts --costs litert litert:precision=int8
+
+The first of `--costs` is what the search measured, each other one what is deployed.
 
 What is measured is kept in --out, and an interrupted run goes on from there; --only-print prints
 what is there.
@@ -24,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 import hwnas
-from benchmarks.latency.runtimes import Store, WithStatistics, measured
+from benchmarks.latency.runtimes import PACKAGES, Store, WithStatistics, measured
 from hwnas.costs.measured import RuntimeCost
 from hwnas.costs.source import make_cost
 from hwnas.measure.host import host_fingerprint, package_versions
@@ -92,6 +95,7 @@ def report(score: FloatArray, latencies: list[FloatArray], correlation: FloatArr
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--networks", type=int, default=200)
+    parser.add_argument("--costs", nargs="+", default=COSTS, help="the first in float32")
     parser.add_argument("--proxy", default="naswot")
     parser.add_argument("--max-seconds", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)
@@ -101,24 +105,26 @@ def main() -> None:
     space, task = WithStatistics(), get_task("cifar10")
     cells = reference_sample(space, arguments.networks, arguments.seed)
     costs = {}
-    for text in COSTS:
+    for text in arguments.costs:
         joined = f"{text}{',' if '=' in text else ':'}max_seconds={arguments.max_seconds}"
         made = make_cost(joined, space, task)
         assert isinstance(made, RuntimeCost)
         costs[text] = made
     kept = arguments.out is not None and arguments.out.is_file()
     store = Store(arguments.out, json.loads(arguments.out.read_text()) if kept else {})
-    print(f"machine: {host_fingerprint()}; versions {package_versions(('torch', 'onnxruntime'))}")
+    print(f"machine: {host_fingerprint()}; versions {package_versions(PACKAGES)}")
     if not arguments.only_print:
         loads = [os.getloadavg()[0] for _ in measured(costs, cells, store, arguments.seed)]
         print(f"load {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} cores meanwhile")
-    latencies = [column(store, cells, cost, "latency_ms") for cost in COSTS]
-    known = np.isfinite(np.array(latencies)).all(axis=0)
-    print(f"{(~known).sum()} of {len(cells)} networks were not or could not be measured")
-    chosen = [cells[i] for i in np.flatnonzero(known)]
-    score = scores(chosen, arguments.proxy, store)
-    correlation = column(store, chosen, COSTS[1], "correlation")
-    report(score, [values[known] for values in latencies], correlation)
+    first, *others = (column(store, cells, cost, "latency_ms") for cost in arguments.costs)
+    for cost, latency in zip(arguments.costs[1:], others, strict=True):
+        known = np.isfinite(first) & np.isfinite(latency)
+        print(f"{arguments.costs[0]} and {cost}:")
+        print(f"{(~known).sum()} of {len(cells)} networks were not or could not be measured")
+        chosen = [cells[i] for i in np.flatnonzero(known)]
+        score = scores(chosen, arguments.proxy, store)
+        correlation = column(store, chosen, cost, "correlation")
+        report(score, [first[known], latency[known]], correlation)
 
 
 if __name__ == "__main__":

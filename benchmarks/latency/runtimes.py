@@ -56,7 +56,7 @@ COSTS = (
     "torch",
 )
 _AGAIN = "(again)"
-_PACKAGES = ("torch", "onnxruntime", "openvino", "MNN", "ncnn", "ai-edge-litert")
+PACKAGES = ("torch", "onnxruntime", "openvino", "MNN", "ncnn", "ai-edge-litert")
 
 
 class WithStatistics(NasBench201):
@@ -174,7 +174,7 @@ def main() -> None:
     kept = arguments.out is not None and arguments.out.is_file()
     store = Store(arguments.out, json.loads(arguments.out.read_text()) if kept else {})
     print(f"machine: {host_fingerprint()}")
-    print(f"versions: {package_versions(_PACKAGES)}")
+    print(f"versions: {package_versions(PACKAGES)}")
     print(f"{len(cells)} live cells, seed {arguments.seed}, one thread, batch 1")
     loads = [os.getloadavg()[0] for _ in measured(costs, cells, store, arguments.seed)]
     print(f"load average {min(loads):.1f} to {max(loads):.1f} on {os.cpu_count()} cores meanwhile")

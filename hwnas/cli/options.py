@@ -142,16 +142,18 @@ def chosen_networks(
     own = OwnImages.parse(images)
     given = {"--dataset": dataset, "--input": in_shape, "--classes": classes}
     names = [name for name, value in given.items() if value is not None]
-    if own is not None and (not names or own.says_task):
-        if names:
-            raise InvalidValueError(
-                f"`{names[0]}` must not be given with images of your own that say classes and "
-                f"size, but got {given[names[0]]}: leave it out, or save them without labels."
-            )
+    if own is not None and not names:
         return sized_text(space, own.task), name_of(own.task)
+    if own is not None and dataset is not None and own.says_task:
+        raise InvalidValueError(
+            f"`--dataset` must not be given with images of your own that say classes and size, but "
+            f"got {dataset}: leave it out, or save them without labels."
+        )
     in_shape, classes = with_size(in_shape, classes, images)
     if in_shape is not None or classes is not None:
         dataset = sizes_text(in_shape, classes, dataset)
+        if own is not None:
+            own.insist_on(get_task(dataset))
     text = sized_text(space, None if dataset is None else get_task(dataset))
     if dataset is None:
         with contextlib.suppress(InvalidValueError):
@@ -239,7 +241,7 @@ def sizes_of(images: str, *, built: bool) -> tuple[str | None, str | None]:
 def with_size(
     in_shape: str | None, classes: str | None, images: str
 ) -> tuple[str | None, str | None]:
-    """Complete `--classes` by the size of images of the user's own, which have no labels.
+    """Complete `--classes` by the size of images of the user's own.
 
     Raises:
         HwnasError: they cannot be read.

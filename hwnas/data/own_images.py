@@ -26,7 +26,8 @@ from hwnas.errors import (
 from hwnas.files.pinned import pinned_text, split_pinned
 from hwnas.tasks.arrays import batch_of_arrays, in_turn, spec_of_array, task_of_arrays
 from hwnas.tasks.batch import Batch
-from hwnas.tasks.task import Task, TensorSpec
+from hwnas.tasks.catalogue import get_task, is_sizes, output_text
+from hwnas.tasks.task import AllOutputs, Logits, Map, Task, TensorSpec
 
 IMAGES = ("gaussian", "cifar10-sample")
 """Names of images that are not the user's own."""
@@ -131,6 +132,53 @@ class OwnImages:
                 f"or --classes outputs."
             )
         return known
+
+    def task_for(self, dataset: str) -> Task:
+        """Give the task that they are examples of: theirs, or what is said beyond it.
+
+        Args:
+            dataset: name of a data set, which counts where they do not say what networks answer,
+                or of sizes, which count anyway.
+
+        Raises:
+            HwnasError: they cannot be read, or there is no such data set.
+        """
+        if not self.says_task:
+            return get_task(dataset)
+        given = get_task(dataset) if is_sizes(dataset) else self.task
+        return self.task if given.settings == self.task.settings else given
+
+    def insist_on(self, given: Task) -> None:
+        """Refuse a task that they are no examples of.
+
+        Their labels may lack the last classes of it; networks that return all sorts of outputs get
+        none of them.
+
+        Raises:
+            HwnasError: they are of another one, or cannot be read.
+        """
+        known = self.known
+        spec = known.input if isinstance(known, Task) else known
+        if given.input != spec:
+            raise InvalidValueError(
+                f"`images` must be of the size that networks are built for, {given.input}, but "
+                f"those of {self.path} are {spec}."
+            )
+        if not isinstance(known, Task):
+            return
+        match known.output, given.output:
+            case (_, AllOutputs()):
+                pass
+            case (Logits(theirs), Logits(classes)) | (Map(theirs), Map(classes)) if (
+                theirs <= classes
+            ):
+                pass
+            case theirs, wanted if theirs != wanted:
+                raise InvalidValueError(
+                    f"`classes` must be those of the labels of {self.path}, "
+                    f"{output_text(theirs)}, or more of them, or outputs, but got "
+                    f"{output_text(wanted)}."
+                )
 
     def batch(self, size: int) -> Batch:
         """Give the first inputs of each class in turn, bytes as numbers of mean 0, deviation 1.

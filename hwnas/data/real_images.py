@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hwnas.data.cifar10_sample import cifar10_sample
 from hwnas.data.own_images import OwnImages, check_images
 from hwnas.errors import InvalidValueError
 from hwnas.tasks.batch import Batch
-from hwnas.tasks.task import Task, TensorSpec
+from hwnas.tasks.task import AllOutputs, Task, TensorSpec
 
 
 def real_images(
@@ -29,7 +30,9 @@ def real_images(
     """
     check_images(images)
     if own := OwnImages.parse(images):
-        return own.batch(size)
+        batch = own.batch(size)
+        unlabelled = isinstance(task, Task) and isinstance(task.output, AllOutputs)
+        return replace(batch, labels=None) if unlabelled else batch
     if images == "gaussian":
         return None
     spec = task.input if isinstance(task, Task) else task

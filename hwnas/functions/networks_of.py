@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from hwnas.data.own_images import OwnImages
 from hwnas.errors import InvalidValueError
@@ -12,7 +12,7 @@ from hwnas.spaces.own import is_made_of_a_trial, own_space
 from hwnas.spaces.space_text import keep, named_space, sized_text
 from hwnas.spaces.trial import takes_argument
 from hwnas.tasks.catalogue import get_task, name_of, output_text, sized_task
-from hwnas.tasks.task import Task, TensorSpec
+from hwnas.tasks.task import Task
 from hwnas.typing import SearchSpace
 
 Networks: TypeAlias = (
@@ -38,15 +38,15 @@ def task_of(
     own = OwnImages.parse(images)
     given = {"dataset": dataset, "input": input, "classes": classes}
     names = [f"`{name}`" for name, value in given.items() if value is not None]
-    if own is not None and (not names or own.says_task):
-        if names:
-            raise InvalidValueError(
-                f"{names[0]} must not be given with images of your own that say classes and size, "
-                f"but got both: leave it out, or save them without labels."
-            )
+    if own is not None and not names:
         return own.task
-    if own is not None and input is None:
-        spec = cast(TensorSpec, own.known)
+    if own is not None and dataset is not None and own.says_task:
+        raise InvalidValueError(
+            "`dataset` must not be given with images of your own that say classes and size, but "
+            "got both: leave it out, or save them without labels."
+        )
+    if own is not None and input is None and classes is not None:
+        spec = known.input if isinstance(known := own.known, Task) else known
         input, vocabulary = spec.shape, spec.vocabulary if vocabulary is None else vocabulary
     if input is None and classes is None:
         return None if dataset is None else get_task(dataset)
@@ -59,7 +59,10 @@ def task_of(
         raise InvalidValueError(
             f"`input` must be a shape, e.g. (3, 32, 32) or 20, but got {input!r}."
         )
-    return sized_task((input,) if isinstance(input, int) else tuple(input), classes, vocabulary)
+    task = sized_task((input,) if isinstance(input, int) else tuple(input), classes, vocabulary)
+    if own is not None:
+        own.insist_on(task)
+    return task
 
 
 def networks_of(given: Networks, task: Task | None) -> tuple[SearchSpace[Any], str]:

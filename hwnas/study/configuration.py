@@ -155,14 +155,14 @@ class EvaluationSetup(Generic[Arch]):
 
 
 def named_task(dataset: str, images: str = "gaussian") -> Task:
-    """Find what networks are built for: the user's own images if they say it, else the data set.
+    """Find what networks are built for: by the user's own images, see `OwnImages.task_for`.
 
     Raises:
         UnknownNameError: there is no such data set.
         HwnasError: the user's images cannot be read, or do not say their classes.
     """
     own = OwnImages.parse(images)
-    return own.task if own is not None and own.says_task else get_task(dataset)
+    return get_task(dataset) if own is None else own.task_for(dataset)
 
 
 def recorded_task(provenance: Mapping[str, Any]) -> Task | None:

@@ -118,7 +118,7 @@ class SearchSettings:
         own = OwnImages.parse(self.images)
         if own is None:
             return pinned
-        name = own.name if own.says_task else self.dataset
+        name = own.task_for(self.dataset).name
         return replace(pinned, images=own.pinned(self.batch), dataset=name)
 
     def identity(self) -> dict[str, Any]:

@@ -80,6 +80,11 @@ def get_task(name: str) -> Task:
     return sized_task(shape, sizes[2], None if sizes[3] is None else int(sizes[3]))
 
 
+def is_sizes(name: str) -> bool:
+    """Tell whether a name is of sizes, not of a data set."""
+    return name not in TASKS and _SIZES.fullmatch(name) is not None
+
+
 def sized_task(shape: Sequence[int], classes: int | str, vocabulary: int | None = None) -> Task:
     """Make the task to answer for inputs of a size; `get_task` makes it of its name again.
 

@@ -14,12 +14,18 @@ import pytest
 
 from hwnas.data import own_images
 from hwnas.data.own_images import OwnImages
+from hwnas.data.real_images import real_images
 from hwnas.errors import (
     DataFormatError,
     DataNotFoundError,
     InvalidValueError,
     MissingDependencyError,
 )
+from hwnas.functions.networks_of import task_of
+from hwnas.spaces.nasbench201 import NasBench201
+from hwnas.study.configuration import named_task
+from hwnas.study.settings import SearchSettings
+from hwnas.tasks.catalogue import get_task
 from hwnas.tasks.task import (
     Logits,
     Map,
@@ -56,6 +62,39 @@ def test_a_file_says_task_and_batch(tmp_path: Path) -> None:
     assert batch.labels.tolist() == [0, 1, 2, 3, 0, 1]
     first = pixels()[[0, 3, 6, 9, 1, 4]].astype(np.float64)
     np.testing.assert_allclose(batch.inputs, (first - first.mean()) / first.std(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ("1x6x8:4", ""),
+        ("1x6x8:10", ""),
+        ("1x6x8:outputs", ""),
+        ("1x6x8:3", r"labels of .*mine.npz, 4, or more of them, or outputs, but got 3"),
+        ("1x6x8:map4", "but got map4"),
+        ("1x6x8:numbers4", "but got numbers4"),
+        ("1x8x8:4", r"built for, image \(1, 8, 8\), but those of .* are image \(1, 6, 8\)"),
+        ("cifar10", r"built for, image \(3, 32, 32\)"),
+    ],
+)
+def test_more_may_be_said_than_labels_do(sizes: str, told: str, tmp_path: Path) -> None:
+    """A sample may lack some of the classes, and what networks return may not be classes."""
+    own = arrays(tmp_path / "mine.npz", images=pixels(), labels=LABELS)
+    given = get_task(sizes)
+    if told:
+        with pytest.raises(InvalidValueError, match=told):
+            own.insist_on(given)
+        return
+    own.insist_on(given)
+    same = given.output == own.task.output
+    assert own.task_for(sizes) == named_task(sizes, str(own.path)) == (own.task if same else given)
+    assert own.task_for("cifar10") == own.task
+    settings = SearchSettings(images=str(own.path), dataset=sizes, batch=4)
+    assert settings.pinned(NasBench201()).dataset == ("mine.npz" if same else sizes)
+    batch = real_images(str(own.path), 4, own.task_for(sizes))
+    assert batch is not None
+    assert (batch.labels is None) == (sizes == "1x6x8:outputs")
+    assert task_of(None, None, sizes.rpartition(":")[2], None, str(own.path)) == given
 
 
 def test_labels_may_be_missing(tmp_path: Path) -> None:

@@ -158,11 +158,19 @@ def test_a_search_ends_in_networks_with_all_their_outputs(images: bool) -> None:
 
 
 @pytest.mark.usefixtures("detector")
-def test_labelled_images_say_what_networks_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    np.savez("photos.npz", images=np.zeros((4, *SHAPE), np.float32), labels=[0, 1, 2, 0])
-    what = ["--images", "photos.npz", "--classes", "outputs"]
-    assert run("search", "--model", "detector_of_tests:build", *what, "--trials", "1") == 2
-    assert "or save them without labels" in capsys.readouterr().err
+def test_labels_say_nothing_of_all_outputs() -> None:
+    images = np.random.default_rng(0).random((4, *SHAPE), dtype=np.float32)
+    np.savez("photos.npz", images=images, labels=[0, 1, 2, 0])
+    np.savez("bare.npz", images=images)
+    asked = ["--classes", "outputs", "--objective", "grad_norm", "--cost", "count:macs"]
+    found = []
+    for name in ("photos", "bare"):
+        what = ["--images", f"{name}.npz", "--batch", "4", "--trials", "2", "--out", name]
+        assert run("search", "--model", "detector_of_tests:build", *what, *asked) == 0
+        front = hwnas.ParetoSet.load(f"{name}/front.json")
+        found.append([(m.arch, m.values) for m in front.members])
+    assert found[0] == found[1]
+    assert run("pareto", "export", "photos", "--model", "detector_of_tests:build") == 0
 
 
 def test_the_number_is_the_networks_own() -> None:
