@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +59,7 @@ def show(
     """
     from hwnas.pareto.baseline import findings
 
-    pareto_set = open_pareto_set(source, study)
+    pareto_set = open_pareto_set(source, study, space)
     if baseline is not None:
         from hwnas.functions.baseline import with_baseline
 
@@ -124,7 +125,7 @@ def export(
     from hwnas.cli.artifacts import attach
     from hwnas.cli.networks import NetworkExport
 
-    front = open_pareto_set(source, study)
+    front = open_pareto_set(source, study, space)
     out = results_folder(source, out)
     everything = not (json_file or csv or onnx or code or report or artifacts)
     written: list[Exported] = []
@@ -157,12 +158,13 @@ def results_folder(source: str, out: Path | None) -> Path:
     return Path(source)
 
 
-def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
+def open_pareto_set(source: str, study: str = "hwnas", space: str | None = None) -> ParetoSet:
     """Open a results folder, a JSON file or a study.
 
     Args:
         source: folder, file, or Optuna storage: URL, ``journal:FILE`` or ``grpc://HOST:PORT``.
         study: study name in the storage.
+        space: space of a study of the user's own, whose parameters say the architectures.
 
     Raises:
         InvalidValueError: the storage cannot be opened or has no such study.
@@ -174,14 +176,15 @@ def open_pareto_set(source: str, study: str = "hwnas") -> ParetoSet:
     if "://" in source or source.startswith("journal:"):
         from hwnas.study.hosts import get_host
 
-        return get_host("optuna").load(source, study)
+        own = None if space is None else partial(users_space, space)
+        return get_host("optuna").load(source, study, own)
     path = Path(source)
     return ParetoSet.load(path / FRONT if path.is_dir() else path)
 
 
 def _counts(pareto_set: ParetoSet) -> str:
     """Say what became of the architectures that are not on the front."""
-    names = ("evaluated", "infeasible", "failed", "repeated")
+    names = ("evaluated", "infeasible", "pruned", "failed", "repeated")
     known = [f"{pareto_set.provenance[n]} {n}" for n in names if n in pareto_set.provenance]
     text = ", ".join([f"{len(pareto_set)} on the front", *known])
     return f"{text}; ★ is nearest to the ideal point." if len(pareto_set) else f"{text}."

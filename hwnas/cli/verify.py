@@ -91,7 +91,7 @@ def verify(
             f"One of `--cost`, `--measurements` and `--accuracy` must be given, but got "
             f"{' and '.join(named) or 'none'}."
         )
-    front = open_pareto_set(source, study)
+    front = open_pareto_set(source, study, own_space)
     folder = results_folder(source, out)
     space = front_space(front, own_space)
     if accuracy is not None:

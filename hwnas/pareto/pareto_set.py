@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-Status = Literal["complete", "infeasible", "failed"]
+Status = Literal["complete", "infeasible", "failed", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Evaluated:
         arch: text of the architecture.
         key: canonical key.
         values: `(m,)` objective values; None where there is none.
-        status: `complete`, `infeasible` (a constraint is violated) or `failed` (a value is
-            missing).
+        status: `complete`, `infeasible` (a constraint is violated), `failed` (a value is missing)
+            or `pruned` (its training was stopped by a pruner of a user's study).
     """
 
     arch: str
@@ -176,7 +176,8 @@ class ParetoSet:
                 `complete` elsewhere.
             attributes: `(n,)` further values of each architecture.
             provenance: what is known of the origin; it is added to the counts `evaluated`,
-                `failed`, `infeasible` and `repeated` of these rows and overrides them.
+                `failed`, `infeasible` and `repeated` of these rows, and `pruned` where any is, and
+                overrides them.
 
         Returns:
             The Pareto set; without members if no row is usable.
@@ -208,6 +209,7 @@ class ParetoSet:
             "evaluated": n,
             "failed": sum(e.status == "failed" for e in evaluated),
             "infeasible": sum(e.status == "infeasible" for e in evaluated),
+            **({"pruned": pruned} if (pruned := [*given].count("pruned")) else {}),
             "repeated": len(usable) - len(first),
         }
         return cls(

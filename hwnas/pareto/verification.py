@@ -17,7 +17,7 @@ from hwnas.pareto.spread import spread_names
 from hwnas.pareto.uncertainty import LEVEL_95, predicted_objectives, with_neighbours
 from hwnas.typing import FloatArray
 
-Outcome = Literal["front", "dominated", "infeasible", "failed"]
+Outcome = Literal["front", "dominated", "infeasible", "failed", "pruned"]
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _data(pareto_set: ParetoSet) -> dict[str, Any]:
     # Of repeated evaluations only the first is drawn: it is the one that counted.
     first: dict[str, tuple[int, Evaluated]] = {}
     for order, row in enumerate(pareto_set.evaluated, start=1):
-        if row.status != "failed":
+        if row.status not in ("failed", "pruned"):
             first.setdefault(row.key, (order, row))
     orders = {key: order for key, (order, _) in first.items()}
     predicted = set(still_predicted(pareto_set))

@@ -17,7 +17,7 @@ from hwnas.pareto.uncertainty import still_predicted
 from hwnas.proxies import make_proxies
 from hwnas.ranking.recipes import RECIPES
 
-_COUNTS = ("evaluated", "infeasible", "failed", "repeated")
+_COUNTS = ("evaluated", "infeasible", "pruned", "failed", "repeated")
 _RUNTIMES = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -27,6 +27,9 @@ class Options(Generic[V_co]):
     Attributes:
         values: texts, integers, floats or truth values, all different, also as text.
         ordered: whether they are increasing numbers, of which close ones are alike.
+        between: whether the values of an ordered range stand for all numbers between them, integers
+            or floats as they are. Those are read where another sampler has chosen them, and never
+            drawn.
 
     Raises:
         InvalidValueError: there is no value, one comes twice, or is none of these.
@@ -34,6 +37,7 @@ class Options(Generic[V_co]):
 
     values: Sequence[V_co]
     ordered: bool = False
+    between: bool = False
     _positions: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -70,18 +74,36 @@ class Options(Generic[V_co]):
     def read(self, name: str, got: object) -> V_co:
         """Give the option that a value or text is; `InvalidArchitectureError` if it is none."""
         position = self.position(got)
-        if position is None:
-            options = ", ".join(map(text_of, self.values))
-            raise InvalidArchitectureError(f"`{name}` must be one of {options}, but got {got!r}.")
-        return self.values[position]
+        if position is not None:
+            return self.values[position]
+        if (number := self._between(got)) is not None:
+            return number
+        options = ", ".join(map(text_of, self.values))
+        raise InvalidArchitectureError(f"`{name}` must be one of {options}, but got {got!r}.")
+
+    def _between(self, got: object) -> V_co | None:
+        """Give a number that a range stands for, in the type of its values; None for others."""
+        got = got.item() if isinstance(got, np.generic) else got
+        if not self.between or isinstance(got, bool) or not isinstance(got, int | float):
+            return None
+        low, high = cast("tuple[float, float]", (self.values[0], self.values[-1]))
+        kind = type(low)
+        return cast(V_co, kind(got)) if low <= got <= high and kind(got) == got else None
+
+    def place(self, value: Choice) -> float:
+        """Give the position of an option, of a number between two of them by their distances."""
+        if value in self.values:
+            return self.values.index(value)
+        return float(np.interp(value, self.values, range(len(self.values))))  # type: ignore[arg-type]
 
     def near(self, value: Choice) -> Sequence[V_co]:
         """Give the options that one edit leads to: all others.
 
-        Of ordered ones it is those that are 1, 2, 4, 8, ... positions away, near and far.
+        Of ordered ones it is those that are 1, 2, 4, 8, ... positions away, near and far; of a
+        number between two of them, these are 1 away.
         """
-        at = self.values.index(value)
-        away = ((abs(i - at), other) for i, other in enumerate(self.values) if i != at)
+        at = self.place(value)
+        away = ((math.ceil(abs(i - at)), other) for i, other in enumerate(self.values) if i != at)
         return [other for steps, other in away if not self.ordered or not steps & (steps - 1)]
 
 

@@ -114,7 +114,7 @@ def sized_text(text: str, task: Task | None) -> str:
     if task is None:
         raise InvalidValueError(
             f"`--input` and `--classes` must be given for {target}, since a function does not say "
-            f"them, e.g. --input 1,96,96 --classes 7."
+            f"them, e.g. --input 1,96,96 --classes 7, or {target}:input=1x96x96,classes=7."
         )
     words = {**sizes_of(task), **settings}
     return f"{target}:{','.join(f'{name}={value}' for name, value in words.items())}"

@@ -20,8 +20,8 @@ from hwnas.typing import Choice
 if TYPE_CHECKING:
     from hwnas.tasks.task import Task
 
-LOG_LEVELS = 16
-"""Integers that stand for a logarithmic range with more of them."""
+LEVELS = 16
+"""Numbers that stand for a range of floats, and for a logarithmic one with more integers."""
 MOST = 10_000
 """Choices that a parameter may have."""
 MOST_ASKED = 100_000
@@ -84,7 +84,7 @@ class Trial:
             high: largest, if the steps meet it.
             step: between two of them.
             log: choose among all if they are at most 16, else among 16 at equal ratios, both ends
-                among them.
+                among them. Those between are choices too, of which none is drawn.
 
         Raises:
             DeclarationError: the range is empty, or holds more than 10,000 integers.
@@ -94,33 +94,39 @@ class Trial:
                 f"`suggest_int({name!r})` must have `low <= high` and `step >= 1`, and with "
                 f"`log=True` `low >= 1` and no step, but got {low}, {high}, step={step}, log={log}."
             )
-        if log and high - low + 1 > LOG_LEVELS:
-            levels = np.geomspace(low, high, LOG_LEVELS).round().astype(int)
+        between = log and high - low + 1 > LEVELS
+        if between:
+            levels = np.geomspace(low, high, LEVELS).round().astype(int)
             values = sorted({low, high, *map(int, levels)})
         else:
             _check_count(name, (high - low) // step + 1)
             values = list(range(low, high + 1, step))
-        return int(self._ask(name, values, ordered=True))
+        return int(self._ask(name, values, ordered=True, between=between))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """Choose a number of ``low, low + step, ...`` up to `high`.
 
+        Without a step it is one of 16 at equal distances, of equal ratios if logarithmic, both
+        ends among them. Those between are choices too, of which none is drawn.
+
         Raises:
-            DeclarationError: there is no step, it is logarithmic, or the range is empty.
+            DeclarationError: the range is empty, or a logarithmic one has a step or zero.
         """
-        if step is None or log:
+        finite = math.isfinite(low) and math.isfinite(high)
+        fits = step is None and low > 0 if log else step is None or step > 0
+        if not (finite and low <= high and fits):
             raise DeclarationError(
-                f"`suggest_float({name!r})` must have a `step` and no `log`, since choices are "
-                f"finite, but got step={step}, log={log}: give a step, or list the values in "
-                f"suggest_categorical."
+                f"`suggest_float({name!r})` must have finite `low <= high` and `step > 0`, and "
+                f"with `log=True` `low > 0` and no step, but got {low}, {high}, step={step}, "
+                f"log={log}."
             )
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high and step > 0):
-            raise DeclarationError(
-                f"`suggest_float({name!r})` must have finite `low <= high` and `step > 0`, but got "
-                f"{low}, {high}, step={step}."
-            )
+        if step is None:
+            levels = np.geomspace(low, high, LEVELS) if log else np.linspace(low, high, LEVELS)
+            inner = {float(f"{level:.4g}") for level in levels[1:-1]}
+            values = sorted({float(low), float(high), *(v for v in inner if low < v < high)})
+            return float(self._ask(name, values, ordered=True, between=True))
         first, width = Decimal(str(low)), Decimal(str(step))  # 0.1 + 2 * 0.1 is 0.3
         count = int((Decimal(str(high)) - first) / width) + 1
         _check_count(name, count)
@@ -146,7 +152,9 @@ class Trial:
         """Give False: nothing is trained."""
         return False
 
-    def _ask(self, name: str, values: Sequence[Choice], ordered: bool) -> Any:
+    def _ask(
+        self, name: str, values: Sequence[Choice], ordered: bool, between: bool = False
+    ) -> Any:
         self._asked += 1
         if self._asked > MOST_ASKED:
             raise DeclarationError(
@@ -154,7 +162,7 @@ class Trial:
                 f"{MOST_ASKED:,} calls of `suggest_...`: bound its loop."
             )
         try:
-            options = Options(tuple(values), ordered)
+            options = Options(tuple(values), ordered, between)
         except InvalidValueError as error:
             raise DeclarationError(f"{name}: {error}") from error
         if name not in self._options:

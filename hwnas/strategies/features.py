@@ -194,5 +194,5 @@ def _columns(options: Options[Choice], chosen: Sequence[Choice | None]) -> Float
     if not options.ordered:
         flags = [[value == option for option in options.values] for value in chosen]
         return np.array(flags, dtype=np.float64).reshape(len(chosen), len(options.values))
-    places = [np.nan if value is None else options.values.index(value) for value in chosen]
+    places = [np.nan if value is None else options.place(value) for value in chosen]
     return np.array(places, dtype=np.float64)[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +122,10 @@ class Host(Protocol):
     ) -> ParetoSet:
         """Make the Pareto set of the host's study object."""
 
-    def load(self, storage: str, study: str) -> ParetoSet:
-        """Make the Pareto set of a stored study."""
+    def load(
+        self, storage: str, study: str, space: Callable[[], SearchSpace[Any]] | None = None
+    ) -> ParetoSet:
+        """Make the Pareto set of a stored study; `space` gives that of a user's own objective."""
 
     def attach(
         self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path

@@ -235,8 +235,10 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
                 may be proposed has these values.
         """
         for name, value in fixed.items():
-            if self._options[name].position(value) is None:
-                raise no_choice(name, self._options[name], value)
+            try:
+                self._options[name].read(name, value)
+            except InvalidArchitectureError:
+                raise no_choice(name, self._options[name], value) from None
         matching = [arch for arch in self._matching(fixed, rng) if self._space.is_valid(arch)]
         # New ones first, and no more than needed: bounds may build networks.
         matching.sort(key=lambda arch: self._space.canonical_key(arch) in history.taken)
@@ -250,9 +252,11 @@ class HardwareAwareSampler(BaseSampler, Generic[Arch]):
 
     def _matching(self, fixed: dict[str, Any], rng: np.random.Generator) -> list[Arch]:
         """Give architectures with these values in random order: all that there are, or a sample."""
-        space, listed = self._space, self._candidates.listed
+        space, listed, options = self._space, self._candidates.listed, self._options
         members: Iterable[Arch] | None = None
-        if listed is not None:
+        # No listed architecture has a number between two options.
+        named = all(options[name].position(value) is not None for name, value in fixed.items())
+        if listed is not None and named:
             members = [arch for _, arch in listed]
             if not self._candidates.restricted:
                 members = members_of(space, LARGEST_LISTED)

@@ -17,7 +17,7 @@ from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.space_text import written_space
 from hwnas.typing import SearchSpace
 from hwnas_optuna.describing import OBJECTIVES, ORIGIN, SPACE
-from hwnas_optuna.objective import ARCH, ERRORS, KEY, RESULTS
+from hwnas_optuna.objective import ARCH, ERRORS, KEY, RESULTS, reason
 from hwnas_optuna.participant import standing
 from hwnas_optuna.trials import TrialReader, suggested
 
@@ -121,11 +121,17 @@ def _foreign(trial: FrozenTrial, space: SearchSpace[Any] | None) -> str:
     if space is None:
         return (
             f"`study` must hold trials of a HardwareAwareObjective, but trial {trial.number} has "
-            f"no architecture: give the `space` of its parameters."
+            f"no architecture: give the `space` of its parameters, on the command line as "
+            f"--space MODULE:FUNCTION:input=3x32x32,classes=10."
         )
+    try:
+        space.decode(suggested(trial))
+        why = ""
+    except Exception as error:  # whatever a space raises
+        why = f", for {reason(error)}"
     return (
         f"`space` must be that of the study's parameters, but {space.name} makes no architecture "
-        f"of those of trial {trial.number}: {trial.params}."
+        f"of those of trial {trial.number}, {trial.params}{why}"
     )
 
 
@@ -135,8 +141,11 @@ def _all_know(front: ParetoSet, name: str) -> bool:
 
 
 def _status(trial: FrozenTrial) -> Status:
-    violated = any(value > 0 for value in trial.constraints.values())
-    return "infeasible" if violated else _STATUS[trial.state]
+    if any(value > 0 for value in trial.constraints.values()):
+        return "infeasible"
+    # Only who reports on the way is stopped by a pruner; an objective of ours never does.
+    stopped = trial.state is TrialState.PRUNED and bool(trial.intermediate_values)
+    return "pruned" if stopped else _STATUS[trial.state]
 
 
 def _attributes(row: _Row) -> dict[str, Any]:

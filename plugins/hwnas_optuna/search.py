@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from hwnas.study.requirements import check_costs, requirements
 from hwnas.study.settings import SearchSettings, read_stored
 from hwnas.typing import Arch, SearchSpace
 from hwnas_optuna.artifacts import attach
+from hwnas_optuna.describing import SPACE
 from hwnas_optuna.loop import run, work
 from hwnas_optuna.objective import ARCH, ERRORS, HardwareAwareObjective
 from hwnas_optuna.pareto import pareto_set_from_study
@@ -172,9 +173,11 @@ def load_study(storage: str, name: str) -> optuna.Study:
     try:
         return optuna.load_study(storage=opened, study_name=name)
     except KeyError:
+        with reading(storage):
+            names = optuna.get_all_study_names(opened)
         raise InvalidValueError(
             f"`study` must be in the storage, but {without_passwords(storage)} has no study "
-            f"{name!r}."
+            f"{name!r}, but {', '.join(map(repr, names)) or 'none at all'}."
         ) from None
     except Exception as error:
         raise storage_error(storage, error) from error
@@ -324,8 +327,16 @@ class OptunaHost:
         with reading(storage):
             return attach(loaded, files, folder)
 
-    def load(self, storage: str, study: str) -> ParetoSet:
+    def load(
+        self, storage: str, study: str, space: Callable[[], SearchSpace[Any]] | None = None
+    ) -> ParetoSet:
         """Make the Pareto set of a stored study.
+
+        Args:
+            storage: where it is.
+            study: its name.
+            space: gives the space of a study that does not say its own, as that of an objective of
+                the user's.
 
         Raises:
             InvalidValueError: the storage cannot be opened or has no such study.
@@ -336,4 +347,6 @@ class OptunaHost:
             if SETTINGS in loaded.user_attrs:
                 settings = read_stored(loaded.user_attrs[SETTINGS], "settings")
                 known |= {"seed": settings.get("seed", 0), "settings": settings}
-            return pareto_set_from_study(loaded, known)
+            unsaid = space is not None and SPACE not in loaded.user_attrs
+            made = space() if space is not None and unsaid else None
+            return pareto_set_from_study(loaded, known, made)

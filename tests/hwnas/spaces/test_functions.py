@@ -157,8 +157,9 @@ def test_logarithmic_integers_are_few_and_hold_both_ends(
 @pytest.mark.parametrize(
     ("ask", "text"),
     [
-        (lambda t: t.suggest_float("rate", 0, 1), "must have a `step`"),
-        (lambda t: t.suggest_float("rate", 0.1, 1, log=True), "no `log`"),
+        (lambda t: t.suggest_float("rate", 0, 1, log=True), "`low > 0`"),
+        (lambda t: t.suggest_float("rate", 0.1, 1, step=0.1, log=True), "no step"),
+        (lambda t: t.suggest_float("rate", 0, float("inf")), "finite `low <= high`"),
         (lambda t: t.suggest_float("rate", 1, 0, step=0.1), "`low <= high`"),
         (lambda t: t.suggest_int("width", 5, 4), "`low <= high`"),
         (lambda t: t.suggest_int("width", 1, 8, step=2, log=True), "no step"),
