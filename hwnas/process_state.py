@@ -13,11 +13,36 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PROCESS_STATE = threading.RLock()
+
+class _Turn:
+    """A lock that one thread may take several times, and that says whether this one has it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._owner: int | None = None
+        self._depth = 0
+
+    @property
+    def is_mine(self) -> bool:
+        return self._owner == threading.get_ident()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._owner, self._depth = threading.get_ident(), self._depth + 1
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+        self._lock.release()
+
+
+PROCESS_STATE = _Turn()
 """Held by whoever changes such state, until it is as it was.
 
 Who holds a resource to measure on it (`hwnas.measure.resource_lock`) builds networks meanwhile, and
-so waits for this: whoever holds this asks for no resource, lest the two wait for each other.
+so waits for this: whoever holds this waits for no resource that another thread has, lest the two
+wait for each other.
 """
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from hwnas.errors import InvalidValueError, MissingDependencyError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError, unknown_name
 
 Kind = Literal[
     "spaces", "proxies", "costs", "runtimes", "meters", "strategies", "hosts", "predictors"
@@ -135,6 +135,14 @@ EXTRAS: Mapping[str, str] = {
     "pnnx": "ncnn",
 }  # fmt: skip
 """Packages of optional components, and the extra that installs each."""
+ROLES: Mapping[Kind, tuple[str, str]] = {
+    "spaces": ("hwnas.typing:SearchSpace", "SearchSpaceContract"),
+    "proxies": ("hwnas.typing:Proxy", "ProxyContract"),
+    "runtimes": ("hwnas.runtimes.base:Runtime", "RuntimeContract"),
+    "meters": ("hwnas.meters.base:Meter", "MeterContract"),
+    "strategies": ("hwnas.strategies.history:Proposer", "StrategyContract"),
+}
+"""What a component of another package must have, and what of `hwnas.testing` tests it."""
 _SINGULAR: Mapping[Kind, str] = {
     "spaces": "space",
     "proxies": "proxy",
@@ -165,6 +173,7 @@ def load(kind: Kind, name: str) -> Any:
     Raises:
         UnknownNameError: the name is in no table.
         MissingDependencyError: the module needs a package that is not installed.
+        InvalidValueError: importing it of another package raises.
     """
     table = targets(kind)
     if name not in table:
@@ -179,6 +188,10 @@ def load(kind: Kind, name: str) -> Any:
             f"`{_SINGULAR[kind]}` {name!r} needs the package {error.name!r}, which is not "
             f"installed: pip install {what}."
         ) from error
+    except Exception as error:
+        if name in BUILT_IN[kind]:
+            raise
+        raise _unfit(kind, name, f"importing it raised {_reason(error)}") from error
 
 
 def make(kind: Kind, name: str, *args: Any, **settings: Any) -> Any:
@@ -192,9 +205,51 @@ def make(kind: Kind, name: str, *args: Any, **settings: Any) -> Any:
 
     Raises:
         UnknownNameError: the name is in no table.
-        InvalidValueError: the component has no such setting, or refuses its value.
+        InvalidValueError: the component has no such setting, or refuses its value; one of another
+            package raises, or lacks what its role has.
     """
-    return make_of(load(kind, name), _SINGULAR[kind], name, *args, **settings)
+    factory = load(kind, name)
+    if name in BUILT_IN[kind]:
+        return make_of(factory, _SINGULAR[kind], name, *args, **settings)
+    try:
+        made = make_of(factory, _SINGULAR[kind], name, *args, **settings)
+    except HwnasError:
+        raise
+    except Exception as error:
+        raise _unfit(kind, name, f"making it raised {_reason(error)}") from error
+    if kind in ROLES:
+        lacking = [member for member in _members(ROLES[kind][0]) if not _has(made, member)]
+        if lacking:
+            raise _unfit(kind, name, f"it has no {', '.join(lacking)}")
+    ways = ("maximize", "minimize")
+    if kind == "proxies" and made.direction not in ways:
+        raise _unfit(kind, name, f"its direction is {made.direction!r}, not {' or '.join(ways)}")
+    return made
+
+
+def _unfit(kind: Kind, name: str, why: str) -> InvalidValueError:
+    tested = f" as hwnas.testing.{ROLES[kind][1]} tests" if kind in ROLES else ""
+    return InvalidValueError(
+        f"`{_SINGULAR[kind]}` {name!r} must be one{tested}, but {why}: mend or uninstall the "
+        f"package of {targets(kind)[name]}."
+    )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _members(role: str) -> list[str]:
+    """Name what a protocol asks for, in the order of its lines."""
+    module, _, attribute = role.partition(":")
+    protocol = getattr(importlib.import_module(module), attribute)
+    return [name for name in vars(protocol) if not name.startswith("_")]
+
+
+def _has(made: Any, member: str) -> bool:
+    """Tell whether it has a member, without working out a property."""
+    missing = object()
+    return inspect.getattr_static(made, member, missing) is not missing or hasattr(made, member)
 
 
 def make_of(factory: Any, kind: str, name: str, *args: Any, **settings: Any) -> Any:

@@ -110,12 +110,18 @@ def _runtimes() -> dict[str, Any]:
 
 def _energy() -> dict[str, str]:
     """Say of each meter of energy whether it finds something to read, or what it looked for."""
-    from hwnas.meters import absence, all_meters
+    from hwnas import registry
+    from hwnas.meters import absence, make_meter
     from hwnas.runtimes.base import THIS_CPU, Place
 
     places = [Place(THIS_CPU), Place("gpu0")]
     found = {}
-    for meter in all_meters():
+    for name in registry.names("meters"):
+        try:
+            meter = make_meter(name)
+        except HwnasError as error:
+            found[name] = str(error)
+            continue
         seen = [place for place in places if meter.sees(place)]
         if meter.metric == "energy" and seen:
             reason = absence(meter, seen[0])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,12 +12,13 @@ from hwnas import registry
 from hwnas.cli.options import Dataset, Images, Jobs, Reduced, chosen_networks, users_space
 from hwnas.cli.output import note, print_json_lines, print_table, stability_text
 from hwnas.cli.progress import progress
-from hwnas.errors import InvalidValueError, MissingDependencyError
+from hwnas.errors import HwnasError, InvalidValueError, MissingDependencyError
 
 if TYPE_CHECKING:
     from hwnas.costs.source import CostOption, CostSource
     from hwnas.study.settings import SearchSettings
 
+V = TypeVar("V")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
@@ -29,13 +30,15 @@ def spaces(as_json: AsJson = False) -> None:
     from hwnas.spaces.facets import Listing, facet
 
     rows = []
-    for name in registry.names("spaces"):
-        space = registry.load("spaces", name)()
+    for name, space in _each(registry.names("spaces"), lambda n: (n, registry.make("spaces", n))):
         members = facet(space, Listing)
         try:
             size, parameters = None if members is None else len(members), len(space.parameters)
         except MissingDependencyError:  # what it holds is that package's
             size, parameters = None, None
+        except HwnasError as error:  # it asks for what cannot be asked for
+            note(f"{name}: {error}")
+            continue
         rows.append(
             {"space": name, "architectures": size, "parameters": parameters}
             | {"description": _summary(space)}
@@ -70,7 +73,7 @@ def proxies(
 
     Example: hwnas proxies --space fbnet --proxy jacob_cov --proxy naswot
     """
-    from hwnas.proxies import make_proxies
+    from hwnas.proxies import make_proxy, proxy_names
     from hwnas.ranking.recipes import RECIPES
 
     if space is not None:
@@ -89,7 +92,7 @@ def proxies(
         )
     rows = [
         {"name": p.name, "kind": "proxy", "direction": p.direction, "description": _summary(p)}
-        for p in make_proxies(["all"])
+        for p in _each(proxy_names(), make_proxy)
     ]
     rows += [
         {
@@ -165,16 +168,15 @@ def costs(
 
     made = None if space is None else users_space(space)
     rows = []
-    for name in source_names():
+    for name, source in _each(source_names(), lambda name: (name, get_source(name))):
         progress.stage(name)
-        source = get_source(name)
         if isinstance(source, FileCostSource):
             row = {"cost": f"{name}:FILE", "unit": "as in the file", "direction": "minimize"}
             rows.append(row if made is None else row | {"data set": ""})
             continue
         try:
             options = source.options()
-        except MissingDependencyError as error:
+        except HwnasError as error:
             note(str(error))
             continue
         for option in options:
@@ -208,6 +210,15 @@ def _serves(source: CostSource, option: CostOption, space: Any, data: Path | Non
             continue
         return str(task.name)
     return None
+
+
+def _each(names: Sequence[str], make: Callable[[str], V]) -> Iterator[V]:
+    """Make what there is; what another package has spoilt is told, and is not listed."""
+    for name in names:
+        try:
+            yield make(name)
+        except HwnasError as error:
+            note(str(error))
 
 
 def _summary(value: Any) -> str:

@@ -111,7 +111,7 @@ def get_source(name: str) -> CostSource:
 
         return RuntimeSource(name)
     try:
-        return cast(CostSource, registry.load("costs", name)())
+        return cast(CostSource, registry.make("costs", name))
     except UnknownNameError:
         raise unknown_name("cost", name, source_names()) from None
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
+
+from hwnas.errors import InvalidValueError
+from hwnas.process_state import PROCESS_STATE
 
 _POLL_SECONDS = 0.02
 
 
+_here: dict[str, int] = {}
+"""Resources that threads of this process hold or wait for, and how many these are."""
+_COUNTED = threading.Lock()
 _lent: set[str] = set()
 """Resources that the parent process holds for this one."""
 
@@ -27,12 +36,44 @@ def hold(resource: str) -> Iterator[None]:
 
     Args:
         resource: e.g. ``this-cpu``, ``gpu0`` or ``ssh:board``.
+
+    Raises:
+        InvalidValueError: this thread must not wait for another one of this process, since that one
+            would wait for what this one changes (`hwnas.process_state`).
     """
     if resource in _lent:
         yield
         return
-    with FileLock(lock_file(resource)).acquire(poll_interval=_POLL_SECONDS):
+    with _counted(resource), _acquired(resource):
         yield
+
+
+def _acquired(resource: str) -> AcquireReturnProxy:
+    """Wait for a resource; who holds the state of the process waits for other processes alone."""
+    lock = FileLock(lock_file(resource))
+    while PROCESS_STATE.is_mine:
+        with contextlib.suppress(Timeout):
+            return lock.acquire(timeout=0)
+        if _here[resource] > 1:
+            raise InvalidValueError(
+                f"`feasible`, or what else holds the random generators of this process, must not "
+                f"measure on {resource} while another thread does, since each would wait for the "
+                f"other: measure in the objective, and say there what is infeasible by "
+                f"`trial.set_constraint`, or run without `n_jobs`."
+            )
+        time.sleep(_POLL_SECONDS)
+    return lock.acquire(poll_interval=_POLL_SECONDS)
+
+
+@contextmanager
+def _counted(resource: str) -> Iterator[None]:
+    with _COUNTED:
+        _here[resource] = _here.get(resource, 0) + 1
+    try:
+        yield
+    finally:
+        with _COUNTED:
+            _here[resource] -= 1
 
 
 @contextmanager

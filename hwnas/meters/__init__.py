@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import cast
 
 from hwnas import registry
-from hwnas.errors import InvalidValueError, unknown_name
+from hwnas.errors import HwnasError, InvalidValueError, unknown_name
 from hwnas.meters.base import Meter, Sensor
 from hwnas.runtimes.base import Place
 
@@ -21,12 +22,20 @@ def make_meter(name: str) -> Meter:
         UnknownNameError: there is no such meter.
         MissingDependencyError: it needs a package that is not installed.
     """
-    return cast(Meter, registry.load("meters", name)())
+    return cast(Meter, registry.make("meters", name))
 
 
 def all_meters() -> list[Meter]:
-    """Make every meter, in the order in which they are preferred."""
-    return [make_meter(name) for name in registry.names("meters")]
+    """Make every meter, in the order in which they are preferred.
+
+    One that another package has spoilt is left out, lest nothing could be measured: `hwnas doctor`
+    tells it, and so does `make_meter`.
+    """
+    found = []
+    for name in registry.names("meters"):
+        with contextlib.suppress(HwnasError):
+            found.append(make_meter(name))
+    return found
 
 
 def choose_meter(name: str, metric: str, place: Place) -> Meter:
@@ -41,6 +50,8 @@ def choose_meter(name: str, metric: str, place: Place) -> Meter:
         UnknownNameError: no such meter, or none for this metric.
         InvalidValueError: the meter does not see all of the work, or finds nothing to read.
     """
+    if name in registry.names("meters"):
+        make_meter(name)  # says what is wrong with it
     meters = all_meters()
     fitting = {meter.name: meter for meter in meters if meter.metric == metric}
     if not fitting:

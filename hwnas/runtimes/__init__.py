@@ -15,4 +15,4 @@ def make_runtime(name: str) -> Runtime:
         UnknownNameError: there is no such runtime.
         MissingDependencyError: it needs a package that is not installed.
     """
-    return cast(Runtime, registry.load("runtimes", name)())
+    return cast(Runtime, registry.make("runtimes", name))

@@ -37,6 +37,12 @@ class Run:
 
     def __call__(self, name: str, options: Options[V]) -> V:
         """Hand on what is asked for, once."""
+        if not isinstance(options, Options):
+            self.foreign = DeclarationError(
+                f"`{name}` must be asked for with Options, e.g. Options((3, 5)), but got "
+                f"{options!r}."
+            )
+            raise self.foreign
         before = self.options.get(name)
         if before is None:
             try:

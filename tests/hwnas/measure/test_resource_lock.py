@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from hwnas.errors import InvalidValueError
 from hwnas.measure.resource_lock import hold, lent, lock_file
+from hwnas.process_state import PROCESS_STATE
 
 HOLDER = """
 import sys, time
@@ -108,3 +110,40 @@ def test_an_error_inside_frees_it(resource: str) -> None:
 def test_what_the_parent_holds_is_not_waited_for() -> None:
     with hold("lent-for-test"), lent("lent-for-test"), hold("lent-for-test"):
         pass
+
+
+def test_threads_that_would_wait_for_each_other_are_told(resource: str) -> None:
+    asked, freed = threading.Event(), threading.Event()
+
+    def measure() -> None:
+        with hold(resource):
+            asked.set()
+            with PROCESS_STATE:  # as a network is built
+                freed.set()
+
+    thread = threading.Thread(target=measure)
+    with PROCESS_STATE:
+        thread.start()
+        assert asked.wait(60)
+        with pytest.raises(InvalidValueError, match="`feasible`"), hold(resource):
+            pass
+        assert not freed.is_set()
+    assert freed.wait(60)
+    thread.join()
+    with PROCESS_STATE, hold(resource):  # which nobody else has
+        assert not PROCESS_STATE.is_mine or lock_file(resource).exists()
+
+
+def test_who_holds_the_state_of_the_process_waits_for_other_processes(resource: str) -> None:
+    process, got = holder(resource), threading.Event()
+
+    def measure() -> None:
+        with PROCESS_STATE, hold(resource):
+            got.set()
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    assert not got.wait(0.2)
+    process.communicate("")
+    assert got.wait(60)
+    thread.join()
