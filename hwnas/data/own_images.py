@@ -250,7 +250,8 @@ def _too_few(path: Path, size: int, count: int) -> InvalidValueError:
     unlabelled = ", some of them without any label" if count >= size else ""
     return InvalidValueError(
         f"`images` must be at least the {size} that are used at once, but {path} holds {count}"
-        f"{unlabelled}."
+        f"{unlabelled}: give more, or let fewer be used at once, such as by --batch "
+        f"{max(2, min(count, size // 2))}."
     )
 
 
@@ -330,6 +331,12 @@ def _read_pictures(folder: Path, size: int, resized: tuple[int, int] | None) -> 
             f"`{folder}` must hold pictures, or a folder of pictures for each class, but "
             f"{f'{empty[0]!r} has no picture' if empty else 'it has no folder'} "
             f"({', '.join(sorted(PICTURES))})."
+        )
+    if len(names) == 1:
+        raise DataFormatError(
+            f"`{folder}` must hold a folder of pictures for each class, but holds "
+            f"{names[0].name!r} alone: name the folder that holds the classes; pictures without "
+            f"labels are {names[0]} with --classes."
         )
     try:
         chosen = in_turn(np.array(labels), size, len(files))

@@ -67,8 +67,15 @@ def insist_on_networks(space: FunctionSpace, task: Task, seed: int) -> None:
             break
     raise InvalidValueError(
         f"`{space.name}` must build networks of {task}, but none of {len(reasons)} did: "
-        f"{reasons[0]}"
+        f"{reasons[0]}{_transposed(task)}"
     )
+
+
+def _transposed(task: Task) -> str:
+    """Ask whether images have their channels last, where they look so."""
+    shape = task.input.shape
+    last = len(shape) == 3 and shape[2] in (1, 3, 4) and shape[0] > 4
+    return f". Is {shape} (H, W, C)? Images are (C, H, W)." if last else ""
 
 
 def _draw(space: FunctionSpace, seed: int) -> list[Assignment]:

@@ -144,6 +144,11 @@ def _classes(labels: Array, classes: int | None, of_positions: bool) -> Output:
     if lowest < 0:
         raise InvalidValueError(f"`labels` must be classes from 0 on, but got {lowest}{left_out}.")
     found = max(highest + 1, classes or 0)
+    if classes is None and found == 1:
+        raise InvalidValueError(
+            "`labels` must be of two classes or more, but all are 0: say `classes` where there are "
+            "more than these examples show."
+        )
     if classes not in (None, found):
         raise InvalidValueError(f"`labels` must be below {classes}, but got {highest}{left_out}.")
     if classes is None and of_positions and highest == _VOID:

@@ -52,7 +52,7 @@ def two_outputs(trial):
     return Two(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), act, nn.Linear(width, 9))
 
 def endless(trial):
-    return nn.Linear(1, 1 + int(trial.suggest_float("width", 0, 1)))
+    return nn.Linear(1, 1 + trial.suggest_int("width", 0, 10**9))
 """
 MODULE = "functions_for_search"
 SIZES = ["--input", "1,8,8", "--classes", "7"]
@@ -145,8 +145,9 @@ def test_code_that_has_changed_does_not_go_on(
             "expected input[2, 2, 8, 8] to have 1 ch",
         ),
         (["build", "--input", "1,8,8", "--classes", "8"], "it answers Logits(classes=7)"),
+        (["build", "--input", "8,8,1", "--classes", "7"], "Is (8, 8, 1) (H, W, C)? Images are (C,"),
         (["always", *SIZES], "for none of 64: `functions_for_search:always` must give"),
-        (["endless", *SIZES], "`suggest_float('width')` must have a `step`"),
+        (["endless", *SIZES], "`width` must have at most 10,000 choices"),
         (["absent", *SIZES], "has no 'absent'"),
         (["build", *SIZES, "--space", "fbnet"], "`--model` must be given without --space"),
         (["build", *SIZES, "--dataset", "cifar10"], "without --dataset"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -176,7 +177,9 @@ def test_images_are_found_again_by_place_and_checksum(
 
 def test_there_must_be_as_many_images_as_the_batch_has(tmp_path: Path) -> None:
     own = arrays(tmp_path / "mine.npz", images=pixels(), labels=LABELS)
-    with pytest.raises(InvalidValueError, match=r"at least the \d+ that are .*mine.npz holds 12"):
+    with pytest.raises(
+        InvalidValueError, match=r"the 13 that are .*mine.npz holds 12: .*--batch 6\."
+    ):
         own.batch(13)
 
 
@@ -314,6 +317,13 @@ def test_pictures_without_folders_have_no_classes(folder: Path, tmp_path: Path) 
         own.batch(7)
 
 
+def test_one_class_alone_is_refused(folder: Path) -> None:
+    shutil.rmtree(folder / "dog")
+    with pytest.raises(DataFormatError, match=r"holds 'cat' alone: .*cat with --classes"):
+        OwnImages(folder).batch(2)
+    assert OwnImages(folder / "cat").batch(2).labels is None
+
+
 def test_a_class_without_pictures_is_refused(folder: Path) -> None:
     (folder / "bird").mkdir()
     with pytest.raises(DataFormatError, match="'bird' has no picture"):
@@ -326,8 +336,9 @@ def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_need_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "0.png").write_bytes(b"")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hwnas\[pictures\]'"):
         OwnImages(tmp_path).batch(1)

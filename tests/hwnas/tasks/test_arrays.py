@@ -76,6 +76,7 @@ def test_what_arrays_do_not_say_is_given() -> None:
         (IMAGES, np.zeros((6, 5, 4), dtype=np.int64), r"or \(N, 4, 5\) of each position"),
         (IMAGES, np.array(["a"] * 6), "`labels` must be"),
         (IMAGES, None, "`labels` must be given, or `classes`"),
+        (IMAGES, 0 * CLASSES, "two classes or more, but all are 0: say `classes`"),
         (
             IMAGES,
             np.zeros((6, 2, 5, 4)),
