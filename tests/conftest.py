@@ -31,7 +31,6 @@ from tests.programs import Programs  # noqa: E402
 
 _MEMORY = Path("/dev/shm")
 _NEEDED_BYTES = 4 * 2**30
-pytest.register_assert_rewrite("hwnas.testing")
 
 _DATA = os.environ.get("HWNAS_DATA")
 

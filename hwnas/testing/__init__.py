@@ -11,6 +11,20 @@ supply its fixtures; pytest then runs the whole contract on the component::
 Passing a contract is what hwnas relies on; it says nothing about the quality of the numbers.
 """
 
+import pytest
+
+# Before the modules are imported: their assertions then say what they compare, as a user's own do.
+pytest.register_assert_rewrite(
+    *(
+        f"hwnas.testing.{name}"
+        for name in (
+            "costs", "facets", "parameters", "predictors", "proxies", "runtimes", "spaces",
+            "strategies",
+        )
+    )
+)  # fmt: skip
+
+# ruff: noqa: E402
 from hwnas.testing.costs import CostModelContract
 from hwnas.testing.facets import FacetsContract
 from hwnas.testing.predictors import PredictorContract

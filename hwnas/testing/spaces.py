@@ -9,6 +9,7 @@ import pytest
 
 from hwnas.errors import InvalidArchitectureError, InvalidValueError
 from hwnas.spaces.facets import Graphs, require_facet
+from hwnas.tasks.batch import draw_inputs
 from hwnas.tasks.task import Logits, Task, TensorSpec, image_task
 from hwnas.testing.parameters import ParametersContract
 from hwnas.testing.samples import ADDRESS, draw
@@ -126,7 +127,12 @@ class NetworksContract:
             assert torch.isfinite(logits).all()
 
     def test_the_default_task_is_served(self, space: SearchSpace[Arch], archs: list[Arch]) -> None:
+        import torch
+
         chosen, default = (space.build(archs[0], task) for task in (space.default_task, None))
+        generator = torch.Generator().manual_seed(0)
+        for network in (chosen, default):  # whose lazy modules have shapes once it has run
+            network(draw_inputs(space.default_task.input, 2, generator))
         assert {n: p.shape for n, p in chosen.named_parameters()} == {
             n: p.shape for n, p in default.named_parameters()
         }

@@ -107,6 +107,7 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
     Raises:
         DataNotFoundError: there is no data base.
         DataFormatError: it is not one of NNI.
+        InvalidValueError: trials reported metrics, and an objective is none of them.
     """
     path = Path(folder).expanduser()
     path = path / DATABASE if path.is_dir() else path
@@ -115,11 +116,27 @@ def pareto_set_from_database(folder: str | Path, objectives: Mapping[str, Direct
     directions = check_directions(objectives)
     trials = _read(path)
     codec = _codec([parameters for parameters, _ in trials])
+    # What breaks a constraint needs report no more.
+    told = [metrics for _, metrics in trials if status_of(metrics, directions) != "infeasible"]
+    reported = {name for metrics in told for name in _names(metrics)}
+    unknown = [name for name in directions if name not in reported]
+    if reported and unknown:
+        raise InvalidValueError(
+            f"`objectives` must be metrics that the trials reported, "
+            f"{', '.join(sorted(reported))}, but got {', '.join(unknown)}."
+        )
     records = [Record(_arch(parameters, codec), metrics) for parameters, metrics in trials]
     known = {"experiment": path.parent.parent.name, **_told(trials), **_asked(trials)}
     if codec is not None:
         return pareto_set_of(records, directions, codec.space, known)
     return pareto_set_of(records, directions, _function(trials) or JSON_SPACE, known)
+
+
+def _names(metrics: Any) -> list[str]:
+    """Name what a trial reported; a number is the metric `default`."""
+    if metrics is None:
+        return []
+    return [str(name) for name in metrics] if isinstance(metrics, Mapping) else [DEFAULT]
 
 
 def _models(trials: _Trials) -> list[Mapping[str, Any]]:

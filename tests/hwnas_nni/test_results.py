@@ -232,3 +232,13 @@ def test_what_is_no_experiment_is_refused(tmp_path: Path) -> None:
         ParetoSet.from_nni(tmp_path / "text")
     with pytest.raises(InvalidValueError, match="no ParetoStrategy"):
         ParetoSet.from_nni(object())
+
+
+def test_an_objective_that_no_trial_reported_is_told(tmp_path: Path) -> None:
+    trials = [({"x": 1}, "SUCCEEDED", {"default": 3, "gain": 3}), ({"x": 2}, "FAILED", None)]
+    folder = experiment(tmp_path / "e", trials)
+    with pytest.raises(InvalidValueError, match="reported, default, gain, but got accuracy"):
+        ParetoSet.from_nni(folder, {"gain": "maximize", "accuracy": "maximize"})
+    least = [({"x": 1}, "SUCCEEDED", {"default": 0, "infeasible": 1}), ({"x": 2}, "FAILED", None)]
+    nothing = experiment(tmp_path / "none", least)
+    assert not len(ParetoSet.from_nni(nothing, {"accuracy": "maximize"}))
