@@ -184,11 +184,11 @@ def profile(
 
 def _refuse_own_options(context: typer.Context) -> None:
     """Refuse options that stand before a command under this one, which has its own."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
         if source is not None and source.name == "COMMANDLINE":
             raise InvalidValueError(
-                f"`--{name.replace('_', '-')}` must stand behind {context.invoked_subcommand!r}, "
+                f"`{option.opts[0]}` must stand behind {context.invoked_subcommand!r}, "
                 f"where that has it, but stands before it."
             )
 

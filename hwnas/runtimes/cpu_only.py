@@ -29,6 +29,8 @@ from hwnas.runtimes.base import (
 )
 from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.lowering import exported
+from hwnas.runtimes.onnx_facts import precision_of
+from hwnas.runtimes.onnxruntime_session import load_model_bytes
 from hwnas.runtimes.own_onnx import in_float32, in_int8, with_shape
 
 
@@ -99,7 +101,7 @@ class CpuRuntime(ABC):
         """Export, convert and load the network."""
         self.place(settings)
         chosen = explicit(self, settings)
-        source = self._source(network, chosen)
+        source = self._source(network, replace(chosen, batch=settings.batch))
         images = source.images
         chosen = replace(chosen, batch=len(images))
         with TemporaryDirectory() as folder:
@@ -161,6 +163,11 @@ class _Source(NamedTuple):
 
 def _own(runtime: CpuRuntime, network: OnnxModel, settings: RunSettings) -> _Source:
     """Give a user's model of one input and one output, which its own outputs are compared with."""
+    if (found := precision_of(load_model_bytes(network.content))) != "float32":
+        raise InvalidValueError(
+            f"`onnx` must be in float32 for the runtime {runtime.name!r}, but is in {found}: use "
+            f"the runtime onnxruntime or openvino, which take it as it is."
+        )
     if settings.precision == "int8":
         made = in_int8(network, settings)
     else:

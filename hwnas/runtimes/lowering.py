@@ -110,7 +110,8 @@ def to_int8(
             and written in half of the time.
 
     Raises:
-        InvalidValueError: ONNX Runtime cannot quantise it; its reason is given.
+        InvalidValueError: ONNX Runtime cannot quantise it; its reason is given. Or nothing of it
+            is quantised, and it is no part.
     """
     from onnxruntime.quantization import QuantType, quantize_static
 
@@ -140,6 +141,11 @@ def to_int8(
                 f"{(str(error).strip() or type(error).__name__).splitlines()[0]}"
             ) from error
         made = onnx.load(f"{folder}/int8.onnx")
+    if not part and not is_quantised(made):
+        raise InvalidValueError(
+            "`precision` int8 must be one that some of the network computes in, but no operator of "
+            "it can be quantised, or all are to stay in float32: take float32."
+        )
     for node in made.graph.node:
         if node.name in chosen:  # what is around it may be the same as of one in int8
             node.doc_string = STAYS
@@ -168,6 +174,28 @@ def staying(content: bytes | str) -> frozenset[str]:
     """Name the nodes of a model in int8 that are to stay in float32."""
     model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     return frozenset(node.name for node in model.graph.node if node.doc_string == STAYS)
+
+
+def between_int8(content: bytes) -> list[str]:
+    """Name the operators that are to stay in float32, but that stand in the model as those in int8.
+
+    The quantiser writes what it leaves out between others in int8 as it writes those: what it reads
+    is dequantised, and what it writes is quantised (findings/onnxruntime_int8_excluded_nodes.sh).
+    """
+    model = onnx.load_from_string(content)
+    read: dict[str, set[str]] = {value.name: {""} for value in model.graph.output}
+    for node in model.graph.node:
+        for name in node.input:
+            read.setdefault(name, set()).add(node.op_type)
+    made = {name: node.op_type for node in model.graph.node for name in node.output}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node.op_type
+        for node in model.graph.node
+        if node.doc_string == STAYS
+        and all(made.get(n) == "DequantizeLinear" for n in node.input if n and n not in constants)
+        and all(read.get(n) == {"QuantizeLinear"} for n in node.output if n)
+    ]
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:

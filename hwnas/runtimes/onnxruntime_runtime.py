@@ -140,8 +140,9 @@ class OnnxRuntime:
                 own.content, "int8", own.examples, own.facts, True, own.inputs, own.expected
             )
         if settings.precision not in (None, precision):
+            or_int8 = ", or int8" if precision == "float32" else ""
             raise InvalidValueError(
-                f"`precision` of an ONNX model must be its own, {precision}, or int8, but got "
+                f"`precision` of an ONNX model must be its own, {precision}{or_int8}, but got "
                 f"{settings.precision!r}: leave it out."
             )
         return _Model(content, precision, [], {})

@@ -40,6 +40,7 @@ _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 _FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
 _TYPES = {"f32": "float", "f64": "double", "f16": "float16", "i8": "int8", "u8": "uint8",
           "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool"}  # fmt: skip
+_HALVES = frozenset(("float16", "bfloat16"))
 # What only moves, cuts or converts computes in no format.
 _MOVES = frozenset(
     (
@@ -228,7 +229,8 @@ def _draw(network: OnnxModel, content: bytes | str, model: Any, settings: RunSet
 
 def _give(request: Any, inputs: Any) -> None:
     for i, array in enumerate(inputs):
-        request.set_input_tensor(i, openvino.Tensor(np.ascontiguousarray(array)))
+        # `np.ascontiguousarray` gives a scalar a dimension.
+        request.set_input_tensor(i, openvino.Tensor(np.asarray(array, order="C")))
 
 
 def _outputs(request: Any, own: tuple[Array, ...], inputs: list[Array]) -> list[Array]:
@@ -253,7 +255,8 @@ def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset())
         stays: nodes of a model in int8 that are to stay in float32.
 
     Raises:
-        PrecisionError: none computes in it, or one in a lower one than float32.
+        PrecisionError: none computes in it, or one in a lower one than float32, or in the other
+            half precision.
         InvalidValueError: one that is to stay in float32 does not.
     """
     found: dict[str, Counter[str]] = {}
@@ -278,7 +281,9 @@ def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset())
         f"{name}_operators": ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         for name, kinds in others.items()
     }
-    if (found and precision not in found) or (precision == "float32" and others):
+    # Of the other half precision, one layer in the asked one may be a conversion alone.
+    half = bool(_HALVES & others.keys()) and precision in _HALVES
+    if (found and precision not in found) or (precision == "float32" and others) or half:
         raise PrecisionError(
             f"`precision` must be one that OpenVINO computes in here, but of {precision} it makes "
             f"{'; '.join(f'{name[:-10]}: {kinds}' for name, kinds in told.items())}."

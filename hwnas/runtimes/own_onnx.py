@@ -23,6 +23,7 @@ from hwnas.runtimes.onnxruntime_session import (
     open_session,
     random_feeds,
 )
+from hwnas.runtimes.quantisable import renamed
 from hwnas.tasks.task import TensorSpec
 
 
@@ -174,9 +175,7 @@ def with_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.ModelProto:
     names = {source.name: "input", graph.output[0].name: "output"}
     # A tensor within that has one of these names makes room.
     names = {"input": "own_input", "output": "own_output", **names}
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
+    renamed(graph, names)
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     kind = source.type.tensor_type.elem_type

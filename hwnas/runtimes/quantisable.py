@@ -71,7 +71,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     made = {name for node in twin.graph.node for name in node.output}
     tensors = {name for node in twin.graph.node for name in (*node.input, *node.output)}
     inside = {name: _fresh(f"{name}_inside", tensors) for name in sorted(outputs & read & made)}
-    _rename(twin.graph, inside)
+    renamed(twin.graph, inside)
     twin.graph.node.extend(
         helper.make_node("Identity", [source], [name]) for name, source in inside.items()
     )
@@ -108,14 +108,14 @@ def _fold_beta(graph: onnx.GraphProto) -> None:
         node.attribute.extend(kept)
 
 
-def _rename(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
-    """Rename tensors, in the graphs inside of nodes such as If, too."""
+def renamed(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
+    """Rename tensors in place, in the graphs inside of nodes such as If, too."""
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new.get(name, name) for name in names]
         for attribute in node.attribute:
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename(inner, new)
+                renamed(inner, new)
 
 
 def _fresh(name: str, taken: Collection[str]) -> str:

@@ -29,7 +29,7 @@ from hwnas.runtimes.base import (
     explicit,
 )
 from hwnas.runtimes.examples import input_batch
-from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, between_int8, exported
 from hwnas.runtimes.trtexec import Trtexec, TrtexecError, find_program
 from hwnas.typing import FloatArray
 
@@ -95,6 +95,12 @@ class TensorRt:
         content, _, examples, facts = exported(
             network, chosen, activations="symmetric", full_pairs=True
         )
+        if dict(chosen.options).get("float_operators") and (wrong := between_int8(content)):
+            raise InvalidValueError(
+                f"`float_operators` must stay in float32, but TensorRT may compute "
+                f"{', '.join(sorted(set(wrong)))} in int8, as all around is, and trtexec does not "
+                f"say: leave the option out, or add what is around them."
+            )
         images, options = input_batch(network, chosen), dict(chosen.options)
         flags = ["--useCudaGraph"] if options.get("cuda_graph") == "on" else []
         with TemporaryDirectory() as folder:

@@ -105,6 +105,7 @@ def test_equal_networks_stand_in_a_bundle_once(
         (["import", "none", "--out", "m.csv"], "manifest of a bundle"),
         (["import", "none", "--out", "m.csv", "--device", "a/b"], "`--device`"),
         (["--threads", "2", "bundle", "--out", "b"], "`--threads` must stand behind 'bundle'"),
+        (["--onnx", "m.onnx", "bundle", "--out", "b"], "`--onnx` must stand behind 'bundle'"),
     ],
 )
 def test_bad_input_is_told_in_a_line(

@@ -127,6 +127,13 @@ def test_layers_in_other_formats() -> None:
     assert formats(mixed, "int8") == {"float32_operators": "1 Eltwise"}
 
 
+def test_a_half_precision_is_no_other_one() -> None:
+    """A float16 file whose last layer alone, a conversion, is in float16 was taken for one."""
+    of_a_file = compiled(("Convolution", "bf16"), ("Subgraph", "f32"), ("Subgraph", "f16"))
+    with pytest.raises(InvalidValueError, match="of float16 it makes bfloat16: 1 Convolution"):
+        openvino_runtime._formats(of_a_file, "float16")
+
+
 def test_one_thread_works_in_the_thread_that_calls() -> None:
     assert RUNTIME.place(RunSettings()) == Place("this-cpu", own_thread=True)
     assert not RUNTIME.place(RunSettings(threads=2)).own_thread
@@ -165,6 +172,20 @@ def test_onnx_models_with_free_and_several_inputs(tmp_path: Any) -> None:
         np.testing.assert_allclose(executable.outputs()[0], x + i, rtol=1e-6)
     with pytest.raises(UnknownNameError, match="`device of openvino` must be one of"):
         RUNTIME.place(RunSettings("tpu"))
+
+
+def test_a_scalar_is_an_input() -> None:
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [1, 4]), ("factor", []), ("y", [1, 4]))
+    ]
+    node = helper.make_node("Mul", ["x", "factor"], ["y"])
+    graph = helper.make_graph([node], "scaled", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with RUNTIME.prepare(OnnxModel(model), RunSettings()) as executable:
+        x, factor = executable.inputs
+        assert factor.shape == ()
+        np.testing.assert_allclose(executable.outputs()[0], x * factor, rtol=1e-6)
 
 
 def one_operator(

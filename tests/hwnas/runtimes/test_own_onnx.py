@@ -16,7 +16,8 @@ from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import compared
 from hwnas.runtimes.base import OnnxModel, RunSettings
-from hwnas.runtimes.own_onnx import in_int8
+from hwnas.runtimes.lowering import to_float16
+from hwnas.runtimes.own_onnx import in_int8, with_shape
 from hwnas.seeding import seeded
 
 IN_SHAPE = (3, 8, 8)
@@ -108,6 +109,24 @@ def test_what_cannot_be_made_is_one_line(model: onnx.ModelProto, images: Path) -
             pass
 
 
+def test_a_model_that_nothing_of_is_in_int8_is_no_int8() -> None:
+    """What OpenVINO computed in float32 stood under the key of int8, for a truth beside it."""
+    with seeded(0):
+        proto = export_onnx(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), IN_SHAPE)
+    kept = RunSettings(precision="int8", options=(("float_operators", "Gemm"),))
+    with pytest.raises(InvalidValueError, match="no operator of it can be quantised, or all are"):
+        in_int8(OnnxModel(proto), kept)
+
+
+def test_a_precision_that_a_file_is_not_in_is_told(model: onnx.ModelProto) -> None:
+    half = OnnxModel(to_float16(model), IN_SHAPE)
+    with (
+        pytest.raises(InvalidValueError, match="must be its own, float16, but got 'float32'"),
+        make_runtime("onnxruntime").prepare(half, RunSettings(precision="float32")),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("runtime", "precision", "package"),
     [
@@ -172,6 +191,38 @@ def test_litert_pads_as_a_model_says_by_name(layer: str, automatic: str) -> None
         assert compared(ready, getattr(ready, "expected", [])).relative_error < 1e-5
 
 
+def test_a_batch_that_the_model_fixes_is_its_own() -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the extra litert")
+    fixed = export_onnx(nn.Conv2d(3, 4, 3), IN_SHAPE, batch=4)
+    with make_runtime("litert").prepare(OnnxModel(fixed), RunSettings()) as ready:
+        assert ready.key.batch == 4
+        assert ready.inputs[0].shape == (4, *IN_SHAPE)
+
+
+def test_graphs_inside_of_a_node_read_the_input_by_its_new_name() -> None:
+    helper = onnx.helper
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4])
+
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(operator, ["x"], [name])], name, [], [value(name)]
+        )
+        for name, operator in (("then", "Relu"), ("else", "Neg"))
+    }
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["given"], to=onnx.TensorProto.BOOL),
+        helper.make_node("If", ["given"], ["y"], **branches),
+    ]
+    graph = helper.make_graph(nodes, "chosen", [value("x")], [value("y")])
+    own = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    drawn = np.array([[1.0, -2.0, 3.0, -4.0]], np.float32)
+    session = onnxruntime.InferenceSession(with_shape(own, (1, 4)).SerializeToString())
+    np.testing.assert_array_equal(session.run(None, {"input": drawn})[0], [[1, 0, 3, 0]])
+
+
 def test_models_that_a_runtime_cannot_take_are_one_line(model: onnx.ModelProto) -> None:
     pytest.importorskip("ncnn", reason="needs the extra ncnn")
     ncnn = make_runtime("ncnn")
@@ -179,7 +230,9 @@ def test_models_that_a_runtime_cannot_take_are_one_line(model: onnx.ModelProto) 
     two.graph.output.append(onnx.helper.make_empty_tensor_value_info(two.graph.node[0].output[0]))
     two.graph.output[1].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     for content, batch, line in (
+        (export_onnx(nn.Conv2d(3, 4, 3), IN_SHAPE, batch=2), None, "1 for the runtime 'ncnn', but"),
         (model, 2, "`batch` of an ONNX model must be 1 for the runtime 'ncnn', but got 2"),
+        (to_float16(model), None, "in float32 for the runtime 'ncnn', but is in float16: use the"),
         (two, 1, "must have one input in float32 and one output for the runtime 'ncnn'"),
     ):
         with (

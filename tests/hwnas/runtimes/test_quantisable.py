@@ -163,12 +163,13 @@ def gemm_reads(model: onnx.ModelProto) -> list[str | None]:
 def test_a_factor_is_kept_of_a_bias_that_a_node_makes_and_forgotten_without_one(
     beta: float, given: bool
 ) -> None:
-    flat = helper.make_node("Flatten", ["input"], ["flat"], axis=2)
+    first = conv("input", "made")  # something is in int8 in any case
+    flat = helper.make_node("Flatten", ["made"], ["flat"], axis=2)
     bias = [helper.make_node("ReduceSum", ["flat", "axes"], ["l"])] if given else []
     gemm = helper.make_node(
         "Gemm", ["flat", "k", "l"] if given else ["flat", "k"], ["y"], beta=beta
     )
-    model = model_of([flat, *bias, gemm], ["y"])
+    model = model_of([first, flat, *bias, gemm], ["y"])
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, (8, 6)))
     weight = RNG.normal(size=(64, 6)).astype(np.float32)
     for name, value in {"k": weight, "axes": np.array([1])}.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -158,6 +158,23 @@ def test_options_and_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert found.key.runtime == "tensorrt-10.2.0[cuda_graph=on,layers=on]"
     assert found.facts["slowest_layers"] == "conv1 + relu1 0.5 ms, fc 0.25 ms, pool 0.125 ms"
     assert "--useCudaGraph" in calls(tmp_path)[-1]
+
+
+@pytest.mark.parametrize(
+    ("kept", "wrong"),
+    [("AveragePool", "AveragePool"), ("Conv", None), ("AveragePool+Conv", None), ("Gemm", None)],
+)
+def test_what_may_run_in_int8_in_spite_of_it_is_refused(
+    kept: str, wrong: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime = installed(monkeypatch, tmp_path, 100200)
+    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
+    head = [nn.Flatten(), nn.Linear(128, 2)]
+    subject = TorchNetwork(nn.Sequential(*layers, *head).eval(), (3, 8, 8))
+    settings = RunSettings("cuda", precision="int8", options=(("float_operators", kept),))
+    refused = pytest.raises(InvalidValueError, match=f"may compute {wrong} in int8, as all around")
+    with nullcontext() if wrong is None else refused, runtime.prepare(subject, settings):
+        pass
 
 
 def test_as_a_cost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
