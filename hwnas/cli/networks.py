@@ -62,8 +62,8 @@ class NetworkExport:
 
         form = OnnxForm.read(batch, opset)
         chosen = front.provenance.get("seed", 0) if seed is None else seed
-        task = _task(front, classes, image)
-        return cls(front, front_space(front, space), task, chosen, form)
+        made = front_space(front, space)
+        return cls(front, made, _task(front, classes, image), chosen, form)
 
     @cached_property
     def _networks(self) -> UntrainedNetworks:

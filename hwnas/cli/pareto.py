@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_OF_NNI = ("DimensionSpace(", "parameters of an NNI experiment")
+"""How the texts of spaces begin that NNI alone has."""
 Source = Annotated[
     str,
     typer.Argument(
@@ -224,6 +226,12 @@ def front_space(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
 def _space_of(pareto_set: ParetoSet, named: str | None) -> SearchSpace[Any]:
     from hwnas.spaces.space_text import permit, read_space
 
+    if pareto_set.space.startswith(_OF_NNI):
+        raise InvalidValueError(
+            f"`space` of a front must be one whose networks hwnas builds, but is a model space of "
+            f"NNI, {pareto_set.space}: NNI builds them, by `model_space.freeze(sample)` of a "
+            f"member's choices or `experiment.export_top_models()`."
+        )
     if named is not None and names_function(named, None):
         permit(named)
     elif named is not None:

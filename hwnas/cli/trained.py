@@ -183,11 +183,13 @@ def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, An
     front = found.front
     told = [[expectation_text(m), chance_text(m)] for m in front.members]
     more = ["expected %", "among best 1 %"] if has_expectations(front) else []
+    several = any((row["accuracy_runs"] or 0) > 1 for row in rows)
+    spread = ["std", "runs"] if several else []
     print_table(
-        ["#", "accuracy %", "std", "runs", "stays", *more, *objectives, ARCHITECTURE],
+        ["#", "accuracy %", *spread, "stays", *more, *objectives, ARCHITECTURE],
         [
             [
-                *(row["member"], *_shown(row), *(texts if more else ())),
+                *(row["member"], *_shown(row, several), *(texts if more else ())),
                 *(row[o] for o in objectives),
                 row[ARCHITECTURE],
             ]
@@ -200,7 +202,7 @@ def _print_tables(found: Trained, objectives: list[str], rows: list[dict[str, An
     print_table(
         ["column", "Kendall's tau with accuracy", "95 % interval", "members"],
         [
-            [a.name, _signed(a.kendall), f"{_signed(a.low)} to {_signed(a.high)}", a.members]
+            [a.name, _signed(a.kendall), _interval(a.low, a.high), a.members]
             for a in found.agreements
         ],
         title="Do larger values promise more accuracy?",
@@ -212,11 +214,17 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}" if math.isfinite(value) else "–"
 
 
+def _interval(low: float, high: float) -> str:
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{_signed(low)} to {_signed(high)}" if known else "–"
+
+
 _ATTRIBUTES = ("accuracy", "accuracy_std", "accuracy_runs", "on_accuracy_front")
 
 
-def _shown(row: dict[str, Any]) -> list[Any]:
+def _shown(row: dict[str, Any], several: bool) -> list[Any]:
+    """Show accuracy and whether it stays; where some were trained several times, how often."""
     accuracy, std, runs, stays = (row[name] for name in _ATTRIBUTES)
     words = {True: "yes", False: "no", None: "–"}
-    numbers = ["–" if v is None else f"{v:.2f}" for v in (accuracy, std)]
-    return [*numbers, "–" if runs is None else runs, words[stays]]
+    mean, spread = ("–" if v is None else f"{v:.2f}" for v in (accuracy, std))
+    return [mean, *([spread, "–" if runs is None else runs] if several else []), words[stays]]

@@ -354,7 +354,8 @@ def train(folder: Path, data: Data, settings: Settings, options: argparse.Namesp
         told = f"{folder.name}  epoch {run.epoch}/{settings.epochs}  loss {loss:.4f}"
         print(CLEAR + told, flush=True)
     found = run.judge(data)
-    told = ", ".join(f"{NAMES[name]} {value:.2f} %" for name, value in found.items())
+    names = {"accuracy": "R^2"} if data.test[1].is_floating_point() else NAMES
+    told = ", ".join(f"{names[name]} {value:.2f} %" for name, value in found.items())
     print(f"{CLEAR}{folder.name}  test {told}", flush=True)
     texts = {name: value for name, value in asdict(settings).items() if name != "seed"}
     text = choices.get("architecture", choices.get("arch"))  # as earlier versions wrote it

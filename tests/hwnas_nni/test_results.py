@@ -211,6 +211,20 @@ def test_a_file_that_says_no_task_says_in_one_line_what_to_give(
     assert "`--classes` and `--input` must be given, e.g. --classes 10" in capsys.readouterr().err
 
 
+def test_networks_of_other_model_spaces_are_nni_s_to_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = experiment(tmp_path / "e", [({"x": 1}, "SUCCEEDED", {"gain": 1, "cost": 1})])
+    ParetoSet.from_nni(folder, OBJECTIVES).save(tmp_path / "front.json")
+    assert (
+        run("pareto", "export", str(tmp_path / "front.json"), "--out", str(tmp_path / "all")) == 2
+    )
+    told = capsys.readouterr().err
+    assert "is a model space of NNI, parameters of an NNI experiment: NNI builds them" in told
+    out = ["--report", "--json-file", "--out", str(tmp_path / "part")]
+    assert run("pareto", "export", str(tmp_path / "front.json"), *out) == 0
+
+
 def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stopped:
         main([*arguments])

@@ -94,7 +94,7 @@ def made(folder: Path, kind: str) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_data_is_learned(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, data = made(tmp_path, kind)
     more = ["--epochs", 60, "--batch", 12, "--optimizer", "adamw", "--lr", 0.05]
@@ -103,6 +103,8 @@ def test_each_kind_of_data_is_learned(
         (row,) = csv.DictReader(stream)
     assert float(row["accuracy"]) > 80
     assert ("miou" in row) == (kind == "maps")
+    judged = f"test {'R^2' if 'targets' in kind else 'accuracy'} {float(row['accuracy']):.2f} %"
+    assert judged in capsys.readouterr().out
     assert int(row["test_images"]) == pytest.approx(len(KINDS[kind][1]) / 5, abs=3)
 
 
