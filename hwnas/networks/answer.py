@@ -160,10 +160,14 @@ def real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
     """
     if found := _real_parts(output, inputs):
         return found
+    raise _none_of_each(output, inputs)
+
+
+def _none_of_each(output: Any, inputs: int) -> InvalidValueError:
     shown = ", ".join(_described(p, t) for p, t in tensors_in(output)) or type(output).__name__
     elsewhere = any(t.is_floating_point() and inputs in t.shape for _, t in tensors_in(output))
     hint = ": let the inputs come first, as `y.transpose(0, 1)` does" if elsewhere else ""
-    raise InvalidValueError(
+    return InvalidValueError(
         f"`model` must return real numbers for each of its {inputs} inputs, (B, ...), but it "
         f"returns {shown}{hint}."
     )
@@ -177,9 +181,9 @@ def _real_parts(output: Any, inputs: int) -> list[tuple[Path, Tensor]]:
     ]
 
 
-def say_left_out(output: Any, inputs: int) -> None:
-    """Warn of tensors of an output that `real_parts` does not list."""
-    kept = {path for path, _ in _real_parts(output, inputs)}
+def say_left_out(output: Any, parts: Sequence[Part]) -> None:
+    """Warn of tensors of an output that are none of its parts."""
+    kept = {part.path for part in parts}
     if left := [_described(p, t) for p, t in tensors_in(output) if p not in kept]:
         _LOG.warning(
             "Of what the network returns, no real numbers for each of its inputs (B, ...), and so "
@@ -254,9 +258,25 @@ class AnsweringApart(AnsweringAll):
         return tuple(tensor for _, tensor in self.apart(x))
 
 
-def parts_of(output: Any, inputs: int) -> list[Part]:
-    """List where the real numbers of an output stand, see `real_parts`."""
+def parts_of(output: Any, inputs: int, more: Any = None) -> list[Part]:
+    """List where the real numbers of an output stand, see `real_parts`.
+
+    Args:
+        output: what a network returned.
+        inputs: number B of the inputs.
+        more: what it returned for one input more, where it ran. What is as long as before, as a
+            state of two layers of two inputs is, or has other sizes, as a matrix of all pairs of
+            inputs has, is then not of each input.
+
+    Raises:
+        InvalidValueError: there is no such tensor.
+    """
     found = real_parts(output, inputs)
+    if more is not None:
+        sizes = {path: t.shape[1:] for path, t in _real_parts(more, inputs + 1)}
+        found = [(path, t) for path, t in found if sizes.get(path) == t.shape[1:]]
+    if not found:
+        raise _none_of_each(output, inputs)
     return [Part(path, names_in(output, path), tuple(t.shape[1:])) for path, t in found]
 
 

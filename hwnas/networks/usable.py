@@ -127,8 +127,8 @@ def answering_network(
             f"{type(model).__name__} raised {_told(error, model, drawn)}"
         ) from error
     if output == ALL:
-        parts = parts_of(answer, len(drawn))
-        say_left_out(answer, len(drawn))
+        parts = parts_of(answer, len(drawn), _of_more(twin, drawn))
+        say_left_out(answer, parts)
         return AnsweringAll(model, parts, _in_training(twin, drawn) or parts).train(model.training)
     if isinstance(answer, Tensor):
         return model
@@ -142,9 +142,18 @@ def _in_training(twin: nn.Module, inputs: Tensor) -> list[Part]:
     """List what a copy of a network gives in training mode; nothing where it does not run there."""
     try:
         with torch_state_kept(), torch.no_grad():
-            return parts_of(twin.train()(inputs), len(inputs))
+            return parts_of(twin.train()(inputs), len(inputs), _of_more(twin, inputs))
     except Exception:  # whatever the user's network raises: it says so where that mode is asked for
         return []
+
+
+def _of_more(twin: nn.Module, inputs: Tensor) -> Any:
+    """Run a copy of a network on one input more; None where it is for this number of them."""
+    try:
+        with torch_state_kept(), torch.no_grad():
+            return twin(torch.cat([inputs, inputs[:1]]))
+    except Exception:  # whatever the user's network raises
+        return None
 
 
 def _told(error: Exception, model: nn.Module, inputs: Tensor) -> str:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.errors import InvalidValueError, ProxyError
-from hwnas.networks.answer import Answer, answer_for
+from hwnas.networks.answer import ALL, Answer, AnsweringAll, answer_for
 from hwnas.networks.device import (
     CPU,
     made_on,
@@ -26,7 +26,7 @@ from hwnas.networks.device import (
 )
 from hwnas.networks.garbage import without_garbage_collection
 from hwnas.networks.settings import default_settings
-from hwnas.networks.usable import usable_network
+from hwnas.networks.usable import answering_network, usable_network
 from hwnas.process_state import PROCESS_STATE
 from hwnas.proxies.engine.reasons import reason_of
 from hwnas.proxies.engine.signals import Collector, OwnSignal, PassAgain, PassSignal, Setting
@@ -91,6 +91,9 @@ def score_network(
     with _isolated(threads, place):
         spec = Subject(model, task, batch, batch_size).spec
         model = usable_network(model, lambda: draw_inputs(spec, 2), derive_seed(seed, "lazy"))
+        if output == ALL and not isinstance(model, AnsweringAll):
+            with suppress(InvalidValueError):  # it says so where it is run
+                model = answering_network(model, lambda: draw_inputs(spec, 2), ALL)
         subject = Subject(model, task, batch, batch_size, seed, Answer(output), place)
         needs = {proxy.name: _needs(proxy) for proxy in proxies}
         asked = [found for found in needs.values() if not isinstance(found, Result)]

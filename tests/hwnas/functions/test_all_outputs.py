@@ -94,6 +94,20 @@ def test_targets_fit_a_network_that_returns_less_in_training_mode() -> None:
     assert found.errors == {}
 
 
+def test_a_state_as_long_as_the_batch_is_of_no_input() -> None:
+    class Stateful(Pair):
+        def forward(self, x: Tensor) -> Any:
+            parts = super().forward(x)
+            return parts if self.joined else (*parts, parts[1].repeat(2, 1)[:2])
+
+    for size in (2, 3):
+        found = [
+            dict(hwnas.score(network, SHAPE, "grad_norm", output="all", batch_size=size))
+            for network in (Stateful(False), Stateful(True))
+        ]
+        assert found[0] == found[1]
+
+
 def test_a_profile_is_of_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[onnx.ModelProto] = []
 

@@ -193,3 +193,32 @@ def test_an_answer_whose_inputs_stand_elsewhere_is_one_as_before() -> None:
 
     x = torch.zeros(2, 3, 4)
     assert torch.equal(answering_network(Steps(), lambda: x)(x), x.transpose(0, 1))
+
+
+class Coinciding(nn.Module):
+    """A state of two layers, and what each input is to each other one, beside numbers of each."""
+
+    def forward(self, x: Tensor) -> Any:
+        state = torch.stack([x[:, :2], x[:, 2:4]])
+        return {"pairs": x @ x.T, "answer": 2 * x, "state": state}
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_what_is_of_each_input_does_not_depend_on_their_number(
+    inputs: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    answering = answering_network(Coinciding(), lambda: torch.ones(inputs, 4), ALL)
+    x = torch.randn(5, 4)
+    assert torch.equal(answering(x), 2 * x)
+    assert torch.equal(answering.train()(x), 2 * x)
+    assert "pairs (" in caplog.text
+    assert "state (2" in caplog.text
+
+
+def test_a_network_for_one_number_of_inputs_gives_all_that_is_as_long() -> None:
+    class OfTwo(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x.view(2, 3), x.view(2, 3).sum(1)
+
+    x = torch.randn(2, 3)
+    assert answering_network(OfTwo(), lambda: x, ALL)(x).shape == (2, 4)
