@@ -44,13 +44,16 @@ def attach(
     path = Path(source)
     storage = Folder(path.parent if path.is_file() else path).url if path.exists() else source
     with tempfile.TemporaryDirectory() as scratch:
-        files: dict[str, list[Path]] = {}
+        files: dict[str | int, list[Path]] = {}
         for number, member in enumerate(front.members, start=1):
             files[member.key] = [onnx[member.arch]]
             if svg := draw_architecture(member.arch, space):
                 drawing = Path(scratch, f"member-{number}.svg")
                 drawing.write_text(svg, encoding="utf-8")
                 files[member.key].append(drawing)
+            # A trial of an objective of the user's own has no key.
+            if isinstance(trial := member.attributes.get("trial"), int):
+                files[trial] = files[member.key]
         trials = get_host("optuna").attach(str(storage), study, files, out / FOLDER)
     note(
         f"Files of {trials} trials are in {out / FOLDER}: "

@@ -266,7 +266,7 @@ def in_words(value: Any) -> str:
     """Write a JSON value without brackets; nothing for one that is empty.
 
     Example:
-        >>> in_words({"in_shape": [3, 32, 32], "runs": {"a": 1.5}})
+        >>> in_words({"in_shape": [3, 32, 32], "runs": {"a": 1.5}, "vocabulary": None})
         'in shape 3, 32, 32; runs a 1.5'
     """
     match value:
@@ -275,7 +275,8 @@ def in_words(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return "; ".join(f"{_plain(k)} {in_words(v)}".strip() for k, v in value.items())
+            told = {_plain(k): in_words(v) for k, v in value.items() if v is not None}
+            return "; ".join(f"{name} {words}".strip() for name, words in told.items())
         case list() | tuple():
             return ", ".join(map(in_words, value))
         case _:

@@ -128,9 +128,9 @@ class Host(Protocol):
         """Make the Pareto set of a stored study; `space` gives that of a user's own objective."""
 
     def attach(
-        self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path
+        self, storage: str, study: str, files: Mapping[str | int, Sequence[Path]], folder: Path
     ) -> int:
-        """Attach files to the trials of architectures, by their keys; give how many these are."""
+        """Attach files to trials by their architectures' keys, or else numbers; count them."""
 
 
 def get_host(name: str) -> Host:

@@ -19,14 +19,15 @@ _PREFIX = "dashboard:artifacts"
 The dashboard reads what stands at the study under this name, trial and artefact, as well."""
 
 
-def attach(study: optuna.Study, files: Mapping[str, Sequence[Path]], folder: Path) -> int:
+def attach(study: optuna.Study, files: Mapping[str | int, Sequence[Path]], folder: Path) -> int:
     """Attach files to the finished trials of architectures; copies of them go to a folder.
 
     A trial that has a file of that name keeps it, so that nothing is attached twice.
 
     Args:
-        study: with trials of `HardwareAwareObjective`.
-        files: by canonical key of the architecture.
+        study: with trials of `HardwareAwareObjective`, or of another objective.
+        files: by canonical key of the architecture, and by number of the trial for those of another
+            objective, which have no key.
         folder: for the store; made if absent. ``optuna-dashboard --artifact-dir`` takes it.
 
     Returns:
@@ -35,7 +36,7 @@ def attach(study: optuna.Study, files: Mapping[str, Sequence[Path]], folder: Pat
     folder.mkdir(parents=True, exist_ok=True)
     store, found = FileSystemArtifactStore(str(folder)), 0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if (paths := files.get(trial.user_attrs.get(KEY, ""))) is None:
+        if (paths := files.get(trial.user_attrs.get(KEY, trial.number))) is None:
             continue
         found += 1
         there = _names(study, trial)

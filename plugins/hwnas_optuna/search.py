@@ -316,7 +316,7 @@ class OptunaHost:
         return pareto_set_from_study(study, provenance, space)
 
     def attach(
-        self, storage: str, study: str, files: Mapping[str, Sequence[Path]], folder: Path
+        self, storage: str, study: str, files: Mapping[str | int, Sequence[Path]], folder: Path
     ) -> int:
         """Attach files to the trials of architectures; see `hwnas_optuna.artifacts.attach`.
 

@@ -127,7 +127,12 @@ def test_the_commands_show_and_export_a_study_of_the_user_s_by_its_space(
     assert "4 evaluated" in told
     out = tmp_path / "front"
     assert run(capsys, "pareto", "export", *named, "--json-file", "--out", str(out))[0] == 0
-    assert ParetoSet.load(out / "front.json").space == repr(space)
+    front = ParetoSet.load(out / "front.json")
+    assert front.space == repr(space)
+    sizes = ["--classes", "7", "--input", "3,8,8"]
+    code, told = run(capsys, "pareto", "export", *named, "--artifacts", *sizes, "--out", str(out))
+    assert code == 0, told
+    assert f"Files of {len(front)} trials are in" in told
 
 
 def test_why_parameters_make_no_architecture_is_told() -> None:

@@ -134,7 +134,7 @@ def test_a_function_is_named_with_its_sizes_as_a_command_takes_them() -> None:
 
 
 def test_values_are_words_and_not_json() -> None:
-    assert in_words({"a_b": [1, 2.5], "c": None, "d": True}) == "a b 1, 2.5; c; d yes"
+    assert in_words({"a_b": [1, 2.5], "c": None, "d": True}) == "a b 1, 2.5; d yes"
     assert in_words([]) == ""
 
 
