@@ -6,6 +6,7 @@ Results go to standard output; progress and messages go to standard error. Exit 
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import logging
@@ -131,6 +132,8 @@ def _run(command: typer.Typer, argv: list[str]) -> int:
     except BrokenPipeError as broken:  # without a number, by which typer knows them
         return 1 if _nobody_reads() else _broken(broken)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # without a name where a file is written
+            return _fail(f"a file cannot be written ({error.strerror}): make room.", 2)
         if error.filename is None:
             raise
         return _fail(_unusable(error), 2)

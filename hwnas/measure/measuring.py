@@ -143,6 +143,8 @@ def conclude(
     """Put a measurement together."""
     clocks = dict(zip((m.name for m in meters), np.median(samples.values, axis=0), strict=True))
     versions = {**package_versions(runtime.packages), "python": platform.python_version()}
+    if agrees.reason:
+        facts = {**facts, "compared": f"no, {agrees.reason}"}
     return Measurement(
         metric=meters[0].metric,
         unit=meters[0].unit,

@@ -58,10 +58,12 @@ class Agreement(NamedTuple):
             output; 0 if all outputs are 0, NaN if PyTorch's own are not finite.
         correlation: Pearson correlation of all outputs of all examples; NaN where one side is
             constant or not finite.
+        reason: why there was nothing to compare with, where there should have been.
     """
 
     relative_error: float
     correlation: float
+    reason: str = ""
 
 
 def agreement(executable: Executable, module: nn.Module) -> Agreement:
@@ -102,7 +104,7 @@ def compared(
     difference = max(map(largest_difference, found, expected), key=_nan_last)
     scale = max(map(_largest, expected), key=_nan_last)
     if not np.isfinite(scale):
-        return Agreement(float("nan"), float("nan"))
+        return Agreement(float("nan"), float("nan"), "its outputs in float32 are not finite")
     error = difference / scale if scale else difference
     accepted = RELATIVE.get(executable.key.precision, 1.0)
     # Written so that NaN fails.

@@ -43,7 +43,7 @@ from hwnas.runtimes.onnxruntime_session import (
     open_session,
     random_feeds,
 )
-from hwnas.runtimes.own_onnx import in_int8
+from hwnas.runtimes.own_onnx import in_int8, own_images
 
 _ON_GPU = ("CUDA", "Tensorrt", "NvTensorRTRTX", "ROCM", "MIGraphX", "Dml", "WebGpu")
 
@@ -145,7 +145,9 @@ class OnnxRuntime:
                 f"`precision` of an ONNX model must be its own, {precision}{or_int8}, but got "
                 f"{settings.precision!r}: leave it out."
             )
-        return _Model(content, precision, [], {})
+        return _Model(
+            content, precision, [], {}, inputs=own_images(network, settings, precision) or None
+        )
 
 
 class _Model(NamedTuple):

@@ -34,7 +34,7 @@ from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported, staying
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import Feeds, load_model_bytes, random_feeds
-from hwnas.runtimes.own_onnx import in_float32, in_int8, own_outputs
+from hwnas.runtimes.own_onnx import in_float32, in_int8, own_images, own_outputs
 
 _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 _FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -153,6 +153,8 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
     if wanted == own or wanted not in precisions:
         model = _read(content)
         feeds = _draw(network, content, model, settings)
+        if images := own_images(network, settings, own):
+            feeds = dict(zip(feeds, images, strict=True))
         expected, reason = own_outputs(content, feeds)
         facts = {"compared": f"no, {reason}"} if reason else {}
         return _Source(model, wanted, [*feeds.values()], [], facts, expected)

@@ -91,6 +91,24 @@ def own_outputs(content: bytes | str, feeds: Feeds) -> tuple[list[list[Array]], 
     return [first], ""
 
 
+def own_images(network: OnnxModel, settings: RunSettings, precision: str) -> list[Array]:
+    """Give what a model that is measured as it is runs on: the user's images; else nothing.
+
+    Raises:
+        InvalidValueError: it is in another precision than float32, or the images do not fit it.
+        HwnasError: there are no such images.
+    """
+    if settings.images == "gaussian":
+        return []
+    if precision != "float32":
+        raise InvalidValueError(
+            f"`images` must be left out for an ONNX model that is in {precision}, which runs on "
+            f"random inputs, but got {settings.images!r}."
+        )
+    content, session = _open(network, precision)
+    return list(_inputs(session, content, network, settings)[0].values())
+
+
 def in_int8(
     network: OnnxModel, settings: RunSettings, activations: Activations = "signed"
 ) -> OwnModel:

@@ -124,6 +124,21 @@ def test_what_a_command_exits_with_is_told(
     assert capsys.readouterr().err == text
 
 
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    command = typer.Typer()
+
+    @command.command()
+    def writes() -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
+    assert cli._run(command, []) == 2
+    told = capsys.readouterr().err
+    assert told == "hwnas: a file cannot be written (No space left on device): make room.\n"
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
@@ -15,7 +16,7 @@ from hwnas.measure.measuring import measure
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import compared
-from hwnas.runtimes.base import OnnxModel, RunSettings
+from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork
 from hwnas.runtimes.lowering import to_float16
 from hwnas.runtimes.own_onnx import in_int8, with_shape
 from hwnas.seeding import seeded
@@ -72,6 +73,42 @@ def test_a_measurement_tells_calibration_and_error(model: onnx.ModelProto) -> No
     assert found.key.precision == "int8"
     assert found.facts["calibrated_with"] == "32 images, gaussian, seed 0"
     assert 0 < found.relative_error < 0.05
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package"), [("onnxruntime", "onnxruntime"), ("openvino", "openvino")]
+)
+def test_images_are_what_runs_in_float32_too(
+    model: onnx.ModelProto, images: Path, runtime: str, package: str
+) -> None:
+    """They were read by nobody, even where there was no such file."""
+    pytest.importorskip(package, reason=f"needs the extra {runtime}")
+    settings, given = RunSettings(images=str(images), batch=2), np.load(images)["images"]
+    with make_runtime(runtime).prepare(OnnxModel(model), settings) as ready:
+        np.testing.assert_array_equal(ready.inputs[0], given[:2])
+    half = OnnxModel(to_float16(model))
+    with (
+        pytest.raises(InvalidValueError, match=r"`images` must be left out .* is in float16"),
+        make_runtime(runtime).prepare(half, settings),
+    ):
+        pass
+
+
+def test_outputs_that_are_not_finite_are_told() -> None:
+    helper = onnx.helper
+    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 8]) for n in "xy"]
+    nodes = [helper.make_node("Log", ["x"], ["y"])]
+    graph, opset = helper.make_graph(nodes, "log", ends[:1], ends[1:]), helper.make_opsetid("", 17)
+    log = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    with make_runtime("onnxruntime").prepare(OnnxModel(log), RunSettings()) as ready:
+        assert compared(ready, [ready.outputs()]).reason == "its outputs in float32 are not finite"
+    infinite = nn.Conv2d(3, 2, 3)
+    torch.nn.init.constant_(infinite.weight, float("inf"))
+    found = measure(
+        TorchNetwork(infinite, IN_SHAPE), make_runtime("torch"), RunSettings(),
+        max_seconds=0.05, reference=False,
+    )  # fmt: skip
+    assert found.facts["compared"] == "no, its outputs in float32 are not finite"
 
 
 def test_a_model_in_int8_is_measured_as_it_is(model: onnx.ModelProto) -> None:
