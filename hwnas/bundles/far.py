@@ -24,6 +24,8 @@ from hwnas.measure.limits import CallError, UnreachableError
 ATTEMPTS = 6
 _WAIT_SECONDS = 2.0
 _COPY_SECONDS = 120.0
+_END_OF_TAR = re.compile(r"tar: (Exiting with failure|Error exit delayed)")
+"""How GNU's and BSD's tar end after they have said what is wrong."""
 _PYTHON = re.compile(r"[A-Za-z0-9_./][\w./+-]{0,254}", re.ASCII)
 
 
@@ -144,7 +146,9 @@ class Far:
 
     def _insist(self, answer: Answer, what: str) -> Answer:
         if answer.code:
-            words = answer.words.strip().splitlines() or [f"exit code {answer.code}"]
+            words = answer.words.strip().splitlines()
+            words = [line for line in words if not _END_OF_TAR.match(line)]
+            words = words or [f"exit code {answer.code}"]
             kind = LostError if answer.lost else FarError
             raise kind(
                 f"`ssh` must reach a machine that can {what}, but it says: {words[-1][:300]}"

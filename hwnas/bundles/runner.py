@@ -233,7 +233,7 @@ def prepare(folder: str, manifest: dict[str, Any], network: dict[str, Any]) -> R
         found: dict[str, Any] = {"relative_error": error, "correlation": correlation}
         one = {manifest["provider"]: 1}
         found["providers"] = one if runtime != FIRST_RUNTIME else places(model, feeds, manifest)
-    except FailedError:
+    except (FailedError, OSError):  # a full disk is the machine's, not the model's
         raise
     except Exception as problem:  # the runtimes' errors have no common class
         reason = str(problem).splitlines() or [type(problem).__name__]
@@ -495,6 +495,6 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except FailedError as problem:
+    except (FailedError, OSError) as problem:
         print(f"{RUNNER}: {problem}", file=sys.stderr)
         sys.exit(2)

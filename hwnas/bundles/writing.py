@@ -24,13 +24,15 @@ from hwnas.runtimes.base import OnnxModel, RunSettings, TorchNetwork, explicit
 from hwnas.runtimes.lowering import exported
 from hwnas.runtimes.onnxruntime_runtime import OnnxRuntime
 from hwnas.runtimes.onnxruntime_session import load_model_bytes, open_session
-from hwnas.runtimes.own_onnx import in_int8, with_shape
+from hwnas.runtimes.own_onnx import in_int8, of_one_input, with_shape
 from hwnas.seeding import seeded
 from hwnas.spaces.networks import Networks
 from hwnas.tasks.task import TensorSpec
 
 _OF_MODELS = {"onnxruntime": ("float32", "int8"), "litert": ("float32", "int8")}
 """Precisions of ONNX models in a bundle, by runtime; float32 alone of the others."""
+OWN_MODELS = "onnx"
+"""What stands for space and task where a bundle holds ONNX models."""
 
 
 def write_bundle(
@@ -68,8 +70,34 @@ def write_bundle(
     return [f"{equal} of {len(archs)} are equal to others as networks."] if equal else []
 
 
+def write_own_models(
+    folder: Path,
+    files: Sequence[Path],
+    settings: BundleSettings,
+    in_shape: Sequence[int] | None = None,
+) -> None:
+    """Write a user's own ONNX files, which are called by their paths.
+
+    Args:
+        folder: where to write; it appears as a whole.
+        files: `(n,)` models in float32 of one input; each stands in the bundle once.
+        settings: how they are run; the batch is given to those that leave it open.
+        in_shape: sizes beside the batch, where a model leaves them open.
+
+    Raises:
+        InvalidValueError: a file is no such model, or cannot run or be quantised.
+    """
+    own = {str(file): of_one_input(file, settings.batch, in_shape) for file in files}
+    write_models(folder, list(own.values()), settings, part=False, names=list(own))
+
+
 def write_models(
-    folder: Path, models: Sequence[onnx.ModelProto], settings: BundleSettings, *, part: bool
+    folder: Path,
+    models: Sequence[onnx.ModelProto],
+    settings: BundleSettings,
+    *,
+    part: bool,
+    names: Sequence[str] | None = None,
 ) -> None:
     """Write ONNX models, with the outputs that ONNX Runtime gives here in float32.
 
@@ -78,6 +106,7 @@ def write_models(
         models: `(n,)` models in float32 of one input and one output of constant shapes.
         settings: how they are run.
         part: whether they are parts of networks, see `OnnxModel`.
+        names: `(n,)` what results call them; their numbers by default.
 
     Raises:
         InvalidValueError: a model is another one, or cannot run or be quantised.
@@ -87,10 +116,12 @@ def write_models(
         raise unknown_name("precision of ONNX models", settings.precision, known)
     with whole_folder(folder) as inside:
         entries = [
-            {ARCHITECTURE: str(i), **_write_model(inside, f"n{i:04d}", model, settings, part)}
-            for i, model in enumerate(models)
+            {ARCHITECTURE: text, **_write_model(inside, f"n{i:04d}", model, settings, part)}
+            for i, (text, model) in enumerate(
+                zip(names or map(str, range(len(models))), models, strict=True)
+            )
         ]
-        _finish(inside, entries, ("onnx", "onnx"), settings)
+        _finish(inside, entries, (OWN_MODELS, OWN_MODELS), settings)
 
 
 def _write_model(
@@ -107,7 +138,7 @@ def _write_model(
     drawn = runner.draw(found[0].shape, None, settings.seed)
     outputs = open_session(plain.SerializeToString()).run(None, {"input": drawn})
     if settings.precision == "int8":
-        run = RunSettings(batch=None, precision="int8", seed=settings.seed)
+        run = RunSettings(batch=None, precision="int8", seed=settings.seed, images=settings.images)
         content = load_model_bytes(in_int8(network, run, settings.activations).content)
         plain = onnx.load_from_string(content)
     return _put(folder, name, _as_file(plain, settings), drawn, outputs, None, settings)

@@ -1,10 +1,11 @@
-"""`hwnas profile bundle|import`: measure networks of a space on another machine."""
+"""`hwnas profile bundle|import`: measure networks on another machine."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.bundles.far import Far
     from hwnas.bundles.manifest import Manifest
     from hwnas.bundles.results import Imported
+    from hwnas.bundles.settings import BundleSettings
     from hwnas.typing import Arch, SearchSpace
 
 app = typer.Typer(rich_markup_mode=None)
@@ -35,8 +37,19 @@ _SHOWN = ("latency_ms", "ci_low_ms", "ci_high_ms", "ratio", "raw_median_ms", "ra
 def bundle(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     space: Annotated[
-        str, typer.Option(help="Search space, by name or repr: see `hwnas spaces`.")
-    ] = "nasbench201",
+        str | None,
+        typer.Option(
+            help="Search space, by name or repr: see `hwnas spaces`. [default: nasbench201]"
+        ),
+    ] = None,
+    onnx_file: Annotated[
+        list[Path] | None,
+        typer.Option("--onnx", help="An ONNX file of yours in float32, instead of a space's."),
+    ] = None,
+    in_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Sizes C,H,W beside the batch, which --onnx leaves open."),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(help="Classes and image size. [default: cifar10, or what a space says]"),
@@ -87,24 +100,22 @@ def bundle(
     Example: hwnas profile bundle --for-adapt 10 --ssh me@board --device board --out bundle
     """
     from hwnas.bundles.settings import BundleSettings
-    from hwnas.bundles.writing import write_bundle
-    from hwnas.cli.options import chosen_networks, users_space
-    from hwnas.spaces.networks import Networks
-    from hwnas.study.tried import insist_that_they_run
-    from hwnas.tasks.catalogue import get_task
 
+    others = {
+        "--space": space, "--dataset": dataset, "--arch": arch, "--archs": archs,
+        "--sample": sample, "--for-adapt": for_adapt, "--model": model,
+    }  # fmt: skip
+    _check_files(onnx_file, in_shape, others)
     far = _far(ssh, ssh_config, python, device)
     settings = BundleSettings(provider, precision, batch, threads, seconds, seed, images, runtime)
     if far is not None:  # it is told before networks are built
         there = far.device(settings)
         note(f"{ssh}: {there['model']}, {there['runtime']} {there['runtime_version']}")
-    name, sizes = chosen_networks(space, dataset, "gaussian")
-    made = users_space(name)
-    networks = Networks(made, get_task(sizes))
-    chosen = _chosen(made, name, arch or [], archs, sample, for_adapt, model, seed)
-    insist_that_they_run(networks, chosen)
-    for line in write_bundle(out, networks, chosen, settings):
-        note(line)
+    if onnx_file:
+        _write_files(out, onnx_file, in_shape, settings)
+    else:
+        given = (arch or [], archs, sample, for_adapt, model, seed)
+        _write_networks(out, space or "nasbench201", dataset, settings, *given)
     if far is not None:
         _measure_there(far, out, device)
         return
@@ -167,11 +178,13 @@ def _measure_there(far: Far, folder: Path, device: str | None) -> None:
     """Run a bundle on another machine, and take what it measured."""
     from hwnas.bundles.manifest import read_manifest
     from hwnas.bundles.runner import RESULTS
+    from hwnas.bundles.writing import OWN_MODELS
 
     manifest, out = read_manifest(folder), folder / "measurements.csv"
     far.measure(manifest, report=note)
     _take(manifest, folder / RESULTS, out, device)
-    note(f"hwnas predict adapt --measurements {out} --out {device or 'device'}.npz")
+    if manifest.space != OWN_MODELS:
+        note(f"hwnas predict adapt --measurements {out} --out {device or 'device'}.npz")
 
 
 def _check_device(device: str | None) -> None:
@@ -180,6 +193,45 @@ def _check_device(device: str | None) -> None:
             f"`--device` must be of letters, digits, dots, dashes and underlines, but got "
             f"{device!r}."
         )
+
+
+def _check_files(
+    files: list[Path] | None, in_shape: str | None, others: Mapping[str, object]
+) -> None:
+    """Refuse a user's own files beside networks of a space."""
+    beside = next((name for name, value in others.items() if value), None)
+    if files and beside:
+        raise InvalidValueError(f"`--onnx` must stand without {beside}, but got both.")
+    if in_shape is not None and not files:
+        raise InvalidValueError(f"`--input` must be given with --onnx, but got {in_shape!r} alone.")
+
+
+def _write_files(
+    out: Path, files: list[Path], in_shape: str | None, settings: BundleSettings
+) -> None:
+    from hwnas.bundles.writing import write_own_models
+    from hwnas.networks.importing import parse_sizes
+
+    write_own_models(out, files, settings, parse_sizes(in_shape, "input") if in_shape else None)
+
+
+def _write_networks(
+    out: Path, space: str, dataset: str | None, settings: BundleSettings, *chosen: Any
+) -> None:
+    """Write networks of a space; `chosen` are the arguments of `_chosen` after the first two."""
+    from hwnas.bundles.writing import write_bundle
+    from hwnas.cli.options import chosen_networks, users_space
+    from hwnas.spaces.networks import Networks
+    from hwnas.study.tried import insist_that_they_run
+    from hwnas.tasks.catalogue import get_task
+
+    name, sizes = chosen_networks(space, dataset, "gaussian")
+    made = users_space(name)
+    networks = Networks(made, get_task(sizes))
+    archs = _chosen(made, name, *chosen)
+    insist_that_they_run(networks, archs)
+    for line in write_bundle(out, networks, archs, settings):
+        note(line)
 
 
 def _chosen(

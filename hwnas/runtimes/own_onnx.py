@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Activations, Array, OnnxModel, RunSettings
 from hwnas.runtimes.examples import EXAMPLES, described
-from hwnas.runtimes.input_shapes import batch_of
+from hwnas.runtimes.input_shapes import batch_of, input_shapes
 from hwnas.runtimes.lowering import to_int8
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import (
@@ -180,6 +181,41 @@ def _inputs(
     images = real.inputs.numpy()
     parts = [{**own, first: images[i * batch : (i + 1) * batch]} for i in range(number)]
     return parts[0], parts
+
+
+def of_one_input(file: Path, batch: int, in_shape: Sequence[int] | None = None) -> onnx.ModelProto:
+    """Give a model of one input with a constant shape, and its data within.
+
+    Args:
+        file: an ONNX file in float32, which may have data files beside it.
+        batch: size of the batch, where it is open.
+        in_shape: sizes beside the batch, where they are open.
+
+    Raises:
+        InvalidValueError: it is no such model, or fixes another shape.
+    """
+    content = load_model_bytes(file)
+    session = open_session(content)
+    given, given_out = session.get_inputs(), session.get_outputs()
+    kinds = [value.type for value in (*given, *given_out)]
+    if len(given) != 1 or set(kinds) != {"tensor(float)"} or precision_of(content) != "float32":
+        raise InvalidValueError(
+            f"`onnx` must be of one input, and in float32, to be measured elsewhere, but "
+            f"{str(file)!r} has the inputs {_said(given)} and the outputs {_said(given_out)}, and "
+            f"weights in {precision_of(content)}. `hwnas profile --onnx` measures it here."
+        )
+    try:
+        (shape,) = input_shapes(given, batch, in_shape, {}, undeclared_inputs(content))
+    except InvalidValueError:
+        raise InvalidValueError(
+            f"`batch` and `input` must complete the shape {given[0].shape} of the input of "
+            f"{str(file)!r}, but got {batch} and {in_shape}: pass --batch and --input."
+        ) from None
+    return with_shape(onnx.load(file), shape)
+
+
+def _said(values: Sequence[Any]) -> str:
+    return ", ".join(f"{value.name} {value.type}" for value in values) or "none"
 
 
 def with_shape(model: onnx.ModelProto, shape: Sequence[int]) -> onnx.ModelProto:

@@ -94,6 +94,24 @@ def test_a_machine_that_stays_away_for_longer_than_a_run_may_take_is_away(
         Far(Away(home.home), sys.executable, lambda _: time.sleep(0.05)).measure(bundle, 0.04)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "tar: Exiting with failure status due to previous errors",
+        "tar: Error exit delayed from previous errors.",
+    ],
+)
+def test_a_full_disk_is_told_and_not_how_tar_ends(
+    end: str, bundle: Manifest, home: Loopback
+) -> None:
+    class Full(Loopback):
+        def __call__(self, *_: object, **__: object) -> Answer:
+            return Answer(2, b"", f"tar: models: No space left on device\n{end}\n")
+
+    with pytest.raises(FarError, match="it says: tar: models: No space left on device"):
+        far(Full(home.home)).measure(bundle)
+
+
 @dataclass
 class Slow(Loopback):
     """Has no time for one command, and notes what each may take."""

@@ -107,6 +107,24 @@ def test_bundles_and_hwnas_take_turns_on_a_device(
     assert runner.device_lock("CUDAExecutionProvider") == str(lock_file("gpu0"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_one_line(bundle: Manifest) -> None:
+    (bundle.folder / f"{runner.RESULTS}.tmp").symlink_to("/dev/full")
+    command = [sys.executable, "-I", str(bundle.folder / "run.py")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "run.py: [Errno 28] No space left on device\n"
+
+
+def test_no_room_for_a_profile_is_no_fault_of_the_network(
+    bundle: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    manifest = json.loads((bundle.folder / runner.MANIFEST).read_text())
+    with pytest.raises(FileNotFoundError):
+        runner.prepare(str(bundle.folder), manifest, manifest["networks"][0])
+
+
 def test_it_runs_alone_and_its_results_are_read(bundle: Manifest) -> None:
     command = [sys.executable, "-I", str(bundle.folder / "run.py")]
     told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout

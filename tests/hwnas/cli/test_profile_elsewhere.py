@@ -8,7 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto
+from onnx.helper import (
+    make_graph,
+    make_model,
+    make_node,
+    make_opsetid,
+    make_tensor_value_info,
+)
 
 from hwnas.cli import _register, _run, app
 from hwnas.spaces.nasbench201 import NasBench201
@@ -79,6 +88,60 @@ def test_all_in_one_over_ssh(
     assert run("profile", "bundle", *given, *far[:2], "--python", "/no/python") == 2
     assert "`ssh` must reach a machine that can answer" in capsys.readouterr().err
     assert not (tmp_path / "another").exists()  # it is asked before anything is built
+
+
+def own_model(name: str, shape: list[int | str], inputs: int = 1) -> None:
+    """Write a model that pools its first input, and flattens it."""
+    values = [make_tensor_value_info(f"x{i}", TensorProto.FLOAT, shape) for i in range(inputs)]
+    nodes = [make_node("GlobalAveragePool", ["x0"], ["p"]), make_node("Flatten", ["p"], ["y"])]
+    out = make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph, opset = make_graph(nodes, "own", values, [out]), make_opsetid("", 17)
+    onnx.save(make_model(graph, opset_imports=[opset], ir_version=8), name)
+
+
+def test_ones_own_onnx_files_are_measured_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own_model("a.onnx", [2, 3, 8, 8])
+    own_model("b.onnx", ["n", 3, "h", "w"])
+    given = ["--onnx", "a.onnx", "--onnx", "b.onnx", "--onnx", "a.onnx", "--input", "3,8,8"]
+    assert run("profile", "bundle", *given, "--batch", "2", "--seconds", "0.02", "--out", "o") == 0
+    runner(tmp_path / "o")
+    capsys.readouterr()
+    assert run("profile", "import", "o", "--device", "board", "--out", "m.csv", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["architecture"] for row in rows] == ["a.onnx", "b.onnx"]
+    assert all(row["latency_ms"] > 0 and row["device"].endswith("/b2/t1") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--onnx", "two.onnx"], "`onnx` must be of one input, and in float32"),
+        (["--onnx", "fixed.onnx", "--batch", "2"], "complete the shape [1, 3, 8, 8] of the input"),
+        (["--onnx", "free.onnx"], "of 'free.onnx', but got 1 and None"),
+        (["--onnx", "none.onnx"], "there is no file 'none.onnx'"),
+        (["--onnx", "fixed.onnx", "--sample", "2"], "`--onnx` must stand without --sample"),
+        (["--sample", "2", "--input", "3,8,8"], "`--input` must be given with --onnx"),
+    ],
+)
+def test_files_that_cannot_be_measured_elsewhere_are_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own_model("two.onnx", [1, 3, 8, 8], inputs=2)
+    own_model("fixed.onnx", [1, 3, 8, 8])
+    own_model("free.onnx", [1, 3, "h", "w"])
+    assert run("profile", "bundle", *arguments, "--out", "o") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "o").exists()
 
 
 def test_equal_networks_stand_in_a_bundle_once(
