@@ -77,6 +77,13 @@ def export_onnx(
             f"`model` must be a module in Python for ONNX, but got a {type(scripted[0]).__name__} "
             "of TorchScript: give the module that it was made from, or run it by the runtime torch."
         )
+    if projected := [m for m in model.modules() if isinstance(m, nn.LSTM) and m.proj_size]:
+        # PyTorch writes a file that nothing can run.
+        raise InvalidValueError(
+            f"`model` must have layers that ONNX has, but its LSTM has none with "
+            f"proj_size={projected[0].proj_size}: put a Linear behind it, or run it by the runtime "
+            f"torch."
+        )
     with default_settings():
         model = plain_network(model)
         _check_size(model)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ import onnx
 from hwnas.errors import InvalidValueError
 from hwnas.onnx_export.export import export_onnx
 from hwnas.runtimes.base import Activations, Array, RunSettings, Several, TorchNetwork
+from hwnas.runtimes.decomposed import decomposed
 from hwnas.runtimes.examples import compared, described
 from hwnas.runtimes.openvino_int8 import sums_in_four_dimensions, unsigned_behind_concat
 from hwnas.runtimes.quantisable import float_nodes, prepared
@@ -42,6 +43,7 @@ def exported(
     written: Sequence[str] = ("float16", "int8"),
     activations: Activations = "signed",
     full_pairs: bool = False,
+    without: Collection[str] = (),
 ) -> tuple[bytes, str, list[list[Array]], dict[str, str]]:
     """Export a network in the precision of `explicit` settings.
 
@@ -51,6 +53,7 @@ def exported(
         written: precisions that are written into the model; the runtime makes the others itself.
         activations: how int8 stores them.
         full_pairs: as in `to_int8`.
+        without: operators that are written as others, see `hwnas.runtimes.decomposed`.
 
     Returns:
         The model, its precision, inputs to compare it with float32 on (none for float32 itself),
@@ -67,6 +70,7 @@ def exported(
             f"out."
         )
     model = export_onnx(network.module, network.input, batch=settings.batch or 1)
+    model = decomposed(model, without)
     examples, facts = compared(network, settings)
     if precision == "float16" in written:
         model = to_float16(model)

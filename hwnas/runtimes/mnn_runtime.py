@@ -18,8 +18,10 @@ from hwnas.errors import InvalidValueError
 from hwnas.runtimes.base import Array
 from hwnas.runtimes.constant_nodes import without_constant_nodes
 from hwnas.runtimes.cpu_only import CpuRuntime, Model
+from hwnas.runtimes.decomposed import decomposed
 from hwnas.runtimes.native_output import quiet
 
+_LACKING_OR_WRONG = ("Mish", "Pad.wrap", "Resize.cubic")
 _LACKING = re.compile(r"ONNX::(\w+)")
 # Its import prints, so that it is imported where that can be kept away.
 if find_spec("MNN") is None:
@@ -48,7 +50,7 @@ class MnnRuntime(CpuRuntime):
             import _tools
             import MNN
 
-            model = without_constant_nodes(onnx.load(onnx_file))
+            model = without_constant_nodes(decomposed(onnx.load(onnx_file), _LACKING_OR_WRONG))
             model = with_whole_choices(without_less(with_all_outputs(model)))
             onnx.save(model, onnx_file)
             files = ["--modelFile", str(onnx_file), "--MNNModel", str(converted)]

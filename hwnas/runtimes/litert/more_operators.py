@@ -256,7 +256,31 @@ def _pad(t: Translation, node: Node) -> Tensor:
                   mode=_REFLECT)  # fmt: skip
 
 
+def _cumsum(t: Translation, node: Node) -> Tensor:
+    x = t.tensor(node.inputs[0])
+    axis = int(t.constant(node.inputs[1]).values.item()) % len(x.shape)
+    exclusive, reverse = (bool(node.attributes.get(n, 0)) for n in ("exclusive", "reverse"))
+    inputs = [x.number, t.written(np.array(x.axes.index(axis), np.int32))]
+    return t.emit("CUMSUM", inputs, x.shape, x.axes, None,
+                  "CumsumOptions", exclusive=exclusive, reverse=reverse)  # fmt: skip
+
+
+def _top(t: Translation, node: Node) -> list[Tensor]:
+    """Write the largest numbers in their order, and their places, of what is stored last."""
+    x = t.tensor(node.inputs[0])
+    axis = int(node.attributes.get("axis", -1)) % len(x.shape)
+    if not node.attributes.get("largest", 1):
+        raise UnwrittenError("TopK of the smallest numbers")
+    x, shape = t.stored(x, (*(a for a in x.axes if a != axis), axis)), t.shape(node.output)
+    stored = tuple(shape[a] for a in x.axes)
+    found = [Tensor(t.graph.tensor(stored, kind), shape, x.axes) for kind in ("float32", "int32")]
+    inputs = [x.number, t.written(np.array(shape[axis], np.int32))]
+    t.graph.add("TOPK_V2", inputs, [tensor.number for tensor in found], "TopKV2Options")
+    return found
+
+
 MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]] = {
+    "CumSum": _cumsum,
     "DepthToSpace": _depth_to_space,
     "Elu": _elu,
     "Expand": _expand,
@@ -270,4 +294,5 @@ MORE_WRITERS: Mapping[str, Callable[[Translation, Node], Tensor | list[Tensor]]]
     "Slice": _slice,
     "Split": _split,
     "Tile": _tile,
+    "TopK": _top,
 }

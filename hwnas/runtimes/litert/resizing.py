@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hwnas.runtimes.base import Array
+from hwnas.runtimes.decomposed import resize_matrices
 from hwnas.runtimes.litert.more_operators import cut
 from hwnas.runtimes.litert.signals import filters, in_two_dimensions, narrow, wide
 from hwnas.runtimes.litert.translation import (
@@ -154,7 +155,7 @@ def resize(t: Translation, node: Node) -> Tensor:
         found = _nearest(t, image, shape, scales, way, a.get("nearest_mode", b"round_prefer_floor"))
     else:
         found = _linear(t, node, image, shape, scales, way)
-    return narrow(t, found, t.shape(node.output))
+    return found if found.shape == t.shape(node.output) else narrow(t, found, t.shape(node.output))
 
 
 def _scales(
@@ -223,14 +224,29 @@ def _linear(
     scales: tuple[float, float],
     way: bytes,
 ) -> Tensor:
+    """Write LiteRT's operator where it is the same, else products with matrices."""
     a, corners = node.attributes, way == b"align_corners"
     half = way in (b"half_pixel", b"pytorch_half_pixel") and 1 not in t.shape(node.output)[2:]
-    if a["mode"] != b"linear" or not (corners or half) or a.get("antialias"):
-        raise UnwrittenError("Resize in another way than nearest or linear, as PyTorch does it")
     sides = zip(image.shape[2:], shape[2:], scales, strict=True)
-    if half and any(abs(n * scale - m) > 1e-4 for n, m, scale in sides):
-        raise UnwrittenError("a linear Resize by a scale that gives no whole size, which LiteRT "
-                             "would change (say size or recompute_scale_factor=True)")  # fmt: skip
+    uneven = half and any(abs(n * scale - m) > 1e-4 for n, m, scale in sides)
+    if a["mode"] != b"linear" or not (corners or half) or a.get("antialias") or uneven:
+        return _by_matrices(t, node)
     inputs = [image.number, t.written(np.array(shape[2:], np.int32))]
     return t.emit("RESIZE_BILINEAR", inputs, shape, CHANNELS_LAST, image.scale,
                   "ResizeBilinearOptions", alignCorners=corners, halfPixelCenters=half)  # fmt: skip
+
+
+def _by_matrices(t: Translation, node: Node) -> Tensor:
+    """Multiply by what it is along each dimension, in float32."""
+    x = t.with_scale(t.tensor(node.inputs[0]), None)
+    constants = {name: t.constant(name).values for name in node.inputs[2:4] if name}
+    found = resize_matrices(node.inputs, node.attributes, constants, x.shape, t.opset)
+    if found is None:
+        raise UnwrittenError("Resize of a part")
+    for axis, matrix in found:
+        x = t.stored(x, (*(a for a in x.axes if a != axis), axis))
+        shape = (*x.shape[:axis], matrix.shape[1], *x.shape[axis + 1 :])
+        inputs = [x.number, t.written(np.ascontiguousarray(matrix.T)), -1]
+        x = t.emit("FULLY_CONNECTED", inputs, shape, x.axes, None,
+                   "FullyConnectedOptions", keepNumDims=True)  # fmt: skip
+    return x

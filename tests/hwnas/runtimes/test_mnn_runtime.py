@@ -109,6 +109,22 @@ def test_conditions_and_what_they_leave_are_those_of_the_network() -> None:
             assert agreement(ready, network.module).relative_error < 1e-5
 
 
+class Rewritten(nn.Module):
+    """A cubic resize, which MNN computes otherwise, and a circular pad, which it lacks."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.mish(nn.functional.pad(x, (1, 2, 3, 1), mode="circular"))
+        found: torch.Tensor = nn.functional.interpolate(x, scale_factor=2, mode="bicubic")
+        return found
+
+
+def test_what_it_lacks_or_computes_otherwise_is_written_in_other_words() -> None:
+    network = TorchNetwork(Rewritten(), (3, 8, 8))
+    for batch in (1, 2):
+        with make_runtime("mnn").prepare(network, RunSettings(batch=batch)) as ready:
+            assert agreement(ready, network.module).relative_error < 1e-5
+
+
 def test_the_operators_that_it_lacks_are_named() -> None:
     class Spectrum(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -61,6 +61,15 @@ def test_float32_is_asked_for_and_what_computed_is_read() -> None:
         assert agreement(executable, CELL).relative_error < 1e-5
 
 
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-5), ("int8", 0.05)])
+def test_circular_pads_are_joined_slices(precision: str, most: float) -> None:
+    with seeded(0):
+        network = nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")
+    settings = RunSettings(precision=precision)
+    with RUNTIME.prepare(TorchNetwork(network, (3, 8, 8)), settings) as executable:
+        assert agreement(executable, network).relative_error < most
+
+
 def test_an_operator_that_its_reader_lacks_is_named() -> None:
     shape = [1, 4, 4]
     given, answer = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
