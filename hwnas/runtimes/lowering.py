@@ -180,26 +180,26 @@ def staying(content: bytes | str) -> frozenset[str]:
     return frozenset(node.name for node in model.graph.node if node.doc_string == STAYS)
 
 
-def between_int8(content: bytes) -> list[str]:
-    """Name the operators that are to stay in float32, but that stand in the model as those in int8.
+def between_int8(content: bytes | str) -> dict[str, str]:
+    """Give the operators by node that are to stay in float32, but stand there as those in int8.
 
     The quantiser writes what it leaves out between others in int8 as it writes those: what it reads
     is dequantised, and what it writes is quantised (findings/onnxruntime_int8_excluded_nodes.sh).
     """
-    model = onnx.load_from_string(content)
+    model = onnx.load_from_string(content) if isinstance(content, bytes) else onnx.load(content)
     read: dict[str, set[str]] = {value.name: {""} for value in model.graph.output}
     for node in model.graph.node:
         for name in node.input:
             read.setdefault(name, set()).add(node.op_type)
     made = {name: node.op_type for node in model.graph.node for name in node.output}
     constants = {tensor.name for tensor in model.graph.initializer}
-    return [
-        node.op_type
+    return {
+        node.name: node.op_type
         for node in model.graph.node
         if node.doc_string == STAYS
         and all(made.get(n) == "DequantizeLinear" for n in node.input if n and n not in constants)
         and all(read.get(n) == {"QuantizeLinear"} for n in node.output if n)
-    ]
+    }
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:

@@ -28,7 +28,7 @@ from hwnas.runtimes.base import (
 )
 from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
-from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, between_int8, exported
 from hwnas.runtimes.onnx_facts import computed_in, precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_providers import (
     OPTIONS,
@@ -211,8 +211,9 @@ def _open(
             provider_options=own,
         )
         facts = check_places(session, device, options.get("fallback") == "allow")
-        if path and precision == "int8":
-            _insist_on_float(path, options.get("float_operators", "none").split("+"))
+        if precision == "int8" and "float_operators" in options:
+            kinds = options["float_operators"].split("+")
+            _insist_on_float(path, kinds) if path else _insist_on_told(content, device)
         return session, facts | (_formats(path, precision, exported) if path else {})
 
 
@@ -229,6 +230,16 @@ def _insist_on_float(path: str, kinds: Sequence[str]) -> None:
             f"`float_operators` must stay in float32, but ONNX Runtime computes {', '.join(wrong)} "
             f"in int8, as all around them is: leave the option out, add what is around them, or "
             f"take the runtime litert."
+        )
+
+
+def _insist_on_told(content: bytes | str, device: str) -> None:
+    """Insist that operators stay in float32 where a provider does not tell in what it computes."""
+    if wrong := between_int8(content):
+        raise InvalidValueError(
+            f"`float_operators` must stay in float32, but {device} may compute "
+            f"{', '.join(sorted(set(wrong.values())))} in int8, as all around is, and does not "
+            f"say: leave the option out, or add what is around them."
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -31,7 +31,7 @@ from hwnas.runtimes.base import (
 )
 from hwnas.runtimes.examples import input_batch
 from hwnas.runtimes.input_shapes import batch_of
-from hwnas.runtimes.lowering import FLOAT_OPERATORS, exported, staying
+from hwnas.runtimes.lowering import FLOAT_OPERATORS, between_int8, exported, staying
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import Feeds, load_model_bytes, random_feeds
 from hwnas.runtimes.own_onnx import in_float32, in_int8, own_images, own_outputs
@@ -115,7 +115,7 @@ class OpenVino:
             lambda *own: _outputs(request, own, inputs),
             None,
             source.examples,
-            {**source.facts, **_formats(compiled, source.precision, source.stays)},
+            {**source.facts, **_formats(compiled, source.precision, source.stays, source.between)},
             source.expected,
         )
 
@@ -130,6 +130,7 @@ class _Source(NamedTuple):
     facts: Mapping[str, str]
     expected: Sequence[Sequence[Array]] = ()
     stays: frozenset[str] = frozenset()
+    between: Mapping[str, str] = MappingProxyType({})
 
 
 def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
@@ -137,9 +138,11 @@ def _exported(network: TorchNetwork, settings: RunSettings) -> _Source:
     content, precision, examples, facts = exported(
         network, settings, written=("int8",), activations="symmetric", without=("Pad.wrap",)
     )
-    stays = staying(content) if precision == "int8" else frozenset()
     inputs = [input_batch(network, settings)]
-    return _Source(_read(content), precision, inputs, examples, facts, stays=stays)
+    source = _Source(_read(content), precision, inputs, examples, facts)
+    if precision != "int8":
+        return source
+    return source._replace(stays=staying(content), between=between_int8(content))
 
 
 def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -> _Source:
@@ -164,7 +167,7 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
         made = in_float32(network, settings, lower=True)
     return _Source(
         _read(made.content), wanted, made.inputs, made.examples, made.facts, made.expected,
-        staying(made.content),
+        staying(made.content), between_int8(made.content),
     )  # fmt: skip
 
 
@@ -248,13 +251,19 @@ def _outputs(request: Any, own: tuple[Array, ...], inputs: list[Array]) -> list[
         _give(request, inputs)
 
 
-def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset()) -> dict[str, str]:
+def _formats(
+    compiled: Any,
+    precision: str,
+    stays: frozenset[str] = frozenset(),
+    between: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
     """Tell which layers compute in another format than the precision.
 
     Args:
         compiled: what OpenVINO made of the model.
         precision: what it is to compute in.
         stays: nodes of a model in int8 that are to stay in float32.
+        between: their operators, of those that stand there as operators in int8 do.
 
     Raises:
         PrecisionError: none computes in it, or one in a lower one than float32, or in the other
@@ -263,15 +272,20 @@ def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset())
     """
     found: dict[str, Counter[str]] = {}
     wrong: Counter[str] = Counter()
+    seen: set[str] = set()
     for layer in compiled.get_runtime_model().get_ops():
         facts = layer.get_rt_info()
         kind, given = (str(facts[name].astype(str)) for name in ("layerType", "runtimePrecision"))
         # Truths, as of a comparison, are u8 there too.
         truths = given == "u8" and precision != "int8"
-        if stays and _FORMATS.get(given) == "int8" and stays.intersection(_origins(facts)):
+        kept = stays.intersection(_origins(facts)) if stays else frozenset()
+        seen |= kept
+        if kept and _FORMATS.get(given) == "int8":
             wrong[kind] += 1
         if kind not in _MOVES and given in _FORMATS and not truths:
             found.setdefault(_FORMATS[given], Counter())[kind] += 1
+    # A ReLU before a quantisation is left to that one, and no layer is made of it.
+    wrong += Counter(kind for name, kind in between.items() if name not in seen)
     if wrong:
         made = ", ".join(f"{number} {kind}" for kind, number in sorted(wrong.items()))
         raise InvalidValueError(
@@ -294,8 +308,9 @@ def _formats(compiled: Any, precision: str, stays: frozenset[str] = frozenset())
 
 
 def _origins(facts: Any) -> list[str]:
-    """Name what a layer was made of."""
-    return str(facts["originalLayersNames"].astype(str)).split(",")
+    """Name what a layer was made of; OpenVINO takes a bias for a node of its own."""
+    names = str(facts["originalLayersNames"].astype(str)).split(",")
+    return [name.removesuffix("/WithoutBiases") for name in names]
 
 
 def _refused(error: Exception) -> InvalidValueError:

@@ -98,8 +98,8 @@ class TensorRt:
         if dict(chosen.options).get("float_operators") and (wrong := between_int8(content)):
             raise InvalidValueError(
                 f"`float_operators` must stay in float32, but TensorRT may compute "
-                f"{', '.join(sorted(set(wrong)))} in int8, as all around is, and trtexec does not "
-                f"say: leave the option out, or add what is around them."
+                f"{', '.join(sorted(set(wrong.values())))} in int8, as all around is, and trtexec "
+                f"does not say: leave the option out, or add what is around them."
             )
         images, options = input_batch(network, chosen), dict(chosen.options)
         flags = ["--useCudaGraph"] if options.get("cuda_graph") == "on" else []

@@ -19,7 +19,7 @@ from torch import nn
 
 from hwnas.errors import InvalidValueError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
-from hwnas.runtimes import onnxruntime_providers
+from hwnas.runtimes import onnxruntime_providers, onnxruntime_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import OnnxModel, Prepared, RunSettings, TorchNetwork
 from hwnas.runtimes.lowering import to_float16
@@ -363,6 +363,27 @@ def test_operators_that_run_in_int8_in_spite_of_it_are_refused(
     settings = RunSettings(precision="int8", options=(("float_operators", kept),))
     refused = pytest.raises(InvalidValueError, match=f"ONNX Runtime computes {wrong} in int8, as")
     with nullcontext() if wrong is None else refused, RUNTIME.prepare(network, settings):
+        pass
+
+
+@pytest.mark.parametrize(("kept", "wrong"), [("AveragePool", True), ("Conv", False)])
+def test_what_another_provider_may_run_in_int8_in_spite_of_it_is_refused(
+    kept: str, wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU stands in for a provider that does not tell in what it computes."""
+    both = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+    monkeypatch.setattr(onnxruntime_providers, "available_providers", lambda: both)
+    monkeypatch.setattr(
+        onnxruntime_runtime, "open_session", lambda content, *_, **__: open_session(content)
+    )
+    monkeypatch.setattr(onnxruntime_runtime, "check_places", lambda *_: {})
+    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
+    network = TorchNetwork(
+        nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8)
+    )
+    settings = RunSettings("cuda", precision="int8", options=(("float_operators", kept),))
+    refused = pytest.raises(InvalidValueError, match=f"cuda may compute {kept} in int8, as all")
+    with refused if wrong else nullcontext(), RUNTIME.prepare(network, settings):
         pass
 
 

@@ -351,3 +351,24 @@ def test_what_runs_in_int8_in_spite_of_it_is_refused(kept: str, wrong: str | Non
     refused = pytest.raises(InvalidValueError, match=f"OpenVINO computes {wrong} in int8, as all")
     with nullcontext() if wrong is None else refused, RUNTIME.prepare(network, settings):
         pass
+
+
+def test_what_is_left_to_a_quantisation_in_spite_of_it_is_refused() -> None:
+    """OpenVINO makes no layer of a ReLU that the next quantisation does."""
+    layers = [nn.Conv2d(3, 8, 1), nn.ChannelShuffle(4), nn.ReLU(), nn.Conv2d(8, 8, 1)]
+    network = TorchNetwork(nn.Sequential(*layers).eval(), (3, 8, 8))
+    settings = RunSettings(precision="int8", options=(("float_operators", "Relu"),))
+    refused = pytest.raises(InvalidValueError, match="OpenVINO computes 1 Relu in int8, as all")
+    with refused, RUNTIME.prepare(network, settings):
+        pass
+
+
+def test_a_convolution_between_others_in_int8_stays() -> None:
+    """OpenVINO adds the bias, here of a batch norm, apart, and names the convolution otherwise."""
+    layers = [nn.Conv2d(3, 8, 3), nn.Sigmoid(), nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8)]
+    head = [nn.Sigmoid(), nn.Flatten(), nn.Linear(128, 2)]
+    network = TorchNetwork(nn.Sequential(*layers, *head).eval(), (3, 8, 8))
+    settings = RunSettings(precision="int8", options=(("float_operators", "Conv"),))
+    with RUNTIME.prepare(network, settings) as executable:
+        assert isinstance(executable, Prepared)
+        assert "2 Convolution" in executable.facts["float32_operators"]
