@@ -31,7 +31,7 @@ leave the space no say.
 
 
 class Pool(Generic[Arch]):
-    """All candidates of a space that can be listed, or a random sample of a larger one.
+    """All candidates of a space that can be listed, or a random sample of a larger one and more.
 
     Args:
         problem: space, constraints, knowledge.
@@ -43,13 +43,39 @@ class Pool(Generic[Arch]):
         self.seed = seed
         self._problem = problem
         self._candidates = candidates
+        self._more: tuple[Arch, ...] = ()
+        self._outside: dict[Arch, bool] = {}
+
+    def with_more(self, archs: Sequence[Arch]) -> Pool[Arch]:
+        """Give a pool that has finished architectures as well, such as those of other samplers.
+
+        Of those outside the sample it has the oldest ones, as many as the largest power of two, so
+        that it is seldom made anew while they become more.
+        """
+        if self._candidates.listed is not None:
+            return self
+        for arch in archs:
+            if arch not in self._outside:
+                self._outside[arch] = self._problem.space.canonical_key(arch) not in self._drawn
+        outside = [arch for arch in archs if self._outside[arch]]
+        more = tuple(outside[: 1 << (len(outside).bit_length() - 1)] if outside else ())
+        if more == self._more:
+            return self
+        found = Pool(self._problem, self._candidates, self.seed)
+        found._more, found._outside, found._drawn = more, self._outside, self._drawn
+        return found
+
+    @cached_property
+    def _drawn(self) -> dict[str, Arch]:
+        rng = np.random.default_rng(derive_seed(self.seed, "pool"))
+        return self._candidates.draw_many(DRAWN, rng)
 
     @cached_property
     def _entries(self) -> Sequence[tuple[str, Arch]]:
         if self._candidates.listed is not None:
             return self._candidates.listed
-        rng = np.random.default_rng(derive_seed(self.seed, "pool"))
-        return list(self._candidates.draw_many(DRAWN, rng).items())
+        more = ((self._problem.space.canonical_key(arch), arch) for arch in self._more)
+        return [*self._drawn.items(), *more]
 
     @cached_property
     def archs(self) -> list[Arch]:

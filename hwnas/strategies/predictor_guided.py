@@ -51,6 +51,9 @@ class PredictorGuided(Generic[Arch]):
             self._pool = Pool(self._problem, self._candidates, history.seed)
             self._processes.clear()
         archs, losses = history.complete()
+        if (pool := self._pool.with_more(archs)) is not self._pool:
+            self._pool = pool
+            self._processes.clear()
         rows = self._pool.rows(archs)
         rows, losses = rows[rows >= 0], losses[rows >= 0]
         if len(rows) < self._initial:

@@ -70,6 +70,27 @@ def test_the_model_learns_in_a_space_that_cannot_be_listed() -> None:
     assert bought[True] > bought[False] + 0.01
 
 
+@pytest.mark.parametrize("count", [64, 70])
+def test_the_model_learns_from_what_others_proposed(count: int) -> None:
+    """A study of one's own has trials that are hardly ever in the sample of a large space."""
+    space, rng = ProxylessNas(), np.random.default_rng(1)
+
+    def size(archs: Any) -> FloatArray:
+        return np.array([[-sum("7" in o for o in a.operations), 0.0] for a in archs])
+
+    archs = [space.sample(rng) for _ in range(count)]
+    known = Knowledge[Any](known_losses={1: lambda archs: size(archs)[:, 1]})
+    proposer = PredictorGuided(Problem(space, knowledge=known))
+    taken = {space.canonical_key(arch) for arch in archs}
+    history = History(archs, size(archs), [], taken, 0)
+    found = proposer.propose(history, np.random.default_rng(0))
+    anew = PredictorGuided(Problem(space, knowledge=known))
+    assert anew.propose(history, np.random.default_rng(0)) == found
+    assert (proposer._pool.rows(archs) >= 0).sum() == 64
+    sizes = size([space.sample(rng) for _ in range(200)])[:, 0]
+    assert size([found])[0, 0] <= np.quantile(sizes, 0.05)
+
+
 def test_a_batch_spreads_out() -> None:
     proposer = PredictorGuided(Problem(SPACE, knowledge=KNOWN))
     assert tight_hypervolume(proposer, 0, batch=5) > 0.9
