@@ -58,6 +58,12 @@ class TorchNetwork:
     module: nn.Module
     input: TensorSpec | tuple[int, ...]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what another process gets: plain weights, as parametrised ones cannot be sent."""
+        from hwnas.networks.plain import plain_network
+
+        return {**vars(self), "module": plain_network(self.module)}
+
     @property
     def spec(self) -> TensorSpec:
         """The input."""

@@ -46,7 +46,8 @@ def unsigned_behind_concat(model: onnx.ModelProto) -> None:
 def sums_in_four_dimensions(model: onnx.ModelProto) -> None:
     """Take sums and means of several sequences `(B, T, C)` over T in `(B, 1, T, C)`, in place.
 
-    Of three dimensions in int8, OpenVINO sums those of the first example alone.
+    Of three dimensions in int8, OpenVINO sums those of the first example alone; those over C too
+    where T is 1.
 
     Args:
         model: quantised (QDQ), of operator set 13 or later.
@@ -57,7 +58,7 @@ def sums_in_four_dimensions(model: onnx.ModelProto) -> None:
     for node in graph.node:
         shape = shapes.get(node.input[0], ()) if node.op_type in _SUMS else ()
         axes = _axes(node, constants) if len(shape) == 3 and shape[0] != 1 else set[int]()
-        if 1 in axes and 0 not in axes:
+        if axes and 0 not in axes and (1 in axes or shape[1] == 1):
             nodes += _in_four_dimensions(node, axes, graph)
         else:
             nodes.append(node)
@@ -70,25 +71,33 @@ def _in_four_dimensions(
 ) -> list[onnx.NodeProto]:
     """Give the nodes that reduce with one more dimension behind the first.
 
-    It is among those that are reduced: another one OpenVINO would take out again.
+    It is among those that are reduced, as is T where it is 1: others of one place OpenVINO would
+    take out again.
     """
     name = node.output[0]
-    one, wide = f"{name}_dimension", f"{name}_wide"
+    one, gone, wide, kept = (f"{name}_{n}" for n in ("dimension", "dimensions", "wide", "kept"))
     twin = onnx.NodeProto.FromString(node.SerializeToString())
-    twin.input[0] = wide
-    over = np.array([1, *sorted(axis + 1 for axis in axes)])
-    graph.initializer.append(numpy_helper.from_array(np.array([1]), one))
+    twin.input[0], twin.output[0] = wide, kept
+    reduced = sorted(axis + 1 for axis in axes)
+    over = sorted({1, 2, *reduced})
+    keep = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+    constants = {one: [1], gone: [1] if keep else [1, *reduced]}
     if len(node.input) > 1:
         twin.input[1] = f"{name}_axes"
-        graph.initializer.append(numpy_helper.from_array(over, twin.input[1]))
-    for attribute in twin.attribute:
+        constants[twin.input[1]] = over
+    for attribute in [a for a in twin.attribute if a.name in ("axes", "keepdims")]:
         if attribute.name == "axes":
-            attribute.ints[:] = over.tolist()
-    nodes = [helper.make_node("Unsqueeze", [node.input[0], one], [wide]), twin]
-    if next((a.i for a in node.attribute if a.name == "keepdims"), 1):
-        twin.output[0] = f"{name}_kept"
-        nodes.append(helper.make_node("Squeeze", [twin.output[0], one], [name]))
-    return nodes
+            attribute.ints[:] = over
+        else:
+            attribute.i = 1
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value), name) for name, value in constants.items()
+    )
+    return [
+        helper.make_node("Unsqueeze", [node.input[0], one], [wide]),
+        twin,
+        helper.make_node("Squeeze", [kept, gone], [name]),
+    ]
 
 
 def _axes(node: onnx.NodeProto, constants: Mapping[str, npt.NDArray[Any]]) -> set[int]:

@@ -177,6 +177,19 @@ def _softplus(t: Translation, node: Node) -> Tensor:
     return t.emit("ADD", inputs, x.shape, x.axes, None, "AddOptions")
 
 
+def _is_nan(t: Translation, node: Node) -> Tensor:
+    """Write it as a number that is not equal to itself."""
+    x = t.tensor(node.inputs[0])
+    return t.emit("NOT_EQUAL", [x.number] * 2, x.shape, x.axes, None, "NotEqualOptions", "bool")
+
+
+def _remainder(t: Translation, node: Node) -> Tensor:
+    """Write the remainder of integers that has the divisor's sign."""
+    if node.attributes.get("fmod") or t.graph.dtype(t.tensor(node.inputs[0]).number) != "int32":
+        raise UnwrittenError("Mod of real numbers, or with the dividend's sign")
+    return two("FLOOR_MOD", "FloorModOptions")(t, node)
+
+
 def _cast(t: Translation, node: Node) -> Tensor:
     x, to = t.tensor(node.inputs[0]), int(node.attributes["to"])
     if to not in _DTYPES:
@@ -200,21 +213,26 @@ ELEMENTWISE: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "Add": two("ADD", "AddOptions"),
     "And": two("LOGICAL_AND"),
     "Cast": _cast,
+    "Ceil": one("CEIL"),
     "Clip": _clip,
+    "Cos": one("COS"),
     "Div": two("DIV", "DivOptions"),
     "Equal": two("EQUAL", dtype="bool"),
     "Exp": one("EXP"),
+    "Floor": one("FLOOR"),
     "GlobalAveragePool": _reduced("MEAN"),
     "Greater": two("GREATER", dtype="bool"),
     "GreaterOrEqual": two("GREATER_EQUAL", dtype="bool"),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": one("HARD_SWISH", "HardSwishOptions"),
+    "IsNaN": _is_nan,
     "LeakyRelu": _leaky,
     "Less": two("LESS", dtype="bool"),
     "LessOrEqual": two("LESS_EQUAL", dtype="bool"),
     "Log": one("LOG"),
     "Max": _several("MAXIMUM"),
     "Min": _several("MINIMUM"),
+    "Mod": _remainder,
     "Mul": two("MUL", "MulOptions"),
     "Neg": one("NEG"),
     "Not": one("LOGICAL_NOT"),
@@ -226,7 +244,9 @@ ELEMENTWISE: Mapping[str, Callable[[Translation, Node], Tensor]] = {
     "ReduceMin": _reduced("REDUCE_MIN"),
     "ReduceSum": _reduced("SUM"),
     "Relu": _relu,
+    "Round": one("ROUND"),
     "Sigmoid": one("LOGISTIC", scale=OF_LOGISTIC),
+    "Sin": one("SIN"),
     "Softplus": _softplus,
     "Sqrt": one("SQRT"),
     "Sub": two("SUB", "SubOptions"),

@@ -46,10 +46,11 @@ _MOVING = (
 """What gives the numbers of its first input, or of all that it joins, in other places."""
 _LEAST, _MOST, _ROUNDING = -128, 127, 1e-5
 _FLOAT_ONLY = (
-    "Abs", "BatchNormalization", "ConvTranspose", "CumSum", "Div", "Elu", "Exp", "GRU", "Gelu",
-    "HardSigmoid", "InstanceNormalization", "LSTM", "LayerNormalization", "Log", "LogSoftmax",
-    "Max", "Min", "Neg", "PRelu", "Pow", "RNN", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSum",
-    "Softplus", "Sqrt", "TopK", "Where",
+    "Abs", "BatchNormalization", "Ceil", "ConvTranspose", "Cos", "CumSum", "Div", "Elu", "Exp",
+    "Floor", "GRU", "Gelu", "HardSigmoid", "InstanceNormalization", "IsNaN", "LSTM",
+    "LayerNormalization", "Log", "LogSoftmax", "Max", "Min", "Neg", "PRelu", "Pow", "RNN",
+    "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSum", "Round", "Sin", "Softplus",
+    "Sqrt", "TopK", "Where",
 )  # fmt: skip
 """What has no int8 kernel in LiteRT, or is written as operators that lose too much in int8."""
 

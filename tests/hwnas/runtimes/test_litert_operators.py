@@ -328,6 +328,19 @@ NODES: dict[str, list[tuple[str, str, str]]] = {
         ("Div", "b c", "d"),
         ("Add", "a d", "y"),
     ],
+    "waves": [("Sin", "x", "a"), ("Cos", "a", "y")],
+    "steps": [
+        ("Mul", "x ten", "a"),
+        *((kind, "a", kind) for kind in ("Floor", "Ceil", "Round")),
+        ("Mul", "Floor Ceil", "c"),
+        ("Sub", "c Round", "y"),
+    ],
+    "mods": [
+        ("Mul", "x ten", "a"),
+        ("Cast", "a", "b"),
+        ("Mod", "b three", "c"),
+        ("Cast", "c", "y"),
+    ],
     "repeated": [("ReduceMin", "x", "a"), ("Expand", "a whole", "b"), ("LogSoftmax", "b", "y")],
     "softmax of channels": [("Softmax", "x", "a"), ("Add", "a x", "y")],
     "places": [("GatherND", "x places", "y")],
@@ -342,11 +355,14 @@ def test_single_numbers_choices_and_reductions(name: str) -> None:
     for kind, inputs, output in NODES[name]:
         given: dict[str, Any] = {"axes": axes[kind]} if kind in axes else {}
         given |= {"axis": 1} if kind == "Softmax" else {}
-        given |= {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+        to = TensorProto.INT64 if output == "b" else TensorProto.FLOAT
+        given |= {"to": to} if kind == "Cast" else {}
         nodes.append(helper.make_node(kind, inputs.split(" "), [output], **given))
     constants = CHOICES | {
         "zero": 0.0,
         "minus": -1.0,
+        "ten": 10.0,
+        "three": 3,
         "some0": -0.7,
         "rows": np.array([1]),
         "whole": np.array([1, 2, 4, 5]),
@@ -396,6 +412,12 @@ def test_a_slice_has_steps_without_axes() -> None:
 def test_a_gelu_by_tanh_stays_one() -> None:
     node = helper.make_node("Gelu", ["x"], ["y"], approximate="tanh")
     assert_as_onnx_runtime(model([node], {}, (1, 64), 20))
+
+
+def test_remainders_of_real_numbers_are_refused() -> None:
+    node = helper.make_node("Mod", ["x", "three"], ["y"], fmod=1)
+    with pytest.raises(UnwrittenError, match="Mod of real numbers"):
+        to_litert(model([node], {"three": 3.0}, IMAGE))
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

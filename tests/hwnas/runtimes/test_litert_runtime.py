@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import InvalidValueError
+from hwnas.measure.in_child import pickled
 from hwnas.runtimes import make_runtime
 from hwnas.runtimes.agreement import agreement
 from hwnas.runtimes.base import RunSettings, Runtime, TorchNetwork
@@ -130,6 +131,16 @@ class Mirrored(nn.Module):
         return nn.functional.pad(x, (1, 2, 2, 1), mode="reflect")
 
 
+class Masked(nn.Module):
+    """Attends to neighbours alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens, places = x.flatten(2).transpose(1, 2)[:, None], torch.arange(x[0, 0].numel())
+        near = (places[:, None] - places).abs() < 3
+        found = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, attn_mask=near)
+        return found[:, 0]
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "even sides with stride": lambda: nn.Conv2d(8, 8, 3, 2, 1),
     "other pads": lambda: nn.Conv2d(8, 8, 3, 1, 2),
@@ -153,6 +164,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "slices": Slices,
     "mirrored": Mirrored,
     "coordinates": Coordinates,
+    "masked": Masked,
     "nearest": lambda: nn.Upsample(scale_factor=2, mode="nearest"),
     "pixel shuffle": lambda: nn.Sequential(nn.Conv2d(8, 12, 1), nn.PixelShuffle(2)),
     "transposed": lambda: nn.ConvTranspose2d(8, 4, 4, 2, 1),
@@ -294,6 +306,15 @@ def test_operators_that_stay_in_float_do_between_others_in_int8() -> None:
         settings = RunSettings(precision="int8", options=kept)
         with make_runtime("litert").prepare(made, settings) as ready:
             assert getattr(ready, "facts", {}).get("float32_operators") == told
+
+
+def test_parametrised_weights_are_sent_as_they_are() -> None:
+    layer = nn.Conv2d(3, 8, 3)
+    normed = TorchNetwork(nn.utils.parametrizations.weight_norm(layer).eval(), (3, 8, 8))
+    sent = pickle.loads(pickled(normed))
+    images = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(sent.module(images), normed.module(images))
+    assert "parametrizations" in dict(normed.module.named_children())
 
 
 def test_a_refusal_is_one_sentence_behind_a_child_process() -> None:

@@ -51,7 +51,21 @@ def reduced(
 def test_every_sequence_is_summed(
     operator: str, opset: int, axes: tuple[int, ...], keep: bool
 ) -> None:
-    shape = (3, 5, 4)
+    assert_summed(operator, opset, axes, keep, (3, 5, 4))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("axes", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize(("operator", "opset"), [(o, n) for o in ATTRIBUTE for n in (13, 18)])
+def test_every_sequence_of_one_place_is_summed(
+    operator: str, opset: int, axes: tuple[int, ...], keep: bool
+) -> None:
+    assert_summed(operator, opset, axes, keep, (3, 1, 4))
+
+
+def assert_summed(
+    operator: str, opset: int, axes: tuple[int, ...], keep: bool, shape: tuple[int, ...]
+) -> None:
     model = reduced(operator, axes, keep, opset, shape)
     feeds = {"x": np.random.default_rng(0).uniform(-4, 4, shape).astype(np.float32)}
     (wanted,) = open_session(model.SerializeToString()).run(None, feeds)
