@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -176,8 +177,9 @@ class ParetoSet:
                 `complete` elsewhere.
             attributes: `(n,)` further values of each architecture.
             provenance: what is known of the origin; it is added to the counts `evaluated`,
-                `failed`, `infeasible` and `repeated` of these rows, and `pruned` where any is, and
-                overrides them.
+                `failed`, `infeasible` and `repeated` of these rows, `pruned` where any is, and
+                `failures`, how often each of the `errors` of failed rows occurs, and overrides
+                them.
 
         Returns:
             The Pareto set; without members if no row is usable.
@@ -205,12 +207,19 @@ class ParetoSet:
         first = list({evaluated[i].key: i for i in reversed(usable)}.values())
         best = [i for i, flag in zip(first, is_non_dominated(losses[first]), strict=True) if flag]
         best.sort(key=lambda i: (*losses[i].tolist(), evaluated[i].key))
+        failures = Counter(
+            f"{name}: {why}"
+            for e, detail in zip(evaluated, details, strict=True)
+            if e.status == "failed"
+            for name, why in detail.get("errors", {}).items()
+        )
         counts = {
             "evaluated": n,
             "failed": sum(e.status == "failed" for e in evaluated),
             "infeasible": sum(e.status == "infeasible" for e in evaluated),
             **({"pruned": pruned} if (pruned := [*given].count("pruned")) else {}),
             "repeated": len(usable) - len(first),
+            **({"failures": dict(failures.most_common())} if failures else {}),
         }
         return cls(
             space=space if isinstance(space, str) else written_space(space),

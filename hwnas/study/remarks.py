@@ -38,6 +38,14 @@ def refusals(front: ParetoSet) -> list[str]:
     return [f"{more}{front.provenance['refusal']}"]
 
 
+def failures(front: ParetoSet) -> list[str]:
+    """Say why trials failed, the most frequent reasons and how often each."""
+    found = front.provenance.get("failures", {})
+    told = [f"{count} failed, {why}" for why, count in list(found.items())[:_REASONS]]
+    more = len(found) - len(told)
+    return [*told, *([f"{more} further reasons stand in the study's trials."] if more else [])]
+
+
 def left_out(space: SearchSpace[Any]) -> list[str]:
     """Say how many choices of a user's function make no network, and each reason once."""
     from hwnas.spaces.functions import FunctionSpace

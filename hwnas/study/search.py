@@ -40,7 +40,15 @@ from hwnas.study.no_trials import KnownSpace, quality_of
 from hwnas.study.no_trials_input import insist_on_no_trials
 from hwnas.study.probe import insist_on_evaluable, insist_on_feasible, insist_on_networks
 from hwnas.study.reduction import full_agreement, insist_on_smaller
-from hwnas.study.remarks import agreements, left_out, reductions, redundancies, refusals, shortage
+from hwnas.study.remarks import (
+    agreements,
+    failures,
+    left_out,
+    reductions,
+    redundancies,
+    refusals,
+    shortage,
+)
 from hwnas.study.sample import BEGINNING
 from hwnas.study.settings import FRONT_SCORES, LEARNED, SearchSettings, score_versions
 from hwnas.study.stability import DEFAULT_SCORES, default_score
@@ -255,7 +263,16 @@ class Search:
         """Note what there is to say, and write the results."""
         from hwnas.reports.folder import write_results
 
-        remarks = (quality_of, reductions, refusals, shortage, redundancies, notices, findings)
+        remarks = (
+            quality_of,
+            reductions,
+            refusals,
+            failures,
+            shortage,
+            redundancies,
+            notices,
+            findings,
+        )
         self.notices += [line for of in remarks for line in of(front)]
         if not front.provenance.get("refused"):  # else trials say it
             self.notices += left_out(space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hwnas.pareto import ObjectiveInfo, ParetoSet
 from hwnas.runtimes.base import RunSettings
 from hwnas.spaces.functions import FunctionSpace
 from hwnas.spaces.nasbench201 import NasBench201
-from hwnas.study.remarks import agreements, left_out
+from hwnas.study.remarks import agreements, failures, left_out
 
 SPACE = NasBench201(channels=4, cells=1)
 
@@ -81,3 +82,20 @@ def test_each_reason_that_choices_make_no_network_is_said_once() -> None:
     assert found["too even"].startswith("1 of the choices that ")
     assert found["too even"].endswith('for {"width": 4}, but raised ValueError: too even')
     assert found["too wide"].startswith("2 of the choices that ")
+
+
+def test_reasons_of_failures_are_counted() -> None:
+    why = [{"a": "it is not finite"}] * 3 + [{"a": "late", "b": "it is not finite"}, {}]
+    values = [[np.nan]] * 4 + [[1.0]]
+    front = ParetoSet.from_values(
+        [*"uvwxy"], [*"uvwxy"], values, [ObjectiveInfo("a")], space="s",
+        attributes=[{"errors": errors} for errors in why],
+    )  # fmt: skip
+    told = ["3 failed, a: it is not finite", "1 failed, a: late", "1 failed, b: it is not finite"]
+    assert failures(front) == told
+    many = replace(front, provenance={"failures": {f"a: {i}": 9 - i for i in range(8)}})
+    assert failures(many)[4:] == [
+        "5 failed, a: 4",
+        "3 further reasons stand in the study's trials.",
+    ]
+    assert failures(replace(front, provenance={})) == []
