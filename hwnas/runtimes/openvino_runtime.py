@@ -34,7 +34,7 @@ from hwnas.runtimes.input_shapes import batch_of
 from hwnas.runtimes.lowering import FLOAT_OPERATORS, between_int8, exported, staying
 from hwnas.runtimes.onnx_facts import precision_of, undeclared_inputs
 from hwnas.runtimes.onnxruntime_session import Feeds, load_model_bytes, random_feeds
-from hwnas.runtimes.own_onnx import in_float32, in_int8, own_images, own_outputs
+from hwnas.runtimes.own_onnx import in_float32, in_int8, own_images, own_outputs, without_functions
 
 _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int8": "f32"}
 _FORMATS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8"}
@@ -150,7 +150,7 @@ def _own(network: OnnxModel, settings: RunSettings, precisions: Sequence[str]) -
 
     As it is, or with itself in float32 in a lower precision.
     """
-    content = load_model_bytes(network.content)
+    content = without_functions(load_model_bytes(network.content))
     own = precision_of(content)
     wanted = settings.precision or own
     if wanted == own or wanted not in precisions:

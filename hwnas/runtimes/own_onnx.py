@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnx.inliner
 
 from hwnas.data.real_images import real_images
 from hwnas.errors import InvalidValueError
@@ -140,13 +141,31 @@ def in_int8(
 
 
 def _open(network: OnnxModel, precision: str) -> tuple[bytes | str, Any]:
-    content = load_model_bytes(network.content)
+    content = without_functions(load_model_bytes(network.content))
     if (found := precision_of(content)) != "float32":
         raise InvalidValueError(
             f"`precision` {precision} must be made of a model in float32, but this one is in "
             f"{found}: leave --precision out to measure it as it is."
         )
     return content, open_session(content)
+
+
+def without_functions(content: bytes | str) -> bytes | str:
+    """Give a model with the functions that it declares written out, which OpenVINO and MNN refuse.
+
+    ONNX Runtime and ncnn's converter read them.
+    """
+    try:
+        if isinstance(content, str):
+            model = onnx.load(content, load_external_data=False)
+            model = onnx.load(content) if model.functions else model
+        else:
+            model = onnx.load_from_string(content)
+    except Exception:  # Protobuf has an error of its own, which has no types.
+        return content  # what loads it says what is wrong
+    if not model.functions:
+        return content
+    return bytes(onnx.inliner.inline_local_functions(model).SerializeToString())
 
 
 def _batch(session: Any, network: OnnxModel, settings: RunSettings) -> int:

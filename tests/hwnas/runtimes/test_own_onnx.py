@@ -236,6 +236,28 @@ def test_a_batch_that_the_model_fixes_is_its_own() -> None:
         assert ready.inputs[0].shape == (4, *IN_SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "package"),
+    [("onnxruntime", "onnxruntime"), ("openvino", "openvino"), ("litert", "ai_edge_litert"),
+     ("mnn", "MNN")],
+)  # fmt: skip
+def test_functions_of_a_model_are_read(runtime: str, package: str, tmp_path: Path) -> None:
+    pytest.importorskip(package, reason=f"needs the extra {runtime}")
+    helper = onnx.helper
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    body = [helper.make_node("Mul", ["a", "a"], ["b"])]
+    squared = helper.make_function("mine", "Squared", ["a"], ["b"], body, sets[:1])
+    ends = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 4]) for n in "xy"]
+    node = helper.make_node("Squared", ["x"], ["y"], domain="mine")
+    graph = helper.make_graph([node], "own", ends[:1], ends[1:])
+    own = helper.make_model(graph, functions=[squared], opset_imports=sets, ir_version=8)
+    onnx.save(own, tmp_path / "own.onnx")
+    for content in (own, str(tmp_path / "own.onnx")):
+        with make_runtime(runtime).prepare(OnnxModel(content), RunSettings()) as ready:
+            (found,) = ready.outputs()
+            np.testing.assert_allclose(found, ready.inputs[0] ** 2, rtol=1e-6)
+
+
 def test_graphs_inside_of_a_node_read_the_input_by_its_new_name() -> None:
     helper = onnx.helper
 
