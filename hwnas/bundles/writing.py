@@ -135,13 +135,16 @@ def _write_model(
         )
     plain = with_shape(model, found[0].shape)
     network = OnnxModel(plain.SerializeToString(), part=part)
-    drawn = runner.draw(found[0].shape, None, settings.seed)
+    # Integers are 0 and 1, as `hwnas profile` draws them.
+    vocabulary = 2 if found[0].type == "tensor(int64)" else None
+    drawn = runner.draw(found[0].shape, vocabulary, settings.seed)
     outputs = open_session(plain.SerializeToString()).run(None, {"input": drawn})
     if settings.precision == "int8":
-        run = RunSettings(batch=None, precision="int8", seed=settings.seed, images=settings.images)
+        images = "gaussian" if part else settings.images  # a part gets no images
+        run = RunSettings(batch=None, precision="int8", seed=settings.seed, images=images)
         content = load_model_bytes(in_int8(network, run, settings.activations).content)
         plain = onnx.load_from_string(content)
-    return _put(folder, name, _as_file(plain, settings), drawn, outputs, None, settings)
+    return _put(folder, name, _as_file(plain, settings), drawn, outputs, vocabulary, settings)
 
 
 def _finish(

@@ -216,12 +216,13 @@ def of_one_input(file: Path, batch: int, in_shape: Sequence[int] | None = None) 
     content = load_model_bytes(file)
     session = open_session(content)
     given, given_out = session.get_inputs(), session.get_outputs()
-    kinds = [value.type for value in (*given, *given_out)]
-    if len(given) != 1 or set(kinds) != {"tensor(float)"} or precision_of(content) != "float32":
+    kinds, ends = ([value.type for value in values] for values in (given, given_out))
+    fits = kinds in (["tensor(float)"], ["tensor(int64)"]) and set(ends) == {"tensor(float)"}
+    if not fits or precision_of(content) != "float32":
         raise InvalidValueError(
-            f"`onnx` must be of one input, and in float32, to be measured elsewhere, but "
-            f"{str(file)!r} has the inputs {_said(given)} and the outputs {_said(given_out)}, and "
-            f"weights in {precision_of(content)}. `hwnas profile --onnx` measures it here."
+            f"`onnx` must be of one input, and in float32 or from int64, to be measured elsewhere, "
+            f"but {str(file)!r} has the inputs {_said(given)} and the outputs {_said(given_out)}, "
+            f"and weights in {precision_of(content)}. `hwnas profile --onnx` measures it here."
         )
     try:
         (shape,) = input_shapes(given, batch, in_shape, {}, undeclared_inputs(content))

@@ -18,6 +18,7 @@ from hwnas.bundles.machines import Machine
 from hwnas.bundles.manifest import read_manifest
 from hwnas.bundles.results import read_results
 from hwnas.bundles.settings import BundleSettings
+from hwnas.bundles.writing import write_models
 from hwnas.costs.remote import RemoteCost
 from hwnas.errors import DataFormatError, HwnasError, UnknownNameError
 from hwnas.onnx_export.export import export_onnx
@@ -137,3 +138,11 @@ def test_results_of_another_runtime_are_refused(tmp_path: Path) -> None:
     (bundle.folder / runner.MANIFEST).write_text(json.dumps({**text, "runtime": "mnn"}))
     with pytest.raises(DataFormatError, match="runtime must be one of onnxruntime"):
         read_manifest(bundle.folder)
+
+
+def test_parts_of_networks_are_calibrated_without_images(tmp_path: Path) -> None:
+    """They have other channels than the images that a machine's settings name."""
+    part = export_onnx(nn.Conv2d(8, 4, 3), (8, 6, 6))
+    settings = BundleSettings(precision="int8", images="cifar10-sample")
+    write_models(tmp_path / "b", [part], settings, part=True)
+    assert read_manifest(tmp_path / "b").precision == "int8"

@@ -18,10 +18,13 @@ from onnx.helper import (
     make_opsetid,
     make_tensor_value_info,
 )
+from torch import nn
 
 from hwnas.cli import _register, _run, app
+from hwnas.onnx_export.export import export_onnx
 from hwnas.spaces.nasbench201 import NasBench201
 from hwnas.tables.measurements import read_measurements
+from hwnas.tasks.task import TensorSpec
 from tests.hwnas.bundles.loopback import fake_ssh
 from tests.hwnas.bundles.small_bundle import ARCHS, make_bundle, result, write_results
 
@@ -105,20 +108,23 @@ def test_ones_own_onnx_files_are_measured_elsewhere(
     monkeypatch.chdir(tmp_path)
     own_model("a.onnx", [2, 3, 8, 8])
     own_model("b.onnx", ["n", 3, "h", "w"])
-    given = ["--onnx", "a.onnx", "--onnx", "b.onnx", "--onnx", "a.onnx", "--input", "3,8,8"]
+    tokens = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 2))
+    export_onnx(tokens, TensorSpec((5,), "tokens", 9), Path("c.onnx"), batch=2)
+    files = ["a.onnx", "b.onnx", "a.onnx", "c.onnx"]
+    given = [text for file in files for text in ("--onnx", file)] + ["--input", "3,8,8"]
     assert run("profile", "bundle", *given, "--batch", "2", "--seconds", "0.02", "--out", "o") == 0
     runner(tmp_path / "o")
     capsys.readouterr()
     assert run("profile", "import", "o", "--device", "board", "--out", "m.csv", "--json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["architecture"] for row in rows] == ["a.onnx", "b.onnx"]
+    assert [row["architecture"] for row in rows] == ["a.onnx", "b.onnx", "c.onnx"]
     assert all(row["latency_ms"] > 0 and row["device"].endswith("/b2/t1") for row in rows)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--onnx", "two.onnx"], "`onnx` must be of one input, and in float32"),
+        (["--onnx", "two.onnx"], "`onnx` must be of one input, and in float32 or from int64"),
         (["--onnx", "fixed.onnx", "--batch", "2"], "complete the shape [1, 3, 8, 8] of the input"),
         (["--onnx", "free.onnx"], "of 'free.onnx', but got 1 and None"),
         (["--onnx", "none.onnx"], "there is no file 'none.onnx'"),
