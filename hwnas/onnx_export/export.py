@@ -122,10 +122,11 @@ def _export_by_torch(
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
     try:
         # Not for others: half a second.
+        from hwnas.onnx_export.float_bounds import FloatBounds
         from hwnas.onnx_export.small_terms import keep_small_terms
         from hwnas.onnx_export.translations import TRANSLATIONS
 
-        with _quiet():
+        with _quiet(), FloatBounds():
             program = torch.onnx.export(
                 twin,
                 (inputs,),

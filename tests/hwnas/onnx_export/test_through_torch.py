@@ -127,6 +127,24 @@ def test_whole_numbers_that_are_joined_agree(reduce: str, include_self: bool) ->
     verify_onnx(export_onnx(model, IMAGE, batch=2), model, IMAGE, atol=0, rtol=0)
 
 
+class Bounded(nn.Module):
+    """Whole bounds beside others, in all the ways of saying so."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = (4 * x).round().long().clamp(-1, 2)
+        y = torch.clamp(x, 0, 0.5) + x.clamp(-0.5, max=1) + torch.clip(x, min=-1) + x.clip(0, 1)
+        return y + (x + 1).clamp_(0, 1.5) + whole.clip(max=1) + F.hardtanh(x, 0, 0.3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_whole_bounds_are_clips() -> None:
+    proto = export_onnx(Bounded(), IMAGE, batch=2)
+    assert exporter(proto) == "torch.onnx"
+    assert sum(node.op_type == "Clip" for node in proto.graph.node) >= 6
+    verify_onnx(proto, Bounded(), IMAGE, atol=1e-6, rtol=1e-6)
+
+
 class Term(nn.Module):
     """Divides by a root that is 0 but for a small term, in float32 and float64, written in ways."""
 
