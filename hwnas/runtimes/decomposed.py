@@ -209,6 +209,25 @@ def _einsum(w: _Writer, known: _Model, node: onnx.NodeProto, a: Mapping[str, Any
     return w.transposed(found, [order.index(c) for c in result])
 
 
+def _of_signals(
+    w: _Writer, known: _Model, node: onnx.NodeProto, a: Mapping[str, Any]
+) -> str | None:
+    """Write a transposed convolution of signals as one of images of one row."""
+    shape, weight = known.shape(node.input[0]), known.constant(node, 1)
+    if shape is None or weight is None or len(shape) != 3 or "output_shape" in a:
+        return None
+    names = {"strides": 1, "dilations": 1, "output_padding": 0}
+    wide = {name: [one, *a[name]] for name, one in names.items() if name in a}
+    if "pads" in a:
+        wide["pads"] = [0, a["pads"][0], 0, a["pads"][1]]
+    image = w.add("Reshape", node.input[0], w.constant(np.array([*shape[:2], 1, shape[2]])))
+    inputs = [image, w.constant(weight[:, :, None]), *node.input[2:]]
+    given = {**{k: v for k, v in a.items() if k != "kernel_shape"}, **wide}
+    found = w.add("ConvTranspose", *inputs, **given)
+    length = known.shape(node.output[0])
+    return None if length is None else w.add("Reshape", found, w.constant(np.array(length)))
+
+
 def _over(known: _Model, node: onnx.NodeProto, a: Mapping[str, Any]) -> list[int]:
     """Give the dimensions that a reduction is over; none where they are not known."""
     shape, given = known.shape(node.input[0]), known.constant(node, 1)
@@ -319,6 +338,7 @@ def _sizes(tensor: Any) -> tuple[int, ...] | None:
 
 WAYS: Mapping[str, _Way] = {
     "Celu": _exponential,
+    "ConvTranspose": _of_signals,
     "Einsum": _einsum,
     "Elu": _exponential,
     "Mish": _mish,

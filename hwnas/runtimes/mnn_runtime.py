@@ -21,7 +21,7 @@ from hwnas.runtimes.cpu_only import CpuRuntime, Model
 from hwnas.runtimes.decomposed import decomposed
 from hwnas.runtimes.native_output import quiet
 
-_LACKING_OR_WRONG = ("Mish", "Pad.wrap", "Resize.cubic")
+_LACKING_OR_WRONG = ("ConvTranspose", "Mish", "Pad.wrap", "Resize.cubic")
 _LACKING = re.compile(r"ONNX::(\w+)")
 # Its import prints, so that it is imported where that can be kept away.
 if find_spec("MNN") is None:

@@ -74,8 +74,21 @@ def resize(shape: Sequence[int], sizes: Any = None, scales: Any = None, **more: 
     return model("Resize", [shape], given, **{"mode": "cubic", **more})
 
 
+WEIGHT = np.linspace(-1, 1, 4 * 3 * 5, dtype=np.float32).reshape(4, 3, 5)
 WRITTEN: Mapping[str, onnx.ModelProto] = {
     "Celu": model("Celu", [X], alpha=0.7),
+    "ConvTranspose": model(
+        "ConvTranspose",
+        [(2, 4, 7)],
+        [WEIGHT, np.ones(6)],
+        group=2,
+        strides=[3],
+        pads=[1, 2],
+        output_padding=[1],
+        dilations=[2],
+        kernel_shape=[5],
+    ),
+    "ConvTranspose, plain": model("ConvTranspose", [(2, 4, 7)], [WEIGHT]),
     "Einsum, heads": einsum("bihd,bjhd->bhij", (2, 3, 4, 5), (2, 6, 4, 5)),
     "Einsum, values": einsum("bhij,bjhd->bihd", (2, 4, 3, 6), (2, 6, 4, 5)),
     "Einsum, matrices": einsum("ij, jk -> ik", (2, 3), (3, 4)),
@@ -117,6 +130,7 @@ def test_what_is_written_otherwise_gives_the_same(name: str) -> None:
 
 MODES = (".edge", ".wrap", ".cubic", ".linear")
 KEPT: Mapping[str, onnx.ModelProto] = {
+    "ConvTranspose, images": model("ConvTranspose", [(2, 4, 7, 6)], [WEIGHT[..., None]]),
     "Einsum, diagonal": einsum("ii->i", (3, 3)),
     "Einsum, alone": einsum("ij->ji", (2, 3)),
     "Einsum, summed alone": einsum("ij,k->k", (2, 3), (4,)),

@@ -125,6 +125,15 @@ def test_what_it_lacks_or_computes_otherwise_is_written_in_other_words() -> None
             assert agreement(ready, network.module).relative_error < 1e-5
 
 
+def test_signals_are_convolved_back() -> None:
+    with seeded(0):
+        network = TorchNetwork(
+            nn.ConvTranspose1d(4, 6, 4, 2, 1, groups=2), TensorSpec((4, 10), kind="signal")
+        )
+    with make_runtime("mnn").prepare(network, RunSettings(batch=2)) as ready:
+        assert agreement(ready, network.module).relative_error < 1e-5
+
+
 def test_the_operators_that_it_lacks_are_named() -> None:
     class Spectrum(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
