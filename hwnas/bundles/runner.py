@@ -7,15 +7,15 @@ LiteRT, or TensorRT's program ``trtexec``. hwnas copies it into a bundle as it i
 two, ``sessions.py`` and ``trtexec.py`` lie beside it. What is finished stays in ``results.jsonl``
 and is not done again, so that a run that was interrupted goes on. Nothing leaves the folder.
 
-Before a model is timed its checksum is compared, its outputs are compared with the expected ones,
-and of ONNX Runtime the provider of each of its nodes is read from its profile. It is timed in short
-rounds, interleaved with other models, and in each round a reference network is timed before and
-after it: the ratio of both does not drift with clock, heat and neighbours.
+Before a model is timed its checksum and outputs are compared with the expected ones, and of ONNX
+Runtime the provider of each node is read. It is timed in short rounds, interleaved with other
+models, each beside a reference network: the ratio does not drift with clock, heat and neighbours.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import importlib
 import json
@@ -26,6 +26,7 @@ import random
 import re
 import sys
 import tempfile
+from collections import Counter
 from time import perf_counter
 from typing import Any, Iterator, NamedTuple
 
@@ -37,21 +38,21 @@ except ImportError as missing:
 
 BUNDLE_SCHEMA, RESULT_SCHEMA, VERSION = "hwnas-bundle", "hwnas-result", 1
 MANIFEST, RESULTS, REFERENCE = "manifest.json", "results.jsonl", "reference"
+BEGUN, MOST_ENDS = "begun.txt", 3
 RUNNER, FIRST_RUNTIME = "run.py", "onnxruntime"
-ENDS = {FIRST_RUNTIME: ".onnx", "tensorrt": ".onnx", "litert": ".tflite"}
-"""How the files of models end, by runtime."""
-GROUP = 5
-"""Models whose rounds are interleaved."""
-ROUNDS = 12
-ROUNDS_OF_PROGRAM = 3
-"""Where each timing starts a program."""
+ENDS = {FIRST_RUNTIME: ".onnx", "tensorrt": ".onnx", "litert": ".tflite"}  # of models' files
+GROUP = 5  # models whose rounds are interleaved
+ROUNDS, ROUNDS_OF_PROGRAM = 12, 3  # the latter where each timing starts a program
 REFERENCE_SECONDS = 0.01
 WARM_UP_RUNS, WARM_UP_SECONDS, MOST_WARM_UP_SECONDS = 10, 0.2, 2.0
 SETTLED = 0.02
-TAIL = 30
-"""Runs beyond a quantile that make it known: the 95th percentile needs 600."""
+TAIL = 30  # runs beyond a quantile that make it known: the 95th percentile needs 600
 FORMATS = {"float16": {"float16"}, "int8": {"int8", "uint8"}}
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
+FILES = (  # of Linux, in kHz and thousandths of a degree
+    ("mhz", "/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq"),
+    ("celsius", "/sys/class/thermal/thermal_zone*/temp"),
+)
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 
 
@@ -177,14 +178,8 @@ def places(model: bytes, feeds: dict[str, Any], manifest: dict[str, Any]) -> dic
         with open(session.end_profiling(), encoding="utf-8") as file:
             events = json.load(file)
     check_format(events, manifest["precision"])
-    nodes = {}
-    for event in events:
-        provider = event.get("args", {}).get("provider")
-        if event.get("cat") == "Node" and provider:
-            nodes[event["name"]] = provider
-    found: dict[str, int] = {}
-    for provider in nodes.values():
-        found[provider] = found.get(provider, 0) + 1
+    nodes = {e["name"]: e.get("args", {}).get("provider") for e in events if e.get("cat") == "Node"}
+    found = dict(Counter(filter(None, nodes.values())))
     if set(found) != {manifest["provider"]}:
         none = "no node ran: the output does not depend on the input"
         raise FailedError(f"nodes ran elsewhere: {found}" if found else none)
@@ -229,7 +224,8 @@ def prepare(folder: str, manifest: dict[str, Any], network: dict[str, Any]) -> R
         feeds = {input_name(session): array}
         error, correlation = compare(session.run(None, feeds), expected, network["outputs"])
         if not error <= manifest["accepted_error"]:  # so that NaN fails
-            raise FailedError(f"the outputs differ by {error:.3g} of the largest")
+            differ = f"differ by {error:.3g} of the largest"
+            raise FailedError(f"the outputs {'are not finite' if math.isnan(error) else differ}")
         found: dict[str, Any] = {"relative_error": error, "correlation": correlation}
         one = {manifest["provider"]: 1}
         found["providers"] = one if runtime != FIRST_RUNTIME else places(model, feeds, manifest)
@@ -263,8 +259,7 @@ def times(ready: Ready, seconds: float) -> list[float]:
 def warm_up(ready: Ready) -> tuple[int, bool]:
     """Run at least ten times and 200 ms, until two halves of a window agree within 2 %.
 
-    Returns:
-        The runs that it took, and whether they agreed before two seconds were up.
+    It gives the runs that it took, and whether they agreed before two seconds were up.
     """
     found: list[float] = []
     if hasattr(ready.session, "times"):  # its program warms up before each timing
@@ -300,27 +295,17 @@ def summary(values: list[float], rounds: list[list[float]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def number_in(*parts: str) -> Any:
-    """Read the number of a file of the system, or None."""
-    try:
-        with open(os.path.join(*parts), encoding="ascii") as file:
-            return float(file.read())
-    except (OSError, ValueError):
-        return None
+def number_in(path: str) -> float:
+    """Read the number of a file of the system; 0 where there is none."""
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+        return float(file.read())
+    return 0.0
 
 
 def state() -> dict[str, Any]:
     """Read the fastest core's frequency (MHz) and the hottest zone (°C), where Linux tells."""
-    found: dict[str, list[float]] = {"mhz": [], "celsius": []}
-    for key, root, start, leaf, unit in (
-        ("mhz", "/sys/devices/system/cpu", "cpu", "cpufreq/scaling_cur_freq", 1e3),
-        ("celsius", "/sys/class/thermal", "thermal_zone", "temp", 1e3),
-    ):
-        for entry in os.listdir(root) if os.path.isdir(root) else []:
-            value = number_in(root, entry, leaf) if entry.startswith(start) else None
-            if value is not None and value > 0:
-                found[key].append(value / unit)
-    return {key: max(values) if values else None for key, values in found.items()}
+    largest = {key: max(map(number_in, glob.glob(files)), default=0.0) for key, files in FILES}
+    return {key: value / 1e3 if value > 0 else None for key, value in largest.items()}
 
 
 def machine_model() -> str:
@@ -410,12 +395,28 @@ def timed(group: list[Ready], reference: Ready, seconds: float, seed: int) -> di
     return {name: summary(values[name], rounds[name]) for name in values}
 
 
+@contextlib.contextmanager
+def begun(path: str, name: str) -> Iterator[None]:
+    """Note that a model is made ready: a note that stays says that it ended this program then."""
+    with open(path, "a+", encoding="ascii") as file:
+        file.seek(0)
+        ended = file.read().split().count(name)
+        file.write(name + "\n")
+    try:
+        if ended >= MOST_ENDS:
+            raise FailedError(f"it ended {RUNNER} {ended} times, as a crash or lack of memory does")
+        yield
+    finally:
+        os.remove(path)
+
+
 def measure(folder: str, manifest: dict[str, Any], group: list[Any], results: Results) -> None:
     """Measure some models and write their lines."""
     reference, ready = prepare(folder, manifest, manifest["reference"]), []
     for network in group:
         try:
-            ready.append(prepare(folder, manifest, network))
+            with begun(os.path.join(folder, BEGUN), network["name"]):
+                ready.append(prepare(folder, manifest, network))
         except FailedError as error:
             results.add(network["name"], {"status": "failed", "reason": str(error)})
             say("{}: failed: {}".format(network["name"], error))
@@ -469,8 +470,7 @@ def waiting(path: str) -> Iterator[None]:
     """Hold a lock; whoever holds it ends first. A killed process holds none."""
     with open(path, "w") as lock:
         with contextlib.suppress(ImportError):  # Windows has no such lock
-            import fcntl
-
+            fcntl = importlib.import_module("fcntl")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -487,7 +487,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--device"]:
         provider, precision, batch, threads, runtime = arguments[1:]
         asked = {"provider": provider, "precision": precision, "runtime": runtime}
-        say(json.dumps(device({**asked, "batch": int(batch), "threads": int(threads)})))
+        say(json.dumps(device(dict(asked, batch=int(batch), threads=int(threads)))))
         return 0
     return run(os.path.dirname(os.path.abspath(__file__)))
 

@@ -252,6 +252,58 @@ def test_other_outputs_are_a_failed_measurement(bundle: Manifest) -> None:
     assert by_name["n0001"]["reason"].startswith("the outputs differ by")
 
 
+def test_outputs_that_are_not_finite_are_told(bundle: Manifest) -> None:
+    def spoil(manifest: dict[str, Any]) -> None:
+        file = bundle.folder / "expected" / "n0001.npy"
+        np.save(file, np.load(file) * np.nan)
+        manifest["networks"][1]["expected_sha256"] = runner.digest(file.read_bytes())
+
+    change(bundle, spoil)
+    runner.run(str(bundle.folder))
+    assert lines(bundle)[0]["reason"] == "the outputs are not finite"
+
+
+def test_a_model_that_ends_the_runner_is_given_up(bundle: Manifest) -> None:
+    """As a crash of the runtime's and a lack of memory do: nothing else would ever be measured."""
+    crashing = (
+        "import os, run; real = run.prepare\n"
+        "def prepare(folder, manifest, network):\n"
+        "    ends = network['name'] == 'n0000'\n"
+        "    return os._exit(9) if ends else real(folder, manifest, network)\n"
+        "run.prepare = prepare; raise SystemExit(run.run('.'))"
+    )
+
+    def ended() -> int:
+        command = [sys.executable, "-c", crashing]
+        return subprocess.run(command, cwd=bundle.folder, check=False).returncode
+
+    assert [ended() for _ in range(runner.MOST_ENDS)] == [9] * runner.MOST_ENDS
+    assert ended() == 0
+    by_name = {line["name"]: line for line in lines(bundle)}
+    reason = "it ended run.py 3 times, as a crash or lack of memory does"
+    assert (by_name["n0000"]["status"], by_name["n0000"]["reason"]) == ("failed", reason)
+    assert by_name["n0001"]["status"] == "ok"
+    assert not (bundle.folder / runner.BEGUN).exists()
+
+
+def test_an_interrupted_preparation_is_no_end(
+    bundle: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = []
+
+    def interrupted(*given: Any) -> None:
+        if given[-1]["name"] == runner.REFERENCE:
+            return
+        noted.append((bundle.folder / runner.BEGUN).read_text())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(str(bundle.folder))
+    assert noted == ["n0000\n"]
+    assert not (bundle.folder / runner.BEGUN).exists()
+
+
 def test_a_provider_that_is_not_there_is_told(bundle: Manifest) -> None:
     change(bundle, lambda manifest: manifest.update(provider="QNNExecutionProvider"))
     with pytest.raises(runner.FailedError, match="QNNExecutionProvider is not in"):
