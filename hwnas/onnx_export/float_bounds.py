@@ -28,9 +28,11 @@ class FloatBounds(TorchFunctionMode):
         """Call a function."""
         del types
         given = dict(kwargs or {})
-        if func in _CLAMPS and isinstance(args[0], torch.Tensor) and args[0].is_floating_point():
-            args = [args[0], *map(_real, args[1:])]
-            given = {name: _real(value) for name, value in given.items()}
+        if func in _CLAMPS:
+            x = args[0] if args else given["input"]
+            if isinstance(x, torch.Tensor) and x.is_floating_point():
+                args = [*map(_real, args)]
+                given = {name: _real(value) for name, value in given.items()}
         return func(*args, **given)
 
 

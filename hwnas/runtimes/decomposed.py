@@ -23,7 +23,7 @@ class _Writer:
     Attributes:
         name: of what the node gives, which begins all other names.
         nodes: in their order.
-        constants: by name.
+        constants: what they read beside the node's inputs.
     """
 
     name: str

@@ -483,19 +483,3 @@ def test_what_branches_on_values_is_told_so() -> None:
 
     with pytest.raises(InvalidValueError, match="branches on values, which the runtime torch"):
         export_onnx(Branching(), IMAGE, batch=1)
-
-
-def test_an_lstm_of_two_widths_is_refused() -> None:
-    """PyTorch writes a file of it that ONNX Runtime refuses, and OpenVINO, and which ends MNN."""
-
-    class Projected(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cells = nn.LSTM(4, 8, proj_size=2, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.cells(x)[0]
-            return found
-
-    with pytest.raises(InvalidValueError, match="proj_size=2: put a Linear behind it"):
-        export_onnx(Projected(), TensorSpec((6, 4), kind="signal"))

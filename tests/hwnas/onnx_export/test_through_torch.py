@@ -132,7 +132,12 @@ class Bounded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         whole = (4 * x).round().long().clamp(-1, 2)
-        y = torch.clamp(x, 0, 0.5) + x.clamp(-0.5, max=1) + torch.clip(x, min=-1) + x.clip(0, 1)
+        y = (
+            torch.clamp(x, 0, 0.5)
+            + x.clamp(-0.5, max=1)
+            + torch.clip(input=x, min=-1, max=1.5)
+            + x.clip(0, 1)
+        )
         return y + (x + 1).clamp_(0, 1.5) + whole.clip(max=1) + F.hardtanh(x, 0, 0.3)
 
 
@@ -227,6 +232,17 @@ class Middle(nn.Module):
         return x.median(1).values
 
 
+class Projected(nn.Module):
+    """PyTorch writes a file of it that ONNX Runtime and OpenVINO refuse, and that ends MNN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(IMAGE[-1], 8, proj_size=2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.cells(x[:, 0])[0])
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(
@@ -237,8 +253,9 @@ class Middle(nn.Module):
             "no antialiased resize with align",
         ),
         (Middle(), r"aten\.median.* does not know that operation, which the runtime torch can run"),
+        (Projected(), "its LSTM has none with proj_size=2: put a Linear behind it"),
     ],
-    ids=["aligned corners", "unknown"],
+    ids=["aligned corners", "unknown", "two widths"],
 )
 def test_what_onnx_does_not_have_is_named(model: nn.Module, reason: str) -> None:
     with pytest.raises(InvalidValueError, match=reason) as error:

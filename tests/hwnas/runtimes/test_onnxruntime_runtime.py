@@ -356,10 +356,8 @@ def test_operators_that_stay_in_float_are_in_the_key_and_do() -> None:
 def test_operators_that_run_in_int8_in_spite_of_it_are_refused(
     kept: str, wrong: str | None
 ) -> None:
-    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
-    network = TorchNetwork(
-        nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8)
-    )
+    body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3))
+    network = TorchNetwork(nn.Sequential(body, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8))
     settings = RunSettings(precision="int8", options=(("float_operators", kept),))
     refused = pytest.raises(InvalidValueError, match=f"ONNX Runtime computes {wrong} in int8, as")
     with nullcontext() if wrong is None else refused, RUNTIME.prepare(network, settings):
@@ -373,14 +371,10 @@ def test_what_another_provider_may_run_in_int8_in_spite_of_it_is_refused(
     """The CPU stands in for a provider that does not tell in what it computes."""
     both = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
     monkeypatch.setattr(onnxruntime_providers, "available_providers", lambda: both)
-    monkeypatch.setattr(
-        onnxruntime_runtime, "open_session", lambda content, *_, **__: open_session(content)
-    )
+    monkeypatch.setattr(onnxruntime_runtime, "open_session", lambda m, *_, **__: open_session(m))
     monkeypatch.setattr(onnxruntime_runtime, "check_places", lambda *_: {})
-    layers = [nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3)]
-    network = TorchNetwork(
-        nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8)
-    )
+    body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 3))
+    network = TorchNetwork(nn.Sequential(body, nn.Flatten(), nn.Linear(128, 2)).eval(), (3, 8, 8))
     settings = RunSettings("cuda", precision="int8", options=(("float_operators", kept),))
     refused = pytest.raises(InvalidValueError, match=f"cuda may compute {kept} in int8, as all")
     with refused if wrong else nullcontext(), RUNTIME.prepare(network, settings):
